@@ -1,0 +1,53 @@
+"""One kind of thing, looked up by name."""
+
+from noisymix_tf.errors import UsageError
+
+
+class Registry:
+    """Maps names to objects of one kind, in the order of registration.
+
+    Args:
+        kind: What the entries are, for messages: `"dataset"`, `"model"`...
+
+    Example:
+
+    >>> MODELS = Registry("model")
+    >>> @MODELS.register("tiny")
+    ... def tiny(num_classes): ...
+    >>> MODELS.get("tiny") is tiny
+    True
+    >>> MODELS.names()
+    ('tiny',)
+    """
+
+    def __init__(self, kind):
+        self.kind = kind
+        self._entries = {}
+
+    def register(self, name):
+        """Returns a decorator that files its object under `name`."""
+        if name in self._entries:
+            raise ValueError(f"{self.kind} {name!r} is registered twice")
+
+        def add(entry):
+            self._entries[name] = entry
+            return entry
+
+        return add
+
+    def get(self, name):
+        """Returns the entry; `UsageError` lists the known names."""
+        if name not in self._entries:
+            raise UsageError(
+                f"Unknown {self.kind} {name!r}. "
+                f"Known: {', '.join(self._entries)}."
+            )
+        return self._entries[name]
+
+    def names(self):
+        """Returns every registered name."""
+        return tuple(self._entries)
+
+    def items(self):
+        """Returns `(name, entry)` pairs."""
+        return tuple(self._entries.items())
