@@ -1,0 +1,41 @@
+"""Shared fixtures: where the oracle data and the sample images lie."""
+
+import json
+import os
+import pathlib
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import pytest
+
+_BESIDE = pathlib.Path(__file__).resolve().parents[2] / "shared"
+GOLDEN_DIR = pathlib.Path(
+    os.environ.get("NOISYMIX_GOLDEN_DIR", _BESIDE / "golden")
+)
+DATA_DIR = pathlib.Path(os.environ.get("NOISYMIX_DATA_DIR", _BESIDE / "data"))
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """Loads a golden file by name; skips where the oracle data is absent."""
+    if not GOLDEN_DIR.is_dir():
+        pytest.skip(
+            f"no golden data at {GOLDEN_DIR} (set NOISYMIX_GOLDEN_DIR)"
+        )
+
+    def load(name):
+        path = GOLDEN_DIR / name
+        if path.suffix == ".json":
+            return json.loads(path.read_text())
+        return np.load(path)
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def data_dir():
+    """The folder of sample datasets; skips where it is absent."""
+    if not DATA_DIR.is_dir():
+        pytest.skip(f"no sample data at {DATA_DIR} (set NOISYMIX_DATA_DIR)")
+    return DATA_DIR
