@@ -1,0 +1,182 @@
+"""Parts that the networks share, made of built-in Keras layers only.
+
+A saved model therefore loads with plain `keras.models.load_model`. Layers
+start from PyTorch's default initialisation, as the reference's networks do,
+each from a seed of its own, so that a network is a pure function of the
+arguments it is built with.
+"""
+
+import dataclasses
+import zlib
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from noisymix_tf.errors import UsageError
+
+# The points at which the reference mixes: the normalised input and the ends
+# of the first three residual stages.
+REFERENCE_TAPS = ("normalize", "stage1", "stage2", "stage3")
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """An entry of the model registry.
+
+    Attributes:
+        build: Function of the arguments of `noisymix_tf.models.build`, less
+            the name; returns a functional `keras.Model`.
+        taps: Names of the layers at whose output the reference mixes.
+    """
+
+    build: Callable[..., keras.Model]
+    taps: tuple[str, ...] = REFERENCE_TAPS
+
+
+def layer_seed(seed, name):
+    """Derives the seed of one layer from the model's seed and its name."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise UsageError(f"seed is {seed!r}; give an integer of at least 0.")
+    if seed < 0:
+        raise UsageError(f"seed is {seed}; give an integer of at least 0.")
+    words = np.random.SeedSequence([int(seed), zlib.crc32(name.encode())])
+    return int(words.generate_state(1)[0] >> 1)
+
+
+def channels(base, width):
+    """Scales a channel count; `UsageError` where nothing would be left."""
+    if not (np.isfinite(width) and width > 0):
+        raise UsageError(
+            f"width is {width}; give a positive multiplier such as 1.0 or 0.25."
+        )
+    scaled = int(base * width)
+    if scaled < 1:
+        raise UsageError(
+            f"width {width} leaves none of {base} channels; "
+            f"give at least {1 / base:g}."
+        )
+    return scaled
+
+
+def normalized_input(input_shape, mean, std, *, strides):
+    """The input of pixels 0..255 and the layer that normalises it.
+
+    Args:
+        input_shape: `(height, width, channels)`; a side may be `None`.
+        mean: Mean of each channel for pixels scaled to 0..1; a float serves
+            all channels.
+        std: Standard deviation of each channel, in the same units.
+        strides: How many times the network halves the image.
+
+    Returns:
+        `(inputs, x)`: the input tensor, named `"images"`, and the output of
+        the layer `"normalize"`, `(pixels / 255 - mean) / std`.
+    """
+    height, width, num_channels = _checked_shape(input_shape, 2**strides)
+    mean = _per_channel("mean", mean, num_channels)
+    std = _per_channel("std", std, num_channels)
+    if min(std) <= 0:
+        raise UsageError(f"std is {std}; give positive numbers.")
+    inputs = keras.Input((height, width, num_channels), name="images")
+    # float32 under every policy: half precision has no room for pixels with a
+    # fraction, and noise at this point would be rounded.
+    x = keras.layers.Rescaling(
+        scale=[1.0 / (255.0 * s) for s in std],
+        offset=[-m / s for m, s in zip(mean, std)],
+        dtype="float32",
+        name="normalize",
+    )(inputs)
+    return inputs, x
+
+
+def conv(x, filters, size, name, *, stride=1, use_bias, seed):
+    """A square convolution, padded as PyTorch pads `size // 2`."""
+    padding = "same"
+    if stride > 1 and size > 1:
+        # "same" would pad one row fewer above than below.
+        x = keras.layers.ZeroPadding2D(size // 2, name=f"{name}_pad")(x)
+        padding = "valid"
+    return keras.layers.Conv2D(
+        filters,
+        size,
+        strides=stride,
+        padding=padding,
+        use_bias=use_bias,
+        name=name,
+        **_initializers(x.shape[-1] * size**2, name, seed),
+    )(x)
+
+
+def batch_norm_relu(x, name, *, momentum=0.9):
+    """Batch normalisation `name`, then ReLU.
+
+    `momentum` is Keras's, the weight of the old statistics: one minus
+    PyTorch's.
+    """
+    x = keras.layers.BatchNormalization(
+        momentum=momentum, epsilon=1e-5, name=name
+    )(x)
+    return keras.layers.ReLU(name=f"{name}_relu")(x)
+
+
+def dropout(x, rate, name, *, seed):
+    """Dropout with a seed of its own; no layer at all for a rate of zero."""
+    if not 0 <= rate < 1:
+        raise UsageError(f"dropout is {rate}; give a rate in [0, 1).")
+    if rate == 0:
+        return x
+    return keras.layers.Dropout(rate, seed=layer_seed(seed, name), name=name)(x)
+
+
+def classify(x, num_classes, *, seed):
+    """Global average pooling and the dense layer `"logits"`, in float32."""
+    if num_classes < 2:
+        raise UsageError(f"num_classes is {num_classes}; give at least 2.")
+    x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="pool")(x)
+    return keras.layers.Dense(
+        num_classes,
+        dtype="float32",
+        name="logits",
+        **_initializers(x.shape[-1], "logits", seed),
+    )(x)
+
+
+def _initializers(fan_in, name, seed):
+    """PyTorch's default: kernel and bias uniform within ±1/sqrt(fan_in)."""
+    bound = fan_in**-0.5
+    return {
+        f"{part}_initializer": keras.initializers.RandomUniform(
+            -bound, bound, seed=layer_seed(seed, f"{name}/{part}")
+        )
+        for part in ("kernel", "bias")
+    }
+
+
+def _checked_shape(input_shape, smallest):
+    shape = tuple(input_shape)
+    if len(shape) != 3 or not isinstance(shape[2], (int, np.integer)):
+        raise UsageError(
+            f"input_shape is {shape}; give (height, width, channels)."
+        )
+    if shape[2] < 1:
+        raise UsageError(f"input_shape {shape} has no channels.")
+    for side in shape[:2]:
+        if side is not None and side < smallest:
+            raise UsageError(
+                f"input_shape {shape} is too small for this network, "
+                f"which needs at least {smallest} pixels a side."
+            )
+    return shape
+
+
+def _per_channel(what, values, num_channels):
+    if np.ndim(values) == 0:
+        values = [values] * num_channels
+    values = [float(v) for v in values]
+    if len(values) != num_channels:
+        raise UsageError(
+            f"{what} has {len(values)} values but the images have "
+            f"{num_channels} channels; give one value for each, or a float."
+        )
+    return values

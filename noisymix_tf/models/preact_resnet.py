@@ -1,0 +1,90 @@
+"""Pre-activation ResNet-18 for small images, as NoisyMix trains it.
+
+He et al. (2016), "Identity Mappings in Deep Residual Networks". Two details
+differ from that paper and agree with NoisyMix's network: every shortcut, the
+identity too, starts from the normalised and rectified input of its block, and
+nothing normalises the last stage before it is pooled.
+"""
+
+import keras
+
+from noisymix_tf.models import common
+
+
+def preact_resnet(
+    name,
+    *,
+    blocks=(2, 2, 2, 2),
+    input_shape=(32, 32, 3),
+    num_classes=10,
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
+    width=1.0,
+    dropout=None,
+    seed=0,
+):
+    """Builds a pre-activation ResNet with basic blocks and a 3x3 stem.
+
+    The stages have 64, 128, 256, 512... channels; each but the first halves
+    the image. Layer `"stage{i}"` puts out the sum that ends stage i, before any
+    normalisation or ReLU.
+
+    Args:
+        name: Name of the model.
+        blocks: Number of blocks of each stage.
+        input_shape: `(height, width, channels)`; a side may be `None`.
+        num_classes: Number of logits, at least 2.
+        mean: Mean of each channel, for pixels scaled to 0..1.
+        std: Standard deviation of each channel, in the same units.
+        width: Multiplier of all channel counts.
+        dropout: Rate of dropout between the convolutions of a block; `None`,
+            as in the reference, means none.
+        seed: Integer that determines the initial weights.
+
+    Returns:
+        A functional `keras.Model` from pixels 0..255 `[N, H, W, C]` to
+        float32 logits `[N, num_classes]`.
+
+    Raises:
+        UsageError: If an argument cannot be used.
+
+    Example:
+
+    >>> preact_resnet("small", width=0.25).output_shape
+    (None, 10)
+    """
+    dropout = 0.0 if dropout is None else dropout
+    inputs, x = common.normalized_input(
+        input_shape, mean, std, strides=len(blocks) - 1
+    )
+    filters = common.channels(64, width)
+    x = common.conv(x, filters, 3, "stem", use_bias=False, seed=seed)
+    for stage, num_blocks in enumerate(blocks, start=1):
+        filters = common.channels(64 * 2 ** (stage - 1), width)
+        for block in range(1, num_blocks + 1):
+            x = _block(
+                x,
+                filters,
+                f"stage{stage}_block{block}",
+                stride=2 if stage > 1 and block == 1 else 1,
+                dropout=dropout,
+                seed=seed,
+                output=f"stage{stage}" if block == num_blocks else None,
+            )
+    logits = common.classify(x, num_classes, seed=seed)
+    return keras.Model(inputs, logits, name=name)
+
+
+def _block(x, filters, name, *, stride, dropout, seed, output):
+    conv = {"use_bias": False, "seed": seed}
+    x = common.batch_norm_relu(x, f"{name}_bn1")
+    shortcut = x
+    if stride != 1 or x.shape[-1] != filters:
+        shortcut = common.conv(
+            x, filters, 1, f"{name}_shortcut", stride=stride, **conv
+        )
+    y = common.conv(x, filters, 3, f"{name}_conv1", stride=stride, **conv)
+    y = common.dropout(y, dropout, f"{name}_dropout", seed=seed)
+    y = common.batch_norm_relu(y, f"{name}_bn2")
+    y = common.conv(y, filters, 3, f"{name}_conv2", **conv)
+    return keras.layers.Add(name=output or f"{name}_add")([y, shortcut])
