@@ -1,0 +1,41 @@
+"""NoisyMix for TensorFlow and Keras: robust image classifiers.
+
+Public names are imported on first use, so that `import noisymix_tf` costs
+nothing until then.
+"""
+
+import importlib
+
+from noisymix_tf.errors import UsageError
+from noisymix_tf.version import __version__
+
+_LAZY = {
+    "NoisyMix": ("noisymix_tf.training.trainer", "NoisyMix"),
+    "evaluate": ("noisymix_tf.evaluation.runner", "evaluate"),
+    "export": ("noisymix_tf.serving.saved_model", "export"),
+    "augment": ("noisymix_tf.augment", None),
+    "callbacks": ("noisymix_tf.training.callbacks", None),
+    "corruptions": ("noisymix_tf.corruptions", None),
+    "data": ("noisymix_tf.data", None),
+    "losses": ("noisymix_tf.training.losses", None),
+    "mixing": ("noisymix_tf.mixing", None),
+    "models": ("noisymix_tf.models", None),
+    "optimizers": ("noisymix_tf.training.optimizers", None),
+}
+
+__all__ = ["UsageError", "__version__", *_LAZY]
+
+
+def __getattr__(name):
+    if name not in _LAZY:
+        raise AttributeError(f"module 'noisymix_tf' has no attribute {name!r}")
+    module, attribute = _LAZY[name]
+    value = importlib.import_module(module)
+    if attribute is not None:
+        value = getattr(value, attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted(__all__)

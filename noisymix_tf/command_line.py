@@ -1,0 +1,168 @@
+"""From the command line to a `Config`.
+
+`define_flags` is called by a door's main, never at import.
+"""
+
+import dataclasses
+import pathlib
+import sys
+import textwrap
+
+from absl import flags
+
+from noisymix_tf.config import GROUPS, Config, text
+from noisymix_tf.errors import UsageError
+
+_FLAGFILES = pathlib.Path(__file__).resolve().parent.parent / "flags"
+
+
+def define_flags(flag_values=flags.FLAGS, module_name="noisymix_tf.config"):
+    """Defines one flag for every field; call it once, from a main module."""
+    makers = {
+        str: flags.DEFINE_string,
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        bool: flags.DEFINE_bool,
+        tuple: flags.DEFINE_list,
+    }
+    for group in GROUPS.values():
+        for field in dataclasses.fields(group):
+            choices = field.metadata["choices"]
+            shared = {
+                "flag_values": flag_values,
+                "module_name": module_name,
+            }
+            if choices:
+                flags.DEFINE_enum(
+                    field.name,
+                    field.default,
+                    choices,
+                    field.metadata["help"],
+                    **shared,
+                )
+            else:
+                default = field.default
+                if isinstance(default, tuple):
+                    default = text(default)
+                makers[field.metadata["kind"]](
+                    field.name,
+                    default,
+                    field.metadata["help"],
+                    **shared,
+                )
+
+
+def parse(argv, flag_values=flags.FLAGS):
+    """Parses a command line; a mistake is a `UsageError` of one line.
+
+    `--method=NAME` on the command line stands for the flagfile of that name
+    in `flags/method/`; `--help` prints every flag and exits.
+    """
+    arguments = [_expand_method(argument) for argument in argv[1:]]
+    if "--help" in arguments or "-h" in arguments:
+        print(helptext(flag_values))
+        sys.exit(0)
+    try:
+        rest = flag_values([argv[0], *arguments])
+    except flags.CantOpenFlagFileError as error:
+        raise UsageError(_missing_flagfile(arguments)) from error
+    except flags.Error as error:
+        raise UsageError(" ".join(str(error).split())) from error
+    if len(rest) > 1:
+        raise UsageError(
+            f"Unexpected argument {rest[1]!r}: flags have the form "
+            f"--name=value (see --help)."
+        )
+    return _config(flag_values)
+
+
+def helptext(flag_values=flags.FLAGS):
+    """Usage and every flag with its help, grouped."""
+    parts = [
+        "usage: python -m noisymix_tf.train --flagfile=FILE [--flag=value ...]",
+        "--flagfile=FILE: read flags from a file; later flags override.",
+    ]
+    for group in GROUPS.values():
+        parts.append(f"\n{group.__doc__}")
+        for field in dataclasses.fields(group):
+            flag = flag_values[field.name]
+            name = f"--[no]{flag.name}" if flag.boolean else f"--{flag.name}"
+            words = [field.metadata["help"]]
+            if field.metadata["range"]:
+                words.append(f"Must be {field.metadata['range'].words}.")
+            default = flag.default_as_str
+            if default is not None:
+                words.append(f"(default: {default.strip(chr(39))})")
+            parts.append(
+                textwrap.fill(
+                    " ".join(words),
+                    78,
+                    initial_indent=f"  {name}: ",
+                    subsequent_indent="      ",
+                )
+            )
+    return "\n".join(parts)
+
+
+def methods():
+    """Names of the methods that have a flagfile."""
+    return sorted(path.stem for path in (_FLAGFILES / "method").glob("*.flags"))
+
+
+def _expand_method(argument):
+    name, equals, value = argument.lstrip("-").partition("=")
+    if not argument.startswith("-") or name != "method" or not equals:
+        return argument
+    if value not in methods():
+        raise UsageError(
+            f"Unknown method {value!r}. Known: {', '.join(methods())}."
+        )
+    return f"--flagfile={_FLAGFILES / 'method' / (value + '.flags')}"
+
+
+def _missing_flagfile(arguments):
+    named = [
+        a.partition("=")[2]
+        for a in arguments
+        if a.lstrip("-").startswith("flagfile=")
+    ]
+    missing = [name for name in named if not pathlib.Path(name).is_file()]
+    if not missing:
+        return (
+            f"A flagfile that {named[-1]} names cannot be opened; paths in "
+            f"flagfiles are relative to the working directory: run from the "
+            f"directory that holds flags/."
+        )
+    folder = pathlib.Path(missing[0]).parent
+    present = sorted(path.name for path in folder.glob("*.flags"))
+    return (
+        f"--flagfile={missing[0]} cannot be opened. In {folder}: "
+        f"{', '.join(present) or 'no flagfiles'}."
+    )
+
+
+def _config(values):
+    """Builds the configuration from parsed flags."""
+    return Config(
+        **{
+            name: group(
+                **{f.name: _value(f, values) for f in dataclasses.fields(group)}
+            )
+            for name, group in GROUPS.items()
+        }
+    )
+
+
+def _value(field, values):
+    """The parsed value of a field's flag, its items converted."""
+    value = values[field.name].value
+    if field.metadata["kind"] is not tuple:
+        return value
+    item = field.metadata["item"]
+    try:
+        return tuple(item(part) for part in value)
+    except ValueError as error:
+        raise UsageError(
+            f"--{field.name}={text(value)} must be a list of "
+            f"{'whole ' if item is int else ''}numbers."
+        ) from error

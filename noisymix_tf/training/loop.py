@@ -1,0 +1,57 @@
+"""Runs `fit` from wherever a run stands to its last step."""
+
+from noisymix_tf.training.callbacks import Checkpoints
+
+
+def train(
+    trainer,
+    dataset_from,
+    *,
+    epochs,
+    steps_per_epoch,
+    checkpoints,
+    checkpoint_steps=0,
+    callbacks=(),
+    **fit_arguments,
+):
+    """Trains to the end, continuing from the newest checkpoint.
+
+    A run that was interrupted at any step and started again ends with the same
+    weights as an uninterrupted one: the state is restored exactly, and batches
+    are a function of the step alone.
+
+    Args:
+        trainer: Compiled `NoisyMix`.
+        dataset_from: Function from a step to the endless `tf.data.Dataset` of
+            the batches of that step and those after it.
+        epochs: Epochs in all.
+        steps_per_epoch: Steps of an epoch.
+        checkpoints: `CheckpointFolder`.
+        checkpoint_steps: Steps between checkpoints; 0 means each epoch.
+        callbacks: Further callbacks, run before a checkpoint is written.
+        **fit_arguments: Passed on to `fit`.
+
+    Returns:
+        The step that training continued from.
+    """
+    start, metrics = checkpoints.restore(trainer)
+    saver = Checkpoints(
+        checkpoints, checkpoint_steps or steps_per_epoch, metrics
+    )
+    step = start
+    while step < epochs * steps_per_epoch:
+        epoch, done = divmod(step, steps_per_epoch)
+        # An epoch entered in the middle is a `fit` of its own, because `fit`
+        # knows only epochs of one length.
+        last_epoch = epoch + 1 if done else epochs
+        trainer.fit(
+            dataset_from(step),
+            initial_epoch=epoch,
+            epochs=last_epoch,
+            steps_per_epoch=steps_per_epoch - done,
+            callbacks=[*callbacks, saver],
+            shuffle=False,
+            **fit_arguments,
+        )
+        step = last_epoch * steps_per_epoch
+    return start

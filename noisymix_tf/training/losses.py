@@ -1,0 +1,86 @@
+"""The stability term: Jensen-Shannon divergence of several predictions."""
+
+import keras
+import tensorflow as tf
+
+# The reference clamps the mixture before taking its logarithm.
+_MIXTURE_MIN = 1e-7
+
+
+def jensen_shannon(log_probabilities):
+    """Jensen-Shannon divergence of V distributions with equal weights.
+
+        JSD(p_1..p_V) = 1/V sum_v KL(p_v || m),    m = 1/V sum_v p_v
+
+    with natural logarithms, so that it lies in [0, log V] (AugMix,
+    arXiv:1912.02781, section 3; as in the reference, `m` is clamped to
+    [1e-7, 1]).
+
+    Args:
+        log_probabilities: Float `[V, B, K]`, normalised over the last axis.
+
+    Returns:
+        Tensor `[B]` of the same dtype. In float32 the divergence of equal
+        distributions can be about -1e-8.
+    """
+    probabilities = tf.exp(log_probabilities)
+    mixture = tf.clip_by_value(
+        tf.reduce_mean(probabilities, axis=0), _MIXTURE_MIN, 1.0
+    )
+    terms = probabilities * (log_probabilities - tf.math.log(mixture))
+    return tf.reduce_mean(tf.reduce_sum(terms, axis=-1), axis=0)
+
+
+def log_probabilities(predictions, from_logits):
+    """Log-probabilities from logits or from probabilities, in full precision.
+
+    Args:
+        predictions: Float `[..., K]`. Half precisions are cast to float32.
+        from_logits: Whether `predictions` are logits.
+    """
+    if predictions.dtype != tf.float64:
+        predictions = tf.cast(predictions, tf.float32)
+    if from_logits:
+        return tf.nn.log_softmax(predictions)
+    return tf.math.log(tf.clip_by_value(predictions, 1e-7, 1.0))
+
+
+@keras.saving.register_keras_serializable("noisymix_tf")
+class JensenShannon(keras.losses.Loss):
+    """Jensen-Shannon divergence of a clean and several augmented predictions.
+
+    Args:
+        from_logits: Whether predictions are logits (default) or probabilities.
+        reduction, name, dtype: As in `keras.losses.Loss`.
+
+    Call arguments:
+        y_true: Predictions for the clean view, `[B, K]`.
+        y_pred: Predictions for the other views, `[B, V - 1, K]`.
+        sample_weight: Optional `[B]`.
+
+    Example:
+
+    >>> clean, augmented = tf.zeros([8, 10]), tf.zeros([8, 2, 10])
+    >>> float(JensenShannon()(clean, augmented))
+    0.0
+
+    Reference: Hendrycks et al., AugMix, arXiv:1912.02781, section 3.
+    """
+
+    def __init__(
+        self,
+        from_logits=True,
+        reduction="sum_over_batch_size",
+        name="jensen_shannon",
+        dtype=None,
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.from_logits = from_logits
+
+    def call(self, y_true, y_pred):
+        views = tf.concat([y_true[:, None], y_pred], axis=1)
+        views = tf.transpose(views, [1, 0, 2])
+        return jensen_shannon(log_probabilities(views, self.from_logits))
+
+    def get_config(self):
+        return {**super().get_config(), "from_logits": self.from_logits}

@@ -1,0 +1,128 @@
+"""The loss against the reference's values and gradients."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from noisymix_tf.training.losses import (
+    JensenShannon,
+    jensen_shannon,
+    log_probabilities,
+)
+
+CASES = (
+    "base lam1 lam0 peaked saturated c100 c1000 same_views close_views b1"
+).split()
+
+
+def _noisymix_loss(logits, labels, permutation, lam):
+    """The whole loss, from the pieces that the trainer uses."""
+    clean = log_probabilities(logits[0], from_logits=True)
+    own = -tf.gather(clean, labels, batch_dims=1)
+    partner = -tf.gather(clean, tf.gather(labels, permutation), batch_dims=1)
+    ce = tf.reduce_mean(lam * own + (1 - lam) * partner)
+    jsd = tf.reduce_mean(
+        jensen_shannon(log_probabilities(logits, from_logits=True))
+    )
+    return ce + 12.0 * jsd, ce, jsd
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_values_and_gradients_match_the_reference(
+    golden, case, dtype, jit_compile
+):
+    file = golden("noisymix_loss.npz")
+    logits = tf.stack(
+        [
+            tf.constant(file[f"{case}__logits_{view}"], dtype)
+            for view in ("clean", "aug1", "aug2")
+        ]
+    )
+    labels = tf.constant(file[f"{case}__y"], tf.int32)
+    permutation = tf.constant(file[f"{case}__perm"], tf.int32)
+    lam = tf.constant(float(file[f"{case}__lam"]), dtype)
+
+    @tf.function(jit_compile=jit_compile)
+    def compute(logits):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            total, ce, jsd = _noisymix_loss(logits, labels, permutation, lam)
+        return total, ce, jsd, tape.gradient(total, logits)
+
+    total, ce, jsd, gradient = compute(logits)
+    precise = dtype == "float64"
+    rtol, atol = (1e-10, 1e-12) if precise else (2e-6, 1e-6)
+    for name, value in (("total", total), ("ce", ce), ("jsd", jsd)):
+        np.testing.assert_allclose(
+            value,
+            file[f"{case}__{name}_f64"],
+            rtol=rtol,
+            atol=12 * atol,
+            err_msg=name,
+        )
+    for view, ours in zip(("clean", "aug1", "aug2"), gradient):
+        np.testing.assert_allclose(
+            ours,
+            file[f"{case}__grad_{view}_f64"],
+            atol=1e-12 if precise else 1e-5,
+            err_msg=view,
+        )
+
+
+def test_divergence_is_bounded_symmetric_and_zero_for_equal_views():
+    logits = tf.random.stateless_normal([3, 64, 10], [0, 1]) * 5
+    log_p = tf.nn.log_softmax(logits)
+    jsd = jensen_shannon(log_p)
+    assert (jsd.numpy() > 0).all() and (jsd.numpy() < np.log(3)).all()
+    np.testing.assert_allclose(
+        jsd, jensen_shannon(tf.gather(log_p, [2, 0, 1])), rtol=1e-5
+    )
+    same = jensen_shannon(tf.stack([log_p[0]] * 3))
+    np.testing.assert_allclose(same, 0, atol=1e-7)
+    one_hot = tf.one_hot([[0], [1], [2]], 3)
+    disjoint = jensen_shannon(
+        log_probabilities(one_hot * 1e4, from_logits=True)
+    )
+    np.testing.assert_allclose(disjoint, np.log(3), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_loss_is_finite_in_float32_at_extreme_logits(dtype):
+    logits = tf.cast(
+        tf.constant([[[1e4, -1e4, 0.0]], [[-1e4, 1e4, 0.0]]]), dtype
+    )
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        loss = JensenShannon()(logits[0], logits[1][:, None])
+    assert loss.dtype == tf.float32
+    np.testing.assert_allclose(loss, np.log(2), rtol=1e-5)
+    assert np.isfinite(tf.cast(tape.gradient(loss, logits), tf.float32)).all()
+
+
+def test_layer_agrees_with_the_function_and_probabilities_with_logits():
+    logits = tf.random.stateless_normal([3, 8, 10], [5, 6])
+    expected = tf.reduce_mean(jensen_shannon(tf.nn.log_softmax(logits)))
+    others = tf.transpose(logits[1:], [1, 0, 2])
+    loss = JensenShannon()
+    np.testing.assert_allclose(loss(logits[0], others), expected, rtol=1e-6)
+    p = tf.nn.softmax(logits)
+    from_p = JensenShannon(from_logits=False)
+    np.testing.assert_allclose(
+        from_p(p[0], tf.transpose(p[1:], [1, 0, 2])), expected, rtol=1e-4
+    )
+    copy = keras.losses.deserialize(keras.losses.serialize(from_p))
+    assert copy.from_logits is False
+
+
+def test_sample_weights_weight_examples():
+    logits = tf.random.stateless_normal([2, 4, 3], [7, 8])
+    each = jensen_shannon(tf.nn.log_softmax(logits)).numpy()
+    loss = JensenShannon()(
+        logits[0],
+        tf.transpose(logits[1:], [1, 0, 2]),
+        sample_weight=tf.constant([1.0, 0.0, 2.0, 0.0]),
+    )
+    np.testing.assert_allclose(loss, (each[0] + 2 * each[2]) / 4, rtol=1e-5)
