@@ -1,0 +1,104 @@
+"""Datasets by name, and the pipeline that feeds them to training.
+
+>>> digits = noisymix_tf.data.load("digits")
+>>> batches = noisymix_tf.data.views(digits.train, batch_size=64)
+"""
+
+import dataclasses
+
+from noisymix_tf.data.dataset import ArraySplit, Dataset, FileSplit, Split
+from noisymix_tf.data.pipeline import steps_per_epoch, views
+from noisymix_tf.data.subset import balanced_subset
+from noisymix_tf.registry import Registry
+
+__all__ = [
+    "DATASETS",
+    "ArraySplit",
+    "Dataset",
+    "FileSplit",
+    "Split",
+    "load",
+    "steps_per_epoch",
+    "views",
+]
+
+DATASETS = Registry("dataset")
+"""Name -> function `(*, data_dir, image_size) -> Dataset`."""
+
+
+def load(
+    name,
+    *,
+    data_dir=None,
+    image_size=None,
+    train_examples=None,
+    test_examples=None,
+):
+    """Loads a dataset.
+
+    Args:
+        name: `"digits"` (built in, needs nothing), `"cifar10"`, `"cifar100"`,
+            or `"folder"` for images of your own.
+        data_dir: Where the dataset lies: a directory of tensorflow-datasets
+            for CIFAR, the image folder for `"folder"`.
+        image_size: For `"folder"`: size of the square that images are resized
+            and cropped to.
+        train_examples: Use only so many training images, of every class the
+            same number; see `noisymix_tf.data.subset.balanced_indices`.
+        test_examples: The same for the test images.
+
+    Returns:
+        `noisymix_tf.data.Dataset`.
+
+    Raises:
+        UsageError: In one line, if the dataset is unknown, is not there, or
+            does not fit the other arguments.
+
+    Example:
+
+    >>> digits = noisymix_tf.data.load("digits", train_examples=500)
+    >>> len(digits.train), digits.image_shape, digits.num_classes
+    (500, (32, 32, 3), 10)
+    """
+    dataset = DATASETS.get(name)(data_dir=data_dir, image_size=image_size)
+    classes = dataset.num_classes
+    return dataclasses.replace(
+        dataset,
+        train=balanced_subset(
+            dataset.train, train_examples, classes, f"the {name} training set"
+        ),
+        test=balanced_subset(
+            dataset.test, test_examples, classes, f"the {name} test set"
+        ),
+    )
+
+
+# The modules are imported when their dataset is asked for.
+
+
+@DATASETS.register("digits")
+def _digits(**arguments):
+    from noisymix_tf.data import digits
+
+    return digits.load(**arguments)
+
+
+@DATASETS.register("cifar10")
+def _cifar10(**arguments):
+    from noisymix_tf.data import cifar
+
+    return cifar.load("cifar10", **arguments)
+
+
+@DATASETS.register("cifar100")
+def _cifar100(**arguments):
+    from noisymix_tf.data import cifar
+
+    return cifar.load("cifar100", **arguments)
+
+
+@DATASETS.register("folder")
+def _folder(**arguments):
+    from noisymix_tf.data import folder
+
+    return folder.load(**arguments)
