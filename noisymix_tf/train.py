@@ -67,8 +67,11 @@ def run(config):
             f"{error} The last good checkpoint, if any, is in "
             f"{folder.checkpoints}."
         ) from error
-    except tf.errors.InvalidArgumentError as error:
-        _name_unreadable(dataset, error)
+    except tf.errors.OpError:
+        # The graph does not know which file it could not decode.
+        for split in (dataset.train, dataset.test):
+            if hasattr(split, "check"):
+                split.check()
         raise
     if start:
         _say(f"Continued from step {start}.")
@@ -123,19 +126,6 @@ def _announce(config, dataset, classifier, trainer, steps_per_epoch):
         f"taps {', '.join(trainer.taps)}"
     )
     _say(f"Writing to {config.run.output_dir}")
-
-
-def _name_unreadable(dataset, error):
-    """Raises the `UsageError` that names a broken image, if there is one."""
-    for split in (dataset.train, dataset.test):
-        find = getattr(split, "find_unreadable", None)
-        unreadable = find() if find else []
-        if unreadable:
-            path, reason = unreadable[0]
-            raise UsageError(
-                f"{path} is not a readable image ({reason}); repair or remove "
-                f"it. Unreadable in all: {len(unreadable)}."
-            ) from error
 
 
 def _say(text):

@@ -8,6 +8,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import pytest
+import tensorflow as tf
+
+# Two logical devices let the tests compare one replica with two. It has to
+# happen before TensorFlow starts.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration()] * 2,
+)
 
 _BESIDE = pathlib.Path(__file__).resolve().parents[2] / "shared"
 GOLDEN_DIR = pathlib.Path(

@@ -56,15 +56,14 @@ class Checkpoints(keras.callbacks.Callback):
         self._restored_metrics = restored_metrics
         self._saved_step = None
 
-    def on_epoch_begin(self, epoch, logs=None):
-        if len(self._restored_metrics):
-            checkpoint_lib.assign(
-                checkpoint_lib.metric_variables(self.model),
-                self._restored_metrics,
-            )
-        self._restored_metrics = ()
-
     def on_train_batch_end(self, batch, logs=None):
+        if len(self._restored_metrics):
+            # Metrics exist from the first step on. Their variables are sums,
+            # so that the interrupted part of the epoch can be added to it.
+            current = checkpoint_lib.metric_variables(self.model)
+            sums = [v + r for v, r in zip(current, self._restored_metrics)]
+            checkpoint_lib.assign(current, [np.asarray(v) for v in sums])
+            self._restored_metrics = ()
         step = _step(self.model)
         if step % self._every_steps == 0:
             self._save(step)

@@ -36,7 +36,9 @@ def train(
     """
     start, metrics = checkpoints.restore(trainer)
     saver = Checkpoints(
-        checkpoints, checkpoint_steps or steps_per_epoch, metrics
+        checkpoints,
+        checkpoint_steps or steps_per_epoch,
+        restored_metrics=metrics if start % steps_per_epoch else (),
     )
     step = start
     while step < epochs * steps_per_epoch:

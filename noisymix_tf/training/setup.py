@@ -4,6 +4,7 @@ import functools
 import sys
 
 import keras
+import tensorflow as tf
 
 from noisymix_tf import augment, data
 from noisymix_tf.training import loop
@@ -69,7 +70,7 @@ def views(config, dataset, start_step=0):
             flip=dataset.flip if flip is None else flip,
         ),
         augment=augmentation(config.method),
-        num_parallel_calls=config.run.input_threads or None,
+        num_parallel_calls=config.run.input_threads or tf.data.AUTOTUNE,
     )
 
 
@@ -108,8 +109,8 @@ def fit(config, model, dataset, steps_per_epoch, folder):
     validation = {}
     if run.validation_epochs:
         validation = {
-            "validation_data": data.test_batches(
-                dataset.test, config.evaluation.eval_batch_size
+            "validation_data": _test_batches(
+                dataset, config.evaluation.eval_batch_size
             ),
             "validation_freq": run.validation_epochs,
         }
@@ -123,6 +124,17 @@ def fit(config, model, dataset, steps_per_epoch, folder):
         callbacks=callbacks,
         verbose=_verbosity(run.progress),
         **validation,
+    )
+
+
+def _test_batches(dataset, batch_size):
+    """The test images once, in order, for Keras' own validation."""
+    return tf.data.Dataset.from_generator(
+        lambda: dataset.test.batches(batch_size),
+        output_signature=(
+            tf.TensorSpec([None, *dataset.image_shape], tf.uint8),
+            tf.TensorSpec([None], tf.int32),
+        ),
     )
 
 

@@ -125,9 +125,8 @@ class NoisyMix(keras.Model):
             trainable=False,
             aggregation="only_first_replica",
         )
-
-    def build(self, input_shape):
-        """Nothing to build: the weights are the classifier's."""
+        # Nothing is left to build: the weights are the classifier's.
+        self.built = True
 
     def call(self, inputs, training=False):
         """Predicts with the classifier; of views it takes the clean one."""

@@ -1,0 +1,96 @@
+"""The shape of the package: who may import whom, and what imports cost."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import noisymix_tf
+
+PACKAGE = pathlib.Path(noisymix_tf.__file__).parent
+# Each layer may import itself and those before it.
+LAYERS = (
+    ("version", "errors", "registry", "rng"),
+    ("augment", "mixing", "corruptions"),
+    ("layers", "models", "data"),
+    ("training", "evaluation", "serving", "config", "command_line"),
+    ("run_folder", "doors", "benchmarks"),
+    ("train", "benchmark"),
+)
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+FILES = sorted(
+    path
+    for path in PACKAGE.rglob("*.py")
+    if path.parent != PACKAGE or path.name != "__init__.py"
+)
+
+
+def _room(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def _imports(path):
+    """Rooms of the package that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            parts = node.module.split(".")
+            if parts[0] != "noisymix_tf":
+                continue
+            if len(parts) > 1:
+                yield parts[1]
+            else:
+                yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                parts = alias.name.split(".")
+                if parts[0] == "noisymix_tf" and len(parts) > 1:
+                    yield parts[1]
+
+
+@pytest.mark.parametrize(
+    "path", FILES, ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_imports_go_one_way(path):
+    for room in _imports(path):
+        assert RANK[room] <= RANK[_room(path)], f"{path.name} imports {room}"
+
+
+@pytest.mark.parametrize(
+    "path", FILES, ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_no_global_or_uncompilable_randomness(path):
+    """All draws come from explicit seeds (see rng.py)."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            assert "random" not in {alias.name for alias in node.names}
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            forbidden = called.startswith("keras.random.") or (
+                called.startswith(("np.random.", "numpy.random."))
+                and called.split("random.")[1][0].islower()
+                and called != "np.random.default_rng"
+            )
+            forbidden |= called in {
+                "tf.random.uniform",
+                "tf.random.normal",
+                "tf.random.gamma",
+                "tf.random.shuffle",
+                "tf.random.stateless_gamma",
+            }
+            assert not forbidden, f"{path.name}:{node.lineno} {called}"
+
+
+def test_importing_the_package_is_cheap_and_names_are_there():
+    code = (
+        "import sys, noisymix_tf as nm;"
+        "assert 'tensorflow' not in sys.modules, 'imported TensorFlow';"
+        "print(all(getattr(nm, n) is not None for n in nm.__all__))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "True", done.stderr
+    with pytest.raises(AttributeError, match="nothing_like_it"):
+        _ = noisymix_tf.nothing_like_it
