@@ -1,0 +1,298 @@
+"""Corruptions as data: a small function, ten constants, a few tags.
+
+Every corruption of the benchmark of Hendrycks and Dietterich (2019),
+"Benchmarking Neural Network Robustness to Common Corruptions and
+Perturbations", is one function on a batch, registered with the constants of
+its five severities in two tables, one for images of CIFAR's size and one for
+ImageNet's. What they share lives here: the check of the user's input, the
+random streams, the final conversion to 8 bits.
+"""
+
+import dataclasses
+import numbers
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+
+from noisymix_tf.errors import UsageError
+from noisymix_tf.registry import Registry
+
+# Raise this whenever any corruption gives other pixels than before: results
+# measured on the old pixels are then not mistaken for new ones.
+VERSION = 1
+
+SEVERITIES = (1, 2, 3, 4, 5)
+FAMILIES = ("noise", "blur", "weather", "digital")
+SETS = ("common", "extra")
+TABLES = ("cifar", "imagenet")
+
+# Below this side, `table="auto"` takes the constants made for 32 pixels.
+_AUTO_TABLE_SIDE = 64
+
+# Values per block. A result never depends on it; the temporaries of a block
+# this small stay in the processor's cache, and memory stays bounded.
+_BLOCK_VALUES = 1 << 17
+
+CORRUPTIONS = Registry("corruption")
+
+
+@dataclasses.dataclass(frozen=True)
+class Corruption:
+    """One corruption: what it does and how strongly.
+
+    Attributes:
+        name: The benchmark's name, such as `"gaussian_noise"`.
+        function: `function(images, constant, streams)`: uint8 `[B, H, W, C]`,
+            one entry of a table, and a `Streams` of length B. Returns uint8, or
+            float in [0, 1] that is still to be clipped and truncated.
+        cifar: Constants of severities 1 to 5 for images of about 32 pixels.
+        imagenet: Constants of severities 1 to 5 for about 224 pixels.
+        family: `"noise"`, `"blur"`, `"weather"` or `"digital"`.
+        set: `"common"` (the fifteen that means are taken over) or `"extra"`
+            (the four held out for validation).
+    """
+
+    name: str
+    function: Callable
+    cifar: tuple
+    imagenet: tuple
+    family: str
+    set: str
+
+    def constant(self, severity, table):
+        """The constant of a severity 1 to 5 in `"cifar"` or `"imagenet"`."""
+        return getattr(self, table)[severity - 1]
+
+
+def corruption(name, *, family, cifar, imagenet, extra=False):
+    """Returns a decorator that registers a function as a corruption.
+
+    Args:
+        name: What users call it.
+        family: One of `FAMILIES`.
+        cifar: Five constants, whatever the function takes.
+        imagenet: Five constants.
+        extra: Whether it is kept out of the benchmark's means.
+
+    Example:
+
+    >>> @corruption("invert", family="digital", extra=True,
+    ...             cifar=(.2, .4, .6, .8, 1), imagenet=(.2, .4, .6, .8, 1))
+    ... def invert(images, amount, streams):
+    ...     return images / 255 * (1 - 2 * amount) + amount
+    """
+    if family not in FAMILIES or len(cifar) != 5 or len(imagenet) != 5:
+        raise ValueError(f"{name}: a known family and five constants a table")
+
+    def add(function):
+        CORRUPTIONS.register(name)(
+            Corruption(
+                name=name,
+                function=function,
+                cifar=tuple(cifar),
+                imagenet=tuple(imagenet),
+                family=family,
+                set="extra" if extra else "common",
+            )
+        )
+        return function
+
+    return add
+
+
+def stream_key(seed, name, severity):
+    """Mixes what the images of a cell share into a key, uint64 `[2]`."""
+    entropy = [seed, zlib.crc32(name.encode()), severity]
+    return np.random.SeedSequence(entropy).generate_state(2, np.uint64)
+
+
+class Streams:
+    """One random generator per image of a batch, made only when iterated.
+
+    A stream depends on (seed, corruption, severity, index of the image) and on
+    nothing else, so an image gets the same pixels in any batch. The generator
+    is counter-based (Philox; Salmon et al., 2011): the first three make its key
+    and the index is the top word of its counter, so that streams of different
+    images cannot overlap.
+
+    Args:
+        key: uint64 `[2]`, from `stream_key`.
+        indices: int `[B]`, the place of every image in its dataset.
+    """
+
+    def __init__(self, key, indices):
+        self.key = key
+        self.indices = np.asarray(indices, np.uint64)
+
+    def __len__(self):
+        return len(self.indices)
+
+    def __getitem__(self, block):
+        return Streams(self.key, self.indices[block])
+
+    def __iter__(self):
+        for index in self.indices:
+            counter = np.array([0, 0, 0, index], np.uint64)
+            yield np.random.Generator(
+                np.random.Philox(key=self.key, counter=counter)
+            )
+
+    def draw(self, sample):
+        """Stacks `sample(generator)` over the images."""
+        return np.stack([sample(generator) for generator in self])
+
+
+def names(tag=None):
+    """Names of the corruptions, in the benchmark's order.
+
+    Args:
+        tag: None for all (common ones first), or one of the sets `"common"` and
+            `"extra"`, or a family: `"noise"`, `"blur"`, `"weather"`,
+            `"digital"`.
+
+    Returns:
+        Tuple of names.
+
+    Raises:
+        UsageError: If the tag is not known.
+
+    Example:
+
+    >>> names("extra")[0]
+    'speckle_noise'
+    """
+    if tag is None:
+        return names("common") + names("extra")
+    if tag not in SETS + FAMILIES:
+        raise UsageError(
+            f"Unknown tag {tag!r} of corruptions. "
+            f"Known: {', '.join(SETS + FAMILIES)}."
+        )
+    return tuple(
+        name
+        for name, entry in CORRUPTIONS.items()
+        if tag in (entry.set, entry.family)
+    )
+
+
+def table_for(shape, table="auto"):
+    """Which constants fit images `[..., H, W, C]`: `"cifar"`, `"imagenet"`."""
+    if table == "auto":
+        side = min(shape[-3:-1])
+        return "cifar" if side < _AUTO_TABLE_SIDE else "imagenet"
+    if table not in TABLES:
+        raise UsageError(
+            f"Unknown table of severities {table!r}. "
+            f"Known: auto, {', '.join(TABLES)}."
+        )
+    return table
+
+
+def corrupt(images, name, severity, seed=0, *, table="auto", indices=None):
+    """Corrupts images as the -C benchmarks do.
+
+    The definitions and constants are those that made CIFAR-10-C and
+    ImageNet-C, including the truncation to 8 bits. Nothing is compressed
+    afterwards, whereas the released ImageNet-C files are JPEGs of quality 85.
+
+    Args:
+        images: uint8 `[B, H, W, C]`, RGB (C = 3) or grey (C = 1).
+        name: One of `names()`.
+        severity: 1 to 5.
+        seed: Non-negative int. With name, severity and an image's index it
+            decides all that is random, whatever the batch size or the order.
+        table: Which constants: `"cifar"` (made for 32 pixels), `"imagenet"`
+            (made for 224), or `"auto"`: `"cifar"` where min(H, W) < 64.
+        indices: int `[B]`, the place of every image in its dataset; by default
+            0 to B - 1.
+
+    Returns:
+        uint8 `[B, H, W, C]`; the input is left as it is.
+
+    Raises:
+        UsageError: If an argument is not of this form.
+
+    Example:
+
+    >>> images = np.full([2, 32, 32, 3], 100, np.uint8)
+    >>> brighter = corrupt(images, "brightness", severity=3)
+    >>> int(brighter[0, 0, 0, 0])
+    138
+
+    Source: Hendrycks and Dietterich (2019), section 4 and appendix A.
+    """
+    entry = CORRUPTIONS.get(name)
+    images = _checked_images(images)
+    severity = _checked_severity(severity)
+    constant = entry.constant(severity, table_for(images.shape, table))
+    streams = Streams(
+        stream_key(_checked_seed(seed), name, severity),
+        _checked_indices(indices, len(images)),
+    )
+    step = max(1, _BLOCK_VALUES // images[0].size)
+    corrupted = np.empty_like(images)
+    for start in range(0, len(images), step):
+        block = slice(start, start + step)
+        corrupted[block] = _to_uint8(
+            entry.function(images[block], constant, streams[block])
+        )
+    return corrupted
+
+
+def _to_uint8(images):
+    """Truncates floats in [0, 1], as the benchmark's makers do."""
+    if images.dtype == np.uint8:
+        return images
+    return (np.clip(images, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def _checked_images(images):
+    images = np.asarray(images)
+    if images.dtype != np.uint8:
+        raise UsageError(
+            f"Corruptions take uint8 images (0 to 255), got {images.dtype}: "
+            "scale to 0..255 and cast to uint8 first."
+        )
+    if images.ndim != 4 or images.shape[-1] not in (1, 3):
+        raise UsageError(
+            f"Corruptions take images [B, H, W, C] with C = 1 or 3, got shape "
+            f"{list(images.shape)}: add the missing axis or transpose."
+        )
+    if not images.size:
+        raise UsageError(
+            f"Corruptions take at least one image with pixels, got shape "
+            f"{list(images.shape)}: skip empty batches."
+        )
+    return images
+
+
+def _checked_severity(severity):
+    whole = isinstance(severity, numbers.Integral)
+    if not whole or isinstance(severity, bool) or severity not in SEVERITIES:
+        raise UsageError(
+            f"Severity {severity!r} does not exist: choose 1, 2, 3, 4 or 5."
+        )
+    return int(severity)
+
+
+def _checked_seed(seed):
+    if not isinstance(seed, numbers.Integral) or seed < 0:
+        raise UsageError(f"A seed is an int of at least 0, got {seed!r}.")
+    return int(seed)
+
+
+def _checked_indices(indices, batch):
+    if indices is None:
+        return np.arange(batch)
+    indices = np.asarray(indices)
+    if (
+        indices.shape != (batch,)
+        or not np.issubdtype(indices.dtype, np.integer)
+        or indices.min() < 0
+    ):
+        raise UsageError(
+            f"indices must be {batch} ints of at least 0, one per image, got "
+            f"{indices.dtype} of shape {list(indices.shape)}."
+        )
+    return indices

@@ -1,0 +1,32 @@
+"""Files that are either the old one or the new one, never half of either."""
+
+import os
+import pathlib
+import tempfile
+
+
+def write_atomically(path, content):
+    """Replaces a file by `content` (str or bytes) in one step.
+
+    The content goes to a temporary file in the same folder, which then takes
+    the name, so a reader or a kill at any moment finds a whole file.
+    """
+    path = pathlib.Path(path)
+    if isinstance(content, str):
+        content = content.encode()
+    handle, temporary = tempfile.mkstemp(
+        dir=path.parent, prefix=f".{path.name}."
+    )
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        # `mkstemp` makes private files; give what `open` would have given.
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

@@ -1,0 +1,460 @@
+"""`evaluate` on models whose predictions are known."""
+
+import json
+import threading
+import types
+from concurrent import futures
+
+import keras
+import numpy as np
+import pytest
+from resnet20 import resnet20
+
+from noisymix_tf import corruptions, evaluation
+from noisymix_tf.errors import UsageError
+from noisymix_tf.evaluation import metrics, suites
+from noisymix_tf.evaluation.fingerprint import model_fingerprint
+from noisymix_tf.evaluation.report import SECTIONS, Figure, Section
+
+SIDE = 16
+
+
+class Test:
+    """A split in memory; `sized=False` hides its length."""
+
+    __test__ = False
+
+    def __init__(self, images, labels):
+        self.images, self.labels = images, labels
+        self.passes = 0
+
+    def batches(self, batch_size):
+        self.passes += 1
+        for start in range(0, len(self.images), batch_size):
+            part = slice(start, start + batch_size)
+            yield self.images[part], self.labels[part]
+
+
+class SizedTest(Test):
+    def __len__(self):
+        return len(self.images)
+
+
+def dataset(n=23, num_classes=3, split=SizedTest, seed=0):
+    """Flat images of random brightness; the label says how bright."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, num_classes, n).astype(np.int32)
+    level = 20 + 200 * labels / (num_classes - 1)
+    texture = generator.integers(-10, 11, [n, SIDE, SIDE, 3])
+    images = np.clip(level[:, None, None, None] + texture, 0, 255)
+    return types.SimpleNamespace(
+        name="flat",
+        num_classes=num_classes,
+        class_names=tuple(map(str, range(num_classes))),
+        test=split(images.astype(np.uint8), labels),
+    )
+
+
+def brightness_model(num_classes=3, softmax=False, scale=1.0, name=None):
+    """Logits -(mean / 255 - level_k)^2, written as a linear layer."""
+    levels = (20 + 200 * np.arange(num_classes) / (num_classes - 1)) / 255
+    inputs = keras.Input([SIDE, SIDE, 3], name=name)
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    head = keras.layers.Dense(
+        num_classes, activation="softmax" if softmax else None
+    )
+    outputs = head(x)
+    # The square of the mean is common to all classes and drops out.
+    kernel = np.tile(scale * 2 * levels / 3, [3, 1])
+    head.set_weights([kernel, -scale * levels**2])
+    return keras.Model(inputs, outputs)
+
+
+def run(model=None, data=None, **options):
+    options = {
+        "corruptions": ("contrast", "gaussian_noise"),
+        "severities": (1, 5),
+        "batch_size": 8,
+        "progress": None,
+        **options,
+    }
+    return evaluation.evaluate(
+        model or brightness_model(), data or dataset(), **options
+    )
+
+
+def without_seconds(results):
+    return {
+        cell: {k: v for k, v in sums.items() if k != "seconds"}
+        for cell, sums in results.records.items()
+    }
+
+
+def test_cells_are_what_numpy_computes():
+    model, data = brightness_model(scale=30.0), dataset()
+    results = run(model, data)
+    assert len(results.records) == 1 + 2 * 2
+    for cell, sums in results.records.items():
+        images = data.test.images
+        if cell.suite == "c":
+            images = corruptions.corrupt(images, cell.corruption, cell.severity)
+        outputs = model(images.astype(np.float32)).numpy()
+        wanted = metrics.tally(outputs, data.test.labels).measurements()
+        assert sums["correct"] == wanted["correct"]
+        assert sums["nll_sum"] == pytest.approx(wanted["nll_sum"], rel=1e-5)
+        assert sums["brier_sum"] == pytest.approx(wanted["brier_sum"], rel=1e-5)
+        np.testing.assert_allclose(sums["bins"], wanted["bins"], rtol=1e-5)
+        assert (cell.n, cell.dataset) == (23, "flat")
+
+
+def test_a_perfect_and_a_constant_model():
+    data = dataset()
+    perfect = run(brightness_model(), data, suites=("clean",))
+    assert perfect.figures["clean/accuracy"] == 1.0
+    constant = brightness_model()
+    constant.layers[-1].set_weights(
+        [np.zeros([3, 3]), np.array([0.0, 5.0, 0.0])]
+    )
+    results = run(constant, data, suites=("clean", "c"))
+    share = (data.test.labels == 1).mean()
+    assert results.figures["clean/accuracy"] == pytest.approx(share)
+    assert results.figures["c/mean_accuracy"] == pytest.approx(share)
+    confidence = np.exp(5) / (np.exp(5) + 2)
+    assert results.figures["clean/ece"] == pytest.approx(
+        abs(confidence - share), abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 23, 100])
+def test_batch_size_does_not_matter(batch_size):
+    wanted = run(batch_size=8)
+    results = run(batch_size=batch_size)
+    assert list(results.records) == list(wanted.records)
+    for cell, sums in results.records.items():
+        assert sums["correct"] == wanted.records[cell]["correct"]
+        nll = wanted.records[cell]["nll_sum"]
+        assert sums["nll_sum"] == pytest.approx(nll, rel=1e-5)
+
+
+@pytest.mark.parametrize("num_workers", [1, 3])
+def test_workers_do_not_matter(num_workers):
+    wanted = without_seconds(run())
+    assert without_seconds(run(num_workers=num_workers)) == wanted
+
+
+def test_logits_and_probabilities_give_the_same_cells():
+    logits = run(brightness_model(scale=30.0))
+    softmax = run(brightness_model(scale=30.0, softmax=True))
+    for one, other in zip(logits.records.values(), softmax.records.values()):
+        assert one["correct"] == other["correct"]
+        assert one["nll_sum"] == pytest.approx(other["nll_sum"], rel=1e-4)
+        np.testing.assert_allclose(one["bins"], other["bins"], rtol=1e-4)
+
+
+def test_the_model_is_compiled_for_one_shape():
+    shapes = []
+
+    class Spy(keras.layers.Layer):
+        def call(self, x):
+            shapes.append(tuple(x.shape))
+            return x
+
+    inputs = keras.Input([SIDE, SIDE, 3])
+    x = keras.layers.GlobalAveragePooling2D()(Spy()(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(3)(x))
+    shapes.clear()
+    run(model, batch_size=8)  # 23 images: two full batches and one of seven.
+    assert shapes == [(8, SIDE, SIDE, 3)]
+
+
+def test_uint8_models_and_subclasses():
+    class Mean(keras.Model):
+        def call(self, x):
+            return keras.ops.mean(x, axis=(1, 2))
+
+    inputs = keras.Input([SIDE, SIDE, 3], dtype="uint8")
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    byte_model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
+    one = run(Mean(), suites=("clean",))
+    other = run(byte_model, suites=("clean",))
+    assert one.figures["clean/accuracy"] == other.figures["clean/accuracy"]
+
+
+def test_images_are_prepared_ahead_by_other_threads():
+    started, threads = [], set()
+
+    def square(x):
+        threads.add(threading.current_thread())
+        return x * x
+
+    def calls():
+        for x in range(20):
+            started.append(x)
+            yield f"tag {x}", (x,)
+
+    with futures.ThreadPoolExecutor(3) as pool:
+        stream = suites._ahead(pool, 4, square, calls())
+        assert next(stream) == ("tag 0", 0)
+        assert len(started) == 5  # One result taken, four ahead, no more.
+        assert list(stream) == [(f"tag {x}", x * x) for x in range(1, 20)]
+    assert threading.current_thread() not in threads
+
+
+def test_an_error_in_a_worker_arrives():
+    class Failing(evaluation.ImageSuite):
+        def cells(self, job):
+            return [job.cell("failing", source="generated")]
+
+        def prepare(self, cell, images, indices):
+            raise ZeroDivisionError("in the worker")
+
+    with pytest.raises(ZeroDivisionError, match="in the worker"):
+        run(suites=(Failing(),))
+
+
+def test_a_split_without_length_is_counted():
+    results = run(data=dataset(split=Test))
+    assert without_seconds(results) == without_seconds(run())
+
+
+def test_a_small_dataset_is_read_once_for_all_cells():
+    data = dataset()
+    run(data=data)
+    assert data.test.passes == 2  # The probe, and one pass.
+
+
+def test_a_large_dataset_is_not_kept(monkeypatch):
+    monkeypatch.setattr(suites, "_CACHE_BYTES", 1000)
+    data = dataset()
+    results = run(data=data)
+    assert data.test.passes == 1 + len(results.records)
+    assert without_seconds(results) == without_seconds(run())
+
+
+# --- resuming ----------------------------------------------------------------
+
+
+def test_a_second_run_measures_nothing(tmp_path):
+    first = run(output_dir=tmp_path)
+    assert first.computed == 5
+    lines = (tmp_path / "cells.jsonl").read_bytes()
+    second = run(output_dir=tmp_path)
+    assert second.computed == 0
+    assert second.records == first.records
+    assert (tmp_path / "cells.jsonl").read_bytes() == lines
+    assert second.figures == first.figures
+
+
+def test_a_torn_line_is_measured_again(tmp_path):
+    whole = run(output_dir=tmp_path)
+    path = tmp_path / "cells.jsonl"
+    path.write_bytes(path.read_bytes()[:-40])
+    again = run(output_dir=tmp_path)
+    assert again.computed == 1
+    assert without_seconds(again) == without_seconds(whole)
+    for line in path.read_text().splitlines():
+        json.loads(line)
+
+
+def test_a_kill_keeps_finished_cells(tmp_path):
+    def stop(cell, measurements, done, total):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(output_dir=tmp_path, progress=stop)
+    assert not (tmp_path / "report.md").exists()
+    resumed = run(output_dir=tmp_path)
+    assert resumed.computed == 2
+    assert without_seconds(resumed) == without_seconds(run())
+    assert (tmp_path / "report.md").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "computed"),
+    [
+        ({"seed": 1}, 4),  # Clean images have no seed.
+        ({"severities": (1, 3, 5)}, 2),
+        ({"model": brightness_model(scale=2.0)}, 5),
+        ({"data": dataset(n=22)}, 5),
+        ({"data": dataset(seed=1)}, 5),
+        ({"batch_size": 5}, 0),
+    ],
+)
+def test_what_makes_a_cell_another_one(tmp_path, change, computed):
+    run(output_dir=tmp_path)
+    assert run(output_dir=tmp_path, **change).computed == computed
+
+
+def test_a_new_generator_makes_other_cells(tmp_path, monkeypatch):
+    run(output_dir=tmp_path)
+    monkeypatch.setattr(corruptions, "VERSION", 999)
+    assert run(output_dir=tmp_path).computed == 4
+
+
+def test_fingerprint_survives_saving_and_names(tmp_path):
+    model = brightness_model()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    other_names = brightness_model(name="pixels")
+    prints = {model_fingerprint(m) for m in (model, loaded, other_names)}
+    assert len(prints) == 1
+
+
+def test_fingerprint_sees_constants_and_weights():
+    def model(scale, bias):
+        inputs = keras.Input([4])
+        dense = keras.layers.Dense(2, kernel_initializer="ones")
+        outputs = dense(keras.layers.Rescaling(scale)(inputs))
+        dense.set_weights([np.ones([4, 2]), np.array([0.0, bias])])
+        return keras.Model(inputs, outputs)
+
+    cases = ((1.0, 0.0), (1.0, 1.0), (2.0, 0.0))
+    assert len({model_fingerprint(model(*case)) for case in cases}) == 3
+
+
+# --- choosing, extending, reporting progress ---------------------------------
+
+
+def test_corruption_tags():
+    results = run(corruptions="extra", severities=(3,), suites=("c",))
+    names = [cell.corruption for cell in results.records]
+    assert names == list(corruptions.names("extra"))
+    results = run(corruptions=None, severities=(3,), suites=("c",))
+    names = [cell.corruption for cell in results.records]
+    assert names == list(corruptions.names("common"))
+
+
+def test_a_suite_of_ones_own(monkeypatch):
+    class Inverted(evaluation.ImageSuite):
+        def cells(self, job):
+            return [job.cell("inverted", source="generated")]
+
+        def prepare(self, cell, images, indices):
+            return 255 - images
+
+    entries = dict(SECTIONS._entries)
+    monkeypatch.setattr(SECTIONS, "_entries", entries)
+
+    @SECTIONS.register("inverted")
+    def section(tallies):
+        ((cell, tally),) = tallies.items()
+        figure = Figure("accuracy", "accuracy", tally.accuracy)
+        return [
+            Section(
+                "inverted",
+                "Inverted",
+                cell.n,
+                cell.source,
+                "255 - x",
+                (figure,),
+            )
+        ]
+
+    data = dataset()
+    results = run(data=data, suites=("clean", Inverted()))
+    # 20, 120 and 220 become 235, 135 and 35: only the middle class stays.
+    share = (data.test.labels == 1).mean()
+    assert results.figures["inverted/accuracy"] == pytest.approx(share)
+    assert "255 - x" in str(results)
+
+
+def test_progress_is_told(capsys):
+    calls = []
+    run(progress=lambda *call: calls.append(call))
+    assert [call[2:] for call in calls] == [(k, 5) for k in range(1, 6)]
+    evaluation.print_progress(*calls[-1])
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert "[5/5] flat/c/gaussian_noise/5" in line
+    assert "images/s" in line
+
+
+# --- bad input ---------------------------------------------------------------
+
+
+def broken_model():
+    model = brightness_model()
+    model.layers[-1].set_weights([np.full([3, 3], np.nan), np.zeros(3)])
+    return model
+
+
+def mislabelled():
+    data = dataset()
+    data.test.labels[-1] = 3
+    return data
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"suites": ("dream",)}, "suite 'dream'.*clean, c"),
+        ({"suites": "clean"}, "suites must be a list.*'clean'"),
+        ({"suites": ()}, "suites is empty"),
+        ({"corruptions": ("rain",)}, "'rain'.*Known"),
+        ({"corruptions": "rain"}, "tag 'rain'"),
+        ({"severities": (0,)}, "Severity 0"),
+        ({"severities": 3}, "severities must be a list.*3"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"batch_size": 2.5}, "batch_size must be an int"),
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"num_workers": 0}, "num_workers must be at least 1"),
+        ({"model": brightness_model(4)}, r"\[8, 4\].*3 classes"),
+        ({"model": broken_model()}, "not finite"),
+        ({"data": dataset(n=0)}, "no test images"),
+        ({"data": mislabelled()}, "label 3.*0 to 2"),
+    ],
+)
+def test_bad_input(options, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        run(**options)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_output_dir_that_is_a_file(tmp_path):
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(UsageError, match="run' cannot be a folder"):
+        run(output_dir=tmp_path / "run")
+
+
+def test_a_model_of_another_size():
+    inputs = keras.Input([32, 32, 3])
+    x = keras.layers.GlobalAveragePooling2D()(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(3)(x))
+    with pytest.raises(UsageError, match=r"\[32, 32, 3\].*\[16, 16, 3\]"):
+        run(model)
+
+
+# --- the benchmark's accuracies ----------------------------------------------
+
+
+@pytest.mark.slow
+def test_oracle_accuracies(golden, data_dir):
+    """ResNet-20 on 2,000 images: the oracle's accuracy, cell by cell."""
+    tfds = pytest.importorskip("tensorflow_datasets")
+    folder = data_dir / "tensorflow_datasets"
+    if not (folder / "cifar10").is_dir():
+        pytest.skip(f"no cifar10 in {folder}")
+    examples = tfds.as_numpy(
+        tfds.load("cifar10", split="test", data_dir=folder, download=False)
+    )
+    examples = sorted(examples, key=lambda example: example["id"])[:2000]
+    images = np.stack([example["image"] for example in examples])
+    labels = np.array([example["label"] for example in examples])
+    data = dataset(num_classes=10)
+    data.test = SizedTest(images, labels)
+    expected = golden("cifar_c_accuracy_resnet20.json")
+    results = run(
+        resnet20(golden("resnet20_weights.npz")),
+        data,
+        corruptions=("shot_noise", "zoom_blur", "jpeg_compression"),
+        severities=(3,),
+        batch_size=250,
+    )
+    assert results.figures["clean/accuracy"] == expected["clean"]
+    cells = results.report.as_dict()["sections"]["c"]["cells"]
+    for name, row in cells.items():
+        wanted = expected["accuracy_sev1_to_5"][name][2]
+        tolerance = 0.02 if name == "shot_noise" else 0.01
+        assert row["3"]["accuracy"] == pytest.approx(wanted, abs=tolerance)
