@@ -23,39 +23,25 @@ def run(config):
         config: `noisymix_tf.config.Config`.
 
     Returns:
-        The evaluation's report, a dictionary.
+        The evaluation's `Results`.
     """
     import keras
     import tensorflow as tf
 
-    from noisymix_tf import data, models
+    from noisymix_tf import data, evaluation
     from noisymix_tf.training import setup
     from noisymix_tf.training.callbacks import TrainingDiverged
 
+    evaluation.check_selection(**_selection(config.evaluation))
     if config.run.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(config.run.seed)
 
-    dataset = data.load(
-        config.data.dataset,
-        data_dir=config.data.data_dir,
-        image_size=config.data.image_size,
-        train_examples=config.data.train_examples,
-        test_examples=config.data.test_examples,
-    )
+    dataset = setup.dataset(config.data)
     steps_per_epoch = data.steps_per_epoch(
         dataset.train, config.optimizer.batch_size
     )
-    classifier = models.build(
-        config.model.model,
-        input_shape=dataset.image_shape,
-        num_classes=dataset.num_classes,
-        mean=dataset.mean,
-        std=dataset.std,
-        width=config.model.width,
-        dropout=config.model.dropout,
-        seed=config.run.seed,
-    )
+    classifier = setup.classifier(config, dataset)
     trainer = setup.trainer(config, classifier, steps_per_epoch)
     # Only now, when everything that the flags name has been found good.
     folder = RunFolder(config)
@@ -85,21 +71,18 @@ def _finish(config, dataset, classifier, folder):
     partial = folder.model.with_suffix(".partial.keras")
     classifier.save(partial)
     partial.replace(folder.model)
-    settings = config.evaluation
-    report = evaluation.evaluate(
+    results = evaluation.evaluate(
         classifier,
         dataset,
-        suites=settings.suites,
-        corruptions=settings.corruptions or None,
-        severities=settings.severities,
-        batch_size=settings.eval_batch_size,
-        seed=settings.eval_seed,
+        **_selection(config.evaluation),
+        batch_size=config.evaluation.eval_batch_size,
+        seed=config.evaluation.eval_seed,
         output_dir=folder.evaluation,
     )
-    print(evaluation.render_text(report))
+    print(results)
     _say(f"Model:       {folder.model}")
     _say(f"Report:      {folder.evaluation}")
-    if settings.export:
+    if config.evaluation.export:
         images, _ = next(dataset.test.batches(8))
         exported = serving.export(
             classifier,
@@ -111,7 +94,16 @@ def _finish(config, dataset, classifier, folder):
             f"SavedModel:  {exported.path} (probabilities differ by at most "
             f"{exported.max_abs_difference:.1e} after reload)"
         )
-    return report
+    return results
+
+
+def _selection(settings):
+    """What to evaluate, as arguments of `evaluate`."""
+    return {
+        "suites": settings.suites,
+        "corruptions": settings.corruptions or None,
+        "severities": settings.severities,
+    }
 
 
 def _announce(config, dataset, classifier, trainer, steps_per_epoch):

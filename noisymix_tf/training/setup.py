@@ -6,12 +6,37 @@ import sys
 import keras
 import tensorflow as tf
 
-from noisymix_tf import augment, data
+from noisymix_tf import augment, data, models
 from noisymix_tf.training import loop
 from noisymix_tf.training.callbacks import JsonLines, StopOnNaN, ViewImages
 from noisymix_tf.training.checkpoint import CheckpointFolder
 from noisymix_tf.training.optimizers import L2SGD
 from noisymix_tf.training.trainer import NoisyMix
+
+
+def dataset(config):
+    """Loads the dataset of a `DataConfig`."""
+    return data.load(
+        config.dataset,
+        data_dir=config.data_dir,
+        image_size=config.image_size,
+        train_examples=config.train_examples,
+        test_examples=config.test_examples,
+    )
+
+
+def classifier(config, dataset):
+    """Builds the configured network for a dataset."""
+    return models.build(
+        config.model.model,
+        input_shape=dataset.image_shape,
+        num_classes=dataset.num_classes,
+        mean=dataset.mean,
+        std=dataset.std,
+        width=config.model.width,
+        dropout=config.model.dropout,
+        seed=config.run.seed,
+    )
 
 
 def trainer(config, classifier, steps_per_epoch):

@@ -1,0 +1,1 @@
+"""Measurements of speed, one file for each thing that is measured."""
