@@ -42,6 +42,12 @@ class RunFolder:
         self.evaluation = self.path / "evaluation"
         self.saved_model = self.path / "saved_model"
 
+    def has_export(self):
+        """Whether a SavedModel of the run has been written."""
+        return any(
+            entry.name.isdigit() for entry in self.saved_model.glob("*")
+        )
+
     def _claim(self, config):
         flagfile = self.path / "flags.txt"
         partial = self.path / ".flags.txt.partial"

@@ -82,7 +82,7 @@ def _finish(config, dataset, classifier, folder):
     print(results)
     _say(f"Model:       {folder.model}")
     _say(f"Report:      {folder.evaluation}")
-    if config.evaluation.export:
+    if config.evaluation.export and not folder.has_export():
         images, _ = next(dataset.test.batches(8))
         exported = serving.export(
             classifier,

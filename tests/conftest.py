@@ -28,9 +28,7 @@ DATA_DIR = pathlib.Path(os.environ.get("NOISYMIX_DATA_DIR", _BESIDE / "data"))
 def golden():
     """Loads a golden file by name; skips where the oracle data is absent."""
     if not GOLDEN_DIR.is_dir():
-        pytest.skip(
-            f"no golden data at {GOLDEN_DIR} (set NOISYMIX_GOLDEN_DIR)"
-        )
+        pytest.skip(f"no golden data at {GOLDEN_DIR} (set NOISYMIX_GOLDEN_DIR)")
 
     def load(name):
         path = GOLDEN_DIR / name

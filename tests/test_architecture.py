@@ -14,7 +14,7 @@ PACKAGE = pathlib.Path(noisymix_tf.__file__).parent
 LAYERS = (
     ("version", "errors", "registry", "rng"),
     ("augment", "mixing", "corruptions"),
-    ("layers", "models", "data"),
+    ("models", "data"),
     ("training", "evaluation", "serving", "config", "command_line"),
     ("run_folder", "doors", "benchmarks"),
     ("train", "benchmark"),

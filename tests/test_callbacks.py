@@ -137,11 +137,14 @@ def test_json_lines_drops_what_lies_beyond_and_a_torn_line(tmp_path):
 
 def test_contact_sheet_places_every_view():
     views = np.arange(6).reshape(2, 3, 1, 1, 1) * np.ones([2, 3, 4, 5, 3])
-    sheet = contact_sheet(views, gap=1)
+    sheet = contact_sheet(views, gap=1, least_side=1)
     assert sheet.shape == (2 * 5 + 1, 3 * 6 + 1, 3)
     assert sheet.dtype == np.uint8 and sheet[0, 0, 0] == 255
     centres = sheet[2::5, 3::6, 0]
     np.testing.assert_array_equal(centres, [[0, 1, 2], [3, 4, 5]])
+    enlarged = contact_sheet(views, gap=1, least_side=10)
+    assert enlarged.shape == (2 * 9 + 1, 3 * 11 + 1, 3)
+    np.testing.assert_array_equal(enlarged[5::9, 6::11, 0], centres)
 
 
 def test_view_images_writes_a_picture_and_a_summary(tmp_path):

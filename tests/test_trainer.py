@@ -93,9 +93,7 @@ def test_loss_and_gradients_match_the_reference_at_each_tap(golden, tap):
             if key.startswith("w__")
         },
     )
-    trainer = _compiled(
-        model, additive_noise=0.0, multiplicative_noise=0.0
-    )
+    trainer = _compiled(model, additive_noise=0.0, multiplicative_noise=0.0)
     plan = trainer._mixing.plan(rng.stream(0, 0, "mixing"), 8)._replace(
         tap=tf.constant(tap),
         lam=tf.constant(file["lam"], tf.float32),

@@ -164,8 +164,13 @@ class ViewImages(keras.callbacks.Callback):
             writer.close()
 
 
-def contact_sheet(views, gap=2):
-    """Arranges `[B, V, H, W, C]` as one uint8 picture, B rows of V images."""
+def contact_sheet(views, gap=2, least_side=96):
+    """Arranges `[B, V, H, W, C]` as one uint8 picture, B rows of V images.
+
+    Pixels of images whose sides are below `least_side` are repeated.
+    """
+    zoom = max(1, least_side // max(views.shape[2:4]))
+    views = np.repeat(np.repeat(views, zoom, axis=2), zoom, axis=3)
     rows, columns, height, width, channels = views.shape
     sheet = np.full(
         (

@@ -103,16 +103,16 @@ def augmentation(method):
     """The function from images and a seed to views, or `None` for none."""
     if method.views == "none":
         return None
-    options = augment.AugMixOptions(
-        severity=method.augmix_severity,
-        width=method.augmix_width,
-        depth=method.augmix_depth,
-        alpha=method.augmix_alpha,
-        all_ops=method.augmix_all_ops,
-    )
+    options = {
+        "severity": method.augmix_severity,
+        "width": method.augmix_width,
+        "depth": method.augmix_depth,
+        "alpha": method.augmix_alpha,
+        "all_ops": method.augmix_all_ops,
+    }
     if method.stability == "jsd":
-        return functools.partial(augment.augmix_views, options=options)
-    return lambda images, seed: augment.augmix(images, seed, options)[:, None]
+        return functools.partial(augment.augmix_views, **options)
+    return lambda images, seed: augment.augmix(images, seed, **options)[:, None]
 
 
 def fit(config, model, dataset, steps_per_epoch, folder):

@@ -173,8 +173,7 @@ class NoisyMix(keras.Model):
             views = views[:, None]
         num_views = views.shape[1]
         order = [1, 0, *range(2, len(views.shape))]
-        x = tf.transpose(views, order)
-        x = tf.cast(x, self.model.inputs[0].dtype)
+        x = tf.transpose(tf.cast(views, self.model.inputs[0].dtype), order)
         return tf.reshape(x, [-1, *views.shape[2:]]), num_views
 
     def _forward(self, x, num_views, plan):

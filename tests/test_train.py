@@ -1,0 +1,303 @@
+"""The main command: whole runs, kills and continuations, mistakes."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from noisymix_tf import data
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+TINY = (
+    "--flagfile=flags/quickstart.flags",
+    "--train_examples=100",
+    "--test_examples=50",
+    "--batch_size=25",
+    "--epochs=2",
+    "--corruptions=gaussian_noise,contrast",
+    "--severities=1,5",
+    "--notensorboard",
+)
+
+
+def _command(*arguments):
+    return [sys.executable, "-m", "noisymix_tf.train", *TINY, *arguments]
+
+
+def _run(*arguments):
+    return subprocess.run(
+        _command(*arguments), cwd=ROOT, capture_output=True, text=True
+    )
+
+
+def _weights(folder):
+    return keras.models.load_model(folder / "model.keras").get_weights()
+
+
+def _steps(folder):
+    path = folder / "checkpoints"
+    if not path.is_dir():
+        return 0
+    steps = [int(p.name[5:]) for p in path.glob("step-*")]
+    return max(steps, default=0)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """An uninterrupted run of NoisyMix with dropout."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    done = _run("--dropout=0.1", f"--output_dir={folder}")
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def test_run_leaves_everything_that_it_promises(finished):
+    folder, done = finished
+    assert "mean corruption accuracy" in done.stdout
+    report = json.loads((folder / "evaluation" / "report.json").read_text())
+    assert "accuracy" in json.dumps(report)
+    for name in ("report.md", "report.png", "cells.jsonl"):
+        assert (folder / "evaluation" / name).stat().st_size > 0
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    logs = [json.loads(line) for line in lines]
+    assert [log["epoch"] for log in logs] == [1, 2]
+    assert {"accuracy", "cross_entropy", "jsd", "loss"} <= set(logs[0])
+    picture = tf.io.decode_png(tf.io.read_file(str(folder / "views.png")))
+    assert picture.shape[0] > picture.shape[1]  # 8 images, 3 views
+    cells = (folder / "evaluation" / "cells.jsonl").read_text().splitlines()
+    assert len(cells) == 1 + 2 * 2
+
+
+def test_models_serve_without_the_package(finished):
+    """A fresh process that cannot import noisymix_tf."""
+    folder, _ = finished
+    code = f"""
+import sys
+sys.modules["noisymix_tf"] = None
+import keras, numpy as np, tensorflow as tf
+images = np.random.default_rng(0).integers(0, 256, [4, 32, 32, 3], np.uint8)
+model = keras.models.load_model({str(folder / "model.keras")!r})
+logits = model(images.astype("float32"), training=False)
+expected = tf.nn.softmax(logits)
+served = tf.saved_model.load({str(folder / "saved_model" / "1")!r})
+for name, x in (("serving_default", images), ("serving_float", 1.0 * images)):
+    outputs = served.signatures[name](
+        images=tf.constant(x, "uint8" if x is images else "float32")
+    )
+    print(float(np.abs(outputs["probabilities"] - expected).max()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    differences = [float(text) for text in done.stdout.split()]
+    assert len(differences) == 2 and max(differences) < 1e-5
+
+
+def test_effective_flags_repeat_the_run(finished, tmp_path):
+    folder, _ = finished
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "noisymix_tf.train",
+            f"--flagfile={folder / 'flags.txt'}",
+            f"--output_dir={tmp_path / 'again'}",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    for a, b in zip(_weights(folder), _weights(tmp_path / "again")):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_same_command_again_changes_nothing(finished):
+    folder, _ = finished
+    before = {
+        path: path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".keras"
+    }
+    weights = _weights(folder)
+    done = _run("--dropout=0.1", f"--output_dir={folder}")
+    assert done.returncode == 0, done.stderr
+    assert "mean corruption accuracy" in done.stdout
+    after = {
+        path: path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".keras"
+    }
+    assert before.keys() == after.keys()
+    for a, b in zip(weights, _weights(folder)):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kill_after", "checkpoint_steps"), [((1,), 1), ((2, 5), 1), ((4,), 3)]
+)
+def test_killed_runs_end_with_the_same_weights(
+    finished, tmp_path, kill_after, checkpoint_steps
+):
+    """SIGKILL after certain steps, then the same command again."""
+    command = _command(
+        "--dropout=0.1",
+        f"--output_dir={tmp_path / 'killed'}",
+        f"--checkpoint_steps={checkpoint_steps}",
+    )
+    for step in kill_after:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 300
+        while _steps(tmp_path / "killed") < step // checkpoint_steps:
+            assert process.poll() is None, "ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Continued from step" in done.stderr
+    folder, _ = finished
+    for a, b in zip(_weights(folder), _weights(tmp_path / "killed")):
+        np.testing.assert_array_equal(a, b)
+    logs = [
+        [
+            {k: v for k, v in json.loads(line).items() if "second" not in k}
+            for line in (path / "metrics.jsonl").read_text().splitlines()
+        ]
+        for path in (folder, tmp_path / "killed")
+    ]
+    assert logs[0] == logs[1]
+    left = {p.name for p in (tmp_path / "killed").iterdir()}
+    assert left == {p.name for p in folder.iterdir()}
+
+
+def test_another_configuration_in_the_same_directory_is_refused(finished):
+    folder, _ = finished
+    done = _run("--dropout=0.1", "--alpha=0.5", f"--output_dir={folder}")
+    assert done.returncode == 2
+    assert "--alpha=0.5 (was --alpha=1.0)" in _error(done)
+
+
+def _error(done):
+    """The one line of a refused command; no traceback."""
+    assert "Traceback" not in done.stderr, done.stderr
+    lines = [
+        line for line in done.stderr.splitlines() if line.startswith("error: ")
+    ]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset=mnist"], "Unknown dataset 'mnist'. Known: digits"),
+        (["--model=vgg"], "Unknown model 'vgg'. Known: preact_resnet18"),
+        (["--taps=stage9"], "Unusable tap 'stage9'"),
+        (["--suites=d"], "Unknown suite 'd'"),
+        (["--corruptions=haze"], "'haze'"),
+        (["--batch_size=101"], "batch_size=101 is more than the 100"),
+        (["--train_examples=99999"], "99999"),
+        (["--dataset=folder"], "data_dir"),
+        (["--learning_rate=1e30", "--method=baseline"], "loss became"),
+        (["--output_dir=/proc/run"], "--output_dir=/proc/run cannot be"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_mistakes_are_one_line_and_status_2(tmp_path, arguments, message):
+    done = _run(f"--output_dir={tmp_path / 'run'}", *arguments)
+    assert done.returncode == 2
+    assert message in _error(done)
+
+
+def test_divergence_keeps_the_last_good_checkpoint(tmp_path):
+    # One step at this rate still gives finite weights, the next does not.
+    done = _run(
+        f"--output_dir={tmp_path}",
+        "--method=baseline",
+        "--learning_rate=1e25",
+        "--checkpoint_steps=1",
+    )
+    assert done.returncode == 2
+    assert "loss became" in _error(done)
+    assert not (tmp_path / "model.keras").exists()
+    for state in tmp_path.glob("checkpoints/step-*/state.npz"):
+        arrays = np.load(state)
+        assert all(np.isfinite(arrays[key]).all() for key in arrays.files)
+
+
+def _image_folder(root, sizes):
+    for split in ("train", "test"):
+        for label in ("a", "b"):
+            for index, size in enumerate(sizes):
+                path = root / split / label / f"{index}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                pixels = np.full([size, size, 3], 40 * index, np.uint8)
+                tf.io.write_file(str(path), tf.io.encode_png(pixels))
+
+
+def test_images_of_unequal_size_and_corrupt_images_are_named(tmp_path):
+    arguments = (
+        "--dataset=folder",
+        "--train_examples=4",
+        "--test_examples=4",
+        "--batch_size=2",
+        f"--data_dir={tmp_path / 'images'}",
+        f"--output_dir={tmp_path / 'run'}",
+    )
+    _image_folder(tmp_path / "images", [32, 32, 40])
+    done = _run(*arguments)
+    assert done.returncode == 2 and "--image_size" in _error(done)
+    broken = tmp_path / "images" / "train" / "b" / "1.png"
+    broken.write_bytes(broken.read_bytes()[:40])
+    done = _run(*arguments, "--image_size=32")
+    assert done.returncode == 2 and str(broken) in _error(done)
+
+
+@pytest.mark.slow
+def test_cifar10_small_runs_on_real_images(data_dir, tmp_path):
+    """The flagfile of README, cut short."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "noisymix_tf.train",
+            "--flagfile=flags/cifar10_small.flags",
+            f"--data_dir={data_dir / 'tensorflow_datasets'}",
+            "--train_examples=640",
+            "--test_examples=100",
+            "--epochs=1",
+            "--width=0.125",
+            "--corruptions=contrast",
+            "--severities=3",
+            f"--output_dir={tmp_path / 'run'}",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "cifar10" in done.stdout
+    dataset = data.load(
+        "cifar10",
+        data_dir=data_dir / "tensorflow_datasets",
+        train_examples=640,
+        test_examples=100,
+    )
+    assert np.bincount(dataset.train.labels).tolist() == [64] * 10
