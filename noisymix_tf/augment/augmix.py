@@ -1,0 +1,258 @@
+"""AugMix: convex mixtures of short random chains of image operations.
+
+Hendrycks et al. (2020), "AugMix: A Simple Data Processing Method to Improve
+Robustness and Uncertainty", Algorithm 1.
+"""
+
+import dataclasses
+import functools
+import math
+import numbers
+
+import tensorflow as tf
+
+from noisymix_tf.augment import chains, ops, tables
+from noisymix_tf.augment.images import checked
+from noisymix_tf.errors import UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class AugMixOptions:
+    """The hyper-parameters of AugMix.
+
+    Args:
+        severity: Strongest level of an operation, 0.1 to 10. Each operation
+            draws its own from U(0.1, severity).
+        width: Number of chains that are mixed.
+        depth: Operations per chain; -1 draws 1, 2 or 3 for each chain.
+        alpha: Concentration of the Dirichlet and Beta weights.
+        all_ops: Also uses color, contrast, brightness and sharpness, which
+            overlap with the common corruptions.
+
+    Raises:
+        UsageError: An option is out of its range.
+
+    Example:
+
+    >>> AugMixOptions(severity=1).max_depth
+    3
+    """
+
+    severity: float = 3.0
+    width: int = 3
+    depth: int = -1
+    alpha: float = 1.0
+    all_ops: bool = False
+
+    def __post_init__(self):
+        _check(
+            _is_real(self.severity) and 0.1 <= self.severity <= 10,
+            f"AugMix severity must be a number from 0.1 to 10, got "
+            f"{self.severity!r}; the paper uses 3 for CIFAR and 1 for "
+            f"ImageNet.",
+        )
+        _check(
+            _is_whole(self.width) and self.width >= 1,
+            f"AugMix width must be a whole number of chains, at least 1, got "
+            f"{self.width!r}; the paper uses 3.",
+        )
+        _check(
+            _is_whole(self.depth) and (self.depth == -1 or self.depth >= 1),
+            f"AugMix depth must be a whole number, at least 1, or -1 to draw "
+            f"it from 1 to 3, got {self.depth!r}.",
+        )
+        _check(
+            _is_real(self.alpha) and 0 < self.alpha < math.inf,
+            f"AugMix alpha must be a positive number, got {self.alpha!r}; the "
+            f"paper uses 1.",
+        )
+
+    @property
+    def operations(self):
+        """The operations that chains draw from."""
+        return ops.ALL_OPERATIONS if self.all_ops else ops.OPERATIONS
+
+    @property
+    def max_depth(self):
+        """The greatest number of operations in a chain."""
+        return 3 if self.depth == -1 else self.depth
+
+
+def augmix(images, seed, **options):
+    """Makes one AugMix view of each image.
+
+    Runs as one XLA program wherever it is called: eagerly, in `Dataset.map`,
+    or inside a compiled train step.
+
+    Args:
+        images: uint8 `[B, H, W, C]`, C of 1 or 3, static but for B.
+        seed: int32 `[2]`, as `tf.random.stateless_*` take; the views are a
+            pure function of images and seed.
+        **options: Those of `AugMixOptions`.
+
+    Returns:
+        float32 `[B, H, W, C]`, pixels 0 to 255, neither rounded nor clipped.
+
+    Raises:
+        UsageError: The images are not uint8 batches, or an option is out of
+            its range.
+
+    Example:
+
+    >>> images = tf.zeros([8, 32, 32, 3], tf.uint8)
+    >>> augmix(images, seed=[0, 1], severity=3).shape
+    TensorShape([8, 32, 32, 3])
+    """
+    return augmix_views(images, seed, num_views=1, **options)[:, 1]
+
+
+def augmix_views(images, seed, *, num_views=2, **options):
+    """Returns each image with AugMix views of it.
+
+    Args:
+        images: As for `augmix`.
+        seed: As for `augmix`; every view of every image has its own draws.
+        num_views: Number of AugMix views beside the clean image.
+        **options: Those of `AugMixOptions`.
+
+    Returns:
+        float32 `[B, 1 + num_views, H, W, C]`, pixels 0 to 255, neither rounded
+        nor clipped; view 0 is the clean image.
+
+    Raises:
+        UsageError: As for `augmix`, or `num_views` is less than 1.
+
+    Example:
+
+    >>> images = tf.zeros([8, 32, 32, 3], tf.uint8)
+    >>> augmix_views(images, seed=[0, 1]).shape
+    TensorShape([8, 3, 32, 32, 3])
+    """
+    _check(
+        _is_whole(num_views) and num_views >= 1,
+        f"AugMix num_views must be a whole number, at least 1, got "
+        f"{num_views!r}; the paper uses 2.",
+    )
+    options = AugMixOptions(**options)
+    return _compiled_views(options, int(num_views))(
+        checked(images), tf.cast(seed, tf.int32)
+    )
+
+
+@functools.cache
+def _compiled_views(options, num_views):
+    @tf.function(jit_compile=True, autograph=False)
+    def views(images, seed):
+        _, height, width, _ = images.shape
+        batch = [tf.shape(images)[0], num_views]
+        plan = chains.draw_plan(seed, batch, options, height, width)
+        return apply_plan(images, plan, options.operations)
+
+    return views
+
+
+def apply_plan(images, plan, operations=ops.ALL_OPERATIONS):
+    """Makes the AugMix views that a plan describes.
+
+    Args:
+        images: uint8 `[B, H, W, C]`, static but for B.
+        plan: `chains.Plan` of batch axes `[B, V]`.
+        operations: The operations that the plan's indices stand for.
+
+    Returns:
+        float32 `[B, 1 + V, H, W, C]`; view 0 is the clean image.
+    """
+
+    def views_of(image_and_plan):
+        image, plan = image_and_plan
+        counts = tables.histogram(image)
+        views = tf.map_fn(
+            lambda plan: _view(image, counts, plan, operations),
+            plan,
+            fn_output_signature=tf.float32,
+        )
+        return tf.concat([tf.cast(image, tf.float32)[tf.newaxis], views], 0)
+
+    return tf.map_fn(views_of, (images, plan), fn_output_signature=tf.float32)
+
+
+def _view(image, counts, plan, operations):
+    """One view `[H, W, C]` by a plan without batch axes."""
+    results = tf.map_fn(
+        lambda chain: _chain(image, counts, *chain, operations),
+        (plan.operation, plan.parameter, plan.depth),
+        fn_output_signature=tf.uint8,
+    )
+    shares = plan.m * plan.weights
+    view = (1.0 - plan.m) * tf.cast(image, tf.float32)
+    for index in range(plan.depth.shape[0]):
+        view += shares[index] * tf.cast(results[index], tf.float32)
+    return view
+
+
+def _chain(image, counts, operation, parameter, depth, operations):
+    """Applies one chain of `depth` operations, uint8 `[H, W, C]`.
+
+    Operations on colour only join their table to a pending one. It reaches the
+    pixels when an operation needs them, or at the end of the chain; until
+    then the histogram, too, is carried through the table.
+
+    Args:
+        image: uint8 `[H, W, C]`.
+        counts: Its histogram, int32 `[C, 256]`.
+        operation: int32 `[D]`, as in `Plan`.
+        parameter: float64 `[D]`, as in `Plan`.
+        depth: int32 scalar.
+        operations: What the indices stand for.
+
+    Returns:
+        uint8 `[H, W, C]`.
+    """
+    identity = tables.identity_table(image.shape[-1])
+
+    def settle(pixels, pending, is_pending):
+        return tf.cond(
+            is_pending,
+            lambda: tables.apply_table(pixels, pending),
+            lambda: pixels,
+        )
+
+    def step(index, pixels, pending, is_pending, is_moved):
+        def current_counts():
+            before = tf.cond(
+                is_moved, lambda: tables.histogram(pixels), lambda: counts
+            )
+            return tables.push(before, pending)
+
+        def branch(each):
+            if each.table:
+                table = each.table(current_counts, parameter[index])
+                return pixels, tables.compose(table, pending), True, is_moved
+            settled = settle(pixels, pending, is_pending)
+            return each.image(settled, parameter[index]), identity, False, True
+
+        state = tf.switch_case(
+            operation[index],
+            [functools.partial(branch, each) for each in operations],
+        )
+        return index + 1, *state
+
+    _, *state, _ = tf.while_loop(
+        lambda index, *_: index < depth,
+        step,
+        (0, image, identity, False, False),
+    )
+    return settle(*state)
+
+
+def _check(holds, message):
+    if not holds:
+        raise UsageError(message)
+
+
+def _is_whole(value):
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def _is_real(value):
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -1,0 +1,80 @@
+"""The standard augmentation of small images: a random crop and a flip."""
+
+import functools
+import numbers
+
+import tensorflow as tf
+
+from noisymix_tf import rng
+from noisymix_tf.augment.images import checked
+from noisymix_tf.errors import UsageError
+
+
+def random_crop_flip(images, seed, *, padding=4, flip=True):
+    """Pads with black, crops each image back at random, and mirrors half.
+
+    Runs as one XLA program wherever it is called: eagerly, in `Dataset.map`,
+    or inside a compiled train step.
+
+    Args:
+        images: uint8 `[B, H, W, C]`, C of 1 or 3, static but for B.
+        seed: int32 `[2]`, as `tf.random.stateless_*` take; the result is a
+            pure function of images and seed.
+        padding: Black pixels on each side before the crop; each offset is
+            uniform on 0 to `2 * padding`. 0 does not crop.
+        flip: Whether to mirror each image left to right with probability 0.5.
+
+    Returns:
+        uint8 `[B, H, W, C]`.
+
+    Raises:
+        UsageError: The images are not uint8 batches, or the padding is not a
+            whole number from 0.
+
+    Example:
+
+    >>> images = tf.zeros([8, 32, 32, 3], tf.uint8)
+    >>> random_crop_flip(images, seed=[0, 1]).shape
+    TensorShape([8, 32, 32, 3])
+    """
+    if (
+        not isinstance(padding, numbers.Integral)
+        or isinstance(padding, bool)
+        or padding < 0
+    ):
+        raise UsageError(
+            f"Crop padding must be a whole number of pixels, at least 0, got "
+            f"{padding!r}."
+        )
+    images = checked(images)
+    if padding == 0 and not flip:
+        return images
+    seed = tf.cast(seed, tf.int32)
+    return _compiled(int(padding), bool(flip))(images, seed)
+
+
+@functools.cache
+def _compiled(padding, flip):
+    @tf.function(jit_compile=True, autograph=False)
+    def crop_flip(images, seed):
+        _, height, width, _ = images.shape
+        batch = tf.shape(images)[0]
+        row_seed, column_seed, flip_seed = tf.unstack(rng.split(seed, 3))
+
+        def offsets(seed):
+            return tf.random.stateless_uniform(
+                [batch, 1], seed, 0, 2 * padding + 1, tf.int32
+            )
+
+        rows = offsets(row_seed) + tf.range(height)
+        columns = tf.range(width)
+        if flip:
+            mirrored = tf.random.stateless_uniform([batch, 1], flip_seed) < 0.5
+            columns = tf.where(mirrored, columns[::-1], columns)
+        columns += offsets(column_seed)
+        margin = [padding, padding]
+        padded = tf.pad(images, [[0, 0], margin, margin, [0, 0]])
+        cropped = tf.gather(padded, rows, axis=1, batch_dims=1)
+        return tf.gather(cropped, columns, axis=2, batch_dims=1)
+
+    return crop_flip

@@ -1,0 +1,169 @@
+"""The random streams and the samplers that compile under XLA."""
+
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy import stats
+
+from noisymix_tf import rng
+
+# Every test below has fixed seeds; this is the level that each was held to
+# when it was written, so that a failure means a change, not bad luck.
+P_VALUE = 1e-3
+COUNT = 20_000
+
+
+@functools.cache
+def drawer(function, compiled):
+    def draw(seed, shape, **options):
+        sample = tf.function(
+            lambda seed: function(seed, list(shape), **options),
+            jit_compile=compiled,
+        )
+        return sample(seed).numpy()
+
+    return draw
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize(
+    ("a", "b"), [(1.0, 1.0), (2.0, 5.0), (0.5, 0.5), (0.2, 0.2), (30.0, 10.0)]
+)
+def test_beta(a, b, compiled):
+    seed = rng.stream(0, 0, "beta")
+    draws = drawer(rng.beta, compiled)(seed, [COUNT], a=a, b=b)
+    assert draws.dtype == np.float32
+    assert draws.min() >= 0 and draws.max() <= 1
+    law = stats.beta(a, b)
+    # Where the law is steep, float32 rounds draws to one: the test looks at
+    # those that are away from it, by the law given that they are.
+    top = 1 - 1e-4
+    kept = draws[draws < top].astype(np.float64)
+    share = law.cdf(top)
+    sigma = np.sqrt(share * (1 - share) / COUNT)
+    assert abs(len(kept) / COUNT - share) <= 4 * sigma + 1e-9
+    assert stats.kstest(kept, lambda x: law.cdf(x) / share).pvalue > P_VALUE
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("concentration", [0.3, 1.0, 4.0])
+def test_dirichlet(concentration, compiled):
+    seed = rng.stream(1, 0, "dirichlet")
+    draws = drawer(rng.dirichlet, compiled)(
+        seed, [COUNT], concentration=concentration, num=3
+    )
+    assert draws.shape == (COUNT, 3)
+    np.testing.assert_allclose(draws.sum(-1), 1, atol=1e-6)
+    law = stats.beta(concentration, 2 * concentration)
+    for part in draws.T:
+        assert stats.kstest(part, law.cdf).pvalue > P_VALUE
+    covariance = np.cov(draws[:, 0], draws[:, 1])[0, 1]
+    exact = -1 / (9 * (3 * concentration + 1))
+    assert covariance == pytest.approx(exact, rel=0.1)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("concentration", [0.2, 1.0, 3.0, 20.0])
+def test_log_gamma_variates(concentration, compiled):
+    seed = rng.stream(2, 0, "gamma")
+    draws = drawer(rng.log_gamma_variates, compiled)(
+        seed, [COUNT], concentration=concentration
+    )
+    law = stats.loggamma(concentration)
+    assert np.all(np.isfinite(draws))
+    assert stats.kstest(draws, law.cdf).pvalue > P_VALUE
+
+
+def test_concentration_may_be_a_tensor():
+    seed = rng.stream(3, 0, "beta")
+    np.testing.assert_array_equal(
+        rng.beta(seed, [5], tf.constant(2.0), 5), rng.beta(seed, [5], 2, 5.0)
+    )
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_uniform_is_never_zero(compiled):
+    seed = rng.stream(4, 0, "uniform")
+    draws = drawer(rng.uniform, compiled)(seed, [COUNT])
+    assert draws.min() > 0 and draws.max() < 1
+    assert stats.kstest(draws, "uniform").pvalue > P_VALUE
+
+
+def test_streams_are_distinct():
+    keys = {
+        tuple(rng.stream(seed, step, name, replica).numpy())
+        for seed in range(3)
+        for step in range(50)
+        for name in ("noise", "mixing", "augmix", "crop")
+        for replica in range(4)
+    }
+    assert len(keys) == 3 * 50 * 4 * 4
+
+
+def test_streams_of_neighbours_are_independent():
+    """Correlations of neighbouring streams, each within 4 sigma."""
+
+    def draws(**changes):
+        where = dict(seed=0, step=0, name="noise", replica=0) | changes
+        return tf.random.stateless_normal([COUNT], rng.stream(**where)).numpy()
+
+    base = draws()
+    for changes in (
+        {"seed": 1},
+        {"step": 1},
+        {"name": "mixing"},
+        {"replica": 1},
+    ):
+        correlation = np.corrcoef(base, draws(**changes))[0, 1]
+        assert abs(correlation) < 4 / np.sqrt(COUNT), changes
+
+
+def test_stream_takes_tensors_and_compiles():
+    compiled = tf.function(
+        lambda seed, step, replica: rng.stream(seed, step, "noise", replica),
+        jit_compile=True,
+    )
+    for step in (0, 1, 2**31 - 1):
+        np.testing.assert_array_equal(
+            compiled(
+                tf.constant(7, tf.int64),
+                tf.constant(step, tf.int64),
+                tf.constant(2),
+            ),
+            rng.stream(7, step, "noise", 2),
+        )
+
+
+def test_split_is_distinct():
+    keys = rng.split(rng.stream(0, 0, "x"), 100).numpy()
+    assert len({tuple(key) for key in keys}) == 100
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("num", [1, 2, 7, 128])
+def test_permutation(num, compiled):
+    draw = tf.function(
+        lambda seed: rng.permutation(seed, num), jit_compile=compiled
+    )
+    results = [draw(rng.stream(0, step, "perm")).numpy() for step in range(5)]
+    for result in results:
+        assert result.dtype == np.int32
+        np.testing.assert_array_equal(np.sort(result), np.arange(num))
+    if num >= 7:
+        assert len({tuple(result) for result in results}) == 5
+
+
+def test_permutation_is_uniform():
+    """All 24 orders of four, chi-square over 4,800 draws."""
+    seeds = rng.split(rng.stream(0, 0, "perm"), 4800)
+
+    @tf.function(jit_compile=True)
+    def draw(seeds):
+        return tf.map_fn(lambda seed: rng.permutation(seed, 4), seeds)
+
+    orders = draw(seeds).numpy()
+    _, counts = np.unique(orders, axis=0, return_counts=True)
+    assert len(counts) == 24
+    assert stats.chisquare(counts).pvalue > P_VALUE
