@@ -97,6 +97,14 @@ def conv(x, filters, size, name, *, stride=1, use_bias, seed):
         # "same" would pad one row fewer above than below.
         x = keras.layers.ZeroPadding2D(size // 2, name=f"{name}_pad")(x)
         padding = "valid"
+    elif stride > 1:
+        # Every other pixel, taken before the convolution: the same values.
+        # TensorFlow's oneDNN gradient of a strided 1 x 1 convolution writes
+        # out of bounds for odd batch sizes (2.21, AVX-512).
+        x = keras.layers.AveragePooling2D(
+            1, strides=stride, name=f"{name}_stride"
+        )(x)
+        stride = 1
     return keras.layers.Conv2D(
         filters,
         size,
