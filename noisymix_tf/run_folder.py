@@ -44,9 +44,7 @@ class RunFolder:
 
     def has_export(self):
         """Whether a SavedModel of the run has been written."""
-        return any(
-            entry.name.isdigit() for entry in self.saved_model.glob("*")
-        )
+        return any(entry.name.isdigit() for entry in self.saved_model.glob("*"))
 
     def _claim(self, config):
         flagfile = self.path / "flags.txt"

@@ -62,7 +62,7 @@ def test_mix_and_inject_reproduce_the_reference(golden):
         )
         mixed = ManifoldMixing(4, 1.0).mix(x, plan)
         draws = _recorded_draws(file, case, additive, multiplicative, sparsity)
-        out = noise_lib.inject(mixed, draws)
+        out, _ = noise_lib.inject(mixed, draws)
         expected = file[f"{case}__out"].reshape(out.shape)
         np.testing.assert_allclose(out, expected, atol=2e-6, err_msg=case)
         labels = file[f"{case}__y"]
@@ -97,9 +97,10 @@ def test_noise_has_its_conditional_law(jit_compile, sparsity):
 
     @tf.function(jit_compile=jit_compile)
     def draw(seed):
-        return noise_lib.draw_noise(
-            seed, shape, [0.5, 1.0, 1.5], [0.5] * 3, sparsity
+        numbers = noise_lib.draw_numbers(
+            seed, shape, [0.5, 1.0, 1.5], [0.5] * 3
         )
+        return noise_lib.interpret(numbers, sparsity)
 
     draws = draw(rng.stream(0, 0, "noise"))
     for kept in (draws.additive_kept, draws.multiplicative_kept):
@@ -125,18 +126,17 @@ def test_noise_has_its_conditional_law(jit_compile, sparsity):
 def test_noise_amplitudes_follow_the_scaled_beta():
     """E[b] = 2/7 and E[b^2] = 3/28 of Beta(2, 5), times the level."""
     n = 4000
-    draws = [
-        noise_lib.draw_noise(
+    numbers = [
+        noise_lib.draw_numbers(
             rng.stream(0, step, "noise"),
             (3, 1, 1),
             [0.5, 1.0, 1.5],
             [0.4] * 3,
-            0,
         )
         for step in range(n // 10)
     ]
-    add = np.array([d.additive_amplitude for d in draws]) / [0.5, 1.0, 1.5]
-    mult = np.array([d.multiplicative_amplitude for d in draws]) / 0.4
+    add = np.array([each[0] for each in numbers]) / [0.5, 1.0, 1.5]
+    mult = np.array([each[2] for each in numbers]) / 0.4
     for values in (add, mult):
         m = values.size
         sd = np.sqrt(3 / 28 - (2 / 7) ** 2)
@@ -171,6 +171,26 @@ def test_noise_standard_deviation_matches_the_closed_form():
     # One amplitude a draw: the standard error of a std is about 1 %.
     np.testing.assert_allclose(std[0], [0.0968, 0.1936, 0.2905], rtol=0.05)
     np.testing.assert_allclose(std[1], 0.0559, rtol=0.05)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_noise_is_linear_and_its_gradient_is_the_slope(jit_compile):
+    @tf.function(jit_compile=jit_compile)
+    def noisy(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = feature_noise(
+                x, rng.stream(4, 0, "noise"), [0.5] * 2, [0.5] * 2, 0.65
+            )
+            loss = tf.reduce_sum(y * y)
+        return y, tape.gradient(loss, x)
+
+    zeros = tf.zeros([2, 3, 8, 8, 4])
+    at_zero, _ = noisy(zeros)
+    at_one, gradient = noisy(zeros + 1.0)
+    slope = at_one - at_zero
+    np.testing.assert_allclose(gradient, 2.0 * at_one * slope, atol=1e-5)
+    assert 0.3 < np.mean(np.abs(slope.numpy() - 1.0) > 1e-4) < 0.4
 
 
 def test_noise_without_levels_or_with_full_sparsity_changes_nothing():

@@ -52,7 +52,7 @@ def run(config, rounds=20):
         for (name, t), (_, size, _) in zip(timings.items(), kinds.values())
     ]
     print(
-        f"{config.model.model}, width {config.model.width}, 32 px; medians of "
+        f"{config.model.model}, width {config.model.width}, 32 px; means of "
         f"{rounds} steps"
     )
     print(timing.table(["step", "wall ms", "CPU ms", "samples/s"], rows))

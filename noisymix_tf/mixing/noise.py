@@ -18,7 +18,7 @@ AMPLITUDE_BETA = (2.0, 5.0)
 
 
 class NoiseDraws(NamedTuple):
-    """The random numbers of one injection into features `[V, B, ...]`.
+    """The noise of one injection into features `[V, B, ...]`.
 
     Attributes:
         additive_amplitude: `[V]`, level times a Beta(2, 5) variate.
@@ -35,78 +35,6 @@ class NoiseDraws(NamedTuple):
     multiplicative_amplitude: tf.Tensor
     uniform: tf.Tensor
     multiplicative_kept: tf.Tensor
-
-
-def draw_noise(seed, shape, additive, multiplicative, sparsity):
-    """Draws the noise for features of a shape.
-
-    One uniform number decides both whether an entry is kept and, given that it
-    is, its value: conditional on `u >= sparsity`, `(u - sparsity) / (1 -
-    sparsity)` is again uniform. That halves the random numbers, which are most
-    of the cost of this function.
-
-    Args:
-        seed: int `[2]`.
-        shape: Static shape `(V, B, ...)` or a shape tensor.
-        additive: float `[V]`, level of additive noise for each view.
-        multiplicative: float `[V]`, level of multiplicative noise.
-        sparsity: Share of entries without noise, in [0, 1].
-
-    Returns:
-        `NoiseDraws` of float32 tensors.
-    """
-    seeds = tf.unstack(rng.split(seed, 4))
-    additive = tf.convert_to_tensor(additive, tf.float32)
-    multiplicative = tf.convert_to_tensor(multiplicative, tf.float32)
-    views = [int(additive.shape[0])]
-    normal_u, additive_kept = _kept_uniform(seeds[2], shape, sparsity)
-    uniform_u, multiplicative_kept = _kept_uniform(seeds[3], shape, sparsity)
-    return NoiseDraws(
-        additive * rng.beta(seeds[0], views, *AMPLITUDE_BETA),
-        tf.math.ndtri(normal_u),
-        additive_kept,
-        multiplicative * rng.beta(seeds[1], views, *AMPLITUDE_BETA),
-        2.0 * uniform_u - 1.0,
-        multiplicative_kept,
-    )
-
-
-def _kept_uniform(seed, shape, sparsity):
-    u = tf.random.stateless_uniform(shape, seed)
-    sparsity = tf.cast(sparsity, tf.float32)
-    scale = 1.0 / tf.maximum(1.0 - sparsity, 1e-6)
-    # Bounded away from 0 and 1, whose normal quantiles are infinite.
-    value = tf.clip_by_value((u - sparsity) * scale, 1e-7, 1.0 - 1e-7)
-    return value, u >= sparsity
-
-
-def inject(x, draws):
-    """Applies drawn noise: `x * multiplier + addend`.
-
-    Args:
-        x: Float tensor `[V, B, ...]`.
-        draws: `NoiseDraws` for the shape of `x`.
-
-    Returns:
-        Tensor of the shape and dtype of `x`.
-    """
-    view_shape = [-1] + [1] * (len(x.shape) - 1)
-
-    def scaled(amplitude, values):
-        amplitude = tf.cast(tf.reshape(amplitude, view_shape), x.dtype)
-        return amplitude * tf.cast(values, x.dtype)
-
-    addend = tf.where(
-        draws.additive_kept,
-        scaled(draws.additive_amplitude, draws.normal),
-        tf.zeros([], x.dtype),
-    )
-    change = tf.where(
-        draws.multiplicative_kept,
-        scaled(draws.multiplicative_amplitude, draws.uniform),
-        tf.zeros([], x.dtype),
-    )
-    return x * (1.0 + change) + addend
 
 
 def feature_noise(x, seed, additive, multiplicative, sparsity):
@@ -130,6 +58,105 @@ def feature_noise(x, seed, additive, multiplicative, sparsity):
     TensorShape([1, 8, 4, 4, 3])
     """
     shape = x.shape if x.shape.is_fully_defined() else tf.shape(x)
-    return inject(
-        x, draw_noise(seed, shape, additive, multiplicative, sparsity)
+    numbers = draw_numbers(seed, shape, additive, multiplicative)
+    sparsity = tf.convert_to_tensor(sparsity, tf.float32)
+
+    @tf.custom_gradient
+    def noisy(x):
+        y, multiplier = _noisy(x, numbers, sparsity)
+        return y, lambda upstream: upstream * multiplier
+
+    return noisy(x)
+
+
+def draw_numbers(seed, shape, additive, multiplicative):
+    """Draws what is random: two amplitudes a view, two uniforms an entry.
+
+    Args:
+        seed: int `[2]`.
+        shape: Shape `(V, B, ...)` of the features; static, or a tensor.
+        additive: float `[V]`, level of additive noise for each view.
+        multiplicative: float `[V]`, level of multiplicative noise.
+
+    Returns:
+        `(additive_amplitude, u, multiplicative_amplitude, v)`, float32: `[V]`
+        and uniform numbers in [0, 1) of `shape`, twice.
+    """
+    seeds = tf.unstack(rng.split(seed, 4))
+    additive = tf.convert_to_tensor(additive, tf.float32)
+    multiplicative = tf.convert_to_tensor(multiplicative, tf.float32)
+    views = [int(additive.shape[0])]
+    return (
+        additive * rng.beta(seeds[0], views, *AMPLITUDE_BETA),
+        tf.random.stateless_uniform(shape, seeds[2]),
+        multiplicative * rng.beta(seeds[1], views, *AMPLITUDE_BETA),
+        tf.random.stateless_uniform(shape, seeds[3]),
     )
+
+
+def interpret(numbers, sparsity):
+    """Makes noise of the numbers of `draw_numbers`.
+
+    One uniform number decides both whether an entry is kept and, given that it
+    is, its value: where `u >= sparsity`, `(u - sparsity) / (1 - sparsity)` is
+    again uniform. That halves the random numbers, the costly part.
+
+    Args:
+        numbers: What `draw_numbers` returns.
+        sparsity: Share of entries without noise, in [0, 1].
+
+    Returns:
+        `NoiseDraws` of float32 tensors.
+    """
+    additive_amplitude, u, multiplicative_amplitude, v = numbers
+    return NoiseDraws(
+        additive_amplitude,
+        tf.math.ndtri(_kept_uniform(u, sparsity)),
+        u >= sparsity,
+        multiplicative_amplitude,
+        2.0 * _kept_uniform(v, sparsity) - 1.0,
+        v >= sparsity,
+    )
+
+
+def inject(x, draws):
+    """Applies noise: `x * multiplier + addend`.
+
+    Args:
+        x: Float tensor `[V, B, ...]`.
+        draws: `NoiseDraws` for the shape of `x`.
+
+    Returns:
+        `(noisy, multiplier)`, tensors of the shape and dtype of `x`; the second
+        is the derivative of the first.
+    """
+    view_shape = [-1] + [1] * (len(x.shape) - 1)
+
+    def scaled(amplitude, values):
+        amplitude = tf.cast(tf.reshape(amplitude, view_shape), x.dtype)
+        return amplitude * tf.cast(values, x.dtype)
+
+    addend = tf.where(
+        draws.additive_kept,
+        scaled(draws.additive_amplitude, draws.normal),
+        tf.zeros([], x.dtype),
+    )
+    multiplier = tf.where(
+        draws.multiplicative_kept,
+        1.0 + scaled(draws.multiplicative_amplitude, draws.uniform),
+        tf.ones([], x.dtype),
+    )
+    return x * multiplier + addend, multiplier
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _noisy(x, numbers, sparsity):
+    # Compiled by itself even where the train step is not: a dozen elementwise
+    # operations become one pass over the features.
+    return inject(x, interpret(numbers, sparsity))
+
+
+def _kept_uniform(u, sparsity):
+    scale = 1.0 / tf.maximum(1.0 - sparsity, 1e-6)
+    # Bounded away from 0 and 1, whose normal quantiles are infinite.
+    return tf.clip_by_value((u - sparsity) * scale, 1e-7, 1.0 - 1e-7)

@@ -3,6 +3,7 @@
 import keras
 
 from noisymix_tf.errors import UsageError
+from noisymix_tf.training.fused_norm import FusedNormModel
 
 INPUT = "input"
 AUTO = "auto"
@@ -71,7 +72,7 @@ def cut(model, taps=AUTO):
         if start is end:
             segments.append(_identity)
         else:
-            segments.append(keras.Model(start, end, name=f"segment_{index}"))
+            segments.append(FusedNormModel(start, end, name=f"segment_{index}"))
     return taps, segments
 
 
