@@ -14,7 +14,7 @@ from noisymix_tf import corruptions, evaluation
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation import metrics, suites
 from noisymix_tf.evaluation.fingerprint import model_fingerprint
-from noisymix_tf.evaluation.report import SECTIONS, Figure, Section
+from noisymix_tf.evaluation.sections import SECTIONS, Figure, Section
 
 SIDE = 16
 

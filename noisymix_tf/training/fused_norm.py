@@ -52,7 +52,8 @@ def batch_normalization(layer, x):
     Returns:
         Tensor of the shape of `x`, in the layer's compute dtype.
     """
-    x = tf.cast(x, tf.float32)
+    # As Keras: inputs in the compute dtype, arithmetic in float32.
+    x = tf.cast(tf.cast(x, layer.compute_dtype), tf.float32)
     channels = [x.shape[-1]]
     scale = layer.gamma if layer.scale else tf.ones(channels)
     offset = layer.beta if layer.center else tf.zeros(channels)
