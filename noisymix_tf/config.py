@@ -27,6 +27,7 @@ _SEVERITIES = _Range(
     lambda v: bool(v) and all(1 <= s <= 5 for s in v),
     "a list of numbers from 1 to 5",
 )
+_AUGMIX_SEVERITY = _Range(lambda v: 0.1 <= v <= 10, "from 0.1 to 10")
 _NOT_EMPTY = _Range(bool, "a list of at least one")
 _DEPTH = _Range(lambda v: v == -1 or v >= 1, "-1 (random 1..3) or at least 1")
 
@@ -205,7 +206,7 @@ class MethodConfig(_Group):
         item=float,
     )
     augmix_severity: float = _field(
-        3.0, "Severity of AugMix's operations.", range=_POSITIVE
+        3.0, "Severity of AugMix's operations.", range=_AUGMIX_SEVERITY
     )
     augmix_width: int = _field(
         3, "Number of AugMix's augmentation chains.", range=_AT_LEAST_1

@@ -78,6 +78,7 @@ def test_effective_flags_repeat_the_configuration(tmp_path):
         ("--method=nope", "Unknown method 'nope'. Known: augmix, "),
         ("--alpha=-1", "--alpha=-1.0 must be at least 0."),
         ("--noise_sparsity=1.5", "--noise_sparsity=1.5 must be in [0, 1]."),
+        ("--augmix_severity=11", "--augmix_severity=11.0 must be from 0.1"),
         ("--batch_size=0", "--batch_size=0 must be at least 1."),
         ("--epochs=many", "many"),
         ("--mixing=blend", "--mixing=blend: value should be one of"),
