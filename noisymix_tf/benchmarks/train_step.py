@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from noisymix_tf import models
 from noisymix_tf.benchmarks import timing
+from noisymix_tf.errors import UsageError
 from noisymix_tf.training import setup
 
 
@@ -22,7 +23,15 @@ def run(config, rounds=20):
 
     Returns:
         Dict from kind of step to `Timing`.
+
+    Raises:
+        UsageError: The method has only one view.
     """
+    if config.method.stability == "none":
+        raise UsageError(
+            f"--method={config.method.method} has one view of each image; the "
+            f"comparison is for methods with several, such as noisymix."
+        )
     batch = config.optimizer.batch_size
     plain = dataclasses.replace(
         config.method,

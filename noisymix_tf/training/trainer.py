@@ -172,6 +172,11 @@ class NoisyMix(keras.Model):
         if len(views.shape) == len(self.model.inputs[0].shape):
             views = views[:, None]
         num_views = views.shape[1]
+        if num_views is None:
+            raise UsageError(
+                f"views of shape {views.shape} do not say how many views an "
+                f"image has; give batches of a static shape [B, V, ...]."
+            )
         order = [1, 0, *range(2, len(views.shape))]
         x = tf.transpose(tf.cast(views, self.model.inputs[0].dtype), order)
         return tf.reshape(x, [-1, *views.shape[2:]]), num_views

@@ -1,0 +1,83 @@
+"""The benchmark door measures what it says; no test depends on a speed."""
+
+import pathlib
+import subprocess
+import sys
+import time
+
+import pytest
+from absl import flags
+
+from noisymix_tf import command_line
+from noisymix_tf.benchmarks import timing, train_step, training
+from noisymix_tf.errors import UsageError
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def _config(monkeypatch, *arguments):
+    monkeypatch.chdir(ROOT)
+    values = flags.FlagValues()
+    command_line.define_flags(values)
+    flags.DEFINE_string("flagfile", "", "As absl's.", flag_values=values)
+    tiny = ("--width=0.0625", "--batch_size=4", "--train_examples=40")
+    return command_line.parse(["benchmark", *tiny, *arguments], values)
+
+
+def test_timing_takes_turns_and_tells_waiting_from_working():
+    order = []
+
+    def wait():
+        order.append("wait")
+        time.sleep(0.02)
+
+    timings = timing.interleaved(
+        {"wait": wait, "other": lambda: order.append("other")},
+        rounds=3,
+        warmup=1,
+    )
+    assert order == ["wait", "other"] * 4
+    assert timings["wait"].wall >= 0.02 > timings["wait"].cpu
+
+
+def test_table_aligns():
+    text = timing.table(["name", "x"], [["a", "10"], ["long name", "1"]])
+    assert text.splitlines() == [
+        "name        x",
+        "a          10",
+        "long name   1",
+    ]
+
+
+def test_train_step_compares_methods_of_several_views(monkeypatch, capsys):
+    timings = train_step.run(_config(monkeypatch, "--method=augmix"), rounds=1)
+    assert list(timings) == [
+        "augmix, 4 x 3 views",
+        "cross-entropy, 12 images",
+        "cross-entropy, 4 images",
+    ]
+    assert all(t.wall > 0 and t.cpu > 0 for t in timings.values())
+    assert "augmix / cross-entropy" in capsys.readouterr().out
+    with pytest.raises(UsageError, match="baseline has one view"):
+        train_step.run(_config(monkeypatch, "--method=baseline"), rounds=1)
+
+
+def test_training_counts_samples_and_waiting(monkeypatch, capsys):
+    figures = training.run(_config(monkeypatch, "--method=baseline"), rounds=2)
+    assert figures["samples_per_second"] == pytest.approx(
+        4 * figures["steps_per_second"]
+    )
+    assert 0 <= figures["wait_share"] <= 1
+    assert "baseline, preact_resnet18" in capsys.readouterr().out
+
+
+def test_unknown_benchmark_is_one_line_and_status_2():
+    done = subprocess.run(
+        [sys.executable, "-m", "noisymix_tf.benchmark", "speed"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "Unknown benchmark 'speed'. Known: augmix, " in done.stderr
+    assert "Traceback" not in done.stderr
