@@ -310,6 +310,24 @@ def test_vectors_train_like_images():
     assert losses[-1] < losses[0]
 
 
+def test_subclassed_models_mix_at_the_input():
+    class Subclassed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(10)
+
+        def call(self, x, training=False):
+            return self.dense(keras.ops.reshape(x / 255, [-1, 32 * 32 * 3]))
+
+    trainer = _compiled(Subclassed())
+    logs = _fit(trainer)
+    assert np.isfinite(logs["loss"]) and logs["jsd"] > 0
+    images = _batch(num_views=1)[0][:, 0]
+    np.testing.assert_allclose(
+        trainer.predict(images, verbose=0), trainer.model(images), atol=1e-5
+    )
+
+
 @pytest.mark.parametrize(
     ("argument", "value"),
     [

@@ -112,6 +112,8 @@ class NoisyMix(keras.Model):
         self.from_logits = (
             not _ends_in_softmax(model) if from_logits is None else from_logits
         )
+        # Of a model without a graph it is unknown; its batches need views.
+        self._input = model.inputs[0] if segments_lib.is_graph(model) else None
         self.taps, self._segments = segments_lib.cut(model, taps)
         self._mixing = MIXINGS.get(mixing)(len(self.taps), alpha)
         self._jensen_shannon = JensenShannon(from_logits=self.from_logits)
@@ -130,8 +132,9 @@ class NoisyMix(keras.Model):
 
     def call(self, inputs, training=False):
         """Predicts with the classifier; of views it takes the clean one."""
-        if len(inputs.shape) == len(self.model.inputs[0].shape) + 1:
-            inputs = inputs[:, 0]
+        if self._input is not None:
+            if len(inputs.shape) == len(self._input.shape) + 1:
+                inputs = inputs[:, 0]
         return self.model(inputs, training=training)
 
     def train_step(self, data):
@@ -169,8 +172,11 @@ class NoisyMix(keras.Model):
 
     def _view_major(self, views):
         """Lays `[B, V, ...]` out as `[V * B, ...]`."""
-        if len(views.shape) == len(self.model.inputs[0].shape):
-            views = views[:, None]
+        dtype = tf.float32
+        if self._input is not None:
+            dtype = self._input.dtype
+            if len(views.shape) == len(self._input.shape):
+                views = views[:, None]
         num_views = views.shape[1]
         if num_views is None:
             raise UsageError(
@@ -178,7 +184,7 @@ class NoisyMix(keras.Model):
                 f"image has; give batches of a static shape [B, V, ...]."
             )
         order = [1, 0, *range(2, len(views.shape))]
-        x = tf.transpose(tf.cast(views, self.model.inputs[0].dtype), order)
+        x = tf.transpose(tf.cast(views, dtype), order)
         return tf.reshape(x, [-1, *views.shape[2:]]), num_views
 
     def _forward(self, x, num_views, plan):
