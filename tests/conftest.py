@@ -45,3 +45,15 @@ def data_dir():
     if not DATA_DIR.is_dir():
         pytest.skip(f"no sample data at {DATA_DIR} (set NOISYMIX_DATA_DIR)")
     return DATA_DIR
+
+
+@pytest.fixture(scope="session")
+def cifar10_test(data_dir):
+    """The CIFAR-10 test images and labels, in the official order."""
+    folder = data_dir / "tensorflow_datasets"
+    if not (folder / "cifar10").is_dir():
+        pytest.skip(f"no cifar10 in {folder}")
+    from noisymix_tf import data
+
+    test = data.load("cifar10", data_dir=str(folder)).test
+    return next(test.batches(len(test)))

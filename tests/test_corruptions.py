@@ -113,17 +113,9 @@ def _assert_same_pixels(ours, wanted, name):
 
 
 @pytest.fixture(scope="module")
-def cifar_test_images(golden, data_dir):
+def cifar_test_images(golden, cifar10_test):
     """The first 1,000 CIFAR-10 test images, in the official order."""
-    tfds = pytest.importorskip("tensorflow_datasets")
-    folder = data_dir / "tensorflow_datasets"
-    if not (folder / "cifar10").is_dir():
-        pytest.skip(f"no cifar10 in {folder}")
-    examples = tfds.as_numpy(
-        tfds.load("cifar10", split="test", data_dir=folder, download=False)
-    )
-    examples = sorted(examples, key=lambda example: example["id"])[:1000]
-    images = np.stack([example["image"] for example in examples])
+    images = cifar10_test[0][:1000]
     file = golden("cifar_c_deterministic.npz")
     np.testing.assert_array_equal(
         images[file["cifar10_test_index"]], file["input"]

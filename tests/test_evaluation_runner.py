@@ -430,18 +430,9 @@ def test_a_model_of_another_size():
 
 
 @pytest.mark.slow
-def test_oracle_accuracies(golden, data_dir):
+def test_oracle_accuracies(golden, cifar10_test):
     """ResNet-20 on 2,000 images: the oracle's accuracy, cell by cell."""
-    tfds = pytest.importorskip("tensorflow_datasets")
-    folder = data_dir / "tensorflow_datasets"
-    if not (folder / "cifar10").is_dir():
-        pytest.skip(f"no cifar10 in {folder}")
-    examples = tfds.as_numpy(
-        tfds.load("cifar10", split="test", data_dir=folder, download=False)
-    )
-    examples = sorted(examples, key=lambda example: example["id"])[:2000]
-    images = np.stack([example["image"] for example in examples])
-    labels = np.array([example["label"] for example in examples])
+    images, labels = (array[:2000] for array in cifar10_test)
     data = dataset(num_classes=10)
     data.test = SizedTest(images, labels)
     expected = golden("cifar_c_accuracy_resnet20.json")
