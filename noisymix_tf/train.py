@@ -56,8 +56,7 @@ def run(config):
     except tf.errors.OpError:
         # The graph does not know which file it could not decode.
         for split in (dataset.train, dataset.test):
-            if hasattr(split, "check"):
-                split.check()
+            split.check()
         raise
     if start:
         _say(f"Continued from step {start}.")

@@ -52,6 +52,14 @@ class Split(abc.ABC):
     def subset(self, indices):
         """Returns the split of the images at `indices`, in that order."""
 
+    @abc.abstractmethod
+    def check(self, indices=None):
+        """Raises the `UsageError` that names an image which cannot be read.
+
+        Args:
+            indices: Positions to look at; all by default.
+        """
+
 
 class ArraySplit(Split):
     """A split held in memory.
@@ -102,6 +110,9 @@ class ArraySplit(Split):
 
     def subset(self, indices):
         return ArraySplit(self.images[indices], self.labels[indices])
+
+    def check(self, indices=None):
+        """Does nothing: images in memory can always be read."""
 
 
 class FileSplit(Split):
@@ -195,11 +206,6 @@ class FileSplit(Split):
             return [(p, reason) for p, reason in zip(paths, reasons) if reason]
 
     def check(self, indices=None):
-        """Raises the `UsageError` that names a file which cannot be used.
-
-        Args:
-            indices: Positions to look at; all by default.
-        """
         bad = self.find_unreadable(indices)
         if bad:
             path, reason = bad[0]

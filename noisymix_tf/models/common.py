@@ -116,6 +116,30 @@ def conv(x, filters, size, name, *, stride=1, use_bias, seed):
     )(x)
 
 
+def stage(block, x, filters, number, num_blocks, **arguments):
+    """A residual stage; every stage but the first halves the image.
+
+    Args:
+        block: Function of `(x, filters, name, *, stride, output, ...)`, where
+            `output` names the layer that ends the block, or is `None`.
+        x: Input of the stage.
+        filters: Its number of channels.
+        number: Which stage it is, from 1; its last layer is `"stage{number}"`.
+        num_blocks: How many blocks it has.
+        **arguments: Passed on to `block`.
+    """
+    for index in range(1, num_blocks + 1):
+        x = block(
+            x,
+            filters,
+            f"stage{number}_block{index}",
+            stride=2 if number > 1 and index == 1 else 1,
+            output=f"stage{number}" if index == num_blocks else None,
+            **arguments,
+        )
+    return x
+
+
 def batch_norm_relu(x, name, *, momentum=0.9):
     """Batch normalisation `name`, then ReLU.
 

@@ -61,16 +61,9 @@ def preact_resnet(
     x = common.conv(x, filters, 3, "stem", use_bias=False, seed=seed)
     for stage, num_blocks in enumerate(blocks, start=1):
         filters = common.channels(64 * 2 ** (stage - 1), width)
-        for block in range(1, num_blocks + 1):
-            x = _block(
-                x,
-                filters,
-                f"stage{stage}_block{block}",
-                stride=2 if stage > 1 and block == 1 else 1,
-                dropout=dropout,
-                seed=seed,
-                output=f"stage{stage}" if block == num_blocks else None,
-            )
+        x = common.stage(
+            _block, x, filters, stage, num_blocks, dropout=dropout, seed=seed
+        )
     logits = common.classify(x, num_classes, seed=seed)
     return keras.Model(inputs, logits, name=name)
 

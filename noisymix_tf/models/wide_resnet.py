@@ -69,16 +69,9 @@ def wide_resnet(
     x = common.conv(x, stem, 3, "stem", use_bias=True, seed=seed)
     for stage in (1, 2, 3):
         filters = common.channels(16 * 2 ** (stage - 1) * widen, width)
-        for block in range(1, num_blocks + 1):
-            x = _block(
-                x,
-                filters,
-                f"stage{stage}_block{block}",
-                stride=2 if stage > 1 and block == 1 else 1,
-                dropout=dropout,
-                seed=seed,
-                output=f"stage{stage}" if block == num_blocks else None,
-            )
+        x = common.stage(
+            _block, x, filters, stage, num_blocks, dropout=dropout, seed=seed
+        )
     x = common.batch_norm_relu(x, "final_bn", momentum=0.1)
     logits = common.classify(x, num_classes, seed=seed)
     name = name or f"wide_resnet{depth}_{widen}"
