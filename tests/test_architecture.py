@@ -12,7 +12,7 @@ import noisymix_tf
 PACKAGE = pathlib.Path(noisymix_tf.__file__).parent
 # Each layer may import itself and those before it.
 LAYERS = (
-    ("version", "errors", "registry", "rng"),
+    ("version", "errors", "registry", "rng", "adjustable"),
     ("augment", "mixing", "corruptions"),
     ("models", "data"),
     ("training", "evaluation", "serving", "config", "command_line"),

@@ -126,3 +126,22 @@ def test_sample_weights_weight_examples():
         sample_weight=tf.constant([1.0, 0.0, 2.0, 0.0]),
     )
     np.testing.assert_allclose(loss, (each[0] + 2 * each[2]) / 4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_yes_or_no_outputs_are_pairs_of_probabilities(outputs):
+    """The divergence of each output's (p, 1 - p), averaged over outputs."""
+    logits = tf.random.stateless_normal([3, 8, outputs], [1, 9]) * 3
+    others = tf.transpose(logits[1:], [1, 0, 2])
+    p = tf.sigmoid(tf.cast(logits, tf.float64))
+    pairs = tf.math.log(tf.stack([p, 1 - p], axis=-1))
+    expected = tf.reduce_mean(jensen_shannon(pairs))
+    multi_label = outputs > 1
+    loss = JensenShannon(multi_label=multi_label)
+    np.testing.assert_allclose(loss(logits[0], others), expected, rtol=1e-5)
+    from_p = JensenShannon(from_logits=False, multi_label=multi_label)
+    np.testing.assert_allclose(
+        from_p(tf.sigmoid(logits[0]), tf.sigmoid(others)), expected, rtol=1e-3
+    )
+    copy = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert copy.multi_label is multi_label

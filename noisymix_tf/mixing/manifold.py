@@ -32,7 +32,9 @@ class ManifoldMixing:
 
     Args:
         num_taps: From how many taps one is chosen, uniformly.
-        alpha: `lam ~ Beta(alpha, alpha)`. Zero means no mixing: `lam = 1`.
+        alpha: `lam ~ Beta(alpha, alpha)`. Zero means no mixing: `lam = 1`. A
+            number, or a function without arguments that returns a scalar, for
+            a value that changes in the course of training.
     """
 
     def __init__(self, num_taps, alpha):
@@ -47,7 +49,8 @@ class ManifoldMixing:
             batch_size: Number of examples `B`, static.
         """
         tap_seed, lam_seed, permutation_seed = tf.unstack(rng.split(seed, 3))
-        alpha = tf.convert_to_tensor(self.alpha, tf.float32)
+        alpha = self.alpha() if callable(self.alpha) else self.alpha
+        alpha = tf.convert_to_tensor(alpha, tf.float32)
         lam = rng.beta(lam_seed, [], *[tf.maximum(alpha, 1e-3)] * 2)
         return MixPlan(
             tf.random.stateless_uniform(

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 # The reference clamps the mixture before taking its logarithm.
 _MIXTURE_MIN = 1e-7
+_PROBABILITY_MIN = 1e-7
 
 
 def jensen_shannon(log_probabilities):
@@ -17,10 +18,10 @@ def jensen_shannon(log_probabilities):
     [1e-7, 1]).
 
     Args:
-        log_probabilities: Float `[V, B, K]`, normalised over the last axis.
+        log_probabilities: Float `[V, B, ..., K]`, normalised over the last axis.
 
     Returns:
-        Tensor `[B]` of the same dtype. In float32 the divergence of equal
+        Tensor `[B, ...]` of the same dtype. In float32 the divergence of equal
         distributions can be about -1e-8.
     """
     probabilities = tf.exp(log_probabilities)
@@ -38,11 +39,32 @@ def log_probabilities(predictions, from_logits):
         predictions: Float `[..., K]`. Half precisions are cast to float32.
         from_logits: Whether `predictions` are logits.
     """
-    if predictions.dtype != tf.float64:
-        predictions = tf.cast(predictions, tf.float32)
+    predictions = _at_least_float32(predictions)
     if from_logits:
         return tf.nn.log_softmax(predictions)
-    return tf.math.log(tf.clip_by_value(predictions, 1e-7, 1.0))
+    return tf.math.log(tf.clip_by_value(predictions, _PROBABILITY_MIN, 1.0))
+
+
+def binary_log_probabilities(predictions, from_logits):
+    """Log-probabilities of yes and no, for outputs that are one each.
+
+    Args:
+        predictions: Float `[..., K]`, as for `log_probabilities`.
+        from_logits: Whether `predictions` are logits.
+
+    Returns:
+        Tensor `[..., K, 2]`.
+    """
+    predictions = _at_least_float32(predictions)
+    if from_logits:
+        pair = [-tf.nn.softplus(-predictions), -tf.nn.softplus(predictions)]
+        return tf.stack(pair, axis=-1)
+    pair = tf.stack([predictions, 1.0 - predictions], axis=-1)
+    return tf.math.log(tf.clip_by_value(pair, _PROBABILITY_MIN, 1.0))
+
+
+def _at_least_float32(x):
+    return x if x.dtype == tf.float64 else tf.cast(x, tf.float32)
 
 
 @keras.saving.register_keras_serializable("noisymix_tf")
@@ -51,6 +73,10 @@ class JensenShannon(keras.losses.Loss):
 
     Args:
         from_logits: Whether predictions are logits (default) or probabilities.
+        multi_label: Whether each of the K outputs is a yes or no of its own
+            (sigmoid) instead of one of K classes (softmax). The divergence is
+            then the mean over the outputs. A single output is always a yes or
+            no.
         reduction, name, dtype: As in `keras.losses.Loss`.
 
     Call arguments:
@@ -70,17 +96,28 @@ class JensenShannon(keras.losses.Loss):
     def __init__(
         self,
         from_logits=True,
+        multi_label=False,
         reduction="sum_over_batch_size",
         name="jensen_shannon",
         dtype=None,
     ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.from_logits = from_logits
+        self.multi_label = multi_label
 
     def call(self, y_true, y_pred):
         views = tf.concat([y_true[:, None], y_pred], axis=1)
         views = tf.transpose(views, [1, 0, 2])
+        if self.multi_label or views.shape[-1] == 1:
+            divergences = jensen_shannon(
+                binary_log_probabilities(views, self.from_logits)
+            )
+            return tf.reduce_mean(divergences, axis=-1)
         return jensen_shannon(log_probabilities(views, self.from_logits))
 
     def get_config(self):
-        return {**super().get_config(), "from_logits": self.from_logits}
+        return {
+            **super().get_config(),
+            "from_logits": self.from_logits,
+            "multi_label": self.multi_label,
+        }

@@ -1,12 +1,17 @@
 """NoisyMix as a Keras model around any Keras classifier."""
 
+import warnings
+
 import keras
 import tensorflow as tf
 
 from noisymix_tf import rng
+from noisymix_tf.adjustable import Adjustable
 from noisymix_tf.errors import UsageError
 from noisymix_tf.mixing import MIXINGS, feature_noise
+from noisymix_tf.training import outputs
 from noisymix_tf.training import segments as segments_lib
+from noisymix_tf.training.labels import Partners
 from noisymix_tf.training.losses import JensenShannon
 
 
@@ -44,8 +49,12 @@ class NoisyMix(keras.Model):
         mixing: `"manifold"` (a random tap), `"input"` (the first tap) or
             `"none"` (no mixing; noise at the first tap).
         seed: Seed of mixing and noise.
-        from_logits: Whether the model gives logits; by default it does unless
-            its last layer ends in a softmax.
+        from_logits: Whether the model gives logits. By default its last layer
+            tells or, where that says nothing, the loss.
+
+    `alpha`, the noise levels and `jsd_weight` can be assigned at any time, also
+    while `fit` runs (`nm.callbacks.NoisyMixSchedule` does it); the step is not
+    traced again.
 
     Call arguments:
         inputs: `[B, ...]` as the model takes. In `fit`, batches are `(views,
@@ -54,7 +63,9 @@ class NoisyMix(keras.Model):
             one view.
 
     Raises:
-        UsageError: An argument outside its range, or an unusable tap.
+        UsageError: An argument outside its range, or an unusable tap; from
+            `fit`, a loss that takes logits where the model gives
+            probabilities, or the other way round.
 
     Example:
 
@@ -70,6 +81,12 @@ class NoisyMix(keras.Model):
     Reference: Erichson et al., NoisyMix, arXiv:2202.01263, section 3.1; one
     coefficient, tap and permutation for each step as in its implementation.
     """
+
+    alpha = Adjustable()
+    additive_noise = Adjustable()
+    multiplicative_noise = Adjustable()
+    noise_sparsity = Adjustable(high=1.0, meaning="a share of the entries")
+    jsd_weight = Adjustable()
 
     def __init__(
         self,
@@ -87,19 +104,7 @@ class NoisyMix(keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        for name, value in (
-            ("alpha", alpha),
-            ("additive_noise", additive_noise),
-            ("multiplicative_noise", multiplicative_noise),
-            ("jsd_weight", jsd_weight),
-        ):
-            if not value >= 0:
-                raise UsageError(f"{name}={value} must be at least 0.")
-        if not 0 <= noise_sparsity <= 1:
-            raise UsageError(
-                f"noise_sparsity={noise_sparsity} must lie in [0, 1]: it is "
-                f"the share of entries without noise."
-            )
+        self._in_use = frozenset()
         self.model = model
         self.alpha = alpha
         self.additive_noise = additive_noise
@@ -109,26 +114,61 @@ class NoisyMix(keras.Model):
         self.jsd_weight = jsd_weight
         self.mixing = mixing
         self.seed = seed
-        self.from_logits = (
-            not _ends_in_softmax(model) if from_logits is None else from_logits
-        )
+        self.from_logits = from_logits
         # Of a model without a graph it is unknown; its batches need views.
         self._input = model.inputs[0] if segments_lib.is_graph(model) else None
         self.taps, self._segments = segments_lib.cut(model, taps)
-        self._mixing = MIXINGS.get(mixing)(len(self.taps), alpha)
-        self._jensen_shannon = JensenShannon(from_logits=self.from_logits)
+        self._mixing = MIXINGS.get(mixing)(
+            len(self.taps), lambda: NoisyMix.alpha.tensor(self)
+        )
         self._ce_tracker = keras.metrics.Mean(name="cross_entropy")
         self._jsd_tracker = keras.metrics.Mean(name="jsd")
         self.step = self.add_weight(
             name="step",
             shape=(),
-            dtype="int32",
+            dtype="int64",
             initializer="zeros",
             trainable=False,
             aggregation="only_first_replica",
         )
         # Nothing is left to build: the weights are the classifier's.
         self.built = True
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+        if isinstance(getattr(type(self), name, None), Adjustable) and value:
+            self.keep_adjustable(name)
+
+    def keep_adjustable(self, *names):
+        """Says that levels may become positive in the course of training.
+
+        What a level of zero switches off is left out of the traced step. A
+        level that is named here keeps its part, so that raising it later needs
+        no new trace.
+
+        Args:
+            *names: Of `alpha`, `additive_noise`, `multiplicative_noise` and
+                `jsd_weight`.
+        """
+        if not set(names) <= self._in_use:
+            self._in_use = self._in_use.union(names)
+            if getattr(self, "train_function", None) is not None:
+                self.make_train_function(force=True)
+
+    def make_train_function(self, force=False):
+        """As Keras, after a check that model and loss fit each other."""
+        self._stability()
+        return super().make_train_function(force)
+
+    def _stability(self):
+        """The stability term that fits the model's output and the loss."""
+        from_logits = self.from_logits
+        if from_logits is None:
+            from_logits = outputs.gives_logits(self.model, self.loss)
+        return JensenShannon(
+            from_logits=from_logits,
+            multi_label=outputs.is_multi_label(self.model, self.loss),
+        )
 
     def call(self, inputs, training=False):
         """Predicts with the classifier; of views it takes the clean one."""
@@ -147,7 +187,7 @@ class NoisyMix(keras.Model):
         plan = self._mixing.plan(
             rng.stream(self.seed, self.step, "mixing"), batch_size
         )
-        partners = _Partners(plan, labels, sample_weight)
+        partners = Partners(plan, labels, sample_weight)
         with tf.GradientTape() as tape:
             predictions = self._forward(x, num_views, plan)
             clean = predictions[0]
@@ -166,9 +206,14 @@ class NoisyMix(keras.Model):
             tracker.update_state(
                 _unscale(value), sample_weight=tf.shape(labels)[0]
             )
-        return self.compute_metrics(
-            views, partners.dominant_labels(), clean, sample_weight
-        )
+        labels, sample_weight = partners.dominant()
+        return self.compute_metrics(views, labels, clean, sample_weight)
+
+    def test_step(self, data):
+        """Loss and metrics of the classifier, without the training terms."""
+        logs = super().test_step(data)
+        training_only = (self._ce_tracker.name, self._jsd_tracker.name)
+        return {k: v for k, v in logs.items() if k not in training_only}
 
     def _view_major(self, views):
         """Lays `[B, V, ...]` out as `[V * B, ...]`."""
@@ -209,18 +254,16 @@ class NoisyMix(keras.Model):
         return tf.reshape(x, [num_views, -1, x.shape[-1]])
 
     def _inject(self, x, num_views, seed):
-        if not (self.additive_noise or self.multiplicative_noise):
+        if not {"additive_noise", "multiplicative_noise"} & self._in_use:
             return x
         factors = self.noise_per_view
+        factors = [factors[min(v, len(factors) - 1)] for v in range(num_views)]
         return feature_noise(
             x,
             seed,
-            [
-                self.additive_noise * factors[min(view, len(factors) - 1)]
-                for view in range(num_views)
-            ],
-            [self.multiplicative_noise] * num_views,
-            self.noise_sparsity,
+            NoisyMix.additive_noise.tensor(self) * tf.constant(factors),
+            NoisyMix.multiplicative_noise.tensor(self) * tf.ones([num_views]),
+            NoisyMix.noise_sparsity.tensor(self),
         )
 
     def _loss_terms(self, predictions, partners):
@@ -231,14 +274,23 @@ class NoisyMix(keras.Model):
                 y=labels, y_pred=clean, sample_weight=weights
             )
         )
-        if predictions.shape[0] == 1 or not self.jsd_weight:
+        if "jsd_weight" not in self._in_use:
             return ce, ce, tf.zeros([])
-        jsd = self._jensen_shannon(
+        if predictions.shape[0] == 1:
+            warnings.warn(
+                "The batches have one view of each image, so that there is "
+                "nothing for the Jensen-Shannon term to compare; give views "
+                "[B, V, ...] with V > 1 (nm.data.views, nm.augment."
+                "augmix_views), or jsd_weight=0.",
+                stacklevel=2,
+            )
+            return ce, ce, tf.zeros([])
+        jsd = self._stability()(
             clean,
             tf.transpose(predictions[1:], [1, 0, 2]),
             sample_weight=partners.sample_weight,
         )
-        return ce + self.jsd_weight * jsd, ce, jsd
+        return ce + NoisyMix.jsd_weight.tensor(self) * jsd, ce, jsd
 
     def get_config(self):
         return {
@@ -263,45 +315,8 @@ class NoisyMix(keras.Model):
         return cls(**config)
 
 
-class _Partners:
-    """Labels and weights of a batch and of everyone's mixing partner."""
-
-    def __init__(self, plan, labels, sample_weight):
-        self.lam = plan.lam
-        self.labels = labels
-        self.sample_weight = sample_weight
-        self.partner_labels = tf.gather(labels, plan.permutation)
-        self.partner_weight = (
-            None
-            if sample_weight is None
-            else tf.gather(sample_weight, plan.permutation)
-        )
-
-    def mix(self, loss):
-        """`lam loss(own) + (1 - lam) loss(partner's)`."""
-        own = loss(self.labels, self.sample_weight)
-        partner = loss(self.partner_labels, self.partner_weight)
-        lam = tf.cast(self.lam, own.dtype)
-        return lam * own + (1.0 - lam) * partner
-
-    def dominant_labels(self):
-        """The label with the larger weight, for metrics."""
-        return tf.where(self.lam >= 0.5, self.labels, self.partner_labels)
-
-
 def _perturb_if(chosen, perturb, x):
     return tf.cond(chosen, lambda: perturb(x), lambda: x)
-
-
-def _ends_in_softmax(model):
-    """Whether the last layer of a graph ends in a softmax."""
-    if not segments_lib.is_graph(model):
-        return False
-    layer = model.layers[-1]
-    if isinstance(layer, keras.layers.Softmax):
-        return True
-    activation = getattr(layer, "activation", None)
-    return activation is keras.activations.softmax
 
 
 def _unscale(loss):

@@ -1,0 +1,18 @@
+"""What callbacks and model cards ask of a model, wrapped in NoisyMix or not."""
+
+from noisymix_tf.training.trainer import NoisyMix
+
+
+def classifier_of(model):
+    """The classifier that is trained: of a `NoisyMix` what it wraps."""
+    return model.model if isinstance(model, NoisyMix) else model
+
+
+def step_of(model):
+    """Steps taken so far: of the trainer, or of a plain model's optimizer.
+
+    An optimizer that scales the loss does not count the steps it skips.
+    """
+    if isinstance(model, NoisyMix):
+        return int(model.step)
+    return int(model.optimizer.iterations)
