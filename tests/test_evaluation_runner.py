@@ -8,9 +8,8 @@ from concurrent import futures
 import keras
 import numpy as np
 import pytest
-from resnet20 import resnet20
 
-from noisymix_tf import corruptions, evaluation
+from noisymix_tf import corruptions, evaluation, models
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation import metrics, suites
 from noisymix_tf.evaluation.fingerprint import model_fingerprint
@@ -436,8 +435,12 @@ def test_oracle_accuracies(golden, cifar10_test):
     data = dataset(num_classes=10)
     data.test = SizedTest(images, labels)
     expected = golden("cifar_c_accuracy_resnet20.json")
+    model = models.build(
+        "resnet20", mean=models.IMAGENET_MEAN, std=models.IMAGENET_STD
+    )
+    models.load_torch_weights(model, golden("resnet20_weights.npz"))
     results = run(
-        resnet20(golden("resnet20_weights.npz")),
+        model,
         data,
         corruptions=("shot_noise", "zoom_blur", "jpeg_compression"),
         severities=(3,),

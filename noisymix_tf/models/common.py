@@ -1,37 +1,21 @@
 """Parts that the networks share, made of built-in Keras layers only.
 
-A saved model therefore loads with plain `keras.models.load_model`. Layers
-start from PyTorch's default initialisation, as the reference's networks do,
-each from a seed of its own, so that a network is a pure function of the
+A saved model therefore loads with plain `keras.models.load_model`. Each layer
+starts from a seed of its own, so that a network is a pure function of the
 arguments it is built with.
 """
 
-import dataclasses
 import zlib
-from collections.abc import Callable
 
 import keras
 import numpy as np
 
 from noisymix_tf.errors import UsageError
+from noisymix_tf.models import initializers
 
-# The points at which the reference mixes: the normalised input and the ends
-# of the first three residual stages.
-REFERENCE_TAPS = ("normalize", "stage1", "stage2", "stage3")
-
-
-@dataclasses.dataclass(frozen=True)
-class Architecture:
-    """An entry of the model registry.
-
-    Attributes:
-        build: Function of the arguments of `noisymix_tf.models.build`, less
-            the name; returns a functional `keras.Model`.
-        taps: Names of the layers at whose output the reference mixes.
-    """
-
-    build: Callable[..., keras.Model]
-    taps: tuple[str, ...] = REFERENCE_TAPS
+# Of each channel, for pixels scaled to 0..1.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def layer_seed(seed, name):
@@ -90,21 +74,40 @@ def normalized_input(input_shape, mean, std, *, strides):
     return inputs, x
 
 
-def conv(x, filters, size, name, *, stride=1, use_bias, seed):
-    """A square convolution, padded as PyTorch pads `size // 2`."""
+def conv(
+    x,
+    filters,
+    size,
+    name,
+    *,
+    stride=1,
+    use_bias=False,
+    kernel=initializers.uniform,
+    seed,
+):
+    """A square convolution, padded as PyTorch pads `size // 2`.
+
+    Args:
+        x: `[N, H, W, C]`.
+        filters: Number of output channels.
+        size: Height and width of the kernel, odd.
+        name: Name of the layer.
+        stride: Every how many pixels there is an output.
+        use_bias: Whether a bias is added.
+        kernel: Function of `initializers.py` that the kernel starts from.
+        seed: The model's seed.
+    """
     padding = "same"
     if stride > 1 and size > 1:
         # "same" would pad one row fewer above than below.
         x = keras.layers.ZeroPadding2D(size // 2, name=f"{name}_pad")(x)
         padding = "valid"
     elif stride > 1:
-        # Every other pixel, taken before the convolution: the same values.
-        # TensorFlow's oneDNN gradient of a strided 1 x 1 convolution writes
-        # out of bounds for odd batch sizes (2.21, AVX-512).
-        x = keras.layers.AveragePooling2D(
-            1, strides=stride, name=f"{name}_stride"
-        )(x)
+        # The same values. TensorFlow's oneDNN gradient of a strided 1 x 1
+        # convolution writes out of bounds for odd batch sizes (2.21, AVX-512).
+        x = subsample(x, stride, f"{name}_stride")
         stride = 1
+    fans = x.shape[-1] * size**2, filters * size**2
     return keras.layers.Conv2D(
         filters,
         size,
@@ -112,8 +115,16 @@ def conv(x, filters, size, name, *, stride=1, use_bias, seed):
         padding=padding,
         use_bias=use_bias,
         name=name,
-        **_initializers(x.shape[-1] * size**2, name, seed),
+        kernel_initializer=kernel(*fans, layer_seed(seed, f"{name}/kernel")),
+        bias_initializer=initializers.uniform(
+            *fans, layer_seed(seed, f"{name}/bias")
+        ),
     )(x)
+
+
+def subsample(x, stride, name):
+    """The first of every `stride` rows and columns, as a layer."""
+    return keras.layers.AveragePooling2D(1, strides=stride, name=name)(x)
 
 
 def stage(block, x, filters, number, num_blocks, **arguments):
@@ -140,16 +151,34 @@ def stage(block, x, filters, number, num_blocks, **arguments):
     return x
 
 
-def batch_norm_relu(x, name, *, momentum=0.9):
-    """Batch normalisation `name`, then ReLU.
+def batch_norm(x, name, *, momentum=0.9):
+    """Batch normalisation with PyTorch's constants.
 
     `momentum` is Keras's, the weight of the old statistics: one minus
     PyTorch's.
     """
-    x = keras.layers.BatchNormalization(
+    return keras.layers.BatchNormalization(
         momentum=momentum, epsilon=1e-5, name=name
     )(x)
+
+
+def batch_norm_relu(x, name, *, momentum=0.9):
+    """Batch normalisation `name`, then ReLU."""
+    x = batch_norm(x, name, momentum=momentum)
     return keras.layers.ReLU(name=f"{name}_relu")(x)
+
+
+def add_relu(y, shortcut, name, output):
+    """The end of a block that rectifies its sum.
+
+    Args:
+        y: Output of the residual branch.
+        shortcut: What it is added to, of the same shape.
+        name: Name of the block.
+        output: Name of the ReLU, or `None` for one made of the block's.
+    """
+    x = keras.layers.Add(name=f"{name}_add")([y, shortcut])
+    return keras.layers.ReLU(name=output or f"{name}_relu")(x)
 
 
 def dropout(x, rate, name, *, seed):
@@ -161,28 +190,26 @@ def dropout(x, rate, name, *, seed):
     return keras.layers.Dropout(rate, seed=layer_seed(seed, name), name=name)(x)
 
 
-def classify(x, num_classes, *, seed):
+def classify(
+    x,
+    num_classes,
+    *,
+    kernel=initializers.uniform,
+    bias=initializers.uniform,
+    seed,
+):
     """Global average pooling and the dense layer `"logits"`, in float32."""
     if num_classes < 2:
         raise UsageError(f"num_classes is {num_classes}; give at least 2.")
     x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="pool")(x)
+    fans = x.shape[-1], num_classes
     return keras.layers.Dense(
         num_classes,
         dtype="float32",
         name="logits",
-        **_initializers(x.shape[-1], "logits", seed),
+        kernel_initializer=kernel(*fans, layer_seed(seed, "logits/kernel")),
+        bias_initializer=bias(*fans, layer_seed(seed, "logits/bias")),
     )(x)
-
-
-def _initializers(fan_in, name, seed):
-    """PyTorch's default: kernel and bias uniform within ±1/sqrt(fan_in)."""
-    bound = fan_in**-0.5
-    return {
-        f"{part}_initializer": keras.initializers.RandomUniform(
-            -bound, bound, seed=layer_seed(seed, f"{name}/{part}")
-        )
-        for part in ("kernel", "bias")
-    }
 
 
 def _checked_shape(input_shape, smallest):

@@ -1,10 +1,12 @@
-"""Loads weights of the reference's PyTorch networks into the Keras ones."""
+"""Loads weights of published PyTorch networks into the Keras ones."""
 
 import re
+from collections.abc import Mapping
 
 import numpy as np
 
 from noisymix_tf.errors import UsageError
+from noisymix_tf.models.zoo import MODELS
 
 # Parameter of a Keras layer -> (PyTorch's name, order of axes or None).
 _CONV = {"kernel": ("weight", (2, 3, 1, 0)), "bias": ("bias", None)}
@@ -20,51 +22,45 @@ _PARAMETERS = {
     "Dense": _DENSE,
     "BatchNormalization": _BATCH_NORM,
 }
-_TOP = {"stem": "conv1", "final_bn": "bn1", "logits": "linear"}
-_IN_BLOCK = re.compile(r"stage(\d+)_block(\d+)_(\w+)")
-
-
-def torch_name(layer):
-    """Returns the reference's name of the module that a layer stands for.
-
-    Example:
-
-    >>> torch_name("stage2_block1_shortcut")
-    'layer2.0.shortcut.0'
-    """
-    if layer in _TOP:
-        return _TOP[layer]
-    stage, block, part = _IN_BLOCK.fullmatch(layer).groups()
-    part = "shortcut.0" if part == "shortcut" else part
-    return f"layer{stage}.{int(block) - 1}.{part}"
+# Where checkpoints keep the weights, and what wrappers put before their names.
+_WRAPPERS = ("state_dict", "model_state_dict")
+_PREFIXES = re.compile(r"^(module\.|model\.)+")
+# Names of the constants that PyTorch models of pixels in 0..1 normalise with.
+_MEANS = ("mu", "normalize.mean")
+_STDS = ("sigma", "normalize.std")
 
 
 def load_torch_weights(model, state_dict):
     """Sets the weights of a network of this package from a PyTorch one.
 
+    The names may be those of any code base that the architecture of the model
+    or of another registered network states (`Architecture.torch_names`); the
+    one that fits best is taken.
+
     Args:
-        model: A model that `noisymix_tf.models.build` made.
+        model: A model that `noisymix_tf.models.build` made, or one saved and
+            loaded.
         state_dict: Mapping from PyTorch parameter names to arrays (or CPU
-            tensors) in PyTorch's layouts: the `state_dict()` of the
-            reference's network of the same shape. A leading `"module."` is
-            dropped and `num_batches_tracked` ignored.
+            tensors) in PyTorch's layouts, or a checkpoint that holds one as
+            `"state_dict"` or `"model_state_dict"`. A leading `"module."` or
+            `"model."` is dropped and `num_batches_tracked` ignored. Constants
+            of a normalisation inside the PyTorch model (`mu` and `sigma`, or
+            `normalize.mean` and `normalize.std`) must be the model's own.
 
     Raises:
-        UsageError: If an entry is missing, left over or of another shape. The
-            model is then unchanged.
+        UsageError: If an entry is missing, left over or of another shape, or
+            if the normalisations differ. The model is then unchanged.
 
     Example:
 
-    >>> state = torch.load("preact_resnet18.pt", map_location="cpu")
-    >>> load_torch_weights(models.build("preact_resnet18"), state)
+    >>> state = torch.load("resnet50.pth", map_location="cpu")
+    >>> load_torch_weights(models.build("resnet50"), state)
     """
-    state = {
-        key.removeprefix("module."): value
-        for key, value in state_dict.items()
-        if not key.endswith("num_batches_tracked")
-    }
+    state = _entries(state_dict)
+    names = _names(model, state)
+    _check_normalization(model, state)
     assignments = []
-    for key, axes, variable in _entries(model):
+    for key, axes, variable in _variables(model, names):
         if key not in state:
             raise UsageError(
                 f"The PyTorch weights lack {key!r}, which {model.name!r} needs."
@@ -87,11 +83,80 @@ def load_torch_weights(model, state_dict):
         variable.assign(value)
 
 
-def _entries(model):
+def _entries(state_dict):
+    """The entries of a checkpoint without what wrappers add to them."""
+    for wrapper in _WRAPPERS:
+        if isinstance(state_dict, Mapping) and wrapper in state_dict:
+            state_dict = state_dict[wrapper]
+    if not isinstance(state_dict, Mapping):
+        raise UsageError(
+            f"The PyTorch weights are a {type(state_dict).__name__}; give a "
+            "mapping from names to arrays, such as module.state_dict()."
+        )
+    return {
+        _PREFIXES.sub("", key): value
+        for key, value in state_dict.items()
+        if not key.endswith("num_batches_tracked")
+    }
+
+
+def _names(model, state):
+    """The known names under which most of a model's weights are found."""
+    known = [n for _, entry in MODELS.items() for n in entry.torch_names]
+    for layer in _layers(model):
+        known = [names for names in known if names.of(layer.name)]
+        if not known or type(layer).__name__ not in _PARAMETERS:
+            raise UsageError(
+                f"Model {model.name!r} is not a registered network: "
+                f"no PyTorch name is known for its layer {layer.name!r}."
+            )
+    return max(
+        known,
+        key=lambda names: sum(
+            key in state for key, _, _ in _variables(model, names)
+        ),
+    )
+
+
+def _layers(model):
+    return [layer for layer in model.layers if layer.weights]
+
+
+def _variables(model, names):
     """Yields `(PyTorch key, order of axes, variable)` of every weight."""
-    for layer in model.layers:
-        names = _PARAMETERS.get(type(layer).__name__, {})
-        for attribute, (suffix, axes) in names.items():
+    for layer in _layers(model):
+        module = names.of(layer.name)
+        for attribute, (suffix, axes) in _PARAMETERS[
+            type(layer).__name__
+        ].items():
             variable = getattr(layer, attribute)
             if variable is not None:
-                yield f"{torch_name(layer.name)}.{suffix}", axes, variable
+                yield f"{module}.{suffix}", axes, variable
+
+
+def _check_normalization(model, state):
+    """Takes a PyTorch model's normalisation out of its state, and compares."""
+    for what, keys in (("mean", _MEANS), ("std", _STDS)):
+        for key in keys:
+            if key not in state:
+                continue
+            theirs = np.ravel(np.asarray(state.pop(key)))
+            ours = _normalization(model.get_layer("normalize"))[what]
+            if theirs.size not in (1, ours.size) or not np.allclose(
+                theirs, ours, rtol=0, atol=1e-4
+            ):
+                raise UsageError(
+                    f"The PyTorch model normalises with {key} {_text(theirs)}, "
+                    f"{model.name!r} with {what} {_text(ours)}; build it with "
+                    f"{what}={_text(theirs)}."
+                )
+
+
+def _normalization(layer):
+    """Mean and deviation of a `Rescaling` layer of pixels 0..255."""
+    std = 1 / (255 * np.asarray(layer.scale))
+    return {"mean": -np.asarray(layer.offset) * std, "std": std}
+
+
+def _text(values):
+    return f"({', '.join(f'{v:.4g}' for v in values)})"

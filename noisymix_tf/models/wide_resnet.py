@@ -4,13 +4,20 @@ Zagoruyko and Komodakis (2016), "Wide Residual Networks". As in NoisyMix's
 network, every convolution has a bias, the second convolution of a block
 carries the stride, a projection shortcut starts from the raw input of its
 block, and the last batch normalisation forgets nine tenths of its statistics
-at every step.
+at every step. Convolutions and the dense layer start from PyTorch's default
+initialisation.
 """
 
 import keras
 
 from noisymix_tf.errors import UsageError
 from noisymix_tf.models import common
+from noisymix_tf.models.torch_names import TorchNames
+
+TORCH_NAMES = TorchNames(
+    {"stem": "conv1", "final_bn": "bn1", "logits": "linear"},
+    inside={"shortcut": "shortcut.0"},
+)
 
 
 def wide_resnet(
@@ -20,10 +27,10 @@ def wide_resnet(
     name=None,
     input_shape=(32, 32, 3),
     num_classes=10,
-    mean=(0.5, 0.5, 0.5),
-    std=(0.5, 0.5, 0.5),
+    mean=0.5,
+    std=0.5,
     width=1.0,
-    dropout=None,
+    dropout=0.1,
     seed=0,
 ):
     """Builds a wide ResNet of three stages.
@@ -38,11 +45,11 @@ def wide_resnet(
         name: Name of the model; `"wide_resnet{depth}_{widen}"` if `None`.
         input_shape: `(height, width, channels)`; a side may be `None`.
         num_classes: Number of logits, at least 2.
-        mean: Mean of each channel, for pixels scaled to 0..1.
+        mean: Mean of each channel, for pixels scaled to 0..1; a float serves
+            all channels.
         std: Standard deviation of each channel, in the same units.
         width: Multiplier of all channel counts, the stem's too.
-        dropout: Rate of dropout between the convolutions of a block; `None`
-            means 0.1, as in the reference.
+        dropout: Rate of dropout between the convolutions of a block.
         seed: Integer that determines the initial weights and the dropout.
 
     Returns:
@@ -57,13 +64,7 @@ def wide_resnet(
     >>> wide_resnet(10, 1).count_params()
     78666
     """
-    if depth < 10 or (depth - 4) % 6:
-        raise UsageError(
-            f"A wide ResNet of depth {depth} does not exist; "
-            "give 6 n + 4, such as 10, 16, 28 or 40."
-        )
-    num_blocks = (depth - 4) // 6
-    dropout = 0.1 if dropout is None else dropout
+    num_blocks = blocks_per_stage(depth)
     inputs, x = common.normalized_input(input_shape, mean, std, strides=2)
     stem = common.channels(16, width)
     x = common.conv(x, stem, 3, "stem", use_bias=True, seed=seed)
@@ -76,6 +77,16 @@ def wide_resnet(
     logits = common.classify(x, num_classes, seed=seed)
     name = name or f"wide_resnet{depth}_{widen}"
     return keras.Model(inputs, logits, name=name)
+
+
+def blocks_per_stage(depth):
+    """How many blocks each of the three stages has."""
+    if depth < 10 or (depth - 4) % 6:
+        raise UsageError(
+            f"A wide ResNet of depth {depth} does not exist; "
+            "give 6 n + 4, such as 10, 16, 28 or 40."
+        )
+    return (depth - 4) // 6
 
 
 def _block(x, filters, name, *, stride, dropout, seed, output):
