@@ -1,6 +1,7 @@
 """Door: how fast things are on this machine.
 
 python -m noisymix_tf.benchmark augmix
+python -m noisymix_tf.benchmark segments
 python -m noisymix_tf.benchmark train_step --method=noisymix
 python -m noisymix_tf.benchmark training --method=baseline
 """
@@ -12,7 +13,7 @@ from absl import flags
 from noisymix_tf import command_line, doors
 from noisymix_tf.errors import UsageError
 
-_BENCHMARKS = ("augmix", "train_step", "training")
+_BENCHMARKS = ("augmix", "segments", "train_step", "training")
 # The setting of the published small-budget measurements of the reference.
 _DEFAULTS = ("--method=noisymix", "--width=0.25", "--batch_size=128")
 
@@ -43,6 +44,10 @@ def main(argv):
                 image_size=image_size,
                 rounds=rounds,
             )
+    elif name == "segments":
+        from noisymix_tf.benchmarks import segments
+
+        segments.run(config, rounds)
     elif name == "train_step":
         from noisymix_tf.benchmarks import train_step
 

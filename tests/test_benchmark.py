@@ -9,7 +9,7 @@ import pytest
 from absl import flags
 
 from noisymix_tf import command_line
-from noisymix_tf.benchmarks import timing, train_step, training
+from noisymix_tf.benchmarks import segments, timing, train_step, training
 from noisymix_tf.errors import UsageError
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -60,6 +60,18 @@ def test_train_step_compares_methods_of_several_views(monkeypatch, capsys):
     assert "augmix / cross-entropy" in capsys.readouterr().out
     with pytest.raises(UsageError, match="baseline has one view"):
         train_step.run(_config(monkeypatch, "--method=baseline"), rounds=1)
+
+
+def test_segments_are_compared_with_plain_steps(monkeypatch, capsys):
+    config = _config(monkeypatch, "--method=noisymix")
+    timings = segments.run(config, rounds=1, applications=("MobileNetV3Small",))
+    assert list(timings) == [
+        "preact_resnet18, batch 4",
+        "MobileNetV3Small, batch 2",
+    ]
+    for pair in timings.values():
+        assert all(t.wall > 0 and t.cpu > 0 for t in pair)
+    assert "CPU ratio" in capsys.readouterr().out
 
 
 def test_training_counts_samples_and_waiting(monkeypatch, capsys):

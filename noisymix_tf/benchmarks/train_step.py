@@ -80,6 +80,8 @@ def _step(config, batch_size, num_views):
         config,
         models.build(
             config.model.model,
+            input_shape=(32, 32, 3),
+            num_classes=10,
             width=config.model.width,
             dropout=config.model.dropout,
             seed=config.run.seed,
