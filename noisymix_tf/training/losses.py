@@ -18,7 +18,7 @@ def jensen_shannon(log_probabilities):
     [1e-7, 1]).
 
     Args:
-        log_probabilities: Float `[V, B, ..., K]`, normalised over the last axis.
+        log_probabilities: Float `[V, B, ..., K]`, normalised over axis -1.
 
     Returns:
         Tensor `[B, ...]` of the same dtype. In float32 the divergence of equal
