@@ -5,6 +5,9 @@ import numbers
 
 from noisymix_tf.errors import UsageError
 
+# Of float32.
+_LARGEST = 3.4e38
+
 
 class Adjustable:
     """A number that can be assigned at any time without a new trace.
@@ -71,7 +74,8 @@ class Adjustable:
 
     def _check(self, value):
         ok = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        if not ok or not self.low <= value <= self.high or math.isinf(value):
+        ok = ok and self.low <= value <= min(self.high, _LARGEST)
+        if not ok:
             scope = (
                 f"at least {self.low:g}"
                 if math.isinf(self.high)

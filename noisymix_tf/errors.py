@@ -8,3 +8,8 @@ class UsageError(ValueError):
     to do. The command-line doors print it and exit with status 2; in Python it
     is an ordinary `ValueError`.
     """
+
+    # TensorFlow and Keras wrap errors that come out of a traced function or a
+    # layer's call in pages of their own, unless they bear these marks.
+    ag_pass_through = True
+    _keras_call_info_injected = True

@@ -5,6 +5,7 @@ in a step, `mix(x, plan)` does it to features `[V, B, ...]` at the chosen tap.
 The registry builds a kind from the number of taps and `alpha`.
 """
 
+from noisymix_tf.mixing.batches import with_plan
 from noisymix_tf.mixing.manifold import ManifoldMixing, MixPlan, NoMixing
 from noisymix_tf.mixing.noise import feature_noise
 from noisymix_tf.registry import Registry
@@ -35,4 +36,5 @@ __all__ = [
     "MixPlan",
     "NoMixing",
     "feature_noise",
+    "with_plan",
 ]

@@ -1,0 +1,300 @@
+"""AugMix as a Keras-CV augmentation layer."""
+
+import dataclasses
+import math
+import numbers
+
+import keras
+import keras_cv
+import tensorflow as tf
+
+from noisymix_tf import rng
+from noisymix_tf.augment import AugMixOptions, augmix, augmix_views
+from noisymix_tf.errors import UsageError
+from noisymix_tf.layers import checks
+
+_IMAGES = "images"
+# What AugMix would have to move together with the pixels.
+_GEOMETRY = ("bounding_boxes", "keypoints", "segmentation_masks")
+
+
+@keras.saving.register_keras_serializable("noisymix_tf")
+class AugMix(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
+    """Mixes each image with chains of random operations on it.
+
+        view = (1 - m) * x + m * sum_i w_i chain_i(x)
+
+    with `w ~ Dirichlet(alpha, ..., alpha)`, `m ~ Beta(alpha, alpha)` and chains
+    of `depth` operations each, drawn anew for every image. The pixels are those
+    of `noisymix_tf.augment.augmix`, which works on 8-bit images as the
+    reference does: floats are scaled to 0..255 and rounded first. What comes
+    back is in `value_range` again, neither rounded nor clipped.
+
+    The layer goes wherever Keras-CV's augmentations go. It augments by default;
+    inside a model it follows `training`, and at inference images come back as
+    they are. As with all of Keras' augmentations, `model(x)` and
+    `model.export` leave `training` open, and the default counts: say
+    `training=False`, as `noisymix_tf.export` does.
+
+    Call number `n`, counted from 0 and saved with the weights, draws with the
+    seed `rng.stream(seed, n, "augmix", replica)`, so that layers of one seed
+    give the same sequence. Where calls run in parallel, as in `Dataset.map`,
+    their order is not fixed: give the seed of each call there.
+
+    Args:
+        severity: Strongest level of an operation, 0.1 to 10; the paper uses 3
+            for CIFAR and 1 for ImageNet.
+        width: Number of chains.
+        depth: Operations per chain; -1 draws 1, 2 or 3 for each chain.
+        alpha: Concentration of the Dirichlet and Beta weights.
+        all_ops: Also uses color, contrast, brightness and sharpness, which
+            overlap with the common corruptions.
+        value_range: Lowest and highest pixel value, black and white.
+        num_views: None for one augmented image in the place of each, or the
+            number of augmented views that follow the clean one, as the trainer
+            `NoisyMix` takes them.
+        seed: Seed of the layer's draws, a Python int.
+
+    Call arguments:
+        inputs: Images `[B, H, W, C]` or one image `[H, W, C]`, uint8 (for the
+            range 0 to 255) or float, C of 1 or 3, height and width static; or a
+            dict with such `"images"`, whose other entries pass untouched.
+        seed: int `[2]`, the stateless seed of this call; without it, the layer
+            counts its calls.
+        training: Python bool: whether to augment.
+
+    Returns:
+        Images of the shape of the inputs, or `[B, 1 + num_views, H, W, C]` (one
+        image: `[1 + num_views, H, W, C]`), in the layer's compute dtype; in a
+        dict, if the inputs were one.
+
+    Raises:
+        UsageError: An option out of its range; images that are ragged, of
+            unknown size or, called eagerly, outside of `value_range`; bounding
+            boxes, keypoints or segmentation masks, which AugMix does not move.
+
+    Example:
+
+    >>> augmix = AugMix(num_views=2)
+    >>> augmix(tf.zeros([8, 32, 32, 3], tf.uint8)).shape
+    TensorShape([8, 3, 32, 32, 3])
+
+    In a pipeline that runs in parallel and repeats exactly:
+
+    >>> batches = batches.repeat().enumerate().map(
+    ...     lambda step, batch: (augmix(batch[0], seed=[0, step]), batch[1]),
+    ...     num_parallel_calls=tf.data.AUTOTUNE,
+    ... )
+
+    Reference: Hendrycks et al., AugMix, arXiv:1912.02781, Algorithm 1.
+    """
+
+    def __init__(
+        self,
+        severity=3,
+        width=3,
+        depth=-1,
+        alpha=1.0,
+        all_ops=False,
+        value_range=(0, 255),
+        num_views=None,
+        seed=0,
+        **kwargs,
+    ):
+        # The base class makes a generator of its seed; with one of None or 0 it
+        # takes the global one, which `enable_op_determinism` forbids. We draw
+        # from neither.
+        super().__init__(seed=1, **kwargs)
+        self._options = AugMixOptions(severity, width, depth, alpha, all_ops)
+        self.value_range = _checked_range(value_range)
+        if num_views is not None:
+            num_views = checks.whole_number("num_views", num_views, low=1)
+        self.num_views = num_views
+        self.seed = checks.whole_number("seed", seed)
+        if not keras.backend.is_float_dtype(self.compute_dtype):
+            raise UsageError(
+                f"dtype={self.compute_dtype!r} cannot hold what AugMix gives, "
+                f"which is not rounded; use a float type."
+            )
+        # The state of `RngReadAndSkip`, of which the first number counts.
+        self.calls = self.add_weight(
+            name="calls",
+            shape=(3,),
+            dtype="int64",
+            initializer="zeros",
+            trainable=False,
+            aggregation="only_first_replica",
+        )
+        self.built = True
+
+    @tf.autograph.experimental.do_not_convert
+    def __call__(self, inputs, **kwargs):
+        # Keras refuses lists of both numbers and tensors, as [0, step] is one.
+        if kwargs.get("seed") is not None:
+            kwargs["seed"] = _checked_seed(kwargs["seed"])
+        return super().__call__(inputs, **kwargs)
+
+    def call(self, inputs, seed=None, training=True):
+        entries = _entries(inputs)
+        images = entries[_IMAGES]
+        single = len(images.shape) == 3
+        if single:
+            images = images[tf.newaxis]
+        if training:
+            images = self._augmented(images, seed)
+        elif self.num_views is not None:
+            images = tf.repeat(images[:, tf.newaxis], 1 + self.num_views, 1)
+        images = tf.cast(images, self.compute_dtype)
+        if single:
+            images = images[0]
+        if not isinstance(inputs, dict):
+            return images
+        return {**entries, _IMAGES: images}
+
+    def _augmented(self, images, seed):
+        seed = self._next_seed() if seed is None else seed
+        pixels = _eight_bit(images, self.value_range)
+        options = dataclasses.asdict(self._options)
+        if self.num_views is None:
+            result = augmix(pixels, seed, **options)
+        else:
+            result = augmix_views(
+                pixels, seed, num_views=self.num_views, **options
+            )
+        low, high = self.value_range
+        return result * ((high - low) / 255.0) + low
+
+    def _next_seed(self):
+        context = tf.distribute.get_replica_context()
+        calls = self.calls.value
+        if context is None:
+            # A pipeline made in a strategy's scope runs on no replica.
+            strategy = tf.distribute.get_strategy()
+            calls = strategy.experimental_local_results(calls)[0]
+        # Reads and advances at once, so that no two calls that run in parallel
+        # get the same number. One step is 256 counts.
+        state = tf.raw_ops.RngReadAndSkip(
+            resource=calls.handle, alg=1, delta=tf.constant(1, tf.uint64)
+        )
+        return rng.stream(
+            self.seed,
+            state[0] // 256,
+            "augmix",
+            context.replica_id_in_sync_group if context else 0,
+        )
+
+    def compute_output_spec(self, inputs, seed=None, training=True):
+        entries = _entries(inputs)
+        shape = list(entries[_IMAGES].shape)
+        if self.num_views is not None:
+            shape.insert(-3, 1 + self.num_views)
+        images = keras.KerasTensor(shape, dtype=self.compute_dtype)
+        if not isinstance(inputs, dict):
+            return images
+        # An output of the layer must not be its input.
+        entries = {
+            key: keras.KerasTensor(value.shape, dtype=value.dtype)
+            for key, value in entries.items()
+        }
+        return {**entries, _IMAGES: images}
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            **dataclasses.asdict(self._options),
+            "value_range": self.value_range,
+            "num_views": self.num_views,
+            "seed": self.seed,
+        }
+
+
+def _entries(inputs):
+    """The entries of a call by name, with images of a rank that fits."""
+    entries = dict(inputs) if isinstance(inputs, dict) else {_IMAGES: inputs}
+    if _IMAGES not in entries:
+        raise UsageError(
+            f"AugMix found no 'images' among {sorted(entries)}; name them so, "
+            f"as Keras-CV does."
+        )
+    for name in _GEOMETRY:
+        if name in entries:
+            raise UsageError(
+                f"AugMix cannot take {name!r}: it mixes images that are moved "
+                f"in several ways; leave that entry out or use another layer."
+            )
+    images = entries[_IMAGES]
+    if isinstance(images, tf.RaggedTensor):
+        raise UsageError(
+            "AugMix cannot take ragged images; resize them to one size first, "
+            "as with keras.layers.Resizing."
+        )
+    if not isinstance(images, keras.KerasTensor):
+        images = tf.convert_to_tensor(images)
+    if len(images.shape) not in (3, 4):
+        raise UsageError(
+            f"AugMix takes images [B, H, W, C] or one image [H, W, C], got "
+            f"shape {tuple(images.shape)}."
+        )
+    return {**entries, _IMAGES: images}
+
+
+def _eight_bit(images, value_range):
+    """Images as uint8, scaled from their range and rounded."""
+    low, high = value_range
+    if images.dtype == tf.uint8:
+        if value_range != (0, 255):
+            raise UsageError(
+                f"uint8 images have pixels 0 to 255, not "
+                f"value_range={value_range}; give value_range=(0, 255)."
+            )
+        return images
+    images = tf.cast(images, tf.float32)
+    levels = (images - low) * (255.0 / (high - low))
+    # Resizing may overshoot a little, and what it does is cut off.
+    within = tf.reduce_all((levels >= -128.0) & (levels <= 383.0))
+    message = (
+        f"The images have pixels far outside of value_range={value_range}; "
+        f"give their true range, such as (0, 1) or (0, 255)."
+    )
+    if tf.executing_eagerly():
+        if not within:
+            raise UsageError(message)
+        _check_not_narrow(images, value_range)
+    else:
+        tf.debugging.Assert(within, [message])
+    return tf.cast(tf.round(tf.clip_by_value(levels, 0.0, 255.0)), tf.uint8)
+
+
+def _check_not_narrow(images, value_range):
+    low, high = value_range
+    unit = tf.reduce_all(tf.abs(images) <= 1.0)
+    fractions = tf.reduce_any(images != tf.round(images))
+    if high - low >= 100 and unit and fractions:
+        raise UsageError(
+            f"The images have pixels in [-1, 1] only, where "
+            f"value_range={value_range}; give value_range=(0, 1) or (-1, 1)."
+        )
+
+
+def _checked_range(value_range):
+    ok = isinstance(value_range, (tuple, list)) and len(value_range) == 2
+    ok = ok and all(
+        isinstance(each, numbers.Real) and math.isfinite(each)
+        for each in value_range
+    )
+    if not ok or not value_range[0] < value_range[1]:
+        raise UsageError(
+            f"value_range={value_range!r} must be the lowest and the highest "
+            f"pixel value, such as (0, 255) or (0, 1)."
+        )
+    return tuple(value_range)
+
+
+def _checked_seed(seed):
+    seed = tf.cast(seed, tf.int32)
+    if seed.shape != [2]:
+        raise UsageError(
+            f"seed of shape {seed.shape} must be two whole numbers, such as "
+            f"seed=[0, step]."
+        )
+    return seed

@@ -1,0 +1,123 @@
+"""Plans and mixed labels made in the input pipeline, for a plain `fit`."""
+
+import numbers
+
+import tensorflow as tf
+
+from noisymix_tf import rng
+from noisymix_tf.errors import UsageError
+from noisymix_tf.mixing.manifold import ManifoldMixing
+
+
+def with_plan(num_taps, alpha, num_classes, seed=0, num_replicas=1):
+    """A map that gives batches a mixing plan and mixed labels.
+
+    Of batch number `index`, `(images, labels)`, it makes
+
+        ((images, tap, lam, permutation), lam * Y + (1 - lam) * Y[permutation])
+
+    where `Y` are the one-hot labels: what a model with a `layers.ManifoldMix`
+    for each tap takes. Cross-entropy is linear in the label, so that one with
+    the mixed label is the loss of manifold mixup.
+
+    A plan is a pure function of (`seed`, `index`). For new plans in each epoch
+    count the batches of all epochs: `repeat` comes before `enumerate`.
+
+    Args:
+        num_taps: Number of taps, of which one is drawn for each batch.
+        alpha: `lam ~ Beta(alpha, alpha)`; 0 for `lam = 1`, as in evaluation.
+        num_classes: Number of classes, K.
+        seed: Seed of the plans, a Python int.
+        num_replicas: Into how many equal parts a `tf.distribute` strategy
+            splits a batch (`strategy.num_replicas_in_sync`). Partners are then
+            found inside a part, by their place in it.
+
+    Returns:
+        Function of `index`, int scalar, and `(images, labels)`: `[B, ...]` or a
+        nest of such tensors, and int `[B]` or `[B, 1]`, or one-hot `[B, K]`. It
+        returns `((images, tap, lam, permutation), mixed_labels)`: the images as
+        they are, int32, float32 and int32 `[B]`, and float32 `[B, K]`.
+
+    Raises:
+        UsageError: An argument out of its range, or a batch that is not as
+            described.
+
+    Example:
+
+    >>> batches = tf.data.Dataset.from_tensor_slices((images, labels))
+    >>> batches = batches.shuffle(50_000).batch(128, drop_remainder=True)
+    >>> plan = with_plan(num_taps=2, alpha=1.0, num_classes=10)
+    >>> model.compile(
+    ...     "sgd", keras.losses.CategoricalCrossentropy(from_logits=True)
+    ... )
+    >>> model.fit(
+    ...     batches.repeat().enumerate().map(plan),
+    ...     epochs=10,
+    ...     steps_per_epoch=390,
+    ... )
+
+    Reference: Verma et al., Manifold Mixup, arXiv:1806.05236, section 2.
+    """
+    for name, value, low in (
+        ("num_taps", num_taps, 1),
+        ("num_classes", num_classes, 1),
+        ("num_replicas", num_replicas, 1),
+    ):
+        if not isinstance(value, numbers.Integral) or value < low:
+            raise UsageError(
+                f"{name}={value!r} must be a whole number, at least {low}."
+            )
+    if not isinstance(alpha, numbers.Real) or not alpha >= 0:
+        raise UsageError(f"alpha={alpha!r} must be a number, at least 0.")
+    mixing = ManifoldMixing(num_taps, alpha)
+
+    @tf.autograph.experimental.do_not_convert
+    def add_plan(index, batch):
+        images, labels = _unpacked(batch)
+        one_hot = _one_hot(labels, num_classes)
+        size = one_hot.shape[0] or tf.shape(one_hot)[0]
+        if isinstance(size, int) and size % num_replicas:
+            raise UsageError(
+                f"A batch of {size} does not split into {num_replicas} equal "
+                f"parts; choose a batch size that num_replicas divides."
+            )
+        plan = mixing.plan(
+            rng.stream(seed, index, "mixing"), size // num_replicas
+        )
+        parts = tf.reshape(
+            one_hot, [num_replicas, size // num_replicas, num_classes]
+        )
+        mixed = tf.reshape(mixing.mix(parts, plan), [size, num_classes])
+        return (
+            images,
+            tf.fill([size], plan.tap),
+            tf.fill([size], plan.lam),
+            tf.tile(plan.permutation, [num_replicas]),
+        ), mixed
+
+    return add_plan
+
+
+def _unpacked(batch):
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        raise UsageError(
+            f"with_plan takes batches (images, labels), got "
+            f"{tf.nest.map_structure(lambda part: part.shape, batch)}; map "
+            f"what `enumerate` gives, without weights."
+        )
+    return batch
+
+
+def _one_hot(labels, num_classes):
+    labels = tf.convert_to_tensor(labels)
+    if labels.shape.rank == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.shape.rank == 1:
+        return tf.one_hot(tf.cast(labels, tf.int32), num_classes)
+    if labels.shape.rank != 2 or labels.shape[1] != num_classes:
+        raise UsageError(
+            f"Labels of shape {labels.shape} are neither numbers [B] nor "
+            f"one-hot [B, {num_classes}]; check num_classes={num_classes} and "
+            f"batch the dataset first."
+        )
+    return tf.cast(labels, tf.float32)

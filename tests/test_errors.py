@@ -1,0 +1,40 @@
+"""The message of a user's error stays one line wherever it arises."""
+
+import keras
+import pytest
+import tensorflow as tf
+
+from noisymix_tf.errors import UsageError
+
+MESSAGE = "value=3 must be 4: give 4."
+
+
+def _refuse(x):
+    raise UsageError(MESSAGE)
+
+
+class _Refusing(keras.layers.Layer):
+    def call(self, x):
+        return _refuse(x)
+
+
+def _model():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.call = lambda x, training=False: _refuse(x)
+    return model
+
+
+PLACES = {
+    "function": lambda: _refuse(None),
+    "traced function": lambda: tf.function(_refuse)(tf.ones([2])),
+    "dataset": lambda: tf.data.Dataset.range(3).map(_refuse),
+    "layer": lambda: _Refusing()(tf.ones([2])),
+    "prediction": lambda: _model().predict(tf.ones([2, 1]), verbose=0),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_it_arrives_as_it_was_raised(place):
+    with pytest.raises(UsageError) as error:
+        PLACES[place]()
+    assert str(error.value) == MESSAGE
