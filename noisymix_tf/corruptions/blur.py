@@ -1,14 +1,15 @@
-"""Blurs: defocus, zoom; extra: Gaussian.
-
-All are linear in the image, so a batch is one call of a filter or one product
-with a matrix.
-"""
-
-import functools
+"""Blurs: defocus, glass, motion, zoom; extra: Gaussian."""
 
 import numpy as np
 
+from noisymix_tf.corruptions import glass, motion
 from noisymix_tf.corruptions.core import corruption
+from noisymix_tf.corruptions.filters import (
+    disk,
+    filter_by_fourier,
+    gaussian_filter,
+)
+from noisymix_tf.corruptions.zoom import mean_zoom
 
 # Beyond this many taps, the Fourier transform beats the sum over the taps.
 _MOST_DIRECT_TAPS = 80
@@ -29,13 +30,65 @@ def defocus_blur(images, lens, streams):
             smooths its edge, both in pixels.
         streams: Not used.
     """
-    kernel = _disk(*lens)
+    kernel = disk(*lens)
     unit = images / 255.0
     if np.count_nonzero(kernel) > _MOST_DIRECT_TAPS:
-        return _filter_by_fourier(unit, kernel)
+        return filter_by_fourier(unit, kernel)
     from scipy import ndimage
 
     return ndimage.correlate(unit, kernel[None, :, :, None], mode="mirror")
+
+
+@corruption(
+    "glass_blur",
+    family="blur",
+    cifar=((0.05, 1, 1), (0.25, 1, 1), (0.4, 1, 1), (0.25, 1, 2), (0.4, 1, 2)),
+    imagenet=((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2)),
+)
+def glass_blur(images, pane, streams):
+    """Scatters pixels among their neighbours, blurred before and after.
+
+    The benchmark's makers meant to swap two pixels, but their line copies one
+    over the other; and no offset equals plus `reach`. Both are kept, since
+    swaps lie clearly farther from the image.
+
+    Args:
+        images: uint8 `[B, H, W, C]`.
+        pane: Deviation of the blurs, largest offset, both in pixels, and the
+            number of passes.
+        streams: One per image.
+    """
+    deviation, reach, passes = pane
+    height, width = images.shape[1:3]
+    shape = [passes, height - 2 * reach, width - 2 * reach, 2]
+    if min(shape) > 0:
+        offsets = streams.draw(
+            lambda generator: generator.integers(
+                -reach, reach, shape, dtype=np.int8
+            )
+        )
+    else:
+        offsets = np.zeros([len(images), 0, 0, 0, 2], np.int8)
+    return glass.behind_glass(images, deviation, reach, offsets)
+
+
+@corruption(
+    "motion_blur",
+    family="blur",
+    cifar=((6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5)),
+    imagenet=((10, 3), (15, 5), (15, 8), (15, 12), (20, 15)),
+)
+def motion_blur(images, line, streams):
+    """Smears along a line: a camera that moves sideways.
+
+    Args:
+        images: uint8 `[B, H, W, C]`.
+        line: Radius and standard deviation of the smear in pixels.
+        streams: One per image; decides the angle, at most 45 degrees from the
+            horizontal.
+    """
+    angles = streams.draw(lambda generator: generator.uniform(-45, 45))
+    return motion.motion_blur(images, *line, angles)
 
 
 @corruption(
@@ -65,7 +118,7 @@ def zoom_blur(images, zooms, streams):
         streams: Not used.
     """
     batch, height, width, channels = images.shape
-    average = _zoom_matrix(height, width, *zooms)
+    average = mean_zoom(height, width, *zooms)
     pixels = (images / 255.0).transpose(1, 2, 0, 3).reshape(height * width, -1)
     blurred = average @ pixels
     return blurred.reshape(height, width, batch, channels).transpose(2, 0, 1, 3)
@@ -81,101 +134,3 @@ def zoom_blur(images, zooms, streams):
 def gaussian_blur(images, deviation, streams):
     """Convolves with a Gaussian; the border repeats its last pixel."""
     return gaussian_filter(images / 255.0, deviation)
-
-
-def gaussian_filter(images, deviation):
-    """Gaussian filter of floats `[B, H, W, C]`, cut at four deviations."""
-    from scipy import ndimage
-
-    return ndimage.gaussian_filter(
-        images, (0, deviation, deviation, 0), mode="nearest", truncate=4.0
-    )
-
-
-@functools.lru_cache(maxsize=32)
-def _disk(radius, edge_deviation):
-    """A disk of weights with a smoothed edge, float64, odd square.
-
-    In single precision up to the end, as the benchmark's was: the sum of its
-    weights misses one by about 1e-8, and truncation to 8 bits turns that into a
-    whole level wherever an image is flat.
-    """
-    from scipy import ndimage
-
-    reach, edge_reach = (8, 1) if radius <= 8 else (radius, 2)
-    squares = np.arange(-reach, reach + 1) ** 2
-    disk = (squares[:, None] + squares <= radius**2).astype(np.float32)
-    disk /= disk.sum()
-    taps = np.arange(-edge_reach, edge_reach + 1)
-    edge = np.exp(-0.5 * (taps / edge_deviation) ** 2)
-    edge = (edge / edge.sum()).astype(np.float32)
-    for axis in (1, 0):
-        disk = ndimage.correlate1d(disk, edge, axis, mode="mirror")
-    return disk.astype(np.float64)
-
-
-def _filter_by_fourier(images, kernel):
-    """Filters floats `[B, H, W, C]` by a symmetric kernel, border mirrored."""
-    from scipy import fft
-
-    reach = len(kernel) // 2
-    height, width = images.shape[1:3]
-    # One channel of one image at a time along contiguous memory.
-    planes = np.moveaxis(images, -1, 1)
-    padded = np.pad(
-        planes, ((0, 0), (0, 0), (reach, reach), (reach, reach)), mode="reflect"
-    )
-    shape = [fft.next_fast_len(n, real=True) for n in padded.shape[2:]]
-    product = fft.rfft2(padded, shape) * fft.rfft2(kernel, shape)
-    filtered = fft.irfft2(product, shape)
-    inside = filtered[
-        :, :, 2 * reach : 2 * reach + height, 2 * reach : 2 * reach + width
-    ]
-    return np.moveaxis(inside, 1, -1)
-
-
-@functools.lru_cache(maxsize=16)
-def _zoom_matrix(height, width, stop, step):
-    """Mean of an image and its magnifications, sparse `[H * W, H * W]`."""
-    from scipy import sparse
-
-    factors = np.arange(1, stop, step)
-    total = sparse.eye_array(height * width, format="csr")
-    for factor in factors:
-        total = total + sparse.kron(
-            zoom_axis(height, factor), zoom_axis(width, factor), format="csr"
-        )
-    return total / (len(factors) + 1)
-
-
-def zoom_axis(size, factor):
-    """Bilinear magnification about the centre, cut to the size, for one axis.
-
-    The centre `ceil(size / factor)` pixels are stretched so that the first and
-    the last stay first and last; rounding to whole pixels is the benchmark's.
-
-    Args:
-        size: Number of pixels.
-        factor: At least one.
-
-    Returns:
-        Sparse `[size, size]`, two weights a row.
-    """
-    from scipy import sparse
-
-    kept = int(np.ceil(size / factor))
-    stretched = round(kept * factor)
-    top, trim = (size - kept) // 2, (stretched - size) // 2
-    scale = (kept - 1) / (stretched - 1) if stretched > 1 else 0.0
-    source = np.arange(trim, trim + size) * scale
-    before = np.minimum(source.astype(int), kept - 1)
-    after = np.minimum(before + 1, kept - 1)
-    share = source - before
-    rows = np.arange(size)
-    return sparse.csr_array(
-        (
-            np.concatenate([1.0 - share, share]),
-            (np.tile(rows, 2), top + np.concatenate([before, after])),
-        ),
-        shape=(size, size),
-    )

@@ -9,7 +9,9 @@ random streams, the final conversion to 8 bits.
 """
 
 import dataclasses
+import functools
 import numbers
+import os
 import zlib
 from collections.abc import Callable
 
@@ -20,7 +22,7 @@ from noisymix_tf.registry import Registry
 
 # Raise this whenever any corruption gives other pixels than before: results
 # measured on the old pixels are then not mistaken for new ones.
-VERSION = 1
+VERSION = 2
 
 SEVERITIES = (1, 2, 3, 4, 5)
 FAMILIES = ("noise", "blur", "weather", "digital")
@@ -51,6 +53,8 @@ class Corruption:
         family: `"noise"`, `"blur"`, `"weather"` or `"digital"`.
         set: `"common"` (the fifteen that means are taken over) or `"extra"`
             (the four held out for validation).
+        options: Names of the keyword arguments of `corrupt` that the function
+            takes besides.
     """
 
     name: str
@@ -59,13 +63,14 @@ class Corruption:
     imagenet: tuple
     family: str
     set: str
+    options: tuple = ()
 
     def constant(self, severity, table):
         """The constant of a severity 1 to 5 in `"cifar"` or `"imagenet"`."""
         return getattr(self, table)[severity - 1]
 
 
-def corruption(name, *, family, cifar, imagenet, extra=False):
+def corruption(name, *, family, cifar, imagenet, extra=False, options=()):
     """Returns a decorator that registers a function as a corruption.
 
     Args:
@@ -74,6 +79,7 @@ def corruption(name, *, family, cifar, imagenet, extra=False):
         cifar: Five constants, whatever the function takes.
         imagenet: Five constants.
         extra: Whether it is kept out of the benchmark's means.
+        options: Names of keyword arguments of `corrupt` that it takes.
 
     Example:
 
@@ -94,6 +100,7 @@ def corruption(name, *, family, cifar, imagenet, extra=False):
                 imagenet=tuple(imagenet),
                 family=family,
                 set="extra" if extra else "common",
+                options=tuple(options),
             )
         )
         return function
@@ -189,7 +196,16 @@ def table_for(shape, table="auto"):
     return table
 
 
-def corrupt(images, name, severity, seed=0, *, table="auto", indices=None):
+def corrupt(
+    images,
+    name,
+    severity,
+    seed=0,
+    *,
+    table="auto",
+    indices=None,
+    frost_folder=None,
+):
     """Corrupts images as the -C benchmarks do.
 
     The definitions and constants are those that made CIFAR-10-C and
@@ -206,6 +222,8 @@ def corrupt(images, name, severity, seed=0, *, table="auto", indices=None):
             (made for 224), or `"auto"`: `"cifar"` where min(H, W) < 64.
         indices: int `[B]`, the place of every image in its dataset; by default
             0 to B - 1.
+        frost_folder: Path of a folder of pictures of frost to use instead of
+            those that the library draws.
 
     Returns:
         uint8 `[B, H, W, C]`; the input is left as it is.
@@ -230,14 +248,38 @@ def corrupt(images, name, severity, seed=0, *, table="auto", indices=None):
         stream_key(_checked_seed(seed), name, severity),
         _checked_indices(indices, len(images)),
     )
+    options = {"frost_folder": _checked_folder(frost_folder)}
+    function = functools.partial(
+        entry.function, **{key: options[key] for key in entry.options}
+    )
     step = max(1, _BLOCK_VALUES // images[0].size)
     corrupted = np.empty_like(images)
     for start in range(0, len(images), step):
         block = slice(start, start + step)
         corrupted[block] = _to_uint8(
-            entry.function(images[block], constant, streams[block])
+            function(images[block], constant, streams[block])
         )
     return corrupted
+
+
+def version(frost_folder=None):
+    """A word that tells pixels of this generator from those of another.
+
+    Args:
+        frost_folder: As in `corrupt`.
+
+    Returns:
+        `VERSION` as a string; with a folder, a hash of its pictures besides.
+
+    Raises:
+        UsageError: If the folder holds no picture, or one that is broken.
+    """
+    frost_folder = _checked_folder(frost_folder)
+    if frost_folder is None:
+        return str(VERSION)
+    from noisymix_tf.corruptions import frost_textures
+
+    return f"{VERSION}+{frost_textures.fingerprint(frost_folder)}"
 
 
 def _to_uint8(images):
@@ -265,6 +307,14 @@ def _checked_images(images):
             f"{list(images.shape)}: skip empty batches."
         )
     return images
+
+
+def _checked_folder(folder):
+    if folder is not None and not isinstance(folder, str | os.PathLike):
+        raise UsageError(
+            f"frost_folder is the path of a folder of pictures, got {folder!r}."
+        )
+    return None if folder is None else os.fspath(folder)
 
 
 def _checked_severity(severity):

@@ -1,10 +1,11 @@
-"""Digital: contrast, pixelate, JPEG; extra: saturate."""
+"""Digital: contrast, elastic transform, pixelate, JPEG; extra: saturate."""
 
 import io
 
 import numpy as np
 
 from noisymix_tf.corruptions.core import corruption
+from noisymix_tf.corruptions.warp import stretched
 
 
 @corruption(
@@ -18,6 +19,52 @@ def contrast(images, factor, streams):
     unit = images / 255.0
     mean = unit.mean(axis=(1, 2), keepdims=True)
     return (unit - mean) * factor + mean
+
+
+# The makers' constants are multiples of 244, not of 224.
+_LARGE_SIDE = 244 / 224
+
+
+@corruption(
+    "elastic_transform",
+    family="digital",
+    cifar=(
+        (0, 0, 0.08),
+        (0.05, 0.2, 0.07),
+        (0.08, 0.06, 0.06),
+        (0.1, 0.04, 0.05),
+        (0.1, 0.03, 0.03),
+    ),
+    imagenet=tuple(
+        tuple(_LARGE_SIDE * share for share in shares)
+        for shares in (
+            (2, 0.7, 0.1),
+            (2, 0.08, 0.2),
+            (0.05, 0.01, 0.02),
+            (0.07, 0.01, 0.02),
+            (0.12, 0.01, 0.02),
+        )
+    ),
+)
+def elastic_transform(images, shares, streams):
+    """Moves three points of the image and wobbles what lies between pixels.
+
+    Args:
+        images: uint8 `[B, H, W, C]`.
+        shares: Strength and smoothness of the wobbling, and the largest shift
+            of the points, as shares of the shorter side of the image.
+        streams: One per image.
+    """
+    height, width = images.shape[1:3]
+    strength, smoothness, shift = (
+        share * min(height, width) for share in shares
+    )
+    draws = streams.draw(
+        lambda generator: generator.uniform(-1, 1, 6 + 2 * height * width)
+    )
+    shifts = shift * draws[:, :6].reshape(-1, 3, 2)
+    noise = draws[:, 6:].reshape(-1, 2, height, width)
+    return stretched(images, shifts, noise, strength, smoothness)
 
 
 @corruption(

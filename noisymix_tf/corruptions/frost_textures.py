@@ -1,0 +1,219 @@
+"""Pictures of ice for frost: drawn by formula, or from the user's own folder.
+
+Five kinds are drawn: a film of ice on a coloured pane, two of rime made of
+white blades, and two of fern-shaped crystals. Mean and spread of their channels
+are close to those of the photographs that the benchmark's makers took.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import pathlib
+
+import numpy as np
+
+from noisymix_tf.corruptions.plasma import plasma
+from noisymix_tf.errors import UsageError
+
+_HEIGHT, _WIDTH = 512, 768
+# Drawn larger and reduced, so that edges are smooth.
+_OVERSAMPLING = 2
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Ice:
+    """How one picture looks.
+
+    Attributes:
+        draw: `draw(generator)`: the crystals, float `[_HEIGHT, _WIDTH]`.
+        mean: Of red, green and blue, 0 to 255.
+        spread: Standard deviations.
+        clouds: Share of the variance that varies over large distances.
+    """
+
+    draw: object
+    mean: tuple
+    spread: tuple
+    clouds: float
+
+
+def _film(generator):
+    """Wrinkles and grain of a thin film, lit from the upper left."""
+    height = _standard(_clouds(generator, 1.45))
+    for _ in range(6):
+        wrinkle = np.abs(_standard(_clouds(generator, 1.6)))
+        height += 0.4 * np.exp(-10 * wrinkle)
+    lit = np.diff(height, axis=0, append=height[-1:])
+    lit += np.diff(height, axis=1, append=height[:, -1:])
+    return _standard(lit).clip(-2.5, 2.5)
+
+
+def _blades(generator):
+    """Long blades across each other, in bundles of similar direction."""
+    count, bundles = 9000, 400
+    bundle = generator.integers(0, bundles, count)
+    centres = generator.uniform(0, 1, [bundles, 2])[bundle]
+    centres = centres * [_WIDTH, _HEIGHT] + generator.normal(0, 26, [count, 2])
+    angles = generator.uniform(0, np.pi, bundles)[bundle]
+    angles = angles + generator.normal(0, 0.25, count)
+    along = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    across = along[:, ::-1] * [-1, 1]
+    length = generator.lognormal(np.log(24), 0.5, [count, 1])
+    breadth = generator.uniform(0.7, 3.2, [count, 1])
+    side = centres + generator.uniform(-0.4, 0.4, [count, 1]) * length * along
+    corners = np.stack(
+        [
+            centres + length * along,
+            side + breadth * across,
+            centres - length * along,
+            side - breadth * across,
+        ],
+        axis=1,
+    )
+    greys = generator.normal(200, 42, count).clip(40, 255)
+    canvas, pen = _canvas(90)
+    for points, grey in zip(_scaled(corners), greys.astype(int).tolist()):
+        pen.polygon(points, fill=grey)
+    return _reduced(canvas)
+
+
+def _ferns(generator):
+    """Stems with branches at 60 degrees that carry branches of their own."""
+    canvas, pen = _canvas(70)
+    count = 900
+    roots = generator.uniform(0, 1, [count, 2]) * [_WIDTH, _HEIGHT]
+    angles = generator.uniform(0, 2 * np.pi, count)
+    lengths = generator.lognormal(np.log(45), 0.5, count)
+    greys = generator.uniform(90, 255, count)
+    for level, width in enumerate((3, 2, 1)):
+        tips = roots + lengths[:, None] * _direction(angles)
+        segments = np.stack([roots, tips], axis=1)
+        for line, grey in zip(_scaled(segments), greys.astype(int).tolist()):
+            pen.line(line, fill=grey, width=width)
+        branches = (13, 6, 0)[level]
+        if branches:
+            roots, angles, lengths, greys = _branches(
+                generator, branches, roots, angles, lengths, greys
+            )
+    return _reduced(canvas)
+
+
+def _branches(generator, branches, roots, angles, lengths, greys):
+    """Pairs of side branches, the shorter the nearer to the tip."""
+    share = (np.arange(branches) + 0.5) / branches
+    share = np.tile(np.repeat(share, 2), len(roots))
+    sides = np.tile([1.0, -1.0], branches * len(roots))
+    roots, angles, lengths, greys = (
+        np.repeat(each, 2 * branches, axis=0)
+        for each in (roots, angles, lengths, greys)
+    )
+    roots = roots + (share * lengths)[:, None] * _direction(angles)
+    angles = angles + sides * np.pi / 3 + generator.normal(0, 0.06, len(angles))
+    lengths = lengths * (1 - share) * generator.uniform(0.25, 0.6, len(lengths))
+    greys = (greys + generator.normal(0, 25, len(greys))).clip(30, 255)
+    return roots, angles, lengths, greys
+
+
+_WHITE = (200.0, 205.0, 214.0), (21.0, 21.5, 22.0)
+_ICES = (
+    _Ice(_film, (77.0, 149.0, 165.0), (27.0, 16.0, 15.0), 0.6),
+    _Ice(_blades, *_WHITE, 0.4),
+    _Ice(_blades, *_WHITE, 0.4),
+    _Ice(_ferns, (140.0, 155.0, 168.0), (28.5, 28.5, 29.5), 0.35),
+    _Ice(_ferns, (109.0, 120.0, 131.0), (41.5, 40.5, 39.0), 0.3),
+)
+
+
+@functools.lru_cache(maxsize=8)
+def textures(folder=None):
+    """Pictures of frost.
+
+    Args:
+        folder: Path of a folder of pictures, or None for the drawn ones.
+
+    Returns:
+        Tuple of uint8 `[H, W, 3]`.
+
+    Raises:
+        UsageError: If the folder holds no picture, or one that is broken.
+    """
+    if folder is not None:
+        return tuple(_read(path) for path in _pictures(folder))
+    return tuple(_drawn(ice, seed) for seed, ice in enumerate(_ICES))
+
+
+def fingerprint(folder):
+    """Eight hexadecimal digits that tell one set of pictures from another."""
+    digest = hashlib.sha256()
+    for picture in textures(folder):
+        digest.update(repr(picture.shape).encode())
+        digest.update(picture.tobytes())
+    return digest.hexdigest()[:8]
+
+
+def _pictures(folder):
+    folder = pathlib.Path(folder)
+    paths = []
+    if folder.is_dir():
+        paths = [p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES]
+    if not paths:
+        raise UsageError(
+            f"No picture of frost in {str(folder)!r}: give a folder with files "
+            f"{', '.join(_SUFFIXES)}."
+        )
+    return sorted(paths)
+
+
+def _read(path):
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert("RGB"))
+    except OSError as error:
+        raise UsageError(
+            f"The picture of frost {str(path)!r} cannot be read ({error}): "
+            "replace or remove it."
+        ) from error
+
+
+def _drawn(ice, seed):
+    generator = np.random.Generator(np.random.Philox(key=seed))
+    crystals = _standard(ice.draw(generator))
+    clouds = _standard(_clouds(generator, 2.2))
+    mixed = np.sqrt(ice.clouds) * clouds + np.sqrt(1 - ice.clouds) * crystals
+    grey = _standard(mixed).clip(-3, 3)[..., None]
+    picture = np.array(ice.mean) + np.array(ice.spread) * grey
+    return picture.clip(0, 255).round().astype(np.uint8)
+
+
+def _clouds(generator, smoothness):
+    side = 1 << (max(_HEIGHT, _WIDTH) - 1).bit_length()
+    field = plasma(generator.random([1, side * side - 1]), smoothness)
+    return field[0, :_HEIGHT, :_WIDTH]
+
+
+def _standard(values):
+    return (values - values.mean()) / values.std()
+
+
+def _direction(angles):
+    return np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+
+
+def _canvas(grey):
+    from PIL import Image, ImageDraw
+
+    size = _WIDTH * _OVERSAMPLING, _HEIGHT * _OVERSAMPLING
+    canvas = Image.new("L", size, grey)
+    return canvas, ImageDraw.Draw(canvas)
+
+
+def _scaled(points):
+    """Points `[N, P, 2]` as lists for Pillow, in pixels of the canvas."""
+    return (points * _OVERSAMPLING).reshape(len(points), -1).tolist()
+
+
+def _reduced(canvas):
+    return np.asarray(canvas.reduce(_OVERSAMPLING), np.float64)

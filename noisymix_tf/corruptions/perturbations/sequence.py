@@ -1,0 +1,251 @@
+"""Perturbations as data: a generator of frames, its constants, a few tags.
+
+Every perturbation of the -P benchmarks of Hendrycks and Dietterich (2019)
+turns an image into a short film: fresh noise in every frame, or something that
+moves on in small steps. A classifier that is stable keeps its answer. What the
+perturbations share lives here, next to `corruptions.core`, whose checks and
+random streams they use.
+"""
+
+import dataclasses
+import numbers
+from collections.abc import Callable
+
+import numpy as np
+
+from noisymix_tf.corruptions import core
+from noisymix_tf.errors import UsageError
+from noisymix_tf.registry import Registry
+
+DIFFICULTIES = (1, 2, 3)
+FAMILIES = ("noise", "blur", "weather", "geometry")
+SETS = ("cifar", "imagenet", "cifar_extra", "imagenet_extra")
+
+# Values of one frame of a block of images. A result never depends on it.
+_BLOCK_VALUES = 1 << 19
+
+PERTURBATIONS = Registry("perturbation")
+
+
+@dataclasses.dataclass(frozen=True)
+class Perturbation:
+    """One perturbation: what it does, how strongly, for how many frames.
+
+    Attributes:
+        name: The benchmark's name, such as `"gaussian_noise"`.
+        function: `function(images, constant, streams)`: uint8 `[B, H, W, C]`,
+            an entry of a table, and a `Streams` of length B. Yields frames
+            `[B, H, W, C]`: uint8, or float that is still to be clipped to
+            [0, 1] and truncated to 8 bits.
+        cifar: Constant for images of about 32 pixels. Of noise, a tuple of
+            three: one for every difficulty.
+        imagenet: The same for about 224 pixels.
+        frames: Number of frames by table, `{"cifar": T, "imagenet": T}`.
+        family: `"noise"`, `"blur"`, `"weather"` or `"geometry"`. The metric
+            compares noise with the first frame, all others with the frame
+            before.
+        sets: Which of `SETS` it is part of.
+        moves: Whether pixels move, so that what lies outside of a crop can
+            come into it.
+    """
+
+    name: str
+    function: Callable
+    cifar: object
+    imagenet: object
+    frames: dict
+    family: str
+    sets: tuple
+    moves: bool
+
+    def level(self, difficulty):
+        """Which pixels a difficulty means: 1 to 3 for noise, 1 otherwise."""
+        return difficulty if self.family == "noise" else 1
+
+    def constant(self, table, difficulty=1):
+        """The constant in `"cifar"` or `"imagenet"` at a difficulty."""
+        constant = getattr(self, table)
+        return constant[difficulty - 1] if self.family == "noise" else constant
+
+
+def perturbation(
+    name, *, family, sets, cifar, imagenet, frames=(31, 31), moves=False
+):
+    """Returns a decorator that registers a generator as a perturbation.
+
+    Args:
+        name: What users call it.
+        family: One of `FAMILIES`.
+        sets: Some of `SETS`.
+        cifar: A constant, whatever the generator takes; three for noise.
+        imagenet: The same.
+        frames: How many frames the generator yields with either constant.
+        moves: Whether pixels move.
+
+    Example:
+
+    >>> @perturbation("fade", family="weather", sets=(),
+    ...               cifar=1 / 30, imagenet=1 / 30)
+    ... def fade(images, step, streams):
+    ...     for frame in range(31):
+    ...         yield images / 255 * (1 - frame * step)
+    """
+    levels = len(DIFFICULTIES)
+    if family not in FAMILIES or not set(sets) <= set(SETS):
+        raise ValueError(f"{name}: a known family and known sets")
+    if family == "noise" and not len(cifar) == len(imagenet) == levels:
+        raise ValueError(f"{name}: {levels} constants a table")
+
+    def add(function):
+        PERTURBATIONS.register(name)(
+            Perturbation(
+                name=name,
+                function=function,
+                cifar=cifar,
+                imagenet=imagenet,
+                frames=dict(zip(core.TABLES, frames)),
+                family=family,
+                sets=tuple(sets),
+                moves=moves,
+            )
+        )
+        return function
+
+    return add
+
+
+def perturbation_names(tag=None):
+    """Names of the perturbations, in the benchmark's order.
+
+    Args:
+        tag: None for all (those held out in both benchmarks last); a set:
+            `"cifar"` and `"imagenet"` are the ten that means are taken over
+            (spatter in the one, snow in the other), `"cifar_extra"` and
+            `"imagenet_extra"` the four held out for validation; or a family:
+            `"noise"` (the metric compares it with the first frame), `"blur"`,
+            `"weather"`, `"geometry"`.
+
+    Returns:
+        Tuple of names.
+
+    Raises:
+        UsageError: If the tag is not known.
+
+    Example:
+
+    >>> perturbation_names("noise")
+    ('gaussian_noise', 'shot_noise', 'speckle_noise')
+    """
+    if tag is not None and tag not in SETS + FAMILIES:
+        raise UsageError(
+            f"Unknown tag {tag!r} of perturbations. "
+            f"Known: {', '.join(SETS + FAMILIES)}."
+        )
+    chosen = [
+        entry
+        for _, entry in PERTURBATIONS.items()
+        if tag is None or tag == entry.family or tag in entry.sets
+    ]
+    if tag is None:
+        chosen.sort(key=lambda entry: entry.sets == SETS[2:])
+    return tuple(entry.name for entry in chosen)
+
+
+def perturb(
+    images,
+    name,
+    seed=0,
+    *,
+    table="auto",
+    indices=None,
+    difficulty=1,
+    crop=None,
+):
+    """Turns every image into a sequence of frames, as the -P benchmarks do.
+
+    The definitions and constants are those that made CIFAR-10-P and
+    ImageNet-P, with their conversions to 8 bits. Nothing is compressed
+    afterwards, whereas the released ImageNet-P files are MP4 films.
+
+    Args:
+        images: uint8 `[B, H, W, C]`, RGB (C = 3) or grey (C = 1).
+        name: One of `perturbation_names()`.
+        seed: Non-negative int. With name, difficulty and an image's index it
+            decides all that is random, whatever the batch size or the order.
+        table: Which constants: `"cifar"` (made for 32 pixels), `"imagenet"`
+            (made for 224), or `"auto"`: `"cifar"` where min(H, W) < 64.
+        indices: int `[B]`, the place of every image in its dataset; by default
+            0 to B - 1.
+        difficulty: 1 to 3, how strong the noise is. Other perturbations have
+            one sequence for all difficulties: there the metric compares frames
+            that lie so many steps apart.
+        crop: None, or the side of the square that is cut from the centre of
+            every frame. What moves then brings in real pixels instead of
+            black: ImageNet-P is made of images whose shorter side is 256, with
+            `crop=224`.
+
+    Returns:
+        uint8 `[B, T, H, W, C]`, or `[B, T, crop, crop, C]`. T = 31, but 21 for
+        motion blur and 16 for translations with the constants of CIFAR, and 41
+        for translations with those of ImageNet.
+
+    Raises:
+        UsageError: If an argument is not of this form.
+
+    Example:
+
+    >>> images = np.full([2, 32, 32, 3], 100, np.uint8)
+    >>> films = perturb(images, "brightness")
+    >>> films.shape
+    (2, 31, 32, 32, 3)
+    >>> films[0, ::10, 0, 0, 0].tolist()
+    [42, 80, 119, 157]
+
+    Source: Hendrycks and Dietterich (2019), section 4.3 and appendix.
+    """
+    entry = PERTURBATIONS.get(name)
+    images = core._checked_images(images)
+    level = entry.level(_checked_difficulty(difficulty))
+    window = _window(images.shape, crop)
+    table = core.table_for(images.shape, table)
+    streams = core.Streams(
+        core.stream_key(core._checked_seed(seed), f"perturb {name}", level),
+        core._checked_indices(indices, len(images)),
+    )
+    if not entry.moves:
+        images, window = images[:, *window], (slice(None), slice(None))
+    constant, count = entry.constant(table, level), entry.frames[table]
+    cropped = images[:, *window].shape
+    films = np.empty((cropped[0], count, *cropped[1:]), np.uint8)
+    step = max(1, _BLOCK_VALUES // images[0].size)
+    for start in range(0, len(images), step):
+        block = slice(start, start + step)
+        frames = entry.function(images[block], constant, streams[block])
+        for place, frame in zip(range(count), frames, strict=True):
+            films[block, place] = core._to_uint8(frame[:, *window])
+    return films
+
+
+def _window(shape, crop):
+    """The central square of a side, as slices of rows and columns."""
+    height, width = shape[1:3]
+    if crop is None:
+        return slice(None), slice(None)
+    whole = isinstance(crop, numbers.Integral) and not isinstance(crop, bool)
+    if not whole or not 1 <= crop <= min(height, width):
+        raise UsageError(
+            f"crop must be an int from 1 to {min(height, width)}, the shorter "
+            f"side of the images, or None, got {crop!r}."
+        )
+    top, left = round((height - crop) / 2), round((width - crop) / 2)
+    return slice(top, top + crop), slice(left, left + crop)
+
+
+def _checked_difficulty(difficulty):
+    whole = isinstance(difficulty, numbers.Integral)
+    known = whole and difficulty in DIFFICULTIES
+    if not known or isinstance(difficulty, bool):
+        raise UsageError(
+            f"Difficulty {difficulty!r} does not exist: choose 1, 2 or 3."
+        )
+    return int(difficulty)
