@@ -109,9 +109,6 @@ def test_drawn_frost_is_frost_coloured():
         assert red < green < blue
         assert 70 < red
         assert 10 < picture.std() < 60
-    brightness = [picture.mean() for picture in pictures]
-    assert max(brightness) > 190
-    assert min(brightness) < 135
 
 
 def test_drawn_frost_is_the_same_every_time():

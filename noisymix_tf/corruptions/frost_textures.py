@@ -1,8 +1,9 @@
 """Pictures of ice for frost: drawn by formula, or from the user's own folder.
 
-Five kinds are drawn: a film of ice on a coloured pane, two of rime made of
-white blades, and two of fern-shaped crystals. Mean and spread of their channels
-are close to those of the photographs that the benchmark's makers took.
+Five kinds are drawn: a film of ice on a pane, two of rime made of
+white blades, and two of fern-shaped crystals. All are of the grey of ice with a
+touch of blue. The photographs that the benchmark's makers took differ from each
+other in brightness and tint; no attempt is made to copy that.
 """
 
 import dataclasses
@@ -18,6 +19,9 @@ from noisymix_tf.errors import UsageError
 _HEIGHT, _WIDTH = 512, 768
 # Drawn larger and reduced, so that edges are smooth.
 _OVERSAMPLING = 2
+# Red, green and blue, 0 to 255, and the standard deviation of all three.
+_MEAN = (150.0, 160.0, 170.0)
+_SPREAD = 30.0
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
@@ -27,14 +31,10 @@ class _Ice:
 
     Attributes:
         draw: `draw(generator)`: the crystals, float `[_HEIGHT, _WIDTH]`.
-        mean: Of red, green and blue, 0 to 255.
-        spread: Standard deviations.
         clouds: Share of the variance that varies over large distances.
     """
 
     draw: object
-    mean: tuple
-    spread: tuple
     clouds: float
 
 
@@ -115,13 +115,12 @@ def _branches(generator, branches, roots, angles, lengths, greys):
     return roots, angles, lengths, greys
 
 
-_WHITE = (200.0, 205.0, 214.0), (21.0, 21.5, 22.0)
 _ICES = (
-    _Ice(_film, (77.0, 149.0, 165.0), (27.0, 16.0, 15.0), 0.6),
-    _Ice(_blades, *_WHITE, 0.4),
-    _Ice(_blades, *_WHITE, 0.4),
-    _Ice(_ferns, (140.0, 155.0, 168.0), (28.5, 28.5, 29.5), 0.35),
-    _Ice(_ferns, (109.0, 120.0, 131.0), (41.5, 40.5, 39.0), 0.3),
+    _Ice(_film, 0.6),
+    _Ice(_blades, 0.4),
+    _Ice(_blades, 0.4),
+    _Ice(_ferns, 0.35),
+    _Ice(_ferns, 0.3),
 )
 
 
@@ -184,7 +183,7 @@ def _drawn(ice, seed):
     clouds = _standard(_clouds(generator, 2.2))
     mixed = np.sqrt(ice.clouds) * clouds + np.sqrt(1 - ice.clouds) * crystals
     grey = _standard(mixed).clip(-3, 3)[..., None]
-    picture = np.array(ice.mean) + np.array(ice.spread) * grey
+    picture = np.array(_MEAN) + _SPREAD * grey
     return picture.clip(0, 255).round().astype(np.uint8)
 
 
