@@ -5,29 +5,29 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from noisymix_tf.training.fused_norm import FusedNormModel
+from noisymix_tf.training import fused_norm
+from noisymix_tf.training import segments as segments_lib
+
+layers = keras.layers
 
 
-def _models(**arguments):
-    """A plain network with a batch normalisation, and its fused twin."""
-    inputs = keras.Input((6, 5, 3))
-    x = keras.layers.BatchNormalization(name="norm", **arguments)(inputs)
-    plain = keras.Model(inputs, x)
-    layer = plain.get_layer("norm")
+def _layer(shape=(None, 6, 5, 3), **arguments):
+    layer = layers.BatchNormalization(**arguments)
+    layer.build(shape)
     if layer.scale:
         layer.gamma.assign([0.5, 1.0, 2.0])
     if layer.center:
         layer.beta.assign([-1.0, 0.0, 1.0])
-    return plain, FusedNormModel(inputs, x)
+    return layer
 
 
-def _train(model, x, upstream):
+def _train(call, layer, x, upstream):
+    """Output, and the gradients of the input and of the layer's weights."""
     with tf.GradientTape() as tape:
         tape.watch(x)
-        y = model(x, training=True)
+        y = call(x)
         loss = tf.reduce_sum(tf.cast(y, tf.float32) * upstream)
-    watched = [x, *model.trainable_variables]
-    return [y, *tape.gradient(loss, watched)]
+    return [y, *tape.gradient(loss, [x, *layer.trainable_variables])]
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
@@ -37,58 +37,173 @@ def _train(model, x, upstream):
         {},
         {"momentum": 0.3, "epsilon": 1e-5},
         {"scale": False},
-        {"center": False},
+        {"center": False, "axis": 3},
+        {"scale": False, "center": False},
         {"dtype": "mixed_bfloat16"},
+        {"dtype": "mixed_float16"},
+        {"dtype": "bfloat16"},
     ],
     ids=str,
 )
 def test_values_gradients_and_statistics_are_those_of_keras(
     arguments, jit_compile
 ):
-    plain, fused = _models(**arguments)
-    twin, _ = _models(**arguments)
+    layer, twin = _layer(**arguments), _layer(**arguments)
     x = tf.random.stateless_normal([4, 6, 5, 3], [0, 1], mean=2.0, stddev=3.0)
     upstream = tf.random.stateless_normal(x.shape, [0, 2])
-    expected = _train(twin, x, upstream)
-    run = tf.function(_train, jit_compile=jit_compile)
-    for ours, theirs in zip(run(fused, x, upstream), expected):
-        assert ours.dtype == theirs.dtype
+    assert fused_norm.applies(layer, (x,), {"training": True})
+
+    @tf.function(jit_compile=jit_compile)
+    def ours():
+        def call(x):
+            return fused_norm.batch_normalization(layer, x)
+
+        return _train(call, layer, x, upstream)
+
+    expected = _train(lambda x: twin(x, training=True), twin, x, upstream)
+    for mine, theirs in zip(ours(), expected):
+        assert mine.dtype == theirs.dtype
         np.testing.assert_allclose(
-            tf.cast(ours, tf.float32),
+            tf.cast(mine, tf.float32),
             tf.cast(theirs, tf.float32),
             atol=1e-2 if "dtype" in arguments else 2e-5,
         )
-    # The fused model moves the statistics of the very layer that it shares.
-    for ours, theirs in zip(
-        plain.non_trainable_variables, twin.non_trainable_variables
+    for mine, theirs in zip(
+        layer.non_trainable_variables, twin.non_trainable_variables
     ):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+        assert mine.dtype == theirs.dtype
+        np.testing.assert_allclose(
+            tf.cast(mine, tf.float32), tf.cast(theirs, tf.float32), rtol=1e-5
+        )
 
 
-def test_only_training_of_plain_layers_is_fused(monkeypatch):
-    from noisymix_tf.training import fused_norm
+@pytest.mark.parametrize("size", [(1, 1, 1), (2, 1, 1), (2, 64, 64)])
+def test_statistics_of_few_and_of_many_values(size):
+    """The biased variance of a single value is 0; an unbiased one is not."""
+    layer, twin = _layer(), _layer()
+    x = tf.random.stateless_normal([*size, 3], [0, 1], mean=3.0)
+    y = fused_norm.batch_normalization(layer, x)
+    np.testing.assert_allclose(y, twin(x, training=True), 1e-5, 1e-5)
+    for mine, theirs in zip(layer.get_weights(), twin.get_weights()):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-7)
 
-    calls = []
+
+class _Subclass(layers.BatchNormalization):
+    pass
+
+
+def _masked(x):
+    keras.src.backend.set_keras_mask(x, tf.ones(x.shape[:3], tf.bool))
+    return x
+
+
+@pytest.mark.parametrize(
+    ("layer", "arguments", "kwargs"),
+    [
+        (layers.BatchNormalization, {}, {}),
+        (layers.BatchNormalization, {}, {"training": False}),
+        (layers.BatchNormalization, {"axis": 1}, {"training": True}),
+        (layers.BatchNormalization, {"synchronized": True}, {"training": True}),
+        (layers.BatchNormalization, {"renorm": True}, {"training": True}),
+        (layers.BatchNormalization, {"trainable": False}, {"training": True}),
+        (layers.BatchNormalization, {"dtype": "float64"}, {"training": True}),
+        (
+            layers.BatchNormalization,
+            {"activity_regularizer": "l2"},
+            {"training": True},
+        ),
+        (
+            layers.BatchNormalization,
+            {},
+            {"training": True, "mask": tf.ones([2, 3, 3], tf.bool)},
+        ),
+        (_Subclass, {}, {"training": True}),
+        (layers.LayerNormalization, {}, {"training": True}),
+    ],
+    ids=str,
+)
+def test_whatever_else_a_layer_does_is_left_to_it(layer, arguments, kwargs):
+    x = tf.random.stateless_normal([2, 3, 3, 3], [0, 1])
+    layer = layer(**arguments)
+    assert not fused_norm.applies(layer, (x,), kwargs)
+
+
+def test_only_images_without_a_mask_are_fused():
+    layer = layers.BatchNormalization()
+    kwargs = {"training": True}
+    images = tf.zeros([2, 3, 3, 3])
+    assert fused_norm.applies(layer, (images,), kwargs)
+    assert not fused_norm.applies(layer, (_masked(images),), kwargs)
+    assert not fused_norm.applies(layer, (tf.zeros([2, 3]),), kwargs)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_what_xla_compiles_is_left_to_it(jit_compile):
+    """Also in branches and in functions that are called inside."""
+    layer = layers.BatchNormalization()
+    found = []
+
+    def look(x):
+        found.append(fused_norm.applies(layer, (x,), {"training": True}))
+        return x
+
+    @tf.function(jit_compile=jit_compile)
+    def step(x):
+        x = tf.function(look)(look(x))
+        return tf.cond(x[0, 0, 0, 0] > 0, lambda: look(x), lambda: look(-x))
+
+    @tf.function
+    def train(x):
+        return step(x)
+
+    train(tf.zeros([2, 3, 3, 3]))
+    assert len(found) >= 4 and set(found) == {not jit_compile}
+
+
+def _classifier():
+    """Normalised five times: outside, nested, twice nested, fixed, frozen."""
+
+    def normalize(x, name, **call):
+        x = layers.Conv2D(3, 1, use_bias=False)(x)
+        return layers.BatchNormalization(name=name)(x, **call)
+
+    inner = keras.Input((6, 5, 3))
+    inner = keras.Model(inner, normalize(inner, "twice"), name="inner")
+    stack = keras.Sequential(
+        [
+            keras.Input((6, 5, 3)),
+            inner,
+            layers.Conv2D(3, 1),
+            layers.BatchNormalization(name="nested"),
+        ],
+        name="stack",
+    )
+    inputs = keras.Input((6, 5, 3))
+    x = normalize(stack(normalize(inputs, "outside")), "fixed", training=False)
+    x = normalize(x, "frozen")
+    model = keras.Model(inputs, layers.GlobalAveragePooling2D()(x))
+    model.get_layer("frozen").trainable = False
+    return model
+
+
+@pytest.mark.parametrize("training", [False, None, True])
+def test_segments_fuse_whatever_trains_and_nothing_else(monkeypatch, training):
+    fused = []
     original = fused_norm.batch_normalization
     monkeypatch.setattr(
         fused_norm,
         "batch_normalization",
-        lambda layer, x: calls.append(layer) or original(layer, x),
+        lambda layer, x: fused.append(layer.name) or original(layer, x),
     )
-    x = tf.random.stateless_normal([2, 6, 5, 3], [0, 1])
-    plain, fused = _models()
-    np.testing.assert_array_equal(
-        fused(x, training=False), plain(x, training=False)
-    )
-    assert not calls
-    fused(x, training=True)
-    assert len(calls) == 1
-    plain.get_layer("norm").trainable = False
-    np.testing.assert_array_equal(
-        fused(x, training=True), plain(x, training=True)
-    )
-    inputs = keras.Input((6, 5, 3))
-    for arguments in ({"synchronized": True}, {"axis": 1}):
-        layer = keras.layers.BatchNormalization(**arguments)
-        FusedNormModel(inputs, layer(inputs))(x, training=True)
-    assert len(calls) == 1
+    model, twin = _classifier(), _classifier()
+    twin.set_weights(model.get_weights())
+    x = tf.random.stateless_normal([4, 6, 5, 3], [0, 1], mean=1.0)
+    y = x
+    for segment in segments_lib.cut(model, ["outside", "twice", "nested"])[1]:
+        y = segment(y, training=training)
+    np.testing.assert_allclose(y, twin(x, training=training), atol=1e-5)
+    for ours, theirs in zip(model.get_weights(), twin.get_weights()):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    # Keras lets the outer call decide over what the graph fixes.
+    expected = ["outside", "twice", "nested", "fixed"] if training else []
+    assert fused == expected

@@ -1,45 +1,41 @@
 """Batch normalisation of the training graph by TensorFlow's fused kernel.
 
 Keras composes batch normalisation of elementwise operations, which without XLA
-take a third of a train step on a CPU. The segments of a trained model call the
-fused kernel on the same variables instead; the model itself stays as it is.
+take up to a third of a train step on a CPU. The segments of a trained model
+call the fused kernel on the same variables instead; the model itself stays as
+it is. XLA fuses the elementwise operations better than it expands the kernel.
 """
 
 import keras
 import tensorflow as tf
+from tensorflow.python.ops import control_flow_util
+
+_DTYPES = ("float16", "bfloat16", "float32")
 
 
-class FusedNormModel(keras.Model):
-    """A functional model whose batch normalisations train fused.
+def applies(operation, args, kwargs):
+    """Whether a call is batch normalisation in training as the kernel does it.
 
-    Its values are those of the plain model, moving statistics included.
-
-    Example:
-
-    >>> segment = FusedNormModel(model.inputs[0], model.get_layer("a").output)
-    >>> features = segment(x, training=True)
+    Args:
+        operation: Any layer or operation.
+        args: Positional arguments of the call.
+        kwargs: Keyword arguments of the call.
     """
-
-    _is_training = False
-
-    def _run_through_graph(
-        self, inputs, operation_fn=lambda operation: operation, call_fn=None
-    ):
-        def fused(operation):
-            call = operation_fn(operation)
-            if not (self._is_training and _is_fusible(operation)):
-                return call
-            return lambda x, **kwargs: (
-                batch_normalization(operation, x)
-                if kwargs.get("mask") is None
-                else call(x, **kwargs)
-            )
-
-        return super()._run_through_graph(inputs, fused, call_fn)
-
-    def call(self, inputs, training=None, mask=None):
-        self._is_training = training
-        return super().call(inputs, training=training, mask=mask)
+    return (
+        type(operation) is keras.layers.BatchNormalization
+        and bool(kwargs.get("training"))
+        and kwargs.get("mask") is None
+        and len(args) == 1
+        and keras.src.backend.get_keras_mask(args[0]) is None
+        and len(args[0].shape) == 4
+        and operation.axis in (-1, 3)
+        and operation.trainable
+        and not operation.synchronized
+        and not operation.renorm
+        and operation.activity_regularizer is None
+        and operation.compute_dtype in _DTYPES
+        and not _is_compiled_by_xla()
+    )
 
 
 def batch_normalization(layer, x):
@@ -55,12 +51,10 @@ def batch_normalization(layer, x):
     # As Keras: inputs in the compute dtype, arithmetic in float32.
     x = tf.cast(tf.cast(x, layer.compute_dtype), tf.float32)
     channels = [x.shape[-1]]
-    scale = layer.gamma if layer.scale else tf.ones(channels)
-    offset = layer.beta if layer.center else tf.zeros(channels)
     y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
         x,
-        tf.convert_to_tensor(scale),
-        tf.convert_to_tensor(offset),
+        _float32(layer.gamma) if layer.scale else tf.ones(channels),
+        _float32(layer.beta) if layer.center else tf.zeros(channels),
         epsilon=layer.epsilon,
         is_training=True,
     )
@@ -71,17 +65,17 @@ def batch_normalization(layer, x):
         (layer.moving_mean, mean),
         (layer.moving_variance, variance),
     ):
-        moving.assign(moving * layer.momentum + value * (1.0 - layer.momentum))
+        moving.assign(
+            _float32(moving) * layer.momentum + value * (1.0 - layer.momentum)
+        )
     return tf.cast(y, layer.compute_dtype)
 
 
-def _is_fusible(operation):
-    """Whether an operation is batch normalisation as the kernel does it."""
-    return (
-        type(operation) is keras.layers.BatchNormalization
-        and operation.trainable
-        and not operation.synchronized
-        and not operation.renorm
-        and len(operation.input.shape) == 4
-        and operation.axis in (-1, 3)
-    )
+def _is_compiled_by_xla():
+    """Whether the function that is being traced has `jit_compile=True`."""
+    graph = tf.compat.v1.get_default_graph()
+    return control_flow_util.GraphOrParentsInXlaContext(graph)
+
+
+def _float32(variable):
+    return tf.cast(tf.convert_to_tensor(variable), tf.float32)

@@ -1,18 +1,20 @@
 """Cuts a Keras model at named layers into segments that share its weights."""
 
+import difflib
+
 import keras
 
 from noisymix_tf.errors import UsageError
-from noisymix_tf.training.fused_norm import FusedNormModel
+from noisymix_tf.training import fused_norm
+from noisymix_tf.training import taps as taps_lib
+from noisymix_tf.training.graph import Graph, is_graph
 
-INPUT = "input"
+__all__ = ["AUTO", "INPUT", "auto_taps", "cut", "cut_points", "is_graph"]
+
+INPUT = taps_lib.INPUT
 AUTO = "auto"
-# Hidden taps that `auto` picks at most: the reference never mixes after the
-# last stage of a four-stage network.
-_MAX_HIDDEN_TAPS = 3
-_PREPROCESSING = ("Rescaling", "Normalization", "CastToFloat32")
-_MERGES = ("Add", "Concatenate", "Multiply", "Average")
-_ACTIVATIONS = ("Activation", "ReLU", "LeakyReLU", "PReLU", "ELU")
+# An error message that names more points than this is not read.
+_MAX_LISTED = 12
 
 
 def cut(model, taps=AUTO):
@@ -22,16 +24,19 @@ def cut(model, taps=AUTO):
         model: Keras model with one input. Functional and Sequential models can
             be cut anywhere that all paths pass; others only at `"input"`.
         taps: `"auto"`, or names of layers in the order of the data flow.
-            `"input"` stands for the model's input.
+            `"input"` stands for the model's input. Inside a nested model a
+            layer is `"model/layer"`, or just `"layer"` where no other has that
+            name; the second call of a layer is `"layer#2"`.
 
     Returns:
         `(names, segments)`: the taps' names, and `len(names) + 1` callables of
         the form `segment(x, training)`; segment `i` ends at tap `i`, the last
-        one at the model's output. Chained, they compute the model exactly.
+        one at the model's output. Chained, they compute the model exactly, with
+        the moving statistics and the added losses that the model would have.
 
     Raises:
         UsageError: A tap that does not exist or that not all paths pass; the
-            message lists the valid points.
+            message lists valid points.
 
     Example:
 
@@ -41,127 +46,200 @@ def cut(model, taps=AUTO):
     ...     h = segment(h, training=False)
     """
     if not is_graph(model):
-        if taps not in (AUTO, INPUT) and tuple(taps) != (INPUT,):
-            raise UsageError(
-                f"taps={taps!r}: a subclassed model ({type(model).__name__}) "
-                f"has no graph of layers; use taps='input' (mixing at the "
-                f"input) or a functional or Sequential model."
-            )
-        return (INPUT,), [_identity, model]
-    points = cut_points(model)
+        return _cut_without_graph(model, taps)
+    graph = Graph(model)
     if isinstance(taps, str):
-        taps = auto_taps(model) if taps == AUTO else (taps,)
-    taps = tuple(taps)
+        taps = taps_lib.choose(graph) if taps == AUTO else (taps,)
     if not taps:
         raise UsageError("taps is empty: name at least one layer, or 'input'.")
-    order = [INPUT, *points]
-    for tap in taps:
-        if tap not in order:
-            raise UsageError(_refusal(model, tap, order))
-    positions = [order.index(tap) for tap in taps]
+    chosen = [_find(tap, graph) for tap in taps]
+    positions = [-1 if point is None else point.position for point in chosen]
+    names = tuple(INPUT if p is None else p.name for p in chosen)
     if positions != sorted(set(positions)):
+        order = sorted(set(zip(positions, names)))
         raise UsageError(
             f"taps={list(taps)} must be distinct and in the order of the data "
-            f"flow: {sorted(set(taps), key=order.index)}."
+            f"flow: {[name for _, name in order]}."
         )
-    tensors = [model.inputs[0] if tap == INPUT else points[tap] for tap in taps]
-    starts = [model.inputs[0], *tensors]
-    ends = [*tensors, model.outputs[0]]
-    segments = []
-    for index, (start, end) in enumerate(zip(starts, ends)):
-        if start is end:
-            segments.append(_identity)
-        else:
-            segments.append(FusedNormModel(start, end, name=f"segment_{index}"))
-    return taps, segments
-
-
-def is_graph(model):
-    """Whether a model is a functional or Sequential graph of layers."""
-    return isinstance(model, (keras.Sequential, keras.src.models.Functional))
+    values = [0 if point is None else point.value for point in chosen]
+    bounds = [0, *(p + 1 for p in positions), len(graph.steps)]
+    ends = [0, *values, graph.output]
+    return names, [
+        Segment(
+            model,
+            graph.steps[bounds[i] : bounds[i + 1]],
+            ends[i],
+            ends[i + 1],
+            name=f"segment_{i}",
+            is_first=i == 0,
+        )
+        for i in range(len(bounds) - 1)
+    ]
 
 
 def cut_points(model):
     """Finds every layer whose output all paths from input to output pass.
 
-    In any topological order such a tensor is the only one that crosses from
-    what comes before it to what comes after.
-
     Args:
         model: Functional or Sequential model with one input and one output.
 
     Returns:
-        Dict from layer name to its output tensor, in the order of the data
-        flow, without the model's own input and output.
+        Dict from name to symbolic output, in the order of the data flow,
+        without the model's own input and output. Layers of nested models go by
+        `"model/layer"`.
+
+    Example:
+
+    >>> {name: t.shape for name, t in cut_points(model).items()}
     """
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise UsageError(
-            f"The model has {len(model.inputs)} inputs and "
-            f"{len(model.outputs)} outputs; mixing needs one of each."
-        )
-    nodes = _nodes(model)
-    last_use = {}
-    for position, node in enumerate(nodes):
-        for tensor in node.input_tensors:
-            last_use[id(tensor)] = position
-    points = {}
-    open_tensors = set()
-    for position, node in enumerate(nodes):
-        open_tensors = {t for t in open_tensors if last_use[t] > position}
-        for tensor in node.output_tensors:
-            if last_use.get(id(tensor), -1) > position:
-                open_tensors.add(id(tensor))
-        output = node.output_tensors[0]
-        if open_tensors == {id(output)} and output is not model.inputs[0]:
-            points[node.operation.name] = output
-    return points
+    _require_built(model)
+    return {point.name: point.tensor for point in Graph(model).points}
 
 
 def auto_taps(model):
-    """Chooses the input after preprocessing and the outputs of three stages.
+    """The taps that `"auto"` stands for; see `noisymix_tf.training.taps`."""
+    _require_built(model)
+    return taps_lib.choose(Graph(model))
 
-    The first tap is the output of the leading preprocessing layers, or the
-    input where there are none. A stage ends where the shape of the features
-    changes; its output is its last merge of branches (the end of a residual or
-    dense block) with the activation behind it, if any, or, in a network without
-    branches, its last layer.
+
+class Segment:
+    """A stretch of a model as a function of one tensor.
+
+    It holds no weights: its layers are the model's own.
+
+    Args:
+        model: The model that it is part of.
+        steps: Steps of the model's graph.
+        start: Number of the value that the segment takes.
+        end: Number of the value that it puts out.
+        name: Name of the scope in which its operations run.
+        is_first: Whether it begins at the model's input.
     """
-    points = cut_points(model)
-    layers = {layer.name: layer for layer in model.layers}
-    names = [name for name in points if name in layers]
-    first = INPUT
-    while names and type(layers[names[0]]).__name__ in _PREPROCESSING:
-        first = names.pop(0)
-    kinds = [type(layers[name]).__name__ for name in names]
-    merges = []
-    for position, kind in enumerate(kinds):
-        after = kinds[position + 1] if position + 1 < len(kinds) else None
-        if kind in _MERGES:
-            merges.append(names[position + (after in _ACTIVATIONS)])
-    stages = {}
-    for name in merges or names:
-        stages[tuple(points[name].shape)] = name
-    return (first, *list(stages.values())[:_MAX_HIDDEN_TAPS])
+
+    def __init__(self, model, steps, start, end, *, name, is_first):
+        self._model = model
+        self._steps = steps
+        self._start = start
+        self._end = end
+        self._is_first = is_first
+        self._frame = _Frame(self._run, name, model.dtype_policy)
+
+    @property
+    def variables(self):
+        """The variables of the model that the segment uses."""
+        found = {}
+        for step in self._steps:
+            for variable in getattr(step.operation, "variables", ()):
+                found[id(variable)] = variable
+        return list(found.values())
+
+    def __call__(self, x, training=None):
+        if self._is_first:
+            # What layers added in the step before, as when a model is called.
+            self._model._clear_losses()
+        return self._frame(x, training=training)
+
+    def _run(self, x, training):
+        values = {self._start: x}
+        for step in self._steps:
+            args, kwargs = step.fill_in(values)
+            given = step.training if training is None else training
+            if given is not None and isinstance(
+                step.operation, keras.layers.Layer
+            ):
+                # As Keras: it overrides what the call in the graph says.
+                kwargs["training"] = given
+            if fused_norm.applies(step.operation, args, kwargs):
+                found = fused_norm.batch_normalization(step.operation, *args)
+            else:
+                found = step.operation(*args, **kwargs)
+            values.update(zip(step.outputs, keras.tree.flatten(found)))
+        return values[self._end]
 
 
-def _nodes(model):
-    """The nodes of the model's graph in topological order."""
-    if isinstance(model, keras.Sequential):
-        model = model._functional
-    depths = sorted(model._nodes_by_depth, reverse=True)
-    return [node for depth in depths for node in model._nodes_by_depth[depth]]
+class _Frame(keras.layers.Layer):
+    """What a model's call does around its layers, without any of them."""
+
+    def __init__(self, run, name, dtype):
+        super().__init__(name=name, dtype=dtype)
+        self._run = run
+        # As in functional models, which bring inputs to dtypes of their own.
+        self._convert_input_args = False
+        self._allow_non_tensor_positional_args = True
+
+    def call(self, x, training=None):
+        return self._run(x, training)
 
 
-def _refusal(model, tap, order):
-    known = {layer.name for layer in model.layers}
-    reason = (
-        "not all paths through the model pass it"
-        if tap in known
-        else "the model has no such layer"
-    )
-    return f"Unusable tap {tap!r}: {reason}. Usable: {', '.join(order)}."
+def _cut_without_graph(model, taps):
+    _require_built(model)
+    if taps not in (AUTO, INPUT) and tuple(taps) != (INPUT,):
+        raise UsageError(
+            f"taps={taps!r}: a subclassed model ({type(model).__name__}) "
+            f"has no graph of layers; use taps='input' (mixing at the "
+            f"input) or a functional or Sequential model."
+        )
+    return (INPUT,), [lambda x, training=None: x, model]
 
 
-def _identity(x, training=None):
-    del training
-    return x
+def _require_built(model):
+    if isinstance(model, keras.Sequential) and not model.built:
+        raise UsageError(
+            f"The Sequential model {model.name!r} is not built; make "
+            f"keras.Input(shape) its first entry, or call its build()."
+        )
+
+
+def _find(tap, graph):
+    """The point that a tap names; `None` for the input."""
+    if tap == INPUT:
+        return None
+    names = graph.names
+    if tap in names:
+        found = [tap]
+    else:
+        found = [name for name in names if _matches(name, tap)]
+    values = {names[name] for name in found}
+    for point in graph.points:
+        if values == {point.value}:
+            return point
+    raise UsageError(_refusal(tap, found, values, graph))
+
+
+def _matches(name, tap):
+    """Whether a tap abbreviates a name: its end, and no number of the call."""
+    tail = name.split("/")[-str(tap).count("/") - 1 :]
+    plain = [part.split("#")[0].split(":")[0] for part in tail]
+    return tap in ("/".join(tail), "/".join(plain))
+
+
+def _refusal(tap, found, values, graph):
+    """Why a tap is no point, and which are."""
+    points = [point.name for point in graph.points]
+    if not found:
+        close = difflib.get_close_matches(str(tap), points, 3)
+        reason = "the model has no such layer"
+        reason += f"; close to it: {', '.join(close)}" if close else ""
+    elif len(values) > 1:
+        reason = f"it may mean {_listed(found)}"
+    elif values == {graph.output}:
+        reason = "it is the model's output"
+    else:
+        reason = "not all paths through the model pass it"
+    names = [INPUT, *points]
+    if len(names) <= _MAX_LISTED:
+        usable = ", ".join(names)
+    else:
+        blocks = [block.name for block in taps_lib.block_outputs(graph)]
+        sensible = dict.fromkeys([*taps_lib.choose(graph), *blocks])
+        shown = list(sensible)[:_MAX_LISTED]
+        usable = (
+            f"{', '.join(shown)} and {len(names) - len(shown)} others "
+            f"(noisymix_tf.cut_points(model) has them all)"
+        )
+    return f"Unusable tap {tap!r}: {reason}. Usable: {usable}."
+
+
+def _listed(names):
+    shown = ", ".join(names[:_MAX_LISTED])
+    return shown if len(names) <= _MAX_LISTED else f"{shown}..."

@@ -1,0 +1,276 @@
+"""A Keras model as one flat list of operations, nested models included."""
+
+import collections
+import dataclasses
+import functools
+import typing
+
+import keras
+from keras.src.models.functional import Functional
+from keras.src.ops.symbolic_arguments import SymbolicArguments
+
+from noisymix_tf.errors import UsageError
+
+# Side of the images that stand for a model which takes any size.
+_PROBE_SIDE = 224
+
+
+def is_graph(model):
+    """Whether a model is nothing but a functional or Sequential graph.
+
+    A subclass with a `call` of its own is not, nor is a Sequential model that
+    has not been built.
+    """
+    return _functional(model) is not None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Step:
+    """One call of an operation.
+
+    Attributes:
+        operation: A Keras layer or operation, or the entrance of a model.
+        arguments: The symbolic arguments of the call.
+        inputs: Numbers of the values that stand for its tensors.
+        outputs: Numbers of the values that it puts out.
+        tensors: The symbolic outputs.
+        training: What an enclosing call fixes `training` to, or `None`.
+    """
+
+    operation: typing.Any
+    arguments: SymbolicArguments
+    inputs: tuple
+    outputs: tuple
+    tensors: tuple
+    training: bool | None
+
+    def fill_in(self, values):
+        """The call's `(args, kwargs)`, given values by number."""
+        tensors = self.arguments.keras_tensors
+        return self.arguments.fill_in(
+            {id(t): values[number] for t, number in zip(tensors, self.inputs)}
+        )
+
+
+class Point(typing.NamedTuple):
+    """A value that all paths from the model's input to its output pass."""
+
+    name: str
+    position: int
+    value: int
+    step: Step
+    tensor: keras.KerasTensor
+
+
+class Graph:
+    """The operations of a model in topological order.
+
+    Calls of nested functional and Sequential models are replaced by the calls
+    inside them. Values are numbered; the model's input is value 0.
+
+    Args:
+        model: Functional or Sequential model with one input and one output.
+
+    Attributes:
+        steps: List of `Step`.
+        output: Number of the value that the model puts out.
+        names: Dict from name to number, for every value that has a name:
+            `"layer"`, or `"model/layer"` inside a nested model. A layer that
+            is called several times gives `"layer#1"`, `"layer#2"`... and one
+            with several outputs `"layer:0"`, `"layer:1"`...
+    """
+
+    def __init__(self, model):
+        functional = _functional(model)
+        if len(functional.inputs) != 1 or len(functional.outputs) != 1:
+            raise UsageError(
+                f"The model has {len(functional.inputs)} inputs and "
+                f"{len(functional.outputs)} outputs; mixing needs one of each."
+            )
+        self.steps = []
+        self.names = {}
+        self._num_values = 1
+        arguments = SymbolicArguments(functional._inputs_struct)
+        numbers = {id(functional.inputs[0]): 0}
+        (self.output,) = self._inline(functional, arguments, numbers, "", None)
+
+    @functools.cached_property
+    def points(self):
+        """List of the cut points, `Point`, in the order of the data flow.
+
+        In a topological order a value that all paths pass is the only one that
+        crosses from what comes before it to what comes after. The model's own
+        input and output are left out. A point with several names, the end of a
+        nested model, goes by the outermost.
+        """
+        last_use = {self.output: len(self.steps)}
+        for position, step in enumerate(self.steps):
+            for value in step.inputs:
+                last_use[value] = max(position, last_use.get(value, 0))
+        names = self._names_of_values()
+        points = []
+        open_values = set()
+        for position, step in enumerate(self.steps):
+            open_values |= set(step.outputs)
+            open_values = {
+                v for v in open_values if last_use.get(v, -1) > position
+            }
+            if len(open_values) != 1 or not open_values <= set(step.outputs):
+                continue
+            (value,) = open_values
+            if value in names and value != self.output:
+                tensor = step.tensors[step.outputs.index(value)]
+                points.append(
+                    Point(names[value], position, value, step, tensor)
+                )
+        return points
+
+    @functools.cached_property
+    def shapes(self):
+        """Dict from the number of a value to its shape, without the batch.
+
+        Where the model takes images of any size, shapes are those for images
+        of 224 pixels a side, as far as they can be computed.
+        """
+        first = self.steps[0].arguments.keras_tensors[0]
+        specs = {0: first}
+        for step in self.steps:
+            specs.update(zip(step.outputs, step.tensors))
+        if None in first.shape[1:]:
+            shape = [side or _PROBE_SIDE for side in first.shape[1:]]
+            probe = keras.KerasTensor((None, *shape), first.dtype)
+            try:
+                specs = self._specs(probe)
+            except Exception:
+                # A layer of the user's that cannot tell its output's shape, or
+                # not for this size: what is known symbolically has to do.
+                pass
+        return {value: tuple(spec.shape[1:]) for value, spec in specs.items()}
+
+    def _names_of_values(self):
+        """Dict from value to its outermost name."""
+        by_depth = sorted(self.names, key=lambda name: -name.count("/"))
+        return {self.names[name]: name for name in by_depth}
+
+    def _specs(self, probe):
+        specs = {0: probe}
+        for step in self.steps:
+            args, kwargs = step.fill_in(specs)
+            # Unlike a call, it leaves no trace in the layers.
+            found = step.operation.compute_output_spec(*args, **kwargs)
+            specs.update(zip(step.outputs, keras.tree.flatten(found)))
+        return specs
+
+    def _inline(self, functional, arguments, numbers, prefix, training):
+        """Appends the steps of a model; returns the values it puts out.
+
+        Args:
+            functional: The graph of the model.
+            arguments: What it is called with.
+            numbers: Dict from the id of a caller's tensor to its number.
+            prefix: What the names of its layers begin with.
+            training: What the call fixes `training` to, or `None`.
+        """
+        entrance = _Entrance(functional)
+        numbers = self._append(
+            entrance, arguments, functional.inputs, numbers, training
+        )
+        for node, name in _named_calls(functional):
+            name = prefix + name
+            nested = _nested_call(node)
+            if nested is None:
+                found = self._append(
+                    node.operation,
+                    node.arguments,
+                    node.outputs,
+                    numbers,
+                    training,
+                )
+            else:
+                arguments, fixed = nested
+                values = self._inline(
+                    _functional(node.operation),
+                    arguments,
+                    numbers,
+                    f"{name}/",
+                    fixed if training is None else training,
+                )
+                found = dict(zip(map(id, node.outputs), values))
+            numbers.update(found)
+            several = len(found) > 1
+            for index, value in enumerate(found.values()):
+                self.names[f"{name}:{index}" if several else name] = value
+        return tuple(numbers[id(tensor)] for tensor in functional.outputs)
+
+    def _append(self, operation, arguments, tensors, numbers, training):
+        """Appends a step; returns a dict from its tensors' ids to numbers."""
+        inputs = tuple(numbers[id(t)] for t in arguments.keras_tensors)
+        end = self._num_values + len(tensors)
+        outputs = tuple(range(self._num_values, end))
+        self._num_values = end
+        self.steps.append(
+            Step(operation, arguments, inputs, outputs, (*tensors,), training)
+        )
+        return dict(zip(map(id, tensors), outputs))
+
+
+class _Entrance:
+    """Brings what a model is called with to the types of its inputs."""
+
+    def __init__(self, functional):
+        self._functional = functional
+
+    def __call__(self, inputs):
+        return self._functional._standardize_inputs(inputs)
+
+    def compute_output_spec(self, inputs):
+        return [
+            keras.KerasTensor(given.shape, wanted.dtype)
+            for given, wanted in zip(
+                keras.tree.flatten(inputs), self._functional.inputs
+            )
+        ]
+
+
+def _functional(model):
+    """The graph that says all about a model, or `None`."""
+    kind = type(model)
+    if isinstance(model, keras.Sequential):
+        own = kind.call is keras.Sequential.call
+        return model._functional if own else None
+    if isinstance(model, Functional):
+        return model if kind.call is Functional.call else None
+    return None
+
+
+def _nested_call(node):
+    """`(arguments, training)` of a call that can be replaced by its graph."""
+    if not is_graph(node.operation) or node.operation.activity_regularizer:
+        return None
+    args = list(node.arguments.args)
+    kwargs = {
+        name: value
+        for name, value in node.arguments.kwargs.items()
+        if any(part is not None for part in keras.tree.flatten(value))
+    }
+    training = kwargs.pop("training", None)
+    if not args and "inputs" in kwargs:
+        args = [kwargs.pop("inputs")]
+    if len(args) != 1 or kwargs:
+        return None
+    return SymbolicArguments(args[0]), training
+
+
+def _named_calls(functional):
+    """Yields the nodes of a graph in topological order, with their names."""
+    by_depth = functional._nodes_by_depth
+    depths = sorted(by_depth, reverse=True)
+    nodes = [n for d in depths for n in by_depth[d] if not n.is_input]
+    num_calls = collections.Counter(id(node.operation) for node in nodes)
+    call = collections.Counter()
+    for node in nodes:
+        operation = node.operation
+        call[id(operation)] += 1
+        is_shared = num_calls[id(operation)] > 1
+        number = f"#{call[id(operation)]}" if is_shared else ""
+        yield node, f"{operation.name}{number}"
