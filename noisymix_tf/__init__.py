@@ -14,13 +14,17 @@ _LAZY = {
     "evaluate": ("noisymix_tf.evaluation.runner", "evaluate"),
     "export": ("noisymix_tf.serving.saved_model", "export"),
     "augment": ("noisymix_tf.augment", None),
-    "callbacks": ("noisymix_tf.training.callbacks", None),
+    "callbacks": ("noisymix_tf.callbacks", None),
     "corruptions": ("noisymix_tf.corruptions", None),
+    "cut_points": ("noisymix_tf.training.segments", "cut_points"),
     "data": ("noisymix_tf.data", None),
+    "layers": ("noisymix_tf.layers", None),
     "losses": ("noisymix_tf.training.losses", None),
     "mixing": ("noisymix_tf.mixing", None),
+    "model_card": ("noisymix_tf.model_card", None),
     "models": ("noisymix_tf.models", None),
     "optimizers": ("noisymix_tf.training.optimizers", None),
+    "save": ("noisymix_tf.model_card", "save"),
 }
 
 __all__ = ["UsageError", "__version__", *_LAZY]

@@ -137,7 +137,8 @@ class ModelConfig(_Group):
 
     model: str = _field(
         "preact_resnet18",
-        "Network: preact_resnet18, preact_wide_resnet18 or wide_resnet28_4.",
+        "Network: preact_resnet18, preact_wide_resnet18, wide_resnet28_4, "
+        "wide_resnet40_2, resnet20, resnet56 or resnet50.",
     )
     width: float = _field(
         1.0, "Factor of the number of channels.", range=_POSITIVE
@@ -282,6 +283,13 @@ class RunConfig(_Group):
         0,
         "Epochs between measurements of clean test accuracy; 0: only after "
         "training.",
+        range=_AT_LEAST_0,
+        free=True,
+    )
+    corruption_epochs: int = _field(
+        0,
+        "Epochs between measurements of accuracy on corrupted test images "
+        "(1000 of them, severity 3), for the log; 0: only after training.",
         range=_AT_LEAST_0,
         free=True,
     )

@@ -29,8 +29,8 @@ def run(config):
     import tensorflow as tf
 
     from noisymix_tf import data, evaluation
+    from noisymix_tf.callbacks import TrainingDiverged
     from noisymix_tf.training import setup
-    from noisymix_tf.training.callbacks import TrainingDiverged
 
     evaluation.check_selection(**_selection(config.evaluation))
     if config.run.deterministic:
@@ -60,16 +60,15 @@ def run(config):
         raise
     if start:
         _say(f"Continued from step {start}.")
-    return _finish(config, dataset, classifier, folder)
+    return _finish(config, dataset, trainer, folder)
 
 
-def _finish(config, dataset, classifier, folder):
-    """Saves the classifier, evaluates it and exports it."""
-    from noisymix_tf import evaluation, serving
+def _finish(config, dataset, trainer, folder):
+    """Saves the classifier with its card, evaluates it and exports it."""
+    from noisymix_tf import evaluation, model_card, serving
 
-    partial = folder.model.with_suffix(".partial.keras")
-    classifier.save(partial)
-    partial.replace(folder.model)
+    classifier = trainer.model
+    model_card.save(trainer, folder.model, flags=config, dataset=dataset)
     results = evaluation.evaluate(
         classifier,
         dataset,
@@ -78,6 +77,7 @@ def _finish(config, dataset, classifier, folder):
         seed=config.evaluation.eval_seed,
         output_dir=folder.evaluation,
     )
+    card = model_card.write(folder.model, metrics=results)
     print(results)
     _say(f"Model:       {folder.model}")
     _say(f"Report:      {folder.evaluation}")
@@ -88,6 +88,7 @@ def _finish(config, dataset, classifier, folder):
             folder.saved_model,
             class_names=dataset.class_names,
             check_images=images,
+            card=card,
         )
         _say(
             f"SavedModel:  {exported.path} (probabilities differ by at most "

@@ -14,8 +14,16 @@ PACKAGE = pathlib.Path(noisymix_tf.__file__).parent
 LAYERS = (
     ("version", "errors", "registry", "rng", "adjustable"),
     ("augment", "mixing", "corruptions"),
-    ("models", "data"),
-    ("training", "evaluation", "serving", "config", "command_line"),
+    ("layers", "models", "data"),
+    (
+        "training",
+        "evaluation",
+        "callbacks",
+        "model_card",
+        "serving",
+        "config",
+        "command_line",
+    ),
     ("run_folder", "doors", "benchmarks"),
     ("train", "benchmark"),
 )

@@ -383,6 +383,7 @@ def test_models_that_are_no_image_classifiers(tmp_path, make, message):
         ({"class_names": [*NAMES[:9], "a\nb"]}, "not a line of text"),
         ({"class_names": [*NAMES[:9], ""]}, "not a line of text"),
         ({"class_names": range(10)}, "Class name 0 is not"),
+        ({"card": "model.card.json"}, "card is 'model.card.json'; give"),
         ({"check_images": np.zeros([2, 32, 32, 3])}, "float64 of shape"),
         ({"check_images": images_like([2, 32, 31, 3])}, "expected uint8"),
         ({"check_images": images_like([32, 32, 3])}, "expected uint8"),

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 import tensorflow as tf
 from absl import flags
 
-from noisymix_tf import command_line, data, train
+from noisymix_tf import command_line, data, model_card, train
 from noisymix_tf.errors import UsageError
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -78,6 +79,24 @@ def test_run_leaves_everything_that_it_promises(finished):
     assert len(cells) == 1 + 2 * 2
 
 
+def test_the_models_carry_their_provenance(finished):
+    folder, _ = finished
+    card = model_card.read(folder / "model.keras")
+    assert card == model_card.read(folder / "saved_model" / "1")
+    report = json.loads((folder / "evaluation" / "report.json").read_text())
+    assert card["model"]["fingerprint"] == report["model"]
+    figures = report["sections"]["c"]["figures"]
+    corrupted = card["metrics"]["c"]
+    assert corrupted["mean_accuracy"] == pytest.approx(figures["mean_accuracy"])
+    assert (corrupted["n"], corrupted["source"]) == (50, "generated")
+    flags = (folder / "flags.txt").read_text().splitlines()
+    assert card["flags"] == flags and "--dropout=0.1" in flags
+    assert card["dataset"]["name"] == "digits"
+    assert card["dataset"]["train_examples"] == 100
+    assert card["training"]["steps"] == 8
+    assert card["training"]["hyperparameters"]["jsd_weight"] == 12.0
+
+
 def test_models_serve_without_the_package(finished):
     """A fresh process that cannot import noisymix_tf."""
     folder, _ = finished
@@ -113,6 +132,7 @@ def test_effective_flags_repeat_the_run(finished, tmp_path):
             "noisymix_tf.train",
             f"--flagfile={folder / 'flags.txt'}",
             f"--output_dir={tmp_path / 'again'}",
+            "--corruption_epochs=2",
         ],
         cwd=ROOT,
         capture_output=True,
@@ -121,27 +141,56 @@ def test_effective_flags_repeat_the_run(finished, tmp_path):
     assert done.returncode == 0, done.stderr
     for a, b in zip(_weights(folder), _weights(tmp_path / "again")):
         np.testing.assert_array_equal(a, b)
+    _assert_same_model(folder, tmp_path / "again")
+    lines = (tmp_path / "again" / "metrics.jsonl").read_text().splitlines()
+    measured = ["val_corruption_accuracy" in json.loads(x) for x in lines]
+    assert measured == [False, True]
+
+
+def _assert_same_model(folder, other):
+    """The same bytes; the same card but for the time and the flags."""
+    models = [(path / "model.keras").read_bytes() for path in (folder, other)]
+    assert models[0] == models[1]
+    cards = [model_card.read(path / "model.keras") for path in (folder, other)]
+    for card in cards:
+        assert card.pop("created") and card.pop("flags")
+    assert cards[0] == cards[1]
 
 
 def test_same_command_again_changes_nothing(finished):
     folder, _ = finished
-    before = {
-        path: path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and path.suffix != ".keras"
-    }
-    weights = _weights(folder)
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     done = _run("--dropout=0.1", f"--output_dir={folder}")
     assert done.returncode == 0, done.stderr
     assert "mean corruption accuracy" in done.stdout
-    after = {
-        path: path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and path.suffix != ".keras"
-    }
-    assert before.keys() == after.keys()
-    for a, b in zip(weights, _weights(folder)):
-        np.testing.assert_array_equal(a, b)
+    after = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    assert before == after
+
+
+def test_a_run_killed_before_its_evaluation_has_a_card(finished, tmp_path):
+    """Without figures, which the same command then adds."""
+    folder, _ = finished
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    shutil.rmtree(copy / "evaluation")
+    for name in ("model.keras", "model.card.json"):
+        (copy / name).unlink()
+    arguments = ["--dropout=0.1", f"--output_dir={copy}"]
+    code = f"""
+import os
+from noisymix_tf import evaluation, train
+evaluation.evaluate = lambda *args, **kwargs: os._exit(9)
+train.main(["train", *{[*TINY, *arguments]!r}])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 9, done.stderr
+    card = model_card.read(copy / "model.keras")
+    assert "metrics" not in card and card["training"]["steps"] == 8
+    done = _run(*arguments)
+    assert done.returncode == 0, done.stderr
+    _assert_same_model(folder, copy)
 
 
 @pytest.mark.slow
@@ -185,6 +234,7 @@ def test_killed_runs_end_with_the_same_weights(
         for path in (folder, tmp_path / "killed")
     ]
     assert logs[0] == logs[1]
+    _assert_same_model(folder, tmp_path / "killed")
     left = {p.name for p in (tmp_path / "killed").iterdir()}
     assert left == {p.name for p in folder.iterdir()}
 

@@ -17,6 +17,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from noisymix_tf import model_card
 from noisymix_tf.errors import UsageError
 from noisymix_tf.registry import Registry
 
@@ -91,6 +92,7 @@ def export(
     class_names=None,
     tolerance=1e-5,
     check_images=None,
+    card=None,
 ):
     """Writes a classifier to `path/<next version>/` for TensorFlow Serving.
 
@@ -100,7 +102,8 @@ def export(
     k = min(5, C) most probable classes in falling order; `logits` float32
     `[N, C]` where the model puts out logits; `labels` string `[N, k]`, the
     names of `classes`, where `class_names` is given. The names are also
-    written to `assets.extra/labels.txt`, one a line.
+    written to `assets.extra/labels.txt`, one a line, and the provenance of the
+    model to `assets.extra/model_card.json` (see `noisymix_tf.model_card`).
 
     Args:
         model: A Keras classifier of one image input `[N, H, W, C]`, pixels
@@ -110,6 +113,8 @@ def export(
         tolerance: Largest accepted difference of a probability between the
             Keras model and the SavedModel, loaded back.
         check_images: uint8 `[N, H, W, C]` to compare on; noise if `None`.
+        card: Card of the saved model, as `model_card.read` returns; by
+            default a new one of what the model itself tells.
 
     Returns:
         An `Exported`.
@@ -134,6 +139,11 @@ def export(
     image_shape, num_classes = _shapes(model)
     labels = _checked_labels(class_names, num_classes)
     images = _checked_images(check_images, image_shape)
+    card = model_card.describe(model) if card is None else card
+    if not isinstance(card, dict):
+        raise UsageError(
+            f"card is {card!r}; give the dict that model_card.read returns."
+        )
     outputs = model(images.astype(np.float32), training=False)
     is_probability = _are_probabilities(outputs)
     outputs = tf.cast(outputs, tf.float32).numpy()
@@ -151,8 +161,7 @@ def export(
 
     with _new_version(path) as folder:
         tf.saved_model.save(module, os.fspath(folder), signatures=signatures)
-        if labels is not None:
-            _write_labels(folder, labels)
+        _write_extra(folder, labels, card)
         difference = _max_difference(folder, images, expected)
         if not difference <= tolerance:  # true of NaN, too
             raise ExportMismatch(
@@ -248,11 +257,13 @@ def _checked_images(images, image_shape):
     return images
 
 
-def _write_labels(folder, labels):
-    extra = folder / "assets.extra"
-    extra.mkdir()
-    text = "".join(f"{label}\n" for label in labels)
-    (extra / "labels.txt").write_text(text, encoding="utf-8")
+def _write_extra(folder, labels, card):
+    place = folder / model_card.IN_SAVED_MODEL
+    place.parent.mkdir()
+    place.write_text(model_card.as_text(card), encoding="utf-8")
+    if labels is not None:
+        text = "".join(f"{label}\n" for label in labels)
+        (place.parent / "labels.txt").write_text(text, encoding="utf-8")
 
 
 def _max_difference(folder, images, expected):

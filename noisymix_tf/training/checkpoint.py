@@ -58,16 +58,16 @@ class CheckpointFolder:
         partial.mkdir()
         with open(partial / _STATE, "wb") as file:
             np.savez(file, **state)
-            _flush(file)
-        manifest = {"step": int(step), "sha256": _digest(partial / _STATE)}
+            flush(file)
+        manifest = {"step": int(step), "sha256": file_digest(partial / _STATE)}
         with open(partial / _MANIFEST, "w") as file:
             json.dump(manifest, file)
-            _flush(file)
+            flush(file)
         final = self.path / f"{_PREFIX}{step:08d}"
         if final.exists():
             shutil.rmtree(final)
         os.rename(partial, final)
-        _flush_folder(self.path)
+        flush_folder(self.path)
         for old in self.steps()[: -self.keep]:
             shutil.rmtree(self.path / f"{_PREFIX}{old:08d}")
         return True
@@ -94,7 +94,7 @@ class CheckpointFolder:
             folder = self.path / f"{_PREFIX}{step:08d}"
             try:
                 manifest = json.loads((folder / _MANIFEST).read_text())
-                if manifest["sha256"] != _digest(folder / _STATE):
+                if manifest["sha256"] != file_digest(folder / _STATE):
                     raise ValueError("its contents do not match its checksum")
                 with np.load(folder / _STATE) as state:
                     arrays = {key: state[key] for key in state.files}
@@ -143,17 +143,20 @@ def _unique(variables):
     return list({id(variable): variable for variable in variables}.values())
 
 
-def _digest(path):
+def file_digest(path):
+    """SHA-256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _flush(file):
+def flush(file):
+    """Returns when what was written to an open file has reached the disk."""
     file.flush()
     os.fsync(file.fileno())
 
 
-def _flush_folder(path):
+def flush_folder(path):
+    """Returns when the names of a folder's files have reached the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,6 +1,6 @@
 """Runs `fit` from wherever a run stands to its last step."""
 
-from noisymix_tf.training.callbacks import Checkpoints
+from noisymix_tf.callbacks.checkpoints import Checkpoints
 
 
 def train(
@@ -28,7 +28,8 @@ def train(
         steps_per_epoch: Steps of an epoch.
         checkpoints: `CheckpointFolder`.
         checkpoint_steps: Steps between checkpoints; 0 means each epoch.
-        callbacks: Further callbacks, run before a checkpoint is written.
+        callbacks: Further callbacks; what they do at the end of an epoch is
+            done before the checkpoint of that step is written.
         **fit_arguments: Passed on to `fit`.
 
     Returns:

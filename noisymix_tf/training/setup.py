@@ -7,8 +7,13 @@ import keras
 import tensorflow as tf
 
 from noisymix_tf import augment, data, models
+from noisymix_tf.callbacks import (
+    CorruptionEvaluation,
+    JsonLines,
+    StopOnNaN,
+    ViewImages,
+)
 from noisymix_tf.training import loop
-from noisymix_tf.training.callbacks import JsonLines, StopOnNaN, ViewImages
 from noisymix_tf.training.checkpoint import CheckpointFolder
 from noisymix_tf.training.optimizers import L2SGD
 from noisymix_tf.training.trainer import NoisyMix
@@ -120,10 +125,19 @@ def fit(config, model, dataset, steps_per_epoch, folder):
     run = config.run
     log_dir = folder.tensorboard if run.tensorboard else None
     dataset_from = functools.partial(views, config, dataset)
-    callbacks = [
-        StopOnNaN("lower --learning_rate or the noise levels"),
-        JsonLines(folder.metrics),
-    ]
+    callbacks = [StopOnNaN("lower --learning_rate or the noise levels")]
+    if run.corruption_epochs:
+        # For the log only: no model is chosen by what it does on test images.
+        callbacks.append(
+            CorruptionEvaluation(
+                dataset.test,
+                corruptions=config.evaluation.corruptions or None,
+                every_epochs=run.corruption_epochs,
+                batch_size=config.evaluation.eval_batch_size,
+                seed=config.evaluation.eval_seed,
+            )
+        )
+    callbacks.append(JsonLines(folder.metrics))
     if not folder.views.exists():
         batch, _ = next(iter(dataset_from(0)))
         callbacks.append(ViewImages(batch, folder.views, log_dir))

@@ -13,6 +13,7 @@ def step_of(model):
 
     An optimizer that scales the loss does not count the steps it skips.
     """
-    if isinstance(model, NoisyMix):
-        return int(model.step)
-    return int(model.optimizer.iterations)
+    wrapped = isinstance(model, NoisyMix)
+    counter = model.step if wrapped else model.optimizer.iterations
+    # A variable with a copy on each replica is no `int`.
+    return int(counter.numpy())

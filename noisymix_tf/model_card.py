@@ -1,0 +1,267 @@
+"""Model cards: the provenance of a saved model, in a file beside it.
+
+`model.keras` has `model.card.json`: what the model is, how and on what it was
+trained, with which versions, what was measured, and the SHA-256 of the file
+that all this is about. A SavedModel carries the same in its `assets.extra`.
+"""
+
+import contextlib
+import datetime
+import json
+import os
+import pathlib
+
+from noisymix_tf.errors import UsageError
+
+FORMAT = 1
+IN_SAVED_MODEL = "assets.extra/model_card.json"
+
+_FIXED = ("format", "created", "file", "versions", "model", "training")
+
+
+def save(model, path, *, flags=None, dataset=None, metrics=None, **more):
+    """Saves a classifier as `.keras`, together with its card.
+
+    Either the old file and card stand there or the new ones, even if the
+    process is killed in between. The same model gives the same bytes.
+
+    Args:
+        model: A built Keras model; of a `NoisyMix`, the classifier is saved.
+        path: File to write, `*.keras`.
+        flags, dataset, metrics, **more: As for `write`.
+
+    Returns:
+        The card, a dict.
+
+    Raises:
+        UsageError: The model or the path cannot be used.
+
+    Example:
+
+    >>> nm.save(trainer, "robust.keras", dataset=digits)
+    >>> nm.model_card.read("robust.keras")["training"]["steps"]
+    7800
+    """
+    from noisymix_tf.training import keras_file
+    from noisymix_tf.training.checkpoint import flush_folder
+    from noisymix_tf.training.unwrap import classifier_of
+
+    path = pathlib.Path(path)
+    if path.suffix != ".keras":
+        raise UsageError(f"Cannot save to {str(path)!r}: give a name *.keras.")
+    fields = _fields(model, flags, dataset, metrics, more)
+    partial = path.with_name(f".{path.stem}.partial.keras")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        keras_file.write(classifier_of(model), partial)
+        card = _merged(path, partial, fields, metrics)
+        # The new card waits beside the old pair: whoever reads takes the one
+        # of the two cards that belongs to the file.
+        _write_json(_pending(path), card)
+        os.replace(partial, path)
+        os.replace(_pending(path), card_path(path))
+        flush_folder(path.parent)
+    except OSError as error:
+        raise UsageError(
+            f"Cannot save to {str(path)!r} ({error.strerror or error}): give a "
+            f"file in a folder that can be written."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+    return card
+
+
+def write(path, model=None, *, flags=None, dataset=None, metrics=None, **more):
+    """Writes the card of a file that is there already.
+
+    What is not given stays as it is in the card of the same file, so that a
+    card can be completed: `write("model.keras", metrics=results)`.
+
+    Args:
+        path: File of the model.
+        model: The Keras model or `NoisyMix` in it: for the sections on the
+            model and its training.
+        flags: List or dict of the run's flags, or its `Config`.
+        dataset: `noisymix_tf.data.Dataset`, a name, or a dict.
+        metrics: `Results` of `noisymix_tf.evaluate`, or a dict.
+        **more: Further fields, anything that JSON can hold.
+
+    Returns:
+        The card, a dict.
+
+    Raises:
+        UsageError: There is no such file, the metrics are those of another
+            model, or a field has a reserved name.
+
+    Example:
+
+    >>> results = nm.evaluate(model, digits)
+    >>> nm.model_card.write("model.keras", model, metrics=results)
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise UsageError(f"{str(path)!r} is no file: save the model first.")
+    fields = _fields(model, flags, dataset, metrics, more)
+    card = _merged(path, path, fields, metrics)
+    _write_json(card_path(path), card)
+    _pending(path).unlink(missing_ok=True)
+    return card
+
+
+def read(path):
+    """Reads the card of a saved model.
+
+    Args:
+        path: File of the model, or folder of a SavedModel's version.
+
+    Returns:
+        The card, a dict.
+
+    Raises:
+        UsageError: There is no card, or it is about another file.
+
+    Example:
+
+    >>> nm.model_card.read("run/model.keras")["metrics"]["clean"]["accuracy"]
+    0.9861
+    """
+    path = pathlib.Path(path)
+    if path.is_dir():
+        card, place = _load(path / IN_SAVED_MODEL), path / IN_SAVED_MODEL
+    else:
+        card, place = _card_of(path, path), card_path(path)
+    if card is None and not place.exists():
+        raise UsageError(
+            f"{str(path)!r} has no model card ({place} does not exist): save "
+            f"with noisymix_tf.save, or write one with "
+            f"noisymix_tf.model_card.write."
+        )
+    if card is None:
+        raise UsageError(
+            f"{place} is not the card of {path.name} as it is now: the model "
+            f"was replaced or is missing; write a new card with "
+            f"noisymix_tf.model_card.write."
+        )
+    if card["format"] > FORMAT:
+        raise UsageError(
+            f"{place} has format {card['format']}, this version reads up to "
+            f"{FORMAT}: update noisymix_tf."
+        )
+    return card
+
+
+def describe(model):
+    """The card of a model that is in no `.keras` file.
+
+    Args:
+        model: A built Keras model, or a `NoisyMix` around one.
+
+    Returns:
+        Dict of all that the model itself tells.
+    """
+    return {**_head(), **_present(_fields(model, None, None, None, {}))}
+
+
+def card_path(path):
+    """Where the card of a model file lies: `model.card.json`."""
+    return pathlib.Path(path).with_suffix(".card.json")
+
+
+def as_text(card):
+    """A card as it is written: sorted, one field a line."""
+    return json.dumps(card, indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+def _fields(model, flags, dataset, metrics, more):
+    """The given parts of a card; `None` where a part is to be left out."""
+    from noisymix_tf.training import provenance
+
+    for name in more:
+        if name in _FIXED:
+            raise UsageError(
+                f"A model card has its own field {name!r}: choose another name."
+            )
+    fields = {}
+    if model is not None:
+        fields |= {
+            "versions": provenance.versions(),
+            **provenance.of_model(model),
+        }
+    given = {
+        "flags": provenance.of_flags(flags),
+        "dataset": provenance.of_dataset(dataset),
+        "metrics": provenance.of_metrics(metrics),
+        **{name: provenance.plain(value) for name, value in more.items()},
+    }
+    return fields | _present(given)
+
+
+def _head():
+    """What every new card begins with."""
+    from noisymix_tf.training import provenance
+
+    now = datetime.datetime.now(datetime.UTC)
+    return {
+        "format": FORMAT,
+        "created": now.isoformat(timespec="seconds"),
+        "versions": provenance.versions(),
+    }
+
+
+def _present(fields):
+    return {name: part for name, part in fields.items() if part is not None}
+
+
+def _merged(path, content, fields, metrics):
+    """The card of the bytes in `content`, which will lie at `path`."""
+    from noisymix_tf.training.checkpoint import file_digest
+
+    card = _card_of(path, content)
+    if card is None:
+        card = _head() | {
+            "file": {"name": path.name, "sha256": file_digest(content)}
+        }
+    card = _present({**card, **fields})
+    if hasattr(metrics, "report") and "model" in card:
+        measured, described = metrics.report.model, card["model"]["fingerprint"]
+        if measured != described:
+            raise UsageError(
+                f"The metrics are those of the model {measured}, the card is "
+                f"about the model {described}: evaluate the saved model."
+            )
+    return card
+
+
+def _card_of(path, content):
+    """The card at `path` that is about the bytes in `content`, or `None`."""
+    from noisymix_tf.training.checkpoint import file_digest
+
+    if not content.is_file():
+        return None
+    digest = file_digest(content)
+    for place in (card_path(path), _pending(path)):
+        card = _load(place)
+        if card is not None and card.get("file", {}).get("sha256") == digest:
+            return card
+    return None
+
+
+def _load(place):
+    """A card's dict, or `None` where there is none."""
+    try:
+        card = json.loads(place.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    is_card = isinstance(card, dict) and isinstance(card.get("format"), int)
+    return card if is_card else None
+
+
+def _pending(path):
+    return path.with_name(f".{path.stem}.partial.card.json")
+
+
+def _write_json(place, card):
+    from noisymix_tf.evaluation.files import write_atomically
+
+    write_atomically(place, as_text(card))
