@@ -365,3 +365,15 @@ def test_a_loss_that_does_not_fit_the_model_is_refused():
         trainer.fit(_views(), _sparse(), verbose=0)
     with pytest.raises(UsageError, match="give a loss with from_logits=False"):
         _trainer(_classifier(end="softmax")).fit(_views(), _sparse())
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_the_end_of_data_of_unknown_length_is_no_step(jit_compile):
+    """The call that finds no batch left must not move the random streams."""
+    data = tf.data.Dataset.from_tensors((_views(), _sparse())).repeat(3)
+    data = data.filter(lambda views, labels: True)
+    assert data.cardinality() == tf.data.UNKNOWN_CARDINALITY
+    trainer = _trainer(compile_with={"jit_compile": jit_compile})
+    trainer.fit(data, epochs=4, verbose=0, shuffle=False)
+    assert int(trainer.step) == 12
+    assert int(trainer.optimizer.iterations) == 12

@@ -158,6 +158,11 @@ class NoisyMix(keras.Model):
     def make_train_function(self, force=False):
         """As Keras, after a check that model and loss fit each other."""
         self._stability()
+        optimizer = self.optimizer
+        if optimizer is not None and self.model.built and not optimizer.built:
+            # Left to the first step, its variables would cost a second trace.
+            with self.distribute_strategy.scope():
+                optimizer.build(self.trainable_weights)
         return super().make_train_function(force)
 
     def _stability(self):
@@ -195,8 +200,12 @@ class NoisyMix(keras.Model):
             scaled_loss = self.optimizer.scale_loss(loss)
         weights = self.trainable_weights
         gradients = tape.gradient(scaled_loss, weights)
-        self.optimizer.apply_gradients(zip(gradients, weights))
-        self.step.assign_add(1)
+        # Counters do not depend on the batch: without this they would also
+        # move in the call that finds no batch left. Variables cannot be made
+        # behind it; where they are still to be made, a second trace follows.
+        with tf.control_dependencies([loss] if self.optimizer.built else []):
+            self.optimizer.apply_gradients(zip(gradients, weights))
+            self.step.assign_add(1)
 
         for tracker, value in (
             (self._loss_tracker, loss),
