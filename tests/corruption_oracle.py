@@ -77,7 +77,7 @@ def repeated(name, severity, images, indices, table):
     rule = ORDER.index(name) * 100003 + severity * 10007
     draws = [np.random.RandomState((rule + int(i)) % 2**32) for i in indices]
     constant = core.CORRUPTIONS.get(name).constant(severity, table)
-    return core._to_uint8(_REPEATED[name](images, constant, draws))
+    return core.to_uint8(_REPEATED[name](images, constant, draws))
 
 
 def _glass_blur(images, pane, draws):

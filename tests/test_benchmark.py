@@ -8,8 +8,14 @@ import time
 import pytest
 from absl import flags
 
-from noisymix_tf import command_line
-from noisymix_tf.benchmarks import segments, timing, train_step, training
+from noisymix_tf import benchmark, command_line
+from noisymix_tf.benchmarks import (
+    corruptions,
+    segments,
+    timing,
+    train_step,
+    training,
+)
 from noisymix_tf.errors import UsageError
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -83,6 +89,25 @@ def test_training_counts_samples_and_waiting(monkeypatch, capsys):
     assert "baseline, preact_resnet18" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ([], (3, 0)),
+        (["--rounds=7"], (7, 0)),
+        (["--rounds=1", "--eval_seed=5"], (1, 5)),
+    ],
+)
+def test_the_door_of_the_corruptions(monkeypatch, arguments, wanted):
+    """Few rounds unless the user says how many; the flags get through."""
+    monkeypatch.chdir(ROOT)
+    values = flags.FlagValues()
+    flags.DEFINE_string("flagfile", "", "As absl's.", flag_values=values)
+    calls = []
+    monkeypatch.setattr(corruptions, "run", lambda *args: calls.append(args))
+    benchmark.main(["benchmark", "corruptions", *arguments], values)
+    assert calls == [wanted]
+
+
 def test_unknown_benchmark_is_one_line_and_status_2():
     done = subprocess.run(
         [sys.executable, "-m", "noisymix_tf.benchmark", "speed"],
@@ -91,5 +116,6 @@ def test_unknown_benchmark_is_one_line_and_status_2():
         text=True,
     )
     assert done.returncode == 2
-    assert "Unknown benchmark 'speed'. Known: augmix, " in done.stderr
+    known = ", ".join(benchmark._ROUNDS)
+    assert f"Unknown benchmark 'speed'. Known: {known}." in done.stderr
     assert "Traceback" not in done.stderr

@@ -13,7 +13,7 @@ from corruption_oracle import (
 )
 
 from noisymix_tf import corruptions
-from noisymix_tf.corruptions import core
+from noisymix_tf.corruptions import core, streams
 from noisymix_tf.errors import UsageError
 
 # --- what is registered ------------------------------------------------------
@@ -98,8 +98,8 @@ def test_streams_of_severities_and_corruptions_differ():
         for name in ("gaussian_noise", "speckle_noise")
         for severity in (1, 2)
         for seed in (0, 1)
-        for generator in core.Streams(
-            core.stream_key(seed, name, severity), [0, 1, 2**40]
+        for generator in streams.Streams(
+            streams.stream_key(seed, name, severity), [0, 1, 2**40]
         )
     ]
     assert len(set(draws)) == len(draws)

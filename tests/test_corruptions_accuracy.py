@@ -6,7 +6,9 @@ from corruption_oracle import COMMON, DETERMINISTIC, REPEATABLE, repeated
 
 from noisymix_tf import corruptions, models
 
-SEVERITIES = (2, 5)
+# The strongest says most. Where tests of the pixels cannot pin the draws down,
+# a weak one is measured besides.
+STRONG, WEAK = 5, 2
 # Repeated draws leave last bits; nothing random leaves truncation at 8 bits;
 # other draws move the benchmark's own accuracy by up to 1.2 points.
 SAME, DETERMINED, DRAWN, FROST = 0.0025, 0.01, 0.02, 0.06
@@ -23,20 +25,24 @@ def test_accuracies_of_the_benchmark(golden, cifar10_test):
     )
     models.load_torch_weights(model, golden("resnet20_weights.npz"))
     errors = []
-    for name in COMMON:
-        for severity in SEVERITIES:
-            if name in REPEATABLE:
-                corrupted = repeated(
-                    name, severity, images, range(COUNT), "cifar"
-                )
-                tolerance = SAME
-            else:
-                corrupted = corruptions.corrupt(images, name, severity)
-                tolerance = DETERMINED if name in DETERMINISTIC else DRAWN
-                tolerance = FROST if name == "frost" else tolerance
-            logits = model.predict(corrupted, batch_size=500, verbose=0)
-            accuracy = (logits.argmax(axis=-1) == labels).mean()
-            error = accuracy - expected[name][severity - 1]
-            assert abs(error) <= tolerance, (name, severity, error)
-            errors.append(error)
+    for name, severity in _cells():
+        if name in REPEATABLE:
+            corrupted = repeated(name, severity, images, range(COUNT), "cifar")
+            tolerance = SAME
+        else:
+            corrupted = corruptions.corrupt(images, name, severity)
+            tolerance = DETERMINED if name in DETERMINISTIC else DRAWN
+            tolerance = FROST if name == "frost" else tolerance
+        logits = model.predict(corrupted, batch_size=500, verbose=0)
+        accuracy = (logits.argmax(axis=-1) == labels).mean()
+        error = accuracy - expected[name][severity - 1]
+        assert abs(error) <= tolerance, (name, severity, error)
+        errors.append(error)
     assert abs(np.mean(errors)) <= 0.005
+
+
+def _cells():
+    for name in COMMON:
+        yield name, STRONG
+        if name not in REPEATABLE + DETERMINISTIC:
+            yield name, WEAK

@@ -1,5 +1,7 @@
 """Blurs against closed forms and plain loops."""
 
+import math
+
 import numpy as np
 import pytest
 from corruption_oracle import photographs
@@ -64,6 +66,28 @@ def test_motion_goes_along_its_angle():
         [zero, -steps],
     ]
     np.testing.assert_array_equal(at, np.swapaxes(wanted, 1, 2))
+
+
+@pytest.mark.parametrize("radius", [6, 10, 14, 15])
+def test_taps_at_whole_degrees(radius):
+    """Some lie half-way between two pixels, where the last bit decides.
+
+    So the rule is restated operation by operation: a line of as many pixels as
+    there are taps, and its length divided out again.
+    """
+    taps, angles = 2 * radius + 1, range(-180, 181)
+    wanted = []
+    for angle in angles:
+        radians = math.pi * angle / 180
+        line = taps * math.sin(radians), taps * math.cos(radians)
+        length = math.hypot(*line)
+        wanted.append(
+            [
+                [math.ceil(tap * side / length - 0.5) for side in line]
+                for tap in range(taps)
+            ]
+        )
+    np.testing.assert_array_equal(motion.offsets(taps, angles), wanted)
 
 
 def test_a_smear_is_the_sum_of_shifted_copies():

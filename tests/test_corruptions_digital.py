@@ -31,7 +31,7 @@ def test_saturate_of_grey_turns_red():
 def _still(images, shifts):
     batch, height, width, _ = images.shape
     noise = np.zeros([batch, 2, height, width])
-    return corruptions.core._to_uint8(
+    return corruptions.core.to_uint8(
         warp.stretched(images, shifts, noise, 0.0, 0.0)
     )
 

@@ -1,5 +1,7 @@
 """Corruptions against the benchmark's own pixels and distances."""
 
+import itertools
+
 import numpy as np
 import pytest
 from corruption_oracle import (
@@ -13,6 +15,7 @@ from corruption_oracle import (
 
 from noisymix_tf import corruptions
 
+NOISE = tuple(name for name in ORDER if "noise" in name)
 # Of the values, this share may differ, by one level: where the exact result is
 # a whole number, the last bit of a float decides what truncation makes of it.
 ROUNDING_SHARE = {
@@ -124,14 +127,14 @@ def test_cifar_distances(golden, cifar_test_images, name, severity):
     assert mad == pytest.approx(wanted["mad_255"]["mean"], rel=tolerance)
     changed = wanted["frac_pixels_changed"]
     assert (difference != 0).mean() == pytest.approx(changed, abs=0.005)
-    if "noise" in name:
+    if name in NOISE:
         # The sign tells truncation (half a level down) from rounding.
         signed = wanted["signed_diff_255"]["mean"]
         assert difference.mean() == pytest.approx(signed, abs=0.1)
 
 
 @pytest.mark.parametrize("severity", corruptions.SEVERITIES)
-@pytest.mark.parametrize("name", [n for n in STOCHASTIC if "noise" in n])
+@pytest.mark.parametrize("name", NOISE + DETERMINISTIC)
 def test_imagenet_distances(golden, name, severity):
     images = golden("imagenet_c_224.npz")["input"][:2]
     table = golden("imagenet_c_224_distances.json")["table"]
@@ -144,20 +147,39 @@ def test_imagenet_distances(golden, name, severity):
     assert mad == pytest.approx(wanted_mad, rel=0.02)
 
 
+def _assert_same_order(wanted, name, images, apart):
+    """Distances of severities follow each other as the benchmark's do.
+
+    Nearer than the draws can tell apart, the order says nothing.
+    """
+    ours = [
+        l2(corruptions.corrupt(images, name, severity), images).mean()
+        for severity in corruptions.SEVERITIES
+    ]
+    for one, other in itertools.pairwise(range(5)):
+        if wanted[other] > (1 + apart) * wanted[one]:
+            assert ours[other] > ours[one]
+        if wanted[other] < (1 - apart) * wanted[one]:
+            assert ours[other] < ours[one]
+
+
 @pytest.mark.parametrize("name", ORDER)
 def test_distance_grows_where_the_benchmarks_does(
     golden, cifar_test_images, name
 ):
     table = golden("cifar_c_distances.json")["table"]
     wanted = [table[f"{name}_{s}"]["l2_unit"]["mean"] for s in range(1, 6)]
-    images = cifar_test_images[:300]
-    ours = [
-        l2(corruptions.corrupt(images, name, severity), images).mean()
-        for severity in corruptions.SEVERITIES
+    _assert_same_order(wanted, name, cifar_test_images[:300], apart=0.02)
+
+
+# Six images with a draw each tell distances 15 % apart; among the oracle's
+# eighteen draws of frost they are not even that well known.
+@pytest.mark.parametrize("name", [name for name in ORDER if name != "frost"])
+def test_imagenet_distance_grows_where_the_benchmarks_does(golden, name):
+    images = golden("imagenet_c_224.npz")["input"]
+    table = golden("imagenet_c_224_distances.json")["table"]
+    wanted = [
+        np.mean(table[f"{name}_{s}"]["per_seed_per_image"]["l2_unit"])
+        for s in range(1, 6)
     ]
-    for one, other in zip(range(4), range(1, 5)):
-        # Nearer than the draws can tell apart, the order says nothing.
-        if wanted[other] > 1.02 * wanted[one]:
-            assert ours[other] > ours[one]
-        if wanted[other] < 0.98 * wanted[one]:
-            assert ours[other] < ours[one]
+    _assert_same_order(wanted, name, images, apart=0.15)

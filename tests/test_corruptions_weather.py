@@ -243,7 +243,7 @@ def test_images_without_drops_stay_as_they_are():
     noise[1, 10:20, 10:20] = 1.0
     for liquid, amount in (("water", 0.5), ("mud", 1.0)):
         splashed = spatter.splashed(images, noise, 0.7, 0.69, amount, liquid)
-        pixels = corruptions.core._to_uint8(splashed)
+        pixels = corruptions.core.to_uint8(splashed)
         np.testing.assert_array_equal(pixels[0], images[0])
         assert (pixels[1] != images[1]).any()
 

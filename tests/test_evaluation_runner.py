@@ -288,7 +288,7 @@ def test_what_makes_a_cell_another_one(tmp_path, change, computed):
 
 def test_a_new_generator_makes_other_cells(tmp_path, monkeypatch):
     run(output_dir=tmp_path)
-    monkeypatch.setattr(corruptions, "VERSION", 999)
+    monkeypatch.setattr(corruptions.core, "VERSION", 999)
     assert run(output_dir=tmp_path).computed == 4
 
 

@@ -5,6 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from corruption_oracle import photographs
 
 from noisymix_tf import corruptions
 from noisymix_tf.corruptions import perturb
@@ -26,16 +27,6 @@ CIFAR = (
 NOISE = ("gaussian_noise", "shot_noise", "speckle_noise")
 NAMES = corruptions.perturbation_names()
 STOCHASTIC = NOISE + ("snow", "spatter")
-
-
-def photographs(batch=3, height=32, width=32, channels=3, seed=0):
-    """Smooth random images with some texture, uint8."""
-    generator = np.random.default_rng(seed)
-    y, x = np.mgrid[:height, :width]
-    phase = generator.uniform(0, 6, [batch, 1, 1, channels])
-    wave = np.sin(x[..., None] / 5 + phase) + np.cos(y[..., None] / 7 - phase)
-    noise = generator.normal(0, 0.1, [batch, height, width, channels])
-    return np.clip(127 + 55 * (wave + noise), 0, 255).astype(np.uint8)
 
 
 # --- what is registered ------------------------------------------------------
@@ -243,16 +234,16 @@ def test_the_table_follows_the_size():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_only_the_films_are_large(name, monkeypatch):
-    images = photographs(batch=60)
-    monkeypatch.setattr(sequence, "_BLOCK_VALUES", 4 * images[0].size)
+    images = photographs(60, 16, 16)
+    monkeypatch.setattr(sequence, "_BLOCK_VALUES", 6 * images[0].size)
     perturb(images[:1], name)  # Loads what is loaded on first use.
     tracemalloc.start()
     films = perturb(images, name)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    # A block of four and its temporaries; the batch in floats would be 1.5 MB
-    # a frame.
-    assert peak - films.nbytes < 1_500_000
+    # A block of six, its temporaries and Pillow; the batch in floats would be
+    # 370 kB a frame.
+    assert peak - films.nbytes < 370_000
 
 
 # --- crops -------------------------------------------------------------------

@@ -6,13 +6,12 @@ import pytest
 from noisymix_tf.corruptions import motion, perturb
 from noisymix_tf.corruptions.perturbations.geometry import tilted_view
 from noisymix_tf.corruptions.perturbations.sampling import (
-    Pictures,
     about_centre,
     magnified,
     project,
 )
-from noisymix_tf.corruptions.perturbations.smear import smeared
 from noisymix_tf.corruptions.perturbations.weather import _moved_down, spatter
+from noisymix_tf.corruptions.pictures import Pictures
 
 
 @pytest.fixture(scope="module")
@@ -229,8 +228,8 @@ def test_blurs_leave_flat_images(name, table):
 
 
 @pytest.mark.parametrize("angle", range(-180, 181, 20))
-def test_smear_is_what_motion_blur_makes(textures, angle):
-    ours = smeared(textures, 6, 1.8, angle)
+def test_one_angle_for_all_is_that_angle_for_each(textures, angle):
+    ours = motion.motion_blur(textures, 6, 1.8, angle)
     wanted = motion.motion_blur(textures, 6, 1.8, np.full(3, angle))
     np.testing.assert_array_equal(ours, wanted)
 
@@ -248,7 +247,7 @@ def test_motion_blur_turns(frame, angle):
 
 def test_taps_half_way_between_pixels():
     """At -150 degrees the first tap lies half a row up: it stays in its row."""
-    film = smeared(point(), 10, 2, -150)[0, ..., 0]
+    film = motion.motion_blur(point(), 10, 2, -150)[0, ..., 0]
     weights = motion.kernel(10, 2)
     # What looks one to the left is seen one to the right.
     assert film[20, 20] == int(255 * weights[0])

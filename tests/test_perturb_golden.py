@@ -6,10 +6,9 @@ import pytest
 from noisymix_tf import corruptions, models
 from noisymix_tf.corruptions import core, perturb
 from noisymix_tf.corruptions.perturbations.geometry import turn
-from noisymix_tf.corruptions.perturbations.sampling import (
-    Pictures,
-    about_centre,
-)
+from noisymix_tf.corruptions.perturbations.sampling import about_centre
+from noisymix_tf.corruptions.pictures import Pictures
+from noisymix_tf.corruptions.streams import Streams
 
 # The oracle's numbering of the perturbations, part of its seeds.
 ORDER = (
@@ -50,7 +49,7 @@ class _Legacy(np.random.RandomState):
         return super().standard_normal(shape).astype(dtype)
 
 
-class LegacyStreams(core.Streams):
+class LegacyStreams(Streams):
     """The oracle's draws: each image has a legacy seed of its own."""
 
     def __iter__(self):
@@ -64,7 +63,7 @@ def with_legacy_draws(images, name):
     entry = corruptions.PERTURBATIONS.get(name)
     streams = LegacyStreams(name, np.arange(len(images)))
     frames = entry.function(images, entry.constant("cifar"), streams)
-    return np.stack([core._to_uint8(frame) for frame in frames], axis=1)
+    return np.stack([core.to_uint8(frame) for frame in frames], axis=1)
 
 
 def assert_same_frames(ours, wanted, name):
@@ -178,17 +177,17 @@ def trained(golden):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["translate", "motion_blur", "spatter", "gaussian_noise"]
-)
+@pytest.mark.parametrize("name", ["motion_blur", "spatter", "gaussian_noise"])
 def test_flip_probabilities(golden, trained, images500, cifar10_test, name):
     table = golden("perturbations_p_flip.json")["table"]
     wanted = table["spatter_nansafe" if name == "spatter" else name]
     films = perturb(images500, name)
+    noise = name in corruptions.perturbation_names("noise")
+    if noise:  # Each frame is as good as any other.
+        films = films[:, :12]
     frames = films.reshape(-1, 32, 32, 3)
     answers = trained.predict(frames, batch_size=500, verbose=0).argmax(-1)
     answers = answers.reshape(films.shape[:2])
-    noise = name in corruptions.perturbation_names("noise")
     before = answers[:, :1] if noise else answers[:, :-1]
     flips = (answers[:, 1:] != before).mean()
     tolerance = 3 * wanted["flip_prob_se"] if name in STOCHASTIC else 0.002

@@ -4,24 +4,23 @@ Every corruption of the benchmark of Hendrycks and Dietterich (2019),
 "Benchmarking Neural Network Robustness to Common Corruptions and
 Perturbations", is one function on a batch, registered with the constants of
 its five severities in two tables, one for images of CIFAR's size and one for
-ImageNet's. What they share lives here: the check of the user's input, the
-random streams, the final conversion to 8 bits.
+ImageNet's. What they share lives here: the registry, the loop over blocks of a
+batch, the final conversion to 8 bits.
 """
 
 import dataclasses
 import functools
-import numbers
-import os
-import zlib
 from collections.abc import Callable
 
 import numpy as np
 
+from noisymix_tf.corruptions import checks
+from noisymix_tf.corruptions.streams import Streams, stream_key
 from noisymix_tf.errors import UsageError
 from noisymix_tf.registry import Registry
 
-# Raise this whenever any corruption gives other pixels than before: results
-# measured on the old pixels are then not mistaken for new ones.
+# Raise this whenever any corruption or perturbation gives other pixels than
+# before: results measured on the old pixels are then not mistaken for new ones.
 VERSION = 2
 
 SEVERITIES = (1, 2, 3, 4, 5)
@@ -108,48 +107,6 @@ def corruption(name, *, family, cifar, imagenet, extra=False, options=()):
     return add
 
 
-def stream_key(seed, name, severity):
-    """Mixes what the images of a cell share into a key, uint64 `[2]`."""
-    entropy = [seed, zlib.crc32(name.encode()), severity]
-    return np.random.SeedSequence(entropy).generate_state(2, np.uint64)
-
-
-class Streams:
-    """One random generator per image of a batch, made only when iterated.
-
-    A stream depends on (seed, corruption, severity, index of the image) and on
-    nothing else, so an image gets the same pixels in any batch. The generator
-    is counter-based (Philox; Salmon et al., 2011): the first three make its key
-    and the index is the top word of its counter, so that streams of different
-    images cannot overlap.
-
-    Args:
-        key: uint64 `[2]`, from `stream_key`.
-        indices: int `[B]`, the place of every image in its dataset.
-    """
-
-    def __init__(self, key, indices):
-        self.key = key
-        self.indices = np.asarray(indices, np.uint64)
-
-    def __len__(self):
-        return len(self.indices)
-
-    def __getitem__(self, block):
-        return Streams(self.key, self.indices[block])
-
-    def __iter__(self):
-        for index in self.indices:
-            counter = np.array([0, 0, 0, index], np.uint64)
-            yield np.random.Generator(
-                np.random.Philox(key=self.key, counter=counter)
-            )
-
-    def draw(self, sample):
-        """Stacks `sample(generator)` over the images."""
-        return np.stack([sample(generator) for generator in self])
-
-
 def names(tag=None):
     """Names of the corruptions, in the benchmark's order.
 
@@ -171,11 +128,7 @@ def names(tag=None):
     """
     if tag is None:
         return names("common") + names("extra")
-    if tag not in SETS + FAMILIES:
-        raise UsageError(
-            f"Unknown tag {tag!r} of corruptions. "
-            f"Known: {', '.join(SETS + FAMILIES)}."
-        )
+    checks.tag("corruptions", tag, SETS + FAMILIES)
     return tuple(
         name
         for name, entry in CORRUPTIONS.items()
@@ -241,22 +194,20 @@ def corrupt(
     Source: Hendrycks and Dietterich (2019), section 4 and appendix A.
     """
     entry = CORRUPTIONS.get(name)
-    images = _checked_images(images)
-    severity = _checked_severity(severity)
+    images = checks.images(images)
+    severity = checks.level("Severity", severity, SEVERITIES)
     constant = entry.constant(severity, table_for(images.shape, table))
     streams = Streams(
-        stream_key(_checked_seed(seed), name, severity),
-        _checked_indices(indices, len(images)),
+        stream_key(checks.seed(seed), name, severity),
+        checks.indices(indices, len(images)),
     )
-    options = {"frost_folder": _checked_folder(frost_folder)}
+    options = {"frost_folder": checks.folder(frost_folder)}
     function = functools.partial(
         entry.function, **{key: options[key] for key in entry.options}
     )
-    step = max(1, _BLOCK_VALUES // images[0].size)
     corrupted = np.empty_like(images)
-    for start in range(0, len(images), step):
-        block = slice(start, start + step)
-        corrupted[block] = _to_uint8(
+    for block in blocks(images, _BLOCK_VALUES):
+        corrupted[block] = to_uint8(
             function(images[block], constant, streams[block])
         )
     return corrupted
@@ -274,7 +225,7 @@ def version(frost_folder=None):
     Raises:
         UsageError: If the folder holds no picture, or one that is broken.
     """
-    frost_folder = _checked_folder(frost_folder)
+    frost_folder = checks.folder(frost_folder)
     if frost_folder is None:
         return str(VERSION)
     from noisymix_tf.corruptions import frost_textures
@@ -282,67 +233,22 @@ def version(frost_folder=None):
     return f"{VERSION}+{frost_textures.fingerprint(frost_folder)}"
 
 
-def _to_uint8(images):
-    """Truncates floats in [0, 1], as the benchmark's makers do."""
+def blocks(images, values):
+    """Slices of a batch of at most so many values, or of one image."""
+    step = max(1, values // images[0].size)
+    for start in range(0, len(images), step):
+        yield slice(start, start + step)
+
+
+def to_uint8(images):
+    """Truncates floats in [0, 1], as the benchmark's makers do.
+
+    Args:
+        images: Floats, clipped first, or uint8, left as they are.
+
+    Returns:
+        uint8 of the same shape.
+    """
     if images.dtype == np.uint8:
         return images
     return (np.clip(images, 0.0, 1.0) * 255.0).astype(np.uint8)
-
-
-def _checked_images(images):
-    images = np.asarray(images)
-    if images.dtype != np.uint8:
-        raise UsageError(
-            f"Corruptions take uint8 images (0 to 255), got {images.dtype}: "
-            "scale to 0..255 and cast to uint8 first."
-        )
-    if images.ndim != 4 or images.shape[-1] not in (1, 3):
-        raise UsageError(
-            f"Corruptions take images [B, H, W, C] with C = 1 or 3, got shape "
-            f"{list(images.shape)}: add the missing axis or transpose."
-        )
-    if not images.size:
-        raise UsageError(
-            f"Corruptions take at least one image with pixels, got shape "
-            f"{list(images.shape)}: skip empty batches."
-        )
-    return images
-
-
-def _checked_folder(folder):
-    if folder is not None and not isinstance(folder, str | os.PathLike):
-        raise UsageError(
-            f"frost_folder is the path of a folder of pictures, got {folder!r}."
-        )
-    return None if folder is None else os.fspath(folder)
-
-
-def _checked_severity(severity):
-    whole = isinstance(severity, numbers.Integral)
-    if not whole or isinstance(severity, bool) or severity not in SEVERITIES:
-        raise UsageError(
-            f"Severity {severity!r} does not exist: choose 1, 2, 3, 4 or 5."
-        )
-    return int(severity)
-
-
-def _checked_seed(seed):
-    if not isinstance(seed, numbers.Integral) or seed < 0:
-        raise UsageError(f"A seed is an int of at least 0, got {seed!r}.")
-    return int(seed)
-
-
-def _checked_indices(indices, batch):
-    if indices is None:
-        return np.arange(batch)
-    indices = np.asarray(indices)
-    if (
-        indices.shape != (batch,)
-        or not np.issubdtype(indices.dtype, np.integer)
-        or indices.min() < 0
-    ):
-        raise UsageError(
-            f"indices must be {batch} ints of at least 0, one per image, got "
-            f"{indices.dtype} of shape {list(indices.shape)}."
-        )
-    return indices

@@ -5,6 +5,7 @@ import io
 import numpy as np
 
 from noisymix_tf.corruptions.core import corruption
+from noisymix_tf.corruptions.pictures import Pictures
 from noisymix_tf.corruptions.warp import stretched
 
 
@@ -84,7 +85,7 @@ def pixelate(images, factor, streams):
         image = image.resize(small, Image.Resampling.BOX)
         return image.resize((width, height), Image.Resampling.BOX)
 
-    return _with_pillow(images, down_and_up)
+    return Pictures(images).changed(down_and_up)
 
 
 @corruption(
@@ -102,7 +103,7 @@ def jpeg_compression(images, quality, streams):
         image.save(file, "JPEG", quality=quality)
         return Image.open(file)
 
-    return _with_pillow(images, round_trip)
+    return Pictures(images).changed(round_trip)
 
 
 @corruption(
@@ -140,16 +141,3 @@ def saturate(images, line, streams):
         where=span > 0,
     )
     return value * (1.0 - wanted * distance)
-
-
-def _with_pillow(images, change):
-    """Applies `change` to every image as a Pillow image, 8 bits in and out."""
-    from PIL import Image
-
-    changed = np.empty_like(images)
-    # Pillow takes grey images without an axis for the channel.
-    grey = images.shape[-1] == 1
-    for index, image in enumerate(images[..., 0] if grey else images):
-        result = change(Image.fromarray(image))
-        changed[index] = np.asarray(result).reshape(changed.shape[1:])
-    return changed

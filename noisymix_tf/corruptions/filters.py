@@ -5,12 +5,12 @@ import functools
 import numpy as np
 
 
-def gaussian_filter(images, deviation):
-    """Gaussian filter of floats `[B, H, W, C]`, cut at four deviations."""
+def gaussian_filter(images, deviation, reach=4.0):
+    """Gaussian filter of floats `[B, H, W, C]`, cut at `reach` deviations."""
     from scipy import ndimage
 
     return ndimage.gaussian_filter(
-        images, (0, deviation, deviation, 0), mode="nearest", truncate=4.0
+        images, (0, deviation, deviation, 0), mode="nearest", truncate=reach
     )
 
 

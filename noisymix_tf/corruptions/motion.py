@@ -14,13 +14,23 @@ def motion_blur(images, radius, deviation, angles):
     Args:
         images: uint8 `[B, H, W, C]`.
         radius, deviation: As in `kernel`.
-        angles: Degrees `[B]`, clockwise from the right.
+        angles: Degrees `[B]`, clockwise from the right; or one number for all
+            images, which is faster.
 
     Returns:
         uint8 `[B, H, W, C]`.
     """
     weights = kernel(radius, deviation)
-    return smear(images, weights, offsets(len(weights), angles))
+    places = offsets(len(weights), np.atleast_1d(angles))
+    if np.ndim(angles):
+        return smear(images, weights, places)
+    # One angle shifts all images alike, as it does the channels of one image.
+    batch, height, width, channels = images.shape
+    stacked = images.transpose(1, 2, 0, 3).reshape(1, height, width, -1)
+    apart = smear(stacked, weights, places).reshape(
+        height, width, batch, channels
+    )
+    return np.ascontiguousarray(apart.transpose(2, 0, 1, 3))
 
 
 def kernel(radius, deviation):
@@ -41,6 +51,10 @@ def kernel(radius, deviation):
 def offsets(taps, angles):
     """Whole pixels nearest to a line through the origin.
 
+    Whole angles put some taps half-way between two pixels (30 degrees, every
+    other one), where the last bit decides: hence the benchmark maker's own
+    order of operations, with a length that is divided out again.
+
     Args:
         taps: Number of pixels on the line.
         angles: Degrees `[B]`, clockwise from the right.
@@ -48,9 +62,10 @@ def offsets(taps, angles):
     Returns:
         int `[B, taps, 2]`: rows down and columns to the right.
     """
-    angles = np.radians(np.asarray(angles))
-    direction = np.stack([np.sin(angles), np.cos(angles)], axis=-1)
-    line = np.arange(taps)[:, None] * direction[:, None, :]
+    radians = np.pi * np.asarray(angles)[:, None] / 180.0
+    down, right = taps * np.sin(radians), taps * np.cos(radians)
+    line = np.arange(taps)[:, None] * np.stack([down, right], axis=-1)
+    line = line / np.hypot(down, right)[..., None]
     return np.ceil(line - 0.5).astype(int)
 
 

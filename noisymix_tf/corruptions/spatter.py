@@ -12,7 +12,8 @@ import numpy as np
 from noisymix_tf.corruptions.colour import paint
 from noisymix_tf.corruptions.filters import gaussian_filter
 
-_WATER = (175, 238, 238)
+# Pale turquoise.
+WATER = (175, 238, 238)
 _MUD = (63, 42, 20)
 
 # Lengths of a step to the side, along the diagonal and of a chess knight
@@ -61,7 +62,7 @@ def splashed(images, noise, smoothness, threshold, amount, liquid):
         return unit * (1 - cover) + paint(_MUD, images.shape[-1]) * cover
     layer = np.where(layer < threshold, 0.0, layer)
     light = shade((layer * 255).astype(np.uint8))[..., None]
-    return unit + amount * light * paint(_WATER, images.shape[-1])
+    return unit + amount * light * paint(WATER, images.shape[-1])
 
 
 def shade(liquid):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from noisymix_tf.corruptions.colour import value_and_shares
 from noisymix_tf.corruptions.core import corruption
 from noisymix_tf.corruptions.frost import crops, frosted
 from noisymix_tf.corruptions.plasma import foggy, plasma
@@ -118,16 +119,9 @@ def fog(images, clouds, streams):
     imagenet=(0.1, 0.2, 0.3, 0.4, 0.5),
 )
 def brightness(images, amount, streams):
-    """Raises the value of HSV: daylight.
-
-    With hue and saturation kept, every channel grows by the factor by which the
-    largest one does; black, which has no hue, becomes grey.
-    """
-    unit = images / 255.0
-    value = unit.max(axis=-1, keepdims=True)
-    brighter = np.minimum(value + amount, 1.0)
-    share = np.divide(unit, value, out=np.ones_like(unit), where=value > 0)
-    return share * brighter
+    """Raises the value of HSV: daylight."""
+    value, shares = value_and_shares(images / 255.0)
+    return shares * np.minimum(value + amount, 1.0)
 
 
 @corruption(

@@ -178,7 +178,7 @@ class CommonCorruptions(ImageSuite):
                 severity,
                 source="generated",
                 seed=job.seed,
-                generator=f"{corruptions.VERSION}-{table}",
+                generator=f"{corruptions.version()}-{table}",
             )
             for name in job.corruptions
             for severity in job.severities

@@ -2,9 +2,11 @@
 
 import numpy as np
 
-from noisymix_tf.corruptions.perturbations.sampling import Pictures, magnified
+from noisymix_tf.corruptions import motion
+from noisymix_tf.corruptions.filters import gaussian_filter
+from noisymix_tf.corruptions.perturbations.sampling import magnified
 from noisymix_tf.corruptions.perturbations.sequence import perturbation
-from noisymix_tf.corruptions.perturbations.smear import smeared
+from noisymix_tf.corruptions.pictures import Pictures
 
 
 @perturbation(
@@ -26,7 +28,7 @@ def motion_blur(images, line, streams):
     """
     radius, deviation, angles = line
     for angle in angles:
-        yield smeared(images, radius, deviation, angle)
+        yield motion.motion_blur(images, radius, deviation, angle)
 
 
 @perturbation(
@@ -73,12 +75,7 @@ def gaussian_blur(images, growth, streams):
             pixels; and after how many deviations the kernel ends.
         streams: Not used.
     """
-    from scipy import ndimage
-
     first, step, reach = growth
     unit = images / 255.0
     for frame in range(31):
-        deviation = first + step * frame
-        yield ndimage.gaussian_filter(
-            unit, (0, deviation, deviation, 0), mode="nearest", truncate=reach
-        )
+        yield gaussian_filter(unit, first + step * frame, reach)

@@ -9,12 +9,12 @@ import math
 import numpy as np
 
 from noisymix_tf.corruptions.perturbations.sampling import (
-    Pictures,
     about_centre,
     magnified,
     project,
 )
 from noisymix_tf.corruptions.perturbations.sequence import perturbation
+from noisymix_tf.corruptions.pictures import Pictures
 
 
 @perturbation(

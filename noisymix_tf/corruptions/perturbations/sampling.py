@@ -1,54 +1,11 @@
 """Images seen through a map of the plane: affine or projective, bilinear.
 
-A matrix maps places of the new image to places of the old one. Both functions
-round as the tools did that made the benchmark, which is why there are two.
+A matrix maps places of the new image to places of the old one. Affine maps are
+made here and applied by `pictures.Pictures`; `project` rounds as the other tool
+does that the benchmark's makers took.
 """
 
 import numpy as np
-
-
-class Pictures:
-    """A batch as Pillow images, for as many affine maps as one likes.
-
-    Pillow counts from the corner of the corner pixel. A pixel whose source
-    lies outside of the image becomes black; at the border the last pixel is
-    repeated, not mixed with black.
-
-    Args:
-        images: uint8 `[B, H, W, C]`, C = 1 or 3.
-    """
-
-    def __init__(self, images):
-        from PIL import Image
-
-        self._shape = images.shape
-        # Pillow takes grey images without an axis for the channel.
-        planes = images[..., 0] if images.shape[-1] == 1 else images
-        self._pictures = [Image.fromarray(plane) for plane in planes]
-
-    def affine(self, matrix, nearest=False):
-        """Resamples all images.
-
-        Args:
-            matrix: `[2, 3]` or `[3, 3]`, from new to old (x, y).
-            nearest: Takes the nearest pixel instead of four.
-
-        Returns:
-            uint8 `[B, H, W, C]`.
-        """
-        from PIL import Image
-
-        filters = Image.Resampling
-        choice = filters.NEAREST if nearest else filters.BILINEAR
-        _, height, width, _ = self._shape
-        numbers = tuple(np.ravel(matrix)[:6].tolist())
-        resampled = np.empty(self._shape, np.uint8)
-        for place, picture in enumerate(self._pictures):
-            result = picture.transform(
-                (width, height), Image.Transform.AFFINE, numbers, choice
-            )
-            resampled[place] = np.asarray(result).reshape(self._shape[1:])
-        return resampled
 
 
 def about_centre(linear, shape, centre=None):

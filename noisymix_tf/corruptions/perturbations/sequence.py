@@ -3,8 +3,8 @@
 Every perturbation of the -P benchmarks of Hendrycks and Dietterich (2019)
 turns an image into a short film: fresh noise in every frame, or something that
 moves on in small steps. A classifier that is stable keeps its answer. What the
-perturbations share lives here, next to `corruptions.core`, whose checks and
-random streams they use.
+perturbations share lives here, as that of the corruptions in
+`corruptions.core`.
 """
 
 import dataclasses
@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from noisymix_tf.corruptions import core
+from noisymix_tf.corruptions import checks, core
+from noisymix_tf.corruptions.streams import Streams, stream_key
 from noisymix_tf.errors import UsageError
 from noisymix_tf.registry import Registry
 
@@ -136,11 +137,8 @@ def perturbation_names(tag=None):
     >>> perturbation_names("noise")
     ('gaussian_noise', 'shot_noise', 'speckle_noise')
     """
-    if tag is not None and tag not in SETS + FAMILIES:
-        raise UsageError(
-            f"Unknown tag {tag!r} of perturbations. "
-            f"Known: {', '.join(SETS + FAMILIES)}."
-        )
+    if tag is not None:
+        checks.tag("perturbations", tag, SETS + FAMILIES)
     chosen = [
         entry
         for _, entry in PERTURBATIONS.items()
@@ -204,25 +202,23 @@ def perturb(
     Source: Hendrycks and Dietterich (2019), section 4.3 and appendix.
     """
     entry = PERTURBATIONS.get(name)
-    images = core._checked_images(images)
-    level = entry.level(_checked_difficulty(difficulty))
+    images = checks.images(images)
+    level = entry.level(checks.level("Difficulty", difficulty, DIFFICULTIES))
     window = _window(images.shape, crop)
     table = core.table_for(images.shape, table)
-    streams = core.Streams(
-        core.stream_key(core._checked_seed(seed), f"perturb {name}", level),
-        core._checked_indices(indices, len(images)),
+    streams = Streams(
+        stream_key(checks.seed(seed), f"perturb {name}", level),
+        checks.indices(indices, len(images)),
     )
     if not entry.moves:
         images, window = images[:, *window], (slice(None), slice(None))
     constant, count = entry.constant(table, level), entry.frames[table]
     cropped = images[:, *window].shape
     films = np.empty((cropped[0], count, *cropped[1:]), np.uint8)
-    step = max(1, _BLOCK_VALUES // images[0].size)
-    for start in range(0, len(images), step):
-        block = slice(start, start + step)
+    for block in core.blocks(images, _BLOCK_VALUES):
         frames = entry.function(images[block], constant, streams[block])
         for place, frame in zip(range(count), frames, strict=True):
-            films[block, place] = core._to_uint8(frame[:, *window])
+            films[block, place] = core.to_uint8(frame[:, *window])
     return films
 
 
@@ -239,13 +235,3 @@ def _window(shape, crop):
         )
     top, left = round((height - crop) / 2), round((width - crop) / 2)
     return slice(top, top + crop), slice(left, left + crop)
-
-
-def _checked_difficulty(difficulty):
-    whole = isinstance(difficulty, numbers.Integral)
-    known = whole and difficulty in DIFFICULTIES
-    if not known or isinstance(difficulty, bool):
-        raise UsageError(
-            f"Difficulty {difficulty!r} does not exist: choose 1, 2 or 3."
-        )
-    return int(difficulty)

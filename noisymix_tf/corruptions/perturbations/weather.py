@@ -2,15 +2,11 @@
 
 import numpy as np
 
-from noisymix_tf.corruptions.colour import luma, paint
+from noisymix_tf.corruptions.colour import paint, value_and_shares
 from noisymix_tf.corruptions.filters import gaussian_filter
 from noisymix_tf.corruptions.perturbations.sequence import perturbation
-from noisymix_tf.corruptions.perturbations.smear import smeared
-from noisymix_tf.corruptions.spatter import shade
-from noisymix_tf.corruptions.zoom import zoom
-
-# Pale turquoise.
-_WATER = (175, 238, 238)
+from noisymix_tf.corruptions.snow import fallen, flakes, whitened
+from noisymix_tf.corruptions.spatter import WATER, shade
 
 
 @perturbation(
@@ -32,14 +28,10 @@ def snow(images, fall, streams):
     magnification, radius, deviation = fall
     shape = images.shape[1:3]
     noise = streams.draw(lambda stream: stream.standard_normal(shape))
-    layer = zoom(0.05 + 0.3 * noise, magnification)
-    layer = np.where(layer < 0.5, 0.0, layer).clip(0.0, 1.0)
-    flakes = (layer * 255.0).astype(np.uint8)[..., None]
-    scene = _whitened(images / 255.0, kept=0.85)
+    layer = flakes(0.05 + 0.3 * noise, magnification, threshold=0.5)
+    scene = whitened(images / 255.0, kept=0.85)
     for frame in range(31):
-        layer = smeared(flakes, radius, deviation, 4 * frame - 150) / 255.0
-        # Twice, once upside down, so that one layer makes two kinds of flakes.
-        yield scene + layer + layer[:, ::-1, ::-1]
+        yield fallen(scene, layer, radius, deviation, 4 * frame - 150)
 
 
 @perturbation(
@@ -71,7 +63,7 @@ def spatter(images, drops, streams):
     liquid = gaussian_filter(liquid, smoothness)[..., 0]
     liquid = np.where(liquid < threshold, 0.0, liquid)
     unit = images.astype(np.float32) / 255
-    water = np.float32(0.6) * paint(_WATER, images.shape[-1])
+    water = np.float32(0.6) * paint(WATER, images.shape[-1])
     for _ in range(31):
         light = shade((liquid * 255).astype(np.uint8))[..., None]
         yield unit + light * water
@@ -88,25 +80,14 @@ def spatter(images, drops, streams):
 def brightness(images, step, streams):
     """Raises the value of HSV, from dusk to daylight.
 
-    With hue and saturation kept, every channel grows by the factor by which
-    the largest one does; black, which has no hue, becomes grey.
-
     Args:
         images: uint8 `[B, H, W, C]`.
         step: Change from frame to frame, from -15 steps to 15.
         streams: Not used.
     """
-    unit = images / 255.0
-    value = unit.max(axis=-1, keepdims=True)
-    share = np.divide(unit, value, out=np.ones_like(unit), where=value > 0)
+    value, shares = value_and_shares(images / 255.0)
     for frame in range(-15, 16):
-        yield share * np.clip(value + step * frame, 0.0, 1.0)
-
-
-def _whitened(unit, kept):
-    """Mixes in a bright, grey copy, as snow on the ground would."""
-    white = np.maximum(unit, luma(unit.astype(np.float32)) * 1.5 + 0.5)
-    return kept * unit + (1 - kept) * white
+        yield shares * np.clip(value + step * frame, 0.0, 1.0)
 
 
 def _moved_down(planes, weights):
