@@ -6,6 +6,7 @@
 
 import dataclasses
 
+from noisymix_tf.data.corrupted import corrupted
 from noisymix_tf.data.dataset import ArraySplit, Dataset, FileSplit, Split
 from noisymix_tf.data.pipeline import steps_per_epoch, views
 from noisymix_tf.data.subset import balanced_subset
@@ -17,6 +18,7 @@ __all__ = [
     "Dataset",
     "FileSplit",
     "Split",
+    "corrupted",
     "load",
     "steps_per_epoch",
     "views",

@@ -1,0 +1,109 @@
+"""From a user's choice to recipes, checked before anything is written."""
+
+import zlib
+
+import numpy as np
+
+from noisymix_tf import corruptions
+from noisymix_tf.corruption_sets.recipes import Corrupted, Perturbed
+from noisymix_tf.errors import UsageError
+from noisymix_tf.evaluation.fingerprint import data_fingerprint
+
+SUITES = ("c", "p")
+
+# The cheapest of each suite, to have arguments checked by their own function.
+_PROBES = {"c": "brightness", "p": "gaussian_noise"}
+
+
+def recipes(
+    suite,
+    names,
+    image_shape,
+    *,
+    severities,
+    difficulty,
+    crop,
+    seed,
+    table,
+    frost_folder,
+):
+    """The recipes of a choice; the arguments are those of `write`."""
+    table = corruptions.table_for(image_shape, table)
+    if suite == "c":
+        severities = tuple(dict.fromkeys(severities))
+        if not severities:
+            raise UsageError("No severity was given: give some of 1 to 5.")
+
+        def recipe(name):
+            return Corrupted(name, severities, seed, table, frost_folder)
+
+        known, lookup = corruptions.CORRUPTIONS, corruptions.names
+    else:
+
+        def recipe(name):
+            return Perturbed(name, difficulty, seed, table, crop)
+
+        known = corruptions.PERTURBATIONS
+        lookup = corruptions.perturbation_names
+    probe = recipe(_PROBES[suite])
+    for level in probe.levels:
+        image = np.zeros((1, *image_shape), np.uint8)
+        probe.make(image, np.zeros(1, int), level)
+    if suite == "c":
+        severities = tuple(sorted(severities))
+    return [recipe(name) for name in _resolve(names, known, lookup)]
+
+
+def settings(suite, recipe, dataset):
+    """What decides the pixels of all files, as JSON values."""
+    split = dataset.test
+    shared = {
+        "dataset": dataset.name,
+        "images": len(split),
+        "image_shape": list(split.image_shape),
+        "data": _fingerprint(split),
+        "suite": suite,
+        "seed": int(recipe.seed),
+        "table": recipe.table,
+    }
+    if suite == "p":
+        version = corruptions.version()
+        return {**shared, "generator": version, "crop": recipe.crop}
+    version = corruptions.version(recipe.frost_folder)
+    return {**shared, "generator": version}
+
+
+def _resolve(names, registry, lookup):
+    """Names and tags as names, in the benchmark's order."""
+    if names is None:
+        return lookup()
+    if isinstance(names, str):
+        names = [names]
+    chosen = set()
+    for name in names:
+        if name in registry.names():
+            chosen.add(name)
+            continue
+        try:
+            chosen.update(lookup(name))
+        except UsageError as error:
+            raise UsageError(
+                f"Unknown {registry.kind} {name!r}. Known: "
+                f"{', '.join(registry.names())}. {_tags(error)}"
+            ) from error
+    if not chosen:
+        raise UsageError(f"No {registry.kind} was given: give at least one.")
+    return tuple(name for name in lookup() if name in chosen)
+
+
+def _tags(error):
+    return f"Tags: {str(error).partition('Known: ')[2]}"
+
+
+def _fingerprint(split):
+    """Tells splits apart by size, labels, file names and first image."""
+    images, labels = next(split.subset(np.arange(1)).batches(1))
+    names = getattr(split, "paths", ())
+    tails = "\n".join("/".join(path.split("/")[-2:]) for path in names)
+    rest = zlib.crc32(tails.encode(), zlib.crc32(split.labels.tobytes()))
+    return f"{data_fingerprint(images, labels)}{rest:08x}"
