@@ -15,6 +15,7 @@ _LAZY = {
     "export": ("noisymix_tf.serving.saved_model", "export"),
     "augment": ("noisymix_tf.augment", None),
     "callbacks": ("noisymix_tf.callbacks", None),
+    "corruption_sets": ("noisymix_tf.corruption_sets", None),
     "corruptions": ("noisymix_tf.corruptions", None),
     "cut_points": ("noisymix_tf.training.segments", "cut_points"),
     "data": ("noisymix_tf.data", None),
