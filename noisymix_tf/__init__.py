@@ -13,6 +13,7 @@ _LAZY = {
     "NoisyMix": ("noisymix_tf.training.trainer", "NoisyMix"),
     "evaluate": ("noisymix_tf.evaluation.runner", "evaluate"),
     "export": ("noisymix_tf.serving.saved_model", "export"),
+    "attacks": ("noisymix_tf.attacks", None),
     "augment": ("noisymix_tf.augment", None),
     "callbacks": ("noisymix_tf.callbacks", None),
     "corruption_sets": ("noisymix_tf.corruption_sets", None),

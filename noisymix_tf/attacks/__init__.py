@@ -1,0 +1,16 @@
+"""Adversarial attacks in pixel space: FGSM and PGD, on any classifier.
+
+Pixels are 0..255; sizes of attacks are fractions of that range, as the
+literature writes them:
+
+>>> from noisymix_tf import attacks
+>>> adversarial = attacks.fgsm(model, images, labels, eps=4 / 255)
+>>> worse = attacks.pgd(model, images, labels, eps=0.5, norm="l2", steps=20)
+"""
+
+from noisymix_tf.attacks.balls import BALLS, Ball
+from noisymix_tf.attacks.methods import fgsm, pgd
+from noisymix_tf.attacks.objective import LOSSES
+from noisymix_tf.attacks.search import Budget, search
+
+__all__ = ["BALLS", "LOSSES", "Ball", "Budget", "fgsm", "pgd", "search"]
