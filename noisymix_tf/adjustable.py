@@ -1,8 +1,8 @@
 """Numbers of a layer or trainer that may change while its traced step runs."""
 
 import math
-import numbers
 
+from noisymix_tf.checks import is_real
 from noisymix_tf.errors import UsageError
 
 # Of float32.
@@ -73,7 +73,7 @@ class Adjustable:
             raise AttributeError(self.name) from None
 
     def _check(self, value):
-        ok = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        ok = is_real(value)
         ok = ok and self.low <= value <= min(self.high, _LARGEST)
         if not ok:
             scope = (

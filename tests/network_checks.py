@@ -57,3 +57,16 @@ def assert_normal(values):
     assert abs(values.mean()) < 4 / np.sqrt(n)
     assert abs((values**2).mean() - 1) < 4 * np.sqrt(2 / n)
     assert abs((values**4).mean() - 3) < 4 * np.sqrt(96 / n)
+
+
+def assert_constants(model, num_norms):
+    """Those of every network here that has no biases and no dropout."""
+    norms = 0
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            norms += 1
+            assert (layer.momentum, layer.epsilon) == (0.9, 1e-5)
+        if isinstance(layer, keras.layers.Conv2D):
+            assert not layer.use_bias
+    assert norms == num_norms
+    assert dropout_rates(model) == []

@@ -12,7 +12,8 @@ import noisymix_tf
 PACKAGE = pathlib.Path(noisymix_tf.__file__).parent
 # Each layer may import itself and those before it.
 LAYERS = (
-    ("version", "errors", "registry", "rng", "adjustable"),
+    ("version", "errors", "registry", "rng"),
+    ("adjustable", "checks", "probabilities"),
     ("attacks", "augment", "mixing", "corruptions"),
     ("layers", "models", "data"),
     (

@@ -1,7 +1,7 @@
-import keras
 import numpy as np
 import pytest
 from network_checks import (
+    assert_constants,
     assert_normal,
     assert_uniform,
     dropout_rates,
@@ -48,16 +48,7 @@ def test_parameter_counts(classes, count):
 
 
 def test_constants():
-    model = models.build("wide_resnet40_2", width=0.125)
-    norms = 0
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            norms += 1
-            assert (layer.momentum, layer.epsilon) == (0.9, 1e-5)
-        if isinstance(layer, keras.layers.Conv2D):
-            assert not layer.use_bias
-    assert norms == 37
-    assert dropout_rates(model) == []
+    assert_constants(models.build("wide_resnet40_2", width=0.125), num_norms=37)
     model = models.build("wide_resnet40_2", width=0.125, dropout=0.3)
     assert dropout_rates(model) == [0.3] * 18
 

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 from network_checks import (
+    assert_constants,
     assert_normal,
     dropout_rates,
     images_like,
@@ -111,16 +112,7 @@ def test_a_shortcut_subsamples_and_adds_empty_channels(width):
 
 
 def test_constants():
-    model = models.build("resnet20", width=0.25)
-    norms = 0
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            norms += 1
-            assert (layer.momentum, layer.epsilon) == (0.9, 1e-5)
-        if isinstance(layer, keras.layers.Conv2D):
-            assert not layer.use_bias
-    assert norms == 19
-    assert dropout_rates(model) == []
+    assert_constants(models.build("resnet20", width=0.25), num_norms=19)
     model = models.build("resnet20", width=0.25, dropout=0.2)
     assert dropout_rates(model) == [0.2] * 9
 

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 from network_checks import (
+    assert_constants,
     assert_normal,
     assert_uniform,
     dropout_rates,
@@ -64,16 +65,7 @@ def test_stages(side):
 
 
 def test_constants():
-    model = models.build("resnet50", width=0.125)
-    norms = 0
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            norms += 1
-            assert (layer.momentum, layer.epsilon) == (0.9, 1e-5)
-        if isinstance(layer, keras.layers.Conv2D):
-            assert not layer.use_bias
-    assert norms == 53
-    assert dropout_rates(model) == []
+    assert_constants(models.build("resnet50", width=0.125), num_norms=53)
     model = models.build("resnet50", width=0.125, dropout=0.2)
     assert dropout_rates(model) == [0.2] * 16
 

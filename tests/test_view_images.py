@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from noisymix_tf.callbacks import ViewImages
-from noisymix_tf.callbacks.view_images import contact_sheet
 from noisymix_tf.errors import UsageError
+from noisymix_tf.evaluation.contact_sheet import contact_sheet
 
 VIEWS = np.random.default_rng(0).integers(0, 256, [4, 3, 8, 6, 3], np.uint8)
 

@@ -4,11 +4,11 @@ Each returns its argument in one form, or raises `UsageError`.
 """
 
 import math
-import numbers
 
 import numpy as np
 import tensorflow as tf
 
+from noisymix_tf.checks import is_real, is_whole
 from noisymix_tf.errors import UsageError
 
 _INT_MAX = 2**31 - 1
@@ -110,8 +110,7 @@ def step_size(step_size):
 
 def whole_number(name, value, low):
     """A whole number from `low` to 2**31 - 1, as an int."""
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not whole or not low <= value <= _INT_MAX:
+    if not is_whole(value) or not low <= value <= _INT_MAX:
         raise UsageError(
             f"{name}={value!r} must be a whole number from {low} to {_INT_MAX}."
         )
@@ -127,8 +126,7 @@ def flag(name, value, also=()):
 
 
 def _real(name, value):
-    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not real or not math.isfinite(value):
+    if not is_real(value) or not math.isfinite(value):
         raise UsageError(
             f"{name}={value!r} must be a number, a fraction of the pixels' "
             "range such as 4/255."

@@ -15,10 +15,7 @@ from noisymix_tf.attacks import objective
 from noisymix_tf.attacks.balls import BALLS
 from noisymix_tf.attacks.search import Budget, search
 from noisymix_tf.errors import UsageError
-
-# How far from one a row of probabilities may sum: bfloat16 rounds each of them
-# by up to one part in 256.
-_ROW_SUM_TOLERANCE = 1 / 256
+from noisymix_tf.probabilities import are_probabilities
 
 _VICTIMS = weakref.WeakKeyDictionary()
 
@@ -139,7 +136,7 @@ class Victim:
                 "The model's outputs are not finite: its weights or its "
                 "normalisation are broken, nothing can be attacked."
             )
-        from_logits = not (softmax[-1] or _are_probabilities(outputs))
+        from_logits = not (softmax[-1] or are_probabilities(outputs))
         return outputs.shape[-1], from_logits
 
 
@@ -192,9 +189,3 @@ def _check_outputs(outputs, images):
             f"Attacks take a model with one output per class, [B, K] with K "
             f"of at least 2, this one gives {what}: choose or wrap the model."
         )
-
-
-def _are_probabilities(outputs):
-    sums = outputs.sum(axis=-1, dtype=np.float64)
-    near_one = np.abs(sums - 1.0) <= _ROW_SUM_TOLERANCE
-    return bool((outputs >= 0.0).all() and near_one.all())

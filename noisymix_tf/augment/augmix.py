@@ -7,12 +7,12 @@ Robustness and Uncertainty", Algorithm 1.
 import dataclasses
 import functools
 import math
-import numbers
 
 import tensorflow as tf
 
 from noisymix_tf.augment import chains, ops, tables
 from noisymix_tf.augment.images import checked
+from noisymix_tf.checks import is_real, is_whole
 from noisymix_tf.errors import UsageError
 
 
@@ -46,23 +46,23 @@ class AugMixOptions:
 
     def __post_init__(self):
         _check(
-            _is_real(self.severity) and 0.1 <= self.severity <= 10,
+            is_real(self.severity) and 0.1 <= self.severity <= 10,
             f"AugMix severity must be a number from 0.1 to 10, got "
             f"{self.severity!r}; the paper uses 3 for CIFAR and 1 for "
             f"ImageNet.",
         )
         _check(
-            _is_whole(self.width) and self.width >= 1,
+            is_whole(self.width) and self.width >= 1,
             f"AugMix width must be a whole number of chains, at least 1, got "
             f"{self.width!r}; the paper uses 3.",
         )
         _check(
-            _is_whole(self.depth) and (self.depth == -1 or self.depth >= 1),
+            is_whole(self.depth) and (self.depth == -1 or self.depth >= 1),
             f"AugMix depth must be a whole number, at least 1, or -1 to draw "
             f"it from 1 to 3, got {self.depth!r}.",
         )
         _check(
-            _is_real(self.alpha) and 0 < self.alpha < math.inf,
+            is_real(self.alpha) and 0 < self.alpha < math.inf,
             f"AugMix alpha must be a positive number, got {self.alpha!r}; the "
             f"paper uses 1.",
         )
@@ -129,7 +129,7 @@ def augmix_views(images, seed, *, num_views=2, **options):
     TensorShape([8, 3, 32, 32, 3])
     """
     _check(
-        _is_whole(num_views) and num_views >= 1,
+        is_whole(num_views) and num_views >= 1,
         f"AugMix num_views must be a whole number, at least 1, got "
         f"{num_views!r}; the paper uses 2.",
     )
@@ -248,11 +248,3 @@ def _chain(image, counts, operation, parameter, depth, operations):
 def _check(holds, message):
     if not holds:
         raise UsageError(message)
-
-
-def _is_whole(value):
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
-
-
-def _is_real(value):
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)

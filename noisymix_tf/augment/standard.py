@@ -1,12 +1,12 @@
 """The standard augmentation of small images: a random crop and a flip."""
 
 import functools
-import numbers
 
 import tensorflow as tf
 
 from noisymix_tf import rng
 from noisymix_tf.augment.images import checked
+from noisymix_tf.checks import is_whole
 from noisymix_tf.errors import UsageError
 
 
@@ -37,11 +37,7 @@ def random_crop_flip(images, seed, *, padding=4, flip=True):
     >>> random_crop_flip(images, seed=[0, 1]).shape
     TensorShape([8, 32, 32, 3])
     """
-    if (
-        not isinstance(padding, numbers.Integral)
-        or isinstance(padding, bool)
-        or padding < 0
-    ):
+    if not is_whole(padding) or padding < 0:
         raise UsageError(
             f"Crop padding must be a whole number of pixels, at least 0, got "
             f"{padding!r}."

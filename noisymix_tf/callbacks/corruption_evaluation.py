@@ -9,7 +9,9 @@ import tensorflow as tf
 
 from noisymix_tf import corruptions as corruptions_lib
 from noisymix_tf.callbacks import examples
+from noisymix_tf.checks import is_whole
 from noisymix_tf.errors import UsageError
+from noisymix_tf.evaluation import selection
 from noisymix_tf.training.unwrap import classifier_of
 
 CORRUPTION_ACCURACY = "corruption_accuracy"
@@ -104,8 +106,10 @@ class CorruptionEvaluation(keras.callbacks.Callback):
         self._per_corruption = per_corruption
         self._cells = [
             (name, severity)
-            for name in _names(corruptions)
-            for severity in _severities(severities)
+            for name in selection.corruption_names(corruptions)
+            for severity in selection.severity_levels(
+                [severities] if is_whole(severities) else severities
+            )
         ]
         self._examples = examples.take(data, labels, max_examples)
         for name, severity in self._cells:
@@ -229,28 +233,3 @@ class _Predictor:
                 f"{classes} classes: CorruptionEvaluation needs one output for "
                 f"each class."
             )
-
-
-def _names(corruptions):
-    if corruptions is None:
-        return corruptions_lib.names("common")
-    if isinstance(corruptions, str):
-        tag = None if corruptions == "all" else corruptions
-        return corruptions_lib.names(tag)
-    names = tuple(dict.fromkeys(corruptions))
-    for name in names:
-        corruptions_lib.CORRUPTIONS.get(name)
-    if not names:
-        raise UsageError(
-            "corruptions is empty: give at least one, or None for all."
-        )
-    return names
-
-
-def _severities(severities):
-    if isinstance(severities, int):
-        severities = (severities,)
-    severities = tuple(dict.fromkeys(severities))
-    if not severities:
-        raise UsageError("severities is empty: give at least one of 1 to 5.")
-    return severities

@@ -4,6 +4,7 @@ import typing
 
 import numpy as np
 
+from noisymix_tf.checks import is_whole
 from noisymix_tf.data import Dataset, Split
 from noisymix_tf.data.subset import balanced_indices
 from noisymix_tf.errors import UsageError
@@ -167,5 +168,4 @@ def _class_numbers(labels):
 
 def is_count(value):
     """Whether a value is an int of at least 1."""
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    return whole and value >= 1
+    return is_whole(value) and value >= 1

@@ -2,11 +2,11 @@
 
 import dataclasses
 import math
-import numbers
 
 import keras
 
 from noisymix_tf.adjustable import Adjustable
+from noisymix_tf.checks import is_real
 from noisymix_tf.errors import UsageError
 from noisymix_tf.training.unwrap import step_of
 
@@ -140,7 +140,7 @@ class ramp:
     def __post_init__(self):
         for name in ("start", "end", "length", "begin"):
             value = getattr(self, name)
-            if not _is_number(value) or not math.isfinite(value):
+            if not is_real(value) or not math.isfinite(value):
                 raise UsageError(
                     f"ramp: {name}={value!r} must be a finite number."
                 )
@@ -164,7 +164,7 @@ class ramp:
 def _function(name, value):
     if callable(value):
         return value
-    if not _is_number(value):
+    if not is_real(value):
         raise UsageError(
             f"{name}={value!r} must be a number or a function from the epoch "
             f"or step to one, such as ramp(0, 1, length=10)."
@@ -203,7 +203,3 @@ def _targets(model, name):
         f"NoisyMixSchedule cannot set {name}: nothing in the model "
         f"{model.name!r} has it; {advice}."
     )
-
-
-def _is_number(value):
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from noisymix_tf.errors import UsageError
+from noisymix_tf.evaluation.contact_sheet import contact_sheet
 from noisymix_tf.evaluation.files import write_atomically
 
 
@@ -76,34 +77,6 @@ class ViewImages(keras.callbacks.Callback):
                 tf.summary.image("views", picture[None], step=0)
             writer.close()
         self._is_drawn = True
-
-
-def contact_sheet(views, gap=2, least_side=96):
-    """Arranges `[B, V, H, W, C]` as one uint8 picture, B rows of V images.
-
-    Pixels are 0..255. Those of images whose sides are below `least_side` are
-    repeated.
-    """
-    zoom = max(1, least_side // max(views.shape[2:4]))
-    views = np.repeat(np.repeat(views, zoom, axis=2), zoom, axis=3)
-    rows, columns, height, width, channels = views.shape
-    sheet = np.full(
-        (
-            rows * (height + gap) + gap,
-            columns * (width + gap) + gap,
-            channels,
-        ),
-        255,
-        np.uint8,
-    )
-    for row in range(rows):
-        for column in range(columns):
-            top = gap + row * (height + gap)
-            left = gap + column * (width + gap)
-            sheet[top : top + height, left : left + width] = np.clip(
-                np.round(views[row, column]), 0, 255
-            )
-    return sheet
 
 
 def _first_batch(views):

@@ -4,6 +4,7 @@ import numpy as np
 
 from noisymix_tf.corruption_sets.recipes import Corrupted
 from noisymix_tf.corruptions import SEVERITIES
+from noisymix_tf.evaluation.contact_sheet import contact_sheet
 from noisymix_tf.evaluation.files import write_atomically
 
 ROWS = 6
@@ -23,8 +24,6 @@ def write_sheet(path, recipe, split, workers):
         workers: `Workers`.
     """
     import tensorflow as tf
-
-    from noisymix_tf.callbacks.view_images import contact_sheet
 
     places = np.linspace(0, len(split) - 1, min(ROWS, len(split)))
     places = np.unique(places.astype(int))

@@ -8,6 +8,7 @@ import os
 
 import numpy as np
 
+from noisymix_tf.checks import is_whole
 from noisymix_tf.errors import UsageError
 
 
@@ -34,8 +35,7 @@ def images(images):
 
 def level(kind, level, levels):
     """A severity or a difficulty (`kind`) as an int; one of `levels`."""
-    whole = isinstance(level, numbers.Integral)
-    if not whole or isinstance(level, bool) or level not in levels:
+    if not is_whole(level) or level not in levels:
         *most, last = map(str, levels)
         raise UsageError(
             f"{kind} {level!r} does not exist: "

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from noisymix_tf import corruptions
+from noisymix_tf.checks import is_whole
 from noisymix_tf.data.dataset import ArraySplit, Split
 from noisymix_tf.errors import UsageError
 
@@ -61,8 +62,7 @@ def corrupted(
             f"Corrupted images are made of a split, such as dataset.test, or "
             f"of (images, labels); got {type(source).__name__}."
         )
-    whole = isinstance(batch_size, int | np.integer)
-    if not whole or isinstance(batch_size, bool) or batch_size < 1:
+    if not is_whole(batch_size) or batch_size < 1:
         raise UsageError(f"batch_size={batch_size!r}: give at least 1.")
     batch_size = int(batch_size)
 

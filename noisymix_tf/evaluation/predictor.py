@@ -4,10 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from noisymix_tf.errors import UsageError
-
-# How far from one a row of probabilities may sum: bfloat16 rounds each of them
-# by up to one part in 256.
-_ROW_SUM_TOLERANCE = 1 / 256
+from noisymix_tf.probabilities import are_probabilities
 
 
 class Predictor:
@@ -43,7 +40,7 @@ class Predictor:
             return tf.cast(outputs, tf.float32)
 
         self._forward = forward
-        self.from_logits = not _are_probabilities(self(probe))
+        self.from_logits = not are_probabilities(self(probe))
 
     def __call__(self, images):
         """Outputs float32 `[b, K]` of uint8 images `[b, H, W, C]`."""
@@ -84,9 +81,3 @@ def _input_dtype(model, probe):
             f"{list(probe.shape[1:])}: choose a model and a dataset that fit."
         )
     return tf.as_dtype(wanted.dtype)
-
-
-def _are_probabilities(outputs):
-    sums = outputs.sum(axis=-1, dtype=np.float64)
-    near_one = np.abs(sums - 1.0) <= _ROW_SUM_TOLERANCE
-    return bool((outputs >= 0.0).all() and near_one.all())

@@ -9,7 +9,9 @@ import sys
 import numpy as np
 
 from noisymix_tf import corruptions as corruptions_lib
+from noisymix_tf.checks import is_whole
 from noisymix_tf.errors import UsageError
+from noisymix_tf.evaluation import selection
 from noisymix_tf.evaluation.cells import CellFile
 from noisymix_tf.evaluation.fingerprint import (
     data_fingerprint,
@@ -133,8 +135,8 @@ def evaluate(
             data_id=data_fingerprint(probe, labels),
             image_shape=probe.shape[1:],
             num_examples=_count(dataset, batch_size),
-            corruptions=_corruption_names(corruptions),
-            severities=_severities(severities),
+            corruptions=selection.corruption_names(corruptions),
+            severities=selection.severity_levels(severities),
             seed=int(seed),
             batch_size=batch_size,
             pool=pool,
@@ -155,14 +157,14 @@ def check_selection(suites, corruptions, severities):
         suites, corruptions, severities: As in `evaluate`.
     """
     _suites(suites)
-    _corruption_names(corruptions)
-    _severities(severities)
+    selection.corruption_names(corruptions)
+    selection.severity_levels(severities)
 
 
 def _suites(suites):
     return [
         SUITES.get(suite)() if isinstance(suite, str) else suite
-        for suite in _sequence("suites", suites)
+        for suite in selection.sequence("suites", suites)
     ]
 
 
@@ -219,40 +221,8 @@ def _count(dataset, batch_size):
         return sum(len(y) for _, y in dataset.test.batches(batch_size))
 
 
-def _corruption_names(corruptions):
-    if corruptions is None:
-        return corruptions_lib.names("common")
-    if isinstance(corruptions, str):
-        tag = None if corruptions == "all" else corruptions
-        return corruptions_lib.names(tag)
-    chosen = _sequence("corruptions", corruptions)
-    for name in chosen:
-        corruptions_lib.CORRUPTIONS.get(name)
-    return chosen
-
-
-def _severities(severities):
-    chosen = _sequence("severities", severities)
-    for severity in chosen:
-        if severity not in corruptions_lib.SEVERITIES:
-            raise UsageError(
-                f"Severity {severity!r} does not exist: choose among 1 to 5."
-            )
-    return tuple(sorted(int(severity) for severity in chosen))
-
-
-def _sequence(name, values):
-    """A tuple without repetitions, not empty."""
-    if isinstance(values, str) or not hasattr(values, "__iter__"):
-        raise UsageError(f"{name} must be a list or a tuple, got {values!r}.")
-    chosen = tuple(dict.fromkeys(values))
-    if not chosen:
-        raise UsageError(f"{name} is empty: give at least one.")
-    return chosen
-
-
 def _check_at_least(name, value, least):
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+    if not is_whole(value):
         raise UsageError(f"{name} must be an int, got {value!r}.")
     if value < least:
         raise UsageError(f"{name} must be at least {least}, got {value}.")

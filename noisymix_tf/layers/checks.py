@@ -1,9 +1,8 @@
 """Checks that the layers' arguments share."""
 
-import numbers
-
 import keras
 
+from noisymix_tf.checks import is_whole
 from noisymix_tf.errors import UsageError
 
 
@@ -18,7 +17,7 @@ def whole_number(name, value, low=None):
     Raises:
         UsageError: `value` is something else.
     """
-    ok = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    ok = is_whole(value)
     if not ok or (low is not None and value < low):
         scope = "" if low is None else f", at least {low}"
         raise UsageError(f"{name}={value!r} must be a whole number{scope}.")

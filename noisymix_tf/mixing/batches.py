@@ -1,10 +1,9 @@
 """Plans and mixed labels made in the input pipeline, for a plain `fit`."""
 
-import numbers
-
 import tensorflow as tf
 
 from noisymix_tf import rng
+from noisymix_tf.checks import is_real, is_whole
 from noisymix_tf.errors import UsageError
 from noisymix_tf.mixing.manifold import ManifoldMixing
 
@@ -63,11 +62,11 @@ def with_plan(num_taps, alpha, num_classes, seed=0, num_replicas=1):
         ("num_classes", num_classes, 1),
         ("num_replicas", num_replicas, 1),
     ):
-        if not isinstance(value, numbers.Integral) or value < low:
+        if not is_whole(value) or value < low:
             raise UsageError(
                 f"{name}={value!r} must be a whole number, at least {low}."
             )
-    if not isinstance(alpha, numbers.Real) or not alpha >= 0:
+    if not is_real(alpha) or not alpha >= 0:
         raise UsageError(f"alpha={alpha!r} must be a number, at least 0.")
     mixing = ManifoldMixing(num_taps, alpha)
 

@@ -10,6 +10,7 @@ import zlib
 import keras
 import numpy as np
 
+from noisymix_tf.checks import is_whole
 from noisymix_tf.errors import UsageError
 from noisymix_tf.models import initializers
 
@@ -20,7 +21,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 def layer_seed(seed, name):
     """Derives the seed of one layer from the model's seed and its name."""
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+    if not is_whole(seed):
         raise UsageError(f"seed is {seed!r}; give an integer of at least 0.")
     if seed < 0:
         raise UsageError(f"seed is {seed}; give an integer of at least 0.")

@@ -8,11 +8,11 @@ perturbations share lives here, as that of the corruptions in
 """
 
 import dataclasses
-import numbers
 from collections.abc import Callable
 
 import numpy as np
 
+from noisymix_tf.checks import is_whole
 from noisymix_tf.corruptions import checks, core
 from noisymix_tf.corruptions.streams import Streams, stream_key
 from noisymix_tf.errors import UsageError
@@ -227,8 +227,7 @@ def _window(shape, crop):
     height, width = shape[1:3]
     if crop is None:
         return slice(None), slice(None)
-    whole = isinstance(crop, numbers.Integral) and not isinstance(crop, bool)
-    if not whole or not 1 <= crop <= min(height, width):
+    if not is_whole(crop) or not 1 <= crop <= min(height, width):
         raise UsageError(
             f"crop must be an int from 1 to {min(height, width)}, the shorter "
             f"side of the images, or None, got {crop!r}."
