@@ -172,7 +172,7 @@ def test_resize_and_crop_against_pillow(size, tmp_path):
     shorter = min(size)
     scaled = (width * 24 // shorter, height * 24 // shorter)
     image = Image.open(path).resize(scaled, Image.Resampling.BILINEAR)
-    left, top = (scaled[0] - 24) // 2, (scaled[1] - 24) // 2
+    left, top = (round((side - 24) / 2) for side in scaled)
     expected = np.asarray(image.crop([left, top, left + 24, top + 24]))
     actual = split.fetch(tf.constant([0]))[0].numpy()
     error = np.abs(actual.astype(int) - expected)

@@ -9,6 +9,7 @@ import dataclasses
 from noisymix_tf.data.corrupted import corrupted
 from noisymix_tf.data.dataset import ArraySplit, Dataset, FileSplit, Split
 from noisymix_tf.data.pipeline import steps_per_epoch, views
+from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.data.subset import balanced_subset
 from noisymix_tf.registry import Registry
 
@@ -17,6 +18,7 @@ __all__ = [
     "ArraySplit",
     "Dataset",
     "FileSplit",
+    "Preprocess",
     "Split",
     "corrupted",
     "load",
@@ -25,7 +27,7 @@ __all__ = [
 ]
 
 DATASETS = Registry("dataset")
-"""Name -> function `(*, data_dir, image_size) -> Dataset`."""
+"""Name -> function `(*, data_dir, image_size, preprocess) -> Dataset`."""
 
 
 def load(
@@ -33,6 +35,7 @@ def load(
     *,
     data_dir=None,
     image_size=None,
+    preprocess=None,
     train_examples=None,
     test_examples=None,
 ):
@@ -45,6 +48,9 @@ def load(
             for CIFAR, the image folder for `"folder"`.
         image_size: For `"folder"`: size of the square that images are resized
             and cropped to.
+        preprocess: For `"folder"`: how images are brought to one size, in a
+            word of `Preprocess.parse`, such as `"resize256-crop224"`; None for
+            what `image_size` says.
         train_examples: Use only so many training images, of every class the
             same number; see `noisymix_tf.data.subset.balanced_indices`.
         test_examples: The same for the test images.
@@ -62,7 +68,9 @@ def load(
     >>> len(digits.train), digits.image_shape, digits.num_classes
     (500, (32, 32, 3), 10)
     """
-    dataset = DATASETS.get(name)(data_dir=data_dir, image_size=image_size)
+    dataset = DATASETS.get(name)(
+        data_dir=data_dir, image_size=image_size, preprocess=preprocess
+    )
     classes = dataset.num_classes
     return dataclasses.replace(
         dataset,

@@ -12,12 +12,12 @@ from noisymix_tf.data.dataset import (
     ArraySplit,
     Dataset,
     one_line,
-    refuse_image_size,
+    refuse_resizing,
 )
 from noisymix_tf.errors import UsageError
 
 
-def load(name, *, data_dir=None, image_size=None):
+def load(name, *, data_dir=None, image_size=None, preprocess=None):
     """Returns `"cifar10"` or `"cifar100"` in the order of the released files.
 
     A directory that tensorflow-datasets has prepared is read without a word
@@ -29,13 +29,14 @@ def load(name, *, data_dir=None, image_size=None):
         data_dir: Directory of tensorflow-datasets; None for its own default,
             `~/tensorflow_datasets`.
         image_size: None or 32.
+        preprocess: None or `"as_stored"`.
 
     Raises:
         UsageError: If the dataset is not prepared and cannot be downloaded,
-            or is damaged, or another `image_size` is given.
+            or is damaged, or another `image_size` or `preprocess` is given.
     """
     shape = (32, 32, 3)
-    refuse_image_size(name, image_size, shape)
+    refuse_resizing(name, image_size, preprocess, shape)
     builder = _prepared_builder(name, data_dir)
     return Dataset(
         name=name,

@@ -8,6 +8,8 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from noisymix_tf.data.decode import decode_image
+from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.errors import UsageError
 
 
@@ -125,14 +127,18 @@ class FileSplit(Split):
     Args:
         paths: Sequence of N file names.
         labels: ints `[N]`, class numbers from 0.
-        image_size: An int S: the shorter side is resized to S (bilinear,
-            antialiased), then the centre S x S is cropped. Or a pair (H, W):
-            the size every file has already, taken as it is.
+        image_size: How images are brought to one size: a `Preprocess`; or an
+            int S, which means `"resizeS-cropS"`; or a pair (H, W): the size
+            every file has already, taken as it is.
+
+    Attributes:
+        preprocess: The `Preprocess` that `image_size` means.
 
     Raises:
-        UsageError: If the lengths differ, or from `batches` where a file
-            cannot be decoded. Inside `fetch` such a file is a
-            `tf.errors.OpError` without a name; `find_unreadable` finds it.
+        UsageError: If the lengths differ, if the `Preprocess` is as stored and
+            thus tells no size, or from `batches` where a file cannot be
+            decoded. Inside `fetch` such a file is a `tf.errors.OpError`
+            without a name; `find_unreadable` finds it.
 
     Example:
 
@@ -142,9 +148,8 @@ class FileSplit(Split):
     """
 
     def __init__(self, paths, labels, image_size):
-        self._square = isinstance(image_size, (int, np.integer))
-        size = (image_size, image_size) if self._square else image_size
-        super().__init__(labels, (*map(int, size), 3))
+        self.preprocess, size = _size_rule(image_size)
+        super().__init__(labels, (*size, 3))
         if len(paths) != len(self.labels):
             raise UsageError(
                 f"{len(paths)} files but {len(self.labels)} labels; "
@@ -217,20 +222,22 @@ class FileSplit(Split):
 
     def _defect(self, path):
         try:
-            image = _decode(path, self._has_bmp)
+            image = decode_image(tf.io.read_file(path), self._has_bmp)
         except (tf.errors.OpError, ValueError) as error:
             return one_line(error)
-        if not self._square and tuple(image.shape) != self.image_shape:
+        if self.preprocess.side is not None:
+            return self.preprocess.defect(*image.shape[:2])
+        if tuple(image.shape) != self.image_shape:
             return (
                 f"its size is {size_text(image.shape)}, "
-                f"expected {size_text(self.image_shape)}"
+                f"expected {size_text(self.image_shape)} (or give a preprocess "
+                "such as resize256-crop224)"
             )
         return None
 
     def _read(self, path):
-        image = _decode(path, self._has_bmp)
-        if self._square:
-            image = _resize_and_crop(image, self.image_shape[0])
+        image = decode_image(tf.io.read_file(path), self._has_bmp)
+        image = self.preprocess.apply(image)
         return tf.ensure_shape(image, self.image_shape)
 
 
@@ -279,14 +286,33 @@ def size_text(shape):
     return f"{shape[0]} x {shape[1]}"
 
 
-def refuse_image_size(name, image_size, shape):
-    """Raises where `image_size` asks a fixed-size dataset for another size."""
+def refuse_resizing(name, image_size, preprocess, shape):
+    """Raises where a dataset of one size is asked for another one."""
+    if preprocess is not None and Preprocess.parse(preprocess).side is not None:
+        raise UsageError(
+            f"preprocess={preprocess}: {name} images are {size_text(shape)} "
+            "and are taken as they are; leave it out (it belongs to "
+            "--dataset=folder)."
+        )
     if image_size is not None and (image_size, image_size) != shape[:2]:
         raise UsageError(
             f"--image_size={image_size}: {name} images are "
             f"{size_text(shape)} and are not resized; leave the flag out "
             "(it belongs to --dataset=folder)."
         )
+
+
+def _size_rule(image_size):
+    """`(Preprocess, (H, W))` of `FileSplit`'s argument."""
+    if isinstance(image_size, (int, np.integer)):
+        image_size = Preprocess(int(image_size), int(image_size))
+    if not isinstance(image_size, Preprocess):
+        return Preprocess(), tuple(map(int, image_size))
+    if image_size.side is None:
+        raise UsageError(
+            "preprocess=as_stored tells no size: give the (H, W) of the files."
+        )
+    return image_size, (image_size.side, image_size.side)
 
 
 def _checked_labels(labels):
@@ -301,63 +327,3 @@ def _checked_labels(labels):
             f"labels must be class numbers from 0; got {labels.min()}."
         )
     return labels.astype(np.int32)
-
-
-def _decode(path, has_bmp):
-    """Decodes one file to RGB: uint8 `[h, w, 3]`."""
-    content = tf.io.read_file(path)
-    image = tf.cond(
-        tf.io.is_jpeg(content),
-        lambda: tf.io.decode_jpeg(
-            content, channels=3, dct_method="INTEGER_ACCURATE"
-        ),
-        lambda: _decode_lossless(content, has_bmp),
-    )
-    image.set_shape([None, None, 3])
-    return image
-
-
-def _decode_lossless(content, has_bmp):
-    def decode():
-        return tf.io.decode_image(content, channels=3, expand_animations=False)
-
-    if not has_bmp:
-        return decode()
-    # TensorFlow takes the indices of a palette BMP for grey levels and knows
-    # no 1-bit BMP; Pillow reads both. Python code ties a pipeline to this
-    # process, so it is there only where it is needed.
-    return tf.cond(
-        tf.strings.substr(content, 0, 2) == b"BM",
-        lambda: tf.numpy_function(_decode_bmp, [content], tf.uint8),
-        decode,
-    )
-
-
-def _decode_bmp(content):
-    import io
-
-    from PIL import Image
-
-    # Bytes from a graph, but an array of one object in eager mode.
-    content = np.asarray(content, dtype=object).item()
-    try:
-        return np.array(Image.open(io.BytesIO(content)).convert("RGB"))
-    except Exception as error:
-        # From a graph this is the tf.errors.InvalidArgumentError that the
-        # other decoders raise.
-        raise ValueError("Invalid or truncated BMP data") from error
-
-
-def _resize_and_crop(image, size):
-    """Resizes the shorter side to `size`, then crops the centre square."""
-    height, width = tf.unstack(tf.shape(image)[:2])
-    shorter = tf.minimum(height, width)
-    scaled = tf.stack([height * size // shorter, width * size // shorter])
-
-    def resize():
-        resized = tf.image.resize(image, scaled, antialias=True)
-        return tf.cast(tf.round(resized), tf.uint8)
-
-    image = tf.cond(shorter == size, lambda: image, resize)
-    top, left = tf.unstack((scaled - size) // 2)
-    return image[top : top + size, left : left + size]

@@ -6,13 +6,13 @@ Recognition of Handwritten Digits" set (Alpaydin and Kaynak, 1998).
 
 import numpy as np
 
-from noisymix_tf.data.dataset import ArraySplit, Dataset, refuse_image_size
+from noisymix_tf.data.dataset import ArraySplit, Dataset, refuse_resizing
 from noisymix_tf.errors import UsageError
 
 _SIZE = 32
 
 
-def load(*, data_dir=None, image_size=None):
+def load(*, data_dir=None, image_size=None, preprocess=None):
     """Returns the digits as a `Dataset` of 32 x 32 RGB images.
 
     Every fifth image of each class is for testing. The file holds one writer
@@ -23,14 +23,16 @@ def load(*, data_dir=None, image_size=None):
     Args:
         data_dir: None; nothing is read from a directory.
         image_size: None or 32.
+        preprocess: None or `"as_stored"`.
 
     Raises:
-        UsageError: If `data_dir` or another `image_size` is given.
+        UsageError: If `data_dir`, another `image_size` or another
+            `preprocess` is given.
     """
     from sklearn.datasets import load_digits
 
     shape = (_SIZE, _SIZE, 3)
-    refuse_image_size("digits", image_size, shape)
+    refuse_resizing("digits", image_size, preprocess, shape)
     if data_dir is not None:
         raise UsageError(
             f"--data_dir={data_dir}: digits is built in and reads no "

@@ -4,6 +4,7 @@ import hashlib
 import os
 
 from noisymix_tf.data.dataset import Dataset, FileSplit, one_line, size_text
+from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.errors import UsageError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
@@ -18,7 +19,7 @@ _CHECKED_FILES = 5_000
 _CHECKED_BYTES = 200_000_000
 
 
-def load(*, data_dir=None, image_size=None):
+def load(*, data_dir=None, image_size=None, preprocess=None):
     """Returns a folder of images as a `Dataset`.
 
     Either layout will do; classes are numbered in the order of their names:
@@ -37,17 +38,22 @@ def load(*, data_dir=None, image_size=None):
         image_size: Size S of the square that images are brought to: the
             shorter side is resized to S, then the centre is cropped. None
             where all images have one size already.
+        preprocess: How images are brought to one size, see `Preprocess`, such
+            as `"resize256-crop224"`; None for what `image_size` says.
 
     Raises:
         UsageError: If the folder is in no such layout, images have several
-            sizes and no `image_size` is given, or a file cannot be decoded.
-            Folders of more than 5,000 files or 200 MB are not decoded in
-            advance; there a bad file is found when it is read.
+            sizes and none is given, `image_size` and `preprocess` differ, or
+            a file cannot be decoded. Folders of more than 5,000 files or
+            200 MB are not decoded in advance; there a bad file is found when
+            it is read.
     """
     if image_size is not None and image_size < 1:
         raise UsageError(
             f"--image_size={image_size}: give a positive number of pixels."
         )
+    if preprocess is not None:
+        image_size = _given_size(Preprocess.parse(preprocess), image_size)
     train, test = _list_splits(_checked_directory(data_dir))
     splits = [_labelled(train), _labelled(test)]
     if image_size is None:
@@ -70,6 +76,16 @@ def load(*, data_dir=None, image_size=None):
     )
 
 
+def _given_size(preprocess, image_size):
+    """What `FileSplit` is given; None where files are to be as stored."""
+    if image_size not in (None, preprocess.side):
+        raise UsageError(
+            f"--image_size={image_size} does not go with "
+            f"preprocess={preprocess}: leave one of them out."
+        )
+    return None if preprocess.side is None else preprocess
+
+
 def _checked_directory(data_dir):
     expected = "the folder that holds train/ and val/, or one folder per class"
     if data_dir is None:
@@ -84,10 +100,10 @@ def _checked_directory(data_dir):
 
 def _list_splits(root):
     """Two dicts, class name -> files, for training and for testing."""
-    folders, _ = _entries(root)
+    folders, _ = list_folder(root)
     train = os.path.join(root, "train")
     # A class may be called "train" too; its folder then holds images only.
-    if "train" not in folders or not _entries(train)[0]:
+    if "train" not in folders or not list_folder(train)[0]:
         return _divide(_list_classes(root))
     for name in _TEST_FOLDERS:
         if name in folders:
@@ -103,7 +119,7 @@ def _list_splits(root):
 
 def _list_classes(root):
     """Dict from class name to its files, both in the order of the names."""
-    folders, _ = _entries(root)
+    folders, _ = list_folder(root)
     if not folders:
         raise UsageError(
             f"{root} holds no class folders; expected {root}/<class>/*.jpg "
@@ -114,7 +130,7 @@ def _list_classes(root):
         folder = os.path.join(root, name)
         files = [
             os.path.join(folder, file)
-            for file in _entries(folder)[1]
+            for file in list_folder(folder)[1]
             if file.lower().endswith(EXTENSIONS)
         ]
         if not files:
@@ -130,8 +146,12 @@ def _list_classes(root):
     return classes
 
 
-def _entries(folder):
-    """Sorted names of the folders and of the files in it, hidden ones not."""
+def list_folder(folder):
+    """Sorted names of the folders and of the files in it, but hidden ones.
+
+    Raises:
+        UsageError: If the folder cannot be listed.
+    """
     folders, files = [], []
     try:
         with os.scandir(folder) as entries:
@@ -192,19 +212,25 @@ def _labelled(classes):
 
 def _common_size(paths):
     """The (height, width) of every image, from the headers of the files."""
-    first = _header_size(paths[0])
+    first = header_size(paths[0])
     for path in paths[1:]:
-        size = _header_size(path)
+        size = header_size(path)
         if size != first:
             raise UsageError(
                 f"Images must have one size, but {paths[0]!r} is "
                 f"{size_text(first)} and {path!r} is {size_text(size)} (height "
-                "x width); give --image_size=N to bring them to N x N."
+                "x width); give --image_size=N to bring them to N x N, or a "
+                "preprocess such as resize256-crop224."
             )
     return first
 
 
-def _header_size(path):
+def header_size(path):
+    """The (height, width) of an image, from the header of its file.
+
+    Raises:
+        UsageError: If it cannot be read.
+    """
     from PIL import Image
 
     try:

@@ -1,0 +1,82 @@
+"""Where the files of a name lie in a released directory."""
+
+import os
+import pathlib
+
+from noisymix_tf.data.folder import EXTENSIONS, list_folder
+from noisymix_tf.data.released.classes import listed
+from noisymix_tf.errors import UsageError
+
+# The archives of ImageNet-C and ImageNet-P, which become folders of folders.
+GROUPS = ("noise", "blur", "weather", "digital", "extra", "validation")
+
+
+def checked_root(path, expected):
+    """An existing directory as a `Path`.
+
+    Raises:
+        UsageError: If it is not there or is a file.
+    """
+    root = pathlib.Path(os.path.expanduser(path))
+    if not root.exists():
+        raise UsageError(f"{root} does not exist: give {expected}.")
+    if not root.is_dir():
+        raise UsageError(
+            f"{root} is a file: unpack it if it is an archive, and give "
+            f"{expected}."
+        )
+    return root
+
+
+def named_arrays(root, names):
+    """`{name: path}` of the files `<name>.npy` that are there."""
+    _, files = list_folder(root)
+    return {
+        name: root / f"{name}.npy" for name in names if f"{name}.npy" in files
+    }
+
+
+def named_folders(root, names):
+    """`{name: path}` of the folders there, or one level down in a group."""
+    folders, _ = list_folder(root)
+    places = {name: root / name for name in folders}
+    for group in GROUPS:
+        if group in folders:
+            for name in list_folder(root / group)[0]:
+                places.setdefault(name, root / group / name)
+    return {name: places[name] for name in names if name in places}
+
+
+def class_files(root, extensions=EXTENSIONS):
+    """`{class folder: files}` of a folder of classes, both sorted.
+
+    Raises:
+        UsageError: If there are no class folders, or one holds no such files.
+    """
+    folders, _ = list_folder(root)
+    kinds = ", ".join(extensions)
+    if not folders:
+        raise UsageError(
+            f"{root} holds no class folders: expected {root}/<class>/* "
+            f"({kinds})."
+        )
+    classes = {}
+    for name in folders:
+        files = [
+            str(root / name / file)
+            for file in list_folder(root / name)[1]
+            if file.lower().endswith(extensions)
+        ]
+        if not files:
+            raise UsageError(
+                f"The class folder {root / name} holds no files ({kinds}): "
+                "unpack it again."
+            )
+        classes[name] = files
+    return classes
+
+
+def contents(root):
+    """What a directory holds, for a message."""
+    folders, files = list_folder(root)
+    return f"it holds {listed(folders + files)}"
