@@ -20,6 +20,7 @@ _LAZY = {
     "corruptions": ("noisymix_tf.corruptions", None),
     "cut_points": ("noisymix_tf.training.segments", "cut_points"),
     "data": ("noisymix_tf.data", None),
+    "evaluation": ("noisymix_tf.evaluation", None),
     "layers": ("noisymix_tf.layers", None),
     "losses": ("noisymix_tf.training.losses", None),
     "mixing": ("noisymix_tf.mixing", None),

@@ -5,6 +5,7 @@ python -m noisymix_tf.benchmark segments
 python -m noisymix_tf.benchmark train_step --method=noisymix
 python -m noisymix_tf.benchmark training --method=baseline
 python -m noisymix_tf.benchmark corruptions --rounds=3
+python -m noisymix_tf.benchmark evaluation --model=resnet20
 """
 
 import sys
@@ -22,7 +23,10 @@ _ROUNDS = {
     "training": 20,
     # Each thing is a whole batch of images already.
     "corruptions": 3,
+    # A whole suite.
+    "evaluation": 1,
 }
+_USAGE = "python -m noisymix_tf.benchmark NAME [--flag=value ...]"
 # The setting of the published small-budget measurements of the reference.
 _DEFAULTS = ("--method=noisymix", "--width=0.25", "--batch_size=128")
 
@@ -33,14 +37,15 @@ def main(argv, flag_values=flags.FLAGS):
     flags.DEFINE_integer(
         "rounds",
         None,
-        "Timed repetitions of each thing; by default 20, of corruptions 3.",
+        "Timed repetitions of each thing; by default 20, of corruptions 3, of "
+        "evaluation 1.",
         lower_bound=1,
         flag_values=flag_values,
     )
     name = argv[1] if len(argv) > 1 else ""
     if name in ("--help", "-h"):
         print(__doc__)
-        print(command_line.help_text())
+        print(command_line.helptext(flag_values, usage=_USAGE))
         return
     if name not in _ROUNDS:
         raise UsageError(
@@ -69,6 +74,10 @@ def main(argv, flag_values=flags.FLAGS):
         from noisymix_tf.benchmarks import corruptions
 
         corruptions.run(rounds, config.evaluation.eval_seed)
+    elif name == "evaluation":
+        from noisymix_tf.benchmarks import evaluation
+
+        evaluation.run(config, rounds)
     else:
         from noisymix_tf.benchmarks import training
 

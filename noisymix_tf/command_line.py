@@ -1,4 +1,4 @@
-"""From the command line to a `Config`.
+"""From the command line to a configuration.
 
 `define_flags` is called by a door's main, never at import.
 """
@@ -10,14 +10,25 @@ import textwrap
 
 from absl import flags
 
-from noisymix_tf.config import GROUPS, Config, text
+from noisymix_tf.config import Config, groups, text
 from noisymix_tf.errors import UsageError
 
 _FLAGFILES = pathlib.Path(__file__).resolve().parent.parent / "flags"
 
 
-def define_flags(flag_values=flags.FLAGS, module_name="noisymix_tf.config"):
-    """Defines one flag for every field; call it once, from a main module."""
+_USAGE = "python -m noisymix_tf.train --flagfile=FILE [--flag=value ...]"
+
+
+def define_flags(
+    flag_values=flags.FLAGS, module_name="noisymix_tf.config", config=Config
+):
+    """Defines one flag for every field; call it once, from a main module.
+
+    Args:
+        flag_values: Holder of the flags.
+        module_name: The module that absl shows for them.
+        config: Class of the configuration.
+    """
     makers = {
         str: flags.DEFINE_string,
         int: flags.DEFINE_integer,
@@ -25,7 +36,7 @@ def define_flags(flag_values=flags.FLAGS, module_name="noisymix_tf.config"):
         bool: flags.DEFINE_bool,
         tuple: flags.DEFINE_list,
     }
-    for group in GROUPS.values():
+    for group in groups(config).values():
         for field in dataclasses.fields(group):
             choices = field.metadata["choices"]
             shared = {
@@ -52,15 +63,24 @@ def define_flags(flag_values=flags.FLAGS, module_name="noisymix_tf.config"):
                 )
 
 
-def parse(argv, flag_values=flags.FLAGS):
+def parse(argv, flag_values=flags.FLAGS, config=Config, usage=_USAGE):
     """Parses a command line; a mistake is a `UsageError` of one line.
 
     `--method=NAME` on the command line stands for the flagfile of that name
     in `flags/method/`; `--help` prints every flag and exits.
+
+    Args:
+        argv: The command line, with the program's name.
+        flag_values: Holder of the flags, after `define_flags`.
+        config: Class of the configuration.
+        usage: First line of the help.
+
+    Returns:
+        A `config`.
     """
     arguments = [_expand_method(argument) for argument in argv[1:]]
     if "--help" in arguments or "-h" in arguments:
-        print(helptext(flag_values))
+        print(helptext(flag_values, config, usage))
         sys.exit(0)
     try:
         rest = flag_values([argv[0], *arguments])
@@ -73,16 +93,16 @@ def parse(argv, flag_values=flags.FLAGS):
             f"Unexpected argument {rest[1]!r}: flags have the form "
             f"--name=value (see --help)."
         )
-    return _config(flag_values)
+    return _config(flag_values, config)
 
 
-def helptext(flag_values=flags.FLAGS):
+def helptext(flag_values=flags.FLAGS, config=Config, usage=_USAGE):
     """Usage and every flag with its help, grouped."""
     parts = [
-        "usage: python -m noisymix_tf.train --flagfile=FILE [--flag=value ...]",
+        f"usage: {usage}",
         "--flagfile=FILE: read flags from a file; later flags override.",
     ]
-    for group in GROUPS.values():
+    for group in groups(config).values():
         parts.append(f"\n{group.__doc__}")
         for field in dataclasses.fields(group):
             flag = flag_values[field.name]
@@ -141,14 +161,14 @@ def _missing_flagfile(arguments):
     )
 
 
-def _config(values):
+def _config(values, config):
     """Builds the configuration from parsed flags."""
-    return Config(
+    return config(
         **{
             name: group(
                 **{f.name: _value(f, values) for f in dataclasses.fields(group)}
             )
-            for name, group in GROUPS.items()
+            for name, group in groups(config).items()
         }
     )
 

@@ -1,7 +1,9 @@
 """What the command-line doors share: start-up and the answer to mistakes."""
 
+import importlib
 import os
 import sys
+import types
 
 from noisymix_tf.errors import UsageError
 
@@ -33,3 +35,23 @@ def run(main, argv=None):
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def make_callable(module, target, attribute):
+    """Lets an imported door be called as the function of the same name.
+
+    `import noisymix_tf.evaluate` binds the module to the name that was the
+    function's; both uses go on working.
+
+    Args:
+        module: Name of the door's module.
+        target: Module of the function.
+        attribute: Name of the function there.
+    """
+
+    class Door(types.ModuleType):
+        def __call__(self, *arguments, **more):
+            function = getattr(importlib.import_module(target), attribute)
+            return function(*arguments, **more)
+
+    sys.modules[module].__class__ = Door

@@ -32,12 +32,20 @@ def run(config):
     from noisymix_tf.callbacks import TrainingDiverged
     from noisymix_tf.training import setup
 
-    evaluation.check_selection(**_selection(config.evaluation))
+    evaluation.check_selection(
+        config.evaluation.suites, **config.evaluation.settings()
+    )
     if config.run.deterministic:
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(config.run.seed)
 
     dataset = setup.dataset(config.data)
+    evaluation.check_selection(
+        config.evaluation.suites,
+        dataset,
+        config.evaluation.reference,
+        **config.evaluation.settings(),
+    )
     steps_per_epoch = data.steps_per_epoch(
         dataset.train, config.optimizer.batch_size
     )
@@ -72,16 +80,18 @@ def _finish(config, dataset, trainer, folder):
     results = evaluation.evaluate(
         classifier,
         dataset,
-        **_selection(config.evaluation),
-        batch_size=config.evaluation.eval_batch_size,
-        seed=config.evaluation.eval_seed,
+        suites=config.evaluation.suites,
         output_dir=folder.evaluation,
+        reference=config.evaluation.reference,
+        batch_size=config.evaluation.eval_batch_size,
+        progress=evaluation.Progress(),
+        **config.evaluation.settings(),
     )
     card = model_card.write(folder.model, metrics=results)
     print(results)
     _say(f"Model:       {folder.model}")
     _say(f"Report:      {folder.evaluation}")
-    if config.evaluation.export and not folder.has_export():
+    if config.run.export and not folder.has_export():
         images, _ = next(dataset.test.batches(8))
         exported = serving.export(
             classifier,
@@ -95,15 +105,6 @@ def _finish(config, dataset, trainer, folder):
             f"{exported.max_abs_difference:.1e} after reload)"
         )
     return results
-
-
-def _selection(settings):
-    """What to evaluate, as arguments of `evaluate`."""
-    return {
-        "suites": settings.suites,
-        "corruptions": settings.corruptions or None,
-        "severities": settings.severities,
-    }
 
 
 def _announce(config, dataset, classifier, trainer, steps_per_epoch):

@@ -11,6 +11,7 @@ from absl import flags
 from noisymix_tf import benchmark, command_line
 from noisymix_tf.benchmarks import (
     corruptions,
+    evaluation,
     segments,
     timing,
     train_step,
@@ -119,3 +120,18 @@ def test_unknown_benchmark_is_one_line_and_status_2():
     known = ", ".join(benchmark._ROUNDS)
     assert f"Unknown benchmark 'speed'. Known: {known}." in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_evaluation_compares_its_halves_with_the_whole(monkeypatch, capsys):
+    config = _config(
+        monkeypatch,
+        "--test_examples=30",
+        "--corruptions=contrast,fog",
+        "--severities=1",
+    )
+    figures = evaluation.run(config)
+    assert set(figures) == {"generation", "forward", "together", "overhead"}
+    slower = max(figures["generation"], figures["forward"])
+    wanted = (1 + figures["overhead"]) * slower
+    assert figures["together"] == pytest.approx(wanted)
+    assert "2 cells of 30 images" in capsys.readouterr().out

@@ -2,92 +2,33 @@
 
 import json
 import threading
-import types
 from concurrent import futures
 
 import keras
 import numpy as np
 import pytest
+from evaluation_toys import (
+    SIDE,
+    SizedTest,
+    Test,
+    brightness_model,
+    dataset,
+    run,
+    without_seconds,
+)
 
 from noisymix_tf import corruptions, evaluation, models
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation import metrics, suites
+from noisymix_tf.evaluation import images as images_lib
+from noisymix_tf.evaluation import metrics
 from noisymix_tf.evaluation.fingerprint import model_fingerprint
-from noisymix_tf.evaluation.sections import SECTIONS, Figure, Section
-
-SIDE = 16
-
-
-class Test:
-    """A split in memory; `sized=False` hides its length."""
-
-    __test__ = False
-
-    def __init__(self, images, labels):
-        self.images, self.labels = images, labels
-        self.passes = 0
-
-    def batches(self, batch_size):
-        self.passes += 1
-        for start in range(0, len(self.images), batch_size):
-            part = slice(start, start + batch_size)
-            yield self.images[part], self.labels[part]
-
-
-class SizedTest(Test):
-    def __len__(self):
-        return len(self.images)
-
-
-def dataset(n=23, num_classes=3, split=SizedTest, seed=0):
-    """Flat images of random brightness; the label says how bright."""
-    generator = np.random.default_rng(seed)
-    labels = generator.integers(0, num_classes, n).astype(np.int32)
-    level = 20 + 200 * labels / (num_classes - 1)
-    texture = generator.integers(-10, 11, [n, SIDE, SIDE, 3])
-    images = np.clip(level[:, None, None, None] + texture, 0, 255)
-    return types.SimpleNamespace(
-        name="flat",
-        num_classes=num_classes,
-        class_names=tuple(map(str, range(num_classes))),
-        test=split(images.astype(np.uint8), labels),
-    )
-
-
-def brightness_model(num_classes=3, softmax=False, scale=1.0, name=None):
-    """Logits -(mean / 255 - level_k)^2, written as a linear layer."""
-    levels = (20 + 200 * np.arange(num_classes) / (num_classes - 1)) / 255
-    inputs = keras.Input([SIDE, SIDE, 3], name=name)
-    x = keras.layers.Rescaling(1 / 255)(inputs)
-    x = keras.layers.GlobalAveragePooling2D()(x)
-    head = keras.layers.Dense(
-        num_classes, activation="softmax" if softmax else None
-    )
-    outputs = head(x)
-    # The square of the mean is common to all classes and drops out.
-    kernel = np.tile(scale * 2 * levels / 3, [3, 1])
-    head.set_weights([kernel, -scale * levels**2])
-    return keras.Model(inputs, outputs)
-
-
-def run(model=None, data=None, **options):
-    options = {
-        "corruptions": ("contrast", "gaussian_noise"),
-        "severities": (1, 5),
-        "batch_size": 8,
-        "progress": None,
-        **options,
-    }
-    return evaluation.evaluate(
-        model or brightness_model(), data or dataset(), **options
-    )
-
-
-def without_seconds(results):
-    return {
-        cell: {k: v for k, v in sums.items() if k != "seconds"}
-        for cell, sums in results.records.items()
-    }
+from noisymix_tf.evaluation.sections import (
+    SECTIONS,
+    Figure,
+    Section,
+    tallies,
+)
+from noisymix_tf.evaluation.suites import core
 
 
 def test_cells_are_what_numpy_computes():
@@ -193,7 +134,7 @@ def test_images_are_prepared_ahead_by_other_threads():
             yield f"tag {x}", (x,)
 
     with futures.ThreadPoolExecutor(3) as pool:
-        stream = suites._ahead(pool, 4, square, calls())
+        stream = core._ahead(pool, 4, square, calls())
         assert next(stream) == ("tag 0", 0)
         assert len(started) == 5  # One result taken, four ahead, no more.
         assert list(stream) == [(f"tag {x}", x * x) for x in range(1, 20)]
@@ -220,14 +161,14 @@ def test_a_split_without_length_is_counted():
 def test_a_small_dataset_is_read_once_for_all_cells():
     data = dataset()
     run(data=data)
-    assert data.test.passes == 2  # The probe, and one pass.
+    assert data.test.passes == 3  # The first image, the probe, one pass.
 
 
 def test_a_large_dataset_is_not_kept(monkeypatch):
-    monkeypatch.setattr(suites, "_CACHE_BYTES", 1000)
+    monkeypatch.setattr(images_lib, "_CACHE_BYTES", 1000)
     data = dataset()
     results = run(data=data)
-    assert data.test.passes == 1 + len(results.records)
+    assert data.test.passes == 2 + len(results.records)
     assert without_seconds(results) == without_seconds(run())
 
 
@@ -337,8 +278,8 @@ def test_a_suite_of_ones_own(monkeypatch):
     monkeypatch.setattr(SECTIONS, "_entries", entries)
 
     @SECTIONS.register("inverted")
-    def section(tallies):
-        ((cell, tally),) = tallies.items()
+    def section(records, context):
+        ((cell, tally),) = tallies(records).items()
         figure = Figure("accuracy", "accuracy", tally.accuracy)
         return [
             Section(

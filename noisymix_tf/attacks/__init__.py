@@ -8,9 +8,23 @@ literature writes them:
 >>> worse = attacks.pgd(model, images, labels, eps=0.5, norm="l2", steps=20)
 """
 
+from noisymix_tf.attacks.autoattack import auto_attack
 from noisymix_tf.attacks.balls import BALLS, Ball
 from noisymix_tf.attacks.methods import fgsm, pgd
 from noisymix_tf.attacks.objective import LOSSES
 from noisymix_tf.attacks.search import Budget, search
 
-__all__ = ["BALLS", "LOSSES", "Ball", "Budget", "fgsm", "pgd", "search"]
+# A word that tells adversarial images of this code from those of another.
+VERSION = "1"
+
+__all__ = [
+    "BALLS",
+    "LOSSES",
+    "VERSION",
+    "Ball",
+    "Budget",
+    "auto_attack",
+    "fgsm",
+    "pgd",
+    "search",
+]

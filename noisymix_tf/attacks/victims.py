@@ -95,12 +95,9 @@ class Victim:
         key = (ball, loss, from_logits, random_start, several, jit_compile)
         if key not in self._attacks:
 
-            @tf.function(
-                jit_compile=jit_compile, autograph=False, reduce_retracing=True
-            )
             def attack(images, labels, indices, budget):
                 return search(
-                    lambda x: objective.scores(self._outputs(x), from_logits),
+                    lambda x: objective.scores(self.outputs(x), from_logits),
                     images,
                     labels,
                     indices,
@@ -110,22 +107,30 @@ class Victim:
                     random_start=random_start,
                 )
 
-            self._attacks[key] = attack
+            # TensorFlow counts traces by code object: one for each kind, or it
+            # warns of retracing where there is none.
+            attack.__code__ = attack.__code__.replace(co_name=f"attack_{key}")
+            self._attacks[key] = tf.function(
+                attack,
+                jit_compile=jit_compile,
+                autograph=False,
+                reduce_retracing=True,
+            )
         return self._attacks[key]
 
-    def _outputs(self, images):
+    def outputs(self, images):
         if self._takes_training:
             return self._model()(images, training=False)
         return self._model()(images)
 
     def _probe(self, images):
         if not getattr(self._model(), "built", True):
-            self._outputs(tf.constant(images[:1]))
+            self.outputs(tf.constant(images[:1]))
         softmax = []
 
         @tf.function(autograph=False)
         def forward(images):
-            outputs = self._outputs(images)
+            outputs = self.outputs(images)
             _check_outputs(outputs, images)
             softmax.append(objective.softmax_input(outputs) is not None)
             return tf.cast(outputs, tf.float32)

@@ -6,7 +6,7 @@ import textwrap
 
 from absl import flags
 
-from noisymix_tf.config import DataConfig
+from noisymix_tf.config import TestDataConfig
 from noisymix_tf.corruption_sets import workers
 from noisymix_tf.errors import UsageError
 
@@ -16,9 +16,6 @@ Writes corrupted copies of a dataset's test images, once, in the layouts of
 CIFAR-10-C, CIFAR-10-P and ImageNet-C.
 --flagfile=FILE: read flags from a file; later flags override.
 """
-
-# Flags of a training run that mean the same here.
-_DATA_FLAGS = ("dataset", "data_dir", "image_size", "test_examples")
 
 # Name, kind (a tuple: the choices), default, help.
 _FLAGS = (
@@ -110,6 +107,7 @@ def run(argv):
         given.dataset,
         data_dir=given.data_dir,
         image_size=given.image_size,
+        preprocess=given.preprocess,
         test_examples=given.test_examples,
     )
     path = corruption_sets.write(
@@ -147,11 +145,9 @@ def _define():
 
 
 def _all_flags():
-    fields = {field.name: field for field in dataclasses.fields(DataConfig)}
-    for name in _DATA_FLAGS:
-        field = fields[name]
+    for field in dataclasses.fields(TestDataConfig):
         words = field.metadata["help"].replace("Evaluate on", "Use")
-        yield name, field.metadata["kind"], field.default, words
+        yield field.name, field.metadata["kind"], field.default, words
     yield from _FLAGS
 
 

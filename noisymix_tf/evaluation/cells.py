@@ -25,16 +25,21 @@ class Cell:
 
     Attributes:
         dataset: Name of the dataset.
-        suite: Name of the suite: `"clean"`, `"c"`.
-        corruption: What was done to the images; None for nothing.
-        severity: 1 to 5; 0 where there is no severity.
+        suite: Name of the suite: `"clean"`, `"c"`, `"p"`...
+        corruption: What was done to the images: a corruption, a perturbation;
+            None for nothing.
+        severity: 1 to 5, or the difficulty of a perturbation; 0 where there is
+            none.
         source: `"original"` (the images as they are), `"generated"` (corrupted
             here) or `"released"` (read from published files).
-        n: Number of images.
+        n: Number of images, or of sequences.
         model: Fingerprint of the model.
         data: Fingerprint of the images as they reach the model.
         seed: Seed of what was generated; None where nothing was.
         generator: Version of what generated; None where nothing did.
+        setting: Whatever else was chosen, in words: `"linf eps=4/255"`.
+        preprocess: What is done to images on reading, such as
+            `"resize256-crop224"`.
     """
 
     dataset: str
@@ -47,6 +52,8 @@ class Cell:
     data: str
     seed: int | None = None
     generator: str | None = None
+    setting: str | None = None
+    preprocess: str = "as_stored"
 
     @property
     def name(self):
@@ -54,6 +61,8 @@ class Cell:
         parts = [self.dataset, self.suite]
         if self.corruption is not None:
             parts += [self.corruption, str(self.severity)]
+        if self.setting is not None:
+            parts.append(self.setting)
         return "/".join(parts)
 
 
@@ -126,5 +135,5 @@ class CellFile:
 def _parse(line):
     """Splits a JSON line into its cell and its measurements."""
     fields = dict(json.loads(line))
-    cell = Cell(**{name: fields.pop(name) for name in _FIELDS})
+    cell = Cell(**{n: fields.pop(n) for n in _FIELDS if n in fields})
     return cell, fields

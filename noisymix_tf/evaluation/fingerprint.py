@@ -6,6 +6,8 @@ import zlib
 
 import numpy as np
 
+from noisymix_tf.errors import UsageError
+
 _DIGITS = 16
 
 
@@ -19,11 +21,19 @@ def model_fingerprint(model):
     weights and the types of its layers.
 
     Args:
-        model: A built Keras model.
+        model: A built Keras model, or what knows its own `fingerprint`.
 
     Returns:
         16 hexadecimal digits.
     """
+    own = getattr(model, "fingerprint", None)
+    if isinstance(own, str):
+        return own
+    if not hasattr(model, "weights"):
+        raise UsageError(
+            f"A {type(model).__name__} has no weights to know it by: give it "
+            "an attribute fingerprint, a word that changes with it."
+        )
     digest = hashlib.sha256(_architecture(model).encode())
     for weight in model.weights:
         value = np.ascontiguousarray(weight.numpy())

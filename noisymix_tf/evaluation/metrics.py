@@ -53,6 +53,20 @@ def calibration_error(bins):
     return float(np.abs(bins[:, 1] - bins[:, 2]).sum() / bins[:, 0].sum())
 
 
+def rms_calibration_error(bins):
+    """Root mean square calibration error of a bin table.
+
+    As `calibration_error`, with the square of the difference, and the root of
+    its mean (Hendrycks et al., 2019, "Deep Anomaly Detection with Outlier
+    Exposure", section 4.5, there with bins of equal size).
+    """
+    bins = np.asarray(bins, np.float64)
+    filled = bins[bins[:, 0] > 0]
+    gaps = (filled[:, 1] - filled[:, 2]) / filled[:, 0]
+    weights = filled[:, 0] / filled[:, 0].sum()
+    return float(np.sqrt((weights * np.square(gaps)).sum()))
+
+
 class Tally:
     """Sums over images, in memory that does not grow with their number.
 
@@ -134,6 +148,16 @@ class Tally:
     def ece(self):
         """Expected calibration error."""
         return calibration_error(self.bins)
+
+    @property
+    def rms_calibration_error(self):
+        """Root mean square calibration error."""
+        return rms_calibration_error(self.bins)
+
+    @property
+    def confidence(self):
+        """Mean of the largest probability."""
+        return float(self.bins[:, 1].sum()) / self.n
 
     def measurements(self):
         """The sums as JSON values; `n` belongs to the cell."""

@@ -1,8 +1,11 @@
-"""Figures of a report, drawn without a display and without global state."""
+"""The heat map of a report as PNG, drawn without display or global state."""
 
 import io
 
 import numpy as np
+
+from noisymix_tf.evaluation.charts import heat
+from noisymix_tf.evaluation.sections.core import show
 
 _DPI = 150
 
@@ -11,10 +14,11 @@ def heatmap(sections, title):
     """Draws accuracy per corruption and severity, the number in every cell.
 
     The colours run from 0 to 100 % in every figure, so that two figures can be
-    laid side by side. The map (cividis) reads the same with any colour vision.
+    laid side by side.
 
     Args:
-        sections: `report.Section`s with a table, one below the other.
+        sections: `Section`s whose tables have columns to show (`Table.heat`),
+            one below the other.
         title: Heading.
 
     Returns:
@@ -24,7 +28,7 @@ def heatmap(sections, title):
     from matplotlib.figure import Figure
 
     heights = [len(section.table.rows) for section in sections]
-    num_columns = max(len(section.table.columns) for section in sections)
+    num_columns = max(section.table.heat for section in sections)
     figure = Figure(
         figsize=(
             2.6 + 0.72 * num_columns,
@@ -33,7 +37,8 @@ def heatmap(sections, title):
         layout="constrained",
     )
     FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=11)
+    # Names of datasets are no formulas.
+    figure.suptitle(title, fontsize=11, parse_math=False)
     axes = figure.subplots(
         len(heights), 1, squeeze=False, height_ratios=heights
     )[:, 0]
@@ -56,19 +61,25 @@ def heatmap(sections, title):
 def _draw(ax, table):
     """Draws one table; returns the image that the colours belong to."""
     names = [name for group in table.groups.values() for name in group]
-    percent = 100.0 * np.array([table.rows[name] for name in names])
-    image = ax.imshow(percent, cmap="cividis", vmin=0, vmax=100, aspect="auto")
-    for (row, column), value in np.ndenumerate(percent):
+    shares = np.array(
+        [table.rows[name][: table.heat] for name in names], np.float64
+    )
+    image = ax.imshow(
+        100.0 * shares, cmap=heat.COLOURS, vmin=0, vmax=100, aspect="auto"
+    )
+    for (row, column), share in np.ndenumerate(shares):
+        if np.isnan(share):
+            continue
         ax.text(
             column,
             row,
-            f"{value:.1f}",
+            show(share, "percent", unit=False),
             ha="center",
             va="center",
             fontsize=8,
-            color="black" if value > 48 else "white",
+            color=heat.ink(share),
         )
-    ax.set_xticks(range(len(table.columns)), table.columns, fontsize=8)
+    ax.set_xticks(range(table.heat), table.columns[: table.heat], fontsize=8)
     ax.set_yticks(
         range(len(names)), [n.replace("_", " ") for n in names], fontsize=8
     )
@@ -78,5 +89,5 @@ def _draw(ax, table):
     ends = np.cumsum([len(group) for group in table.groups.values()])
     for end in ends[:-1]:
         ax.axhline(end - 0.5, color="white", linewidth=2)
-    ax.axvline(len(table.columns) - 1.5, color="white", linewidth=3)
+    ax.axvline(table.heat - 1.5, color="white", linewidth=3)
     return image

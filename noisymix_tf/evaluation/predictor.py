@@ -1,10 +1,13 @@
-"""A Keras classifier as a function from uint8 images to NumPy outputs."""
+"""A classifier as a function from uint8 images to NumPy outputs."""
 
 import numpy as np
 import tensorflow as tf
 
 from noisymix_tf.errors import UsageError
+from noisymix_tf.evaluation.replicas import Replicas
 from noisymix_tf.probabilities import are_probabilities
+
+OUTPUTS = ("auto", "logits", "probabilities")
 
 
 class Predictor:
@@ -14,43 +17,72 @@ class Predictor:
     cut off again, so that no second shape is ever compiled.
 
     Args:
-        model: Keras classifier that takes pixels 0..255, `[B, H, W, C]`, and
-            gives logits or probabilities `[B, K]`.
+        model: Takes pixels 0..255, `[B, H, W, C]`, and gives logits or
+            probabilities `[B, K]`: a Keras model, or a function of images with
+            an argument `training`.
         num_classes: K.
         probe: uint8 `[b, H, W, C]`, some images of the dataset: on its outputs
             logits are told from probabilities.
         batch_size: Number of images of a full batch.
+        outputs: `"logits"` or `"probabilities"`, what the model is said to
+            give; `"auto"` finds out.
+        replicas: `Replicas` that share the work.
 
     Attributes:
-        from_logits: False if all outputs of the probe are non-negative and all
-            rows sum to one, as those of a softmax do; else True.
+        from_logits: Whether outputs are logits. They are taken for
+            probabilities if all outputs of the probe are non-negative and all
+            rows sum to one, as those of a softmax do.
 
     Raises:
-        UsageError: If model and dataset do not fit.
+        UsageError: If model and dataset do not fit, or the outputs are not
+            what they are said to be.
     """
 
-    def __init__(self, model, num_classes, probe, batch_size):
-        self._batch_size = batch_size
+    def __init__(
+        self,
+        model,
+        num_classes,
+        probe,
+        batch_size,
+        outputs="auto",
+        replicas=None,
+    ):
+        replicas = replicas or Replicas()
+        self._batch_size = replicas.round_up(batch_size)
         self._num_classes = num_classes
         dtype = _input_dtype(model, probe)
 
-        @tf.function(reduce_retracing=True)
         def forward(images):
             outputs = model(tf.cast(images, dtype), training=False)
-            return tf.cast(outputs, tf.float32)
+            return tf.nest.map_structure(
+                lambda output: tf.cast(output, tf.float32), outputs
+            )
 
-        self._forward = forward
-        self.from_logits = not are_probabilities(self(probe))
+        self._forward = replicas.compile(forward, autograph=True)
+        self.from_logits = _from_logits(self(probe), outputs)
 
     def __call__(self, images):
-        """Outputs float32 `[b, K]` of uint8 images `[b, H, W, C]`."""
+        """Outputs float32 `[b, K]` of images `[b, H, W, C]`, any b."""
+        parts = [
+            self._batch(images[start : start + self._batch_size])
+            for start in range(0, len(images), self._batch_size)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _batch(self, images):
         missing = self._batch_size - len(images)
         if missing > 0:
             padding = [(0, missing)] + [(0, 0)] * (images.ndim - 1)
-            outputs = self._forward(tf.constant(np.pad(images, padding)))
+            outputs = self._forward(np.pad(images, padding))
         else:
-            outputs = self._forward(tf.constant(images))
-        outputs = outputs.numpy()[: len(images)]
+            outputs = self._forward(images)
+        if not isinstance(outputs, np.ndarray):
+            raise UsageError(
+                f"The model gives a {type(outputs).__name__} of "
+                f"{len(tf.nest.flatten(outputs))}, expected one tensor [B, K]: "
+                "make a model of the output that is to be measured."
+            )
+        outputs = outputs[: len(images)]
         if outputs.shape != (len(images), self._num_classes):
             raise UsageError(
                 f"The model gives outputs of shape {list(outputs.shape)} for "
@@ -63,6 +95,40 @@ class Predictor:
                 "normalisation are broken, nothing can be measured."
             )
         return outputs
+
+
+def restrict(outputs, classes, from_logits):
+    """Outputs over some of the classes only.
+
+    Args:
+        outputs: float `[b, K]`.
+        classes: int `[k]`, the columns to keep.
+        from_logits: Whether they are logits; probabilities are divided by
+            their sum, which is the softmax over the kept logits.
+
+    Returns:
+        float `[b, k]`.
+    """
+    kept = outputs[:, classes]
+    if from_logits:
+        return kept
+    # Where nothing at all is left for these classes, all are equally likely.
+    total = kept.sum(axis=-1, keepdims=True)
+    uniform = np.full_like(kept, 1.0 / kept.shape[-1])
+    return np.where(
+        total > 0.0, kept / np.where(total > 0.0, total, 1), uniform
+    )
+
+
+def _from_logits(outputs, said):
+    found = "probabilities" if are_probabilities(outputs) else "logits"
+    if said not in ("auto", found):
+        raise UsageError(
+            f"outputs={said!r}, but this model gives {found} (rows "
+            f"{'do' if found == 'probabilities' else 'do not'} sum to one on "
+            "the first images): leave the setting out, or change the model."
+        )
+    return found == "logits"
 
 
 def _input_dtype(model, probe):

@@ -1,7 +1,20 @@
-"""Reports: computed from evaluation cells alone, as text, Markdown and JSON.
+"""Reports: computed from evaluation cells alone.
 
-A report is a few sections (`sections.py`), each with its number of images and
-the source of its images.
+A report is a few sections (`sections/`), each with its number of images and the
+source of its images; `writers/` say how it looks. `report.json` holds:
+
+{"schema": 2, "dataset": "cifar10", "model": "4f0c...", "outputs": "logits",
+ "reference": null or its name,
+ "sections": {
+   "clean": {"title": ..., "n": 10000, "source": "original", "origin": ...,
+             "figures": {"accuracy": 0.95, ...}, "cells": {...}, "notes": []},
+   "c": {..., "cells": {"fog": {"3": {"accuracy": 0.88, "nll": ...}}}},
+   "p": {..., "cells": {"tilt": {"flip_probability": 0.02, "difficulty": 1,
+                                 ...}}}, ...}}
+
+Shares are in [0, 1]; figures named mce, relative_mce, mfr and mt5d are in per
+cent of the reference. Sections of released files are named `c_released`,
+`p_released`, those of extra corruptions `c_extra`.
 """
 
 import dataclasses
@@ -11,8 +24,18 @@ import pathlib
 
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation.files import write_atomically
-from noisymix_tf.evaluation.metrics import Tally
-from noisymix_tf.evaluation.sections import SECTIONS, distinct, only
+from noisymix_tf.evaluation.sections import (
+    SECTIONS,
+    Context,
+    calibration,
+    cost,
+    distinct,
+    only,
+)
+from noisymix_tf.evaluation.writers.markdown import markdown
+from noisymix_tf.evaluation.writers.text import text
+
+SCHEMA = 2
 
 
 class Report:
@@ -23,6 +46,7 @@ class Report:
             on one dataset.
         expected: Cells that must be there; by default every severity that any
             corruption has, for every corruption.
+        reference: `Reference` that errors and flips are divided by, or None.
 
     Raises:
         UsageError: If a cell is missing (the message names it), if there is
@@ -36,29 +60,39 @@ class Report:
     >>> report.write("run")
     """
 
-    def __init__(self, records, expected=None):
+    def __init__(self, records, expected=None, reference=None):
         if not records:
             raise UsageError(
                 "There are no evaluation cells to report: evaluate first."
             )
         self.dataset = only("dataset", records)
         self.model = only("model", records)
-        only("data", records)
         expected = _rectangle(records) if expected is None else expected
+        present = {_comparable(cell) for cell in records}
         for cell in expected:
-            if cell not in records:
+            if _comparable(cell) not in present:
                 raise UsageError(
                     f"The cell {cell.name} ({cell.source}, n = {cell.n}) is "
                     "missing: run the evaluation again to complete it."
                 )
-        suites = {}
-        for cell, measurements in records.items():
-            tally = Tally.restore(cell.n, measurements)
-            suites.setdefault(cell.suite, {})[cell] = tally
-        self.sections = tuple(
-            section
-            for suite, tallies in suites.items()
-            for section in SECTIONS.get(suite)(tallies)
+        only("data", [c for c in records if _is_of_dataset(c)])
+        self.reference = reference
+        self.cells = tuple(records)
+        context = Context(records, reference)
+        self.sections = (
+            *(
+                section
+                for suite in distinct(cell.suite for cell in records)
+                for section in SECTIONS.get(suite)(
+                    {c: m for c, m in records.items() if c.suite == suite},
+                    context,
+                )
+            ),
+            *calibration.calibration(records),
+            *cost.cost(records),
+        )
+        self.outputs = ", ".join(
+            distinct(m["outputs"] for m in records.values() if "outputs" in m)
         )
 
     @functools.cached_property
@@ -73,8 +107,11 @@ class Report:
     def as_dict(self):
         """The report as JSON values."""
         return {
+            "schema": SCHEMA,
             "dataset": self.dataset,
             "model": self.model,
+            "outputs": self.outputs,
+            "reference": self.reference and self.reference.name,
             "sections": {
                 section.name: {
                     "title": section.title,
@@ -91,42 +128,20 @@ class Report:
 
     def text(self):
         """The report for a terminal."""
-        lines = [f"{self.dataset}, model {self.model}"]
-        for section in self.sections:
-            lines += ["", section.title, f"  {_origin(section)}"]
-            width = max(len(figure.label) for figure in section.figures)
-            lines += [
-                f"  {figure.label:<{width}}  {figure.text:>9}"
-                for figure in section.figures
-            ]
-            if section.table:
-                lines += ["", *_text_table(section.table)]
-            lines += [f"  Note: {note}" for note in section.notes]
-        return "\n".join(lines) + "\n"
+        return text(self)
 
     def markdown(self, picture=None):
         """The report as Markdown; `picture` is the file name of a heat map."""
-        lines = [f"# {self.dataset}", "", f"Model `{self.model}`."]
-        for section in self.sections:
-            lines += ["", f"## {section.title}", "", f"{_origin(section)}.", ""]
-            lines += ["| figure | value |", "| :-- | --: |"]
-            lines += [f"| {f.label} | {f.text} |" for f in section.figures]
-            if section.table:
-                lines += ["", "Accuracy in %:", ""]
-                lines += _markdown_table(section.table)
-            for note in section.notes:
-                lines += ["", f"Note: {note}"]
-        if picture:
-            lines += ["", f"![Accuracy per corruption and severity]({picture})"]
-        return "\n".join(lines) + "\n"
+        return markdown(self, picture)
 
     def write(self, folder):
-        """Writes `report.json`, `report.md` and, with tables, `report.png`."""
+        """Writes `report.json`, `.md`, `.html`, and a heat map `.png`."""
         from noisymix_tf.evaluation.plots import heatmap
+        from noisymix_tf.evaluation.writers.html import html
 
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        drawn = [section for section in self.sections if section.table]
+        drawn = [s for s in self.sections if s.table and s.table.heat]
         if drawn:
             title = f"Accuracy in % on {self.dataset}"
             write_atomically(folder / "report.png", heatmap(drawn, title))
@@ -137,13 +152,27 @@ class Report:
             folder / "report.md",
             self.markdown("report.png" if drawn else None),
         )
+        write_atomically(folder / "report.html", html(self, folder))
+
+
+def _is_of_dataset(cell):
+    """Whether a cell is about the test images, not some other ones."""
+    return cell.source != "released" and cell.suite not in ("r", "shift")
+
+
+def _comparable(cell):
+    """A cell without its data, which released sets have each their own."""
+    if cell.source == "released":
+        return dataclasses.replace(cell, data="")
+    return cell
 
 
 def _rectangle(records):
     """Every corruption at every severity, within suite, source and seed."""
     groups = {}
     for cell in records:
-        key = dataclasses.replace(cell, corruption=None, severity=0)
+        key = _comparable(cell)
+        key = dataclasses.replace(key, corruption=None, severity=0)
         groups.setdefault(key, []).append(cell)
     for key, cells in groups.items():
         for corruption in distinct(cell.corruption for cell in cells):
@@ -151,31 +180,3 @@ def _rectangle(records):
                 yield dataclasses.replace(
                     key, corruption=corruption, severity=severity
                 )
-
-
-def _origin(section):
-    per_cell = " per cell" if section.table else ""
-    return f"{section.n:,} images{per_cell}, {section.origin}"
-
-
-def _text_table(table):
-    width = max(len(name) for name in (table.corner, *table.rows))
-    heads = "".join(f"{column:>8}" for column in table.columns)
-    lines = [f"  {table.corner:<{width}}{heads}"]
-    for names in table.groups.values():
-        for name in names:
-            values = "".join(f"{100 * v:8.2f}" for v in table.rows[name])
-            lines.append(f"  {name:<{width}}{values}")
-    return lines
-
-
-def _markdown_table(table):
-    lines = [
-        f"| {table.corner} | {' | '.join(table.columns)} |",
-        f"| :-- |{' --: |' * len(table.columns)}",
-    ]
-    for names in table.groups.values():
-        for name in names:
-            values = " | ".join(f"{100 * v:.2f}" for v in table.rows[name])
-            lines.append(f"| {name} | {values} |")
-    return lines

@@ -1,4 +1,4 @@
-"""Which corruptions and severities a user asks for."""
+"""Which corruptions, severities and perturbations a user asks for."""
 
 from noisymix_tf import corruptions as corruptions_lib
 from noisymix_tf.errors import UsageError
@@ -22,6 +22,24 @@ def corruption_names(corruptions):
     return chosen
 
 
+def perturbations(perturbations):
+    """Names of perturbations; None stays None, which depends on the images.
+
+    Args:
+        perturbations: A list or tuple of names, or a tag of
+            `corruptions.perturbation_names`, or `"all"`; None.
+    """
+    if perturbations is None:
+        return None
+    if isinstance(perturbations, str):
+        tag = None if perturbations == "all" else perturbations
+        return corruptions_lib.perturbation_names(tag)
+    chosen = sequence("perturbations", perturbations)
+    for name in chosen:
+        corruptions_lib.PERTURBATIONS.get(name)
+    return chosen
+
+
 def severity_levels(severities):
     """A list or tuple of severities, in rising order."""
     chosen = sequence("severities", severities)
@@ -37,7 +55,12 @@ def sequence(name, values):
     """A tuple without repetitions, not empty."""
     if isinstance(values, str) or not hasattr(values, "__iter__"):
         raise UsageError(f"{name} must be a list or a tuple, got {values!r}.")
-    chosen = tuple(dict.fromkeys(values))
+    try:
+        chosen = tuple(dict.fromkeys(values))
+    except TypeError as error:  # Lists within the list have no hash.
+        raise UsageError(
+            f"{name} must be a flat list or tuple, got {values!r}."
+        ) from error
     if not chosen:
         raise UsageError(f"{name} is empty: give at least one.")
     return chosen

@@ -97,6 +97,10 @@ def of_flags(flags):
     return plain(flags)
 
 
+# Section of a report on the seconds that it took.
+_COST = "cost"
+
+
 def of_metrics(metrics):
     """Figures by section, each with its number of images and their source.
 
@@ -108,6 +112,8 @@ def of_metrics(metrics):
         return plain(metrics)
     sections = {}
     for section in metrics.report.sections:
+        if section.name == _COST:
+            continue  # It is about the machine, not the model.
         figures = {figure.name: figure.value for figure in section.figures}
         sections[section.name] = {
             **figures,

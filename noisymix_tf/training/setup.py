@@ -21,12 +21,22 @@ from noisymix_tf.training.trainer import NoisyMix
 
 def dataset(config):
     """Loads the dataset of a `DataConfig`."""
+    return _load(config, train_examples=config.train_examples)
+
+
+def test_dataset(config):
+    """Loads the dataset of a `TestDataConfig`, to measure on."""
+    return _load(config)
+
+
+def _load(config, **more):
     return data.load(
         config.dataset,
         data_dir=config.data_dir,
         image_size=config.image_size,
-        train_examples=config.train_examples,
+        preprocess=config.preprocess,
         test_examples=config.test_examples,
+        **more,
     )
 
 

@@ -1,0 +1,68 @@
+"""Flags of the data."""
+
+import dataclasses
+
+from noisymix_tf.config.fields import AT_LEAST_0, AT_LEAST_1, Group, field
+
+
+@dataclasses.dataclass(frozen=True)
+class TestDataConfig(Group):
+    """Which images are measured on."""
+
+    __test__ = False  # Not a test, whatever its name.
+
+    dataset: str = field(
+        "digits", "Dataset: digits, cifar10, cifar100 or folder."
+    )
+    data_dir: str | None = field(
+        None,
+        "Directory of prepared tensorflow-datasets (cifar10, cifar100), or of "
+        "the images (folder: class-per-directory, with or without train/ and "
+        "val/ above).",
+        kind=str,
+        free=True,
+    )
+    image_size: int | None = field(
+        None,
+        "Resize the shorter side of images of a folder to this and crop the "
+        "centre; without it all images must have one size.",
+        kind=int,
+        range=AT_LEAST_1,
+    )
+    preprocess: str | None = field(
+        None,
+        "In place of image_size: resize256-crop224 (shorter side, then the "
+        "centre), resize224 (both sides), crop224 or as_stored.",
+        kind=str,
+    )
+    test_examples: int | None = field(
+        None,
+        "Evaluate on a class-balanced, deterministic subset of this size.",
+        kind=int,
+        range=AT_LEAST_1,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig(TestDataConfig):
+    """Which images, and the standard crop and flip."""
+
+    train_examples: int | None = field(
+        None,
+        "Train on a class-balanced, deterministic subset of this size.",
+        kind=int,
+        range=AT_LEAST_1,
+    )
+    crop_padding: int | None = field(
+        None,
+        "Black pixels around the image from which a random crop is taken; by "
+        "default the dataset's own (4).",
+        kind=int,
+        range=AT_LEAST_0,
+    )
+    flip: bool | None = field(
+        None,
+        "Flip half of the images left to right; by default the dataset's own "
+        "(not for digits).",
+        kind=bool,
+    )

@@ -1,0 +1,208 @@
+"""Flags of the evaluation; what they mean is that of `evaluation.Settings`."""
+
+import dataclasses
+
+from noisymix_tf.config.fields import (
+    AT_LEAST_0,
+    AT_LEAST_1,
+    NOT_EMPTY,
+    POSITIVE,
+    SEVERITIES,
+    Group,
+    Range,
+    field,
+)
+
+_DIFFICULTY = Range(lambda v: 1 <= v <= 3, "1, 2 or 3")
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationConfig(Group):
+    """What is measured."""
+
+    suites: tuple[str, ...] = field(
+        ("clean", "c"),
+        "Suites: clean, c (corruptions), p (stability along sequences), r "
+        "(ImageNet-R or another shifted set), fgsm, pgd, autoattack (needs "
+        "packages of its own), calibration (the cells of clean and c).",
+        range=NOT_EMPTY,
+        free=True,
+    )
+    examples: int | None = field(
+        None,
+        "Measure on a class-balanced, deterministic part of so many images.",
+        kind=int,
+        range=AT_LEAST_1,
+        free=True,
+    )
+    corruptions: tuple[str, ...] = field(
+        (),
+        "Corruptions of suite c, or one of the words extra, all, noise, blur, "
+        "weather, digital; by default all common ones.",
+        free=True,
+    )
+    severities: tuple[int, ...] = field(
+        (1, 2, 3, 4, 5),
+        "Severities of suite c.",
+        range=SEVERITIES,
+        item=int,
+        free=True,
+    )
+    frost_folder: str | None = field(
+        None,
+        "Folder of pictures of frost, instead of those drawn by this package.",
+        kind=str,
+        free=True,
+    )
+    c_dir: str | None = field(
+        None,
+        "Released files for suite c instead of generated images: CIFAR-10-C "
+        "arrays, an ImageNet-C tree, or tfds:DIR (cifar10_corrupted, "
+        "imagenet2012_corrupted, prepared in DIR).",
+        kind=str,
+        free=True,
+    )
+    perturbations: tuple[str, ...] = field(
+        (),
+        "Perturbations of suite p, or one of the words cifar, imagenet, all; "
+        "by default the ten of the benchmark.",
+        free=True,
+    )
+    difficulty: int = field(
+        1, "Difficulty of suite p.", range=_DIFFICULTY, free=True
+    )
+    p_dir: str | None = field(
+        None,
+        "Released files for suite p: CIFAR-10-P arrays or ImageNet-P films.",
+        kind=str,
+        free=True,
+    )
+    r_dir: str | None = field(
+        None,
+        "ImageNet-R for suite r: a tree, or tfds:DIR.",
+        kind=str,
+        free=True,
+    )
+    shift_dir: str | None = field(
+        None,
+        "Images of your own for suite r: a folder for each class, named as in "
+        "the dataset; not all classes need be there.",
+        kind=str,
+        free=True,
+    )
+    released_preprocess: str | None = field(
+        None,
+        "What is done to the images of released trees, in the words of "
+        "preprocess; by default the protocol of their benchmark.",
+        kind=str,
+        free=True,
+    )
+    eps: tuple[str, ...] = field(
+        ("4/255",),
+        "Radii of attacks in the maximum norm, fractions of the range of "
+        "pixels.",
+        range=NOT_EMPTY,
+        free=True,
+    )
+    l2_eps: tuple[str, ...] = field(
+        ("0.5",),
+        "Radii of attacks in the Euclidean norm of a whole image, pixels in "
+        "0..1.",
+        range=NOT_EMPTY,
+        free=True,
+    )
+    attack_norms: tuple[str, ...] = field(
+        ("linf",),
+        "Norms of pgd and autoattack: linf, l2.",
+        range=NOT_EMPTY,
+        free=True,
+    )
+    attack_losses: tuple[str, ...] = field(
+        ("cross_entropy", "log_odds"),
+        "What attacks climb: cross_entropy (as published numbers), log_odds "
+        "(the same without its rounding in float32).",
+        range=NOT_EMPTY,
+        free=True,
+    )
+    attack_steps: int = field(10, "Steps of pgd.", range=AT_LEAST_1, free=True)
+    attack_step_size: float = field(
+        0.25, "Length of a step of pgd in radii.", range=POSITIVE, free=True
+    )
+    attack_restarts: int = field(
+        1, "Searches of pgd; the worst end counts.", range=AT_LEAST_1, free=True
+    )
+    attack_random_start: bool = field(
+        True, "Start pgd at a random place of the ball.", free=True
+    )
+    reference: str | None = field(
+        None,
+        "What errors and flips are divided by: the report.json of another "
+        "run, a file of constants, or alexnet (the default for 1,000 classes).",
+        kind=str,
+        free=True,
+    )
+    outputs: str = field(
+        "auto",
+        "What the model gives: logits, probabilities, or auto to find out.",
+        choices=("auto", "logits", "probabilities"),
+        free=True,
+    )
+    eval_batch_size: int = field(
+        250, "Images a batch of the evaluation.", range=AT_LEAST_1, free=True
+    )
+    eval_seed: int = field(
+        0,
+        "Seed of all that the evaluation generates.",
+        range=AT_LEAST_0,
+        free=True,
+    )
+
+    def settings(self):
+        """The options of `evaluation.Settings`, by name."""
+        return {
+            "examples": self.examples,
+            "seed": self.eval_seed,
+            "outputs": self.outputs,
+            "corruptions": _names(self.corruptions),
+            "severities": self.severities,
+            "frost_folder": self.frost_folder,
+            "c_dir": self.c_dir,
+            "perturbations": _names(self.perturbations),
+            "difficulty": self.difficulty,
+            "p_dir": self.p_dir,
+            "r_dir": self.r_dir,
+            "shift_dir": self.shift_dir,
+            "released_preprocess": self.released_preprocess,
+            "eps": self.eps,
+            "l2_eps": self.l2_eps,
+            "norms": self.attack_norms,
+            "attack_losses": self.attack_losses,
+            "attack_steps": self.attack_steps,
+            "attack_step_size": self.attack_step_size,
+            "attack_restarts": self.attack_restarts,
+            "random_start": self.attack_random_start,
+        }
+
+
+# Words that stand for several names.
+_TAGS = (
+    "all",
+    "common",
+    "extra",
+    "noise",
+    "blur",
+    "weather",
+    "digital",
+    "geometry",
+    "cifar",
+    "imagenet",
+    "cifar_extra",
+    "imagenet_extra",
+)
+
+
+def _names(names):
+    """Names as `Settings` takes them: a list, one tag, or None."""
+    if len(names) == 1 and names[0] in _TAGS:
+        return names[0]
+    return names or None

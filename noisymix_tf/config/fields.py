@@ -1,0 +1,85 @@
+"""What every group of flags is made of: fields with help and ranges."""
+
+import dataclasses
+from collections.abc import Callable
+
+from noisymix_tf.errors import UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """What values of a field are accepted, and the words for it."""
+
+    accepts: Callable
+    words: str
+
+
+POSITIVE = Range(lambda v: v > 0, "greater than 0")
+AT_LEAST_0 = Range(lambda v: v >= 0, "at least 0")
+AT_LEAST_1 = Range(lambda v: v >= 1, "at least 1")
+SHARE = Range(lambda v: 0 <= v <= 1, "in [0, 1]")
+MOMENTUM = Range(lambda v: 0 <= v < 1, "in [0, 1)")
+SEVERITIES = Range(
+    lambda v: bool(v) and all(1 <= s <= 5 for s in v),
+    "a list of numbers from 1 to 5",
+)
+AUGMIX_SEVERITY = Range(lambda v: 0.1 <= v <= 10, "from 0.1 to 10")
+NOT_EMPTY = Range(bool, "a list of at least one")
+DEPTH = Range(lambda v: v == -1 or v >= 1, "-1 (random 1..3) or at least 1")
+
+
+def field(
+    default,
+    help,
+    *,
+    range=None,
+    choices=None,
+    kind=None,
+    item=str,
+    free=False,
+):
+    """A field that becomes a flag.
+
+    Args:
+        default: Default value.
+        help: Help text.
+        range: `Range` that given values must satisfy.
+        choices: Accepted strings.
+        kind: Type of the flag where the default is `None`.
+        item: Type of the items of a tuple.
+        free: Whether the flag may differ when a run is continued, because it
+            does not change what is trained.
+    """
+    return dataclasses.field(
+        default=default,
+        metadata={
+            "help": help,
+            "range": range,
+            "choices": choices,
+            "kind": kind or type(default),
+            "item": item,
+            "free": free,
+        },
+    )
+
+
+class Group:
+    """Checks the values of a group of fields against their ranges."""
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            accepted = field.metadata["range"]
+            if value is None or accepted is None:
+                continue
+            if not accepted.accepts(value):
+                raise UsageError(
+                    f"--{field.name}={text(value)} must be {accepted.words}."
+                )
+
+
+def text(value):
+    """A value as it is written on a command line."""
+    if isinstance(value, tuple | list):
+        return ",".join(text(item) for item in value)
+    return str(value)

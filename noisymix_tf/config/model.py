@@ -1,0 +1,25 @@
+"""Flags of the network."""
+
+import dataclasses
+
+from noisymix_tf.config.fields import MOMENTUM, POSITIVE, Group, field
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig(Group):
+    """Which network."""
+
+    model: str = field(
+        "preact_resnet18",
+        "Network: preact_resnet18, preact_wide_resnet18, wide_resnet28_4, "
+        "wide_resnet40_2, resnet20, resnet56 or resnet50.",
+    )
+    width: float = field(
+        1.0, "Factor of the number of channels.", range=POSITIVE
+    )
+    dropout: float | None = field(
+        None,
+        "Dropout inside blocks; by default the network's own.",
+        kind=float,
+        range=MOMENTUM,
+    )

@@ -1,0 +1,70 @@
+"""Flags of where and how a run is carried out."""
+
+import dataclasses
+
+from noisymix_tf.config.fields import AT_LEAST_0, Group, field
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig(Group):
+    """Where a run writes, and how it is carried out."""
+
+    output_dir: str | None = field(
+        None,
+        "Directory of the run: checkpoints, metrics, report, models. An "
+        "interrupted run is continued by the same command.",
+        kind=str,
+        free=True,
+    )
+    seed: int = field(0, "Seed of everything random.")
+    checkpoint_steps: int = field(
+        0,
+        "Steps between checkpoints; 0: at the end of each epoch.",
+        range=AT_LEAST_0,
+        free=True,
+    )
+    validation_epochs: int = field(
+        0,
+        "Epochs between measurements of clean test accuracy; 0: only after "
+        "training.",
+        range=AT_LEAST_0,
+        free=True,
+    )
+    corruption_epochs: int = field(
+        0,
+        "Epochs between measurements of accuracy on corrupted test images "
+        "(1000 of them, severity 3), for the log; 0: only after training.",
+        range=AT_LEAST_0,
+        free=True,
+    )
+    jit_compile: str = field(
+        "auto",
+        "Compile the train step with XLA: true, false, or auto (on "
+        "accelerators).",
+        choices=("auto", "true", "false"),
+    )
+    deterministic: bool = field(
+        True, "Use deterministic kernels: the same flags, the same weights."
+    )
+    input_threads: int = field(
+        2,
+        "Batches that the input pipeline prepares at the same time; 0: as "
+        "tf.data sees fit.",
+        range=AT_LEAST_0,
+        free=True,
+    )
+    tensorboard: bool = field(
+        True,
+        "Write TensorBoard scalars and a picture of the views.",
+        free=True,
+    )
+    progress: str = field(
+        "auto",
+        "Progress: bar, lines (one for each epoch), none, or auto (a bar on a "
+        "terminal).",
+        choices=("auto", "bar", "lines", "none"),
+        free=True,
+    )
+    export: bool = field(
+        True, "Write a SavedModel beside model.keras.", free=True
+    )

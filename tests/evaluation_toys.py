@@ -1,0 +1,178 @@
+"""Small datasets and models whose predictions are known, and made-up cells."""
+
+import types
+
+import keras
+import numpy as np
+
+from noisymix_tf import data, evaluation
+from noisymix_tf.evaluation.cells import Cell
+from noisymix_tf.evaluation.metrics import NUM_BINS
+
+SIDE = 16
+
+
+class Test:
+    """A split in memory that tells no length."""
+
+    __test__ = False
+
+    def __init__(self, images, labels):
+        self.images, self.labels = images, labels
+        self.passes = 0
+
+    def batches(self, batch_size):
+        self.passes += 1
+        for start in range(0, len(self.images), batch_size):
+            part = slice(start, start + batch_size)
+            yield self.images[part], self.labels[part]
+
+
+class SizedTest(Test):
+    def __len__(self):
+        return len(self.images)
+
+
+def dataset(n=23, num_classes=3, split=SizedTest, seed=0):
+    """Flat images of random brightness; the label says how bright."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, num_classes, n).astype(np.int32)
+    level = 20 + 200 * labels / (num_classes - 1)
+    texture = generator.integers(-10, 11, [n, SIDE, SIDE, 3])
+    images = np.clip(level[:, None, None, None] + texture, 0, 255)
+    return types.SimpleNamespace(
+        name="flat",
+        num_classes=num_classes,
+        class_names=tuple(map(str, range(num_classes))),
+        test=split(images.astype(np.uint8), labels),
+    )
+
+
+def whole_dataset(n=23, num_classes=3, seed=0):
+    """The same as a `noisymix_tf.data.Dataset`."""
+    flat = dataset(n, num_classes, seed=seed)
+    split = data.ArraySplit(flat.test.images, flat.test.labels)
+    return data.Dataset(
+        name=flat.name,
+        train=split,
+        test=split,
+        class_names=flat.class_names,
+        image_shape=split.image_shape,
+        mean=(0.5,) * 3,
+        std=(0.5,) * 3,
+        flip=False,
+    )
+
+
+def brightness_model(num_classes=3, softmax=False, scale=1.0, name=None):
+    """Logits -(mean / 255 - level_k)^2, written as a linear layer."""
+    levels = (20 + 200 * np.arange(num_classes) / (num_classes - 1)) / 255
+    inputs = keras.Input([SIDE, SIDE, 3], name=name)
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    head = keras.layers.Dense(
+        num_classes, activation="softmax" if softmax else None
+    )
+    outputs = head(x)
+    # The square of the mean is common to all classes and drops out.
+    kernel = np.tile(scale * 2 * levels / 3, [3, 1])
+    head.set_weights([kernel, -scale * levels**2])
+    return keras.Model(inputs, outputs)
+
+
+def random_model(num_classes=3, seed=0, softmax=False):
+    """A small network whose answers depend on every pixel."""
+    generator = np.random.default_rng(seed)
+    inputs = keras.Input([SIDE, SIDE, 3])
+    x = keras.layers.Rescaling(1 / 128, -1)(inputs)
+    x = keras.layers.Conv2D(8, 3, strides=2, activation="tanh")(x)
+    x = keras.layers.Conv2D(8, 3, strides=2, activation="tanh")(x)
+    x = keras.layers.Dense(
+        num_classes, activation="softmax" if softmax else None
+    )(keras.layers.Flatten()(x))
+    model = keras.Model(inputs, x)
+    model.set_weights(
+        [
+            generator.normal(0, 0.5, weight.shape).astype(np.float32)
+            for weight in model.get_weights()
+        ]
+    )
+    return model
+
+
+def run(model=None, data=None, **options):
+    options = {
+        "corruptions": ("contrast", "gaussian_noise"),
+        "severities": (1, 5),
+        "batch_size": 8,
+        "progress": None,
+        **options,
+    }
+    return evaluation.evaluate(
+        model or brightness_model(), data or dataset(), **options
+    )
+
+
+def without_seconds(results):
+    return {
+        cell: {k: v for k, v in sums.items() if "seconds" not in k}
+        for cell, sums in results.records.items()
+    }
+
+
+def clean_cell(n=200, **fields):
+    """The cell of the clean images of a made-up evaluation."""
+    return cell("clean", None, 0, source="original", n=n, **fields)
+
+
+def cell(suite, corruption, severity, *, source="generated", n=200, **fields):
+    """A cell of a made-up evaluation."""
+    generated = {"seed": 0, "generator": "1-cifar"}
+    return Cell(
+        **{
+            "dataset": "toy",
+            "suite": suite,
+            "corruption": corruption,
+            "severity": severity,
+            "source": source,
+            "n": n,
+            "model": "abc",
+            "data": "0f",
+            **(generated if source == "generated" else {}),
+            **fields,
+        }
+    )
+
+
+def sums(accuracy, n=200, confidence=0.95):
+    """Measurements of a cell: all images in one bin of confidence.
+
+    `accuracy` need not be a whole number of images: what is published as a
+    share can be fed in as it is.
+    """
+    place = int(np.ceil(confidence * NUM_BINS)) - 1
+    bins = [[0, 0.0, 0]] * NUM_BINS
+    bins[place] = [n, confidence * n, accuracy * n]
+    return {
+        "correct": accuracy * n,
+        "nll_sum": 0.5 * n,
+        "brier_sum": 0.25 * n,
+        "bins": bins,
+        "seconds": 1.0,
+    }
+
+
+def flip_sums(flips, distance=1.0, n=200, noise=False, difficulty=1):
+    """Measurements of a perturbation of which all sequences are alike."""
+    values = {
+        "flip_probability": flips,
+        "top5_distance": distance,
+        "zipf_distance": 0.5,
+    }
+    return {
+        "noise": noise,
+        "difficulty": difficulty,
+        "sums": {name: n * value for name, value in values.items()},
+        "square_sums": {name: n * v * v for name, v in values.items()},
+        "seconds": 1.0,
+    }

@@ -1,0 +1,299 @@
+"""AutoAttack on Keras models against the same package on PyTorch models."""
+
+import logging
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import noisymix_tf as nm
+from noisymix_tf.attacks.autoattack import VERSIONS, auto_attack, torch_scores
+from noisymix_tf.errors import UsageError
+
+SIZE, HIDDEN, CLASSES = 8, 16, 4
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, [16, SIZE, SIZE, 3]).astype(np.uint8)
+FIRST = RNG.normal(size=[SIZE * SIZE * 3, HIDDEN]).astype("float32") * 0.2
+LAST = RNG.normal(size=[HIDDEN, CLASSES]).astype("float32") * 0.3
+
+
+def network(activation=None, num_classes=CLASSES):
+    """Two layers of fixed weights."""
+    model = keras.Sequential(
+        [
+            keras.Input([SIZE, SIZE, 3]),
+            keras.layers.Rescaling(1 / 127.5, offset=-1.0),
+            keras.layers.Flatten(),
+            keras.layers.Dense(HIDDEN, "softplus", use_bias=False),
+            keras.layers.Dense(num_classes, activation, use_bias=False),
+        ]
+    )
+    model.set_weights([FIRST, LAST[:, :num_classes]])
+    return model
+
+
+MODEL = network()
+LABELS = MODEL(IMAGES.astype("float32")).numpy().argmax(-1)
+
+
+@pytest.fixture
+def package():
+    return pytest.importorskip("pyautoattack")
+
+
+@pytest.fixture
+def torch():
+    torch = pytest.importorskip("torch")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield torch
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def quiet(caplog):
+    """The package warns of models that its evaluation does not fit."""
+    yield
+    warnings = [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelno >= logging.WARNING
+    ]
+    assert not warnings
+
+
+def missed(images, labels=LABELS, model=MODEL):
+    return model(np.asarray(images, "float32")).numpy().argmax(-1) != labels
+
+
+def lengths(images, norm):
+    delta = np.asarray(images, float) - IMAGES
+    if norm == "linf":
+        return np.abs(delta).max((1, 2, 3)) / 255
+    return np.sqrt((delta**2).sum((1, 2, 3))) / 255
+
+
+# Against PyTorch.
+
+
+def torch_images(torch):
+    images = IMAGES.transpose(0, 3, 1, 2) / np.float32(255)
+    return torch.tensor(np.ascontiguousarray(images))
+
+
+def torch_network(torch):
+    """The same network in PyTorch, of images [B, C, H, W] in 0..1."""
+    first = FIRST.reshape([SIZE, SIZE, 3, HIDDEN]).transpose(2, 0, 1, 3)
+    first = torch.tensor(first.reshape([-1, HIDDEN]))
+    last = torch.tensor(LAST)
+
+    def forward(images):
+        hidden = (2 * images.reshape([len(images), -1]) - 1) @ first
+        return torch.nn.functional.softplus(hidden) @ last
+
+    return forward
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_scores_and_gradients_are_those_of_tensorflow(torch, policy):
+    """Also of steep slopes and of tiny ones, which float16 cannot hold."""
+    exact = torch_network(torch)
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = network()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    bridge = torch_scores(
+        torch, lambda x: tf.cast(model(x, training=False), tf.float32)
+    )
+    pixels = torch_images(torch)
+    found, expected = [], []
+    for scores, gradients in ((bridge, found), (exact, expected)):
+        images = pixels.clone().requires_grad_()
+        outputs = scores(images)
+        gradients.append(outputs.detach().numpy())
+        for slope in (torch.ones(CLASSES), 1e-9 * torch.arange(CLASSES)):
+            (gradient,) = torch.autograd.grad(
+                (outputs * slope).sum(), images, retain_graph=True
+            )
+            gradients.append(gradient.numpy())
+    for ours, theirs in zip(found, expected):
+        tolerance = 1e-5 if policy == "float32" else 2e-2
+        np.testing.assert_allclose(
+            ours, theirs, rtol=0, atol=tolerance * np.abs(theirs).max()
+        )
+
+
+@pytest.mark.parametrize(
+    "attack, norm, eps",
+    [
+        ("apgd-ce", "linf", 4 / 255),
+        ("apgd-t", "l2", 0.15),
+        ("fab-t", "linf", 4 / 255),
+        ("square", "l2", 3.0),
+    ],
+)
+def test_it_finds_what_it_finds_on_a_torch_model(
+    package, torch, quiet, attack, norm, eps
+):
+    options = dict(norm=norm, seed=3, batch_size=10)
+    found = auto_attack(
+        MODEL, IMAGES, LABELS, eps, attacks=[attack], **options
+    ).numpy()
+    search = package.AutoAttack(
+        torch_network(torch),
+        norm={"linf": "Linf", "l2": "L2"}[norm],
+        eps=eps,
+        seed=3,
+    )
+    search.attacks_to_run = [attack]
+    search.apgd_targeted.n_target_classes = CLASSES - 1
+    search.fab.n_target_classes = CLASSES - 1
+    expected, _ = search.run_standard_evaluation(
+        torch_images(torch), torch.tensor(LABELS), batch_size=10
+    )
+    expected = 255 * expected.numpy().transpose(0, 2, 3, 1)
+    assert 0.2 < missed(expected).mean()
+    np.testing.assert_array_equal(missed(found), missed(expected))
+    # Where a gradient is nearly zero its sign may differ.
+    assert (np.abs(found - expected) < 0.01).mean() > 0.99
+
+
+# What it promises.
+
+
+@pytest.mark.parametrize("norm, eps", [("linf", 4 / 255), ("l2", 0.15)])
+def test_ends_lie_in_the_ball_and_robust_images_stay(package, norm, eps):
+    labels = LABELS.copy()
+    labels[:4] = (labels[:4] + 1) % CLASSES
+    found = auto_attack(
+        MODEL, IMAGES, labels, eps, norm=norm, attacks=["apgd-ce"]
+    )
+    assert found.dtype == tf.float32
+    found = found.numpy()
+    assert found.min() >= 0 and found.max() <= 255
+    assert lengths(found, norm).max() <= eps + 1e-6
+    broken = missed(found, labels) & ~missed(IMAGES, labels)
+    assert 0.2 < broken.mean() < 0.9
+    np.testing.assert_array_equal(found[~broken], IMAGES[~broken])
+    assert (lengths(found, norm)[broken] > 0).all()
+
+
+def test_together_they_are_stronger(package, quiet):
+    options = dict(eps=3 / 255)
+    found = missed(
+        auto_attack(
+            MODEL, IMAGES, LABELS, attacks=["apgd-ce", "apgd-t"], **options
+        )
+    )
+    assert 0.2 < found.mean() < 0.9
+    for other in (
+        nm.attacks.fgsm(MODEL, IMAGES, LABELS, **options),
+        nm.attacks.pgd(MODEL, IMAGES, LABELS, **options),
+        auto_attack(MODEL, IMAGES, LABELS, attacks=["apgd-ce"], **options),
+    ):
+        assert (found >= missed(other)).all()
+
+
+def test_standard_version_ends_when_no_image_is_left(package, quiet):
+    assert missed(auto_attack(MODEL, IMAGES, LABELS, 0.1)).all()
+
+
+def test_seed_decides_and_the_process_stays_as_it_was(package, torch):
+    def trace(frame, event, argument):
+        return None
+
+    def attack(seed):
+        return auto_attack(
+            MODEL, IMAGES, LABELS, 0.3, attacks=["square"], seed=seed
+        ).numpy()
+
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    tracer = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        first = attack(1)
+        assert sys.gettrace() is trace
+    finally:
+        sys.settrace(tracer)
+    np.testing.assert_array_equal(first, attack(1))
+    assert (first != attack(2)).any()
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == threads
+
+
+def test_probabilities_are_attacked_by_their_logits(package, quiet):
+    options = dict(eps=4 / 255, attacks=["apgd-ce"])
+    expected = auto_attack(MODEL, IMAGES, LABELS, **options)
+    one_hot = np.eye(CLASSES)[LABELS]
+    found = auto_attack(network("softmax"), IMAGES, one_hot, **options)
+    np.testing.assert_array_equal(missed(found), missed(expected))
+    assert (np.abs(found - expected) < 0.01).mean() > 0.98
+
+
+def test_no_radius_no_change(package):
+    found = auto_attack(MODEL, IMAGES, LABELS, 0)
+    np.testing.assert_array_equal(found, IMAGES)
+
+
+def test_no_gradient(package):
+    def model(images):
+        return tf.round(tf.reshape(images, [-1, 192])) @ tf.constant(FIRST)
+
+    labels = model(tf.cast(IMAGES, tf.float32)).numpy().argmax(-1)
+    with pytest.raises(UsageError, match="no gradient"):
+        auto_attack(
+            lambda x: tf.stop_gradient(model(x)), IMAGES, labels, 8 / 255
+        )
+
+
+# Bad input.
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"eps": -0.1}, "negative"),
+        ({"eps": 7.0}, "such as 4/255"),
+        ({"norm": "l1"}, "Unknown norm 'l1'"),
+        ({"version": "best"}, "Unknown version 'best'. Known: standard, plus"),
+        ({"attacks": "square"}, "attacks='square' must be a list"),
+        ({"attacks": []}, "attacks=[] must be a list of at least one"),
+        ({"attacks": ["fab"]}, "of version 'standard': apgd-ce, apgd-t"),
+        ({"seed": -1}, "seed=-1"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"from_logits": 1.5}, "from_logits=1.5"),
+        ({"labels": LABELS[:4]}, "one per image"),
+        ({"images": IMAGES.astype(int)}, "uint8 or floats"),
+        ({"model": "model.keras"}, "got str: load the model"),
+        (
+            {"model": network(num_classes=3), "labels": LABELS % 3},
+            "apgd-t needs a model of at least 4 classes, this one has 3: leave "
+            "it out with attacks=['apgd-ce', 'fab-t', 'square']",
+        ),
+    ],
+)
+def test_bad_input_is_said_in_one_line(change, message):
+    options = dict(model=MODEL, images=IMAGES, labels=LABELS, eps=0.1)
+    with pytest.raises(UsageError) as error:
+        auto_attack(**{**options, **change})
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["pyautoattack", "torch"])
+def test_a_missing_package_is_named(monkeypatch, name):
+    pytest.importorskip("pyautoattack")
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(UsageError) as error:
+        auto_attack(MODEL, IMAGES, LABELS, 0.1)
+    assert f"package {name}: pip install" in str(error.value)
+    assert "noisymix_tf[autoattack]" in str(error.value)
+
+
+def test_versions_are_those_of_the_package(package):
+    for version, attacks in VERSIONS.items():
+        search = package.AutoAttack(None, version=version)
+        assert tuple(search.attacks_to_run) == attacks

@@ -1,0 +1,175 @@
+"""`python -m noisymix_tf.evaluate`: what it writes, and its mistakes."""
+
+import csv
+import dataclasses
+import importlib
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from absl import flags
+
+from noisymix_tf import command_line, corruptions, data
+from noisymix_tf.config import EvaluateConfig, EvaluationConfig
+from noisymix_tf.errors import UsageError
+from noisymix_tf.evaluation import Settings
+
+# The name in the package may be the function.
+door = importlib.import_module("noisymix_tf.evaluate")
+
+
+@pytest.fixture(scope="module")
+def model_path(tmp_path_factory):
+    """A linear classifier of the digits, trained by least squares."""
+    digits = data.load("digits")
+    images, labels = next(digits.train.batches(len(digits.train)))
+    small = images.reshape(-1, 8, 4, 8, 4, 3).mean(axis=(2, 4, 5)) / 255
+    columns = np.c_[small.reshape(-1, 64), np.ones(len(small))]
+    weights, *_ = np.linalg.lstsq(columns, np.eye(10)[labels], rcond=None)
+
+    inputs = keras.Input([32, 32, 3])
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    x = keras.layers.AveragePooling2D(4)(x)
+    x = keras.layers.Flatten()(x)
+    head = keras.layers.Dense(10)
+    model = keras.Model(inputs, head(x))
+    head.set_weights([np.repeat(weights[:-1] / 3, 3, axis=0), weights[-1]])
+    path = tmp_path_factory.mktemp("model") / "linear.keras"
+    model.save(path)
+    return path
+
+
+def parse(*arguments):
+    values = flags.FlagValues()
+    command_line.define_flags(values, config=EvaluateConfig)
+    return command_line.parse(
+        ["evaluate", *map(str, arguments)], values, EvaluateConfig
+    )
+
+
+def test_flags_are_the_settings():
+    given = EvaluationConfig().settings()
+    assert set(given) == {field.name for field in dataclasses.fields(Settings)}
+    assert Settings.of(given) == Settings()
+
+
+def test_words_of_corruptions_are_tags_or_names():
+    extra = parse("--corruptions=extra").evaluation.settings()
+    assert Settings.of(extra).corruptions == corruptions.names("extra")
+    fog = parse("--corruptions=fog").evaluation.settings()
+    assert Settings.of(fog).corruptions == ("fog",)
+
+
+@pytest.fixture(scope="module")
+def measured(model_path, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("robustness")
+    config = parse(
+        f"--model={model_path}",
+        "--suites=clean,c,p,fgsm,calibration",
+        "--examples=60",
+        "--perturbations=tilt,shot_noise",
+        "--eps=2/255,8/255",
+        "--attack_losses=cross_entropy",
+        f"--output_dir={folder}",
+        f"--robustbench_json={folder}/Linear",
+    )
+    return folder, config, door.run(config)
+
+
+def test_everything_is_written(measured):
+    folder, _, results = measured
+    report = json.loads((folder / "report.json").read_text())
+    assert report["schema"] == 2
+    figures = report["sections"]["c"]["figures"]
+    assert results.figures["c/mean_accuracy"] == figures["mean_accuracy"]
+    assert {s["n"] for n, s in report["sections"].items() if n != "cost"} == {
+        60
+    }
+    assert (folder / "report.html").read_text().startswith("<!doctype html>")
+    assert (folder / "report.md").read_text().startswith("# digits")
+    assert len((folder / "cells.jsonl").read_text().splitlines()) == 80
+    # A larger radius is a stronger attack.
+    accuracy = [
+        value
+        for name, value in results.figures.items()
+        if name.startswith("fgsm/accuracy")
+    ]
+    assert len(accuracy) == 2 and accuracy[0] > accuracy[1]
+
+
+def test_the_leaderboard_entry(measured):
+    folder, _, results = measured
+    entry = json.loads((folder / "Linear.json").read_text())
+    mean = results.figures["c/mean_accuracy"]
+    assert entry["corruptions_acc"] == f"{100 * mean:.2f}"
+    rows = list(csv.reader((folder / "Linear.csv").open()))
+    assert rows[2][0] == "Linear" and len(rows[2]) == 76
+    assert np.mean([float(v) for v in rows[2][1:]]) == pytest.approx(mean)
+
+
+def test_a_second_run_measures_nothing(measured):
+    folder, config, results = measured
+    lines = (folder / "cells.jsonl").read_bytes()
+    again = door.run(config)
+    assert again.computed == 0 and again.figures == results.figures
+    assert (folder / "cells.jsonl").read_bytes() == lines
+
+
+def test_the_imported_door_is_the_function(model_path):
+    code = (
+        "import noisymix_tf.evaluate as door, noisymix_tf as nm;"
+        "digits = nm.data.load('digits', test_examples=20);"
+        f"model = nm.evaluation.load_classifier({str(model_path)!r});"
+        "assert nm.evaluate is door;"
+        "results = nm.evaluate(model, digits, suites=['clean'], progress=None);"
+        "print(results.figures['clean/accuracy'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
+    assert 0.7 < float(done.stdout) <= 1.0, done.stderr
+
+
+def test_a_mistake_is_one_line_and_status_2():
+    done = subprocess.run(
+        [sys.executable, "-m", "noisymix_tf.evaluate", "--model=nowhere"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: There is no model at 'nowhere'")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--model is missing"),
+        (["--suites=clean,dream"], "suite 'dream'"),
+        (["--suites=r"], "r_dir.*shift_dir"),
+        (["--suites=r", "--shift_dir=nowhere"], "nowhere"),
+        (["--c_dir=nowhere"], "nowhere.*does not exist"),
+        (["--eps=much"], "eps='much'"),
+        (["--attack_norms=l7"], "'l7'.*linf, l2"),
+        (["--severities=6"], "severities=6 must be"),
+        (["--difficulty=4"], "difficulty=4 must be 1, 2 or 3"),
+        (["--reference=nowhere.json"], "'nowhere.json' cannot be read"),
+        (["--outputs=probabilities"], "this model gives logits"),
+        (["--dataset=cifar10", "--data_dir=nowhere"], "cifar10.*nowhere"),
+        (["--robustbench_json=x", "--corruptions=fog"], "15 corruptions"),
+        (["--robustbench_json=nowhere/x"], "folder 'nowhere'"),
+        (["--strategy=tpu"], "strategy"),
+        (["--preprocess=big"], "preprocess"),
+    ],
+)
+def test_bad_input(model_path, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    if arguments:
+        arguments = [f"--model={model_path}", *arguments]
+    with pytest.raises(UsageError, match=message) as caught:
+        door.run(parse(*arguments))
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,59 @@
+"""Suite autoattack: its cells, with the attack itself replaced."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from evaluation_toys import brightness_model, dataset
+
+from noisymix_tf import attacks, evaluation
+from noisymix_tf.attacks import autoattack
+from noisymix_tf.errors import UsageError
+from noisymix_tf.evaluation.suites import auto_attack
+
+
+def test_cells_hold_what_the_attack_leaves(monkeypatch):
+    calls = []
+
+    def darken(model, images, labels, eps, **options):
+        calls.append((len(images), round(eps * 255), options))
+        return tf.constant(np.maximum(images - 255.0 * eps, 0.0))
+
+    monkeypatch.setattr(attacks, "auto_attack", darken)
+    monkeypatch.setattr(auto_attack, "require_packages", lambda: None)
+    data = dataset()
+    results = evaluation.evaluate(
+        brightness_model(),
+        data,
+        suites=("autoattack",),
+        eps=("1/255", "80/255"),
+        batch_size=8,
+        seed=3,
+        progress=None,
+    )
+    weak, strong = [
+        results.figures[f"autoattack/accuracy[{cell.setting}]"]
+        for cell in results.planned
+    ]
+    assert weak == 1.0
+    # 20, 120 and 220 become 0, 40 and 140: only the darkest class stays.
+    assert strong == pytest.approx((data.test.labels == 0).mean())
+    assert [call[0] for call in calls] == [8, 8, 7] * 2
+    assert {call[1] for call in calls} == {1, 80}
+    assert calls[0][2] == {"norm": "linf", "seed": 3, "batch_size": 8}
+    assert "batches of 8" in results.planned[0].setting
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("pyautoattack") is not None,
+    reason="the package is installed",
+)
+def test_a_missing_package_is_told_before_anything_is_measured():
+    with pytest.raises(UsageError, match=r"noisymix_tf\[autoattack\]"):
+        evaluation.check_selection(("autoattack",), dataset())
+    with pytest.raises(UsageError, match=r"noisymix_tf\[autoattack\]"):
+        evaluation.evaluate(
+            brightness_model(), dataset(), suites=("autoattack",)
+        )
+    assert autoattack.VERSIONS.get("standard")[0] == "apgd-ce"
