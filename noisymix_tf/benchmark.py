@@ -6,6 +6,8 @@ python -m noisymix_tf.benchmark train_step --method=noisymix
 python -m noisymix_tf.benchmark training --method=baseline
 python -m noisymix_tf.benchmark corruptions --rounds=3
 python -m noisymix_tf.benchmark evaluation --model=resnet20
+python -m noisymix_tf.benchmark input
+python -m noisymix_tf.benchmark memory --output_dir=DIR
 """
 
 import sys
@@ -25,6 +27,10 @@ _ROUNDS = {
     "corruptions": 3,
     # A whole suite.
     "evaluation": 1,
+    # Batches of 32 images.
+    "input": 20,
+    # Steps.
+    "memory": 2000,
 }
 _USAGE = "python -m noisymix_tf.benchmark NAME [--flag=value ...]"
 # The setting of the published small-budget measurements of the reference.
@@ -38,7 +44,7 @@ def main(argv, flag_values=flags.FLAGS):
         "rounds",
         None,
         "Timed repetitions of each thing; by default 20, of corruptions 3, of "
-        "evaluation 1.",
+        "evaluation 1; of memory, the steps: 2000.",
         lower_bound=1,
         flag_values=flag_values,
     )
@@ -78,6 +84,14 @@ def main(argv, flag_values=flags.FLAGS):
         from noisymix_tf.benchmarks import evaluation
 
         evaluation.run(config, rounds)
+    elif name == "input":
+        from noisymix_tf.benchmarks import input
+
+        input.run(config.data.data_dir, rounds=rounds, seed=config.run.seed)
+    elif name == "memory":
+        from noisymix_tf.benchmarks import memory
+
+        memory.run(config, rounds)
     else:
         from noisymix_tf.benchmarks import training
 

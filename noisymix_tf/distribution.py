@@ -1,25 +1,49 @@
-"""The one place that makes a distribution strategy."""
+"""The one place that makes a distribution strategy, and what asks about it."""
+
+import contextlib
+import json
+import os
+import socket
+import urllib.parse
 
 import tensorflow as tf
 
 from noisymix_tf.errors import UsageError
 
-STRATEGIES = ("auto", "single", "mirrored")
+STRATEGIES = ("auto", "single", "mirrored", "multi_worker", "tpu")
+
+_EXAMPLE = (
+    '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, '
+    '"task": {"type": "worker", "index": 0}}'
+)
+# Seconds in which an address has to answer.
+_PATIENCE = 10
+# A second mirrored strategy in a process mistakes the collectives of the
+# first for its own, so each is made once.
+_made = {}
 
 
-def strategy(name="auto"):
-    """Makes a strategy by name.
+def strategy(name="auto", tpu=None):
+    """Makes a strategy by name; the same one for the same devices.
 
     Args:
         name: `"single"` for the first device; `"mirrored"` for all GPUs of this
-            machine, or all its logical CPUs where there is none; `"auto"` for
-            mirrored where there are several GPUs, or else single.
+            machine, or all its logical CPUs where there is none;
+            `"multi_worker"` for the machines that the environment variable
+            `TF_CONFIG` lists, each of which runs the same program; `"tpu"` for
+            a TPU; `"auto"` for mirrored where there are several GPUs, or else
+            single.
+        tpu: Name or address of the TPU; `"local"` on a TPU VM.
 
     Returns:
         `tf.distribute.Strategy`, or None for one device.
 
     Raises:
-        UsageError: If the name is not known.
+        UsageError: If the name is not known, `TF_CONFIG` does not describe a
+            cluster, or there is no such TPU.
+
+    `"multi_worker"` must come before anything is computed, and returns when
+    all machines have joined.
 
     Example:
 
@@ -30,8 +54,174 @@ def strategy(name="auto"):
         raise UsageError(
             f"Unknown strategy {name!r}: choose {', '.join(STRATEGIES)}."
         )
+    if tpu is not None and name != "tpu":
+        raise UsageError(
+            f"--tpu={tpu} belongs to --strategy=tpu, not to {name!r}."
+        )
+    if name == "tpu":
+        return _once(("tpu", tpu), lambda: _tpu(tpu))
+    if name == "multi_worker":
+        _check_cluster(os.environ.get("TF_CONFIG"))
+        return _once((name,), tf.distribute.MultiWorkerMirroredStrategy)
     gpus = tf.config.list_logical_devices("GPU")
     if name == "single" or (name == "auto" and len(gpus) < 2):
         return None
     devices = gpus or tf.config.list_logical_devices("CPU")
-    return tf.distribute.MirroredStrategy([device.name for device in devices])
+    names = tuple(device.name for device in devices)
+    return _once(names, lambda: tf.distribute.MirroredStrategy(list(names)))
+
+
+def scope(strategy):
+    """The context in which models of a strategy are made.
+
+    Args:
+        strategy: `tf.distribute.Strategy`, or None for one device.
+    """
+    return contextlib.nullcontext() if strategy is None else strategy.scope()
+
+
+def num_replicas(strategy):
+    """How many devices share a batch."""
+    return 1 if strategy is None else strategy.num_replicas_in_sync
+
+
+def has_many_machines(strategy):
+    """Whether other processes take part in the same training."""
+    resolver = _resolver(strategy)
+    return resolver is not None and len(_workers(resolver)) > 1
+
+
+def is_chief(strategy):
+    """Whether this process is the one that writes."""
+    if not has_many_machines(strategy):
+        return True
+    resolver = _resolver(strategy)
+    first = _workers(resolver)[0]
+    return (resolver.task_type, resolver.task_id) == first
+
+
+def describe(strategy):
+    """What takes part, in words."""
+    count = num_replicas(strategy)
+    if strategy is None:
+        return "one device"
+    if has_many_machines(strategy):
+        resolver = _resolver(strategy)
+        machines = _workers(resolver)
+        me = machines.index((resolver.task_type, resolver.task_id))
+        return (
+            f"{count} devices of {len(machines)} machines (this is number "
+            f"{me}{', the chief' if me == 0 else ''})"
+        )
+    return f"{count} devices of one machine"
+
+
+def check_batch(strategy, batch_size):
+    """Raises a `UsageError` if the devices cannot share a batch equally.
+
+    Args:
+        strategy: `tf.distribute.Strategy`, or None.
+        batch_size: Images in a batch of all devices together.
+    """
+    count = num_replicas(strategy)
+    if batch_size % count:
+        below, above = batch_size // count * count, -(-batch_size // count)
+        raise UsageError(
+            f"--batch_size={batch_size} does not split into equal parts for "
+            f"{count} devices: give a multiple of {count}, such as "
+            f"{below or above * count}."
+        )
+
+
+def check_jit(strategy, jit_compile):
+    """Raises a `UsageError` if a step is to be one program of many devices.
+
+    Args:
+        strategy: `tf.distribute.Strategy`, or None.
+        jit_compile: Whether the whole step is to be compiled by XLA.
+    """
+    if jit_compile and num_replicas(strategy) > 1:
+        raise UsageError(
+            "--jit_compile=true compiles a step for one device, but "
+            f"{num_replicas(strategy)} share it: give auto or false (on TPUs "
+            "everything is compiled in any case)."
+        )
+
+
+def is_lost_machine(strategy, error):
+    """Whether an error says that another machine has gone."""
+    return has_many_machines(strategy) and (
+        isinstance(error, tf.errors.UnavailableError | tf.errors.AbortedError)
+        or "Collective ops is aborted" in str(error)
+    )
+
+
+def _once(key, make):
+    if key not in _made:
+        _made[key] = make()
+    return _made[key]
+
+
+def _resolver(strategy):
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return strategy.cluster_resolver
+    return None
+
+
+def _workers(resolver):
+    """`(type, index)` of every process that trains, the chief first."""
+    cluster = resolver.cluster_spec().as_dict()
+    return [
+        (kind, index)
+        for kind in ("chief", "worker")
+        for index in range(len(cluster.get(kind, ())))
+    ]
+
+
+def _check_cluster(text):
+    """Raises a `UsageError` if `TF_CONFIG` does not describe a cluster."""
+    if not text:
+        raise UsageError(
+            "--strategy=multi_worker needs the environment variable TF_CONFIG "
+            f"on every machine, which is not set; such as {_EXAMPLE}."
+        )
+    try:
+        config = json.loads(text)
+        cluster, task = config["cluster"], config["task"]
+        address = cluster[task["type"]][int(task["index"])]
+        known = set(cluster) <= {"chief", "worker", "evaluator"}
+        good = known and task["type"] in ("chief", "worker")
+        good = good and isinstance(address, str)
+    except (ValueError, KeyError, IndexError, TypeError):
+        good = False
+    if not good:
+        raise UsageError(
+            f"TF_CONFIG={text!r} does not describe a cluster of machines and "
+            f"the place of this one in it: give it as in {_EXAMPLE}."
+        )
+
+
+def _tpu(name):
+    try:
+        _check_answers(name)
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(
+            tpu=name or ""
+        )
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, OSError, tf.errors.OpError) as error:
+        reason = (str(error).splitlines() or ["no reason given"])[0]
+        raise UsageError(
+            f"No TPU was found as --tpu={name or ''} ({reason.rstrip('.')}): "
+            "give its name, its address grpc://HOST:PORT, or 'local' on a TPU "
+            "VM; or choose another --strategy."
+        ) from error
+    return tf.distribute.TPUStrategy(resolver)
+
+
+def _check_answers(name):
+    """Raises an `OSError` where an address is silent: TensorFlow waits."""
+    address = urllib.parse.urlsplit(name or "")
+    if address.scheme == "grpc":
+        where = (address.hostname, address.port or 8470)
+        socket.create_connection(where, timeout=_PATIENCE).close()

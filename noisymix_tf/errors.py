@@ -1,4 +1,4 @@
-"""The error of a user's input, as opposed to a defect of ours."""
+"""Endings that are no defect of ours: a user's mistake, a machine's end."""
 
 
 class UsageError(ValueError):
@@ -13,3 +13,25 @@ class UsageError(ValueError):
     # layer's call in pages of their own, unless they bear these marks.
     ag_pass_through = True
     _keras_call_info_injected = True
+
+
+class Preempted(SystemExit):
+    """The process was told to end (SIGTERM), and nothing finished is lost.
+
+    The same command goes on where this one stopped. Uncaught, it ends the
+    process with status 75.
+
+    Args:
+        message: One line on what was kept.
+    """
+
+    # EX_TEMPFAIL of sysexits.h: try again later. Not 143, which is also the
+    # status of a process that SIGTERM ended before it had saved anything.
+    STATUS = 75
+
+    def __init__(self, message):
+        super().__init__(self.STATUS)
+        self.message = message
+
+    def __str__(self):
+        return self.message

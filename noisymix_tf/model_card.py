@@ -26,7 +26,8 @@ def save(model, path, *, flags=None, dataset=None, metrics=None, **more):
     process is killed in between. The same model gives the same bytes.
 
     Args:
-        model: A built Keras model; of a `NoisyMix`, the classifier is saved.
+        model: A built Keras model; of a `NoisyMix`, the classifier is saved,
+            with the averaged weights where there are any to be evaluated.
         path: File to write, `*.keras`.
         flags, dataset, metrics, **more: As for `write`.
 
@@ -43,17 +44,19 @@ def save(model, path, *, flags=None, dataset=None, metrics=None, **more):
     7800
     """
     from noisymix_tf.training import keras_file
-    from noisymix_tf.training.checkpoint import flush_folder
-    from noisymix_tf.training.unwrap import classifier_of
+    from noisymix_tf.training.checkpoint_files import flush_folder
+    from noisymix_tf.training.unwrap import classifier_of, evaluation_weights
 
     path = pathlib.Path(path)
     if path.suffix != ".keras":
         raise UsageError(f"Cannot save to {str(path)!r}: give a name *.keras.")
-    fields = _fields(model, flags, dataset, metrics, more)
+    with evaluation_weights(model):
+        fields = _fields(model, flags, dataset, metrics, more)
     partial = path.with_name(f".{path.stem}.partial.keras")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        keras_file.write(classifier_of(model), partial)
+        with evaluation_weights(model):
+            keras_file.write(classifier_of(model), partial)
         card = _merged(path, partial, fields, metrics)
         # The new card waits beside the old pair: whoever reads takes the one
         # of the two cards that belongs to the file.
@@ -215,7 +218,7 @@ def _present(fields):
 
 def _merged(path, content, fields, metrics):
     """The card of the bytes in `content`, which will lie at `path`."""
-    from noisymix_tf.training.checkpoint import file_digest
+    from noisymix_tf.training.checkpoint_files import file_digest
 
     card = _card_of(path, content)
     if card is None:
@@ -235,7 +238,7 @@ def _merged(path, content, fields, metrics):
 
 def _card_of(path, content):
     """The card at `path` that is about the bytes in `content`, or `None`."""
-    from noisymix_tf.training.checkpoint import file_digest
+    from noisymix_tf.training.checkpoint_files import file_digest
 
     if not content.is_file():
         return None

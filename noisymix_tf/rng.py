@@ -4,11 +4,19 @@ Every random number of a run is a pure function of (run seed, step, stream
 name, replica). TensorFlow's own Gamma, Beta and shuffle kernels do not compile
 with `jit_compile=True`; the samplers here are made of uniform and normal draws
 only, so one function serves CPU, GPU and TPU.
+
+A seed gives one sequence of whole numbers with a named generator, and several
+without: XLA reads negative seeds in another way than TensorFlow's kernels, and
+a TPU has a generator of its own. Streams are always drawn by name. Samplers
+draw by name where they are asked to (`by_name=True`), which makes them give the
+same numbers in every program that XLA compiles, on whatever device.
 """
 
 import zlib
 
 import tensorflow as tf
+
+GENERATOR = "philox"
 
 # Marsaglia and Tsang accept a proposal with probability above 0.95 for every
 # shape >= 1, so that eight rounds leave less than 0.05**8 = 4e-11 undecided.
@@ -35,27 +43,52 @@ def stream(seed, step, name, replica=0):
     True
     """
     tag = zlib.crc32(name.encode()) & 0x7FFFFFFF
-    key = tf.stack([tf.cast(seed, tf.int32), tf.constant(tag, tf.int32)])
+    words = tf.stack([tf.cast(seed, tf.int32), tf.constant(tag, tf.int32)])
     for part in (step, replica):
-        key = tf.random.experimental.stateless_fold_in(
-            key, tf.cast(part, tf.int32)
+        words = tf.random.experimental.stateless_fold_in(
+            words, tf.cast(part, tf.int32), alg=GENERATOR
         )
-    return key
+    return words
 
 
-def split(seed, num):
+def key(seed, by_name=False):
+    """The arguments of a `tf.random.stateless_*` call for a seed.
+
+    Args:
+        seed: int32 `[2]`.
+        by_name: Whether to name the generator. In a program that XLA compiles
+            for CPU or GPU this changes nothing; on a TPU it gives the numbers
+            of the others.
+
+    Returns:
+        Dict of keyword arguments.
+    """
+    if not by_name:
+        return {"seed": seed}
+    # Without a name, XLA takes the two numbers of a seed as unsigned.
+    unsigned = tf.bitcast(tf.cast(seed, tf.int32), tf.uint32)
+    return {"seed": tf.cast(unsigned, tf.int64), "alg": GENERATOR}
+
+
+def split(seed, num, by_name=False):
     """Splits a stateless seed into `num` independent ones, `[num, 2]`."""
-    return tf.random.split(seed, num)
-
-
-def uniform(seed, shape, dtype="float32"):
-    """Uniform numbers in (0, 1): never exactly zero, so their log is finite."""
     return tf.random.stateless_uniform(
-        shape, seed, minval=1e-7, maxval=1.0, dtype=dtype
+        [num, 2],
+        minval=None,
+        maxval=None,
+        dtype=tf.int32,
+        **key(seed, by_name),
     )
 
 
-def log_gamma_variates(seed, shape, concentration):
+def uniform(seed, shape, dtype="float32", by_name=False):
+    """Uniform numbers in (0, 1): never exactly zero, so their log is finite."""
+    return tf.random.stateless_uniform(
+        shape, minval=1e-7, maxval=1.0, dtype=dtype, **key(seed, by_name)
+    )
+
+
+def log_gamma_variates(seed, shape, concentration, by_name=False):
     """Logarithms of Gamma(concentration, 1) variates.
 
     Marsaglia and Tsang (2000), "A simple method for generating gamma
@@ -67,17 +100,20 @@ def log_gamma_variates(seed, shape, concentration):
         seed: int `[2]`.
         shape: Python list or tuple of ints.
         concentration: Positive float or scalar tensor.
+        by_name: Whether to name the generator.
 
     Returns:
         float32 tensor of `shape`.
     """
     a = tf.cast(concentration, tf.float32)
-    normal_seed, accept_seed, boost_seed = tf.unstack(split(seed, 3))
+    normal_seed, accept_seed, boost_seed = tf.unstack(split(seed, 3, by_name))
     shape = list(shape)
     d = a + 1.0 - 1.0 / 3.0
     c = 1.0 / tf.sqrt(9.0 * d)
-    x = tf.random.stateless_normal([_GAMMA_ROUNDS, *shape], normal_seed)
-    u = uniform(accept_seed, [_GAMMA_ROUNDS, *shape])
+    x = tf.random.stateless_normal(
+        [_GAMMA_ROUNDS, *shape], **key(normal_seed, by_name)
+    )
+    u = uniform(accept_seed, [_GAMMA_ROUNDS, *shape], by_name=by_name)
     v = (1.0 + c * x) ** 3
     log_v = tf.math.log(tf.maximum(v, 1e-30))
     accepted = (v > 0.0) & (
@@ -86,7 +122,7 @@ def log_gamma_variates(seed, shape, concentration):
     first = tf.argmax(tf.cast(accepted, tf.int32), axis=0, output_type=tf.int32)
     chosen = tf.one_hot(first, _GAMMA_ROUNDS, axis=0)
     log_gamma = tf.math.log(d) + tf.reduce_sum(chosen * log_v, axis=0)
-    boost = tf.math.log(uniform(boost_seed, shape)) / a
+    boost = tf.math.log(uniform(boost_seed, shape, by_name=by_name)) / a
     return log_gamma + boost
 
 
@@ -113,23 +149,6 @@ def beta(seed, shape, a, b):
     return tf.sigmoid(
         log_gamma_variates(seed_a, shape, a)
         - log_gamma_variates(seed_b, shape, b)
-    )
-
-
-def dirichlet(seed, shape, concentration, num):
-    """Symmetric Dirichlet variates that compile under XLA.
-
-    Args:
-        seed: int `[2]`.
-        shape: Python list or tuple of ints: the shape of the batch.
-        concentration: Positive float or scalar tensor, equal for all parts.
-        num: Number of parts.
-
-    Returns:
-        float32 tensor `[*shape, num]`; its last axis sums to one.
-    """
-    return tf.nn.softmax(
-        log_gamma_variates(seed, [*shape, num], concentration), axis=-1
     )
 
 

@@ -1,8 +1,9 @@
 """The directory of a run: who it belongs to, and what lies where in it."""
 
-import os
 import pathlib
+import shutil
 
+from noisymix_tf import run_lock
 from noisymix_tf.errors import UsageError
 
 
@@ -10,14 +11,21 @@ class RunFolder:
     """The output directory of one configuration.
 
     The effective flags are written to `flags.txt` when the directory is first
-    used; afterwards only the same configuration may continue there.
+    used; afterwards only the same configuration may continue there. Use it in
+    a `with` statement: meanwhile no other process may write there.
 
     Args:
         config: The `Config` of the run.
 
     Raises:
         UsageError: No directory was given, it cannot be written, it holds
-            something else, or it belongs to a different configuration.
+            something else, it belongs to a different configuration, or another
+            process is writing there.
+
+    Example:
+
+    >>> with RunFolder(config) as folder:
+    ...     noisymix_tf.save(model, folder.model)
     """
 
     def __init__(self, config):
@@ -28,7 +36,12 @@ class RunFolder:
         self.path = pathlib.Path(config.run.output_dir)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._claim(config)
+            self._lock = run_lock.RunLock(self.path)
+            try:
+                self._claim(config)
+            except BaseException:
+                self._lock.release()
+                raise
         except OSError as error:
             raise UsageError(
                 f"--output_dir={self.path} cannot be written "
@@ -42,17 +55,27 @@ class RunFolder:
         self.evaluation = self.path / "evaluation"
         self.saved_model = self.path / "saved_model"
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._lock.release()
+
     def has_export(self):
         """Whether a SavedModel of the run has been written."""
         return any(entry.name.isdigit() for entry in self.saved_model.glob("*"))
 
     def _claim(self, config):
+        # Here, because the package comes with TensorFlow.
+        from noisymix_tf.evaluation.files import (
+            remove_leftovers,
+            write_atomically,
+        )
+
         flagfile = self.path / "flags.txt"
-        partial = self.path / ".flags.txt.partial"
-        partial.unlink(missing_ok=True)
         if flagfile.exists():
             self._compare(config, flagfile.read_text().splitlines())
-        elif any(self.path.iterdir()):
+        elif not all(map(_is_of_a_start, self.path.iterdir())):
             raise UsageError(
                 f"--output_dir={self.path} is not empty and holds no run; name "
                 f"a new or empty directory."
@@ -60,11 +83,15 @@ class RunFolder:
         # Rewritten also for a continued run: it proves that the directory is
         # writable, and free flags may have changed.
         lines = [line for line in config.flags().values() if line is not None]
-        partial.write_text("\n".join(lines) + "\n")
-        os.replace(partial, flagfile)
+        write_atomically(flagfile, "\n".join(lines) + "\n")
+        remove_leftovers(self.path)
+        for unfinished in (self.path / "saved_model").glob(".tmp-*"):
+            shutil.rmtree(unfinished)
 
     def _compare(self, config, lines):
-        before = {_name(line): line for line in lines if line}
+        # A flag that an older version did not have counts as its default.
+        before = type(config)().flags()
+        before |= {_name(line): line for line in lines if line}
         differing = []
         for name, line in config.flags(with_free=False).items():
             if before.get(name) != line:
@@ -76,6 +103,11 @@ class RunFolder:
                 f"configuration: {'; '.join(differing)}. Name another "
                 f"directory, or give the same flags."
             )
+
+
+def _is_of_a_start(path):
+    """Whether a run that was killed while it began has left the file."""
+    return path.name == run_lock.NAME or path.name.startswith(".flags.txt.")
 
 
 def _name(line):

@@ -3,10 +3,13 @@
 python -m noisymix_tf.train --flagfile=flags/quickstart.flags
 """
 
+import contextlib
+import dataclasses
 import sys
+import tempfile
 
 from noisymix_tf import command_line, doors
-from noisymix_tf.errors import UsageError
+from noisymix_tf.errors import Preempted, UsageError
 from noisymix_tf.run_folder import RunFolder
 
 
@@ -23,13 +26,12 @@ def run(config):
         config: `noisymix_tf.config.Config`.
 
     Returns:
-        The evaluation's `Results`.
+        The evaluation's `Results`; None on a machine that is not the chief.
     """
     import keras
     import tensorflow as tf
 
-    from noisymix_tf import data, evaluation
-    from noisymix_tf.callbacks import TrainingDiverged
+    from noisymix_tf import data, distribution, evaluation
     from noisymix_tf.training import setup
 
     evaluation.check_selection(
@@ -37,6 +39,15 @@ def run(config):
     )
     if config.run.deterministic:
         tf.config.experimental.enable_op_determinism()
+    # Before anything is computed, and so before all that computes.
+    strategy = distribution.strategy(config.run.strategy, config.run.tpu)
+    distribution.check_batch(strategy, config.optimizer.batch_size)
+    distribution.check_jit(strategy, config.run.jit_compile == "true")
+    if config.run.data_service and distribution.has_many_machines(strategy):
+        raise UsageError(
+            "--data_service serves one trainer: leave it out with "
+            "--strategy=multi_worker, whose machines make a part of each batch."
+        )
     keras.utils.set_random_seed(config.run.seed)
 
     dataset = setup.dataset(config.data)
@@ -49,11 +60,49 @@ def run(config):
     steps_per_epoch = data.steps_per_epoch(
         dataset.train, config.optimizer.batch_size
     )
-    classifier = setup.classifier(config, dataset)
-    trainer = setup.trainer(config, classifier, steps_per_epoch)
+    with distribution.scope(strategy):
+        classifier = setup.classifier(config, dataset)
+        trainer = setup.trainer(config, classifier, steps_per_epoch, dataset)
     # Only now, when everything that the flags name has been found good.
-    folder = RunFolder(config)
-    _announce(config, dataset, classifier, trainer, steps_per_epoch)
+    with _output(config, strategy) as (config, folder):
+        _announce(config, dataset, classifier, trainer, steps_per_epoch)
+        _fit(config, dataset, trainer, steps_per_epoch, folder)
+        if not distribution.is_chief(strategy):
+            return None
+        with trainer.evaluation_weights():
+            return _finish(config, dataset, trainer, folder)
+
+
+@contextlib.contextmanager
+def _output(config, strategy):
+    """The run's folder, and the configuration that writes there.
+
+    Machines other than the chief have a folder of their own that is removed at
+    the end: they do what the chief does, because some of it is done together.
+    """
+    from noisymix_tf import distribution
+
+    if distribution.is_chief(strategy):
+        with RunFolder(config) as folder:
+            yield config, folder
+        return
+    with tempfile.TemporaryDirectory(prefix="noisymix-") as path:
+        run = dataclasses.replace(
+            config.run, output_dir=path, tensorboard=False, corruption_epochs=0
+        )
+        config = dataclasses.replace(config, run=run)
+        with RunFolder(config) as folder:
+            yield config, folder
+
+
+def _fit(config, dataset, trainer, steps_per_epoch, folder):
+    """Trains to the end, from wherever the run stands."""
+    import tensorflow as tf
+
+    from noisymix_tf import distribution
+    from noisymix_tf.callbacks import TrainingDiverged
+    from noisymix_tf.training import setup
+
     try:
         start = setup.fit(config, trainer, dataset, steps_per_epoch, folder)
     except TrainingDiverged as error:
@@ -61,14 +110,18 @@ def run(config):
             f"{error} The last good checkpoint, if any, is in "
             f"{folder.checkpoints}."
         ) from error
-    except tf.errors.OpError:
+    except tf.errors.OpError as error:
+        if distribution.is_lost_machine(trainer.distribute_strategy, error):
+            raise Preempted(
+                "another machine of this training has gone; start all of them "
+                "again"
+            ) from error
         # The graph does not know which file it could not decode.
         for split in (dataset.train, dataset.test):
             split.check()
         raise
     if start:
         _say(f"Continued from step {start}.")
-    return _finish(config, dataset, trainer, folder)
 
 
 def _finish(config, dataset, trainer, folder):
@@ -77,6 +130,9 @@ def _finish(config, dataset, trainer, folder):
 
     classifier = trainer.model
     model_card.save(trainer, folder.model, flags=config, dataset=dataset)
+    if trainer.distribute_strategy.num_replicas_in_sync > 1:
+        # One device measures what was saved; nothing is shared any more.
+        classifier = evaluation.load_classifier(folder.model)
     results = evaluation.evaluate(
         classifier,
         dataset,
@@ -118,6 +174,16 @@ def _announce(config, dataset, classifier, trainer, steps_per_epoch):
         f"{config.model.model}: {classifier.count_params():,} parameters; "
         f"taps {', '.join(trainer.taps)}"
     )
+    from noisymix_tf import distribution
+    from noisymix_tf.data import sharding
+
+    strategy = trainer.distribute_strategy
+    if strategy.num_replicas_in_sync > 1:
+        _say(
+            f"{distribution.describe(strategy)}, "
+            f"{config.optimizer.batch_size // strategy.num_replicas_in_sync} "
+            f"images each; {sharding.describe(strategy)}"
+        )
     _say(f"Writing to {config.run.output_dir}")
 
 

@@ -1,5 +1,7 @@
 """Networks of keras.applications: cut exactly, trained whole, saved plain."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -47,6 +49,12 @@ def _nested(name):
     return keras.Model(inputs, layers.Dense(CLASSES)(x))
 
 
+@pytest.fixture(scope="module", params=NETWORKS)
+def network(request):
+    """Its name, and a function that builds each form of it once."""
+    return request.param, functools.cache(lambda form: form(request.param))
+
+
 def _images(batch=4, side=SIDE):
     shape = (batch, side, side, 3)
     return tf.random.stateless_uniform(shape, [0, 1], 0, 255)
@@ -67,12 +75,12 @@ def _seeds(model):
     return [g.state for layer in layers for g in layer._seed_generators]
 
 
-@pytest.mark.parametrize("build", [_flat, _nested])
-@pytest.mark.parametrize("name", NETWORKS)
-def test_segments_are_the_network(name, build, monkeypatch):
+@pytest.mark.parametrize("form", [_flat, _nested])
+def test_segments_are_the_network(network, form, monkeypatch):
     """Bit for bit, also in training, moving statistics and seeds included."""
     monkeypatch.setattr(fused_norm, "applies", lambda *_: False)
-    model = build(name)
+    _, build = network
+    model = build(form)
     segments = segments_lib.cut(model)[1]
     x = _images()
     np.testing.assert_array_equal(
@@ -91,13 +99,13 @@ def test_segments_are_the_network(name, build, monkeypatch):
         np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("build", [_flat, _nested])
-@pytest.mark.parametrize("name", NETWORKS)
-def test_auto_taps_end_the_first_stages(name, build):
-    model = build(name)
+@pytest.mark.parametrize("form", [_flat, _nested])
+def test_auto_taps_end_the_first_stages(network, form):
+    name, build = network
+    model = build(form)
     points = segments_lib.cut_points(model)
     first, *hidden = segments_lib.auto_taps(model)
-    if build is _nested or name in ("MobileNetV3Small", "ConvNeXtTiny"):
+    if form is _nested or name in ("MobileNetV3Small", "ConvNeXtTiny"):
         assert first != "input"
     strides = STRIDES.get(name, (4, 8, 16))
     shapes = [points[tap].shape[1:3] for tap in hidden]
@@ -129,9 +137,11 @@ def test_auto_taps_of_other_networks(name, hidden):
     assert segments_lib.auto_taps(model)[1:] == hidden
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_one_step_trains_every_weight_and_saves_a_plain_model(name, tmp_path):
-    model = _nested(name)
+def test_one_step_trains_every_weight_and_saves_a_plain_model(
+    network, tmp_path
+):
+    name, build = network
+    model = build(_nested)
     trainer = NoisyMix(model)
     trainer.compile(
         # It also moves what has small gradients: ConvNeXt scales some by 1e-6.
@@ -161,8 +171,13 @@ def test_one_step_trains_every_weight_and_saves_a_plain_model(name, tmp_path):
 
 @pytest.mark.slow
 def test_resnet50_compiles_with_xla_and_is_not_traced_again():
+    """Its segments and the mixing behind them.
+
+    The noise, which is the same for every network, takes XLA as long as all
+    of ResNet-50; the tests of the trainer compile it.
+    """
     model = _network("ResNet50", input_shape=(32, 32, 3), classes=CLASSES)
-    trainer = NoisyMix(model)
+    trainer = NoisyMix(model, additive_noise=0.0, multiplicative_noise=0.0)
     trainer.compile(
         L2SGD(0.01, momentum=0.9),
         keras.losses.SparseCategoricalCrossentropy(from_logits=False),

@@ -12,7 +12,7 @@ import noisymix_tf
 PACKAGE = pathlib.Path(noisymix_tf.__file__).parent
 # Each layer may import itself and those before it.
 LAYERS = (
-    ("version", "errors", "registry", "rng", "distribution"),
+    ("version", "errors", "registry", "rng", "distribution", "run_lock"),
     ("adjustable", "checks", "probabilities"),
     ("attacks", "augment", "mixing", "corruptions"),
     ("layers", "models", "data"),
@@ -27,7 +27,7 @@ LAYERS = (
         "command_line",
     ),
     ("run_folder", "doors", "benchmarks"),
-    ("train", "evaluate", "benchmark"),
+    ("train", "evaluate", "benchmark", "data_service"),
 )
 # A door in a room that belongs to a lower layer.
 DOORS = {"corruptions/__main__.py": "train"}

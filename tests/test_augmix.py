@@ -210,6 +210,8 @@ def test_views():
     assert not np.array_equal(views[0, 1:], views[6, 1:])
     assert not np.array_equal(views[0, 1], views[0, 2])
     assert np.any(views != np.round(views))
+    without = augmix_views(images, [1, 2], clean=False)
+    np.testing.assert_array_equal(without, views[:, 1:])
 
 
 def test_same_everywhere_and_for_the_same_seed_only():
@@ -250,7 +252,7 @@ def test_a_new_seed_does_not_compile_again():
 
     first = seconds([0, 0])
     assert min(seconds([0, 1]), seconds([0, 2])) < first / 5
-    compiled = _compiled_views(AugMixOptions(severity=2), 2)
+    compiled = _compiled_views(AugMixOptions(severity=2), 2, 1)
     assert compiled.experimental_get_tracing_count() == 1
 
 

@@ -1,5 +1,7 @@
 """Interrupted and continued training, with every callback."""
 
+import errno
+
 import fit_models
 import keras
 import numpy as np
@@ -15,6 +17,8 @@ from noisymix_tf.callbacks import (
     StopOnNaN,
 )
 from noisymix_tf.callbacks.json_lines import read_json_lines
+from noisymix_tf.errors import UsageError
+from noisymix_tf.training import checkpoint_files as files
 from noisymix_tf.training import loop
 from noisymix_tf.training.checkpoint import CheckpointFolder
 
@@ -155,9 +159,9 @@ def test_steps_that_fall_on_the_end_of_an_epoch_or_not(tmp_path, kind):
     seen = []
 
     class Folder(CheckpointFolder):
-        def save(self, model, step):
+        def save(self, model, step, background=False):
             seen.append(step)
-            return super().save(model, step)
+            return super().save(model, step, background)
 
     folder = Folder(tmp_path / "checkpoints", keep=9)
     fit_models.fit(
@@ -175,3 +179,54 @@ def test_epochs_of_unknown_length_and_a_path(tmp_path):
         dataset, epochs=1, verbose=0, shuffle=False, callbacks=[checkpoints]
     )
     assert 3 in CheckpointFolder(tmp_path).steps()
+
+
+class _FullDisk:
+    """Makes the writes of some checkpoints fail."""
+
+    def __init__(self, monkeypatch, steps):
+        self.write, self.steps = files.write, steps
+        monkeypatch.setattr(files, "write", self)
+
+    def __call__(self, path, step, arrays):
+        if step in self.steps:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.write(path, step, arrays)
+
+
+def test_a_full_disk_does_not_end_training(
+    whole, tmp_path, monkeypatch, capsys
+):
+    kind = whole[0]
+    _FullDisk(monkeypatch, {3, 4, 9})
+    model = fit_models.model(kind)
+    _train(model, tmp_path, _callbacks(tmp_path, kind), checkpoint_steps=1)
+    _assert_same(whole, model, tmp_path)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    for line, step in zip(lines, (3, 4, 9)):
+        assert f"checkpoint of step {step} could not be written" in line
+        assert "(No space left on device)" in line
+
+
+def test_the_last_checkpoint_is_tried_again_and_must_succeed(
+    tmp_path, monkeypatch, capsys
+):
+    _FullDisk(monkeypatch, {12})
+    with pytest.raises(UsageError) as error:
+        _train(fit_models.model("plain"), tmp_path, [])
+    assert "checkpoint of step 12 cannot be written" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert CheckpointFolder(tmp_path / "checkpoints").steps() == [4, 8]
+    # By then there is room again.
+    monkeypatch.undo()
+    assert _train(fit_models.model("plain"), tmp_path, []) == 8
+
+
+def test_several_steps_in_one(tmp_path):
+    """What falls due between two calls is saved at the second."""
+    folder = CheckpointFolder(tmp_path / "checkpoints", keep=9)
+    model = fit_models.model("plain")
+    model.steps_per_execution = 4
+    fit_models.fit(model, 2, [Checkpoints(folder, 6)], steps_per_epoch=12)
+    assert folder.steps() == [8, 12, 20, 24]

@@ -104,5 +104,5 @@ def test_import_stays_cheap():
 def test_readers_are_imported_when_asked_for():
     tree = ast.parse(pathlib.Path(data.__file__).read_text())
     top = {n.module for n in tree.body if isinstance(n, ast.ImportFrom)}
-    for reader in ("digits", "cifar", "folder"):
+    for reader in ("digits", "cifar", "imagenet", "folder"):
         assert f"noisymix_tf.data.{reader}" not in top

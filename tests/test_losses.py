@@ -5,8 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from noisymix_tf.errors import UsageError
+from noisymix_tf.mixing import MixPlan
+from noisymix_tf.training.labels import Partners
 from noisymix_tf.training.losses import (
     JensenShannon,
+    SmoothedCrossEntropy,
     jensen_shannon,
     log_probabilities,
 )
@@ -145,3 +149,50 @@ def test_yes_or_no_outputs_are_pairs_of_probabilities(outputs):
     )
     copy = keras.losses.deserialize(keras.losses.serialize(loss))
     assert copy.multi_label is multi_label
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+def test_smoothed_cross_entropy_is_that_of_the_smoothed_label(from_logits):
+    rng = np.random.default_rng(0)
+    outputs = rng.normal(size=[6, 5]).astype(np.float32)
+    log_p = outputs - np.log(np.exp(outputs).sum(-1, keepdims=True))
+    labels, weights = np.array([0, 1, 4, 4, 2, 3]), rng.uniform(size=6)
+    smoothed = 0.8 * np.eye(5)[labels] + 0.2 / 5
+    each = -(smoothed * log_p).sum(-1)
+    loss = SmoothedCrossEntropy(0.2, from_logits=from_logits)
+    given = outputs if from_logits else np.exp(log_p)
+    for y in (labels, labels[:, None]):
+        np.testing.assert_allclose(loss(y, given), each.mean(), rtol=1e-5)
+    np.testing.assert_allclose(
+        loss(labels, given, weights), (each * weights).mean(), rtol=1e-5
+    )
+
+
+def test_smoothed_cross_entropy_is_linear_in_the_label():
+    """So that mixing two of them is the loss of the mixed, smoothed label."""
+    rng = np.random.default_rng(1)
+    logits = tf.constant(rng.normal(size=[4, 3]), tf.float32)
+    labels = np.array([0, 1, 2, 0])
+    plan = MixPlan(tf.constant(0), tf.constant(0.3), tf.constant([2, 1, 0, 3]))
+    mixed = 0.3 * np.eye(3)[labels] + 0.7 * np.eye(3)[labels[[2, 1, 0, 3]]]
+    expected = keras.losses.CategoricalCrossentropy(
+        from_logits=True, label_smoothing=0.1
+    )(mixed, logits)
+    loss = SmoothedCrossEntropy(0.1)
+    found = Partners(plan, tf.constant(labels), None).mix(
+        lambda y, weights: loss(y, logits, weights)
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_smoothed_cross_entropy_survives_saving_and_extremes():
+    loss = SmoothedCrossEntropy(0.25, from_logits=False)
+    copy = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert (copy.label_smoothing, copy.from_logits) == (0.25, False)
+    with pytest.raises(UsageError, match=r"label_smoothing=1\.0 must be in"):
+        SmoothedCrossEntropy(1.0)
+    logits = tf.Variable([[1e4, -1e4, 0.0]], dtype=tf.float16)
+    with tf.GradientTape() as tape:
+        value = SmoothedCrossEntropy(0.1)(tf.constant([1]), logits)
+    assert value.dtype == tf.float32 and np.isfinite(value)
+    assert np.isfinite(tape.gradient(value, logits)).all()

@@ -18,7 +18,7 @@ from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation.fingerprint import model_fingerprint
 from noisymix_tf.layers import FeatureNoise
 from noisymix_tf.training import provenance
-from noisymix_tf.training.checkpoint import file_digest
+from noisymix_tf.training.checkpoint_files import file_digest
 from noisymix_tf.training.optimizers import L2SGD
 
 KINDS = ("plain", "noisymix")

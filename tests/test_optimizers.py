@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from noisymix_tf.config import OptimizerConfig
 from noisymix_tf.training import setup
@@ -36,6 +37,57 @@ def test_updates_follow_the_equations_under_a_schedule(momentum, nesterov):
         optimizer.apply([gradient.astype("float32")], [w])
     expected = _numpy_sgd(w0, gradients, rates, momentum, nesterov, 5e-2)
     np.testing.assert_allclose(w.numpy(), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["l2", "decoupled"])
+def test_the_norm_of_all_gradients_is_limited_without_the_decay(mode):
+    config = OptimizerConfig(
+        learning_rate=0.1,
+        momentum=0.0,
+        nesterov=False,
+        weight_decay=0.2,
+        weight_decay_mode=mode,
+        clip_norm=2.0,
+    )
+    optimizer = setup.optimizer(config, steps_per_epoch=1000)
+    starts = [np.array([1.0, 2.0]), np.array([[3.0]])]
+    variables = [keras.Variable(w.astype("float32")) for w in starts]
+    long = [np.array([3.0, 0.0]), np.array([[4.0]])]
+    short = [np.array([0.3, 0.0]), np.array([[0.4]])]
+    for gradients, factor in ((long, 2.0 / 5.0), (short, 1.0)):
+        before = [v.numpy().astype(np.float64) for v in variables]
+        rate = float(optimizer.learning_rate)
+        optimizer.apply([g.astype("float32") for g in gradients], variables)
+        for w, g, v in zip(before, gradients, variables):
+            decayed = w - rate * 0.2 * w
+            np.testing.assert_allclose(
+                v.numpy(), decayed - rate * factor * g, rtol=1e-5
+            )
+
+
+def test_replicas_limit_the_norm_of_their_sum():
+    """Gradients [3, 0] and [0, 4] have the norm 5 together."""
+    strategy = tf.distribute.MirroredStrategy(
+        ["CPU:0", "CPU:1"],
+        cross_device_ops=tf.distribute.ReductionToOneDevice(),
+    )
+    with strategy.scope():
+        w = keras.Variable(np.zeros(2, np.float32))
+        optimizer = L2SGD(1.0, global_clipnorm=1.0)
+        optimizer.build([w])
+
+    @tf.function
+    def step():
+        def replica():
+            index = tf.distribute.get_replica_context()
+            index = index.replica_id_in_sync_group
+            gradient = tf.gather([[3.0, 0.0], [0.0, 4.0]], index)
+            optimizer.apply_gradients([(gradient, w)])
+
+        strategy.run(replica)
+
+    step()
+    np.testing.assert_allclose(w.numpy(), [-0.6, -0.8], rtol=1e-6)
 
 
 def test_config_round_trip():

@@ -15,17 +15,22 @@ def _config(path, **method):
     )
 
 
+def _use(config):
+    with RunFolder(config):
+        pass
+
+
 def test_the_same_configuration_may_come_back(tmp_path):
     path = tmp_path / "new" / "run"
-    RunFolder(_config(path))
+    _use(_config(path))
     flags = (path / "flags.txt").read_text()
     assert "--alpha=1.0\n" in flags and f"--output_dir={path}\n" in flags
-    RunFolder(_config(path))
+    _use(_config(path))
     assert sorted(p.name for p in path.iterdir()) == ["flags.txt"]
 
 
 def test_another_configuration_is_refused_with_the_differences(tmp_path):
-    RunFolder(_config(tmp_path, alpha=1.0))
+    _use(_config(tmp_path, alpha=1.0))
     before = (tmp_path / "flags.txt").read_text()
     with pytest.raises(UsageError) as error:
         RunFolder(_config(tmp_path, alpha=2.0, augmix_all_ops=True))
@@ -38,9 +43,9 @@ def test_another_configuration_is_refused_with_the_differences(tmp_path):
 
 def test_flags_that_do_not_change_training_are_free(tmp_path):
     config = _config(tmp_path)
-    RunFolder(config)
+    _use(config)
     run = dataclasses.replace(config.run, input_threads=7, progress="none")
-    RunFolder(dataclasses.replace(config, run=run))
+    _use(dataclasses.replace(config, run=run))
     run = dataclasses.replace(config.run, seed=1)
     with pytest.raises(UsageError, match=r"--seed=1 \(was --seed=0\)"):
         RunFolder(dataclasses.replace(config, run=run))
@@ -48,7 +53,7 @@ def test_flags_that_do_not_change_training_are_free(tmp_path):
 
 def test_a_flag_that_was_not_set_is_named(tmp_path):
     config = _config(tmp_path)
-    RunFolder(config)
+    _use(config)
     data = dataclasses.replace(config.data, train_examples=100)
     with pytest.raises(UsageError, match="was --train_examples not set"):
         RunFolder(dataclasses.replace(config, data=data))
@@ -66,3 +71,41 @@ def test_unusable_directories(tmp_path):
     with pytest.raises(UsageError, match="not empty and holds no run"):
         RunFolder(_config(tmp_path))
     assert file.read_text() == "mine"
+
+
+def test_one_process_at_a_time(tmp_path):
+    config = _config(tmp_path / "run")
+    with RunFolder(config):
+        with pytest.raises(UsageError, match="written by another process"):
+            RunFolder(config)
+    _use(config)
+    # A refused configuration does not keep the directory either.
+    with pytest.raises(UsageError, match="another configuration"):
+        RunFolder(_config(tmp_path / "run", alpha=2.0))
+    _use(config)
+
+
+def test_what_a_kill_left_is_removed_and_nothing_else(tmp_path):
+    _use(_config(tmp_path))
+    for name in (".metrics.jsonl.x1.partial", ".flags.txt.x2.partial"):
+        (tmp_path / name).write_text("half")
+    kept = tmp_path / ".model.partial.card.json"
+    kept.write_text("{}")
+    (tmp_path / "saved_model" / ".tmp-1").mkdir(parents=True)
+    (tmp_path / ".lock").write_text("77 on elsewhere")
+    _use(_config(tmp_path))
+    names = sorted(p.name for p in tmp_path.rglob("*"))
+    assert names == [kept.name, "flags.txt", "saved_model"]
+
+
+def test_a_start_that_was_killed_and_a_directory_of_others(tmp_path):
+    (tmp_path / ".flags.txt.x2.partial").write_text("half")
+    (tmp_path / ".lock").write_text("")
+    _use(_config(tmp_path))
+    assert [p.name for p in tmp_path.iterdir()] == ["flags.txt"]
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / ".notes.partial").write_text("mine")
+    with pytest.raises(UsageError, match="holds no run"):
+        RunFolder(_config(other))
+    assert [p.name for p in other.iterdir()] == [".notes.partial"]

@@ -11,6 +11,8 @@ from noisymix_tf.training.losses import JensenShannon
 from noisymix_tf.training.trainer import NoisyMix
 
 B, K = 8, 4
+# XLA takes five seconds to compile the noise and as long for the mixing.
+NO_NOISE = {"additive_noise": 0.0, "multiplicative_noise": 0.0}
 SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
@@ -94,10 +96,17 @@ WEIGHTS = {"unweighted": None, "weighted": tf.linspace(0.5, 2.0, B)}
 @pytest.mark.parametrize("weights", WEIGHTS)
 @pytest.mark.parametrize("form", LABELS)
 def test_loss_is_the_formula_for_every_form_of_labels(form, weights):
-    """Against Keras' own loss of the same predictions, put together by hand."""
+    """Against Keras' own loss of the same predictions, put together by hand.
+
+    The steps with weights run eagerly, which is faster than to trace them.
+    """
     loss, labels = LABELS[form]
     labels, weight = labels(), WEIGHTS[weights]
-    trainer = _trainer(loss=loss, rate=0.0)
+    trainer = _trainer(
+        loss=loss,
+        rate=0.0,
+        compile_with={"run_eagerly": weight is not None},
+    )
     plan = trainer._mixing.plan(rng.stream(0, 0, "mixing"), B)
     x, num_views = trainer._view_major(_views())
     views = trainer._forward(x, num_views, plan)
@@ -207,6 +216,7 @@ def test_validation_measures_the_classifier_without_training_terms():
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_several_steps_per_execution_are_the_same_steps(jit_compile):
+    levels = NO_NOISE if jit_compile else {}
     data = tf.data.Dataset.from_tensors((_views(), _sparse())).repeat(8)
     weights = []
     for steps in (1, 4):
@@ -214,7 +224,8 @@ def test_several_steps_per_execution_are_the_same_steps(jit_compile):
             compile_with={
                 "jit_compile": jit_compile,
                 "steps_per_execution": steps,
-            }
+            },
+            **levels,
         )
         trainer.fit(data, verbose=0, shuffle=False)
         assert int(trainer.step) == 8
@@ -373,7 +384,8 @@ def test_the_end_of_data_of_unknown_length_is_no_step(jit_compile):
     data = tf.data.Dataset.from_tensors((_views(), _sparse())).repeat(3)
     data = data.filter(lambda views, labels: True)
     assert data.cardinality() == tf.data.UNKNOWN_CARDINALITY
-    trainer = _trainer(compile_with={"jit_compile": jit_compile})
+    quiet = {"mixing": "none", **NO_NOISE} if jit_compile else {}
+    trainer = _trainer(compile_with={"jit_compile": jit_compile}, **quiet)
     trainer.fit(data, epochs=4, verbose=0, shuffle=False)
     assert int(trainer.step) == 12
     assert int(trainer.optimizer.iterations) == 12

@@ -8,9 +8,10 @@ import dataclasses
 import functools
 import math
 
+import keras
 import tensorflow as tf
 
-from noisymix_tf.augment import chains, ops, tables
+from noisymix_tf.augment import chains, ops, shards, tables
 from noisymix_tf.augment.images import checked
 from noisymix_tf.checks import is_real, is_whole
 from noisymix_tf.errors import UsageError
@@ -106,21 +107,29 @@ def augmix(images, seed, **options):
     return augmix_views(images, seed, num_views=1, **options)[:, 1]
 
 
-def augmix_views(images, seed, *, num_views=2, **options):
+@keras.saving.register_keras_serializable("noisymix_tf")
+def augmix_views(
+    images, seed, *, num_views=2, clean=True, shard=shards.WHOLE, **options
+):
     """Returns each image with AugMix views of it.
 
     Args:
         images: As for `augmix`.
         seed: As for `augmix`; every view of every image has its own draws.
         num_views: Number of AugMix views beside the clean image.
+        clean: Whether view 0 is the clean image; if not, it is left out.
+        shard: `(index, count)`, where the images are part `index` of `count`
+            equal parts of a batch: they get the views that they would get in
+            it.
         **options: Those of `AugMixOptions`.
 
     Returns:
         float32 `[B, 1 + num_views, H, W, C]`, pixels 0 to 255, neither rounded
-        nor clipped; view 0 is the clean image.
+        nor clipped; view 0 is the clean image. Without it, `num_views` views.
 
     Raises:
-        UsageError: As for `augmix`, or `num_views` is less than 1.
+        UsageError: As for `augmix`, `num_views` is less than 1, or `shard` is
+            no such pair.
 
     Example:
 
@@ -134,18 +143,21 @@ def augmix_views(images, seed, *, num_views=2, **options):
         f"{num_views!r}; the paper uses 2.",
     )
     options = AugMixOptions(**options)
-    return _compiled_views(options, int(num_views))(
-        checked(images), tf.cast(seed, tf.int32)
+    index, count = shards.checked(shard)
+    views = _compiled_views(options, int(num_views), count)(
+        checked(images), tf.cast(seed, tf.int32), tf.cast(index, tf.int32)
     )
+    return views if clean else views[:, 1:]
 
 
 @functools.cache
-def _compiled_views(options, num_views):
+def _compiled_views(options, num_views, count):
     @tf.function(jit_compile=True, autograph=False)
-    def views(images, seed):
+    def views(images, seed, index):
         _, height, width, _ = images.shape
-        batch = [tf.shape(images)[0], num_views]
+        batch = [count * tf.shape(images)[0], num_views]
         plan = chains.draw_plan(seed, batch, options, height, width)
+        plan = shards.rows(plan, index, count)
         return apply_plan(images, plan, options.operations)
 
     return views

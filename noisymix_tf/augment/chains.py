@@ -46,12 +46,18 @@ def draw_plan(seed, batch, options, height, width):
     Returns:
         A `Plan`.
     """
-    step_seed, depth_seed, weight_seed = tf.unstack(rng.split(seed, 3))
+    step_seed, depth_seed, weight_seed = tf.unstack(
+        rng.split(seed, 3, by_name=True)
+    )
     operation, level, sign = _steps(step_seed, batch, options)
     chains = [*batch, options.width]
     if options.depth == -1:
         depth = tf.random.stateless_uniform(
-            chains, depth_seed, 1, options.max_depth + 1, tf.int32
+            chains,
+            minval=1,
+            maxval=options.max_depth + 1,
+            dtype=tf.int32,
+            **rng.key(depth_seed, by_name=True),
         )
     else:
         depth = tf.fill(chains, options.depth)
@@ -67,7 +73,9 @@ def _steps(seed, batch, options):
     """Operation (int32), level (float64) and sign of every step."""
     # One draw for the three: compiling a generator takes a fifth of a second.
     draws = tf.random.stateless_uniform(
-        [*batch, options.width, options.max_depth, 3], seed, dtype=tf.float64
+        [*batch, options.width, options.max_depth, 3],
+        dtype=tf.float64,
+        **rng.key(seed, by_name=True),
     )
     which, strength, side = tf.unstack(draws, axis=-1)
     operation = tf.cast(which * len(options.operations), tf.int32)
@@ -78,7 +86,9 @@ def _steps(seed, batch, options):
 def _weights(seed, batch, width, alpha):
     """Dirichlet weights of the chains, and the Beta share `m` of them all."""
     # Both are quotients of Gamma variates, so that one draw serves both.
-    variates = rng.log_gamma_variates(seed, [*batch, width + 2], alpha)
+    variates = rng.log_gamma_variates(
+        seed, [*batch, width + 2], alpha, by_name=True
+    )
     weights = tf.nn.softmax(variates[..., :width], axis=-1)
     return weights, tf.sigmoid(variates[..., width] - variates[..., width + 1])
 

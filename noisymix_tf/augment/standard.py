@@ -2,15 +2,18 @@
 
 import functools
 
+import keras
 import tensorflow as tf
 
 from noisymix_tf import rng
+from noisymix_tf.augment import shards
 from noisymix_tf.augment.images import checked
 from noisymix_tf.checks import is_whole
 from noisymix_tf.errors import UsageError
 
 
-def random_crop_flip(images, seed, *, padding=4, flip=True):
+@keras.saving.register_keras_serializable("noisymix_tf")
+def random_crop_flip(images, seed, *, padding=4, flip=True, shard=shards.WHOLE):
     """Pads with black, crops each image back at random, and mirrors half.
 
     Runs as one XLA program wherever it is called: eagerly, in `Dataset.map`,
@@ -23,13 +26,15 @@ def random_crop_flip(images, seed, *, padding=4, flip=True):
         padding: Black pixels on each side before the crop; each offset is
             uniform on 0 to `2 * padding`. 0 does not crop.
         flip: Whether to mirror each image left to right with probability 0.5.
+        shard: `(index, count)`, where the images are part `index` of `count`
+            equal parts of a batch: they are moved as they would be in it.
 
     Returns:
         uint8 `[B, H, W, C]`.
 
     Raises:
-        UsageError: The images are not uint8 batches, or the padding is not a
-            whole number from 0.
+        UsageError: The images are not uint8 batches, the padding is not a
+            whole number from 0, or `shard` is no such pair.
 
     Example:
 
@@ -43,29 +48,38 @@ def random_crop_flip(images, seed, *, padding=4, flip=True):
             f"{padding!r}."
         )
     images = checked(images)
+    index, count = shards.checked(shard)
     if padding == 0 and not flip:
         return images
-    seed = tf.cast(seed, tf.int32)
-    return _compiled(int(padding), bool(flip))(images, seed)
+    return _compiled(int(padding), bool(flip), count)(
+        images, tf.cast(seed, tf.int32), tf.cast(index, tf.int32)
+    )
 
 
 @functools.cache
-def _compiled(padding, flip):
+def _compiled(padding, flip, count):
     @tf.function(jit_compile=True, autograph=False)
-    def crop_flip(images, seed):
+    def crop_flip(images, seed, index):
         _, height, width, _ = images.shape
-        batch = tf.shape(images)[0]
-        row_seed, column_seed, flip_seed = tf.unstack(rng.split(seed, 3))
+        row_seed, column_seed, flip_seed = tf.unstack(
+            rng.split(seed, 3, by_name=True)
+        )
+
+        def draw(seed, **law):
+            draws = tf.random.stateless_uniform(
+                [count * tf.shape(images)[0], 1],
+                **law,
+                **rng.key(seed, by_name=True),
+            )
+            return shards.rows(draws, index, count)
 
         def offsets(seed):
-            return tf.random.stateless_uniform(
-                [batch, 1], seed, 0, 2 * padding + 1, tf.int32
-            )
+            return draw(seed, minval=0, maxval=2 * padding + 1, dtype=tf.int32)
 
         rows = offsets(row_seed) + tf.range(height)
         columns = tf.range(width)
         if flip:
-            mirrored = tf.random.stateless_uniform([batch, 1], flip_seed) < 0.5
+            mirrored = draw(flip_seed) < 0.5
             columns = tf.where(mirrored, columns[::-1], columns)
         columns += offsets(column_seed)
         margin = [padding, padding]

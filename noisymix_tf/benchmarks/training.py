@@ -22,7 +22,7 @@ def run(config, rounds=60):
     batch_size = config.optimizer.batch_size
     steps_per_epoch = data.steps_per_epoch(dataset.train, batch_size)
     trainer = setup.trainer(
-        config, setup.classifier(config, dataset), steps_per_epoch
+        config, setup.classifier(config, dataset), steps_per_epoch, dataset
     )
     trainer.make_train_function()
     batches = iter(setup.views(config, dataset))

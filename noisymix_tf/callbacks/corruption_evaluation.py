@@ -12,7 +12,7 @@ from noisymix_tf.callbacks import examples
 from noisymix_tf.checks import is_whole
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation import selection
-from noisymix_tf.training.unwrap import classifier_of
+from noisymix_tf.training.unwrap import classifier_of, evaluation_weights
 
 CORRUPTION_ACCURACY = "corruption_accuracy"
 CLEAN_ACCURACY = "clean_accuracy"
@@ -130,7 +130,8 @@ class CorruptionEvaluation(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None and (epoch + 1) % self._every_epochs == 0:
-            logs.update(self.measure())
+            with evaluation_weights(self.model):
+                logs.update(self.measure())
 
     def measure(self):
         """Returns the metrics of the model as it is, `{name: value}`."""

@@ -12,13 +12,15 @@ class TestDataConfig(Group):
     __test__ = False  # Not a test, whatever its name.
 
     dataset: str = field(
-        "digits", "Dataset: digits, cifar10, cifar100 or folder."
+        "digits",
+        "Dataset: digits, cifar10, cifar100, imagenet (imagenet2012 of "
+        "tensorflow-datasets) or folder.",
     )
     data_dir: str | None = field(
         None,
-        "Directory of prepared tensorflow-datasets (cifar10, cifar100), or of "
-        "the images (folder: class-per-directory, with or without train/ and "
-        "val/ above).",
+        "Directory of prepared tensorflow-datasets (cifar10, cifar100, "
+        "imagenet), or of the images (folder: class-per-directory, with or "
+        "without train/ and val/ above).",
         kind=str,
         free=True,
     )
@@ -52,6 +54,14 @@ class DataConfig(TestDataConfig):
         "Train on a class-balanced, deterministic subset of this size.",
         kind=int,
         range=AT_LEAST_1,
+    )
+    train_crop: str | None = field(
+        None,
+        "Crop of training images: pad (from black borders, see crop_padding) "
+        "or resized (RandomResizedCrop: 8 to 100 % of the area); by default "
+        "the dataset's own (resized for imagenet, pad for others).",
+        kind=str,
+        choices=("pad", "resized"),
     )
     crop_padding: int | None = field(
         None,

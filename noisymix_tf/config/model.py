@@ -23,3 +23,10 @@ class ModelConfig(Group):
         kind=float,
         range=MOMENTUM,
     )
+    precision: str = field(
+        "float32",
+        "What the network computes in: float32, mixed_bfloat16 or "
+        "mixed_float16 (with a scaled loss). Weights, loss and measurements "
+        "are float32 in any case.",
+        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+    )

@@ -10,6 +10,7 @@ from noisymix_tf.config.fields import (
     Group,
     field,
 )
+from noisymix_tf.errors import UsageError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,3 +39,58 @@ class OptimizerConfig(Group):
         "l2: in the gradient, as the reference; decoupled: as in AdamW.",
         choices=("l2", "decoupled"),
     )
+    warmup_epochs: float = field(
+        0.0,
+        "Epochs in which the learning rate rises linearly from 0, before the "
+        "cosine begins; part of --epochs.",
+        range=AT_LEAST_0,
+    )
+    base_batch_size: int | None = field(
+        None,
+        "Batch size that the learning rate is meant for: it is multiplied by "
+        "batch_size * accumulation_steps / base_batch_size. By default it is "
+        "taken as it is.",
+        kind=int,
+        range=AT_LEAST_1,
+    )
+    clip_norm: float = field(
+        0.0,
+        "Largest norm of the gradient of all weights together, without weight "
+        "decay; a longer one is shortened to it. 0: no limit.",
+        range=AT_LEAST_0,
+    )
+    accumulation_steps: int = field(
+        1,
+        "Batches whose gradients are averaged into one change of the weights, "
+        "for large batches on small devices.",
+        range=AT_LEAST_1,
+    )
+    steps_per_execution: int = field(
+        1,
+        "Steps that are run between two returns to Python; the steps of an "
+        "epoch must be a multiple.",
+        range=AT_LEAST_1,
+    )
+    label_smoothing: float = field(
+        0.0,
+        "Share of each label that is spread evenly over all classes.",
+        range=MOMENTUM,
+    )
+    ema: float = field(
+        0.0,
+        "Decay of the exponential moving average of the weights, such as "
+        "0.999; 0: no average.",
+        range=MOMENTUM,
+    )
+    evaluate_ema: bool = field(
+        True,
+        "With ema: measure, save and export the averaged weights.",
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.warmup_epochs >= self.epochs:
+            raise UsageError(
+                f"--warmup_epochs={self.warmup_epochs} leaves nothing of "
+                f"--epochs={self.epochs} for the cosine: warm up for less."
+            )

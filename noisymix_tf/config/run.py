@@ -2,7 +2,10 @@
 
 import dataclasses
 
-from noisymix_tf.config.fields import AT_LEAST_0, Group, field
+from noisymix_tf.config.fields import AT_LEAST_0, AT_LEAST_1, Group, field
+
+# As `noisymix_tf.distribution` has them, which needs TensorFlow.
+STRATEGIES = ("auto", "single", "mirrored", "multi_worker", "tpu")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,10 +20,43 @@ class RunConfig(Group):
         free=True,
     )
     seed: int = field(0, "Seed of everything random.")
+    strategy: str = field(
+        "auto",
+        "Devices: single, mirrored (all accelerators of this machine share "
+        "every batch), multi_worker (all machines of TF_CONFIG), tpu, or auto "
+        "(mirrored where there are several).",
+        choices=STRATEGIES,
+        free=True,
+    )
+    tpu: str | None = field(
+        None,
+        "With strategy tpu: the TPU's name or address; local on a TPU VM.",
+        kind=str,
+        free=True,
+    )
+    sync_batch_norm: bool = field(
+        False,
+        "Batch normalisation over the whole batch, not over each device's "
+        "part of it.",
+    )
+    data_service: str | None = field(
+        None,
+        "Address of a tf.data service, grpc://HOST:PORT, whose workers make "
+        "the batches; see python -m noisymix_tf.data_service.",
+        kind=str,
+        free=True,
+    )
     checkpoint_steps: int = field(
         0,
         "Steps between checkpoints; 0: at the end of each epoch.",
         range=AT_LEAST_0,
+        free=True,
+    )
+    keep_checkpoints: int = field(
+        2,
+        "Newest checkpoints that are kept; where one is damaged, the one "
+        "before it is used.",
+        range=AT_LEAST_1,
         free=True,
     )
     validation_epochs: int = field(
@@ -42,6 +78,13 @@ class RunConfig(Group):
         "Compile the train step with XLA: true, false, or auto (on "
         "accelerators).",
         choices=("auto", "true", "false"),
+    )
+    augment_on: str = field(
+        "host",
+        "Where views are made: host (by the input pipeline) or device (in the "
+        "train step, where a host cannot feed its accelerators). The same "
+        "views.",
+        choices=("host", "device"),
     )
     deterministic: bool = field(
         True, "Use deterministic kernels: the same flags, the same weights."

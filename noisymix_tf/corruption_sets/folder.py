@@ -1,11 +1,11 @@
 """The directory of corrupted sets: what it holds and how that was made."""
 
-import fcntl
 import json
 import pathlib
 
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation.files import write_atomically
+from noisymix_tf.run_lock import RunLock
 
 MANIFEST = "manifest.json"
 
@@ -35,11 +35,11 @@ class SetFolder:
         self.files = {}
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.path / ".lock", "w")
+            self._lock = RunLock(self.path)
             try:
                 self._claim()
             except BaseException:
-                self._lock.close()
+                self._lock.release()
                 raise
         except OSError as error:
             raise UsageError(
@@ -51,7 +51,7 @@ class SetFolder:
         return self
 
     def __exit__(self, *error):
-        self._lock.close()
+        self._lock.release()
 
     def record(self, name, entry):
         """Enters a finished file in the manifest."""
@@ -62,14 +62,6 @@ class SetFolder:
         )
 
     def _claim(self):
-        try:
-            # Freed by the system when the process ends, however it ends.
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UsageError(
-                f"--output_dir={self.path} is being written by another "
-                f"process: wait for it, or name another directory."
-            ) from error
         for leftover in self.path.glob(f".{MANIFEST}.*"):
             leftover.unlink()
         if (self.path / MANIFEST).exists():

@@ -7,9 +7,12 @@
 import dataclasses
 
 from noisymix_tf.data.corrupted import corrupted
-from noisymix_tf.data.dataset import ArraySplit, Dataset, FileSplit, Split
+from noisymix_tf.data.dataset import ArraySplit, Dataset, Split
+from noisymix_tf.data.encoded import EncodedSplit, FileSplit
 from noisymix_tf.data.pipeline import steps_per_epoch, views
 from noisymix_tf.data.preprocess import Preprocess
+from noisymix_tf.data.random_crop import RandomResizedCrop
+from noisymix_tf.data.sharding import distribute, distribute_whole
 from noisymix_tf.data.subset import balanced_subset
 from noisymix_tf.registry import Registry
 
@@ -17,10 +20,14 @@ __all__ = [
     "DATASETS",
     "ArraySplit",
     "Dataset",
+    "EncodedSplit",
     "FileSplit",
     "Preprocess",
+    "RandomResizedCrop",
     "Split",
     "corrupted",
+    "distribute",
+    "distribute_whole",
     "load",
     "steps_per_epoch",
     "views",
@@ -43,12 +50,12 @@ def load(
 
     Args:
         name: `"digits"` (built in, needs nothing), `"cifar10"`, `"cifar100"`,
-            or `"folder"` for images of your own.
+            `"imagenet"`, or `"folder"` for images of your own.
         data_dir: Where the dataset lies: a directory of tensorflow-datasets
-            for CIFAR, the image folder for `"folder"`.
-        image_size: For `"folder"`: size of the square that images are resized
-            and cropped to.
-        preprocess: For `"folder"`: how images are brought to one size, in a
+            for CIFAR and ImageNet, the image folder for `"folder"`.
+        image_size: For `"folder"` and `"imagenet"`: size of the square that
+            images are resized and cropped to.
+        preprocess: For the same: how images are brought to one size, in a
             word of `Preprocess.parse`, such as `"resize256-crop224"`; None for
             what `image_size` says.
         train_examples: Use only so many training images, of every class the
@@ -105,6 +112,13 @@ def _cifar100(**arguments):
     from noisymix_tf.data import cifar
 
     return cifar.load("cifar100", **arguments)
+
+
+@DATASETS.register("imagenet")
+def _imagenet(**arguments):
+    from noisymix_tf.data import imagenet
+
+    return imagenet.load(**arguments)
 
 
 @DATASETS.register("folder")

@@ -1,14 +1,12 @@
 """What a dataset is: two splits of labelled images and a few constants."""
 
 import abc
-import concurrent.futures
 import dataclasses
 import re
 
 import numpy as np
 import tensorflow as tf
 
-from noisymix_tf.data.decode import decode_image
 from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.errors import UsageError
 
@@ -37,6 +35,21 @@ class Split(abc.ABC):
 
         Returns:
             uint8 tensor `[B, H, W, 3]`; B is static where it is in `indices`.
+        """
+
+    @abc.abstractmethod
+    def fetch_crops(self, indices, seed, crop):
+        """Reads a random part of each image, brought to `image_shape`.
+
+        Args:
+            indices: As for `fetch`.
+            seed: int32 `[2]`, as `tf.random.stateless_*` take. The part of an
+                image is a function of it and of the image's position in the
+                split, however the batch is cut up or ordered.
+            crop: `RandomResizedCrop`.
+
+        Returns:
+            As `fetch`.
         """
 
     @abc.abstractmethod
@@ -97,13 +110,29 @@ class ArraySplit(Split):
         self._tensor = None
 
     def fetch(self, indices):
+        return tf.gather(self._captured(), indices)
+
+    def fetch_crops(self, indices, seed, crop):
+        images = self._captured()
+
+        def part(index):
+            drawn = tf.random.experimental.stateless_fold_in(seed, index)
+            return crop.apply(images[index], drawn, self.image_shape[:2])
+
+        return tf.map_fn(
+            part,
+            tf.cast(indices, tf.int32),
+            fn_output_signature=tf.TensorSpec(self.image_shape, tf.uint8),
+        )
+
+    def _captured(self):
         if self._tensor is None:
             # An eager tensor is captured by a traced function as an input. A
             # NumPy array, or a tensor made while tracing, would be copied
             # into the graph as a constant of the size of the dataset.
             with tf.init_scope(), tf.device("CPU:0"):
                 self._tensor = tf.constant(self.images)
-        return tf.gather(self._tensor, indices)
+        return self._tensor
 
     def batches(self, batch_size):
         for start in range(0, len(self), batch_size):
@@ -115,130 +144,6 @@ class ArraySplit(Split):
 
     def check(self, indices=None):
         """Does nothing: images in memory can always be read."""
-
-
-class FileSplit(Split):
-    """A split of image files that are decoded when they are needed.
-
-    JPEG, PNG, GIF (its first frame) and BMP; grey, palette and alpha images
-    become RGB. JPEG files are decoded with the accurate inverse DCT, which
-    agrees with Pillow's pixels.
-
-    Args:
-        paths: Sequence of N file names.
-        labels: ints `[N]`, class numbers from 0.
-        image_size: How images are brought to one size: a `Preprocess`; or an
-            int S, which means `"resizeS-cropS"`; or a pair (H, W): the size
-            every file has already, taken as it is.
-
-    Attributes:
-        preprocess: The `Preprocess` that `image_size` means.
-
-    Raises:
-        UsageError: If the lengths differ, if the `Preprocess` is as stored and
-            thus tells no size, or from `batches` where a file cannot be
-            decoded. Inside `fetch` such a file is a `tf.errors.OpError`
-            without a name; `find_unreadable` finds it.
-
-    Example:
-
-    >>> split = FileSplit(["a.png", "b.jpg"], [0, 1], image_size=224)
-    >>> split.image_shape
-    (224, 224, 3)
-    """
-
-    def __init__(self, paths, labels, image_size):
-        self.preprocess, size = _size_rule(image_size)
-        super().__init__(labels, (*size, 3))
-        if len(paths) != len(self.labels):
-            raise UsageError(
-                f"{len(paths)} files but {len(self.labels)} labels; "
-                "give one label for each file."
-            )
-        self.paths = tuple(map(str, paths))
-        self.image_size = image_size
-        self._has_bmp = any(p.lower().endswith(".bmp") for p in self.paths)
-        self._tensor = None
-
-    def fetch(self, indices):
-        if self._tensor is None:
-            with tf.init_scope(), tf.device("CPU:0"):
-                self._tensor = tf.constant(self.paths, tf.string)
-        return tf.map_fn(
-            self._read,
-            tf.gather(self._tensor, indices),
-            fn_output_signature=tf.TensorSpec(self.image_shape, tf.uint8),
-        )
-
-    def batches(self, batch_size):
-        images = (
-            tf.data.Dataset.from_tensor_slices(list(self.paths))
-            .map(
-                self._read,
-                num_parallel_calls=tf.data.AUTOTUNE,
-                deterministic=True,
-            )
-            .batch(batch_size)
-            .prefetch(1)
-            .as_numpy_iterator()
-        )
-        for start in range(0, len(self), batch_size):
-            labels = self.labels[start : start + batch_size]
-            try:
-                batch = next(images)
-            except tf.errors.OpError:
-                self.check(range(start, start + len(labels)))
-                raise
-            yield batch, labels
-
-    def subset(self, indices):
-        paths = [self.paths[i] for i in indices]
-        return FileSplit(paths, self.labels[indices], self.image_size)
-
-    def find_unreadable(self, indices=None):
-        """Decodes files one by one and reports those that fail.
-
-        Args:
-            indices: Positions to look at; all by default.
-
-        Returns:
-            List of `(path, reason)`, empty where every file is sound.
-        """
-        indices = range(len(self)) if indices is None else indices
-        paths = [self.paths[i] for i in indices]
-        with concurrent.futures.ThreadPoolExecutor() as pool:
-            reasons = pool.map(self._defect, paths)
-            return [(p, reason) for p, reason in zip(paths, reasons) if reason]
-
-    def check(self, indices=None):
-        bad = self.find_unreadable(indices)
-        if bad:
-            path, reason = bad[0]
-            more = f" ({len(bad) - 1} more like it)" if bad[1:] else ""
-            raise UsageError(
-                f"Cannot read the image {path!r}{more}: {reason}. "
-                "Replace or remove it."
-            )
-
-    def _defect(self, path):
-        try:
-            image = decode_image(tf.io.read_file(path), self._has_bmp)
-        except (tf.errors.OpError, ValueError) as error:
-            return one_line(error)
-        if self.preprocess.side is not None:
-            return self.preprocess.defect(*image.shape[:2])
-        if tuple(image.shape) != self.image_shape:
-            return (
-                f"its size is {size_text(image.shape)}, "
-                f"expected {size_text(self.image_shape)} (or give a preprocess "
-                "such as resize256-crop224)"
-            )
-        return None
-
-    def _read(self, path):
-        image = decode_image(tf.io.read_file(path), self._has_bmp)
-        image = self.preprocess.apply(image)
-        return tf.ensure_shape(image, self.image_shape)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -256,6 +161,9 @@ class Dataset:
         std: Three floats, the deviation that layer divides by, likewise.
         flip: Whether a mirrored image keeps its label.
         padding: Pixels of padding for the random crop.
+        train_crop: How training images are cropped unless a flag says it:
+            `"pad"` (shifted by up to `padding` pixels) or `"resized"`
+            (`RandomResizedCrop`).
     """
 
     name: str
@@ -267,6 +175,7 @@ class Dataset:
     std: tuple
     flip: bool
     padding: int = 4
+    train_crop: str = "pad"
 
     @property
     def num_classes(self):
@@ -300,19 +209,6 @@ def refuse_resizing(name, image_size, preprocess, shape):
             f"{size_text(shape)} and are not resized; leave the flag out "
             "(it belongs to --dataset=folder)."
         )
-
-
-def _size_rule(image_size):
-    """`(Preprocess, (H, W))` of `FileSplit`'s argument."""
-    if isinstance(image_size, (int, np.integer)):
-        image_size = Preprocess(int(image_size), int(image_size))
-    if not isinstance(image_size, Preprocess):
-        return Preprocess(), tuple(map(int, image_size))
-    if image_size.side is None:
-        raise UsageError(
-            "preprocess=as_stored tells no size: give the (H, W) of the files."
-        )
-    return image_size, (image_size.side, image_size.side)
 
 
 def _checked_labels(labels):

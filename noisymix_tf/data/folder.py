@@ -3,7 +3,8 @@
 import hashlib
 import os
 
-from noisymix_tf.data.dataset import Dataset, FileSplit, one_line, size_text
+from noisymix_tf.data.dataset import Dataset, one_line, size_text
+from noisymix_tf.data.encoded import FileSplit
 from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.errors import UsageError
 
@@ -48,12 +49,7 @@ def load(*, data_dir=None, image_size=None, preprocess=None):
             200 MB are not decoded in advance; there a bad file is found when
             it is read.
     """
-    if image_size is not None and image_size < 1:
-        raise UsageError(
-            f"--image_size={image_size}: give a positive number of pixels."
-        )
-    if preprocess is not None:
-        image_size = _given_size(Preprocess.parse(preprocess), image_size)
+    image_size = given_size(image_size, preprocess)
     train, test = _list_splits(_checked_directory(data_dir))
     splits = [_labelled(train), _labelled(test)]
     if image_size is None:
@@ -76,8 +72,15 @@ def load(*, data_dir=None, image_size=None, preprocess=None):
     )
 
 
-def _given_size(preprocess, image_size):
-    """What `FileSplit` is given; None where files are to be as stored."""
+def given_size(image_size, preprocess):
+    """What an `EncodedSplit` is given; None where images are as stored."""
+    if image_size is not None and image_size < 1:
+        raise UsageError(
+            f"--image_size={image_size}: give a positive number of pixels."
+        )
+    if preprocess is None:
+        return image_size
+    preprocess = Preprocess.parse(preprocess)
     if image_size not in (None, preprocess.side):
         raise UsageError(
             f"--image_size={image_size} does not go with "

@@ -7,6 +7,8 @@ stopped and goes on at a step sees what it would have seen.
 import tensorflow as tf
 
 from noisymix_tf import rng
+from noisymix_tf.augment import batch_views
+from noisymix_tf.data import service as service_lib
 from noisymix_tf.errors import UsageError
 
 
@@ -18,6 +20,9 @@ def views(
     start_step=0,
     augment=None,
     standard=None,
+    crop=None,
+    shard=(0, 1),
+    service=None,
     num_parallel_calls=tf.data.AUTOTUNE,
     prefetch=tf.data.AUTOTUNE,
 ):
@@ -37,6 +42,13 @@ def views(
             float32. By default, the images are the only view.
         standard: Callable `(images, seed) -> images`, applied to uint8
             `[B, H, W, 3]` before `augment`: crop and flip.
+        crop: `RandomResizedCrop` that is applied while images are read, before
+            `standard`; None for the whole images.
+        shard: `(index, count)`: make only part `index` of `count` equal parts
+            of every batch, of B / count images, and read no others.
+        service: `"grpc://HOST:PORT"` of a tf.data service whose workers make
+            the batches, see `noisymix_tf.data.service`; None to make them
+            here. The batches are the same ones, in the same order.
         num_parallel_calls: Batches that are made at the same time.
         prefetch: Batches that are kept ready.
 
@@ -45,7 +57,8 @@ def views(
         and int32 `[B]`, shapes static.
 
     Raises:
-        UsageError: If `batch_size` or `start_step` is out of its range.
+        UsageError: If `batch_size`, `start_step` or `shard` is out of its
+            range, or there is no such service.
 
     Example:
 
@@ -56,38 +69,48 @@ def views(
     """
     if start_step < 0:
         raise UsageError(f"start_step={start_step}: give a step from 0 on.")
+    rows = _rows(batch_size, *shard)
     # Captured as an input of the function below, see ArraySplit.fetch.
     with tf.device("CPU:0"):
         all_labels = tf.constant(split.labels)
 
     def make_batch(step, indices):
-        batch = split.fetch(indices)
-        if standard is not None:
-            batch = standard(batch, rng.stream(seed, step, "standard"))
-        if augment is None:
-            batch = batch[:, None]
+        indices = indices[rows]
+        if crop is None:
+            batch = split.fetch(indices)
         else:
-            batch = augment(batch, rng.stream(seed, step, "augment"))
-        _check_static(batch.shape, batch_size)
+            key = rng.stream(seed, step, "crop")
+            batch = split.fetch_crops(indices, key, crop)
+        batch = batch_views(
+            batch,
+            seed=seed,
+            step=step,
+            standard=standard,
+            augment=augment,
+            shard=shard,
+        )
+        _check_static(batch.shape, rows.stop - rows.start)
         return batch, tf.gather(all_labels, indices)
 
-    endless = tf.data.experimental.assert_cardinality(
-        tf.data.INFINITE_CARDINALITY
+    indices = index_batches(
+        len(split), batch_size=batch_size, seed=seed, start_step=start_step
     )
-    return (
-        index_batches(
-            len(split),
-            batch_size=batch_size,
-            seed=seed,
-            start_step=start_step,
-        )
-        .map(
+    if service is None:
+        batches = indices.map(
             make_batch,
             num_parallel_calls=num_parallel_calls,
             deterministic=True,
         )
-        .prefetch(prefetch)
-        .apply(endless)
+    else:
+        batches = service_lib.through(
+            service,
+            indices,
+            make_batch,
+            num_parallel_calls=num_parallel_calls,
+            start_step=start_step,
+        )
+    return batches.prefetch(prefetch).apply(
+        tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
     )
 
 
@@ -148,6 +171,17 @@ def _steps(num_examples, batch_size):
             "images; give a smaller batch or more images."
         )
     return num_examples // batch_size
+
+
+def _rows(batch_size, index, count):
+    """The rows of a batch that are part `index` of `count`."""
+    if not 0 <= index < count or batch_size % count:
+        raise UsageError(
+            f"shard={(index, count)}: give (index, count) with an index below "
+            f"the count, and a count that divides batch_size={batch_size}."
+        )
+    size = batch_size // count
+    return slice(index * size, (index + 1) * size)
 
 
 def _check_static(shape, batch_size):

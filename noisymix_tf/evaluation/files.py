@@ -4,6 +4,8 @@ import os
 import pathlib
 import tempfile
 
+_TEMPORARY = ".partial"
+
 
 def write_atomically(path, content):
     """Replaces a file by `content` (str or bytes) in one step.
@@ -15,7 +17,7 @@ def write_atomically(path, content):
     if isinstance(content, str):
         content = content.encode()
     handle, temporary = tempfile.mkstemp(
-        dir=path.parent, prefix=f".{path.name}."
+        dir=path.parent, prefix=f".{path.name}.", suffix=_TEMPORARY
     )
     try:
         with os.fdopen(handle, "wb") as file:
@@ -30,3 +32,12 @@ def write_atomically(path, content):
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def remove_leftovers(folder):
+    """Removes the temporary files that killed processes left in a folder.
+
+    For the one process that writes there.
+    """
+    for leftover in pathlib.Path(folder).glob(f".*{_TEMPORARY}"):
+        leftover.unlink(missing_ok=True)

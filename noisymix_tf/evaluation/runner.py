@@ -1,6 +1,7 @@
 """`evaluate`: a classifier, a dataset and some suites give a report."""
 
 import concurrent.futures
+import contextlib
 import functools
 import os
 import pathlib
@@ -9,7 +10,9 @@ from noisymix_tf.data.dataset import ArraySplit
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation import selection
 from noisymix_tf.evaluation.cells import CellFile
+from noisymix_tf.evaluation.files import remove_leftovers
 from noisymix_tf.evaluation.fingerprint import model_fingerprint
+from noisymix_tf.evaluation.gallery import FOLDER as EXAMPLES
 from noisymix_tf.evaluation.gallery import Gallery
 from noisymix_tf.evaluation.images import Images
 from noisymix_tf.evaluation.predictor import Predictor
@@ -19,6 +22,7 @@ from noisymix_tf.evaluation.replicas import Replicas
 from noisymix_tf.evaluation.report import Report
 from noisymix_tf.evaluation.settings import Settings, at_least
 from noisymix_tf.evaluation.suites import SUITES, Job
+from noisymix_tf.run_lock import RunLock
 
 CELLS_FILE = "cells.jsonl"
 
@@ -143,25 +147,28 @@ def evaluate(
     )
     folder = None if output_dir is None else _folder(output_dir)
     pool = concurrent.futures.ThreadPoolExecutor(num_workers, "prepare")
-    try:
-        job = Job(
-            dataset=dataset,
-            images=images,
-            model=model,
-            predictor=predictor,
-            replicas=replicas,
-            model_id=model_fingerprint(model),
-            settings=settings,
-            batch_size=min(batch_size, images.n),
-            pool=pool,
-            depth=2 * num_workers,
-            gallery=None if folder is None else Gallery(folder, dataset),
-        )
-        results = _measure(suites, job, folder, progress, reference)
-    finally:
-        pool.shutdown(cancel_futures=True)
-    if folder is not None:
-        results.report.write(folder)
+    job = Job(
+        dataset=dataset,
+        images=images,
+        model=model,
+        predictor=predictor,
+        replicas=replicas,
+        model_id=model_fingerprint(model),
+        settings=settings,
+        batch_size=min(batch_size, images.n),
+        pool=pool,
+        depth=2 * num_workers,
+        gallery=None if folder is None else Gallery(folder, dataset),
+    )
+    with _lock(folder):
+        for place in () if folder is None else (folder, folder / EXAMPLES):
+            remove_leftovers(place)
+        try:
+            results = _measure(suites, job, folder, progress, reference)
+        finally:
+            pool.shutdown(cancel_futures=True)
+        if folder is not None:
+            results.report.write(folder)
     return results
 
 
@@ -246,3 +253,10 @@ def _folder(output_dir):
             f"({error.strerror}): choose another."
         ) from error
     return folder
+
+
+def _lock(folder):
+    """Keeps other processes from writing to the folder meanwhile."""
+    if folder is None:
+        return contextlib.nullcontext()
+    return RunLock(folder, "output_dir")

@@ -57,6 +57,7 @@ def build(
     width=1.0,
     dropout=None,
     seed=0,
+    sync_batch_norm=False,
 ):
     """Builds a registered network.
 
@@ -73,6 +74,9 @@ def build(
         width: Multiplier of all channel counts; 0.25 makes a small network.
         dropout: Rate in [0, 1) of dropout inside the blocks.
         seed: Integer of at least 0 that determines the initial weights.
+        sync_batch_norm: Whether batch normalisation takes its statistics from
+            the parts of a batch on all replicas of a `tf.distribute` strategy,
+            not from each part alone.
 
     What is `None` is the network's own: `(224, 224, 3)`, 1000 classes and
     ImageNet's mean and deviation for `"resnet50"`; `(32, 32, 3)`, 10 classes
@@ -99,11 +103,15 @@ def build(
         "std": std,
         "dropout": dropout,
     }
-    return MODELS.get(name).build(
+    model = MODELS.get(name).build(
         width=width,
         seed=seed,
         **{key: value for key, value in chosen.items() if value is not None},
     )
+    for layer in model.layers if sync_batch_norm else ():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True
+    return model
 
 
 def default_taps(name):

@@ -6,7 +6,7 @@ import pathlib
 import shutil
 import zipfile
 
-from noisymix_tf.training.checkpoint import flush
+from noisymix_tf.training.checkpoint_files import flush
 
 # Earliest date that a zip file can hold.
 _NO_DATE = (1980, 1, 1, 0, 0, 0)

@@ -1,6 +1,9 @@
 """Runs `fit` from wherever a run stands to its last step."""
 
+from noisymix_tf import distribution
 from noisymix_tf.callbacks.checkpoints import Checkpoints
+from noisymix_tf.callbacks.preemption import Preemption
+from noisymix_tf.training import workers
 
 
 def train(
@@ -18,7 +21,9 @@ def train(
 
     A run that was interrupted at any step and started again ends with the same
     weights as an uninterrupted one: the state is restored exactly, and batches
-    are a function of the step alone.
+    are a function of the step alone. SIGTERM and Ctrl-C take effect after the
+    step under way, with a checkpoint (see `callbacks.Preemption`), unless many
+    machines train together.
 
     Args:
         trainer: Compiled `NoisyMix`.
@@ -35,26 +40,35 @@ def train(
     Returns:
         The step that training continued from.
     """
-    start, metrics = checkpoints.restore(trainer)
+    checkpoints.tidy()
+    start, metrics = workers.from_chief(trainer, *checkpoints.restore(trainer))
     saver = Checkpoints(
         checkpoints,
         checkpoint_steps or steps_per_epoch,
         restored_metrics=metrics if start % steps_per_epoch else (),
     )
+    many = distribution.has_many_machines(trainer.distribute_strategy)
+    preemption = Preemption(saver)
+    # Machines that stop at different steps wait for each other for ever.
+    last = [saver] if many else [saver, preemption]
     step = start
-    while step < epochs * steps_per_epoch:
-        epoch, done = divmod(step, steps_per_epoch)
-        # An epoch entered in the middle is a `fit` of its own, because `fit`
-        # knows only epochs of one length.
-        last_epoch = epoch + 1 if done else epochs
-        trainer.fit(
-            dataset_from(step),
-            initial_epoch=epoch,
-            epochs=last_epoch,
-            steps_per_epoch=steps_per_epoch - done,
-            callbacks=[*callbacks, saver],
-            shuffle=False,
-            **fit_arguments,
-        )
-        step = last_epoch * steps_per_epoch
+    try:
+        while step < epochs * steps_per_epoch:
+            epoch, done = divmod(step, steps_per_epoch)
+            # An epoch entered in the middle is a `fit` of its own, because
+            # `fit` knows only epochs of one length.
+            last_epoch = epoch + 1 if done else epochs
+            trainer.fit(
+                dataset_from(step),
+                initial_epoch=epoch,
+                epochs=last_epoch,
+                steps_per_epoch=steps_per_epoch - done,
+                callbacks=[*callbacks, *last],
+                shuffle=False,
+                **fit_arguments,
+            )
+            step = last_epoch * steps_per_epoch
+    finally:
+        preemption.close()
+        saver.close()
     return start

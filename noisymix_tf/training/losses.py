@@ -1,7 +1,9 @@
-"""The stability term: Jensen-Shannon divergence of several predictions."""
+"""The stability term, Jensen-Shannon divergence, and smoothed cross-entropy."""
 
 import keras
 import tensorflow as tf
+
+from noisymix_tf.errors import UsageError
 
 # The reference clamps the mixture before taking its logarithm.
 _MIXTURE_MIN = 1e-7
@@ -120,4 +122,64 @@ class JensenShannon(keras.losses.Loss):
             **super().get_config(),
             "from_logits": self.from_logits,
             "multi_label": self.multi_label,
+        }
+
+
+@keras.saving.register_keras_serializable("noisymix_tf")
+class SmoothedCrossEntropy(keras.losses.Loss):
+    """Cross-entropy with class numbers as labels, smoothed over all classes.
+
+        loss = -(1 - s) log p_y - s / K sum_k log p_k
+
+    It is linear in the label, so that mixing two of these losses is the loss of
+    the mixed label.
+
+    Args:
+        label_smoothing: Share `s` in [0, 1) that goes to all K classes alike.
+        from_logits: Whether predictions are logits (default) or probabilities.
+        reduction, name, dtype: As in `keras.losses.Loss`.
+
+    Call arguments:
+        y_true: Int `[B]` or `[B, 1]`.
+        y_pred: Float `[B, K]`; computed in float32 whatever comes.
+
+    Example:
+
+    >>> loss = SmoothedCrossEntropy(0.1)
+    >>> float(loss(tf.constant([0]), tf.zeros([1, 10])))  # log(10)
+    2.3025851249694824
+
+    Reference: Szegedy et al., arXiv:1512.00567, section 7.
+    """
+
+    def __init__(
+        self,
+        label_smoothing=0.1,
+        from_logits=True,
+        reduction="sum_over_batch_size",
+        name="smoothed_cross_entropy",
+        dtype=None,
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        if not 0 <= label_smoothing < 1:
+            raise UsageError(
+                f"label_smoothing={label_smoothing!r} must be in [0, 1): it is "
+                f"the share of a label that goes to all classes."
+            )
+        self.label_smoothing = label_smoothing
+        self.from_logits = from_logits
+
+    def call(self, y_true, y_pred):
+        log_p = log_probabilities(y_pred, self.from_logits)
+        labels = tf.cast(tf.reshape(y_true, [-1]), tf.int32)
+        own = tf.gather(log_p, labels, batch_dims=1)
+        everyone = tf.reduce_mean(log_p, axis=-1)
+        share = self.label_smoothing
+        return -(1.0 - share) * own - share * everyone
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "label_smoothing": self.label_smoothing,
+            "from_logits": self.from_logits,
         }

@@ -1,6 +1,7 @@
 """Stochastic gradient descent with an L2 penalty inside the gradient."""
 
 import keras
+import tensorflow as tf
 
 
 @keras.saving.register_keras_serializable("noisymix_tf")
@@ -12,11 +13,13 @@ class L2SGD(keras.optimizers.SGD):
         w = w - learning_rate * (g + momentum * m)      (Nesterov)
         w = w - learning_rate * m                       (otherwise)
 
-    It differs from `keras.optimizers.SGD` in two ways. The penalty acts on
+    It differs from `keras.optimizers.SGD` in three ways. The penalty acts on
     every trainable variable, scales and biases of normalisation included, and
     passes through the momentum; Keras' `weight_decay` is decoupled. And the
     momentum accumulates gradients, not steps, so that a schedule's current rate
-    applies to all of it.
+    applies to all of it. And `global_clipnorm` limits the norm of the gradient
+    that is applied, summed over all replicas, where Keras limits each replica's
+    part of it. The penalty comes on top, it is not clipped.
 
     Args:
         l2: Coefficient of the penalty, at least 0.
@@ -31,6 +34,29 @@ class L2SGD(keras.optimizers.SGD):
     def __init__(self, learning_rate=0.01, *, l2=0.0, name="l2_sgd", **kwargs):
         super().__init__(learning_rate, name=name, **kwargs)
         self.l2 = l2
+
+    def _clip_gradients(self, grads):
+        if self.global_clipnorm:
+            return grads
+        return super()._clip_gradients(grads)
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        if not self.global_clipnorm:
+            super()._backend_update_step(
+                grads, trainable_variables, learning_rate
+            )
+            return
+        variables = [getattr(v, "value", v) for v in trainable_variables]
+        pairs = self._all_reduce_sum_gradients(zip(grads, variables))
+        reduced, _ = tf.clip_by_global_norm(
+            [gradient for gradient, _ in pairs], self.global_clipnorm
+        )
+        tf.__internal__.distribute.interim.maybe_merge_call(
+            self._distributed_tf_update_step,
+            self._distribution_strategy,
+            list(zip(reduced, variables)),
+            learning_rate,
+        )
 
     def update_step(self, gradient, variable, learning_rate):
         rate = keras.ops.cast(learning_rate, variable.dtype)

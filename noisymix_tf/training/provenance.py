@@ -137,6 +137,8 @@ def plain(value):
     if isinstance(value, numbers.Real):
         return _shortest(float(value))
     if isinstance(value, collections.abc.Mapping):
+        if value.get("class_name") == "function":
+            return value["config"]
         if {"class_name", "config"} <= value.keys():
             value = {"class": value["class_name"], **(value["config"] or {})}
         return {str(key): plain(item) for key, item in value.items()}

@@ -5,7 +5,7 @@ import difflib
 import keras
 
 from noisymix_tf.errors import UsageError
-from noisymix_tf.training import fused_norm
+from noisymix_tf.training import fused_norm, replica_draws
 from noisymix_tf.training import taps as taps_lib
 from noisymix_tf.training.graph import Graph, is_graph
 
@@ -152,7 +152,8 @@ class Segment:
             if fused_norm.applies(step.operation, args, kwargs):
                 found = fused_norm.batch_normalization(step.operation, *args)
             else:
-                found = step.operation(*args, **kwargs)
+                with replica_draws.distinct(step.operation):
+                    found = step.operation(*args, **kwargs)
             values.update(zip(step.outputs, keras.tree.flatten(found)))
         return values[self._end]
 
@@ -179,7 +180,12 @@ def _cut_without_graph(model, taps):
             f"has no graph of layers; use taps='input' (mixing at the "
             f"input) or a functional or Sequential model."
         )
-    return (INPUT,), [lambda x, training=None: x, model]
+
+    def whole(x, training=None):
+        with replica_draws.distinct(model):
+            return model(x, training=training)
+
+    return (INPUT,), [lambda x, training=None: x, whole]
 
 
 def _require_built(model):

@@ -13,15 +13,19 @@ from noisymix_tf.callbacks import (
     StopOnNaN,
     ViewImages,
 )
-from noisymix_tf.training import loop
+from noisymix_tf.errors import UsageError
+from noisymix_tf.training import loop, precision, schedules
 from noisymix_tf.training.checkpoint import CheckpointFolder
+from noisymix_tf.training.losses import SmoothedCrossEntropy
 from noisymix_tf.training.optimizers import L2SGD
 from noisymix_tf.training.trainer import NoisyMix
 
 
 def dataset(config):
     """Loads the dataset of a `DataConfig`."""
-    return _load(config, train_examples=config.train_examples)
+    loaded = _load(config, train_examples=config.train_examples)
+    _check_crop(config, loaded)
+    return loaded
 
 
 def test_dataset(config):
@@ -42,21 +46,27 @@ def _load(config, **more):
 
 def classifier(config, dataset):
     """Builds the configured network for a dataset."""
-    return models.build(
-        config.model.model,
-        input_shape=dataset.image_shape,
-        num_classes=dataset.num_classes,
-        mean=dataset.mean,
-        std=dataset.std,
-        width=config.model.width,
-        dropout=config.model.dropout,
-        seed=config.run.seed,
-    )
+    with precision.dtype_policy(config.model.precision):
+        return models.build(
+            config.model.model,
+            input_shape=dataset.image_shape,
+            num_classes=dataset.num_classes,
+            mean=dataset.mean,
+            std=dataset.std,
+            width=config.model.width,
+            dropout=config.model.dropout,
+            seed=config.run.seed,
+            sync_batch_norm=config.run.sync_batch_norm,
+        )
 
 
-def trainer(config, classifier, steps_per_epoch):
-    """Wraps a classifier for training as configured, and compiles it."""
+def trainer(config, classifier, steps_per_epoch, dataset=None):
+    """Wraps a classifier for training as configured, and compiles it.
+
+    Only with the dataset that it is for can it make views on the device.
+    """
     method = config.method
+    on_device = config.run.augment_on == "device" and dataset is not None
     model = NoisyMix(
         classifier,
         taps="auto" if method.taps == ("auto",) else method.taps,
@@ -68,11 +78,16 @@ def trainer(config, classifier, steps_per_epoch):
         jsd_weight=method.jsd_weight if method.stability == "jsd" else 0.0,
         mixing=method.mixing,
         seed=config.run.seed,
+        ema=config.optimizer.ema,
+        evaluate_ema=config.optimizer.evaluate_ema,
+        **(augmentations(config, dataset) if on_device else {}),
     )
     model.compile(
         optimizer=optimizer(config.optimizer, steps_per_epoch),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
+        loss=cross_entropy(config.optimizer.label_smoothing),
+        # An object: a name would cost a second trace of the step.
+        metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
+        steps_per_execution=_steps_per_execution(config, steps_per_epoch),
         jit_compile={"true": True, "false": False}.get(
             config.run.jit_compile, "auto"
         ),
@@ -81,37 +96,105 @@ def trainer(config, classifier, steps_per_epoch):
 
 
 def optimizer(config, steps_per_epoch):
-    """SGD with a cosine schedule over all steps."""
-    rate = keras.optimizers.schedules.CosineDecay(
-        config.learning_rate,
-        decay_steps=config.epochs * steps_per_epoch,
-        alpha=config.final_learning_rate / config.learning_rate,
+    """SGD with a warm-up and a cosine schedule over all steps."""
+    rate = schedules.warmup_cosine(
+        schedules.peak_rate(
+            config.learning_rate,
+            config.batch_size * config.accumulation_steps,
+            config.base_batch_size,
+        ),
+        config.final_learning_rate,
+        steps=config.epochs * steps_per_epoch,
+        warmup_steps=round(config.warmup_epochs * steps_per_epoch),
     )
     if config.weight_decay_mode == "l2":
         decay = {"l2": config.weight_decay}
     else:
         decay = {"weight_decay": config.weight_decay}
     return L2SGD(
-        rate, momentum=config.momentum, nesterov=config.nesterov, **decay
+        rate,
+        momentum=config.momentum,
+        nesterov=config.nesterov,
+        global_clipnorm=config.clip_norm or None,
+        gradient_accumulation_steps=_several(config.accumulation_steps),
+        **decay,
     )
 
 
-def views(config, dataset, start_step=0):
-    """The endless batches of views from a step on."""
-    padding, flip = config.data.crop_padding, config.data.flip
+def _several(number):
+    """A number as Keras takes it, for which one is None."""
+    return number if number > 1 else None
+
+
+def cross_entropy(label_smoothing):
+    """Cross-entropy of logits and class numbers."""
+    if label_smoothing:
+        return SmoothedCrossEntropy(label_smoothing)
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def _steps_per_execution(config, steps_per_epoch):
+    """The flag's value, if epochs and checkpoints are multiples of it."""
+    number = config.optimizer.steps_per_execution
+    for words, steps in (
+        (f"the {steps_per_epoch} steps of an epoch", steps_per_epoch),
+        (
+            f"--checkpoint_steps={config.run.checkpoint_steps}",
+            config.run.checkpoint_steps,
+        ),
+    ):
+        if steps % number:
+            raise UsageError(
+                f"--steps_per_execution={number} does not divide {words}: give "
+                f"a divisor, or 1."
+            )
+    return number
+
+
+def views(config, dataset, start_step=0, shard=(0, 1)):
+    """The endless batches from a step on: views, or images to make them of."""
+    resized = train_crop(config.data, dataset) == "resized"
+    on_host = config.run.augment_on == "host"
     return data.views(
         dataset.train,
         batch_size=config.optimizer.batch_size,
         seed=config.run.seed,
         start_step=start_step,
-        standard=functools.partial(
+        shard=shard,
+        service=config.run.data_service,
+        **(augmentations(config, dataset) if on_host else {}),
+        crop=data.RandomResizedCrop() if resized else None,
+        num_parallel_calls=config.run.input_threads or tf.data.AUTOTUNE,
+    )
+
+
+def augmentations(config, dataset):
+    """What is done to images: `standard` and `augment` of `data.views`."""
+    padding, flip = config.data.crop_padding, config.data.flip
+    if train_crop(config.data, dataset) == "resized":
+        padding = 0
+    return {
+        "standard": functools.partial(
             augment.random_crop_flip,
             padding=dataset.padding if padding is None else padding,
             flip=dataset.flip if flip is None else flip,
         ),
-        augment=augmentation(config.method),
-        num_parallel_calls=config.run.input_threads or tf.data.AUTOTUNE,
-    )
+        "augment": augmentation(config.method),
+    }
+
+
+def train_crop(config, dataset):
+    """How training images are cropped: `"pad"` or `"resized"`."""
+    return config.train_crop or dataset.train_crop
+
+
+def _check_crop(config, dataset):
+    if train_crop(config, dataset) == "resized" and config.crop_padding:
+        raise UsageError(
+            f"--crop_padding={config.crop_padding} belongs to "
+            "--train_crop=pad, but images are cropped and resized: leave it "
+            "out, or give --train_crop=pad."
+        )
 
 
 def augmentation(method):
@@ -125,16 +208,16 @@ def augmentation(method):
         "alpha": method.augmix_alpha,
         "all_ops": method.augmix_all_ops,
     }
-    if method.stability == "jsd":
-        return functools.partial(augment.augmix_views, **options)
-    return lambda images, seed: augment.augmix(images, seed, **options)[:, None]
+    if method.stability != "jsd":
+        options |= {"num_views": 1, "clean": False}
+    return functools.partial(augment.augmix_views, **options)
 
 
 def fit(config, model, dataset, steps_per_epoch, folder):
     """Trains to the end in a run's folder; returns the step continued from."""
     run = config.run
     log_dir = folder.tensorboard if run.tensorboard else None
-    dataset_from = functools.partial(views, config, dataset)
+    strategy = model.distribute_strategy
     callbacks = [StopOnNaN("lower --learning_rate or the noise levels")]
     if run.corruption_epochs:
         # For the log only: no model is chosen by what it does on test images.
@@ -149,7 +232,8 @@ def fit(config, model, dataset, steps_per_epoch, folder):
         )
     callbacks.append(JsonLines(folder.metrics))
     if not folder.views.exists():
-        batch, _ = next(iter(dataset_from(0)))
+        batch, _ = next(iter(views(config, dataset)))
+        batch = model.views_of(batch, step=0)
         callbacks.append(ViewImages(batch, folder.views, log_dir))
     if log_dir is not None:
         callbacks.append(
@@ -158,17 +242,20 @@ def fit(config, model, dataset, steps_per_epoch, folder):
     validation = {}
     if run.validation_epochs:
         validation = {
-            "validation_data": _test_batches(
-                dataset, config.evaluation.eval_batch_size
+            "validation_data": data.distribute_whole(
+                strategy,
+                _test_batches(dataset, config.evaluation.eval_batch_size),
             ),
             "validation_freq": run.validation_epochs,
         }
     return loop.train(
         model,
-        dataset_from,
+        lambda step: data.distribute(
+            strategy, functools.partial(views, config, dataset, step)
+        ),
         epochs=config.optimizer.epochs,
         steps_per_epoch=steps_per_epoch,
-        checkpoints=CheckpointFolder(folder.checkpoints),
+        checkpoints=CheckpointFolder(folder.checkpoints, run.keep_checkpoints),
         checkpoint_steps=run.checkpoint_steps,
         callbacks=callbacks,
         verbose=_verbosity(run.progress),

@@ -9,14 +9,16 @@ from noisymix_tf import rng
 from noisymix_tf.adjustable import Adjustable
 from noisymix_tf.errors import UsageError
 from noisymix_tf.mixing import MIXINGS, feature_noise
-from noisymix_tf.training import outputs
+from noisymix_tf.training import outputs, precision, workers
 from noisymix_tf.training import segments as segments_lib
+from noisymix_tf.training.averaging import EvaluatesAverages
+from noisymix_tf.training.device_views import MakesViews
 from noisymix_tf.training.labels import Partners
 from noisymix_tf.training.losses import JensenShannon
 
 
 @keras.saving.register_keras_serializable("noisymix_tf")
-class NoisyMix(keras.Model):
+class NoisyMix(MakesViews, EvaluatesAverages, keras.Model):
     """Trains a classifier with mixing, noise and a stability term.
 
     One step draws a tap `k`, a coefficient `lam` and a permutation, shared by
@@ -51,6 +53,17 @@ class NoisyMix(keras.Model):
         seed: Seed of mixing and noise.
         from_logits: Whether the model gives logits. By default its last layer
             tells or, where that says nothing, the loss.
+        ema: Decay of an exponential moving average of the classifier's
+            weights, in [0, 1); 0 for none. See `evaluation_weights`.
+        evaluate_ema: Whether the averages are what is evaluated.
+        augment: Callable `(images, seed) -> views` as `nm.data.views` takes it,
+            to be called in the train step, on the device, where the host cannot
+            make views as fast as the devices use them. Batches are then images
+            `[B, H, W, C]`, uint8 for those of `nm.augment`. The views are those
+            that `nm.data.views` makes with the same seed at the same step, if
+            it draws in a function compiled by XLA, as `nm.augment` does.
+        standard: Callable `(images, seed) -> images` as `nm.data.views` takes
+            it, called before `augment`.
 
     `alpha`, the noise levels and `jsd_weight` can be assigned at any time, also
     while `fit` runs (`nm.callbacks.NoisyMixSchedule` does it); the step is not
@@ -101,9 +114,16 @@ class NoisyMix(keras.Model):
         mixing="manifold",
         seed=0,
         from_logits=None,
+        ema=0.0,
+        evaluate_ema=True,
+        augment=None,
+        standard=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # The precision is the classifier's, and so is every cast: pixels in
+        # half precision would lose their fractions.
+        kwargs = {"dtype": precision.policy_of(model), **kwargs}
+        super().__init__(autocast=False, **kwargs)
         self._in_use = frozenset()
         self.model = model
         self.alpha = alpha
@@ -131,6 +151,10 @@ class NoisyMix(keras.Model):
             trainable=False,
             aggregation="only_first_replica",
         )
+        self.ema = ema
+        self.evaluate_ema = evaluate_ema
+        self._make_average(model, ema)
+        self._set_augmentation(augment, standard)
         # Nothing is left to build: the weights are the classifier's.
         self.built = True
 
@@ -184,45 +208,72 @@ class NoisyMix(keras.Model):
 
     def train_step(self, data):
         """One step on `(views, labels[, sample_weight])`."""
-        views, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(
-            data
-        )
-        x, num_views = self._view_major(views)
-        batch_size = labels.shape[0] or tf.shape(labels)[0]
-        plan = self._mixing.plan(
-            rng.stream(self.seed, self.step, "mixing"), batch_size
-        )
-        partners = Partners(plan, labels, sample_weight)
-        with tf.GradientTape() as tape:
-            predictions = self._forward(x, num_views, plan)
-            clean = predictions[0]
-            loss, ce, jsd = self._loss_terms(predictions, partners)
-            scaled_loss = self.optimizer.scale_loss(loss)
-        weights = self.trainable_weights
-        gradients = tape.gradient(scaled_loss, weights)
+        inputs, *targets = keras.utils.unpack_x_y_sample_weight(data)
+        views, labels = self.views_of(inputs), targets[0]
+        scales_loss = precision.scales_loss(self.optimizer)
+        if scales_loss:
+            guard = precision.Guard(self.model.non_trainable_variables)
+        losses, gradients, rows = self._pass(views, *targets)
+        if scales_loss:
+            guard.restore_overflown()
+            gradients = precision.agree_to_skip(gradients)
         # Counters do not depend on the batch: without this they would also
         # move in the call that finds no batch left. Variables cannot be made
         # behind it; where they are still to be made, a second trace follows.
+        loss = losses[0]
+        weights = self.trainable_weights
         with tf.control_dependencies([loss] if self.optimizer.built else []):
             self.optimizer.apply_gradients(zip(gradients, weights))
+            if self._average is not None:
+                self._average.update(self.step)
             self.step.assign_add(1)
 
-        for tracker, value in (
-            (self._loss_tracker, loss),
-            (self._ce_tracker, ce),
-            (self._jsd_tracker, jsd),
-        ):
-            tracker.update_state(
-                _unscale(value), sample_weight=tf.shape(labels)[0]
-            )
-        labels, sample_weight = partners.dominant()
-        return self.compute_metrics(views, labels, clean, sample_weight)
+        trackers = (self._loss_tracker, self._ce_tracker, self._jsd_tracker)
+        for tracker, value in zip(trackers, losses):
+            value, count = _unscale(value), tf.shape(labels)[0]
+            if scales_loss:
+                value, count = precision.finite_share(value, count)
+            tracker.update_state(value, sample_weight=count)
+        clean, labels, sample_weight = rows
+        return workers.reducible(
+            self.compute_metrics(views, labels, clean, sample_weight)
+        )
+
+    def _pass(self, views, labels, sample_weight):
+        """Forward and backward pass: losses, gradients, and rows.
+
+        Rows are what metrics compare: clean predictions, labels and weights.
+        """
+        x, num_views = self._view_major(views)
+        batch_size = labels.shape[0] or tf.shape(labels)[0]
+        seed = rng.stream(self.seed, self.step, "mixing")
+        plan = self._mixing.plan(seed, batch_size)
+        partners = Partners(plan, labels, sample_weight)
+        with tf.GradientTape() as tape:
+            predictions = self._forward(x, num_views, plan)
+            losses = self._loss_terms(predictions, partners)
+            scaled_loss = self.optimizer.scale_loss(losses[0])
+        gradients = tape.gradient(scaled_loss, self.trainable_weights)
+        return losses, gradients, (predictions[0], *partners.dominant())
 
     def test_step(self, data):
         """Loss and metrics of the classifier, without the training terms."""
         logs = super().test_step(data)
         training_only = (self._ce_tracker.name, self._jsd_tracker.name)
-        return {k: v for k, v in logs.items() if k not in training_only}
+        return workers.reducible(
+            {k: v for k, v in logs.items() if k not in training_only}
+        )
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Keras averages a batch over all replicas to learn its shapes, which
+        # fails on many machines; the part of one will do.
+        if iterator is not None and self._distribute_strategy is not None:
+            strategy = self._distribute_strategy
+            for _, _, batches in iterator:
+                data_batch = workers.of_one_replica(strategy, next(batches))
+                break
+            iterator = None
+        super()._maybe_symbolic_build(iterator, data_batch)
 
     def _view_major(self, views):
         """Lays `[B, V, ...]` out as `[V * B, ...]`."""
@@ -315,13 +366,17 @@ class NoisyMix(keras.Model):
             "mixing": self.mixing,
             "seed": self.seed,
             "from_logits": self.from_logits,
+            "ema": self.ema,
+            "evaluate_ema": self.evaluate_ema,
+            **self._augmentation_config(),
         }
 
     @classmethod
     def from_config(cls, config):
         config = dict(config)
         config["model"] = keras.saving.deserialize_keras_object(config["model"])
-        return cls(**config)
+        functions = cls._augmentation_from(config)
+        return cls(**config, **functions)
 
 
 def _perturb_if(chosen, perturb, x):

@@ -1,11 +1,23 @@
 """What callbacks and model cards ask of a model, wrapped in NoisyMix or not."""
 
+import contextlib
+
 from noisymix_tf.training.trainer import NoisyMix
 
 
 def classifier_of(model):
     """The classifier that is trained: of a `NoisyMix` what it wraps."""
     return model.model if isinstance(model, NoisyMix) else model
+
+
+def evaluation_weights(model):
+    """A context in which a model has the weights that are to be measured.
+
+    It does something only to a `NoisyMix` that averages its weights.
+    """
+    if isinstance(model, NoisyMix):
+        return model.evaluation_weights()
+    return contextlib.nullcontext()
 
 
 def step_of(model):

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from noisymix_tf.data.dataset import FileSplit
+from noisymix_tf.data.encoded import FileSplit
 from noisymix_tf.data.folder import header_size, list_folder
 from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.data.released import folders, sizes

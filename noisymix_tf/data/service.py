@@ -1,0 +1,185 @@
+"""Batches made on other machines, by the tf.data service.
+
+    python -m noisymix_tf.data_service --port=5050 --workers=host1,host2
+    python -m noisymix_tf.data_service --dispatcher=host0:5050 --port=5051
+
+Every worker makes every W-th batch, where W is the number of workers, and the
+trainer puts them in order again: it sees the batches that it would have made
+itself, and can start at any step. A service is for one trainer at a time: with
+two, workers of few cores were seen to wait without end.
+"""
+
+import os
+
+import tensorflow as tf
+
+from noisymix_tf.errors import UsageError
+
+_service = tf.data.experimental.service
+# Workers make batches ahead while the trainer takes them in turns.
+_POLICY = _service.ShardingPolicy.HINT
+
+
+def through(address, indices, make_batch, *, num_parallel_calls, start_step=0):
+    """Lets the workers of a service make batches.
+
+    Args:
+        address: `"grpc://HOST:PORT"` of the dispatcher.
+        indices: Endless `tf.data.Dataset` of `(step, ...)`, steps rising by
+            one from `start_step`.
+        make_batch: Function of an element of `indices`; it runs in the
+            workers, where no Python of this process can be called.
+        num_parallel_calls: Batches that a worker makes at the same time.
+        start_step: The first step.
+
+    Returns:
+        `tf.data.Dataset` without end of what `make_batch` returns, in the
+        order of the steps.
+
+    Raises:
+        UsageError: If there is no service, or it has no list of its workers.
+            From the dataset, a `tf.errors.OpError` where a worker was lost.
+    """
+    num_workers = count_workers(address)
+
+    def numbered(step, *rest):
+        return step, make_batch(step, *rest)
+
+    hint = tf.data.experimental.SHARD_HINT
+    batches = indices.shard(hint, hint).map(
+        numbered, num_parallel_calls=num_parallel_calls, deterministic=True
+    )
+    return (
+        _in_order(_read(address, batches), num_workers, start_step)
+        .enumerate(start_step)
+        .map(_checked)
+    )
+
+
+def count_workers(address):
+    """The number of workers of a service.
+
+    Args:
+        address: `"grpc://HOST:PORT"` of the dispatcher.
+
+    Raises:
+        UsageError: As for `through`.
+    """
+    _check_address(address)
+    hint = tf.data.experimental.SHARD_HINT
+    # Two numbers in a row of one worker differ by the number of workers.
+    pairs = tf.data.Dataset.counter().shard(hint, hint).batch(2)
+    try:
+        first, second = next(iter(_read(address, pairs))).numpy()
+    except tf.errors.OpError as error:
+        raise UsageError(
+            f"--data_service={address} does not give batches "
+            f"({error.message.splitlines()[0]}): start its dispatcher with the "
+            "list of its workers, and then all of them."
+        ) from error
+    return int(second - first)
+
+
+def dispatcher(port, workers):
+    """Starts the dispatcher of a service in this process.
+
+    Args:
+        port: Port to listen at; 0 for a free one.
+        workers: Addresses of the workers, `"HOST"` or `"HOST:PORT"`. All of
+            them are needed, and each takes the place that it has in the list.
+
+    Returns:
+        The server: `target` is its address, `join()` waits for its end.
+    """
+    return _service.DispatchServer(
+        _service.DispatcherConfig(
+            port=port,
+            protocol="grpc",
+            worker_addresses=[_with_port(address) for address in workers],
+        )
+    )
+
+
+def worker(dispatcher, port, host="localhost"):
+    """Starts a worker of a service in this process.
+
+    Args:
+        dispatcher: `"HOST:PORT"` of the dispatcher.
+        port: Port to listen at; 0 for a free one.
+        host: Name of this machine, as the dispatcher's list has it.
+
+    Returns:
+        The server; `join()` waits for its end.
+    """
+    return _service.WorkerServer(
+        _service.WorkerConfig(
+            dispatcher_address=dispatcher,
+            worker_address=f"{host}:%port%",
+            port=port,
+        )
+    )
+
+
+def _read(address, dataset):
+    return dataset.apply(
+        _service.distribute(
+            _POLICY,
+            address,
+            # A job of its own: two trainers do not take each other's batches.
+            job_name=os.urandom(8).hex(),
+            consumer_index=0,
+            num_consumers=1,
+        )
+    )
+
+
+def _in_order(batches, num_workers, start_step):
+    """Sorts `(step, batch)`, of which those of one worker come in order."""
+    if num_workers == 1:
+        return batches
+
+    # A group has one batch of every worker, so that groups are completed in
+    # order; inside of it the workers come as they joined.
+    def group_of(step, _):
+        return (step - start_step) // num_workers
+
+    def in_group(_, group):
+        return group.batch(num_workers, drop_remainder=True).map(by_step)
+
+    def by_step(steps, batches):
+        order = tf.argsort(steps)
+        return tf.nest.map_structure(
+            lambda part: tf.gather(part, order), (steps, batches)
+        )
+
+    groups = batches.group_by_window(
+        group_of, in_group, window_size=num_workers
+    )
+    return groups.unbatch()
+
+
+def _checked(expected, numbered):
+    """The batch without its number, which must be the expected one."""
+    step, batch = numbered
+    check = tf.debugging.assert_equal(
+        step,
+        expected,
+        "The data service lost a worker and with it the order of batches: "
+        "restart its workers, then this run.",
+    )
+    with tf.control_dependencies([check]):
+        return tf.nest.map_structure(tf.identity, batch)
+
+
+def _check_address(address):
+    scheme, mark, rest = str(address).partition("://")
+    host, _, port = rest.rpartition(":")
+    if scheme != "grpc" or not mark or not host or not port.isdigit():
+        raise UsageError(
+            f"--data_service={address} is no address: give the dispatcher's, "
+            "grpc://HOST:PORT."
+        )
+
+
+def _with_port(address):
+    return address if ":" in address else f"{address}:%port%"

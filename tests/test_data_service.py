@@ -1,0 +1,151 @@
+"""Batches by way of the tf.data service, in this process and in others."""
+
+import contextlib
+import pathlib
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from noisymix_tf import augment, data, data_service
+from noisymix_tf.config.service import ServerConfig
+from noisymix_tf.data import service
+from noisymix_tf.errors import UsageError
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def _free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A dispatcher and two workers in processes of their own."""
+    port, *ports = _free_ports(3)
+    command = [sys.executable, "-m", "noisymix_tf.data_service"]
+    listed = ",".join(f"localhost:{p}" for p in ports)
+    commands = [[f"--port={port}", f"--workers={listed}"]]
+    commands += [
+        [f"--dispatcher=localhost:{port}", f"--port={p}"] for p in ports
+    ]
+    servers = [
+        subprocess.Popen(
+            [*command, *arguments], cwd=ROOT, stderr=subprocess.DEVNULL
+        )
+        for arguments in commands
+    ]
+    yield f"grpc://localhost:{port}"
+    for server in servers:
+        server.kill()
+        server.wait()
+
+
+@contextlib.contextmanager
+def _serving(num_workers):
+    """A dispatcher and workers in this process; gives the address."""
+    dispatcher = service.dispatcher(0, ["localhost"] * num_workers)
+    place = dispatcher.target.removeprefix("grpc://")
+    workers = [service.worker(place, 0) for _ in range(num_workers)]
+    yield dispatcher.target
+    for server in (*workers, dispatcher):
+        server._stop()
+
+
+def _views(**options):
+    digits = data.load("digits", train_examples=60)
+    return data.views(
+        digits.train,
+        batch_size=16,
+        seed=5,
+        standard=augment.random_crop_flip,
+        augment=augment.augmix_views,
+        num_parallel_calls=2,
+        **options,
+    )
+
+
+def _arrays(batches, count):
+    return [tuple(map(np.asarray, batch)) for batch in batches.take(count)]
+
+
+def _assert_equal(some, others):
+    assert len(some) == len(others)
+    for a, b in zip(some, others):
+        for x, y in zip(a, b):
+            np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("num_workers", [1, 2, 3])
+def test_the_workers_are_counted(num_workers):
+    with _serving(num_workers) as address:
+        assert service.count_workers(address) == num_workers
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"start_step": 4}, {"shard": (1, 2)}], ids=str
+)
+def test_batches_are_those_made_here_in_the_same_order(cluster, options):
+    """Over several epochs of three steps, and from the middle of one."""
+    there = _views(service=cluster, **options)
+    assert there.element_spec == _views(**options).element_spec
+    _assert_equal(_arrays(there, 8), _arrays(_views(**options), 8))
+
+
+def test_order_is_restored_however_workers_take_turns():
+    arrival = [5, 7, 6, 9, 8, 11, 13, 10, 12]
+    batches = tf.data.Dataset.from_tensor_slices(
+        (tf.constant(arrival, tf.int64), tf.constant(arrival) * 10)
+    )
+    ordered = service._in_order(batches, 2, start_step=5)
+    assert [int(step) for step, _ in ordered] == list(range(5, 13))
+    assert [int(value) for _, value in ordered] == list(range(50, 130, 10))
+
+
+def test_a_lost_batch_is_noticed():
+    numbered = tf.data.Dataset.from_tensor_slices(
+        (tf.constant([3, 4, 6], tf.int64), tf.constant([0, 1, 2]))
+    )
+    checked = iter(numbered.enumerate(3).map(service._checked))
+    assert int(next(checked)) == 0
+    assert int(next(checked)) == 1
+    with pytest.raises(tf.errors.InvalidArgumentError, match="lost a worker"):
+        next(checked)
+
+
+@pytest.mark.parametrize(
+    "address", ["host:5050", "grpc://", "grpc://host", "http://host:1", None]
+)
+def test_what_is_no_address(address):
+    with pytest.raises(UsageError, match="HOST:PORT") as caught:
+        service.count_workers(address)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_service_without_a_list_of_workers():
+    server = tf.data.experimental.service.DispatchServer()
+    with pytest.raises(UsageError, match="list of its workers") as caught:
+        service.count_workers(server.target)
+    assert "\n" not in str(caught.value)
+    server._stop()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        ServerConfig(),
+        ServerConfig(workers=("a",), dispatcher="b:1"),
+    ],
+)
+def test_neither_dispatcher_nor_worker(config):
+    with pytest.raises(UsageError, match="--workers=HOST"):
+        data_service.start(config)

@@ -1,0 +1,219 @@
+"""Two replicas on one machine against one device, in whole training runs."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from noisymix_tf import augment, data, distribution, models
+from noisymix_tf.mixing import MixPlan
+from noisymix_tf.training import replica_draws
+from noisymix_tf.training.checkpoint import CheckpointFolder
+from noisymix_tf.training.optimizers import L2SGD
+from noisymix_tf.training.trainer import NoisyMix
+
+BATCH = 8
+STEPS = 4
+QUIET = {"additive_noise": 0.0, "multiplicative_noise": 0.0}
+
+
+@pytest.fixture(scope="module")
+def two():
+    strategy = distribution.strategy("mirrored")
+    if strategy.num_replicas_in_sync != 2:
+        pytest.skip("for two devices")
+    return strategy
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits", train_examples=40)
+
+
+def _plain_net():
+    """Without statistics of the batch."""
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.Rescaling(1 / 127.5, -1.0, name="normalize")(inputs)
+    for index, filters in enumerate((4, 6)):
+        x = keras.layers.Conv2D(
+            filters,
+            3,
+            strides=2,
+            activation="relu",
+            kernel_initializer=keras.initializers.HeNormal(seed=index),
+            name=f"stage{index}",
+        )(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    init = keras.initializers.GlorotUniform(seed=7)
+    outputs = keras.layers.Dense(10, kernel_initializer=init)(x)
+    return keras.Model(inputs, outputs)
+
+
+def _network(sync=False, dropout=0.0):
+    """With normalisation over the batch."""
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.Rescaling(1 / 127.5, -1.0, name="normalize")(inputs)
+    for index, filters in enumerate((4, 6)):
+        init = keras.initializers.HeNormal(seed=index)
+        x = keras.layers.Conv2D(filters, 3, strides=2, kernel_initializer=init)(
+            x
+        )
+        x = keras.layers.BatchNormalization(
+            momentum=0.5, synchronized=sync, name=f"norm{index}"
+        )(x)
+        x = keras.layers.ReLU(name=f"stage{index}")(x)
+        x = keras.layers.Dropout(dropout, seed=index)(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    init = keras.initializers.GlorotUniform(seed=7)
+    outputs = keras.layers.Dense(10, kernel_initializer=init)(x)
+    return keras.Model(inputs, outputs)
+
+
+def test_the_zoo_can_synchronise_its_statistics():
+    for sync in (False, True):
+        model = models.build("resnet20", width=0.25, sync_batch_norm=sync)
+        norms = [
+            layer
+            for layer in model.layers
+            if isinstance(layer, keras.layers.BatchNormalization)
+        ]
+        assert norms and all(layer.synchronized is sync for layer in norms)
+
+
+def _trainer(strategy, make, **options):
+    with distribution.scope(strategy):
+        trainer = NoisyMix(make(), seed=3, **options)
+        trainer.compile(
+            optimizer=L2SGD(0.05, momentum=0.9, nesterov=True, l2=5e-4),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+        )
+    return trainer
+
+
+def _fit(trainer, digits, start=0, steps=STEPS, make=augment.augmix_views):
+    batches = data.views(
+        digits.train,
+        batch_size=BATCH,
+        seed=1,
+        start_step=start,
+        augment=make,
+    )
+    batches = data.distribute(trainer.distribute_strategy, lambda _: batches)
+    return trainer.fit(
+        batches, steps_per_epoch=steps, shuffle=False, verbose=0
+    ).history
+
+
+def _assert_close(some, others, **tolerance):
+    for a, b in zip(some, others, strict=True):
+        np.testing.assert_allclose(a, b, **tolerance)
+
+
+class _InHalves:
+    """Mixing on one device as on two: partners in the own half."""
+
+    def __init__(self, mixing):
+        self._mixing = mixing
+
+    def plan(self, seed, batch_size):
+        half = batch_size // 2
+        plan = self._mixing.plan(seed, half)
+        both = tf.concat([plan.permutation, plan.permutation + half], 0)
+        return MixPlan(plan.tap, plan.lam, both)
+
+    def mix(self, x, plan):
+        return self._mixing.mix(x, plan)
+
+
+def test_two_replicas_train_as_one_device_with_mixing(two, digits):
+    options = {"taps": ("normalize", "stage0"), **QUIET}
+    one = _trainer(None, _plain_net, **options)
+    one._mixing = _InHalves(one._mixing)
+    both = _trainer(two, _plain_net, **options)
+    logs, both_logs = _fit(one, digits), _fit(both, digits)
+    _assert_close(one.model.get_weights(), both.model.get_weights(), atol=2e-6)
+    assert both_logs.keys() == logs.keys()
+    for name, values in logs.items():
+        assert both_logs[name] == pytest.approx(values, rel=1e-4), name
+    assert int(both.step.numpy()) == STEPS
+
+
+def test_synchronized_statistics_are_those_of_the_whole_batch(two, digits):
+    options = {"mixing": "none", **QUIET}
+    one = _trainer(None, _network, **options)
+    both = _trainer(two, lambda: _network(sync=True), **options)
+    apart = _trainer(two, _network, **options)
+    for trainer in (one, both, apart):
+        _fit(trainer, digits, steps=2)
+    weights = one.model.get_weights()
+    _assert_close(weights, both.model.get_weights(), atol=1e-3)
+    # Otherwise they would have been those of half a batch.
+    assert any(
+        np.abs(a - b).max() > 1e-2
+        for a, b in zip(weights, apart.model.get_weights())
+    )
+    for layer in both.model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            first, second = layer.moving_variance.value.values
+            np.testing.assert_array_equal(first.numpy(), second.numpy())
+
+
+def test_replicas_drop_different_units(two):
+    with two.scope():
+        layer = keras.layers.Dropout(0.5, seed=1)
+
+    @tf.function
+    def masks():
+        def replica():
+            with replica_draws.distinct(layer):
+                return layer(tf.ones([1000]), training=True)
+
+        return two.run(replica)
+
+    first, second = (m.numpy() > 0 for m in masks().values)
+    assert 0.4 < np.mean(first != second) < 0.6
+    again, _ = (m.numpy() > 0 for m in masks().values)
+    assert 0.4 < np.mean(first != again) < 0.6
+    # Nothing is left behind, and one device draws what Keras draws.
+    assert "next" not in vars(layer.seed_generator)
+
+
+def test_one_device_drops_as_keras_does():
+    a, b = (keras.layers.Dropout(0.5, seed=1) for _ in range(2))
+    with replica_draws.distinct(a):
+        x = a(tf.ones([100]), training=True)
+    np.testing.assert_array_equal(x, b(tf.ones([100]), training=True))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(True, True), (True, False), (False, True)]
+)
+def test_a_run_goes_on_from_a_checkpoint(two, digits, tmp_path, before, after):
+    """On as many devices bit for bit; on one or two, as near as ever."""
+
+    def trainer(is_double):
+        return _trainer(
+            two if is_double else None,
+            lambda: _network(sync=True, dropout=0.1),
+            mixing="none",
+            jsd_weight=0.0,
+        )
+
+    # Plain images: several pipelines that run functions of XLA at the same time
+    # may wait for each other where there are but two threads.
+    plain = {"make": None}
+    whole = trainer(before)
+    _fit(whole, digits, **plain)
+    folder = CheckpointFolder(tmp_path)
+    first = trainer(before)
+    _fit(first, digits, steps=2, **plain)
+    folder.save(first, 2)
+    second = trainer(after)
+    assert folder.restore(second)[0] == 2
+    for a, b in zip(first.get_weights(), second.get_weights()):
+        np.testing.assert_array_equal(a, b)
+    _fit(second, digits, start=2, steps=2, **plain)
+    assert int(second.step.numpy()) == STEPS
+    if before == after:
+        _assert_close(whole.get_weights(), second.get_weights(), atol=0, rtol=0)
