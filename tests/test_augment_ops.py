@@ -16,7 +16,10 @@ NAMES = [each.name for each in ops.ALL_OPERATIONS]
 
 @functools.cache
 def batched(name, compiled):
-    """An operation over a batch of images, each with its own parameter."""
+    """An operation over a batch of images, each with its own parameter.
+
+    By pairs, so that it is compiled once for images of one shape.
+    """
 
     @tf.function(jit_compile=compiled)
     def apply(images, parameters):
@@ -26,9 +29,12 @@ def batched(name, compiled):
             fn_output_signature=tf.uint8,
         )
 
-    return lambda images, parameters: apply(
-        tf.constant(images), tf.constant(parameters, tf.float64)
-    ).numpy()
+    def by_pairs(images, parameters):
+        parameters = np.asarray(parameters, np.float64)
+        pairs = (slice(i, i + 2) for i in range(0, len(images), 2))
+        return np.concatenate([apply(images[p], parameters[p]) for p in pairs])
+
+    return by_pairs
 
 
 def with_pillow(name, image, parameter):

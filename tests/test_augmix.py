@@ -1,5 +1,6 @@
 """AugMix: golden chains, Pillow, the laws of its draws, and where it runs."""
 
+import functools
 import json
 import time
 
@@ -117,16 +118,28 @@ def assert_law(values, law):
         assert stats.chisquare(found, expected).pvalue > 6e-5
 
 
-@pytest.mark.parametrize(
-    "case",
-    ["cifar_sev3_size32", "imagenet_sev1_size224"] + ["imagenet_sev3_size224"],
-)
+# Severity, size and, of the weights, alpha.
+SAMPLES = {
+    "cifar_sev3_size32": (3, 32, 1.0),
+    "imagenet_sev1_size224": (1, 224, 0.3),
+    "imagenet_sev3_size224": (3, 224, 4.0),
+}
+
+
+@functools.cache
+def sample(case):
+    """20,000 draws."""
+    severity, size, alpha = SAMPLES[case]
+    options = AugMixOptions(severity=severity, alpha=alpha)
+    return drawn(options, (20_000, 1), (size, size))
+
+
+@pytest.mark.parametrize("case", SAMPLES)
 def test_laws_of_the_draws(golden, case):
     facts = golden("augmix_sampler_stats.json")[case]
     exact = facts["exact"]
-    size = facts["image_size"]
-    options = AugMixOptions(severity=facts["severity"])
-    plan = drawn(options, (20_000, 1), (size, size))
+    plan = sample(case)
+    assert SAMPLES[case][:2] == (facts["severity"], facts["image_size"])
     names = np.array([each.name for each in ops.OPERATIONS])
     assert_law(
         plan.operation.ravel(), {k: exact["op_freq"] for k in range(len(names))}
@@ -160,11 +173,11 @@ def assert_even_signs(values):
     assert abs(np.mean(values < 0) - 0.5) < 4 * sigma
 
 
-@pytest.mark.parametrize("alpha", [0.3, 1.0, 4.0])
-def test_laws_of_the_weights(alpha):
-    count = 20_000
-    plan = drawn(AugMixOptions(alpha=alpha), (count, 1), (32, 32))
+@pytest.mark.parametrize("case", SAMPLES)
+def test_laws_of_the_weights(case):
+    plan, alpha = sample(case), SAMPLES[case][2]
     weights, m = plan.weights.reshape([-1, 3]), plan.m.ravel()
+    count = len(m)
     np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-6)
     # A component of Dirichlet(a, a, a) is Beta(a, 2 a).
     assert stats.kstest(weights[:, 0], stats.beta(alpha, 2 * alpha).cdf)[1] > (
@@ -215,7 +228,8 @@ def test_views():
 
 
 def test_same_everywhere_and_for_the_same_seed_only():
-    images = sample_images(5, (16, 16, 3), seed=2)
+    # Of the shape above, so that the function is compiled already.
+    images = sample_images(12, (16, 16, 3), seed=2)
     seed = tf.constant([5, 6])
     eager = augmix_views(images, seed).numpy()
 

@@ -71,10 +71,10 @@ def test_train_step_compares_methods_of_several_views(monkeypatch, capsys):
 
 def test_segments_are_compared_with_plain_steps(monkeypatch, capsys):
     config = _config(monkeypatch, "--method=noisymix")
-    timings = segments.run(config, rounds=1, applications=("MobileNetV3Small",))
+    timings = segments.run(config, rounds=1, applications=("MobileNet",))
     assert list(timings) == [
         "preact_resnet18, batch 4",
-        "MobileNetV3Small, batch 2",
+        "MobileNet, batch 2",
     ]
     for pair in timings.values():
         assert all(t.wall > 0 and t.cpu > 0 for t in pair)

@@ -235,7 +235,7 @@ def mirrored():
 
 @pytest.mark.parametrize(
     "functions",
-    [NOISY, pytest.param(AUGMIX, marks=pytest.mark.slow)],
+    [NOISY],
     ids=["noisy", "augmix"],
 )
 def test_replicas_make_the_views_of_the_whole_batch(split, mirrored, functions):

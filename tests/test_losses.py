@@ -1,5 +1,7 @@
 """The loss against the reference's values and gradients."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -32,6 +34,20 @@ def _noisymix_loss(logits, labels, permutation, lam):
     return ce + 12.0 * jsd, ce, jsd
 
 
+@functools.cache
+def _compiled(jit_compile):
+    """The loss, its parts and its gradient; compiled once for each shape."""
+
+    @tf.function(jit_compile=jit_compile)
+    def compute(logits, labels, permutation, lam):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            total, ce, jsd = _noisymix_loss(logits, labels, permutation, lam)
+        return total, ce, jsd, tape.gradient(total, logits)
+
+    return compute
+
+
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -48,15 +64,9 @@ def test_values_and_gradients_match_the_reference(
     labels = tf.constant(file[f"{case}__y"], tf.int32)
     permutation = tf.constant(file[f"{case}__perm"], tf.int32)
     lam = tf.constant(float(file[f"{case}__lam"]), dtype)
-
-    @tf.function(jit_compile=jit_compile)
-    def compute(logits):
-        with tf.GradientTape() as tape:
-            tape.watch(logits)
-            total, ce, jsd = _noisymix_loss(logits, labels, permutation, lam)
-        return total, ce, jsd, tape.gradient(total, logits)
-
-    total, ce, jsd, gradient = compute(logits)
+    total, ce, jsd, gradient = _compiled(jit_compile)(
+        logits, labels, permutation, lam
+    )
     precise = dtype == "float64"
     rtol, atol = (1e-10, 1e-12) if precise else (2e-6, 1e-6)
     for name, value in (("total", total), ("ce", ce), ("jsd", jsd)):

@@ -27,6 +27,7 @@ TINY = (
     "--test_examples=50",
     "--batch_size=25",
     "--epochs=2",
+    "--suites=clean,c",
     "--corruptions=gaussian_noise,contrast",
     "--severities=1,5",
     "--notensorboard",
