@@ -36,8 +36,6 @@ def run(config):
             "--model is missing: give a .keras file, the directory of a run, "
             "or a SavedModel."
         )
-    import contextlib
-
     from noisymix_tf import distribution, evaluation
     from noisymix_tf.training import setup
 
@@ -53,8 +51,7 @@ def run(config):
         )
     dataset = setup.test_dataset(config.data)
     strategy = distribution.strategy(config.target.strategy)
-    scope = contextlib.nullcontext() if strategy is None else strategy.scope()
-    with scope:
+    with distribution.scope(strategy):
         model = evaluation.load_classifier(config.target.model)
     results = evaluation.evaluate(
         model,

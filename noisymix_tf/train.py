@@ -116,9 +116,15 @@ def _fit(config, dataset, trainer, steps_per_epoch, folder):
                 "another machine of this training has gone; start all of them "
                 "again"
             ) from error
-        # The graph does not know which file it could not decode.
-        for split in (dataset.train, dataset.test):
-            split.check()
+        if isinstance(
+            error,
+            tf.errors.InvalidArgumentError
+            | tf.errors.DataLossError
+            | tf.errors.NotFoundError,
+        ):
+            # The graph does not know which file it could not decode.
+            for split in (dataset.train, dataset.test):
+                split.check()
         raise
     if start:
         _say(f"Continued from step {start}.")

@@ -57,3 +57,15 @@ def cifar10_test(data_dir):
 
     test = data.load("cifar10", data_dir=str(folder)).test
     return next(test.batches(len(test)))
+
+
+@pytest.fixture(scope="module")
+def trained_resnet20(golden):
+    """ResNet-20 with published weights; it expects ImageNet's constants."""
+    from noisymix_tf import models
+
+    model = models.build(
+        "resnet20", mean=models.IMAGENET_MEAN, std=models.IMAGENET_STD
+    )
+    models.load_torch_weights(model, golden("resnet20_weights.npz"))
+    return model

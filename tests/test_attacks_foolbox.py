@@ -13,7 +13,6 @@ import pytest
 import tensorflow as tf
 
 import noisymix_tf as nm
-from noisymix_tf import models
 from noisymix_tf.attacks import objective
 
 # Foolbox imports GitPython, which refuses to where there is no git.
@@ -57,13 +56,9 @@ def smooth():
 
 
 @pytest.fixture(scope="module")
-def resnet20(golden):
-    model = models.build(
-        "resnet20", mean=models.IMAGENET_MEAN, std=models.IMAGENET_STD
-    )
-    models.load_torch_weights(model, golden("resnet20_weights.npz"))
+def resnet20(trained_resnet20, golden):
     arrays = golden("resnet20_logits64.npz")
-    return model, arrays["input"][:32], arrays["labels"][:32]
+    return trained_resnet20, arrays["input"][:32], arrays["labels"][:32]
 
 
 def wrap(model, pixel_max=255.0):

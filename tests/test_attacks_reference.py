@@ -21,20 +21,11 @@ def loss_and_miss(model, images, labels):
     return total - own, logits.argmax(-1) != labels
 
 
-@pytest.fixture(scope="module")
-def trained(golden):
-    model = models.build(
-        "resnet20", mean=models.IMAGENET_MEAN, std=models.IMAGENET_STD
-    )
-    models.load_torch_weights(model, golden("resnet20_weights.npz"))
-    return model
-
-
-def test_gradient_of_the_reference(trained, golden):
+def test_gradient_of_the_reference(trained_resnet20, golden):
     arrays = golden("attacks_images.npz")
     direction, scale = objective.ascent(
         objective.cross_entropy,
-        lambda x: trained(x, training=False),
+        lambda x: trained_resnet20(x, training=False),
         tf.cast(arrays["input"], tf.float32),
         tf.cast(arrays["labels"], tf.int32),
     )
@@ -44,9 +35,11 @@ def test_gradient_of_the_reference(trained, golden):
         assert per_image.max() < 1e-4 * scale
 
 
-def test_fgsm_images_of_the_reference(trained, golden):
+def test_fgsm_images_of_the_reference(trained_resnet20, golden):
     arrays = golden("attacks_images.npz")
-    found = nm.attacks.fgsm(trained, arrays["input"], arrays["labels"], 4 / 255)
+    found = nm.attacks.fgsm(
+        trained_resnet20, arrays["input"], arrays["labels"], 4 / 255
+    )
     gradient = np.abs(arrays["input_grad_sumCE"])
     sure = gradient >= 1e-5 * gradient.max((1, 2, 3), keepdims=True)
     assert sure.mean() > 0.99
@@ -55,15 +48,19 @@ def test_fgsm_images_of_the_reference(trained, golden):
     )
 
 
-def test_pgd_of_the_reference(trained, golden):
+def test_pgd_of_the_reference(trained_resnet20, golden):
     """Signs of tiny gradients flip: compared by the loss it reaches."""
     arrays = golden("attacks_images.npz")
     found = nm.attacks.pgd(
-        trained, arrays["input"], arrays["labels"], 4 / 255, random_start=False
+        trained_resnet20,
+        arrays["input"],
+        arrays["labels"],
+        4 / 255,
+        random_start=False,
     )
-    loss, missed = loss_and_miss(trained, found, arrays["labels"])
+    loss, missed = loss_and_miss(trained_resnet20, found, arrays["labels"])
     expected, _ = loss_and_miss(
-        trained, 255 * arrays["pgd10_eps4"], arrays["labels"]
+        trained_resnet20, 255 * arrays["pgd10_eps4"], arrays["labels"]
     )
     assert missed.all()
     np.testing.assert_allclose(loss, expected, rtol=0.02)
@@ -84,22 +81,24 @@ def measure(model, attack, images, labels, **options):
 
 
 @pytest.mark.parametrize("eps", [1, 2, 4, 8])
-def test_fgsm_accuracy_of_the_reference(trained, golden, cifar10_test, eps):
+def test_fgsm_accuracy_of_the_reference(
+    trained_resnet20, golden, cifar10_test, eps
+):
     images, labels = (part[:1000] for part in cifar10_test)
     expected = golden("attacks_accuracy.json")[f"fgsm_eps{eps}"]
     loss, accuracy = measure(
-        trained, nm.attacks.fgsm, images, labels, eps=eps / 255
+        trained_resnet20, nm.attacks.fgsm, images, labels, eps=eps / 255
     )
     assert accuracy == pytest.approx(expected["acc"], abs=0.003)
     assert loss == pytest.approx(expected["ce"], rel=0.005)
 
 
 @pytest.mark.slow
-def test_pgd_accuracy_of_the_reference(trained, golden, cifar10_test):
+def test_pgd_accuracy_of_the_reference(trained_resnet20, golden, cifar10_test):
     images, labels = (part[:1000] for part in cifar10_test)
     expected = golden("attacks_accuracy.json")["pgd10_eps1"]
     loss, accuracy = measure(
-        trained,
+        trained_resnet20,
         nm.attacks.pgd,
         images,
         labels,
@@ -110,16 +109,16 @@ def test_pgd_accuracy_of_the_reference(trained, golden, cifar10_test):
     assert loss == pytest.approx(expected["ce"], rel=0.005)
 
 
-def test_log_odds_find_what_rounding_hides(trained, cifar10_test):
+def test_log_odds_find_what_rounding_hides(trained_resnet20, cifar10_test):
     """Of sure images float32's cross-entropy gives no useful gradient."""
     images, labels = (part[:1000] for part in cifar10_test)
-    logits = trained.predict(images, batch_size=250, verbose=0)
+    logits = trained_resnet20.predict(images, batch_size=250, verbose=0)
     margins = -objective.log_odds(tf.constant(logits), tf.constant(labels))
     sure = margins.numpy() > 18
     assert sure.sum() > 100
     accuracies = [
         measure(
-            trained,
+            trained_resnet20,
             nm.attacks.fgsm,
             images[sure],
             labels[sure],
@@ -151,18 +150,22 @@ def test_half_precision_hides_nothing(golden, policy):
     assert missed.mean() > 0.7
 
 
-def test_pgd_and_restarts_find_more_than_fgsm(trained, golden):
+def test_pgd_and_restarts_find_more_than_fgsm(trained_resnet20, golden):
     arrays = golden("resnet20_logits64.npz")
     images, labels = arrays["input"][:16], arrays["labels"][:16]
-    weights = [np.array(w) for w in trained.get_weights()]
+    weights = [np.array(w) for w in trained_resnet20.get_weights()]
     options = dict(eps=0.5 / 255, steps=8)
     results = [
-        loss_and_miss(trained, found, labels)
+        loss_and_miss(trained_resnet20, found, labels)
         for found in (
-            nm.attacks.fgsm(trained, images, labels, options["eps"]),
-            nm.attacks.pgd(trained, images, labels, **options),
-            nm.attacks.pgd(trained, images, labels, restarts=2, **options),
-            nm.attacks.pgd(trained, images, labels, restarts=4, **options),
+            nm.attacks.fgsm(trained_resnet20, images, labels, options["eps"]),
+            nm.attacks.pgd(trained_resnet20, images, labels, **options),
+            nm.attacks.pgd(
+                trained_resnet20, images, labels, restarts=2, **options
+            ),
+            nm.attacks.pgd(
+                trained_resnet20, images, labels, restarts=4, **options
+            ),
         )
     ]
     (fgsm, _), (one, missed_one), (two, missed_two), (four, missed_four) = (
@@ -178,5 +181,5 @@ def test_pgd_and_restarts_find_more_than_fgsm(trained, golden):
         same = more_missed == missed
         assert (more_loss[same] >= loss[same] - 1e-5).all()
         assert (more_loss > loss + 1e-5).any()
-    for before, after in zip(weights, trained.get_weights()):
+    for before, after in zip(weights, trained_resnet20.get_weights()):
         np.testing.assert_array_equal(before, after)

@@ -16,24 +16,14 @@ from noisymix_tf import models
 from noisymix_tf.errors import UsageError
 
 
-@pytest.fixture(scope="module")
-def trained(golden):
-    """ResNet-20 with published weights; it expects ImageNet's constants."""
-    model = models.build(
-        "resnet20", mean=models.IMAGENET_MEAN, std=models.IMAGENET_STD
-    )
-    models.load_torch_weights(model, golden("resnet20_weights.npz"))
-    return model
-
-
-def test_logits_of_published_weights(trained, golden):
+def test_logits_of_published_weights(trained_resnet20, golden):
     arrays = golden("resnet20_logits64.npz")
     np.testing.assert_allclose(
-        trained(arrays["input"]), arrays["logits_f64"], atol=1e-4
+        trained_resnet20(arrays["input"]), arrays["logits_f64"], atol=1e-4
     )
 
 
-def test_activations_of_published_weights(trained, golden):
+def test_activations_of_published_weights(trained_resnet20, golden):
     arrays = golden("resnet20_logits64.npz")
     layers = {
         "conv1": "stem",
@@ -43,18 +33,18 @@ def test_activations_of_published_weights(trained, golden):
         "layer3": "stage3",
     }
     outputs = keras.Model(
-        trained.input,
-        {k: trained.get_layer(v).output for k, v in layers.items()},
+        trained_resnet20.input,
+        {k: trained_resnet20.get_layer(v).output for k, v in layers.items()},
     )(arrays["input"][:2])
     for name, output in outputs.items():
         expected = arrays[f"act2__{name}"].transpose(0, 2, 3, 1)
         np.testing.assert_allclose(output, expected, atol=1e-4)
 
 
-def test_accuracy_of_published_weights(trained, cifar10_test):
+def test_accuracy_of_published_weights(trained_resnet20, cifar10_test):
     """Published: 91.73 % on the whole test set."""
     images, labels = cifar10_test
-    logits = trained.predict(images, batch_size=500, verbose=0)
+    logits = trained_resnet20.predict(images, batch_size=500, verbose=0)
     accuracy = np.mean(logits.argmax(-1) == labels)
     assert accuracy == pytest.approx(0.9173, abs=2e-4)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from corruption_oracle import COMMON, DETERMINISTIC, REPEATABLE, repeated
 
-from noisymix_tf import corruptions, models
+from noisymix_tf import corruptions
 
 # The strongest says most. Where tests of the pixels cannot pin the draws down,
 # a weak one is measured besides.
@@ -16,14 +16,10 @@ COUNT = 2000
 
 
 @pytest.mark.slow
-def test_accuracies_of_the_benchmark(golden, cifar10_test):
+def test_accuracies_of_the_benchmark(golden, cifar10_test, trained_resnet20):
     """ResNet-20 on the first 2,000 test images of CIFAR-10."""
     images, labels = (array[:COUNT] for array in cifar10_test)
     expected = golden("cifar_c_accuracy_resnet20.json")["accuracy_sev1_to_5"]
-    model = models.build(
-        "resnet20", mean=models.IMAGENET_MEAN, std=models.IMAGENET_STD
-    )
-    models.load_torch_weights(model, golden("resnet20_weights.npz"))
     errors = []
     for name, severity in _cells():
         if name in REPEATABLE:
@@ -33,7 +29,7 @@ def test_accuracies_of_the_benchmark(golden, cifar10_test):
             corrupted = corruptions.corrupt(images, name, severity)
             tolerance = DETERMINED if name in DETERMINISTIC else DRAWN
             tolerance = FROST if name == "frost" else tolerance
-        logits = model.predict(corrupted, batch_size=500, verbose=0)
+        logits = trained_resnet20.predict(corrupted, batch_size=500, verbose=0)
         accuracy = (logits.argmax(axis=-1) == labels).mean()
         error = accuracy - expected[name][severity - 1]
         assert abs(error) <= tolerance, (name, severity, error)

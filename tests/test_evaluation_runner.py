@@ -17,7 +17,7 @@ from evaluation_toys import (
     without_seconds,
 )
 
-from noisymix_tf import corruptions, evaluation, models
+from noisymix_tf import corruptions, evaluation
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation import images as images_lib
 from noisymix_tf.evaluation import metrics
@@ -331,6 +331,8 @@ def mislabelled():
     [
         ({"suites": ("dream",)}, "suite 'dream'.*clean, c"),
         ({"suites": "clean"}, "suites must be a list.*'clean'"),
+        ({"model": "model.keras"}, "'model.keras': load it first"),
+        ({"data": "digits"}, "Dataset or .images, labels.*a str"),
         ({"suites": ()}, "suites is empty"),
         ({"corruptions": ("rain",)}, "'rain'.*Known"),
         ({"corruptions": "rain"}, "tag 'rain'"),
@@ -370,18 +372,14 @@ def test_a_model_of_another_size():
 
 
 @pytest.mark.slow
-def test_oracle_accuracies(golden, cifar10_test):
+def test_oracle_accuracies(golden, cifar10_test, trained_resnet20):
     """ResNet-20 on 2,000 images: the oracle's accuracy, cell by cell."""
     images, labels = (array[:2000] for array in cifar10_test)
     data = dataset(num_classes=10)
     data.test = SizedTest(images, labels)
     expected = golden("cifar_c_accuracy_resnet20.json")
-    model = models.build(
-        "resnet20", mean=models.IMAGENET_MEAN, std=models.IMAGENET_STD
-    )
-    models.load_torch_weights(model, golden("resnet20_weights.npz"))
     results = run(
-        model,
+        trained_resnet20,
         data,
         corruptions=("shot_noise", "zoom_blur", "jpeg_compression"),
         severities=(3,),

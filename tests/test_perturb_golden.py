@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from noisymix_tf import corruptions, models
+from noisymix_tf import corruptions
 from noisymix_tf.corruptions import core, perturb
 from noisymix_tf.corruptions.perturbations.geometry import turn
 from noisymix_tf.corruptions.perturbations.sampling import about_centre
@@ -175,19 +175,11 @@ def test_distances(golden, images500, films500, name):
             assert ours.mean() == pytest.approx(np.mean(oracle), rel=0.04)
 
 
-@pytest.fixture(scope="module")
-def trained(golden):
-    """ResNet-20 with published weights; it expects ImageNet's constants."""
-    model = models.build(
-        "resnet20", mean=models.IMAGENET_MEAN, std=models.IMAGENET_STD
-    )
-    models.load_torch_weights(model, golden("resnet20_weights.npz"))
-    return model
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["motion_blur", "spatter", "gaussian_noise"])
-def test_flip_probabilities(golden, trained, films500, cifar10_test, name):
+def test_flip_probabilities(
+    golden, trained_resnet20, films500, cifar10_test, name
+):
     table = golden("perturbations_p_flip.json")["table"]
     wanted = table["spatter_nansafe" if name == "spatter" else name]
     films = films500(name)
@@ -195,7 +187,9 @@ def test_flip_probabilities(golden, trained, films500, cifar10_test, name):
     if noise:  # Each frame is as good as any other.
         films = films[:, :12]
     frames = films.reshape(-1, 32, 32, 3)
-    answers = trained.predict(frames, batch_size=500, verbose=0).argmax(-1)
+    answers = trained_resnet20.predict(
+        frames, batch_size=500, verbose=0
+    ).argmax(-1)
     answers = answers.reshape(films.shape[:2])
     before = answers[:, :1] if noise else answers[:, :-1]
     flips = (answers[:, 1:] != before).mean()

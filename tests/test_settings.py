@@ -96,6 +96,15 @@ def test_equal_settings_in_one_form():
     assert hash(one) == hash(other)
 
 
+def test_names_and_tags_can_be_mixed():
+    mixed = Settings(
+        corruptions=["fog", "blur"], perturbations=["tilt", "noise"]
+    )
+    assert mixed.corruptions == ("fog", *corruptions.names("blur"))
+    noise = corruptions.perturbation_names("noise")
+    assert mixed.perturbations == ("tilt", *noise)
+
+
 @pytest.mark.parametrize("tag", ["common", "extra", "noise", "weather"])
 def test_tags_of_corruptions(tag):
     assert Settings(corruptions=tag).corruptions == corruptions.names(tag)

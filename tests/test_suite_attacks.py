@@ -13,7 +13,7 @@ from evaluation_toys import (
 )
 
 import noisymix_tf as nm
-from noisymix_tf import attacks, models
+from noisymix_tf import attacks
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation import metrics
 
@@ -269,26 +269,20 @@ def test_bad_input_before_anything_is_measured(model, data, options, message):
 # --- the published network ---------------------------------------------------
 
 
-def trained(golden):
-    model = models.build(
-        "resnet20", mean=models.IMAGENET_MEAN, std=models.IMAGENET_STD
-    )
-    models.load_torch_weights(model, golden("resnet20_weights.npz"))
-    return model
-
-
 # PGD at 4/255 and 8/255 leaves no image right, long before its tenth step;
 # they would only take time.
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("suite", "levels"), [("fgsm", (1, 2, 4, 8)), ("pgd", (1, 2))]
 )
-def test_oracle_accuracies(golden, cifar10_test, suite, levels):
+def test_oracle_accuracies(
+    golden, cifar10_test, trained_resnet20, suite, levels
+):
     """ResNet-20 on 1,000 images: the oracle's table, through the report."""
     data = dataset(num_classes=10)
     data.test = SizedTest(*(array[:1000] for array in cifar10_test))
     results = run(
-        trained(golden),
+        trained_resnet20,
         data,
         suites=(suite,),
         eps=[f"{level}/255" for level in levels],

@@ -108,6 +108,21 @@ def test_files_of_this_package_are_called_generated(model, data, root):
     assert cell.generator == f"{corruptions.version()}-cifar"
 
 
+def test_examples_of_such_files_are_shown(model, data, tmp_path):
+    sets, folder = tmp_path / "sets", tmp_path / "run"
+    corruption_sets.write(data, sets, names=["fog"], progress=False)
+    run(
+        model,
+        data,
+        suites=("c",),
+        corruptions=("fog",),
+        c_dir=sets,
+        output_dir=folder,
+    )
+    assert list((folder / "examples").glob("*.json"))
+    assert "fog, severity 1" in (folder / "report.html").read_text()
+
+
 def test_released_cells_are_opened_one_at_a_time(
     model, data, root, monkeypatch
 ):

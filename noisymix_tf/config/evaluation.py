@@ -37,8 +37,8 @@ class EvaluationConfig(Group):
     )
     corruptions: tuple[str, ...] = field(
         (),
-        "Corruptions of suite c, or one of the words extra, all, noise, blur, "
-        "weather, digital; by default all common ones.",
+        "Corruptions of suite c, or words for several of them: common, extra, "
+        "all, noise, blur, weather, digital; by default all common ones.",
         free=True,
     )
     severities: tuple[int, ...] = field(
@@ -64,8 +64,8 @@ class EvaluationConfig(Group):
     )
     perturbations: tuple[str, ...] = field(
         (),
-        "Perturbations of suite p, or one of the words cifar, imagenet, all; "
-        "by default the ten of the benchmark.",
+        "Perturbations of suite p, or words for several of them: cifar, "
+        "imagenet, noise, all and others; by default the ten of the benchmark.",
         free=True,
     )
     difficulty: int = field(
@@ -163,11 +163,11 @@ class EvaluationConfig(Group):
             "examples": self.examples,
             "seed": self.eval_seed,
             "outputs": self.outputs,
-            "corruptions": _names(self.corruptions),
+            "corruptions": self.corruptions or None,
             "severities": self.severities,
             "frost_folder": self.frost_folder,
             "c_dir": self.c_dir,
-            "perturbations": _names(self.perturbations),
+            "perturbations": self.perturbations or None,
             "difficulty": self.difficulty,
             "p_dir": self.p_dir,
             "r_dir": self.r_dir,
@@ -182,27 +182,3 @@ class EvaluationConfig(Group):
             "attack_restarts": self.attack_restarts,
             "random_start": self.attack_random_start,
         }
-
-
-# Words that stand for several names.
-_TAGS = (
-    "all",
-    "common",
-    "extra",
-    "noise",
-    "blur",
-    "weather",
-    "digital",
-    "geometry",
-    "cifar",
-    "imagenet",
-    "cifar_extra",
-    "imagenet_extra",
-)
-
-
-def _names(names):
-    """Names as `Settings` takes them: a list, one tag, or None."""
-    if len(names) == 1 and names[0] in _TAGS:
-        return names[0]
-    return names or None

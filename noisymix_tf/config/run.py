@@ -4,9 +4,6 @@ import dataclasses
 
 from noisymix_tf.config.fields import AT_LEAST_0, AT_LEAST_1, Group, field
 
-# As `noisymix_tf.distribution` has them, which needs TensorFlow.
-STRATEGIES = ("auto", "single", "mirrored", "multi_worker", "tpu")
-
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig(Group):
@@ -25,7 +22,6 @@ class RunConfig(Group):
         "Devices: single, mirrored (all accelerators of this machine share "
         "every batch), multi_worker (all machines of TF_CONFIG), tpu, or auto "
         "(mirrored where there are several).",
-        choices=STRATEGIES,
         free=True,
     )
     tpu: str | None = field(

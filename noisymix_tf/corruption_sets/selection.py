@@ -7,6 +7,7 @@ import numpy as np
 from noisymix_tf import corruptions
 from noisymix_tf.corruption_sets.recipes import Corrupted, Perturbed
 from noisymix_tf.errors import UsageError
+from noisymix_tf.evaluation import selection
 from noisymix_tf.evaluation.fingerprint import data_fingerprint
 
 SUITES = ("c", "p")
@@ -79,25 +80,10 @@ def _resolve(names, registry, lookup):
         return lookup()
     if isinstance(names, str):
         names = [names]
-    chosen = set()
-    for name in names:
-        if name in registry.names():
-            chosen.add(name)
-            continue
-        try:
-            chosen.update(lookup(name))
-        except UsageError as error:
-            raise UsageError(
-                f"Unknown {registry.kind} {name!r}. Known: "
-                f"{', '.join(registry.names())}. {_tags(error)}"
-            ) from error
+    chosen = selection.names_of(names, registry, lookup)
     if not chosen:
         raise UsageError(f"No {registry.kind} was given: give at least one.")
     return tuple(name for name in lookup() if name in chosen)
-
-
-def _tags(error):
-    return f"Tags: {str(error).partition('Known: ')[2]}"
 
 
 def _fingerprint(split):

@@ -27,6 +27,8 @@ class EncodedSplit(Split):
 
     Attributes:
         preprocess: The `Preprocess` that `image_size` means.
+        needs_python: Whether images are read by Python, which ties a pipeline
+            to this process.
 
     Raises:
         UsageError: If the `Preprocess` is as stored and thus tells no size, or
@@ -40,6 +42,7 @@ class EncodedSplit(Split):
         super().__init__(labels, (*size, 3))
         self.image_size = image_size
         self._has_bmp = has_bmp
+        self.needs_python = has_bmp
 
     @abc.abstractmethod
     def read(self, index):

@@ -7,6 +7,7 @@ from noisymix_tf.data.dataset import Dataset, one_line, size_text
 from noisymix_tf.data.encoded import FileSplit
 from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.errors import UsageError
+from noisymix_tf.models.common import IMAGENET_MEAN, IMAGENET_STD
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 
@@ -66,8 +67,8 @@ def load(*, data_dir=None, image_size=None, preprocess=None):
         test=test_split,
         class_names=tuple(train),
         image_shape=train_split.image_shape,
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
         flip=True,
     )
 
@@ -122,11 +123,35 @@ def _list_splits(root):
 
 def _list_classes(root):
     """Dict from class name to its files, both in the order of the names."""
+    classes = class_files(root, what="images", remedy="fill or remove it")
+    if len(classes) < 2:
+        raise UsageError(
+            f"{root} holds one class only, {next(iter(classes))!r}; a "
+            "classifier needs two."
+        )
+    return classes
+
+
+def class_files(
+    root, extensions=EXTENSIONS, what="files", remedy="unpack it again"
+):
+    """`{class folder: files}` of a folder of classes, both sorted.
+
+    Args:
+        root: The folder.
+        extensions: Endings of the files that count, in lower case.
+        what: What the files are called in a message.
+        remedy: What to do about an empty class, for the message.
+
+    Raises:
+        UsageError: If there are no class folders, or one holds no such files.
+    """
     folders, _ = list_folder(root)
+    kinds = ", ".join(extensions)
     if not folders:
         raise UsageError(
-            f"{root} holds no class folders; expected {root}/<class>/*.jpg "
-            "(or .jpeg, .png, .bmp, .gif)."
+            f"{root} holds no class folders: expected {root}/<class>/* "
+            f"({kinds})."
         )
     classes = {}
     for name in folders:
@@ -134,18 +159,14 @@ def _list_classes(root):
         files = [
             os.path.join(folder, file)
             for file in list_folder(folder)[1]
-            if file.lower().endswith(EXTENSIONS)
+            if file.lower().endswith(extensions)
         ]
         if not files:
             raise UsageError(
-                f"The class folder {folder} holds no images "
-                f"({', '.join(EXTENSIONS)}); fill or remove it."
+                f"The class folder {folder} holds no {what} ({kinds}): "
+                f"{remedy}."
             )
         classes[name] = files
-    if len(classes) < 2:
-        raise UsageError(
-            f"{root} holds one class only, {name!r}; a classifier needs two."
-        )
     return classes
 
 

@@ -6,6 +6,7 @@ from noisymix_tf.data.prepared_split import open_split
 from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.data.released.prepared import newest_version, prepared_root
 from noisymix_tf.errors import UsageError
+from noisymix_tf.models.common import IMAGENET_MEAN, IMAGENET_STD
 
 _NAME = "imagenet2012"
 
@@ -45,8 +46,8 @@ def load(*, data_dir=None, image_size=None, preprocess=None):
         test=open_split(builder, "validation", size),
         class_names=tuple(builder.info.features["label"].names),
         image_shape=train.image_shape,
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
         flip=True,
         train_crop="resized",
     )

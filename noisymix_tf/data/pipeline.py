@@ -70,6 +70,12 @@ def views(
     if start_step < 0:
         raise UsageError(f"start_step={start_step}: give a step from 0 on.")
     rows = _rows(batch_size, *shard)
+    if service is not None and getattr(split, "needs_python", False):
+        raise UsageError(
+            f"--data_service={service} cannot make batches of BMP images or of "
+            "ArrayRecord files, which are read by Python: leave it out, or "
+            "give JPEG, PNG or tfrecord files."
+        )
     # Captured as an input of the function below, see ArraySplit.fetch.
     with tf.device("CPU:0"):
         all_labels = tf.constant(split.labels)

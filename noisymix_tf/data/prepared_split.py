@@ -31,6 +31,7 @@ class PreparedSplit(EncodedSplit):
         if places is None:
             places = np.arange(len(self.labels))
         self._images = images
+        self.needs_python = isinstance(images, ArrayRecordImages)
         self._places = np.asarray(places, np.int64)
         self._tensor = None
 

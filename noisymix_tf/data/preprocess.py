@@ -113,7 +113,7 @@ class Preprocess:
             if defect:
                 raise UsageError(f"An image cannot be used: {defect}.")
         if self.resize is not None:
-            images = _resize(images, self._scaled(tf.shape(images)[-3:-1]))
+            images = resize(images, self._scaled(tf.shape(images)[-3:-1]))
         if self.crop is not None:
             images = _crop(images, self.crop)
         if self.side is None:
@@ -127,7 +127,17 @@ class Preprocess:
         return size * self.resize // tf.reduce_min(size)
 
 
-def _resize(images, size):
+def resize(images, size):
+    """Resizes bilinearly, antialiased, to whole grey levels.
+
+    Args:
+        images: uint8 `[..., h, w, C]`.
+        size: (height, width); where the images have it they are as they were.
+
+    Returns:
+        uint8 tensor `[..., height, width, C]`.
+    """
+
     def resized():
         pixels = tf.image.resize(images, size, antialias=True)
         return tf.cast(tf.round(pixels), tf.uint8)

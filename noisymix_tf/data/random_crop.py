@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from noisymix_tf import rng
 from noisymix_tf.data.decode import decode_part
+from noisymix_tf.data.preprocess import resize
 from noisymix_tf.errors import UsageError
 
 
@@ -165,6 +166,4 @@ class RandomResizedCrop:
 
 
 def _resize(image, size):
-    pixels = tf.image.resize(image, size, antialias=True)
-    pixels = tf.cast(tf.round(pixels), tf.uint8)
-    return tf.ensure_shape(pixels, [*size, 3])
+    return tf.ensure_shape(resize(image, size), [*size, 3])

@@ -99,9 +99,8 @@ class SavedModel:
 
 def _keras_model(path):
     # Registers the layers that a model of ours may hold.
-    import noisymix_tf.layers
+    from noisymix_tf import layers  # noqa: F401
 
-    del noisymix_tf
     try:
         model = keras.models.load_model(path, compile=False)
     except Exception as error:  # Whatever a damaged or foreign file leads to.

@@ -34,7 +34,7 @@ SIDE = 112
 _LOSSLESS_SIDE = 64
 
 # The severity that stands for all of a corruption.
-_MIDDLE = 3
+MIDDLE = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Gallery:
     def _begin(self, cell, sequences):
         self._cell, self._seen = cell, []
         corruption = dataclasses.replace(cell, severity=0, data="")
-        if cell.severity != _MIDDLE and corruption in self._begun:
+        if cell.severity != MIDDLE and corruption in self._begun:
             self._wanted = np.array([], int)
         elif sequences:
             self._wanted = np.array([cell.n // 2])

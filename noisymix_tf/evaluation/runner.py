@@ -90,7 +90,7 @@ def evaluate(
             `test.batches(batch_size)` yields such pairs, always in the same
             order.
         suites: Names of suites, or `Suite` objects: `"clean"`, `"c"`, `"p"`,
-            `"r"`, `"fgsm"`, `"pgd"`, `"calibration"`.
+            `"r"`, `"fgsm"`, `"pgd"`, `"autoattack"`, `"calibration"`.
         output_dir: Folder for cells and report; None writes no files.
         reference: What errors and flips are divided by: the path of a
             `report.json`, or of a file of constants (see
@@ -127,6 +127,11 @@ def evaluate(
         num_workers = min(os.cpu_count() or 1, 8)
     at_least("num_workers", num_workers, 1)
     dataset = _dataset(dataset)
+    if not callable(model):
+        raise UsageError(
+            f"evaluate takes a Keras model, got {model!r}: load it first, with "
+            "evaluation.load_classifier."
+        )
     reference = Reference.of(reference, dataset)
     images = Images(
         dataset.test,
@@ -197,6 +202,11 @@ def _suites(suites):
 def _dataset(dataset):
     """A dataset as it is, or one made of arrays."""
     if not isinstance(dataset, tuple | list):
+        if not hasattr(dataset, "test"):
+            raise UsageError(
+                f"evaluate takes a noisymix_tf.data Dataset or (images, "
+                f"labels), got a {type(dataset).__name__}."
+            )
         return dataset
     if len(dataset) != 2:
         raise UsageError(

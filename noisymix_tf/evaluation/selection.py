@@ -3,41 +3,78 @@
 from noisymix_tf import corruptions as corruptions_lib
 from noisymix_tf.errors import UsageError
 
+_ALL = "all"
+
 
 def corruption_names(corruptions):
     """Names of corruptions.
 
     Args:
-        corruptions: A list or tuple of names, or a tag of `corruptions.names`
-            such as `"extra"`, or `"all"`; None means all common ones.
+        corruptions: A list or tuple of names and tags of `corruptions.names`,
+            or one tag such as `"extra"`, or `"all"`; None means all common
+            ones.
     """
     if corruptions is None:
         return corruptions_lib.names("common")
-    if isinstance(corruptions, str):
-        tag = None if corruptions == "all" else corruptions
-        return corruptions_lib.names(tag)
-    chosen = sequence("corruptions", corruptions)
-    for name in chosen:
-        corruptions_lib.CORRUPTIONS.get(name)
-    return chosen
+    return _chosen(
+        "corruptions",
+        corruptions,
+        corruptions_lib.CORRUPTIONS,
+        corruptions_lib.names,
+    )
 
 
 def perturbations(perturbations):
     """Names of perturbations; None stays None, which depends on the images.
 
     Args:
-        perturbations: A list or tuple of names, or a tag of
-            `corruptions.perturbation_names`, or `"all"`; None.
+        perturbations: A list or tuple of names and tags of
+            `corruptions.perturbation_names`, or one tag, or `"all"`; None.
     """
     if perturbations is None:
         return None
-    if isinstance(perturbations, str):
-        tag = None if perturbations == "all" else perturbations
-        return corruptions_lib.perturbation_names(tag)
-    chosen = sequence("perturbations", perturbations)
-    for name in chosen:
-        corruptions_lib.PERTURBATIONS.get(name)
-    return chosen
+    return _chosen(
+        "perturbations",
+        perturbations,
+        corruptions_lib.PERTURBATIONS,
+        corruptions_lib.perturbation_names,
+    )
+
+
+def _chosen(name, values, registry, lookup):
+    if isinstance(values, str):
+        return lookup(None if values == _ALL else values)
+    return names_of(sequence(name, values), registry, lookup)
+
+
+def names_of(words, registry, lookup):
+    """Names that a list of names and tags stands for, in its order.
+
+    Args:
+        words: Names of a registry, tags, or `"all"`.
+        registry: `CORRUPTIONS` or `PERTURBATIONS`.
+        lookup: Function from a tag to its names, and from None to all.
+
+    Returns:
+        Tuple of names, each once.
+
+    Raises:
+        UsageError: If a word is neither.
+    """
+    chosen = []
+    for word in words:
+        if word in registry.names():
+            chosen.append(word)
+            continue
+        try:
+            chosen += lookup(None if word == _ALL else word)
+        except UsageError as error:
+            raise UsageError(
+                f"Unknown {registry.kind} {word!r}. Known: "
+                f"{', '.join(registry.names())}. Tags: "
+                f"{str(error).partition('Known: ')[2]}"
+            ) from error
+    return tuple(dict.fromkeys(chosen))
 
 
 def severity_levels(severities):

@@ -23,15 +23,15 @@ class Settings:
         seed: Seed of all that is generated; at least 0.
         outputs: What the model gives: `"logits"`, `"probabilities"`, or
             `"auto"` to find out.
-        corruptions: Suite c: names, or a tag of `corruptions.names` such as
-            `"extra"`, or `"all"`; None means all common ones.
+        corruptions: Suite c: names and tags of `corruptions.names`, or one tag
+            such as `"extra"`, or `"all"`; None means all common ones.
         severities: Suite c: which of 1 to 5.
         frost_folder: Suite c: pictures of frost, as in `corruptions.corrupt`.
         c_dir: Suite c: read released files instead of generating: a folder of
             CIFAR-10-C arrays or an ImageNet-C tree, or `"tfds"`, `"tfds:DIR"`.
-        perturbations: Suite p: names, or a tag of
-            `corruptions.perturbation_names`, or `"all"`; None means the ten
-            that means are taken over.
+        perturbations: Suite p: names and tags of
+            `corruptions.perturbation_names`, or one tag, or `"all"`; None means
+            the ten that means are taken over.
         difficulty: Suite p: 1 to 3.
         p_dir: Suite p: released files, CIFAR-10-P arrays or ImageNet-P films.
         r_dir: Suite r: ImageNet-R, a tree or `"tfds"`, `"tfds:DIR"`.

@@ -3,7 +3,7 @@
 from noisymix_tf import corruptions
 from noisymix_tf.corruptions import checks
 from noisymix_tf.data.encoded import FileSplit
-from noisymix_tf.data.folder import header_size, list_folder
+from noisymix_tf.data.folder import class_files, header_size, list_folder
 from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.data.released import sizes
 from noisymix_tf.data.released.classes import (
@@ -11,7 +11,6 @@ from noisymix_tf.data.released.classes import (
     class_indices,
     listed,
 )
-from noisymix_tf.data.released.folders import class_files
 from noisymix_tf.errors import UsageError
 
 

@@ -3,7 +3,7 @@
 import os
 import pathlib
 
-from noisymix_tf.data.folder import EXTENSIONS, list_folder
+from noisymix_tf.data.folder import list_folder
 from noisymix_tf.data.released.classes import listed
 from noisymix_tf.errors import UsageError
 
@@ -45,35 +45,6 @@ def named_folders(root, names):
             for name in list_folder(root / group)[0]:
                 places.setdefault(name, root / group / name)
     return {name: places[name] for name in names if name in places}
-
-
-def class_files(root, extensions=EXTENSIONS):
-    """`{class folder: files}` of a folder of classes, both sorted.
-
-    Raises:
-        UsageError: If there are no class folders, or one holds no such files.
-    """
-    folders, _ = list_folder(root)
-    kinds = ", ".join(extensions)
-    if not folders:
-        raise UsageError(
-            f"{root} holds no class folders: expected {root}/<class>/* "
-            f"({kinds})."
-        )
-    classes = {}
-    for name in folders:
-        files = [
-            str(root / name / file)
-            for file in list_folder(root / name)[1]
-            if file.lower().endswith(extensions)
-        ]
-        if not files:
-            raise UsageError(
-                f"The class folder {root / name} holds no files ({kinds}): "
-                "unpack it again."
-            )
-        classes[name] = files
-    return classes
 
 
 def contents(root):

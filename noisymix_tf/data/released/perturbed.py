@@ -2,6 +2,7 @@
 
 from noisymix_tf import corruptions
 from noisymix_tf.corruptions import checks
+from noisymix_tf.data.folder import class_files
 from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.data.released import folders, sizes
 from noisymix_tf.data.released.classes import listed
@@ -158,7 +159,7 @@ class PerturbedVideos(_Perturbed):
     _suffix = f"/<class>/*{SUFFIX}"
 
     def _open(self, folder):
-        classes = folders.class_files(folder, (SUFFIX,))
+        classes = class_files(folder, (SUFFIX,))
         paths, labels = [], []
         for label, files in enumerate(classes.values()):
             paths += files

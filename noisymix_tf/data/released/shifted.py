@@ -3,7 +3,7 @@
 import dataclasses
 
 from noisymix_tf.data.encoded import FileSplit
-from noisymix_tf.data.folder import header_size, list_folder
+from noisymix_tf.data.folder import class_files, header_size, list_folder
 from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.data.released import folders, sizes
 from noisymix_tf.data.released.classes import (
@@ -93,7 +93,7 @@ def _layer(root, dataset):
 
 
 def _tree(root, dataset, preprocess):
-    classes = folders.class_files(root)
+    classes = class_files(root)
     indices = class_indices(classes, dataset, str(root))
     present = _checked_classes(indices, root)
     paths, labels = [], []

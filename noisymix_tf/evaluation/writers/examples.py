@@ -6,6 +6,7 @@ import dataclasses
 from noisymix_tf.evaluation import gallery
 from noisymix_tf.evaluation.charts import frames
 from noisymix_tf.evaluation.markup import element
+from noisymix_tf.evaluation.sections.core import source_of
 
 # What files of PNG begin with; the others are JPEG.
 _PNG = b"\x89PNG"
@@ -53,13 +54,17 @@ def _belongs(cell, section):
         return False
     if cell.corruption is None:
         return True
-    return cell.source == section.source and cell.corruption in section.cells
+    return source_of(cell) == section.source and (
+        cell.corruption in section.cells
+    )
 
 
 def _one_severity(kept):
-    """Of every corruption the severity that is nearest to 3."""
+    """Of every corruption the severity that is nearest to the middle."""
     nearest = {}
-    for found in sorted(kept, key=lambda f: abs(f.cell.severity - 3)):
+    for found in sorted(
+        kept, key=lambda f: abs(f.cell.severity - gallery.MIDDLE)
+    ):
         key = dataclasses.replace(found.cell, severity=0, data="")
         nearest.setdefault(key, found)
     return [found for found in kept if found in nearest.values()]
