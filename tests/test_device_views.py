@@ -233,14 +233,9 @@ def mirrored():
     )
 
 
-@pytest.mark.parametrize(
-    "functions",
-    [NOISY],
-    ids=["noisy", "augmix"],
-)
-def test_replicas_make_the_views_of_the_whole_batch(split, mirrored, functions):
+def test_replicas_make_the_views_of_the_whole_batch(split, mirrored):
     with mirrored.scope():
-        trainer = trainer_of(functions)
+        trainer = trainer_of(NOISY)
 
     @tf.function
     def views_of(images, step):
@@ -248,7 +243,7 @@ def test_replicas_make_the_views_of_the_whole_batch(split, mirrored, functions):
 
     spread = mirrored.experimental_distribute_dataset(batches(split, {}))
     for step, (expected, (images, _)) in enumerate(
-        zip(batches(split, functions).take(3), spread)
+        zip(batches(split, NOISY).take(3), spread)
     ):
         views = views_of(images, tf.constant(step))
         views = mirrored.experimental_local_results(views)
