@@ -12,31 +12,43 @@ import json
 import os
 import pathlib
 import runpy
-import select
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 
 SCRIPT = "-c"
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+# One question at a time.
+_LOCK = threading.Lock()
 
 
 class Process:
     """`python -m module arguments` in the root of the repository, running.
 
-    Like `subprocess.Popen`, but one at a time. It is killed where the `with`
-    block ends before it. The module may be `SCRIPT`, its argument code.
+    Like `subprocess.Popen`: any number run at a time, and a process id stays
+    that of the process until its end is asked for. It is killed where the
+    `with` block ends before it. The module may be one of this folder, or
+    `SCRIPT`, its argument code.
+
+    Args:
+        module: Name of the module.
+        *arguments: Of the command line.
+        log: File to which both outputs are appended; by default they are kept
+            apart, for `communicate`.
+        environment: Variables that differ from those of this process.
     """
 
-    def __init__(self, module, *arguments):
+    def __init__(self, module, *arguments, log=None, environment=None):
         self.args = [module, *map(str, arguments)]
         self.returncode = None
         self._folder = tempfile.TemporaryDirectory()
         self._files = [f"{self._folder.name}/{name}" for name in ("out", "err")]
-        self._server = _server()
-        print(json.dumps([self._files, self.args]), file=self._server.stdin)
-        self.pid = int(self._server.stdout.readline())
+        if log is not None:
+            self._files = [str(log)] * 2
+        self.pid = _ask("start", self.args, self._files, environment or {})
 
     def __enter__(self):
         return self
@@ -49,22 +61,31 @@ class Process:
     def poll(self):
         """Its return code, None while it runs."""
         if self.returncode is None:
-            if select.select([self._server.stdout], [], [], 0)[0]:
-                self._wait()
+            self.returncode = _ask("poll", self.pid)
+        return self.returncode
+
+    def is_running(self):
+        """Whether it has not ended yet; keeps its process id."""
+        stat = pathlib.Path(f"/proc/{self.pid}/stat").read_text()
+        return stat.rpartition(") ")[2][0] != "Z"
+
+    def wait(self, timeout=600):
+        """Waits for its return code."""
+        deadline = time.monotonic() + timeout
+        while self.poll() is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(self.args, timeout)
+            time.sleep(0.01)
         return self.returncode
 
     def kill(self):
         os.kill(self.pid, signal.SIGKILL)
-        self._wait()
+        self.wait()
 
     def communicate(self):
         """Waits; returns what it wrote to stdout and stderr."""
-        if self.returncode is None:
-            self._wait()
+        self.wait()
         return [pathlib.Path(file).read_text() for file in self._files]
-
-    def _wait(self):
-        self.returncode = int(self._server.stdout.readline())
 
 
 def run(module, *arguments):
@@ -74,6 +95,13 @@ def run(module, *arguments):
         return subprocess.CompletedProcess(
             process.args, process.returncode, *outputs
         )
+
+
+def _ask(*request):
+    with _LOCK:
+        server = _server()
+        print(json.dumps(request), file=server.stdin)
+        return json.loads(server.stdout.readline())
 
 
 @functools.cache
@@ -107,22 +135,26 @@ def _serve():
     import noisymix_tf.training.setup  # noqa: F401
 
     for line in sys.stdin:
-        files, command = json.loads(line)
-        pid = os.fork()
-        if pid == 0:
-            _become(files, command)
-            return
-        print(pid, flush=True)
-        status = os.waitpid(pid, 0)[1]
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        action, *request = json.loads(line)
+        if action == "poll":
+            pid, status = os.waitpid(request[0], os.WNOHANG)
+            answer = os.waitstatus_to_exitcode(status) if pid else None
+        else:
+            answer = os.fork()
+            if answer == 0:
+                _become(*request)
+                return
+        print(json.dumps(answer), flush=True)
 
 
-def _become(files, command):
+def _become(command, files, environment):
     """Turns this process into `python -m command`."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     streams = [os.open(os.devnull, os.O_RDONLY)]
-    streams += [os.open(file, os.O_WRONLY | os.O_CREAT) for file in files]
+    streams += [os.open(file, flags) for file in files]
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
+    os.environ.update(environment)
     module, *arguments = sys.argv = command
     if module == SCRIPT:
         exec(arguments[0], {"__name__": "__main__"})

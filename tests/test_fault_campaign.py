@@ -1,6 +1,6 @@
 """Runs that are killed again and again end as if they had not been.
 
-Processes are forked from one that has imported TensorFlow (see `DoorServer`).
+Processes are forked from one that has imported TensorFlow (`door_processes`).
 The uninterrupted run has a process of its own: that the others end with the
 same bytes also shows that a forked run is a run like any other.
 """
@@ -8,18 +8,17 @@ same bytes also shows that a forked run is a run like any other.
 import concurrent.futures
 import json
 import os
-import pathlib
 import shutil
 import signal
 import subprocess
 import sys
 import time
 
-import door_server
+import door_processes
 import numpy as np
 import pytest
+import tiny_network
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 STEPS = 160
 RUN = (
     "--flagfile=flags/data/digits.flags",
@@ -54,11 +53,11 @@ def whole(tmp_path_factory):
     done = subprocess.run(
         [
             sys.executable,
-            door_server.__file__,
+            tiny_network.__file__,
             *RUN,
             f"--output_dir={folder}",
         ],
-        cwd=ROOT,
+        cwd=door_processes.ROOT,
         capture_output=True,
         text=True,
     )
@@ -66,14 +65,20 @@ def whole(tmp_path_factory):
     return folder
 
 
+def _start(folder, log):
+    return door_processes.Process(
+        "tiny_network", *RUN, f"--output_dir={folder}", log=log
+    )
+
+
 def _steps(folder):
     checkpoints = (folder / "checkpoints").glob("step-*")
     return max((int(path.name[5:]) for path in checkpoints), default=0)
 
 
-def _wait_for_step(folder, step, server):
+def _wait_for_step(folder, step, process):
     deadline = time.monotonic() + 300
-    while _steps(folder) < step and server.is_running():
+    while _steps(folder) < step and process.is_running():
         assert time.monotonic() < deadline
         time.sleep(0.002)
 
@@ -82,8 +87,8 @@ def _is_writing(folder):
     return any((folder / "checkpoints").glob(".partial-*"))
 
 
-def _wait_for_writing(folder, server):
-    while not _is_writing(folder) and server.is_running():
+def _wait_for_writing(folder, process):
+    while not _is_writing(folder) and process.is_running():
         pass
 
 
@@ -96,26 +101,25 @@ def _campaign(folder, log, seed):
     """
     rng = np.random.default_rng(seed)
     kills = torn = 0
-    with door_server.DoorServer(ROOT) as server:
-        for phase in PHASES:
-            pid = server.start([*RUN, f"--output_dir={folder}"], log)
+    for phase in PHASES:
+        with _start(folder, log) as process:
             if phase == "start":
                 time.sleep(rng.uniform(0, 2))
             elif phase == "training":
-                _wait_for_step(folder, _steps(folder) + 1, server)
+                _wait_for_step(folder, _steps(folder) + 1, process)
                 time.sleep(rng.uniform(0, 0.05))
             elif phase == "writing":
-                _wait_for_step(folder, _steps(folder) + 1, server)
-                _wait_for_writing(folder, server)
+                _wait_for_step(folder, _steps(folder) + 1, process)
+                _wait_for_writing(folder, process)
                 time.sleep(rng.uniform(0, 0.003))
             else:
-                _wait_for_step(folder, STEPS, server)
+                _wait_for_step(folder, STEPS, process)
                 time.sleep(rng.uniform(0, 0.2))
-            os.kill(pid, signal.SIGKILL)
-            kills += server.wait() == -signal.SIGKILL
+            process.kill()
+            kills += process.returncode == -signal.SIGKILL
             torn += _is_writing(folder)
-        server.start([*RUN, f"--output_dir={folder}"], log)
-        assert server.wait() == 0, log.read_text()
+    with _start(folder, log) as process:
+        assert process.wait() == 0, log.read_text()
     return kills, torn
 
 
@@ -172,60 +176,53 @@ def test_damaged_checkpoints_are_passed_over_and_said_so(whole, tmp_path):
     folder = tmp_path / "run"
     newest = folder / "checkpoints" / f"step-{STEPS:08d}"
     before = folder / "checkpoints" / f"step-{STEPS - 1:08d}"
-    arguments = [*RUN, f"--output_dir={folder}"]
-    with door_server.DoorServer(ROOT) as server:
-        for damage, name in (
-            (_truncate, "state.npz"),
-            (_flip_a_bit, "manifest.json"),
-        ):
-            shutil.copytree(whole, folder)
-            damage(newest / name)
-            log = tmp_path / "log"
-            log.unlink(missing_ok=True)
-            server.start(arguments, log)
-            assert server.wait() == 0, log.read_text()
-            lines = log.read_text().splitlines()
-            assert (
-                f"Skipped checkpoint {newest}: its bytes do not match its "
-                f"checksum." in lines
-            )
-            assert f"Used the one before: {before}." in lines
-            assert f"Continued from step {STEPS - 1}." in lines
-            _assert_same(folder, whole)
-            shutil.rmtree(folder)
+    log = tmp_path / "log"
+    for damage, name in (
+        (_truncate, "state.npz"),
+        (_flip_a_bit, "manifest.json"),
+    ):
         shutil.copytree(whole, folder)
-        _truncate(newest / "state.npz")
-        _truncate(before / "state.npz")
-        log.unlink()
-        server.start(arguments, log)
-        assert server.wait() == 2
-        assert "error: No checkpoint in" in log.read_text()
+        damage(newest / name)
+        log.unlink(missing_ok=True)
+        with _start(folder, log) as process:
+            assert process.wait() == 0, log.read_text()
+        lines = log.read_text().splitlines()
+        assert (
+            f"Skipped checkpoint {newest}: its bytes do not match its "
+            f"checksum." in lines
+        )
+        assert f"Used the one before: {before}." in lines
+        assert f"Continued from step {STEPS - 1}." in lines
+        _assert_same(folder, whole)
+        shutil.rmtree(folder)
+    shutil.copytree(whole, folder)
+    _truncate(newest / "state.npz")
+    _truncate(before / "state.npz")
+    log.unlink()
+    with _start(folder, log) as process:
+        assert process.wait() == 2
+    assert "error: No checkpoint in" in log.read_text()
 
 
 def test_one_writer_and_a_good_end_at_sigterm(whole, tmp_path):
     """A second process is refused; the first saves, ends, and is continued."""
     folder = tmp_path / "run"
-    arguments = [*RUN, f"--output_dir={folder}"]
     logs = [tmp_path / "first.log", tmp_path / "second.log"]
-    with (
-        door_server.DoorServer(ROOT) as first,
-        door_server.DoorServer(ROOT) as second,
-    ):
-        pid = first.start(arguments, logs[0])
+    with _start(folder, logs[0]) as first:
         _wait_for_step(folder, 1, first)
-        os.kill(pid, signal.SIGSTOP)  # It is not to end in the meantime.
-        second.start(arguments, logs[1])
-        assert second.wait() == 2
+        os.kill(first.pid, signal.SIGSTOP)  # It is not to end in the meantime.
+        with _start(folder, logs[1]) as second:
+            assert second.wait() == 2
         assert (
             f"--output_dir={folder} is being written by another process "
-            f"({pid} on " in logs[1].read_text()
+            f"({first.pid} on " in logs[1].read_text()
         )
-        os.kill(pid, signal.SIGTERM)
-        os.kill(pid, signal.SIGCONT)
+        os.kill(first.pid, signal.SIGTERM)
+        os.kill(first.pid, signal.SIGCONT)
         assert first.wait() == 75
-        step = _steps(folder)
-        assert f"preempted: saved at step {step};" in logs[0].read_text()
-        first.start(arguments, logs[0])
+    step = _steps(folder)
+    assert f"preempted: saved at step {step};" in logs[0].read_text()
+    with _start(folder, logs[0]) as first:
         assert first.wait() == 0
     assert f"Continued from step {step}." in logs[0].read_text()
     _assert_same(folder, whole)
