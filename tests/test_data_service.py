@@ -1,12 +1,9 @@
 """Batches by way of the tf.data service, in this process and in others."""
 
 import contextlib
-import os
-import pathlib
 import socket
-import subprocess
-import sys
 
+import door_processes
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,14 +12,6 @@ from noisymix_tf import augment, data, data_service
 from noisymix_tf.config.service import ServerConfig
 from noisymix_tf.data import service
 from noisymix_tf.errors import UsageError
-
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-
-# Three more processes; with two cores busy they were seen to wait for minutes.
-pytestmark = pytest.mark.skipif(
-    "NOISYMIX_CLUSTER_TESTS" not in os.environ,
-    reason="wants idle cores: set NOISYMIX_CLUSTER_TESTS=1",
-)
 
 
 def _free_ports(count):
@@ -36,25 +25,25 @@ def _free_ports(count):
 
 
 @pytest.fixture(scope="module")
-def cluster():
+def cluster(tmp_path_factory):
     """A dispatcher and two workers in processes of their own."""
+    logs = tmp_path_factory.mktemp("logs")
     port, *ports = _free_ports(3)
-    command = [sys.executable, "-m", "noisymix_tf.data_service"]
     listed = ",".join(f"localhost:{p}" for p in ports)
     commands = [[f"--port={port}", f"--workers={listed}"]]
     commands += [
         [f"--dispatcher=localhost:{port}", f"--port={p}"] for p in ports
     ]
-    servers = [
-        subprocess.Popen(
-            [*command, *arguments], cwd=ROOT, stderr=subprocess.DEVNULL
-        )
-        for arguments in commands
-    ]
-    yield f"grpc://localhost:{port}"
-    for server in servers:
-        server.kill()
-        server.wait()
+    with contextlib.ExitStack() as servers:
+        for index, arguments in enumerate(commands):
+            servers.enter_context(
+                door_processes.Process(
+                    "noisymix_tf.data_service",
+                    *arguments,
+                    log=logs / f"{index}.log",
+                )
+            )
+        yield f"grpc://localhost:{port}"
 
 
 @contextlib.contextmanager
@@ -68,6 +57,14 @@ def _serving(num_workers):
         server._stop()
 
 
+@tf.function(jit_compile=True, autograph=False)
+def _negatives(images, seed):
+    """Two views; compiled as AugMix is, in a hundredth of the time."""
+    offsets = tf.random.stateless_uniform([images.shape[0], 1, 1, 1], seed)
+    images = tf.cast(images, tf.float32)
+    return tf.stack([images, 255.0 * offsets - images], axis=1)
+
+
 def _views(**options):
     digits = data.load("digits", train_examples=60)
     return data.views(
@@ -75,7 +72,7 @@ def _views(**options):
         batch_size=16,
         seed=5,
         standard=augment.random_crop_flip,
-        augment=augment.augmix_views,
+        augment=_negatives,
         num_parallel_calls=2,
         **options,
     )
@@ -140,9 +137,23 @@ def test_what_is_no_address(address):
 
 def test_a_service_without_a_list_of_workers():
     server = tf.data.experimental.service.DispatchServer()
+    worker = service.worker(server.target.removeprefix("grpc://"), 0)
     with pytest.raises(UsageError, match="list of its workers") as caught:
         service.count_workers(server.target)
+    assert "no answer" not in str(caught.value)
     assert "\n" not in str(caught.value)
+    worker._stop()
+    server._stop()
+
+
+def test_a_service_whose_workers_did_not_start():
+    server = service.dispatcher(0, ["localhost"])
+    with pytest.raises(UsageError, match="no answer of its workers"):
+        service.count_workers(server.target, timeout=0.1)
+    # Ends the client that waits.
+    worker = service.worker(server.target.removeprefix("grpc://"), 0)
+    assert service.count_workers(server.target) == 1
+    worker._stop()
     server._stop()
 
 

@@ -37,13 +37,7 @@ RUN = (
 # Kills of each of the two campaigns, by the phase of the run that they hit.
 PHASES = (*["writing", "training"] * 4, "start", "ending", "ending")
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        "NOISYMIX_CLUSTER_TESTS" not in os.environ,
-        reason="two minutes on two cores: set NOISYMIX_CLUSTER_TESTS=1",
-    ),
-]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,13 @@ import threading
 
 import keras
 
+from noisymix_tf import distribution
 from noisymix_tf.errors import Preempted
+from noisymix_tf.training import workers
 from noisymix_tf.training.unwrap import step_of
+
+# Steps after which many machines ask each other: it costs them a message.
+_ASK_EVERY = 10
 
 
 class Preemption(keras.callbacks.Callback):
@@ -20,6 +25,9 @@ class Preemption(keras.callbacks.Callback):
     that comes after the last step of an epoch takes effect when the epoch is
     done, with its validation and its log. Outside the main thread, where
     Python gives out no signals, it does nothing.
+
+    Of many machines that train together all end after the same step when one
+    of them is told to, ten steps later at most.
 
     Args:
         checkpoints: The `Checkpoints` that saves, which stands before this
@@ -41,8 +49,14 @@ class Preemption(keras.callbacks.Callback):
         self._checkpoints = checkpoints
         self._received = None
         self._previous = {}
+        self._ask_every = 1
+        self._calls = 0
 
     def on_train_begin(self, logs=None):
+        strategy = self.model.distribute_strategy
+        self._any_machine = workers.any_machine(strategy)
+        if distribution.has_many_machines(strategy):
+            self._ask_every = _ASK_EVERY
         if threading.current_thread() is not threading.main_thread():
             return
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -51,7 +65,9 @@ class Preemption(keras.callbacks.Callback):
                 self._previous[number] = signal.signal(number, self._receive)
 
     def on_train_batch_end(self, batch, logs=None):
-        if batch + 1 != self.params.get("steps"):
+        self._calls += 1
+        is_last = batch + 1 == self.params.get("steps")
+        if not is_last and self._calls % self._ask_every == 0:
             self._leave_if_told_to()
 
     def on_epoch_end(self, epoch, logs=None):
@@ -77,7 +93,7 @@ class Preemption(keras.callbacks.Callback):
         )
 
     def _leave_if_told_to(self):
-        if self._received is None:
+        if not self._any_machine(self._received is not None):
             return
         self._checkpoints.save_now()
         received, self._received = self._received, None

@@ -10,6 +10,8 @@ two, workers of few cores were seen to wait without end.
 """
 
 import os
+import queue
+import threading
 
 import tensorflow as tf
 
@@ -18,6 +20,8 @@ from noisymix_tf.errors import UsageError
 _service = tf.data.experimental.service
 # Workers make batches ahead while the trainer takes them in turns.
 _POLICY = _service.ShardingPolicy.HINT
+# Workers of a cluster may start after the trainer.
+_WAIT_SECONDS = 300
 
 
 def through(address, indices, make_batch, *, num_parallel_calls, start_step=0):
@@ -56,27 +60,44 @@ def through(address, indices, make_batch, *, num_parallel_calls, start_step=0):
     )
 
 
-def count_workers(address):
+def count_workers(address, timeout=_WAIT_SECONDS):
     """The number of workers of a service.
 
     Args:
         address: `"grpc://HOST:PORT"` of the dispatcher.
+        timeout: Seconds to wait for the workers.
 
     Raises:
         UsageError: As for `through`.
     """
     _check_address(address)
+    # A client waits for workers without end; so it has a thread of its own.
+    answers = queue.SimpleQueue()
+    asking = threading.Thread(
+        target=lambda: answers.put(_ask(address)), daemon=True
+    )
+    asking.start()
+    try:
+        answer = answers.get(timeout=timeout)
+    except queue.Empty:
+        answer = f"no answer of its workers in {timeout} s"
+    if isinstance(answer, str):
+        raise UsageError(
+            f"--data_service={address} does not give batches ({answer}): start "
+            "its dispatcher with the list of its workers, and then all of them."
+        )
+    return answer
+
+
+def _ask(address):
+    """The number of workers, or what went wrong."""
     hint = tf.data.experimental.SHARD_HINT
     # Two numbers in a row of one worker differ by the number of workers.
     pairs = tf.data.Dataset.counter().shard(hint, hint).batch(2)
     try:
         first, second = next(iter(_read(address, pairs))).numpy()
     except tf.errors.OpError as error:
-        raise UsageError(
-            f"--data_service={address} does not give batches "
-            f"({error.message.splitlines()[0]}): start its dispatcher with the "
-            "list of its workers, and then all of them."
-        ) from error
+        return error.message.splitlines()[0]
     return int(second - first)
 
 

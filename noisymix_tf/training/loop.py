@@ -1,6 +1,5 @@
 """Runs `fit` from wherever a run stands to its last step."""
 
-from noisymix_tf import distribution
 from noisymix_tf.callbacks.checkpoints import Checkpoints
 from noisymix_tf.callbacks.preemption import Preemption
 from noisymix_tf.training import workers
@@ -22,8 +21,7 @@ def train(
     A run that was interrupted at any step and started again ends with the same
     weights as an uninterrupted one: the state is restored exactly, and batches
     are a function of the step alone. SIGTERM and Ctrl-C take effect after the
-    step under way, with a checkpoint (see `callbacks.Preemption`), unless many
-    machines train together.
+    step under way, with a checkpoint (see `callbacks.Preemption`).
 
     Args:
         trainer: Compiled `NoisyMix`.
@@ -47,10 +45,7 @@ def train(
         checkpoint_steps or steps_per_epoch,
         restored_metrics=metrics if start % steps_per_epoch else (),
     )
-    many = distribution.has_many_machines(trainer.distribute_strategy)
     preemption = Preemption(saver)
-    # Machines that stop at different steps wait for each other for ever.
-    last = [saver] if many else [saver, preemption]
     step = start
     try:
         while step < epochs * steps_per_epoch:
@@ -63,7 +58,7 @@ def train(
                 initial_epoch=epoch,
                 epochs=last_epoch,
                 steps_per_epoch=steps_per_epoch - done,
-                callbacks=[*callbacks, *last],
+                callbacks=[*callbacks, saver, preemption],
                 shuffle=False,
                 **fit_arguments,
             )

@@ -70,6 +70,35 @@ def from_chief(model, step, metrics):
         ]
 
 
+def any_machine(strategy):
+    """A function that tells whether a statement is true on any machine.
+
+    All machines must call it at the same place of the program. On one machine
+    it returns what it is given.
+
+    Args:
+        strategy: `tf.distribute.Strategy`.
+    """
+    if not distribution.has_many_machines(strategy):
+        return lambda statement: statement
+
+    @tf.function(autograph=False)
+    def count(number):
+        return strategy.run(replica, args=(number,))
+
+    def replica(number):
+        context = tf.distribute.get_replica_context()
+        # The copy is on the replica's device, where the sum is to be.
+        number = tf.identity(number)
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, number)
+
+    def is_true(statement):
+        number = count(tf.constant(float(statement)))
+        return bool(strategy.experimental_local_results(number)[0] > 0)
+
+    return is_true
+
+
 def _broadcast(strategy, values):
     """The values of the first replica, which is the chief's, everywhere."""
 
