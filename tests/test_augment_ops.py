@@ -78,13 +78,14 @@ def sample_parameters(name, count, shape, seed):
     if name == "solarize":
         return generator.integers(0, 257, count)
     if name == "rotate":
-        return np.arange(count) % 61 - 30
+        wide = generator.integers(-135, 136, count)
+        return np.where(np.arange(count) % 2, np.arange(count) % 61 - 30, wide)
     if name.startswith("shear"):
         return generator.uniform(-0.3, 0.3, count)
     if name.startswith("translate"):
         limit = max(shape) + 2
         return generator.integers(-limit, limit + 1, count)
-    return generator.uniform(0.0, 1.9, count)
+    return generator.uniform(0.0, 2.0, count)
 
 
 def split_key(key):

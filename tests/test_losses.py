@@ -11,9 +11,12 @@ from noisymix_tf.errors import UsageError
 from noisymix_tf.mixing import MixPlan
 from noisymix_tf.training.labels import Partners
 from noisymix_tf.training.losses import (
+    STABILITIES,
     JensenShannon,
+    KullbackLeibler,
     SmoothedCrossEntropy,
     jensen_shannon,
+    kullback_leibler,
     log_probabilities,
 )
 
@@ -140,6 +143,87 @@ def test_sample_weights_weight_examples():
         sample_weight=tf.constant([1.0, 0.0, 2.0, 0.0]),
     )
     np.testing.assert_allclose(loss, (each[0] + 2 * each[2]) / 4, rtol=1e-5)
+
+
+def _kl(p, q):
+    return np.sum(p * np.log(p / q), axis=-1)
+
+
+def test_two_views_are_the_papers_divergence():
+    """`JS_pi(p, q)` of two distributions, weights of one half."""
+    logits = np.random.default_rng(2).normal(0, 3, [2, 16, 7])
+    p, q = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    m = 0.5 * p + 0.5 * q
+    expected = 0.5 * _kl(p, m) + 0.5 * _kl(q, m)
+    found = jensen_shannon(tf.nn.log_softmax(tf.constant(logits)))
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    assert expected.max() < np.log(2)
+    loss = JensenShannon()(
+        tf.constant(logits[0], tf.float32),
+        tf.constant(logits[1][:, np.newaxis], tf.float32),
+    )
+    np.testing.assert_allclose(loss, expected.mean(), rtol=1e-5)
+
+
+def test_kl_of_gaussian_logits_against_its_closed_form():
+    """Two classes with log-odds a and b, and the mean over two views."""
+    a, b, c = np.random.default_rng(3).normal(0, 2, [3, 9])
+
+    def log_p(odds):
+        return np.stack([-np.logaddexp(0, -odds), -np.logaddexp(0, odds)], -1)
+
+    def divergence(a, b):
+        p = 1 / (1 + np.exp(-a))
+        return p * (a - b) - np.logaddexp(0, a) + np.logaddexp(0, b)
+
+    found = kullback_leibler(tf.constant(np.stack([log_p(a), log_p(b)])))
+    np.testing.assert_allclose(found, divergence(a, b), rtol=1e-9)
+    found = kullback_leibler(tf.constant([log_p(a), log_p(b), log_p(c)]))
+    expected = (divergence(a, b) + divergence(a, c)) / 2
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    # It is the clean prediction that weighs, and the order matters.
+    assert not np.allclose(divergence(b, a), divergence(a, b))
+
+
+def test_kl_loss_values_gradients_and_configuration():
+    rng = np.random.default_rng(4)
+    clean, noisy = tf.constant(rng.normal(0, 2, [2, 5, 4]), tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch([clean, noisy])
+        loss = KullbackLeibler()(clean, noisy[:, tf.newaxis])
+    p, q = tf.nn.softmax(clean).numpy(), tf.nn.softmax(noisy).numpy()
+    each = _kl(p, q)
+    np.testing.assert_allclose(loss, each.mean(), rtol=1e-5)
+    # d/dq of KL(p || q) is q - p; d/dp is p (log p/q - KL). Both flow.
+    of_clean, of_noisy = tape.gradient(loss, [clean, noisy])
+    np.testing.assert_allclose(of_noisy, (q - p) / 5, atol=1e-6)
+    expected = p * (np.log(p / q) - each[:, np.newaxis]) / 5
+    np.testing.assert_allclose(of_clean, expected, atol=1e-6)
+    from_p = KullbackLeibler(from_logits=False)
+    np.testing.assert_allclose(from_p(p, q[:, np.newaxis]), loss, rtol=1e-4)
+    weighted = KullbackLeibler()(
+        clean, noisy[:, tf.newaxis], sample_weight=tf.constant([1.0] + [0] * 4)
+    )
+    np.testing.assert_allclose(weighted, each[0] / 5, rtol=1e-5)
+    copy = keras.losses.deserialize(keras.losses.serialize(from_p))
+    assert isinstance(copy, KullbackLeibler) and copy.from_logits is False
+    assert (JensenShannon().name, from_p.name) == (
+        "jensen_shannon",
+        "kullback_leibler",
+    )
+
+
+@pytest.mark.parametrize("name", STABILITIES.names())
+def test_stability_terms_at_their_limits(name):
+    """Zero for equal views, finite for certainties that contradict."""
+    loss = STABILITIES.get(name)()
+    logits = tf.constant([[1e4, -1e4, 0.0], [0.3, 0.2, -0.1]])
+    np.testing.assert_allclose(loss(logits, logits[:, None]), 0, atol=1e-7)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        value = loss(logits, -logits[:, None])
+    assert np.isfinite(value) and value > 0.3
+    assert np.isfinite(tape.gradient(value, logits)).all()
 
 
 @pytest.mark.parametrize("outputs", [1, 3])

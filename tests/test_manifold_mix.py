@@ -58,7 +58,7 @@ def test_it_mixes_as_the_reference_does(golden):
         plan = _plan(0, file[f"{case}__lam"], file[f"{case}__perm"])
         mixed = [ManifoldMix()(x, plan, training=True) for x in views]
         np.testing.assert_array_equal(
-            mixed, ManifoldMixing(1, 1.0).mix(views, plan)
+            mixed, ManifoldMixing().bind(1, 1.0).mix(views, plan)
         )
         if not (additive or multiplicative):
             expected = file[f"{case}__out"].reshape(views.shape)
@@ -301,7 +301,7 @@ def test_plans_are_a_function_of_seed_and_index():
         for ours, theirs in zip(a, b):
             np.testing.assert_array_equal(ours, theirs)
     assert len({float(lam[0]) for _, lam, _, _ in first + other}) == 8
-    mixing = ManifoldMixing(2, 1.0)
+    mixing = ManifoldMixing().bind(2, 1.0)
     labels = [y.numpy() for _, y in _batches()]
     for index, (tap, lam, order, mixed) in enumerate(first):
         plan = mixing.plan(rng.stream(5, index, "mixing"), 8)

@@ -26,8 +26,16 @@ def two():
 
 
 @pytest.fixture(scope="module")
-def digits():
-    return data.load("digits", train_examples=40)
+def batches():
+    """Views `[STEPS, B, 3, H, W, C]` and labels, made once for all runs."""
+    made = data.views(
+        data.load("digits", train_examples=40).train,
+        batch_size=BATCH,
+        seed=1,
+        augment=augment.augmix_views,
+    )
+    views, labels = zip(*made.take(STEPS), strict=True)
+    return tf.stack(views), tf.stack(labels)
 
 
 def _plain_net():
@@ -91,18 +99,11 @@ def _trainer(strategy, make, **options):
     return trainer
 
 
-def _fit(trainer, digits, start=0, steps=STEPS, make=augment.augmix_views):
-    batches = data.views(
-        digits.train,
-        batch_size=BATCH,
-        seed=1,
-        start_step=start,
-        augment=make,
-    )
-    batches = data.distribute(trainer.distribute_strategy, lambda _: batches)
-    return trainer.fit(
-        batches, steps_per_epoch=steps, shuffle=False, verbose=0
-    ).history
+def _fit(trainer, batches, steps=slice(STEPS)):
+    views, labels = (part[steps] for part in batches)
+    parts = tf.data.Dataset.from_tensor_slices((views, labels))
+    parts = data.distribute(trainer.distribute_strategy, lambda _: parts)
+    return trainer.fit(parts, shuffle=False, verbose=0).history
 
 
 def _assert_close(some, others, **tolerance):
@@ -113,6 +114,9 @@ def _assert_close(some, others, **tolerance):
 class _InHalves:
     """Mixing on one device as on two: partners in the own half."""
 
+    hidden = True
+    per_example = False
+
     def __init__(self, mixing):
         self._mixing = mixing
 
@@ -122,16 +126,19 @@ class _InHalves:
         both = tf.concat([plan.permutation, plan.permutation + half], 0)
         return MixPlan(plan.tap, plan.lam, both)
 
+    def settle(self, plan, clean):
+        return plan
+
     def mix(self, x, plan):
         return self._mixing.mix(x, plan)
 
 
-def test_two_replicas_train_as_one_device_with_mixing(two, digits):
+def test_two_replicas_train_as_one_device_with_mixing(two, batches):
     options = {"taps": ("normalize", "stage0"), **QUIET}
     one = _trainer(None, _plain_net, **options)
     one._mixing = _InHalves(one._mixing)
     both = _trainer(two, _plain_net, **options)
-    logs, both_logs = _fit(one, digits), _fit(both, digits)
+    logs, both_logs = _fit(one, batches), _fit(both, batches)
     _assert_close(one.model.get_weights(), both.model.get_weights(), atol=2e-6)
     assert both_logs.keys() == logs.keys()
     for name, values in logs.items():
@@ -139,13 +146,13 @@ def test_two_replicas_train_as_one_device_with_mixing(two, digits):
     assert int(both.step.numpy()) == STEPS
 
 
-def test_synchronized_statistics_are_those_of_the_whole_batch(two, digits):
+def test_synchronized_statistics_are_those_of_the_whole_batch(two, batches):
     options = {"mixing": "none", **QUIET}
     one = _trainer(None, _network, **options)
     both = _trainer(two, lambda: _network(sync=True), **options)
     apart = _trainer(two, _network, **options)
     for trainer in (one, both, apart):
-        _fit(trainer, digits, steps=2)
+        _fit(trainer, batches, slice(2))
     weights = one.model.get_weights()
     _assert_close(weights, both.model.get_weights(), atol=1e-3)
     # Otherwise they would have been those of half a batch.
@@ -189,7 +196,7 @@ def test_one_device_drops_as_keras_does():
 @pytest.mark.parametrize(
     ("before", "after"), [(True, True), (True, False), (False, True)]
 )
-def test_a_run_goes_on_from_a_checkpoint(two, digits, tmp_path, before, after):
+def test_a_run_goes_on_from_a_checkpoint(two, batches, tmp_path, before, after):
     """On as many devices bit for bit; on one or two, as near as ever."""
 
     def trainer(is_double):
@@ -200,20 +207,17 @@ def test_a_run_goes_on_from_a_checkpoint(two, digits, tmp_path, before, after):
             jsd_weight=0.0,
         )
 
-    # Plain images: several pipelines that run functions of XLA at the same time
-    # may wait for each other where there are but two threads.
-    plain = {"make": None}
     whole = trainer(before)
-    _fit(whole, digits, **plain)
+    _fit(whole, batches)
     folder = CheckpointFolder(tmp_path)
     first = trainer(before)
-    _fit(first, digits, steps=2, **plain)
+    _fit(first, batches, slice(2))
     folder.save(first, 2)
     second = trainer(after)
     assert folder.restore(second)[0] == 2
     for a, b in zip(first.get_weights(), second.get_weights()):
         np.testing.assert_array_equal(a, b)
-    _fit(second, digits, start=2, steps=2, **plain)
+    _fit(second, batches, slice(2, STEPS))
     assert int(second.step.numpy()) == STEPS
     if before == after:
         _assert_close(whole.get_weights(), second.get_weights(), atol=0, rtol=0)

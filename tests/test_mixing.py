@@ -60,7 +60,7 @@ def test_mix_and_inject_reproduce_the_reference(golden):
             tf.constant(file[f"{case}__lam"], tf.float32),
             tf.constant(file[f"{case}__perm"], tf.int32),
         )
-        mixed = ManifoldMixing(4, 1.0).mix(x, plan)
+        mixed = ManifoldMixing().bind(4, 1.0).mix(x, plan)
         draws = _recorded_draws(file, case, additive, multiplicative, sparsity)
         out, _ = noise_lib.inject(mixed, draws)
         expected = file[f"{case}__out"].reshape(out.shape)
@@ -212,7 +212,7 @@ def test_noise_keeps_the_dtype(dtype):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_plan_is_uniform_over_taps_and_beta_in_lam(jit_compile):
-    mixing = ManifoldMixing(num_taps=4, alpha=1.0)
+    mixing = ManifoldMixing().bind(num_taps=4, alpha=1.0)
     plan = tf.function(
         lambda step: mixing.plan(rng.stream(3, step, "mixing"), 8),
         jit_compile=jit_compile,
@@ -231,7 +231,7 @@ def test_plan_is_uniform_over_taps_and_beta_in_lam(jit_compile):
 
 
 def test_alpha_zero_means_no_mixing():
-    mixing = ManifoldMixing(num_taps=2, alpha=0.0)
+    mixing = ManifoldMixing().bind(num_taps=2, alpha=0.0)
     x = tf.random.stateless_normal([2, 5, 3], [0, 1])
     for step in range(20):
         plan = mixing.plan(rng.stream(0, step, "mixing"), 5)
@@ -240,7 +240,7 @@ def test_alpha_zero_means_no_mixing():
 
 
 def test_input_mixing_uses_the_first_tap_only():
-    mixing = MIXINGS.get("input")(4, 1.0)
+    mixing = MIXINGS.get("input")().bind(4, 1.0)
     taps = {
         int(mixing.plan(rng.stream(0, step, "mixing"), 4).tap)
         for step in range(20)

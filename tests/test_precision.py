@@ -94,7 +94,7 @@ def test_mixing_and_noise_stay_in_range_and_dtype(dtype):
         [[[1], [-1], [1], [-1]]], dtype
     )
     plan = MixPlan(tf.constant(0), tf.constant(0.3), tf.constant([1, 0, 3, 2]))
-    mixed = ManifoldMixing(1, 1.0).mix(x, plan)
+    mixed = ManifoldMixing().bind(1, 1.0).mix(x, plan)
     noisy = feature_noise(x, [1, 2], [0.5] * 3, [0.5] * 3, 0.5)
     for y in (mixed, noisy):
         assert y.dtype == dtype and np.isfinite(tf.cast(y, tf.float32)).all()
@@ -231,5 +231,5 @@ def test_networks_in_half_precision_are_measured_attacked_and_exported(
         labels, model(np.float32(attacked), training=False), from_logits=True
     )
     assert np.mean(after) > np.mean(before)
-    exported = serving.export(model, tmp_path / "serving")
+    exported = serving.export(model, tmp_path / "serving", fresh_process=False)
     assert exported.max_abs_difference <= 1e-5

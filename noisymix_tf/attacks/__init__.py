@@ -1,13 +1,18 @@
 """Adversarial attacks in pixel space: FGSM and PGD, on any classifier.
 
 Pixels are 0..255; sizes of attacks are fractions of that range, as the
-literature writes them:
+literature writes them (those of adversaries to train against are grey levels):
 
 >>> from noisymix_tf import attacks
 >>> adversarial = attacks.fgsm(model, images, labels, eps=4 / 255)
 >>> worse = attacks.pgd(model, images, labels, eps=0.5, norm="l2", steps=20)
 """
 
+from noisymix_tf.attacks.adversary import (
+    ADVERSARIES,
+    FastAdversary,
+    PGDAdversary,
+)
 from noisymix_tf.attacks.autoattack import auto_attack
 from noisymix_tf.attacks.balls import BALLS, Ball
 from noisymix_tf.attacks.methods import fgsm, pgd
@@ -18,11 +23,14 @@ from noisymix_tf.attacks.search import Budget, search
 VERSION = "1"
 
 __all__ = [
+    "ADVERSARIES",
     "BALLS",
     "LOSSES",
     "VERSION",
     "Ball",
     "Budget",
+    "FastAdversary",
+    "PGDAdversary",
     "auto_attack",
     "fgsm",
     "pgd",

@@ -108,6 +108,24 @@ def step_size(step_size):
     return step_size
 
 
+def grey_levels(name, value):
+    """A distance in units of pixels 0..255, a float above 0."""
+    if not is_real(value) or not 0.0 < value < math.inf:
+        raise UsageError(
+            f"{name}={value!r} must be a number of grey levels above 0."
+        )
+    return float(value)
+
+
+def share(name, value):
+    """A share that is not nothing, a float."""
+    if not is_real(value) or not 0.0 < value <= 1.0:
+        raise UsageError(
+            f"{name}={value!r} must be a number above 0 and at most 1."
+        )
+    return float(value)
+
+
 def whole_number(name, value, low):
     """A whole number from `low` to 2**31 - 1, as an int."""
     if not is_whole(value) or not low <= value <= _INT_MAX:

@@ -1,6 +1,15 @@
 """Augmentation of uint8 image batches, compiled with XLA on any device."""
 
 from noisymix_tf.augment.augmix import AugMixOptions, augmix, augmix_views
+from noisymix_tf.augment.gaussian import gaussian_views
+from noisymix_tf.augment.policy import (
+    auto_augment,
+    auto_augment_views,
+    rand_augment,
+    rand_augment_views,
+    trivial_augment,
+    trivial_augment_views,
+)
 from noisymix_tf.augment.standard import random_crop_flip
 from noisymix_tf.augment.views import batch_views
 
@@ -8,6 +17,13 @@ __all__ = [
     "AugMixOptions",
     "augmix",
     "augmix_views",
+    "auto_augment",
+    "auto_augment_views",
     "batch_views",
+    "gaussian_views",
+    "rand_augment",
+    "rand_augment_views",
     "random_crop_flip",
+    "trivial_augment",
+    "trivial_augment_views",
 ]

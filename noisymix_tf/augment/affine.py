@@ -12,8 +12,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
-# Bounds the angles: an operation of AugMix at severity 10 turns by less.
-MAX_DEGREES = 30
+# Bounds the angles of the tables: no operation of a policy turns by more.
+MAX_DEGREES = 135
 
 
 def rotate(image, degrees):
@@ -21,13 +21,13 @@ def rotate(image, degrees):
 
     Args:
         image: uint8 `[H, W, C]`, static shape.
-        degrees: Whole number from -30 to 30, scalar of any type.
+        degrees: Whole number from -135 to 135, scalar of any type.
 
     Returns:
         uint8 `[H, W, C]`.
     """
     height, width, _ = image.shape
-    matrices = tf.constant(_rotation_matrices(height, width))
+    matrices = tf.constant(rotation_matrices(height, width))
     matrix = tf.gather(matrices, tf.cast(degrees, tf.int32) + MAX_DEGREES)
     a, b, c, d, e, f = tf.unstack(matrix)
     x, y = _centres(height, width)
@@ -37,7 +37,7 @@ def rotate(image, degrees):
     upper, lower, y_weight, y_inside = _neighbours(
         _rounded(d * x) + _rounded(e * y) + f, height
     )
-    at = _reader(image, x_inside & y_inside)
+    at = reader(image, x_inside & y_inside)
     top = _lerp(at(upper, left), at(upper, right), x_weight)
     bottom = _lerp(at(lower, left), at(lower, right), x_weight)
     return tf.cast(_lerp(top, bottom, y_weight), tf.uint8)
@@ -57,7 +57,7 @@ def shear_x(image, factor):
     x, y = _centres(height, width)
     shift = _rounded(tf.cast(factor, tf.float64) * y)
     left, right, weight, inside = _neighbours(x + shift, width)
-    at = _reader(image, inside)
+    at = reader(image, inside)
     row = tf.range(height)[:, tf.newaxis]
     return tf.cast(_lerp(at(row, left), at(row, right), weight), tf.uint8)
 
@@ -76,7 +76,7 @@ def shear_y(image, factor):
     x, y = _centres(height, width)
     shift = _rounded(tf.cast(factor, tf.float64) * x)
     upper, lower, weight, inside = _neighbours(y + shift, height)
-    at = _reader(image, inside)
+    at = reader(image, inside)
     column = tf.range(width)[tf.newaxis]
     return tf.cast(
         _lerp(at(upper, column), at(lower, column), weight), tf.uint8
@@ -103,8 +103,8 @@ def _translate(image, pixels, axis):
     return tf.roll(image, -pixels, axis) * inside
 
 
-def _rotation_matrices(height, width):
-    """float64 `[61, 6]`: maps from output to input, for -30 to 30 degrees.
+def rotation_matrices(height, width):
+    """float64 `[271, 6]`: maps from output to input, one for each angle.
 
     Computed on the host, and rounded where Pillow rounds.
     """
@@ -144,7 +144,7 @@ def _neighbours(position, size):
     return tf.maximum(lower, 0), upper, weight, inside
 
 
-def _reader(image, inside):
+def reader(image, inside):
     """Returns a function that reads pixels `[H, W, C]` at rows and columns.
 
     Where not `inside` it reads an extra black pixel. Under XLA this is several

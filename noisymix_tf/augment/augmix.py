@@ -11,7 +11,7 @@ import math
 import keras
 import tensorflow as tf
 
-from noisymix_tf.augment import chains, ops, shards, tables
+from noisymix_tf.augment import chains, ops, shards, steps, tables
 from noisymix_tf.augment.images import checked
 from noisymix_tf.checks import is_real, is_whole
 from noisymix_tf.errors import UsageError
@@ -191,7 +191,7 @@ def apply_plan(images, plan, operations=ops.ALL_OPERATIONS):
 def _view(image, counts, plan, operations):
     """One view `[H, W, C]` by a plan without batch axes."""
     results = tf.map_fn(
-        lambda chain: _chain(image, counts, *chain, operations),
+        lambda chain: steps.apply_steps(image, counts, *chain, operations),
         (plan.operation, plan.parameter, plan.depth),
         fn_output_signature=tf.uint8,
     )
@@ -200,61 +200,6 @@ def _view(image, counts, plan, operations):
     for index in range(plan.depth.shape[0]):
         view += shares[index] * tf.cast(results[index], tf.float32)
     return view
-
-
-def _chain(image, counts, operation, parameter, depth, operations):
-    """Applies one chain of `depth` operations, uint8 `[H, W, C]`.
-
-    Operations on colour only join their table to a pending one. It reaches the
-    pixels when an operation needs them, or at the end of the chain; until
-    then the histogram, too, is carried through the table.
-
-    Args:
-        image: uint8 `[H, W, C]`.
-        counts: Its histogram, int32 `[C, 256]`.
-        operation: int32 `[D]`, as in `Plan`.
-        parameter: float64 `[D]`, as in `Plan`.
-        depth: int32 scalar.
-        operations: What the indices stand for.
-
-    Returns:
-        uint8 `[H, W, C]`.
-    """
-    identity = tables.identity_table(image.shape[-1])
-
-    def settle(pixels, pending, is_pending):
-        return tf.cond(
-            is_pending,
-            lambda: tables.apply_table(pixels, pending),
-            lambda: pixels,
-        )
-
-    def step(index, pixels, pending, is_pending, is_moved):
-        def current_counts():
-            before = tf.cond(
-                is_moved, lambda: tables.histogram(pixels), lambda: counts
-            )
-            return tables.push(before, pending)
-
-        def branch(each):
-            if each.table:
-                table = each.table(current_counts, parameter[index])
-                return pixels, tables.compose(table, pending), True, is_moved
-            settled = settle(pixels, pending, is_pending)
-            return each.image(settled, parameter[index]), identity, False, True
-
-        state = tf.switch_case(
-            operation[index],
-            [functools.partial(branch, each) for each in operations],
-        )
-        return index + 1, *state
-
-    _, *state, _ = tf.while_loop(
-        lambda index, *_: index < depth,
-        step,
-        (0, image, identity, False, False),
-    )
-    return settle(*state)
 
 
 def _check(holds, message):

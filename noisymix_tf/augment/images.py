@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from noisymix_tf.checks import is_whole
 from noisymix_tf.errors import UsageError
 
 
@@ -31,3 +32,13 @@ def checked(images):
             f"the images first."
         )
     return images
+
+
+def checked_views(num_views):
+    """Returns a number of views as an int, or says what is wrong with it."""
+    if not is_whole(num_views) or num_views < 1:
+        raise UsageError(
+            f"num_views must be a whole number of views beside the clean "
+            f"image, at least 1, got {num_views!r}."
+        )
+    return int(num_views)

@@ -20,8 +20,9 @@ class Operation(typing.NamedTuple):
 
     Attributes:
         name: As in Pillow, with underscores.
-        parameter: Function of the level (float64, 0.1 to 10), the height and
-            the width of the image in pixels; returns the parameter, float64.
+        parameter: AugMix's law: function of the level (float64, 0.1 to 10), the
+            height and the width of the image in pixels; returns the parameter,
+            float64. None for operations that AugMix does not have.
         signed: Whether half of the draws negate the parameter.
         table: Function of a function that returns the histogram (called where
             it is needed only) and of the parameter; returns a uint8 table.
@@ -36,7 +37,7 @@ class Operation(typing.NamedTuple):
     """
 
     name: str
-    parameter: typing.Callable
+    parameter: typing.Callable | None = None
     signed: bool = False
     table: typing.Callable | None = None
     image: typing.Callable | None = None
@@ -103,7 +104,7 @@ OPERATIONS = (
     ),
     Operation(
         "rotate",
-        _whole(affine.MAX_DEGREES),
+        _whole(30),
         signed=True,
         image=affine.rotate,
     ),

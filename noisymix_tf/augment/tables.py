@@ -151,6 +151,11 @@ def solarize_table(threshold):
     return tf.gather(tf.constant(_solarize_tables()), threshold)
 
 
+def invert_table():
+    """Replaces a value by 255 less the value, uint8 `[256]`."""
+    return tf.cast(VALUES - 1 - tf.range(VALUES), tf.uint8)
+
+
 @functools.cache
 def _posterize_tables():
     """uint8 `[9, 256]`, one row per number of bits; row 0 is never used."""

@@ -13,9 +13,9 @@ from noisymix_tf.training import setup
 def run(config, rounds=20):
     """Times single train steps on images that are in memory already.
 
-    Compares NoisyMix on B images of three views with cross-entropy on 3 B
-    images, the same network and number of images, and on B images, the
-    ordinary step of the baseline.
+    Compares NoisyMix on B images of V views (three unless the flags say
+    otherwise) with cross-entropy on V B images, the same network and number of
+    images, and on B images, the ordinary step of the baseline.
 
     Args:
         config: `Config`; its model, batch size and noise levels are used.
@@ -32,7 +32,7 @@ def run(config, rounds=20):
             f"--method={config.method.method} has one view of each image; the "
             f"comparison is for methods with several, such as noisymix."
         )
-    batch = config.optimizer.batch_size
+    batch, views = config.optimizer.batch_size, config.method.num_views
     plain = dataclasses.replace(
         config.method,
         views="none",
@@ -42,8 +42,12 @@ def run(config, rounds=20):
         multiplicative_noise=0.0,
     )
     kinds = {
-        f"{config.method.method}, {batch} x 3 views": (config.method, batch, 3),
-        f"cross-entropy, {3 * batch} images": (plain, 3 * batch, 1),
+        f"{config.method.method}, {batch} x {views} views": (
+            config.method,
+            batch,
+            views,
+        ),
+        f"cross-entropy, {views * batch} images": (plain, views * batch, 1),
         f"cross-entropy, {batch} images": (plain, batch, 1),
     }
     steps = {
@@ -56,7 +60,7 @@ def run(config, rounds=20):
             name,
             f"{1000 * t.wall:.0f}",
             f"{1000 * t.cpu:.0f}",
-            f"{batch / t.wall:.0f}" if size != 3 * batch else "",
+            f"{batch / t.wall:.0f}" if size == batch else "",
         ]
         for (name, t), (_, size, _) in zip(timings.items(), kinds.values())
     ]

@@ -20,6 +20,7 @@ _FALLING = (
     "error",
     "entropy",
     "jsd",
+    "kl",
     "nll",
     "brier",
     "ece",

@@ -31,7 +31,7 @@ class NoisyMixSchedule(keras.callbacks.Callback):
         alpha: Parameter of the mixing coefficient's distribution.
         additive_noise: Level of additive noise.
         multiplicative_noise: Level of multiplicative noise.
-        jsd_weight: Weight of the Jensen-Shannon term.
+        jsd_weight: Weight of the stability term.
         by: `"epoch"`: the position is the index of the epoch, from 0, and the
             value holds for all of it. `"step"`: it is the number of steps
             taken, those of earlier calls of `fit` included.

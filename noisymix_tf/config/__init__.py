@@ -6,16 +6,19 @@ them); its default, help text and range are stated once, in its group's module.
 
 import dataclasses
 
+from noisymix_tf.config.adversary import AdversaryConfig
 from noisymix_tf.config.data import DataConfig, TestDataConfig
 from noisymix_tf.config.evaluation import EvaluationConfig
 from noisymix_tf.config.fields import text
 from noisymix_tf.config.method import MethodConfig
 from noisymix_tf.config.model import ModelConfig
 from noisymix_tf.config.optimizer import OptimizerConfig
+from noisymix_tf.config.puzzlemix import PuzzleMixConfig
 from noisymix_tf.config.run import RunConfig
 from noisymix_tf.config.target import TargetConfig
 
 __all__ = [
+    "AdversaryConfig",
     "Config",
     "DataConfig",
     "EvaluateConfig",
@@ -23,6 +26,7 @@ __all__ = [
     "MethodConfig",
     "ModelConfig",
     "OptimizerConfig",
+    "PuzzleMixConfig",
     "RunConfig",
     "TargetConfig",
     "TestDataConfig",
@@ -38,6 +42,12 @@ class Config:
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     method: MethodConfig = dataclasses.field(default_factory=MethodConfig)
+    puzzlemix: PuzzleMixConfig = dataclasses.field(
+        default_factory=PuzzleMixConfig
+    )
+    adversary: AdversaryConfig = dataclasses.field(
+        default_factory=AdversaryConfig
+    )
     optimizer: OptimizerConfig = dataclasses.field(
         default_factory=OptimizerConfig
     )

@@ -18,13 +18,18 @@ POSITIVE = Range(lambda v: v > 0, "greater than 0")
 AT_LEAST_0 = Range(lambda v: v >= 0, "at least 0")
 AT_LEAST_1 = Range(lambda v: v >= 1, "at least 1")
 SHARE = Range(lambda v: 0 <= v <= 1, "in [0, 1]")
+POSITIVE_SHARE = Range(lambda v: 0 < v <= 1, "above 0 and at most 1")
 MOMENTUM = Range(lambda v: 0 <= v < 1, "in [0, 1)")
 SEVERITIES = Range(
     lambda v: bool(v) and all(1 <= s <= 5 for s in v),
     "a list of numbers from 1 to 5",
 )
 AUGMIX_SEVERITY = Range(lambda v: 0.1 <= v <= 10, "from 0.1 to 10")
+RANDAUGMENT_MAGNITUDE = Range(lambda v: 0 <= v <= 30, "from 0 to 30")
 NOT_EMPTY = Range(bool, "a list of at least one")
+PIXELS = Range(lambda v: 0 <= v <= 255, "from 0 to 255")
+LEVELS = Range(lambda v: 2 <= v <= 4, "2, 3 or 4")
+SIDE = Range(lambda v: v == -1 or v >= 1, "-1 or at least 1")
 DEPTH = Range(lambda v: v == -1 or v >= 1, "-1 (random 1..3) or at least 1")
 
 

@@ -9,6 +9,7 @@ from noisymix_tf.config.fields import (
     DEPTH,
     NOT_EMPTY,
     POSITIVE,
+    RANDAUGMENT_MAGNITUDE,
     SHARE,
     Group,
     field,
@@ -27,28 +28,52 @@ class MethodConfig(Group):
     )
     views: str = field(
         "augmix",
-        "Augmentation that makes the views: augmix or none.",
-        choices=("augmix", "none"),
+        "Augmentation that makes the views: augmix; a policy, which is "
+        "autoaugment_cifar10, autoaugment_imagenet, autoaugment_svhn, "
+        "randaugment or trivialaugment; gaussian (noise on the pixels); or "
+        "none.",
+        choices=(
+            "augmix",
+            "autoaugment_cifar10",
+            "autoaugment_imagenet",
+            "autoaugment_svhn",
+            "randaugment",
+            "trivialaugment",
+            "gaussian",
+            "none",
+        ),
     )
     stability: str = field(
         "jsd",
-        "Stability term: jsd (a clean and two augmented views) or none (one "
-        "view).",
-        choices=("jsd", "none"),
+        "Stability term over the clean and the augmented views: jsd "
+        "(Jensen-Shannon divergence), kl (mean divergence of the clean "
+        "prediction from the others, as in stability training) or none (one "
+        "view, the augmented one).",
+        choices=("jsd", "kl", "none"),
     )
     jsd_weight: float = field(
-        12.0, "Weight of the Jensen-Shannon term.", range=AT_LEAST_0
+        12.0, "Weight of the stability term, jsd or kl.", range=AT_LEAST_0
+    )
+    num_views: int = field(
+        3,
+        "Views that the stability term compares, the clean one included. "
+        "Without a term there is one view.",
+        range=AT_LEAST_1,
     )
     mixing: str = field(
         "manifold",
-        "Mixing of examples: manifold (at a random tap), input (at the first "
-        "tap) or none.",
-        choices=("manifold", "input", "none"),
+        "Mixing of examples: manifold (at a random tap), input, cutmix (a box) "
+        "or puzzlemix (salient blocks), all three at the first tap, or none.",
+        choices=("manifold", "input", "cutmix", "puzzlemix", "none"),
+    )
+    mixing_probability: float = field(
+        1.0, "Share of the steps that mix.", range=SHARE
     )
     taps: tuple[str, ...] = field(
         ("auto",),
         "Layers where mixing and noise may happen, in the order of the data "
-        "flow; auto: behind the normalisation and the first three stages.",
+        "flow; auto: behind the normalisation and the first three stages; "
+        "auto:N: the first N of these.",
         range=NOT_EMPTY,
     )
     alpha: float = field(
@@ -88,11 +113,42 @@ class MethodConfig(Group):
         "Also use color, contrast, brightness and sharpness, which overlap "
         "with the corruptions of the evaluation.",
     )
+    randaugment_num_ops: int = field(
+        2, "Operations of RandAugment in a row.", range=AT_LEAST_1
+    )
+    randaugment_magnitude: float = field(
+        9.0,
+        "Magnitude of RandAugment's operations; 30 is AutoAugment's strongest.",
+        range=RANDAUGMENT_MAGNITUDE,
+    )
+    policy_cutout: int = field(
+        0,
+        "Side in pixels of a grey square at a random place of every view of a "
+        "policy; 0: none.",
+        range=AT_LEAST_0,
+    )
+    gaussian_level: float = field(
+        63.75,
+        "Standard deviation of the noise of gaussian views, in units of pixels "
+        "0 to 255.",
+        range=AT_LEAST_0,
+    )
 
     def __post_init__(self):
         super().__post_init__()
-        if self.stability == "jsd" and self.views == "none":
+        if self.stability != "none":
+            self._check_views()
+
+    def _check_views(self):
+        if self.views == "none":
             raise UsageError(
-                "--stability=jsd compares several views, and --views=none "
-                "makes one; give --views=augmix or --stability=none."
+                f"--stability={self.stability} compares several views, and "
+                f"--views=none makes one; give --views=augmix or "
+                f"--stability=none."
+            )
+        if self.num_views == 1:
+            raise UsageError(
+                f"--num_views=1 leaves --stability={self.stability} nothing to "
+                f"compare the clean view with; give --num_views=2 or "
+                f"--stability=none."
             )

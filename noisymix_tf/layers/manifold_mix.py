@@ -113,8 +113,8 @@ def _checked(plan):
     if not isinstance(plan, (tuple, list)) or len(plan) != 3:
         raise UsageError(
             f"plan={plan!r} must be a MixPlan or its tensors (tap, lam, "
-            f"permutation); draw it with mixing.ManifoldMixing(...).plan or "
-            f"mixing.with_plan."
+            f"permutation); draw it with mixing.ManifoldMixing().bind(...)"
+            f".plan or mixing.with_plan."
         )
     missing = [part is None for part in plan]
     if all(missing):

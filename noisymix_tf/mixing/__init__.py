@@ -1,40 +1,35 @@
 """Mixing of examples, and noise in the mixed features.
 
-A kind of mixing has two methods: `plan(seed, batch_size)` draws what happens
-in a step, `mix(x, plan)` does it to features `[V, B, ...]` at the chosen tap.
-The registry builds a kind from the number of taps and `alpha`.
+Each kind of mixing is a `Mixing` (`kind.py`), with options of its own. The
+registry has the kinds by the name that a flag or an argument gives.
 """
 
 from noisymix_tf.mixing.batches import with_plan
-from noisymix_tf.mixing.manifold import ManifoldMixing, MixPlan, NoMixing
+from noisymix_tf.mixing.cutmix import CutMix
+from noisymix_tf.mixing.kind import Mixing, MixPlan
+from noisymix_tf.mixing.kinds import MIXINGS, deserialize, resolve, serialize
+from noisymix_tf.mixing.manifold import InputMixing, ManifoldMixing, NoMixing
 from noisymix_tf.mixing.noise import feature_noise
-from noisymix_tf.registry import Registry
+from noisymix_tf.mixing.puzzlemix import PuzzleMix
 
-MIXINGS = Registry("mixing")
-
-
-@MIXINGS.register("none")
-def _none(num_taps, alpha):
-    del num_taps, alpha
-    return NoMixing()
-
-
-@MIXINGS.register("input")
-def _input(num_taps, alpha):
-    del num_taps
-    return ManifoldMixing(1, alpha)
-
-
-@MIXINGS.register("manifold")
-def _manifold(num_taps, alpha):
-    return ManifoldMixing(num_taps, alpha)
-
+MIXINGS.register("none")(NoMixing)
+MIXINGS.register("input")(InputMixing)
+MIXINGS.register("manifold")(ManifoldMixing)
+MIXINGS.register("cutmix")(CutMix)
+MIXINGS.register("puzzlemix")(PuzzleMix)
 
 __all__ = [
     "MIXINGS",
+    "CutMix",
+    "InputMixing",
     "ManifoldMixing",
     "MixPlan",
+    "Mixing",
     "NoMixing",
+    "PuzzleMix",
+    "deserialize",
     "feature_noise",
+    "resolve",
+    "serialize",
     "with_plan",
 ]

@@ -68,7 +68,7 @@ def with_plan(num_taps, alpha, num_classes, seed=0, num_replicas=1):
             )
     if not is_real(alpha) or not alpha >= 0:
         raise UsageError(f"alpha={alpha!r} must be a number, at least 0.")
-    mixing = ManifoldMixing(num_taps, alpha)
+    mixing = ManifoldMixing().bind(num_taps, alpha)
 
     @tf.autograph.experimental.do_not_convert
     def add_plan(index, batch):

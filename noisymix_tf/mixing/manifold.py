@@ -4,74 +4,48 @@ Manifold Mixup: Verma et al., arXiv:1806.05236. Mixup: Zhang et al.,
 arXiv:1710.09412, which is the case of a single tap at the input.
 """
 
-from typing import NamedTuple
-
+import keras
 import tensorflow as tf
 
-from noisymix_tf import rng
-from noisymix_tf.mixing.permute import permute
+from noisymix_tf.mixing.kind import Mixing, MixPlan, blend
 
 
-class MixPlan(NamedTuple):
-    """Who is mixed with whom, where and how much, for one step.
-
-    Attributes:
-        tap: int32 scalar, index of the tap at which to mix.
-        lam: float32 scalar, weight of the example itself; `1 - lam` is the
-            weight of its partner, for features and labels alike.
-        permutation: int32 `[B]`, the partner of each example.
-    """
-
-    tap: tf.Tensor
-    lam: tf.Tensor
-    permutation: tf.Tensor
-
-
-class ManifoldMixing:
-    """One coefficient, one permutation and one tap for each step.
+@keras.saving.register_keras_serializable("noisymix_tf")
+class InputMixing(Mixing):
+    """Mixup: `lam x + (1 - lam) x[permutation]` at the first tap.
 
     Args:
-        num_taps: From how many taps one is chosen, uniformly.
-        alpha: `lam ~ Beta(alpha, alpha)`. Zero means no mixing: `lam = 1`. A
-            number, or a function without arguments that returns a scalar, for
-            a value that changes in the course of training.
+        probability: Share of the steps that mix, in [0, 1].
+
+    Example:
+
+    >>> mixing = InputMixing().bind(num_taps=1, alpha=1.0)
+    >>> plan = mixing.plan(rng.stream(0, 0, "mixing"), batch_size=8)
+    >>> mixed = mixing.mix(tf.zeros([1, 8, 32, 32, 3]), plan)
+
+    Reference: Zhang et al., mixup, arXiv:1710.09412; one coefficient for each
+    batch.
     """
 
-    def __init__(self, num_taps, alpha):
-        self.num_taps = num_taps
-        self.alpha = alpha
-
-    def plan(self, seed, batch_size):
-        """Draws the `MixPlan` of a step.
-
-        Args:
-            seed: int `[2]`.
-            batch_size: Number of examples `B`, static.
-        """
-        tap_seed, lam_seed, permutation_seed = tf.unstack(rng.split(seed, 3))
-        alpha = self.alpha() if callable(self.alpha) else self.alpha
-        alpha = tf.convert_to_tensor(alpha, tf.float32)
-        lam = rng.beta(lam_seed, [], *[tf.maximum(alpha, 1e-3)] * 2)
-        return MixPlan(
-            tf.random.stateless_uniform(
-                [], tap_seed, 0, self.num_taps, dtype=tf.int32
-            ),
-            tf.where(alpha > 0.0, lam, 1.0),
-            rng.permutation(permutation_seed, batch_size),
-        )
-
     def mix(self, x, plan):
-        """Returns `lam x + (1 - lam) x[permutation]` for every view.
-
-        Args:
-            x: Float tensor `[V, B, ...]`.
-            plan: The step's `MixPlan`.
-        """
-        lam = tf.cast(plan.lam, x.dtype)
-        return lam * x + (1.0 - lam) * permute(x, plan.permutation)
+        return blend(x, plan.permutation, plan.lam)
 
 
-class NoMixing:
+@keras.saving.register_keras_serializable("noisymix_tf")
+class ManifoldMixing(InputMixing):
+    """The same at any tap: one coefficient, permutation and tap for each step.
+
+    Args:
+        probability: Share of the steps that mix, in [0, 1].
+
+    Reference: Verma et al., Manifold Mixup, arXiv:1806.05236, section 2.
+    """
+
+    hidden = True
+
+
+@keras.saving.register_keras_serializable("noisymix_tf")
+class NoMixing(Mixing):
     """Leaves examples alone; noise, if any, goes in at the first tap."""
 
     def plan(self, seed, batch_size):

@@ -1,9 +1,10 @@
-"""The stability term, Jensen-Shannon divergence, and smoothed cross-entropy."""
+"""The stability terms and smoothed cross-entropy."""
 
 import keras
 import tensorflow as tf
 
 from noisymix_tf.errors import UsageError
+from noisymix_tf.registry import Registry
 
 # The reference clamps the mixture before taking its logarithm.
 _MIXTURE_MIN = 1e-7
@@ -31,6 +32,25 @@ def jensen_shannon(log_probabilities):
         tf.reduce_mean(probabilities, axis=0), _MIXTURE_MIN, 1.0
     )
     terms = probabilities * (log_probabilities - tf.math.log(mixture))
+    return tf.reduce_mean(tf.reduce_sum(terms, axis=-1), axis=0)
+
+
+def kullback_leibler(log_probabilities):
+    """Divergence of the first of V distributions from the others, on average.
+
+        1 / (V - 1) sum_{v > 0} KL(p_0 || p_v)
+
+    with natural logarithms (stability training, arXiv:1604.04326).
+
+    Args:
+        log_probabilities: Float `[V, B, ..., K]`, normalised over axis -1.
+
+    Returns:
+        Tensor `[B, ...]` of the same dtype. In float32 the divergence of equal
+        distributions can be about -1e-8.
+    """
+    clean, others = log_probabilities[:1], log_probabilities[1:]
+    terms = tf.exp(clean) * (clean - others)
     return tf.reduce_mean(tf.reduce_sum(terms, axis=-1), axis=0)
 
 
@@ -69,8 +89,42 @@ def _at_least_float32(x):
     return x if x.dtype == tf.float64 else tf.cast(x, tf.float32)
 
 
+class _Divergence(keras.losses.Loss):
+    """A divergence of the predictions for several views of an image."""
+
+    def __init__(
+        self,
+        from_logits=True,
+        multi_label=False,
+        reduction="sum_over_batch_size",
+        name=None,
+        dtype=None,
+    ):
+        name = name or self._default_name
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.from_logits = from_logits
+        self.multi_label = multi_label
+
+    def call(self, y_true, y_pred):
+        views = tf.concat([y_true[:, None], y_pred], axis=1)
+        views = tf.transpose(views, [1, 0, 2])
+        if self.multi_label or views.shape[-1] == 1:
+            divergences = self._of_views(
+                binary_log_probabilities(views, self.from_logits)
+            )
+            return tf.reduce_mean(divergences, axis=-1)
+        return self._of_views(log_probabilities(views, self.from_logits))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "from_logits": self.from_logits,
+            "multi_label": self.multi_label,
+        }
+
+
 @keras.saving.register_keras_serializable("noisymix_tf")
-class JensenShannon(keras.losses.Loss):
+class JensenShannon(_Divergence):
     """Jensen-Shannon divergence of a clean and several augmented predictions.
 
     Args:
@@ -95,34 +149,41 @@ class JensenShannon(keras.losses.Loss):
     Reference: Hendrycks et al., AugMix, arXiv:1912.02781, section 3.
     """
 
-    def __init__(
-        self,
-        from_logits=True,
-        multi_label=False,
-        reduction="sum_over_batch_size",
-        name="jensen_shannon",
-        dtype=None,
-    ):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.from_logits = from_logits
-        self.multi_label = multi_label
+    _default_name = "jensen_shannon"
+    _of_views = staticmethod(jensen_shannon)
 
-    def call(self, y_true, y_pred):
-        views = tf.concat([y_true[:, None], y_pred], axis=1)
-        views = tf.transpose(views, [1, 0, 2])
-        if self.multi_label or views.shape[-1] == 1:
-            divergences = jensen_shannon(
-                binary_log_probabilities(views, self.from_logits)
-            )
-            return tf.reduce_mean(divergences, axis=-1)
-        return jensen_shannon(log_probabilities(views, self.from_logits))
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "from_logits": self.from_logits,
-            "multi_label": self.multi_label,
-        }
+@keras.saving.register_keras_serializable("noisymix_tf")
+class KullbackLeibler(_Divergence):
+    """Divergence of the perturbed predictions from the clean one.
+
+    The mean over the perturbed views of `KL(p_clean || p_perturbed)`. Gradients
+    flow through both.
+
+    Args:
+        from_logits, multi_label, reduction, name, dtype: As for
+            `JensenShannon`.
+
+    Call arguments:
+        y_true, y_pred, sample_weight: As for `JensenShannon`.
+
+    Example:
+
+    >>> clean, perturbed = tf.zeros([8, 10]), tf.zeros([8, 1, 10])
+    >>> float(KullbackLeibler()(clean, perturbed))
+    0.0
+
+    Reference: Zheng et al., stability training, arXiv:1604.04326.
+    """
+
+    _default_name = "kullback_leibler"
+    _of_views = staticmethod(kullback_leibler)
+
+
+# Stability terms by the name that a flag or an argument gives.
+STABILITIES = Registry("stability")
+STABILITIES.register("jsd")(JensenShannon)
+STABILITIES.register("kl")(KullbackLeibler)
 
 
 @keras.saving.register_keras_serializable("noisymix_tf")

@@ -23,10 +23,11 @@ def cut(model, taps=AUTO):
     Args:
         model: Keras model with one input. Functional and Sequential models can
             be cut anywhere that all paths pass; others only at `"input"`.
-        taps: `"auto"`, or names of layers in the order of the data flow.
-            `"input"` stands for the model's input. Inside a nested model a
-            layer is `"model/layer"`, or just `"layer"` where no other has that
-            name; the second call of a layer is `"layer#2"`.
+        taps: `"auto"`; `"auto:N"` for at most the first `N` of these; or names
+            of layers in the order of the data flow. `"input"` stands for the
+            model's input. Inside a nested model a layer is `"model/layer"`, or
+            just `"layer"` where no other has that name; the second call of a
+            layer is `"layer#2"`.
 
     Returns:
         `(names, segments)`: the taps' names, and `len(names) + 1` callables of
@@ -48,8 +49,10 @@ def cut(model, taps=AUTO):
     if not is_graph(model):
         return _cut_without_graph(model, taps)
     graph = Graph(model)
-    if isinstance(taps, str):
-        taps = taps_lib.choose(graph) if taps == AUTO else (taps,)
+    if _is_auto(taps):
+        taps = taps_lib.choose(graph)[: _how_many(taps)]
+    elif isinstance(taps, str):
+        taps = (taps,)
     if not taps:
         raise UsageError("taps is empty: name at least one layer, or 'input'.")
     chosen = [_find(tap, graph) for tap in taps]
@@ -174,7 +177,8 @@ class _Frame(keras.layers.Layer):
 
 def _cut_without_graph(model, taps):
     _require_built(model)
-    if taps not in (AUTO, INPUT) and tuple(taps) != (INPUT,):
+    is_input = taps == INPUT or tuple(taps) == (INPUT,)
+    if not is_input and not _is_auto(taps):
         raise UsageError(
             f"taps={taps!r}: a subclassed model ({type(model).__name__}) "
             f"has no graph of layers; use taps='input' (mixing at the "
@@ -186,6 +190,24 @@ def _cut_without_graph(model, taps):
             return model(x, training=training)
 
     return (INPUT,), [lambda x, training=None: x, whole]
+
+
+def _is_auto(taps):
+    """Whether taps are left to be chosen: `"auto"` or `"auto:N"`."""
+    return isinstance(taps, str) and taps.split(":")[0] == AUTO
+
+
+def _how_many(taps):
+    """The number in `"auto:N"`; None in `"auto"`."""
+    _, colon, number = taps.partition(":")
+    if not colon:
+        return None
+    if not number.isdecimal() or int(number) < 1:
+        raise UsageError(
+            f"taps={taps!r} must be 'auto', or 'auto:N' with N of at least 1: "
+            f"it is how many of the automatic taps are used."
+        )
+    return int(number)
 
 
 def _require_built(model):

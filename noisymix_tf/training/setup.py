@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from noisymix_tf import augment, data, models
+from noisymix_tf.attacks import ADVERSARIES
 from noisymix_tf.callbacks import (
     CorruptionEvaluation,
     JsonLines,
@@ -14,7 +15,9 @@ from noisymix_tf.callbacks import (
     ViewImages,
 )
 from noisymix_tf.errors import UsageError
+from noisymix_tf.mixing import MIXINGS
 from noisymix_tf.training import loop, precision, schedules
+from noisymix_tf.training.augmentation import augmentation
 from noisymix_tf.training.checkpoint import CheckpointFolder
 from noisymix_tf.training.losses import SmoothedCrossEntropy
 from noisymix_tf.training.optimizers import L2SGD
@@ -23,7 +26,12 @@ from noisymix_tf.training.trainer import NoisyMix
 
 def dataset(config):
     """Loads the dataset of a `DataConfig`."""
-    loaded = _load(config, train_examples=config.train_examples)
+    loaded = _load(
+        config,
+        train_examples=config.train_examples,
+        train_data_dir=config.train_data_dir,
+        extra_data_dirs=config.extra_data_dirs,
+    )
     _check_crop(config, loaded)
     return loaded
 
@@ -69,14 +77,15 @@ def trainer(config, classifier, steps_per_epoch, dataset=None):
     on_device = config.run.augment_on == "device" and dataset is not None
     model = NoisyMix(
         classifier,
-        taps="auto" if method.taps == ("auto",) else method.taps,
+        taps=_taps(method.taps),
         alpha=method.alpha,
         additive_noise=method.additive_noise,
         multiplicative_noise=method.multiplicative_noise,
         noise_sparsity=method.noise_sparsity,
         noise_per_view=method.noise_per_view,
-        jsd_weight=method.jsd_weight if method.stability == "jsd" else 0.0,
-        mixing=method.mixing,
+        **_stability(method),
+        mixing=_mixing(config),
+        adversary=_adversary(config.adversary),
         seed=config.run.seed,
         ema=config.optimizer.ema,
         evaluate_ema=config.optimizer.evaluate_ema,
@@ -93,6 +102,36 @@ def trainer(config, classifier, steps_per_epoch, dataset=None):
         ),
     )
     return model
+
+
+def _taps(names):
+    """Taps as the trainer takes them, for which `auto` is no name."""
+    is_auto = len(names) == 1 and names[0].partition(":")[0] == "auto"
+    return names[0] if is_auto else names
+
+
+def _mixing(config):
+    """The kind of mixing, with its own options."""
+    groups = {"puzzlemix": config.puzzlemix}
+    method = config.method
+    options = groups[method.mixing].options() if method.mixing in groups else {}
+    return MIXINGS.get(method.mixing)(
+        probability=method.mixing_probability, **options
+    )
+
+
+def _adversary(config):
+    """The adversary to train against, with its own options."""
+    if config.adversary == "none":
+        return "none"
+    return ADVERSARIES.get(config.adversary)(**config.options())
+
+
+def _stability(method):
+    """What the trainer is told of the stability term."""
+    if method.stability == "none":
+        return {"jsd_weight": 0.0}
+    return {"jsd_weight": method.jsd_weight, "stability": method.stability}
 
 
 def optimizer(config, steps_per_epoch):
@@ -195,22 +234,6 @@ def _check_crop(config, dataset):
             "--train_crop=pad, but images are cropped and resized: leave it "
             "out, or give --train_crop=pad."
         )
-
-
-def augmentation(method):
-    """The function from images and a seed to views, or `None` for none."""
-    if method.views == "none":
-        return None
-    options = {
-        "severity": method.augmix_severity,
-        "width": method.augmix_width,
-        "depth": method.augmix_depth,
-        "alpha": method.augmix_alpha,
-        "all_ops": method.augmix_all_ops,
-    }
-    if method.stability != "jsd":
-        options |= {"num_views": 1, "clean": False}
-    return functools.partial(augment.augmix_views, **options)
 
 
 def fit(config, model, dataset, steps_per_epoch, folder):

@@ -5,20 +5,21 @@ import warnings
 import keras
 import tensorflow as tf
 
-from noisymix_tf import rng
+from noisymix_tf import mixing as mixing_lib
 from noisymix_tf.adjustable import Adjustable
-from noisymix_tf.errors import UsageError
-from noisymix_tf.mixing import MIXINGS, feature_noise
 from noisymix_tf.training import outputs, precision, workers
-from noisymix_tf.training import segments as segments_lib
+from noisymix_tf.training.adversary import AttacksExamples
 from noisymix_tf.training.averaging import EvaluatesAverages
 from noisymix_tf.training.device_views import MakesViews
 from noisymix_tf.training.labels import Partners
-from noisymix_tf.training.losses import JensenShannon
+from noisymix_tf.training.losses import STABILITIES
+from noisymix_tf.training.mixed_forward import MixesExamples
 
 
 @keras.saving.register_keras_serializable("noisymix_tf")
-class NoisyMix(MakesViews, EvaluatesAverages, keras.Model):
+class NoisyMix(
+    MakesViews, AttacksExamples, MixesExamples, EvaluatesAverages, keras.Model
+):
     """Trains a classifier with mixing, noise and a stability term.
 
     One step draws a tap `k`, a coefficient `lam` and a permutation, shared by
@@ -39,17 +40,22 @@ class NoisyMix(MakesViews, EvaluatesAverages, keras.Model):
         model: Keras classifier with one input, pixels or features `[B, ...]`,
             and one output `[B, K]`, logits or probabilities. It is trained in
             place and carries the weights: save or export *it*.
-        taps: Where mixing and noise may happen: `"auto"`, or layer names in
-            the order of the data flow (`"input"` is the model's input).
+        taps: Where mixing and noise may happen: `"auto"`, `"auto:3"` for the
+            first three of these, or layer names in the order of the data flow
+            (`"input"` is the model's input).
         alpha: `lam ~ Beta(alpha, alpha)`, at least 0; 0 means no mixing.
         additive_noise: Level of additive noise, at least 0.
         multiplicative_noise: Level of multiplicative noise, at least 0.
         noise_sparsity: Share of entries without noise, in [0, 1].
         noise_per_view: Factors of `additive_noise` for view 0, 1, 2...; views
             beyond the last factor use the last. The reference uses 1, 2, 3.
-        jsd_weight: Weight of the Jensen-Shannon term, at least 0.
-        mixing: `"manifold"` (a random tap), `"input"` (the first tap) or
-            `"none"` (no mixing; noise at the first tap).
+        jsd_weight: Weight of the stability term, at least 0.
+        stability: The term: `"jsd"` as above, or `"kl"`, the mean of
+            `KL(p_0 || p_v)` over the other views (stability training).
+        mixing: `"manifold"` (a random tap), `"input"`, `"cutmix"`,
+            `"puzzlemix"` (the first tap), `"none"` (no mixing; noise at the
+            first tap), or one of `nm.mixing` with options of its own, such as
+            `nm.mixing.CutMix(probability=0.5)`.
         seed: Seed of mixing and noise.
         from_logits: Whether the model gives logits. By default its last layer
             tells or, where that says nothing, the loss.
@@ -64,6 +70,12 @@ class NoisyMix(MakesViews, EvaluatesAverages, keras.Model):
             it draws in a function compiled by XLA, as `nm.augment` does.
         standard: Callable `(images, seed) -> images` as `nm.data.views` takes
             it, called before `augment`.
+        adversary: `"none"`, or adversarial training: `"pgd"`, `"fast"`, or one
+            of `nm.attacks` with options of its own, such as
+            `nm.attacks.PGDAdversary(eps=4, share=0.5)`. Adversarial images,
+            found with the network as it is in evaluation, take the place of
+            view 0 before anything is mixed; what metrics say in training is
+            then of them. Inputs must be images of pixels 0..255.
 
     `alpha`, the noise levels and `jsd_weight` can be assigned at any time, also
     while `fit` runs (`nm.callbacks.NoisyMixSchedule` does it); the step is not
@@ -118,6 +130,8 @@ class NoisyMix(MakesViews, EvaluatesAverages, keras.Model):
         evaluate_ema=True,
         augment=None,
         standard=None,
+        stability="jsd",
+        adversary="none",
         **kwargs,
     ):
         # The precision is the classifier's, and so is every cast: pixels in
@@ -132,17 +146,14 @@ class NoisyMix(MakesViews, EvaluatesAverages, keras.Model):
         self.noise_sparsity = noise_sparsity
         self.noise_per_view = tuple(noise_per_view)
         self.jsd_weight = jsd_weight
-        self.mixing = mixing
+        self.stability = stability
+        self._divergence = STABILITIES.get(stability)
         self.seed = seed
         self.from_logits = from_logits
-        # Of a model without a graph it is unknown; its batches need views.
-        self._input = model.inputs[0] if segments_lib.is_graph(model) else None
-        self.taps, self._segments = segments_lib.cut(model, taps)
-        self._mixing = MIXINGS.get(mixing)(
-            len(self.taps), lambda: NoisyMix.alpha.tensor(self)
-        )
+        self._set_mixing(mixing, taps)
+        self._set_adversary(adversary)
         self._ce_tracker = keras.metrics.Mean(name="cross_entropy")
-        self._jsd_tracker = keras.metrics.Mean(name="jsd")
+        self._jsd_tracker = keras.metrics.Mean(name=stability)
         self.step = self.add_weight(
             name="step",
             shape=(),
@@ -182,6 +193,7 @@ class NoisyMix(MakesViews, EvaluatesAverages, keras.Model):
     def make_train_function(self, force=False):
         """As Keras, after a check that model and loss fit each other."""
         self._stability()
+        self._check_reduction()
         optimizer = self.optimizer
         if optimizer is not None and self.model.built and not optimizer.built:
             # Left to the first step, its variables would cost a second trace.
@@ -194,7 +206,7 @@ class NoisyMix(MakesViews, EvaluatesAverages, keras.Model):
         from_logits = self.from_logits
         if from_logits is None:
             from_logits = outputs.gives_logits(self.model, self.loss)
-        return JensenShannon(
+        return self._divergence(
             from_logits=from_logits,
             multi_label=outputs.is_multi_label(self.model, self.loss),
         )
@@ -245,9 +257,8 @@ class NoisyMix(MakesViews, EvaluatesAverages, keras.Model):
         Rows are what metrics compare: clean predictions, labels and weights.
         """
         x, num_views = self._view_major(views)
-        batch_size = labels.shape[0] or tf.shape(labels)[0]
-        seed = rng.stream(self.seed, self.step, "mixing")
-        plan = self._mixing.plan(seed, batch_size)
+        x = self._attacked(x, labels)
+        plan = self._plan(x, labels)
         partners = Partners(plan, labels, sample_weight)
         with tf.GradientTape() as tape:
             predictions = self._forward(x, num_views, plan)
@@ -275,57 +286,6 @@ class NoisyMix(MakesViews, EvaluatesAverages, keras.Model):
             iterator = None
         super()._maybe_symbolic_build(iterator, data_batch)
 
-    def _view_major(self, views):
-        """Lays `[B, V, ...]` out as `[V * B, ...]`."""
-        dtype = tf.float32
-        if self._input is not None:
-            dtype = self._input.dtype
-            if len(views.shape) == len(self._input.shape):
-                views = views[:, None]
-        num_views = views.shape[1]
-        if num_views is None:
-            raise UsageError(
-                f"views of shape {views.shape} do not say how many views an "
-                f"image has; give batches of a static shape [B, V, ...]."
-            )
-        order = [1, 0, *range(2, len(views.shape))]
-        x = tf.transpose(tf.cast(views, dtype), order)
-        return tf.reshape(x, [-1, *views.shape[2:]]), num_views
-
-    def _forward(self, x, num_views, plan):
-        """Predictions `[V, B, K]`, mixed and perturbed at the plan's tap."""
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        seed = rng.stream(self.seed, self.step, "noise", replica)
-
-        def perturb(h):
-            by_view = tf.reshape(h, [num_views, -1, *h.shape[1:]])
-            mixed = self._mixing.mix(by_view, plan)
-            return tf.reshape(
-                self._inject(mixed, num_views, seed), [-1, *h.shape[1:]]
-            )
-
-        hidden = self.mixing == "manifold"
-        for index, segment in enumerate(self._segments):
-            x = segment(x, training=True)
-            if index == 0 and not hidden:
-                x = perturb(x)
-            elif index < len(self.taps) and hidden:
-                x = _perturb_if(tf.equal(plan.tap, index), perturb, x)
-        return tf.reshape(x, [num_views, -1, x.shape[-1]])
-
-    def _inject(self, x, num_views, seed):
-        if not {"additive_noise", "multiplicative_noise"} & self._in_use:
-            return x
-        factors = self.noise_per_view
-        factors = [factors[min(v, len(factors) - 1)] for v in range(num_views)]
-        return feature_noise(
-            x,
-            seed,
-            NoisyMix.additive_noise.tensor(self) * tf.constant(factors),
-            NoisyMix.multiplicative_noise.tensor(self) * tf.ones([num_views]),
-            NoisyMix.noise_sparsity.tensor(self),
-        )
-
     def _loss_terms(self, predictions, partners):
         """Total, cross-entropy and divergence, scaled for distribution."""
         clean = predictions[0]
@@ -339,7 +299,7 @@ class NoisyMix(MakesViews, EvaluatesAverages, keras.Model):
         if predictions.shape[0] == 1:
             warnings.warn(
                 "The batches have one view of each image, so that there is "
-                "nothing for the Jensen-Shannon term to compare; give views "
+                "nothing for the stability term to compare; give views "
                 "[B, V, ...] with V > 1 (nm.data.views, nm.augment."
                 "augmix_views), or jsd_weight=0.",
                 stacklevel=2,
@@ -363,24 +323,23 @@ class NoisyMix(MakesViews, EvaluatesAverages, keras.Model):
             "noise_sparsity": self.noise_sparsity,
             "noise_per_view": list(self.noise_per_view),
             "jsd_weight": self.jsd_weight,
-            "mixing": self.mixing,
+            "stability": self.stability,
+            "mixing": mixing_lib.serialize(self.mixing),
             "seed": self.seed,
             "from_logits": self.from_logits,
             "ema": self.ema,
             "evaluate_ema": self.evaluate_ema,
             **self._augmentation_config(),
+            **self._adversary_config(),
         }
 
     @classmethod
     def from_config(cls, config):
         config = dict(config)
         config["model"] = keras.saving.deserialize_keras_object(config["model"])
-        functions = cls._augmentation_from(config)
-        return cls(**config, **functions)
-
-
-def _perturb_if(chosen, perturb, x):
-    return tf.cond(chosen, lambda: perturb(x), lambda: x)
+        config["mixing"] = mixing_lib.deserialize(config["mixing"])
+        parts = cls._augmentation_from(config) | cls._adversary_from(config)
+        return cls(**config, **parts)
 
 
 def _unscale(loss):

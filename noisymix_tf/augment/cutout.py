@@ -1,0 +1,50 @@
+"""Cutout: a grey square at a random place of an image."""
+
+import tensorflow as tf
+
+from noisymix_tf import rng
+
+# The published programs erase after the normalisation, where 0 is the mean.
+GREY = 128
+
+
+def draw_centres(seed, batch, height, width):
+    """Row and column of each square's centre, int32 `[..., 2]`.
+
+    Args:
+        seed: int32 `[2]`.
+        batch: List of the leading axes, ints or scalar tensors.
+        height: Height of the images in pixels.
+        width: Width of the images in pixels.
+    """
+    draws = tf.random.stateless_uniform(
+        [*batch, 2], dtype=tf.float64, **rng.key(seed, by_name=True)
+    )
+    return tf.cast(draws * tf.constant([height, width], tf.float64), tf.int32)
+
+
+def erase(images, centres, size):
+    """Paints a square of each image grey, as much of it as lies in the image.
+
+    Args:
+        images: uint8 `[..., H, W, C]`.
+        centres: int32 `[..., 2]`, row and column.
+        size: Side of the squares in pixels, a Python int. A square reaches from
+            `size // 2` before the centre to as far behind it, so that an odd
+            size counts as the even one below.
+
+    Returns:
+        uint8 `[..., H, W, C]`.
+
+    Reference: DeVries and Taylor, arXiv:1708.04552, and their published code.
+    """
+
+    def covered(length, middle):
+        place = tf.range(length) - middle[..., tf.newaxis]
+        return (place >= -(size // 2)) & (place < size // 2)
+
+    rows = covered(images.shape[-3], centres[..., 0])
+    columns = covered(images.shape[-2], centres[..., 1])
+    inside = rows[..., tf.newaxis] & columns[..., tf.newaxis, :]
+    grey = tf.constant(GREY, tf.uint8)
+    return tf.where(inside[..., tf.newaxis], grey, images)

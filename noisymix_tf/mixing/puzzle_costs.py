@@ -1,0 +1,203 @@
+"""What PuzzleMix's masks cost: saliency lost, seams, and an odd share.
+
+A mask says for each block of an image how much of it is the image's own: 1, 0,
+or levels between. It costs (Kim et al., PuzzleMix, arXiv:2009.06962, section
+4, with the constants and scales of the published code)
+
+* the saliency of what it hides, of the image and of its partner;
+* at each border of two blocks, how much the two pixels that come to lie there
+  differ, and a constant where the blocks differ in their levels;
+* minus the logarithm of the binomial probability of each block's level, whose
+  mean is the step's coefficient.
+"""
+
+import math
+from typing import NamedTuple
+
+import tensorflow as tf
+
+# Keeps the logarithm of a level without probability finite, as published.
+_TINY = 1e-8
+
+
+class Costs(NamedTuple):
+    """A problem for `grid_labels.solve`; label `l` is the level l / (L - 1).
+
+    Attributes:
+        unary: float32 `[B, n, n, L]`.
+        vertical: float32 `[B, n - 1, n]`.
+        horizontal: float32 `[B, n, n - 1]`.
+    """
+
+    unary: tf.Tensor
+    vertical: tf.Tensor
+    horizontal: tf.Tensor
+
+
+def costs(
+    saliency,
+    pixels,
+    permutation,
+    lam,
+    *,
+    grid,
+    labels=3,
+    beta=1.2,
+    gamma=0.5,
+    eta=0.2,
+    neigh_size=4,
+):
+    """The costs of the masks of a batch of pairs.
+
+    Args:
+        saliency: float32 `[B, H, W]`, not negative.
+        pixels: float32 `[B, H, W, C]` in [0, 1].
+        permutation: int32 `[B]`, the partner of each image.
+        lam: float32 scalar, the mean of a level without other costs.
+        grid: Number `n` of blocks down and across; it divides H and W.
+        labels: Number `L` of levels.
+        beta: Weight of differing levels.
+        gamma: Weight of differing pixels, relative to `beta`.
+        eta: Weight of the levels' probabilities.
+        neigh_size: Side of the patches whose means are compared as pixels; at
+            most the side of a block, of which it is made a divisor.
+
+    Returns:
+        `Costs`.
+    """
+    own = shares(saliency, grid, grid)
+    hidden = _Sides(own, tf.gather(own, permutation))
+    weight = beta / grid / 16.0
+    height, width = pixels.shape[1:3]
+    side = divisor(height // grid, width // grid, neigh_size)
+    pooled = _means(pixels, height // side, width // side)
+    sides = _Sides(pooled, tf.gather(pooled, permutation))
+    vertical, hidden = _seams(sides, hidden, grid, weight, gamma)
+    horizontal, hidden = _seams(
+        _Sides(*map(_transposed, sides)),
+        _Sides(*map(_transposed, hidden)),
+        grid,
+        weight,
+        gamma,
+    )
+    hidden = _Sides(*map(_transposed, hidden))
+    level = tf.range(labels, dtype=tf.float32) / (labels - 1)
+    # Who shows the image hides its partner.
+    unary = (
+        level * hidden.partner[..., tf.newaxis]
+        + (1.0 - level) * hidden.own[..., tf.newaxis]
+        - eta / grid**2 * _log_probabilities(lam, labels)
+    )
+    return Costs(unary, vertical, _transposed(horizontal))
+
+
+class _Sides(NamedTuple):
+    """Something of the image itself and of its partner."""
+
+    own: tf.Tensor
+    partner: tf.Tensor
+
+
+def shares(saliency, rows, columns):
+    """Each block's share of an image's saliency.
+
+    Args:
+        saliency: float32 `[B, H, W]`, not negative.
+        rows, columns: Numbers of blocks.
+
+    Returns:
+        float32 `[B, rows, columns]`, of sum 1; of equal shares where an image
+        has no saliency at all.
+    """
+    blocks = _means(saliency[..., tf.newaxis], rows, columns)[..., 0]
+    total = tf.reduce_sum(blocks, [1, 2], keepdims=True)
+    return tf.where(
+        total > 0.0,
+        tf.math.divide_no_nan(blocks, total),
+        1.0 / (rows * columns),
+    )
+
+
+def divisor(height, width, limit):
+    """The largest side, up to a limit, of squares that fill a rectangle."""
+    common = math.gcd(height, width)
+    return max(s for s in range(1, limit + 1) if common % s == 0)
+
+
+def _means(x, rows, columns):
+    """Means over blocks of `[B, H, W, C]`: `[B, rows, columns, C]`."""
+    _, height, width, channels = x.shape
+    blocks = tf.reshape(
+        x,
+        [-1, rows, height // rows, columns, width // columns, channels],
+    )
+    return tf.reduce_mean(blocks, [2, 4])
+
+
+def _transposed(x):
+    return tf.transpose(x, [0, 2, 1, *range(3, len(x.shape))])
+
+
+def _seams(pooled, hidden, grid, weight, gamma):
+    """The borders between blocks and those below them.
+
+    A border costs `weight gamma d(upper, lower)`, where `d` is the difference
+    of the pixels that meet there, plus `weight` where the levels differ. For
+    four differences, of two images above and two below, this is split in what
+    depends on one block and in a weight of differing levels.
+
+    Args:
+        pooled: `_Sides` of `[B, n k, n k, C]`.
+        hidden: `_Sides` of `[B, n, n]`, what showing the other costs so far.
+        grid, weight, gamma: Numbers.
+
+    Returns:
+        The weights `[B, n - 1, n]`, and `hidden` with the seams' costs.
+    """
+
+    def seam(upper, lower):
+        return weight * gamma * _border(upper, lower, grid)
+
+    own_own = seam(pooled.own, pooled.own)
+    own_partner = seam(pooled.own, pooled.partner)
+    partner_own = seam(pooled.partner, pooled.own)
+    partner_partner = seam(pooled.partner, pooled.partner)
+    mixed = own_partner + partner_own - own_own - partner_partner
+    # What hides the partner shows the image, above the border and below it.
+    partner = hidden.partner + _around(
+        own_own + own_partner, own_own + partner_own
+    )
+    own = hidden.own + _around(
+        partner_partner + partner_own, partner_partner + own_partner
+    )
+    return weight + mixed / 2.0, _Sides(own, partner)
+
+
+def _around(upper, lower):
+    """Halves of what borders cost, at the blocks above and below them."""
+    return 0.5 * (
+        tf.pad(upper, [[0, 0], [0, 1], [0, 0]])
+        + tf.pad(lower, [[0, 0], [1, 0], [0, 0]])
+    )
+
+
+def _border(upper, lower, grid):
+    """Mean difference across the borders of blocks, `[B, n - 1, n]`."""
+    size = upper.shape[1] // grid
+    last = upper[:, size - 1 :: size][:, : grid - 1]
+    first = lower[:, size::size]
+    difference = tf.reduce_mean(tf.abs(last - first), -1, keepdims=True)
+    return _means(difference, grid - 1, grid)[..., 0]
+
+
+def _log_probabilities(lam, labels):
+    """Logarithm of each level's binomial probability, `[L]`."""
+    most = labels - 1
+    return tf.stack(
+        [
+            tf.math.log(
+                math.comb(most, k) * lam**k * (1.0 - lam) ** (most - k) + _TINY
+            )
+            for k in range(labels)
+        ]
+    )

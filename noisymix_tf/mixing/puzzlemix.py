@@ -1,0 +1,334 @@
+"""PuzzleMix: masks of blocks that show what is salient in both images."""
+
+import functools
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from noisymix_tf.checks import is_whole
+from noisymix_tf.errors import UsageError
+from noisymix_tf.mixing import (
+    adversarial,
+    grid_labels,
+    puzzle_costs,
+    transport,
+)
+from noisymix_tf.mixing.kind import (
+    Mixing,
+    check_images,
+    check_option,
+    more_seed,
+)
+from noisymix_tf.mixing.permute import permute
+
+# Blocks down and across, as published; those that divide the image are used.
+GRIDS = (2, 4, 8, 16)
+# Sweeps of the solver; see the distance to the optimum in its tests.
+_SWEEPS = 20
+_LARGEST = 1e6
+
+
+class PuzzlePlan(NamedTuple):
+    """A `MixPlan` with a mask and with where pixels come from.
+
+    Attributes:
+        tap, permutation: As in `MixPlan`.
+        lam: float32 scalar; once settled `[B]`, the means of the masks.
+        chances: float32 `[4]` in [0, 1): which grid, whether the image and its
+            partner are attacked, and how much of the perturbation is used.
+        mask: float32 `[B, H, W]`, how much of a pixel is the image's own.
+        own: int32 `[B, H * W]`, which pixel of the image comes to each place.
+        partner: The same of its partner.
+        attack: float32 `[B, H, W, C]`, the perturbation of the clean view at
+            the tap; None without adversarial option.
+    """
+
+    tap: tf.Tensor
+    lam: tf.Tensor
+    permutation: tf.Tensor
+    chances: tf.Tensor
+    mask: tf.Tensor | None = None
+    own: tf.Tensor | None = None
+    partner: tf.Tensor | None = None
+    attack: tf.Tensor | None = None
+
+
+@keras.saving.register_keras_serializable("noisymix_tf")
+class PuzzleMix(Mixing):
+    """Joins two images so that the salient parts of both are seen.
+
+    Each step divides the images into 2 x 2, 4 x 4, 8 x 8 or 16 x 16 blocks. A
+    mask with `labels` levels says how much of each block is the image's own; it
+    shows much saliency, has few and smooth seams, and about the share
+    `lam ~ Beta(alpha, alpha)` of the image (`puzzle_costs.py`). The solver is
+    tree-reweighted message passing (`grid_labels.py`) in place of the
+    published graph cut. Then blocks move so that salient ones are shown
+    (`transport.py`). The labels get the pixels' shares: the mean of the mask.
+
+    Saliency is the norm over the channels of the loss's gradient at the first
+    tap, which must be the input or its normalisation. It costs one pass of the
+    clean view through the network, as in evaluation, and back. All views are
+    cut and moved alike. Images are pixels 0..255.
+
+    Args:
+        probability: Share of the steps that mix, in [0, 1].
+        labels: Number of levels, 2 to 4; 3 are 0, 1/2 and 1.
+        beta: Weight of differing levels of neighbouring blocks.
+        gamma: Weight of differing pixels at seams, relative to `beta`, in
+            [0, 1].
+        eta: Weight of the prior on the levels.
+        neigh_size: Side of the patches that are compared at seams.
+        transport: Whether blocks move.
+        transport_size: Side of the blocks that move, at most that of the
+            mask's blocks; -1 for the same.
+        transport_eps: Cost of moving a block across the whole image, in shares
+            of the image's saliency.
+        adversarial_probability: Share of the steps in which the image, and
+            likewise its partner, gets an adversarial perturbation of the same
+            gradient (clean view only). 0 switches it off.
+        adversarial_eps: Largest perturbation of a pixel, of 255.
+
+    Raises:
+        UsageError: An option out of its range; from a trainer, examples that
+            are no images, of an odd size, or another first tap.
+
+    Example:
+
+    >>> nm.NoisyMix(classifier, mixing=nm.mixing.PuzzleMix(eta=0.2))
+
+    Reference: Kim et al., PuzzleMix, arXiv:2009.06962; defaults are those of
+    its published code for CIFAR-100. ImageNet: `transport_size=-1` and
+    `neigh_size=2`.
+    """
+
+    per_example = True
+
+    def __init__(
+        self,
+        probability=1.0,
+        labels=3,
+        beta=1.2,
+        gamma=0.5,
+        eta=0.2,
+        neigh_size=4,
+        transport=True,
+        transport_size=4,
+        transport_eps=0.8,
+        adversarial_probability=0.0,
+        adversarial_eps=10.0,
+    ):
+        super().__init__(probability)
+        check_option("gamma", gamma, 0.0, 1.0)
+        check_option("adversarial_probability", adversarial_probability, 0, 1)
+        check_option("adversarial_eps", adversarial_eps, 0.0, 255.0)
+        for name, value in (
+            ("beta", beta),
+            ("eta", eta),
+            ("transport_eps", transport_eps),
+        ):
+            check_option(name, value, 0.0, _LARGEST)
+        if labels not in (2, 3, 4) or not is_whole(labels):
+            raise UsageError(
+                f"labels={labels!r} must be 2, 3 or 4: it is the number of a "
+                f"mask's levels."
+            )
+        _check_side("neigh_size", neigh_size)
+        if transport_size != -1:
+            _check_side("transport_size", transport_size, " (or -1)")
+        self.labels = labels
+        self.beta = beta
+        self.gamma = gamma
+        self.eta = eta
+        self.neigh_size = neigh_size
+        self.transport = bool(transport)
+        self.transport_size = transport_size
+        self.transport_eps = transport_eps
+        self.adversarial_probability = adversarial_probability
+        self.adversarial_eps = adversarial_eps
+        self._functions = {}
+
+    def check(self, shape):
+        check_images("PuzzleMix", shape)
+        if None not in shape[:2] and not _grids(*shape[:2]):
+            raise UsageError(
+                f"PuzzleMix divides images into at least 2 x 2 blocks, but "
+                f"they have {shape[0]} x {shape[1]} pixels; give images with "
+                f"even sides (--image_size)."
+            )
+
+    def plan(self, seed, batch_size):
+        plan = super().plan(seed, batch_size)
+        chances = tf.random.stateless_uniform([4], more_seed(seed))
+        return PuzzlePlan(*plan, chances)
+
+    def settle(self, plan, clean):
+        self.check(clean.images.shape[1:])
+        features = clean.features(clean.images)
+        if features.shape != clean.images.shape:
+            raise UsageError(
+                f"PuzzleMix mixes pixels, but the first tap has shape "
+                f"{list(features.shape[1:])} where images have "
+                f"{list(clean.images.shape[1:])}: let taps begin with 'input' "
+                f"or the normalisation."
+            )
+        found = tf.cond(
+            plan.lam < 1.0,
+            lambda: self._joined(plan, clean, features),
+            lambda: self._apart(features),
+        )
+        return plan._replace(**found)
+
+    def mix(self, x, plan):
+        own = partner = x
+        if plan.attack is not None:
+            own = _perturbed(x, plan.attack, self._attacked(plan)[0])
+            partner = _perturbed(x, plan.attack, self._attacked(plan)[1])
+        partner = permute(partner, plan.permutation)
+        if plan.own is not None:
+            own = transport.moved(own, plan.own)
+            partner = transport.moved(partner, plan.partner)
+        weight = tf.cast(plan.mask[..., tf.newaxis], x.dtype)
+        return weight * own + (1.0 - weight) * partner
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "labels": self.labels,
+            "beta": self.beta,
+            "gamma": self.gamma,
+            "eta": self.eta,
+            "neigh_size": self.neigh_size,
+            "transport": self.transport,
+            "transport_size": self.transport_size,
+            "transport_eps": self.transport_eps,
+            "adversarial_probability": self.adversarial_probability,
+            "adversarial_eps": self.adversarial_eps,
+        }
+
+    def _attacked(self, plan):
+        """Whether the images are attacked, and whether the partners are."""
+        return tf.unstack(plan.chances[1:3] < self.adversarial_probability)
+
+    def _apart(self, features):
+        """What is found in a step that does not mix."""
+        batch = features.shape[0] or tf.shape(features)[0]
+        height, width = features.shape[1:3]
+        found = {
+            "lam": tf.ones([batch]),
+            "mask": tf.ones([batch, height, width]),
+        }
+        if self.transport:
+            still = tf.tile(tf.range(height * width)[tf.newaxis], [batch, 1])
+            found |= {"own": still, "partner": still}
+        if self.adversarial_probability:
+            found["attack"] = tf.zeros_like(features)
+        return found
+
+    def _joined(self, plan, clean, features):
+        """What is found in a step that mixes."""
+        found = {}
+        if self.adversarial_probability:
+            gradient, found["attack"] = adversarial.look(
+                clean,
+                self.adversarial_eps,
+                amount=plan.chances[3],
+                attacked=tf.reduce_any(self._attacked(plan)),
+            )
+        else:
+            gradient = clean.gradient(features)
+        saliency = tf.sqrt(tf.reduce_mean(tf.square(gradient), axis=-1))
+        pixels = tf.cast(clean.images, tf.float32) / 255.0
+        height, width = pixels.shape[1:3]
+        grids = _grids(height, width)
+        branches = [self._compiled(grid) for grid in grids]
+        arguments = (saliency, pixels, plan.permutation, plan.lam)
+        # Out of range by rounding, the last is taken.
+        found |= tf.switch_case(
+            tf.cast(plan.chances[0] * len(grids), tf.int32),
+            [functools.partial(branch, *arguments) for branch in branches],
+        )
+        found["lam"] = tf.reduce_mean(found["mask"], [1, 2])
+        return found
+
+    def _compiled(self, grid):
+        """`_arranged` for a grid, compiled even where the step is not.
+
+        It is made of loops of small operations.
+        """
+        if grid not in self._functions:
+            self._functions[grid] = tf.function(
+                functools.partial(self._arranged, grid),
+                jit_compile=True,
+                autograph=False,
+            )
+        return self._functions[grid]
+
+    def _arranged(self, grid, saliency, pixels, permutation, lam):
+        """The mask, and where its pixels come from, for a grid of blocks."""
+        labels = grid_labels.solve(
+            *puzzle_costs.costs(
+                saliency,
+                pixels,
+                permutation,
+                lam,
+                grid=grid,
+                labels=self.labels,
+                beta=self.beta,
+                gamma=self.gamma,
+                eta=self.eta,
+                neigh_size=self.neigh_size,
+            ),
+            sweeps=_SWEEPS,
+        )
+        height, width = pixels.shape[1:3]
+        level = tf.cast(labels, tf.float32) / (self.labels - 1)
+        found = {"mask": _enlarged(level, height, width)}
+        if self.transport:
+            rows, columns = self._places(grid, height, width)
+            shown = _enlarged(labels, rows, columns)
+            share = puzzle_costs.shares(saliency, rows, columns)
+            blocks = transport.sources(
+                tf.concat([share, tf.gather(share, permutation)], 0),
+                tf.concat([shown > 0, shown < self.labels - 1], 0),
+                self.transport_eps,
+            )
+            pixels = transport.pixel_sources(blocks, height, width)
+            found["own"], found["partner"] = tf.split(pixels, 2)
+        return found
+
+    def _places(self, grid, height, width):
+        """Numbers of the blocks that move, down and across."""
+        if self.transport_size == -1:
+            return grid, grid
+        side = puzzle_costs.divisor(
+            height // grid, width // grid, self.transport_size
+        )
+        return height // side, width // side
+
+
+def _perturbed(x, attack, is_attacked):
+    """Views with a perturbation of the first, the clean one."""
+    attack = tf.where(is_attacked, tf.cast(attack, x.dtype), 0)
+    rest = [[0, 0] for _ in attack.shape]
+    return x + tf.pad(attack[tf.newaxis], [[0, x.shape[0] - 1], *rest])
+
+
+def _enlarged(blocks, height, width):
+    """`[B, n, m]` with each block repeated, `[B, height, width]`."""
+    rows, columns = blocks.shape[1:]
+    blocks = tf.repeat(blocks, height // rows, axis=1)
+    return tf.repeat(blocks, width // columns, axis=2)
+
+
+def _grids(height, width):
+    """The grids whose blocks fill an image."""
+    return [n for n in GRIDS if height % n == 0 and width % n == 0]
+
+
+def _check_side(name, value, more=""):
+    if not is_whole(value) or value < 1:
+        raise UsageError(
+            f"{name}={value!r} must be a whole number of pixels, at least 1"
+            f"{more}."
+        )

@@ -1,0 +1,153 @@
+"""PuzzleMix's costs against their definition, pair by pair and cell by cell."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from noisymix_tf.mixing import grid_labels, puzzle_costs
+
+BETA, GAMMA, ETA, LAM = 1.2, 0.5, 0.2, 0.3
+PERMUTATION = np.array([2, 0, 1])
+
+
+@pytest.fixture(scope="module")
+def batch():
+    rng = np.random.default_rng(0)
+    saliency = rng.gamma(0.5, size=(3, 8, 12)).astype("float32")
+    return saliency, rng.random((3, 8, 12, 2)).astype("float32")
+
+
+def _costs(batch, **options):
+    return puzzle_costs.costs(
+        *map(tf.constant, batch),
+        tf.constant(PERMUTATION, tf.int32),
+        tf.constant(LAM),
+        beta=BETA,
+        gamma=GAMMA,
+        eta=ETA,
+        **options,
+    )
+
+
+def _difference(upper, lower, i, j, grid, side, axis):
+    """Mean difference of the patches on both sides of one border."""
+    height, width = upper.shape[0] // grid, upper.shape[1] // grid
+    terms = []
+    if axis == 0:
+        edge = (i + 1) * height
+        for column in range(j * width, (j + 1) * width, side):
+            a = upper[edge - side : edge, column : column + side]
+            b = lower[edge : edge + side, column : column + side]
+            terms.append(abs(a.mean((0, 1)) - b.mean((0, 1))).mean())
+    else:
+        edge = (j + 1) * width
+        for row in range(i * height, (i + 1) * height, side):
+            a = upper[row : row + side, edge - side : edge]
+            b = lower[row : row + side, edge : edge + side]
+            terms.append(abs(a.mean((0, 1)) - b.mean((0, 1))).mean())
+    return np.mean(terms)
+
+
+def _energy(mask, saliency, pixels, labels, grid, side):
+    """What a mask of blocks that are either own (1) or not (0) costs.
+
+    `saliency` and `pixels` are pairs: the partner's, and the image's own.
+    """
+    rows, columns = saliency[0].shape
+    blocks = [
+        s.reshape(grid, rows // grid, grid, columns // grid).mean((1, 3))
+        for s in saliency
+    ]
+    blocks = [b / b.sum() for b in blocks]
+    weight = BETA / grid / 16
+    total = 0.0
+    for i, j in itertools.product(range(grid), range(grid)):
+        total += blocks[1 - mask[i, j]][i, j]
+        share = LAM if mask[i, j] else 1 - LAM
+        total -= ETA / grid**2 * np.log(share ** (labels - 1) + 1e-8)
+        for axis, (k, m) in enumerate(((i + 1, j), (i, j + 1))):
+            if max(k, m) == grid:
+                continue
+            total += weight * (mask[i, j] != mask[k, m])
+            total += (
+                weight
+                * GAMMA
+                * _difference(
+                    pixels[mask[i, j]],
+                    pixels[mask[k, m]],
+                    i,
+                    j,
+                    grid,
+                    side,
+                    axis,
+                )
+            )
+    return total
+
+
+@pytest.mark.parametrize(
+    ("grid", "labels", "neigh_size", "side"), [(2, 2, 4, 2), (4, 3, 1, 1)]
+)
+def test_energies_of_masks_are_those_of_the_definition(
+    batch, grid, labels, neigh_size, side
+):
+    """Up to what is the same for every mask of a pair."""
+    saliency, pixels = batch
+    problem = _costs(batch, grid=grid, labels=labels, neigh_size=neigh_size)
+    rng = np.random.default_rng(1)
+    masks = rng.integers(0, 2, (6, grid, grid))
+    masks[0], masks[1] = 0, 1
+    ours, theirs = [], []
+    for mask in masks:
+        chosen = tf.tile(mask[None] * (labels - 1), [3, 1, 1])
+        ours.append(grid_labels.energy(chosen, *problem).numpy())
+        theirs.append(
+            [
+                _energy(
+                    mask,
+                    (saliency[partner], saliency[own]),
+                    (pixels[partner], pixels[own]),
+                    labels,
+                    grid,
+                    side,
+                )
+                for own, partner in enumerate(PERMUTATION)
+            ]
+        )
+    ours, theirs = np.array(ours), np.array(theirs)
+    np.testing.assert_allclose(
+        ours - ours[0], theirs - theirs[0], atol=2e-6, rtol=1e-5
+    )
+
+
+def test_levels_between_share_what_they_hide_and_have_their_prior(batch):
+    unary = _costs(batch, grid=2, labels=3).unary.numpy()
+    prior = np.array([(1 - LAM) ** 2, 2 * LAM * (1 - LAM), LAM**2])
+    bare = unary + ETA / 4 * np.log(prior + 1e-8)
+    np.testing.assert_allclose(
+        bare[..., 1], (bare[..., 0] + bare[..., 2]) / 2, rtol=1e-5
+    )
+
+
+def test_no_edge_attracts_different_levels(batch):
+    """Weights are positive for any pixels: the solver relies on it."""
+    saliency, pixels = batch
+    for extreme in (pixels, np.round(pixels)):
+        for weight in _costs((saliency, extreme), grid=4)[1:]:
+            assert weight.numpy().min() > 0
+
+
+def test_images_without_saliency_count_alike_everywhere():
+    shares = puzzle_costs.shares(tf.zeros([2, 4, 8]), 2, 4)
+    np.testing.assert_array_equal(shares, np.full((2, 2, 4), 1 / 8))
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "limit", "side"),
+    [(16, 16, 4, 4), (14, 14, 4, 2), (2, 2, 4, 2), (6, 4, 4, 2), (7, 3, 9, 1)],
+)
+def test_sides_of_patches_divide_blocks(height, width, limit, side):
+    """As published where they do: 4 for blocks of 32 pixels, 2 for 224."""
+    assert puzzle_costs.divisor(height, width, limit) == side
