@@ -10,7 +10,7 @@ import textwrap
 
 from absl import flags
 
-from noisymix_tf.config import Config, groups, text
+from noisymix_tf.config import Config, MethodConfig, groups, text
 from noisymix_tf.errors import UsageError
 
 _FLAGFILES = pathlib.Path(__file__).resolve().parent.parent / "flags"
@@ -78,12 +78,18 @@ def parse(argv, flag_values=flags.FLAGS, config=Config, usage=_USAGE):
     Returns:
         A `config`.
     """
-    arguments = [_expand_method(argument) for argument in argv[1:]]
+    arguments = [expand_method(argument) for argument in argv[1:]]
     if "--help" in arguments or "-h" in arguments:
         print(helptext(flag_values, config, usage))
         sys.exit(0)
+    return parse_expanded([argv[0], *arguments], flag_values, config)
+
+
+def parse_expanded(argv, flag_values=flags.FLAGS, config=Config):
+    """As `parse`, of a command line in which `--method` is a word only."""
+    arguments = argv[1:]
     try:
-        rest = flag_values([argv[0], *arguments])
+        rest = flag_values(argv)
     except flags.CantOpenFlagFileError as error:
         raise UsageError(_missing_flagfile(arguments)) from error
     except flags.Error as error:
@@ -108,6 +114,8 @@ def helptext(flag_values=flags.FLAGS, config=Config, usage=_USAGE):
             flag = flag_values[field.name]
             name = f"--[no]{flag.name}" if flag.boolean else f"--{flag.name}"
             words = [field.metadata["help"]]
+            if group is MethodConfig and field.name == "method":
+                words.append(f"Known: {', '.join(methods())}.")
             if field.metadata["range"]:
                 words.append(f"Must be {field.metadata['range'].words}.")
             default = flag.default_as_str
@@ -129,7 +137,8 @@ def methods():
     return sorted(path.stem for path in (_FLAGFILES / "method").glob("*.flags"))
 
 
-def _expand_method(argument):
+def expand_method(argument):
+    """The flagfile that `--method=NAME` stands for; others as they are."""
     name, equals, value = argument.lstrip("-").partition("=")
     if not argument.startswith("-") or name != "method" or not equals:
         return argument

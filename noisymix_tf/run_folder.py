@@ -74,7 +74,7 @@ class RunFolder:
 
         flagfile = self.path / "flags.txt"
         if flagfile.exists():
-            self._compare(config, flagfile.read_text().splitlines())
+            check_flags(self.path, config)
         elif not all(map(_is_of_a_start, self.path.iterdir())):
             raise UsageError(
                 f"--output_dir={self.path} is not empty and holds no run; name "
@@ -88,21 +88,32 @@ class RunFolder:
         for unfinished in (self.path / "saved_model").glob(".tmp-*"):
             shutil.rmtree(unfinished)
 
-    def _compare(self, config, lines):
-        # A flag that an older version did not have counts as its default.
-        before = type(config)().flags()
-        before |= {_name(line): line for line in lines if line}
-        differing = []
-        for name, line in config.flags(with_free=False).items():
-            if before.get(name) != line:
-                old = before.get(name) or f"--{name} not set"
-                differing.append(f"{line or f'--{name} not set'} (was {old})")
-        if differing:
-            raise UsageError(
-                f"--output_dir={self.path} holds a run of another "
-                f"configuration: {'; '.join(differing)}. Name another "
-                f"directory, or give the same flags."
-            )
+
+def check_flags(path, config):
+    """Checks that a directory's run is of a configuration.
+
+    Args:
+        path: Directory of a run, which has its `flags.txt`.
+        config: The `Config`; its free flags may differ.
+
+    Raises:
+        UsageError: It holds a run of another configuration.
+    """
+    lines = (pathlib.Path(path) / "flags.txt").read_text().splitlines()
+    # A flag that an older version did not have counts as its default.
+    before = type(config)().flags()
+    before |= {flag_name(line): line for line in lines if line}
+    differing = []
+    for name, line in config.flags(with_free=False).items():
+        if before.get(name) != line:
+            old = before.get(name) or f"--{name} not set"
+            differing.append(f"{line or f'--{name} not set'} (was {old})")
+    if differing:
+        raise UsageError(
+            f"--output_dir={path} holds a run of another configuration: "
+            f"{'; '.join(differing)}. Name another directory, or give the "
+            f"same flags."
+        )
 
 
 def _is_of_a_start(path):
@@ -110,7 +121,7 @@ def _is_of_a_start(path):
     return path.name == run_lock.NAME or path.name.startswith(".flags.txt.")
 
 
-def _name(line):
+def flag_name(line):
     """The flag's name in `--name=value`, `--name` or `--noname`."""
     name, equals, _ = line.removeprefix("--").partition("=")
     return name if equals or not name.startswith("no") else name[2:]

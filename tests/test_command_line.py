@@ -1,27 +1,41 @@
 """Flags: every flagfile parses, every mistake is one clear line."""
 
 import pathlib
+import re
 
 import pytest
 from absl import flags
 
 from noisymix_tf import command_line
 from noisymix_tf.config import Config, MethodConfig
+from noisymix_tf.config.compare import CompareConfig, ComparisonFlags
+from noisymix_tf.config.toy import ToyConfig
 from noisymix_tf.errors import UsageError
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FLAGFILES = sorted((ROOT / "flags").rglob("*.flags"))
 METHODS = (
-    "augmix augmix_manifold baseline manifold_mixup mixup nfm "
-    "noise_injection noisymix"
+    "adversarial adversarial_fast adversarial_l2 augmix augmix_manifold "
+    "augmix_no_jsd augmix_two_views autoaugment baseline cutmix "
+    "manifold_mixup mixup nfm noise_injection noisymix noisymix_equal_noise "
+    "noisymix_two_views puzzlemix randaugment stability_training "
+    "trivialaugment"
 ).split()
 
 
-def _parse(*arguments):
+# Of doors that do not train one network: their flags, and the configuration.
+DOORS = {
+    "toy": ((ToyConfig,), ToyConfig),
+    "compare": ((Config, ComparisonFlags), CompareConfig),
+}
+
+
+def _parse(*arguments, defined=(Config,), config=Config):
     values = flags.FlagValues()
-    command_line.define_flags(values)
+    for group in defined:
+        command_line.define_flags(values, config=group)
     flags.DEFINE_string("flagfile", "", "As absl's own.", flag_values=values)
-    return command_line.parse(["train", *arguments], values)
+    return command_line.parse(["train", *arguments], values, config)
 
 
 @pytest.fixture(autouse=True)
@@ -37,14 +51,56 @@ def test_defaults_are_noisymix():
 
 @pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: path.stem)
 def test_every_flagfile_parses_and_says_what_it_is(path):
-    assert isinstance(_parse(f"--flagfile={path}"), Config)
-    assert path.read_text().startswith("# ")
+    text = path.read_text()
+    door = re.search(r"python -m noisymix_tf\.(\w+) --flagfile", text)
+    defined, config = DOORS.get(door and door[1], ((Config,), Config))
+    parsed = _parse(f"--flagfile={path}", defined=defined, config=config)
+    assert isinstance(parsed, config)
+    assert text.startswith("# ")
 
 
-def test_methods_have_flagfiles_that_name_themselves():
-    assert command_line.methods() == METHODS
-    for method in METHODS:
+def test_methods_have_flagfiles_that_name_themselves_and_their_source():
+    assert set(METHODS) <= set(command_line.methods())
+    for method in command_line.methods():
         assert _parse(f"--method={method}").method.method == method
+        text = (ROOT / f"flags/method/{method}.flags").read_text()
+        comments = " ".join(re.findall(r"^# (.*)$", text, re.MULTILINE))
+        assert re.search(r"arXiv:\d{4}\.\d{5}", comments), method
+
+
+@pytest.mark.parametrize("before", ["noisymix", "cutmix"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_is_the_same_whatever_came_before(method, before):
+    """What it does not say has no part in it."""
+    alone = _parse(f"--method={method}").method
+    after = _parse(f"--method={before}", f"--method={method}").method
+    for name in _parts(alone):
+        assert getattr(after, name) == getattr(alone, name), name
+
+
+def _parts(method):
+    """Names of the flags that have a part in a method."""
+    yield from ("method", "views", "stability", "mixing")
+    yield from ("additive_noise", "multiplicative_noise")
+    if method.views == "augmix":
+        yield from (f"augmix_{n}" for n in "severity width depth alpha".split())
+        yield "augmix_all_ops"
+    if method.views.startswith(("auto", "rand", "trivial")):
+        yield "policy_cutout"
+    if method.views == "randaugment":
+        yield from ("randaugment_num_ops", "randaugment_magnitude")
+    if method.views == "gaussian":
+        yield "gaussian_level"
+    if method.stability != "none":
+        yield from ("jsd_weight", "num_views")
+    if method.mixing != "none":
+        yield from ("alpha", "mixing_probability")
+    if method.mixing == "manifold":
+        yield "taps"
+    if method.additive_noise or method.multiplicative_noise:
+        yield "noise_sparsity"
+    if method.additive_noise and method.stability != "none":
+        yield "noise_per_view"
 
 
 def test_method_stands_for_its_flagfile_and_later_flags_override():
@@ -75,7 +131,7 @@ def test_effective_flags_repeat_the_configuration(tmp_path):
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("--method=nope", "Unknown method 'nope'. Known: augmix, "),
+        ("--method=nope", "Unknown method 'nope'. Known: adversarial, "),
         ("--alpha=-1", "--alpha=-1.0 must be at least 0."),
         ("--noise_sparsity=1.5", "--noise_sparsity=1.5 must be in [0, 1]."),
         ("--augmix_severity=11", "--augmix_severity=11.0 must be from 0.1"),
@@ -87,10 +143,20 @@ def test_effective_flags_repeat_the_configuration(tmp_path):
         ("--noise_per_view=1,x", "--noise_per_view=1,x must be a list"),
         ("--taps=", "--taps= must be a list of at least one."),
         ("--views=none", "--stability=jsd compares several views"),
+        ("--num_views=0", "--num_views=0 must be at least 1."),
+        ("--num_views=1", "--num_views=1 leaves --stability=jsd nothing to"),
+        ("--views=policy", "--views=policy: value should be one of"),
+        ("--randaugment_magnitude=31", "=31.0 must be from 0 to 30."),
+        ("--policy_cutout=-1", "--policy_cutout=-1 must be at least 0."),
+        ("--puzzle_labels=5", "--puzzle_labels=5 must be 2, 3 or 4."),
+        ("--puzzle_adversarial_eps=300", "=300.0 must be from 0 to 255."),
+        ("--mixing=cut", "--mixing=cut: value should be one of"),
+        ("--mixing_probability=2", "--mixing_probability=2.0 must be in [0, "),
+        ("--gaussian_level=-1", "--gaussian_level=-1.0 must be at least 0."),
         ("--flagfile=none.flags", "--flagfile=none.flags cannot be opened."),
         (
             "--flagfile=flags/method/none.flags",
-            "In flags/method: augmix.flags, ",
+            "In flags/method: adversarial.flags, ",
         ),
         ("--nosuchflag=1", "Unknown command line flag 'nosuchflag'"),
         ("stray", "Unexpected argument 'stray'"),
@@ -103,6 +169,31 @@ def test_mistakes_are_one_line(argument, message):
     assert "\n" not in str(error.value)
 
 
+def test_kl_needs_views_too():
+    with pytest.raises(UsageError, match="--stability=kl compares several"):
+        _parse("--stability=kl", "--views=none")
+    with pytest.raises(UsageError, match="leaves --stability=kl nothing"):
+        _parse("--stability=kl", "--num_views=1")
+    assert _parse("--stability=none", "--num_views=1").method.num_views == 1
+
+
+def test_methods_compose():
+    method = _parse(
+        "--method=noisymix", "--views=autoaugment_svhn", "--num_views=2"
+    ).method
+    assert (
+        method.views,
+        method.mixing,
+        method.stability,
+        method.num_views,
+    ) == (
+        "autoaugment_svhn",
+        "manifold",
+        "jsd",
+        2,
+    )
+
+
 def test_help_names_every_flag(capsys):
     with pytest.raises(SystemExit) as stop:
         _parse("--help")
@@ -110,3 +201,6 @@ def test_help_names_every_flag(capsys):
     text = capsys.readouterr().out
     for name in Config().flags():
         assert f"{name}: " in text
+    assert f"Known: {', '.join(command_line.methods())}." in " ".join(
+        text.split()
+    )

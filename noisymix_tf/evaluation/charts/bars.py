@@ -136,13 +136,13 @@ def _number(text, tip, middle, more=""):
 def _legend(chart):
     entries = []
     if chart.reference:
-        entries = [("ours", "this model"), ("theirs", chart.reference_name)]
+        entries = [("ours", chart.name), ("theirs", chart.reference_name)]
     elif chart.errors:
-        entries = [("ours", "this model")]
+        entries = [("ours", chart.name)]
     return element(
         "p",
         f"{chart.quantity.capitalize()}"
-        f"{', with standard error' if chart.errors else ''}. ",
+        f"{f', with {chart.spread}' if chart.errors else ''}. ",
         [
             element("span", element("i", class_=of), name, class_="key")
             for of, name in entries

@@ -102,6 +102,8 @@ class Bars:
         errors: `{name: standard error}`; empty for none.
         reference: `{name: value}` of the reference; empty for none.
         reference_name: What it is called.
+        name: What the bars themselves are called.
+        spread: What the errors are.
     """
 
     title: str
@@ -111,6 +113,8 @@ class Bars:
     errors: dict = dataclasses.field(default_factory=dict)
     reference: dict = dataclasses.field(default_factory=dict)
     reference_name: str = ""
+    name: str = "this model"
+    spread: str = "standard error"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,11 +1,11 @@
 """A report as one page of HTML, with all its charts and pictures inside."""
 
 from noisymix_tf.evaluation.charts import bars, reliability
-from noisymix_tf.evaluation.markup import Markup, element, join
+from noisymix_tf.evaluation.markup import element, join
 from noisymix_tf.evaluation.sections.core import Bars, Reliability
 from noisymix_tf.evaluation.writers.examples import examples
 from noisymix_tf.evaluation.writers.headlines import headlines
-from noisymix_tf.evaluation.writers.style import STYLE
+from noisymix_tf.evaluation.writers.page import page
 from noisymix_tf.evaluation.writers.tables import figures, values
 
 
@@ -25,26 +25,13 @@ def html(report, folder):
     >>> pathlib.Path("run/report.html").write_text(html(report, "run"))
     """
     title = f"Robustness on {report.dataset}"
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element(
-            "meta",
-            name="viewport",
-            content="width=device-width, initial-scale=1",
-        ),
-        element("title", title),
-        element("style", Markup(STYLE)),
-    )
-    main = element(
-        "main",
+    return page(
+        title,
         element("header", element("h1", title), _facts(report)),
         _cards(report),
         _contents(report),
         [_section(section, report, folder) for section in report.sections],
     )
-    page = element("html", head, element("body", main), lang="en")
-    return f"<!doctype html>\n{page}\n"
 
 
 def _facts(report):

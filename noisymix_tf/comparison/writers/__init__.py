@@ -1,0 +1,1 @@
+"""How a comparison looks: Markdown, CSV, LaTeX, JSON, one page of HTML."""
