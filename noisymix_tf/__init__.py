@@ -28,6 +28,7 @@ _LAZY = {
     "models": ("noisymix_tf.models", None),
     "optimizers": ("noisymix_tf.training.optimizers", None),
     "save": ("noisymix_tf.model_card", "save"),
+    "theory": ("noisymix_tf.theory", None),
 }
 
 __all__ = ["UsageError", "__version__", *_LAZY]
