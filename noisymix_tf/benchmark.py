@@ -3,11 +3,13 @@
 python -m noisymix_tf.benchmark augmix
 python -m noisymix_tf.benchmark segments
 python -m noisymix_tf.benchmark train_step --method=noisymix
+python -m noisymix_tf.benchmark methods --methods=baseline,cutmix,noisymix
 python -m noisymix_tf.benchmark training --method=baseline
 python -m noisymix_tf.benchmark corruptions --rounds=3
 python -m noisymix_tf.benchmark evaluation --model=resnet20
 python -m noisymix_tf.benchmark input
 python -m noisymix_tf.benchmark memory --output_dir=DIR
+python -m noisymix_tf.benchmark serving
 """
 
 import sys
@@ -22,6 +24,8 @@ _ROUNDS = {
     "augmix": 20,
     "segments": 20,
     "train_step": 20,
+    # Batches of every method.
+    "methods": 10,
     "training": 20,
     # Each thing is a whole batch of images already.
     "corruptions": 3,
@@ -31,23 +35,18 @@ _ROUNDS = {
     "input": 20,
     # Steps.
     "memory": 2000,
+    # Batches of 32 images.
+    "serving": 5,
 }
 _USAGE = "python -m noisymix_tf.benchmark NAME [--flag=value ...]"
 # The setting of the published small-budget measurements of the reference.
-_DEFAULTS = ("--method=noisymix", "--width=0.25", "--batch_size=128")
+_DEFAULTS = ("--width=0.25", "--batch_size=128")
+_METHOD = "--method=noisymix"
 
 
 def main(argv, flag_values=flags.FLAGS):
     """Runs the benchmark named first on the command line."""
-    command_line.define_flags(flag_values)
-    flags.DEFINE_integer(
-        "rounds",
-        None,
-        "Timed repetitions of each thing; by default 20, of corruptions 3, of "
-        "evaluation 1; of memory, the steps: 2000.",
-        lower_bound=1,
-        flag_values=flag_values,
-    )
+    _define_flags(flag_values)
     name = argv[1] if len(argv) > 1 else ""
     if name in ("--help", "-h"):
         print(__doc__)
@@ -57,7 +56,9 @@ def main(argv, flag_values=flags.FLAGS):
         raise UsageError(
             f"Unknown benchmark {name!r}. Known: {', '.join(_ROUNDS)}."
         )
-    config = command_line.parse([argv[0], *_DEFAULTS, *argv[2:]], flag_values)
+    config = command_line.parse(
+        [argv[0], *_DEFAULTS, _METHOD, *argv[2:]], flag_values
+    )
     rounds = flag_values.rounds or _ROUNDS[name]
     if name == "augmix":
         from noisymix_tf.benchmarks import augmix
@@ -76,6 +77,14 @@ def main(argv, flag_values=flags.FLAGS):
         from noisymix_tf.benchmarks import train_step
 
         train_step.run(config, rounds)
+    elif name == "methods":
+        from noisymix_tf.benchmarks import methods
+
+        chosen = flag_values.methods or command_line.methods()
+        methods.run(
+            {method: _config(argv, method, flag_values) for method in chosen},
+            rounds,
+        )
     elif name == "corruptions":
         from noisymix_tf.benchmarks import corruptions
 
@@ -92,10 +101,44 @@ def main(argv, flag_values=flags.FLAGS):
         from noisymix_tf.benchmarks import memory
 
         memory.run(config, rounds)
+    elif name == "serving":
+        from noisymix_tf.benchmarks import serving
+
+        serving.run(config, rounds)
     else:
         from noisymix_tf.benchmarks import training
 
         training.run(config, rounds)
+
+
+def _define_flags(flag_values):
+    command_line.define_flags(flag_values)
+    flags.DEFINE_integer(
+        "rounds",
+        None,
+        "Timed repetitions of each thing; by default 20, of methods 10, of "
+        "corruptions 3, of serving 5, of evaluation 1; of memory, the steps: "
+        "2000.",
+        lower_bound=1,
+        flag_values=flag_values,
+    )
+    flags.DEFINE_list(
+        "methods",
+        None,
+        "Of methods: which, the baseline among them; by default all.",
+        flag_values=flag_values,
+    )
+
+
+def _config(argv, method, flag_values):
+    """The configuration of one method; nothing of another is left in it."""
+    words = [*_DEFAULTS, *argv[2:], f"--method={method}"]
+    words = [command_line.expand_method(word) for word in words]
+    values = flags.FlagValues()
+    _define_flags(values)
+    return command_line.parse_expanded(
+        [argv[0], *flag_values.read_flags_from_files(words)], values
+    )
 
 
 if __name__ == "__main__":

@@ -159,14 +159,22 @@ def _finish(config, dataset, trainer, folder):
             classifier,
             folder.saved_model,
             class_names=dataset.class_names,
+            preprocess=_sized(dataset.test),
             check_images=images,
             card=card,
+            report=folder.evaluation,
         )
         _say(
-            f"SavedModel:  {exported.path} (probabilities differ by at most "
+            f"SavedModel:  {exported.path} (outputs differ by at most "
             f"{exported.max_abs_difference:.1e} after reload)"
         )
     return results
+
+
+def _sized(split):
+    """How images of a split came to size; None where they are as stored."""
+    rule = getattr(split, "preprocess", None)
+    return rule if rule is not None and rule.side is not None else None
 
 
 def _announce(config, dataset, classifier, trainer, steps_per_epoch):

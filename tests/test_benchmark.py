@@ -12,7 +12,9 @@ from noisymix_tf import benchmark, command_line
 from noisymix_tf.benchmarks import (
     corruptions,
     evaluation,
+    methods,
     segments,
+    serving,
     timing,
     train_step,
     training,
@@ -67,6 +69,52 @@ def test_train_step_compares_methods_of_several_views(monkeypatch, capsys):
     assert "augmix / cross-entropy" in capsys.readouterr().out
     with pytest.raises(UsageError, match="baseline has one view"):
         train_step.run(_config(monkeypatch, "--method=baseline"), rounds=1)
+
+
+def test_methods_are_compared_with_the_baseline(monkeypatch, capsys):
+    """And flags of one leave no trace in others."""
+    seen = {}
+    run = methods.run
+
+    def watched(configs, rounds):
+        seen.update(configs)
+        return run(configs, rounds)
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(methods, "run", watched)
+    values = flags.FlagValues()
+    flags.DEFINE_string("flagfile", "", "As absl's.", flag_values=values)
+    line = "methods --methods=nfm,baseline,stability_training --rounds=1"
+    tiny = "--width=0.0625 --batch_size=4 --train_examples=40"
+    benchmark.main(["benchmark", *line.split(), *tiny.split()], values)
+    printed = capsys.readouterr().out
+    assert seen["nfm"].method.additive_noise == 0.4
+    assert (
+        seen["baseline"].method
+        == _config(monkeypatch, "--method=baseline").method
+    )
+    rows = [row.split() for row in printed.splitlines()[-3:]]
+    assert [row[:2] for row in rows] == [
+        ["nfm", "1"],
+        ["baseline", "1"],
+        ["stability_training", "2"],
+    ]
+    assert rows[1][-2:] == ["1.00", "1.00"]
+    with pytest.raises(UsageError, match="give it among the methods"):
+        run({"nfm": seen["nfm"]})
+
+
+def test_an_export_is_compared_with_the_keras_model(monkeypatch, capsys):
+    figures = serving.run(
+        _config(monkeypatch, "--model=resnet20"),
+        rounds=1,
+        cases=serving.CASES[:1],
+    )
+    assert list(figures) == [("resnet20", 32, 1), ("resnet20", 32, 32)]
+    for found in figures.values():
+        assert list(found) == ["Keras", "serving_default", "serving_bytes"]
+        assert all(t.wall > 0 and t.cpu > 0 for t in found.values())
+    assert "bytes / Keras" in capsys.readouterr().out
 
 
 def test_segments_are_compared_with_plain_steps(monkeypatch, capsys):

@@ -63,7 +63,7 @@ def files(model, tmp_path_factory):
     nm.save(model, root / "card.keras")
     wrapped = nm.NoisyMix(model)
     nm.save(wrapped, root / "wrapped.keras")
-    nm.export(model, root / "served")
+    nm.export(model, root / "served", fresh_process=False)
     model.export(root / "exported", verbose=False)
     own_signatures(model, root / "own")
     return root
@@ -141,7 +141,7 @@ def test_attacks_on_a_saved_model_by_hand(files, model, data):
 
 def test_probabilities_are_found_out(tmp_path, data):
     softmax = random_model(softmax=True)
-    nm.export(softmax, tmp_path)
+    nm.export(softmax, tmp_path, fresh_process=False)
     loaded = load_classifier(tmp_path)
     assert loaded.output == "probabilities"
     results = run(loaded, data, suites=("clean",))
@@ -179,7 +179,7 @@ def test_fingerprints(files, tmp_path, model, data):
     copy = load_classifier(tmp_path / "copy")
     assert copy.fingerprint == loaded.fingerprint
     other = random_model(seed=1)
-    nm.export(other, tmp_path / "other")
+    nm.export(other, tmp_path / "other", fresh_process=False)
     another = load_classifier(tmp_path / "other")
     assert another.fingerprint != loaded.fingerprint
     options = {"suites": ("clean",), "output_dir": tmp_path / "run"}
@@ -293,7 +293,7 @@ def test_bad_files(files, tmp_path, make, name, message):
 
 def test_another_number_of_classes(files, tmp_path):
     other = random_model(num_classes=4)
-    nm.export(other, tmp_path)
+    nm.export(other, tmp_path, fresh_process=False)
     for model in (other, load_classifier(tmp_path)):
         with pytest.raises(UsageError, match=r"\[8, 4\].*3 classes") as caught:
             run(model, suites=("clean",))

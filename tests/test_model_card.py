@@ -324,9 +324,10 @@ def test_plain_values(value, expected):
 def test_a_saved_model_carries_it(tmp_path, digits, classifier):
     path = tmp_path / "m.keras"
     card = nm.save(classifier, path, dataset=digits)
-    exported = nm.export(classifier, tmp_path / "served", card=card)
+    served = tmp_path / "served"
+    exported = nm.export(classifier, served, card=card, fresh_process=False)
     assert model_card.read(exported.path) == card
-    alone = nm.export(classifier, tmp_path / "served")
+    alone = nm.export(classifier, served, fresh_process=False)
     assert model_card.read(alone.path)["model"] == card["model"]
     (alone.path / model_card.IN_SAVED_MODEL).unlink()
     with pytest.raises(UsageError, match="has no model card"):

@@ -146,7 +146,7 @@ def test_evaluations_agree(two, models, data):
 
 
 def test_a_saved_model_on_two_devices(two, models, data, tmp_path):
-    nm.export(models[0], tmp_path)
+    nm.export(models[0], tmp_path, fresh_process=False)
     with two.scope():
         loaded = load_classifier(tmp_path)
     options = {"suites": ("clean", "fgsm"), "eps": ("1/255",)}

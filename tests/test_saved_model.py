@@ -1,3 +1,5 @@
+import functools
+import json
 import os
 import subprocess
 import sys
@@ -10,9 +12,16 @@ import tensorflow as tf
 
 from noisymix_tf import models
 from noisymix_tf.errors import UsageError
-from noisymix_tf.serving import saved_model
-from noisymix_tf.serving.saved_model import ExportMismatch, export
+from noisymix_tf.serving import (
+    SIGNATURES,
+    ExportMismatch,
+    Signature,
+    saved_model,
+    versions,
+)
 
+# A new process takes seconds; one test has it.
+export = functools.partial(saved_model.export, fresh_process=False)
 NAMES = [f"class {c}" for c in "αbcdefghij"]
 
 
@@ -20,17 +29,34 @@ def images_like(shape, seed=1):
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
+def small_classifier(*head, shape=(32, 32, 3)):
+    return keras.Sequential(
+        [
+            keras.Input(shape),
+            keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="normalize"),
+            keras.layers.Conv2D(16, 3, strides=2, activation="relu"),
+            keras.layers.BatchNormalization(),
+            keras.layers.GlobalMaxPooling2D(),
+            *head,
+        ]
+    )
+
+
 def spread_out(model):
     """Makes the outputs of an untrained network differ between images."""
-    model(images_like([16, 32, 32, 3]), training=True)
-    layer = model.get_layer("logits")
-    layer.kernel.assign(10 * layer.kernel)
+    rng = np.random.default_rng(5)
+    for variable in model.weights:
+        shape = variable.shape
+        if len(shape) > 1:
+            variable.assign(rng.normal(0, 0.5, shape).astype(np.float32))
+        elif "moving_mean" in variable.path:
+            variable.assign(rng.normal(1, 0.5, shape).astype(np.float32))
     return model
 
 
 @pytest.fixture(scope="module")
 def model():
-    return spread_out(models.wide_resnet(10, 1))
+    return spread_out(small_classifier(keras.layers.Dense(10)))
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +64,11 @@ def served(model, tmp_path_factory):
     """The export of `model` with class names, in a folder of its own."""
     path = tmp_path_factory.mktemp("served") / "digits"
     return export(model, path, class_names=NAMES)
+
+
+@pytest.fixture(scope="module")
+def loaded(served):
+    return tf.saved_model.load(str(served.path))
 
 
 def run(script, cwd):
@@ -63,8 +94,7 @@ def everything_in(path):
     "signature, dtype",
     [("serving_default", np.uint8), ("serving_float", np.float32)],
 )
-def test_outputs_equal_the_keras_models(model, served, signature, dtype, batch):
-    loaded = tf.saved_model.load(str(served.path))
+def test_outputs_equal_the_keras_models(model, loaded, signature, dtype, batch):
     images = images_like([batch, 32, 32, 3])
     results = loaded.signatures[signature](
         images=tf.constant(images.astype(dtype))
@@ -73,33 +103,73 @@ def test_outputs_equal_the_keras_models(model, served, signature, dtype, batch):
     probabilities = tf.nn.softmax(logits).numpy()
     assert probabilities.max() > 0.2  # else all classes are near 1/C
     order = np.argsort(-probabilities, axis=-1)[:, :5]
-    assert set(results) == {"logits", "probabilities", "classes", "labels"}
     np.testing.assert_allclose(results["logits"], logits, atol=1e-4)
     np.testing.assert_allclose(
         results["probabilities"], probabilities, atol=1e-5
     )
     np.testing.assert_array_equal(results["classes"], order)
+    np.testing.assert_array_equal(
+        results["scores"],
+        np.take_along_axis(results["probabilities"].numpy(), order, axis=-1),
+    )
     labels = [[n.decode() for n in row] for row in results["labels"].numpy()]
     assert labels == [[NAMES[c] for c in row] for row in order]
 
 
-def test_fractions_of_pixel_values_reach_the_model(model, served):
+def test_fractions_of_pixel_values_reach_the_model(model, loaded):
     images = images_like([2, 32, 32, 3]) + np.float32(0.4)
-    loaded = tf.saved_model.load(str(served.path))
     results = loaded.signatures["serving_float"](images=tf.constant(images))
     np.testing.assert_allclose(results["logits"], model(images), atol=1e-4)
 
 
+def test_features_are_what_the_last_layer_gets(model, loaded):
+    images = images_like([3, 32, 32, 3])
+    results = loaded.signatures["features"](images=tf.constant(images))
+    kernel, bias = model.layers[-1].get_weights()
+    np.testing.assert_allclose(
+        results["features"].numpy() @ kernel + bias, model(images), atol=1e-4
+    )
+
+
 def test_result_and_layout(model, served):
     assert (served.version, served.path.name) == (1, "1")
+    assert set(served.differences) == set(SIGNATURES.names())
     assert 0 <= served.max_abs_difference <= 1e-5
     files = everything_in(served.path.parent)
     assert {f.split("/")[0] for f in files} == {"1"}
-    labels = served.path / "assets.extra" / "labels.txt"
-    assert labels.read_text(encoding="utf-8").splitlines() == NAMES
     stored = served.path / "variables" / "variables.data-00000-of-00001"
     # Every weight once; the rest is the graph of objects.
     assert stored.stat().st_size < 4 * model.count_params() + 20_000
+
+
+def test_what_lies_beside_the_model(model, served):
+    extra = served.path / "assets.extra"
+    labels = (extra / "labels.txt").read_text(encoding="utf-8")
+    assert labels.splitlines() == NAMES
+    constants = json.loads((extra / "preprocessing.json").read_text())
+    assert constants["normalisation"] == [
+        {
+            "layer": "normalize",
+            "class": "Rescaling",
+            "scale": [pytest.approx(1 / 127.5)],
+            "offset": [-1.0],
+        }
+    ]
+    assert constants["encoded_images"]["preprocess"] == "resize32-crop32"
+    described = json.loads((extra / "signatures.json").read_text())
+    loaded = tf.saved_model.load(str(served.path))
+    assert set(described) == set(loaded.signatures) == set(SIGNATURES.names())
+    for name, signature in loaded.signatures.items():
+        taken = signature.structured_input_signature[1]
+        for side, specs in (
+            ("inputs", taken),
+            ("outputs", signature.structured_outputs),
+        ):
+            entries = described[name][side]
+            assert {k: e["dtype"] for k, e in entries.items()} == {
+                k: spec.dtype.name for k, spec in specs.items()
+            }
+            assert all(e["what"] for e in entries.values())
 
 
 def test_the_folder_is_as_readable_as_any_other(served):
@@ -110,63 +180,40 @@ def test_the_folder_is_as_readable_as_any_other(served):
     assert modes[0] == modes[1]
 
 
-def test_a_new_process_needs_neither_this_package_nor_keras(
-    model, served, tmp_path
-):
-    images = images_like([3, 32, 32, 3])
-    np.save(tmp_path / "images.npy", images)
-    np.save(tmp_path / "logits.npy", model(images))
-    out = run(
-        f"""
-        import sys
-        sys.modules["noisymix_tf"] = None
-        sys.modules["keras"] = None
-        import numpy as np
-        import tensorflow as tf
-        loaded = tf.saved_model.load({str(served.path)!r})
-        images = np.load("images.npy")
-        for name, dtype in ("serving_default", "u1"), ("serving_float", "f4"):
-            x = tf.constant(images.astype(dtype))
-            logits = loaded.signatures[name](images=x)["logits"]
-            np.testing.assert_allclose(logits, np.load("logits.npy"), atol=1e-4)
-        print("same")
-        """,
-        tmp_path,
-    )
-    assert out == "same\n"
-
-
-def test_signatures_as_a_client_sees_them(served):
-    loaded = tf.saved_model.load(str(served.path))
-    for name, dtype in {
-        "serving_default": tf.uint8,
-        "serving_float": tf.float32,
-    }.items():
+def test_signatures_as_a_client_sees_them(loaded):
+    outputs = {
+        "logits": ([10], tf.float32),
+        "probabilities": ([10], tf.float32),
+        "classes": ([5], tf.int32),
+        "scores": ([5], tf.float32),
+        "labels": ([5], tf.string),
+    }
+    pixels = [None, 32, 32, 3]
+    for name, shape, dtype, argument, expected in (
+        ("serving_default", pixels, tf.uint8, "images", outputs),
+        ("serving_float", pixels, tf.float32, "images", outputs),
+        ("serving_bytes", [None], tf.string, "image_bytes", outputs),
+        (
+            "tf_example",
+            [None],
+            tf.string,
+            "inputs",
+            {"classes": ([5], tf.string), "scores": ([5], tf.float32)},
+        ),
+        ("features", pixels, tf.uint8, "images", {"features": ([16],)}),
+    ):
         signature = loaded.signatures[name]
         (spec,) = signature.structured_input_signature[1].values()
-        assert spec == tf.TensorSpec([None, 32, 32, 3], dtype, name="images")
-        outputs = signature.structured_outputs
-        assert {k: (v.shape[1:], v.dtype) for k, v in outputs.items()} == {
-            "logits": ([10], tf.float32),
-            "probabilities": ([10], tf.float32),
-            "classes": ([5], tf.int32),
-            "labels": ([5], tf.string),
-        }
+        assert spec == tf.TensorSpec(shape, dtype, name=argument)
+        found = signature.structured_outputs
+        assert set(found) == set(expected)
+        for key, facts in expected.items():
+            assert (found[key].shape[1:], found[key].dtype)[
+                : len(facts)
+            ] == facts
 
 
 # Other models.
-
-
-def small_classifier(*head, shape=(32, 32, 3)):
-    return keras.Sequential(
-        [
-            keras.Input(shape),
-            keras.layers.Rescaling(1 / 127.5, offset=-1.0),
-            keras.layers.Conv2D(4, 3, strides=2, activation="relu"),
-            keras.layers.GlobalMaxPooling2D(),
-            *head,
-        ]
-    )
 
 
 @pytest.mark.parametrize(
@@ -182,7 +229,7 @@ def test_probabilities_stay_probabilities(tmp_path, head):
     loaded = tf.saved_model.load(str(done.path))
     images = images_like([4, 32, 32, 3])
     results = loaded.signatures["serving_default"](images=tf.constant(images))
-    assert set(results) == {"probabilities", "classes"}
+    assert set(results) == {"probabilities", "classes", "scores"}
     assert results["classes"].shape == (4, 3)
     np.testing.assert_allclose(
         results["probabilities"], model(images), atol=1e-6
@@ -209,10 +256,10 @@ def test_images_of_any_size(tmp_path):
 def test_mixed_precision(tmp_path, softmax):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        model = models.wide_resnet(10, 1)
+        model = small_classifier(keras.layers.Dense(10))
         if softmax:
-            outputs = keras.layers.Softmax()(model.output)
-            model = keras.Model(model.input, outputs)
+            outputs = keras.layers.Softmax()(model.outputs[0])
+            model = keras.Model(model.inputs, outputs)
     finally:
         keras.config.set_dtype_policy("float32")
     done = export(model, tmp_path / "m", tolerance=1e-2)
@@ -223,7 +270,7 @@ def test_mixed_precision(tmp_path, softmax):
 
 
 def test_dropout_and_batch_statistics_are_those_of_inference(tmp_path):
-    model = spread_out(models.wide_resnet(10, 1, dropout=0.5))
+    model = small_classifier(keras.layers.Dropout(0.5), keras.layers.Dense(10))
     before = [v.numpy() for v in model.variables]
     export(model, tmp_path / "m")
     for old, variable in zip(before, model.variables):
@@ -233,67 +280,70 @@ def test_dropout_and_batch_statistics_are_those_of_inference(tmp_path):
 # Versions.
 
 
-def test_each_export_takes_the_next_version(tmp_path):
-    model = small_classifier(keras.layers.Dense(3))
+def test_a_watcher_sees_whole_versions_only(model, tmp_path, monkeypatch):
+    """Until all is written and compared, no folder has a number."""
     path = tmp_path / "m"
-    assert export(model, path).version == 1
-    assert export(model, path).version == 2
-    (path / "7").mkdir()
-    (path / "notes").mkdir()
-    assert export(model, path).version == 8
-    assert sorted(os.listdir(path)) == ["1", "2", "7", "8", "notes"]
+    seen = []
+    publish = versions.publish
 
+    def watched(folder):
+        seen.append([name.isdigit() for name in os.listdir(path)])
+        assert (folder / "assets.extra" / "model_card.json").is_file()
+        return publish(folder)
 
-def test_a_version_taken_by_another_export_is_left_alone(tmp_path, monkeypatch):
-    model = small_classifier(keras.layers.Dense(3))
-    path = tmp_path / "m"
+    monkeypatch.setattr(versions, "publish", watched)
     export(model, path)
-    rename = saved_model.pathlib.Path.rename
-
-    def someone_is_faster(self, target):
-        monkeypatch.undo()
-        target.mkdir()
-        (target / "saved_model.pb").write_text("theirs")
-        return rename(self, target)
-
-    monkeypatch.setattr(saved_model.pathlib.Path, "rename", someone_is_faster)
-    assert export(model, path).version == 3
-    assert (path / "2" / "saved_model.pb").read_text() == "theirs"
-    assert sorted(os.listdir(path)) == ["1", "2", "3"]
+    assert seen == [[False]]
+    assert os.listdir(path) == ["1"]
 
 
 # Nothing is published that was not checked.
 
 
-def halved(classify, image_shape):
-    return saved_model.SIGNATURES.get("serving_float").build(
-        lambda images: classify(images / 2), image_shape
-    )
+def other(change):
+    """Files one more signature, which changes what there is."""
+    own = SIGNATURES.get("serving_float")
+
+    def build(served):
+        @tf.function(
+            input_signature=[tf.TensorSpec([None, 32, 32, 3], name="images")]
+        )
+        def function(images):
+            return change(served.classify, images)
+
+        return function
+
+    return Signature(build, own.encode, own.takes)
 
 
-def broken(classify, image_shape):
-    return saved_model.SIGNATURES.get("serving_float").build(
-        lambda images: {
-            k: v * np.nan if k == "probabilities" else v
-            for k, v in classify(images).items()
-        },
-        image_shape,
-    )
+def halved(classify, images):
+    return classify(images / 2)
 
 
-@pytest.mark.parametrize("build", [halved, broken])
-@pytest.mark.parametrize("earlier", [False, True])
-def test_a_signature_that_differs(model, tmp_path, monkeypatch, build, earlier):
+def broken(classify, images):
+    return {
+        k: v * np.nan if k == "probabilities" else v
+        for k, v in classify(images).items()
+    }
+
+
+def names_shifted(classify, images):
+    results = classify(images)
+    return {**results, "classes": (results["classes"] + 1) % 10}
+
+
+@pytest.mark.parametrize(
+    "change, earlier",
+    [(halved, False), (broken, True), (names_shifted, True)],
+)
+def test_a_signature_that_differs(
+    model, tmp_path, monkeypatch, change, earlier
+):
     path = tmp_path / "new" / "m"
     if earlier:
-        export(small_classifier(keras.layers.Dense(3)), path)
+        (path / "1").mkdir(parents=True)
     before = everything_in(tmp_path)
-    encode = saved_model.SIGNATURES.get("serving_float").encode
-    monkeypatch.setitem(
-        saved_model.SIGNATURES._entries,
-        "serving_other",
-        saved_model.Signature(build, encode),
-    )
+    monkeypatch.setitem(SIGNATURES._entries, "serving_other", other(change))
     with pytest.raises(ExportMismatch, match="tolerance is 1e-05"):
         export(model, path)
     assert everything_in(tmp_path) == before
@@ -305,12 +355,9 @@ def test_the_check_is_of_the_files_not_of_the_model(
     save = tf.saved_model.save
 
     def save_other_weights(module, folder, signatures):
-        kept = [w.numpy() for w in module.weights]
-        for w in module.weights:
+        for w in module.variables_of_model:
             w.assign(0.9 * w)
         save(module, folder, signatures=signatures)
-        for w, value in zip(module.weights, kept):
-            w.assign(value)
 
     monkeypatch.setattr(tf.saved_model, "save", save_other_weights)
     with pytest.raises(ExportMismatch):
@@ -330,12 +377,7 @@ def test_an_interruption_leaves_nothing(model, tmp_path, monkeypatch, error):
 
 
 def test_the_tolerance_decides(model, tmp_path, monkeypatch):
-    encode = saved_model.SIGNATURES.get("serving_float").encode
-    monkeypatch.setitem(
-        saved_model.SIGNATURES._entries,
-        "serving_other",
-        saved_model.Signature(halved, encode),
-    )
+    monkeypatch.setitem(SIGNATURES._entries, "serving_other", other(halved))
     done = export(model, tmp_path / "m", tolerance=1.0)
     assert 1e-3 < done.max_abs_difference < 1
 
@@ -397,36 +439,6 @@ def test_bad_arguments(model, tmp_path, arguments, message):
     assert everything_in(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    "path, message",
-    [
-        ("file", "Not a directory"),
-        ("file/m", "Not a directory"),
-        ("new/" + 300 * "x", "File name too long"),
-    ],
-)
-def test_paths_that_cannot_be_written(model, tmp_path, path, message):
-    (tmp_path / "file").write_text("text")
-    with pytest.raises(UsageError, match=message) as error:
-        export(model, tmp_path / path)
-    assert "\n" not in str(error.value)
-    assert everything_in(tmp_path) == ["file"]
-
-
-def test_a_folder_without_permission(model, tmp_path, monkeypatch):
-    def mkdir(self, *args, **kwargs):
-        raise PermissionError(13, "Permission denied", str(self))
-
-    monkeypatch.setattr(saved_model.pathlib.Path, "mkdir", mkdir)
-    with pytest.raises(UsageError, match="Permission denied"):
-        export(model, tmp_path / "m")
-
-
-def test_a_remote_path(model):
-    with pytest.raises(UsageError, match="give a local folder"):
-        export(model, "gs://bucket/m")
-
-
 def test_a_model_trained_on_two_replicas(tmp_path):
     out = run(
         """
@@ -438,26 +450,37 @@ def test_a_model_trained_on_two_replicas(tmp_path):
         half = tf.config.LogicalDeviceConfiguration()
         tf.config.set_logical_device_configuration(cpu, [half, half])
 
-        from noisymix_tf import models
         from noisymix_tf.errors import UsageError
         from noisymix_tf.serving import export
 
+        def make():
+            keras.utils.set_random_seed(1)
+            layers = [
+                keras.Input([8, 8, 3]),
+                keras.layers.Conv2D(4, 3),
+                keras.layers.BatchNormalization(),
+                keras.layers.Flatten(),
+                keras.layers.Dense(10),
+            ]
+            return keras.Sequential(layers)
+
         strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
         with strategy.scope():
-            model = models.wide_resnet(10, 1)
+            model = make()
             try:
                 export(model, "m")
             except UsageError as error:
                 print(error)
-        alone = models.wide_resnet(10, 1)
+        alone = make()
         for a, b in zip(model.weights, alone.weights):
             np.testing.assert_array_equal(a, b)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile("sgd", loss)
         rng = np.random.default_rng(0)
-        images = rng.integers(0, 256, [8, 32, 32, 3], dtype=np.uint8)
+        images = rng.integers(0, 256, [8, 8, 8, 3], dtype=np.uint8)
         model.fit(images, np.arange(8), batch_size=4, verbose=0)
-        print(export(model, "m").max_abs_difference <= 1e-5)
+        done = export(model, "m", fresh_process=False)
+        print(done.max_abs_difference <= 1e-5)
         """,
         tmp_path,
     )

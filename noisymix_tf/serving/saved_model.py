@@ -1,36 +1,40 @@
 """Writes a classifier as a SavedModel that TensorFlow Serving can load.
 
 `path/<version>/` appears whole or not at all: it is written under a name that
-a server ignores, loaded back, compared with the Keras model, and only then
-renamed. What it holds are plain TensorFlow functions, so that serving needs
-neither this package nor Keras.
+a server ignores, loaded by a process without this package, compared with the
+Keras model, and only then renamed. What it holds are plain TensorFlow
+functions, so that serving needs neither this package nor Keras.
 """
 
-import contextlib
 import dataclasses
 import os
 import pathlib
-import shutil
-import uuid
-from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from noisymix_tf import model_card
 from noisymix_tf.errors import UsageError
-from noisymix_tf.registry import Registry
+from noisymix_tf.serving import (
+    arguments,
+    examples,
+    extra,
+    portable,
+    reload,
+    versions,
+    warmup,
+)
+from noisymix_tf.serving.classifier import ServedClassifier
+from noisymix_tf.serving.keras_model import KerasModel
+from noisymix_tf.serving.reload import ExportMismatch
+from noisymix_tf.serving.signatures import CLASSIFY, SIGNATURES
+from noisymix_tf.training.unwrap import classifier_of, evaluation_weights
 
-SIGNATURES = Registry("signature")
-
-# How many of the most probable classes a signature names.
-_TOP = 5
-# Side of the check images where a model takes images of any size.
-_ANY_SIDE = 64
-
-
-class ExportMismatch(RuntimeError):
-    """A written SavedModel does not compute what the Keras model does."""
+# Largest accepted difference by how kernels are stored: rounding a weight to
+# 11 or 8 binary digits moves probabilities by about this much at most.
+_TOLERANCES = {"float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
+# The reloaded model is compared on so many images.
+_COMPARED = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,49 +44,26 @@ class Exported:
     Attributes:
         path: Folder of the new version.
         version: Its number.
-        max_abs_difference: Largest difference of a probability, over the
-            check images and all signatures, from the Keras model's.
+        differences: Dict from signature to its largest difference from the
+            Keras model over the check images: absolute for probabilities and
+            scores, relative to the largest value for logits and features.
+        quantized: `(before, after)`: accuracy on the check images of the Keras
+            model and of the quantised one; None where none was written.
+        onnx_difference: Largest difference of a probability of the ONNX model;
+            None where none was written.
     """
 
     path: pathlib.Path
     version: int
-    max_abs_difference: float
+    differences: dict
+    quantized: tuple | None = None
+    onnx_difference: float | None = None
 
-
-@dataclasses.dataclass(frozen=True)
-class Signature:
-    """One way to call a served classifier.
-
-    Attributes:
-        build: Function of `(classify, image_shape)`: `classify` maps float32
-            pixels 0..255 `[N, H, W, C]` to a dict of outputs, `image_shape` is
-            `(H, W, C)`. Returns a `tf.function` with an input signature.
-        encode: Function from a uint8 batch to the arguments, by name, with
-            which a client would send it.
-    """
-
-    build: Callable
-    encode: Callable
-
-
-def _of_images(dtype):
-    def build(classify, image_shape):
-        spec = tf.TensorSpec([None, *image_shape], dtype, name="images")
-
-        @tf.function(input_signature=[spec])
-        def serve(images):
-            return classify(tf.cast(images, tf.float32))
-
-        return serve
-
-    def encode(images):
-        return {"images": tf.constant(images, dtype)}
-
-    return Signature(build, encode)
-
-
-SIGNATURES.register("serving_default")(_of_images(tf.uint8))
-SIGNATURES.register("serving_float")(_of_images(tf.float32))
+    @property
+    def max_abs_difference(self):
+        """The largest difference of all signatures."""
+        # Not `max`, which would pass over NaN.
+        return float(np.max([*self.differences.values()]))
 
 
 def export(
@@ -90,31 +71,76 @@ def export(
     path,
     *,
     class_names=None,
-    tolerance=1e-5,
+    preprocess=None,
+    weights="float32",
+    batch_sizes=(),
+    quantize=False,
+    onnx=False,
+    tolerance=None,
     check_images=None,
+    check_labels=None,
     card=None,
+    report=None,
+    fresh_process=True,
 ):
     """Writes a classifier to `path/<next version>/` for TensorFlow Serving.
 
-    Signatures, each for a batch of any size under the input name `"images"`:
-    `serving_default` takes uint8 pixels, `serving_float` float32 pixels 0..255.
-    Outputs: `probabilities` float32 `[N, C]`; `classes` int32 `[N, k]`, the
-    k = min(5, C) most probable classes in falling order; `logits` float32
-    `[N, C]` where the model puts out logits; `labels` string `[N, k]`, the
-    names of `classes`, where `class_names` is given. The names are also
-    written to `assets.extra/labels.txt`, one a line, and the provenance of the
-    model to `assets.extra/model_card.json` (see `noisymix_tf.model_card`).
+    Signatures, each for a batch of any size N. One signature takes one dtype:
+
+    - `serving_default`: `images`, uint8 pixels `[N, H, W, C]`;
+    - `serving_float`: `images`, float32 pixels 0..255 `[N, H, W, C]`;
+    - `serving_bytes`: `image_bytes`, N strings: JPEG, PNG or GIF files of any
+      size, which are decoded, resized and cropped as in an evaluation;
+    - `tf_example`: `inputs`, N serialised `tf.train.Example` with such a file
+      in the feature `image/encoded`, for TensorFlow Serving's method Classify;
+    - `features`: `images`, as `serving_default`.
+
+    Outputs: `logits` float32 `[N, K]`, where the model puts out logits;
+    `probabilities` float32 `[N, K]`; `classes` int32 `[N, k]`, the
+    k = min(5, K) most probable classes in falling order; `scores` float32
+    `[N, k]`, their probabilities; `labels` string `[N, k]`, their names, where
+    `class_names` is given. `tf_example` has `scores` and the names as
+    `classes`, because Classify allows nothing else. `features` has `features`
+    float32, what the last layer with weights gets; it is left out where not all
+    paths through the model pass such a place. An image that cannot be decoded
+    fails its request with a message that names its position.
+
+    Folder `assets.extra` has `labels.txt`, `preprocessing.json`,
+    `signatures.json`, the provenance `model_card.json` (see
+    `noisymix_tf.model_card`) and the requests that TensorFlow Serving warms up
+    with.
 
     Args:
         model: A Keras classifier of one image input `[N, H, W, C]`, pixels
-            0..255, and one output `[N, C]`: logits, or probabilities.
+            0..255, and one output `[N, K]`: logits, or probabilities. Of a
+            `NoisyMix`, the classifier with the weights that it evaluates.
         path: Local folder of the served model; made if it does not exist.
-        class_names: C strings, or `None`.
-        tolerance: Largest accepted difference of a probability between the
-            Keras model and the SavedModel, loaded back.
-        check_images: uint8 `[N, H, W, C]` to compare on; noise if `None`.
+        class_names: K strings, or `None`.
+        preprocess: How encoded images come to size, a word of
+            `noisymix_tf.data.Preprocess.parse` such as `"resize256-crop224"`;
+            by default `"resizeS-cropS"` for a model of S x S pixels. Without
+            it, a model of other images gets no signature for encoded ones.
+        weights: How kernels are stored: `"float32"`, `"float16"` or
+            `"bfloat16"`. Computed is in the model's own precision.
+        batch_sizes: Sizes of batches that the server is to make: each is warmed
+            up, and they are written to `batching_params.pbtxt`.
+        quantize: Whether to write `assets.extra/model_dynamic_range.tflite`,
+            too: kernels in 8 bits, for LiteRT.
+        onnx: Whether to write `assets.extra/model.onnx`, too (needs the extra
+            `onnx`).
+        tolerance: Largest accepted difference between the Keras model and the
+            SavedModel, loaded back; by default 1e-5, or 1e-2 for float16 and
+            5e-2 for bfloat16.
+        check_images: uint8 `[N, H, W, C]` to compare on; noise if `None`. All
+            are used for the accuracy with `quantize`, 16 for the rest.
+        check_labels: int `[N]`, their classes; without them the accuracy of a
+            quantised model is its agreement with the Keras model.
         card: Card of the saved model, as `model_card.read` returns; by
             default a new one of what the model itself tells.
+        report: Directory of a report of `noisymix_tf.evaluate` on this model,
+            copied to `assets.extra/robustness`.
+        fresh_process: Whether the SavedModel is loaded back by a new process
+            without this package, which takes some seconds; else by this one.
 
     Returns:
         An `Exported`.
@@ -122,8 +148,10 @@ def export(
     Raises:
         UsageError: If an argument cannot be used or the path not written, or
             inside the scope of a `tf.distribute` strategy.
+        OSError: If the disk is full.
         ExportMismatch: If the loaded SavedModel differs by more than
-            `tolerance`. Like every failure it leaves nothing behind.
+            `tolerance`, or a quantised one loses more than a point of accuracy.
+            Like every failure it leaves nothing behind.
 
     Example:
 
@@ -136,184 +164,130 @@ def export(
             "export was called inside a tf.distribute strategy's scope; "
             "call it outside (the model may have been made inside)."
         )
-    image_shape, num_classes = _shapes(model)
-    labels = _checked_labels(class_names, num_classes)
-    images = _checked_images(check_images, image_shape)
-    card = model_card.describe(model) if card is None else card
-    if not isinstance(card, dict):
-        raise UsageError(
-            f"card is {card!r}; give the dict that model_card.read returns."
-        )
-    outputs = model(images.astype(np.float32), training=False)
-    is_probability = _are_probabilities(outputs)
-    outputs = tf.cast(outputs, tf.float32).numpy()
-    expected = outputs if is_probability else tf.nn.softmax(outputs).numpy()
+    with evaluation_weights(model):
+        classifier = classifier_of(model)
+        image_shape, num_classes = arguments.shapes(classifier)
+        names = arguments.labels(class_names, num_classes)
+        preprocess, image_shape = arguments.preprocess(preprocess, image_shape)
+        images = arguments.check_images(check_images, image_shape)
+        labels = arguments.check_labels(check_labels, len(images), num_classes)
+        sizes = arguments.batch_sizes(batch_sizes, len(SIGNATURES.names()))
+        weights = arguments.weights(weights)
+        if onnx:
+            portable.require_onnx()
+        card = model_card.describe(model) if card is None else card
+        if not isinstance(card, dict):
+            raise UsageError(
+                f"card is {card!r}; give the dict that model_card.read returns."
+            )
+        if report is not None:
+            extra.check_report(report, card)
+        if tolerance is None:
+            tolerance = _TOLERANCES[weights]
+        keras_model = KerasModel(classifier, images[:_COMPARED])
 
-    classify = _classifier(model, is_probability, labels)
-    signatures = {
-        name: signature.build(classify, image_shape).get_concrete_function()
-        for name, signature in SIGNATURES.items()
-    }
+        def serve(weights):
+            return ServedClassifier(
+                classifier,
+                image_shape,
+                keras_model.is_probability,
+                names,
+                preprocess,
+                weights,
+            )
+
+        served = serve(weights)
+        with versions.new_version(path) as folder:
+            functions = _save(served, folder)
+            some = examples.of_images(images[:_COMPARED], preprocess)
+            extra.write(folder, served, functions, card, weights)
+            if report is not None:
+                extra.write_report(folder, report)
+            name = pathlib.Path(path).resolve().name
+            warmup.write(folder, functions, some, sizes or (1,), name)
+            if sizes:
+                extra.write_batching(folder, sizes)
+            found = _differences(
+                folder, functions, some, keras_model, served, fresh_process
+            )
+            _check(found, tolerance)
+            more = {}
+            if quantize or onnx:
+                # Of the weights themselves, however they are stored here.
+                full = served if weights == "float32" else serve("float32")
+                more = _portable(
+                    folder, full, images, labels, keras_model, quantize, onnx
+                )
+            target = versions.publish(folder)
+    return Exported(target, int(target.name), found, **more)
+
+
+def _save(served, folder):
+    """Writes the SavedModel; returns its concrete functions by signature."""
+    functions = {}
+    for name, signature in SIGNATURES.items():
+        function = signature.build(served)
+        if function is not None:
+            functions[name] = function.get_concrete_function()
     module = tf.Module()
-    # The variables alone: tracking the Keras model would store some of its
-    # bookkeeping, and each variable twice.
-    module.weights = [w.value for w in model.weights]
+    module.variables_of_model = served.variables
+    tf.saved_model.save(module, os.fspath(folder), signatures=functions)
+    _name_methods(folder, functions)
+    return functions
 
-    with _new_version(path) as folder:
-        tf.saved_model.save(module, os.fspath(folder), signatures=signatures)
-        _write_extra(folder, labels, card)
-        difference = _max_difference(folder, images, expected)
+
+def _name_methods(folder, functions):
+    """Says of each signature which of the server's methods it is for."""
+    updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(
+        os.fspath(folder)
+    )
+    for name in functions:
+        if SIGNATURES.get(name).method == CLASSIFY:
+            updater.replace_method_name(name, CLASSIFY)
+    updater.save()
+
+
+def _differences(folder, functions, some, keras_model, served, fresh_process):
+    def expected(is_encoded):
+        if not is_encoded:
+            return keras_model.values(some.images)
+        return keras_model.values(some.decoded(served.preprocess))
+
+    return reload.differences(
+        folder, functions, some, expected, served.labels, fresh_process
+    )
+
+
+def _check(differences, tolerance):
+    for name, difference in differences.items():
         if not difference <= tolerance:  # true of NaN, too
             raise ExportMismatch(
-                f"The SavedModel differs from the Keras model by {difference} "
-                f"in a probability; tolerance is {tolerance}. Nothing written."
+                f"Signature {name} of the SavedModel differs from the Keras "
+                f"model by {difference}; tolerance is {tolerance}. Nothing "
+                f"written."
             )
-        target = _publish(folder)
-    return Exported(target, int(target.name), difference)
 
 
-def _classifier(model, is_probability, labels):
-    """Returns the function from float32 pixels to the dict of outputs."""
-
-    def classify(images):
-        outputs = tf.cast(model(images, training=False), tf.float32)
-        if is_probability:
-            probabilities, results = outputs, {}
-        else:
-            probabilities = tf.nn.softmax(outputs)
-            results = {"logits": outputs}
-        top = tf.math.top_k(probabilities, min(_TOP, outputs.shape[-1]))
-        results |= {"probabilities": probabilities, "classes": top.indices}
-        if labels is not None:
-            results["labels"] = tf.gather(tf.constant(labels), top.indices)
-        return results
-
-    return classify
-
-
-def _shapes(model):
-    """Returns `(image_shape, num_classes)` of a classifier."""
-    inputs = getattr(model, "inputs", None)
-    if not inputs or len(inputs) != 1 or len(model.outputs) != 1:
-        raise UsageError(
-            f"Model {getattr(model, 'name', model)!r} is no built Keras model "
-            "of one input and one output; give a functional or Sequential one."
+def _portable(folder, served, images, labels, keras_model, quantize, onnx):
+    """Writes what other runtimes read; returns what `Exported` says of it."""
+    converted = portable.module(served)
+    place = folder / extra.FOLDER
+    found = {}
+    if quantize:
+        found["quantized"] = portable.quantize(
+            converted,
+            place / portable.QUANTIZED,
+            images,
+            keras_model.probabilities(images),
+            labels,
         )
-    image, output = tuple(inputs[0].shape), tuple(model.outputs[0].shape)
-    if len(image) != 4 or image[3] is None:
-        raise UsageError(
-            f"Model {model.name!r} takes inputs {image}; "
-            "expected images (N, H, W, C)."
+    if onnx:
+        some = images[:_COMPARED]
+        found["onnx_difference"] = portable.onnx(
+            converted,
+            place / portable.ONNX,
+            some,
+            keras_model.probabilities(some),
+            _TOLERANCES["float32"],
         )
-    if len(output) != 2 or not output[1]:
-        raise UsageError(
-            f"Model {model.name!r} puts out {output}; "
-            "expected logits or probabilities (N, C)."
-        )
-    return image[1:], output[1]
-
-
-def _are_probabilities(outputs):
-    """Whether every row is a distribution, as far as its precision tells."""
-    slack = 1e-4 if outputs.dtype.size >= 4 else 1e-2
-    outputs = tf.cast(outputs, tf.float32).numpy()
-    off = np.abs(outputs.sum(axis=-1) - 1)
-    return bool(np.all(outputs >= 0) and np.all(off < slack))
-
-
-def _checked_labels(class_names, num_classes):
-    if class_names is None:
-        return None
-    labels = list(class_names)
-    if len(labels) != num_classes:
-        raise UsageError(
-            f"class_names has {len(labels)} names but the model "
-            f"{num_classes} classes; give one name for each class."
-        )
-    for label in labels:
-        if not isinstance(label, str) or label.splitlines() != [label]:
-            raise UsageError(
-                f"Class name {label!r} is not a line of text; give strings "
-                "without line breaks."
-            )
-    return labels
-
-
-def _checked_images(images, image_shape):
-    if images is None:
-        sides = [side or _ANY_SIDE for side in image_shape]
-        noise = np.random.default_rng(0)
-        return noise.integers(0, 256, (8, *sides), dtype=np.uint8)
-    images = np.asarray(images)
-    fits = images.ndim == 4 and all(
-        side in (None, actual)
-        for side, actual in zip(image_shape, images.shape[1:])
-    )
-    if not fits or not len(images) or images.dtype != np.uint8:
-        raise UsageError(
-            f"check_images is {images.dtype} of shape {images.shape}; expected "
-            f"uint8 (N, {', '.join(map(str, image_shape))}) with N >= 1."
-        )
-    return images
-
-
-def _write_extra(folder, labels, card):
-    place = folder / model_card.IN_SAVED_MODEL
-    place.parent.mkdir()
-    place.write_text(model_card.as_text(card), encoding="utf-8")
-    if labels is not None:
-        text = "".join(f"{label}\n" for label in labels)
-        (place.parent / "labels.txt").write_text(text, encoding="utf-8")
-
-
-def _max_difference(folder, images, expected):
-    # `loaded` owns the variables: the signatures alone do not keep them.
-    loaded = tf.saved_model.load(os.fspath(folder))
-    differences = []
-    for name, signature in SIGNATURES.items():
-        results = loaded.signatures[name](**signature.encode(images))
-        gap = np.abs(results["probabilities"].numpy() - expected)
-        differences.append(gap.max())
-    return float(np.max(differences))
-
-
-@contextlib.contextmanager
-def _new_version(path):
-    """A hidden folder in `path` to write to; a failure removes all traces."""
-    path = os.fspath(path)
-    if "://" in path:
-        raise UsageError(f"Cannot export to {path!r}; give a local folder.")
-    base = pathlib.Path(path)
-    # A server takes folders with integer names only. Not `tempfile`, whose
-    # folders none but their owner can read.
-    folder = base / f".tmp-{uuid.uuid4().hex}"
-    made = []
-    try:
-        made = [p for p in (base, *base.parents) if not p.exists()]
-        folder.mkdir(parents=True)
-        yield folder
-    except BaseException as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        for parent in made:
-            with contextlib.suppress(OSError):
-                parent.rmdir()
-        if isinstance(error, OSError):
-            raise UsageError(
-                f"Cannot export to {path!r} ({error.strerror or error}); "
-                "give a folder that can be written."
-            ) from error
-        raise
-
-
-def _publish(folder):
-    """Renames a finished folder to the next free version beside it."""
-    while True:
-        names = [p.name for p in folder.parent.iterdir()]
-        versions = [int(n) for n in names if n.isascii() and n.isdigit()]
-        target = folder.parent / str(max(versions, default=0) + 1)
-        try:
-            return folder.rename(target)
-        except OSError:
-            # Another export took the number in the meantime.
-            if not target.exists():
-                raise
+    return found

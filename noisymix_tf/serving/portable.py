@@ -1,0 +1,172 @@
+"""The same classifier for runtimes other than TensorFlow: LiteRT and ONNX.
+
+They take uint8 pixels `images` and give what a float model gives of them. Both
+are compared with the Keras model before anything is published.
+"""
+
+import contextlib
+import logging
+import os
+import warnings
+
+import numpy as np
+import tensorflow as tf
+
+from noisymix_tf.errors import UsageError
+from noisymix_tf.serving.reload import ExportMismatch
+
+QUANTIZED = "model_dynamic_range.tflite"
+ONNX = "model.onnx"
+# How much accuracy quantisation may cost.
+MAX_LOSS = 0.01
+_BATCH = 32
+_LOGGERS = ("absl", "tensorflow", "tf2onnx")
+_OUTPUTS = ("logits", "probabilities")
+# The newest that tf2onnx writes without experimental operators.
+_OPSET = 18
+
+
+def module(classifier):
+    """What is converted.
+
+    Args:
+        classifier: `ServedClassifier` with float32 weights.
+
+    Returns:
+        `tf.Module` with `call`, a `tf.function` of uint8 `images` to a dict
+        with `"probabilities"` and, where there are such, `"logits"`.
+    """
+    pixels = [None, *classifier.image_shape]
+    spec = tf.TensorSpec(pixels, tf.uint8, name="images")
+
+    @tf.function(input_signature=[spec])
+    def call(images):
+        outputs = classifier.classify(tf.cast(images, tf.float32))
+        return {name: outputs[name] for name in _OUTPUTS if name in outputs}
+
+    result = tf.Module()
+    result.call = call
+    result.variables_of_model = classifier.variables
+    return result
+
+
+def quantize(converted, place, images, probabilities, labels=None):
+    """Writes a LiteRT (TFLite) model with 8-bit weights.
+
+    Matrices and kernels are stored in 8 bits, with a scale for each channel;
+    activations are quantised as they come (dynamic range).
+
+    Args:
+        converted: What `module` returns.
+        place: `pathlib.Path` of the file to write.
+        images: uint8 `[N, H, W, C]` to measure on.
+        probabilities: The Keras model's, `[N, K]`.
+        labels: int `[N]`, or None: then the Keras model's classes count as
+            right.
+
+    Returns:
+        `(before, after)`: accuracy of the Keras model and of what was written.
+
+    Raises:
+        ExportMismatch: If more than one point of accuracy is lost.
+    """
+    concrete = converted.call.get_concrete_function()
+    with _quiet():
+        converter = tf.lite.TFLiteConverter.from_concrete_functions(
+            [concrete], converted
+        )
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        place.write_bytes(converter.convert())
+    predicted = np.concatenate(
+        [out.argmax(-1) for out in _run_tflite(place, images)]
+    )
+    classes = probabilities.argmax(-1)
+    labels = classes if labels is None else np.asarray(labels)
+    before = float(np.mean(classes == labels))
+    after = float(np.mean(predicted == labels))
+    if not before - after <= MAX_LOSS:
+        raise ExportMismatch(
+            f"With 8-bit weights {len(labels)} images are classified with an "
+            f"accuracy of {after:.4f} instead of {before:.4f}, which is more "
+            f"than {MAX_LOSS} less. Nothing written."
+        )
+    return before, after
+
+
+def require_onnx():
+    """Imports what ONNX needs.
+
+    Returns:
+        The modules `(tf2onnx, onnxruntime)`.
+
+    Raises:
+        UsageError: If they are not installed.
+    """
+    try:
+        import onnxruntime
+        import tf2onnx
+    except ImportError as error:
+        raise UsageError(
+            f"ONNX needs the package {error.name}: pip install "
+            '"noisymix_tf[onnx]", or export without it.'
+        ) from error
+    return tf2onnx, onnxruntime
+
+
+def onnx(converted, place, images, probabilities, tolerance):
+    """Writes an ONNX model.
+
+    Args:
+        converted, place, images, probabilities: As for `quantize`.
+        tolerance: Largest accepted difference of a probability.
+
+    Returns:
+        The largest difference.
+
+    Raises:
+        UsageError: If the packages for it are not installed.
+        ExportMismatch: If it is larger than `tolerance`.
+    """
+    tf2onnx, onnxruntime = require_onnx()
+    with _quiet():
+        tf2onnx.convert.from_function(
+            converted.call,
+            input_signature=converted.call.input_signature,
+            opset=_OPSET,
+            output_path=os.fspath(place),
+        )
+    session = onnxruntime.InferenceSession(
+        os.fspath(place), providers=["CPUExecutionProvider"]
+    )
+    (outputs,) = session.run(["probabilities"], {"images": images})
+    gap = float(np.abs(outputs - probabilities).max())
+    if not gap <= tolerance:
+        raise ExportMismatch(
+            f"The ONNX model differs from the Keras model by {gap} in a "
+            f"probability; tolerance is {tolerance}. Nothing written."
+        )
+    return gap
+
+
+def _run_tflite(place, images):
+    with _quiet():
+        interpreter = tf.lite.Interpreter(os.fspath(place))
+    run = interpreter.get_signature_runner()
+    for start in range(0, len(images), _BATCH):
+        yield run(images=images[start : start + _BATCH])["probabilities"]
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Without the converters' notes on what they do."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            for logger in loggers:
+                logger.setLevel(logging.ERROR)
+            yield
+        finally:
+            for logger, level in zip(loggers, levels):
+                logger.setLevel(level)

@@ -1,0 +1,83 @@
+"""Numbered folders that appear whole or not at all."""
+
+import errno
+import os
+
+import pytest
+import tensorflow as tf
+
+from noisymix_tf.errors import UsageError
+from noisymix_tf.serving import versions
+
+
+def written(path):
+    with versions.new_version(path) as folder:
+        (folder / "saved_model.pb").write_text("ours")
+        return versions.publish(folder)
+
+
+def test_each_export_takes_the_next_version(tmp_path):
+    path = tmp_path / "m"
+    assert written(path).name == "1"
+    assert written(path).name == "2"
+    (path / "7").mkdir()
+    (path / "notes").mkdir()
+    assert written(path).name == "8"
+    assert sorted(os.listdir(path)) == ["1", "2", "7", "8", "notes"]
+
+
+def test_a_version_taken_by_another_export_is_left_alone(tmp_path, monkeypatch):
+    path = tmp_path / "m"
+    written(path)
+    rename = versions.pathlib.Path.rename
+
+    def someone_is_faster(self, target):
+        monkeypatch.undo()
+        target.mkdir()
+        (target / "saved_model.pb").write_text("theirs")
+        return rename(self, target)
+
+    monkeypatch.setattr(versions.pathlib.Path, "rename", someone_is_faster)
+    assert written(path).name == "3"
+    assert (path / "2" / "saved_model.pb").read_text() == "theirs"
+    assert sorted(os.listdir(path)) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    "path, message",
+    [
+        ("file", "Not a directory"),
+        ("file/m", "Not a directory"),
+        ("new/" + 300 * "x", "File name too long"),
+    ],
+)
+def test_paths_that_cannot_be_written(tmp_path, path, message):
+    (tmp_path / "file").write_text("text")
+    with pytest.raises(UsageError, match=message) as error:
+        written(tmp_path / path)
+    assert "\n" not in str(error.value)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_folder_without_permission(tmp_path, monkeypatch):
+    def mkdir(self, *args, **kwargs):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(versions.pathlib.Path, "mkdir", mkdir)
+    with pytest.raises(UsageError, match="Permission denied"):
+        written(tmp_path / "m")
+
+
+def test_a_full_disk(tmp_path):
+    """Of which TensorFlow has an error of its own."""
+    with pytest.raises(OSError, match="No space left") as error:
+        with versions.new_version(tmp_path / "m") as folder:
+            message = f"{folder}/saved_model.pb; No space left on device"
+            raise tf.errors.ResourceExhaustedError(None, None, message)
+    assert error.value.errno == errno.ENOSPC
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_remote_path():
+    with pytest.raises(UsageError, match="give a local folder"):
+        written("gs://bucket/m")
