@@ -155,9 +155,11 @@ def _become(command, files, environment):
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
     os.environ.update(environment)
-    module, *arguments = sys.argv = command
+    module = command[0]
+    sys.argv = command
     if module == SCRIPT:
-        exec(arguments[0], {"__name__": "__main__"})
+        code = sys.argv.pop(1)
+        exec(code, {"__name__": "__main__"})
     else:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
 

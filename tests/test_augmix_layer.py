@@ -1,9 +1,8 @@
 """The AugMix layer: its pixels, its draws, and where it can stand."""
 
-import subprocess
-import sys
 import zlib
 
+import door_processes
 import keras
 import keras_cv
 import numpy as np
@@ -272,9 +271,7 @@ data = data.repeat(3).map(AugMix(), num_parallel_calls=2)
 for views in data.as_numpy_iterator():
     print(zlib.crc32(views.tobytes()))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True
-    )
+    done = door_processes.run(door_processes.SCRIPT, code)
     expected = [
         zlib.crc32(_expected(_images(), call).tobytes()) for call in range(3)
     ]

@@ -4,9 +4,9 @@ import errno
 import os
 import shutil
 import subprocess
-import sys
 import threading
 
+import door_processes
 import keras
 import numpy as np
 import pytest
@@ -306,11 +306,7 @@ def test_a_file_system_that_is_really_full(tmp_path, kind):
         if subprocess.run(mount, capture_output=True).returncode:
             pytest.skip("mounting a small disk is not allowed here")
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", _SAVE, tmp_path, kind],
-            capture_output=True,
-            text=True,
-        )
+        done = door_processes.run(door_processes.SCRIPT, _SAVE, tmp_path, kind)
         left = sorted(path.name for path in tmp_path.iterdir())
     finally:
         if kind == "disk":

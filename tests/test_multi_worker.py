@@ -35,7 +35,7 @@ import runpy, sys, tensorflow as tf
 [cpu] = tf.config.list_physical_devices("CPU")
 two = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(cpu, two)
-sys.argv = ["train", *{TINY}, *sys.argv[2:]]
+sys.argv = ["train", *{TINY}, *sys.argv[1:]]
 runpy.run_module("tiny_network", run_name="__main__", alter_sys=True)
 """
 
