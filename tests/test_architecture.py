@@ -23,14 +23,30 @@ LAYERS = (
         "corruption_sets",
         "model_card",
         "serving",
+        "theory",
         "config",
         "command_line",
     ),
-    ("run_folder", "doors", "benchmarks"),
-    ("train", "evaluate", "benchmark", "data_service"),
+    ("run_folder", "doors", "benchmarks", "toys", "image_trees"),
+    ("stylizing", "deep_augment"),
+    ("comparison",),
+    (
+        "train",
+        "evaluate",
+        "export",
+        "compare",
+        "benchmark",
+        "data_service",
+        "toy",
+        "stylize",
+        "deepaugment",
+    ),
 )
 # A door in a room that belongs to a lower layer.
-DOORS = {"corruptions/__main__.py": "train"}
+DOORS = {
+    "corruptions/__main__.py": "train",
+    "theory/__main__.py": "train",
+}
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 FILES = sorted(
     path

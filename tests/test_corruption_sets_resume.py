@@ -201,7 +201,10 @@ def test_other_settings_are_refused(tmp_path, arguments, words):
     with pytest.raises(UsageError) as caught:
         write(tmp_path, **arguments)
     message = str(caught.value)
-    assert "holds sets of other settings" in message and "\n" not in message
+    assert (
+        "holds corrupted sets of other settings" in message
+        and "\n" not in message
+    )
     # The order of the settings is that of the manifest.
     assert all(part in message for part in words.split("; "))
     assert contents(tmp_path) == before

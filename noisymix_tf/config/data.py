@@ -49,9 +49,21 @@ class TestDataConfig(Group):
 class DataConfig(TestDataConfig):
     """Which images, and the standard crop and flip."""
 
+    train_data_dir: str | None = field(
+        None,
+        "Train on the images of this tree (class-per-directory) in place of "
+        "the dataset's own; its test images stay.",
+        kind=str,
+    )
+    extra_data_dirs: tuple = field(
+        (),
+        "Train on the images of these trees (class-per-directory) as well: an "
+        "epoch is longer by all of them.",
+    )
     train_examples: int | None = field(
         None,
-        "Train on a class-balanced, deterministic subset of this size.",
+        "Train on a class-balanced, deterministic subset of this size (and on "
+        "all images of extra_data_dirs).",
         kind=int,
         range=AT_LEAST_1,
     )

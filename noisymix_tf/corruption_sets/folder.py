@@ -1,4 +1,4 @@
-"""The directory of corrupted sets: what it holds and how that was made."""
+"""The directory of sets of images: what it holds and how that was made."""
 
 import json
 import pathlib
@@ -19,17 +19,19 @@ class SetFolder:
     Args:
         path: The directory; made where it is not there.
         settings: Dict of JSON values that decide the pixels of every file.
+        what: What such a directory holds, for messages.
 
     Raises:
         UsageError: It cannot be written, holds something else, was made with
             other settings, or is in use.
     """
 
-    def __init__(self, path, settings):
+    def __init__(self, path, settings, what="corrupted sets"):
         if not path:
             raise UsageError(
                 "--output_dir is missing: name a directory for the sets."
             )
+        self._what = what
         self.path = pathlib.Path(path)
         self.settings = json.loads(json.dumps(settings))
         self.files = {}
@@ -68,8 +70,8 @@ class SetFolder:
             self._compare()
         elif any(p for p in self.path.iterdir() if p.name[0] != "."):
             raise UsageError(
-                f"--output_dir={self.path} is not empty and holds no corrupted "
-                f"sets; name a new or empty directory."
+                f"--output_dir={self.path} is not empty and holds no "
+                f"{self._what}; name a new or empty directory."
             )
         content = {"settings": self.settings, "files": self.files}
         write_atomically(
@@ -91,7 +93,7 @@ class SetFolder:
         ]
         if differing:
             raise UsageError(
-                f"--output_dir={self.path} holds sets of other settings: "
-                f"{'; '.join(differing)}. Name another directory, or give the "
-                f"same flags."
+                f"--output_dir={self.path} holds {self._what} of other "
+                f"settings: {'; '.join(differing)}. Name another directory, or "
+                f"give the same flags."
             )

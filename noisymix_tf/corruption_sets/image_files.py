@@ -27,11 +27,18 @@ def make_files(recipe, image_format, images, places, files):
         chosen = [i for i, each in enumerate(files) if level in each]
         made = recipe.make(images[chosen], places[chosen], level)
         for i, image in zip(chosen, made):
-            _save(image, files[i][level], image_format)
+            save(image, files[i][level], image_format)
     return sum(map(len, files))
 
 
-def _save(image, path, image_format):
+def save(image, path, image_format):
+    """Writes an image; the file takes its name when it is complete.
+
+    Args:
+        image: uint8 `[H, W, 3]`.
+        path: `pathlib.Path`; its folder is made.
+        image_format: `"jpeg"` or `"png"`.
+    """
     from PIL import Image
 
     buffer = io.BytesIO()

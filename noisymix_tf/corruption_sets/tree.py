@@ -1,13 +1,12 @@
 """The layout of ImageNet-C: corruption/severity/class/image."""
 
-import collections
 import functools
 import os
-import pathlib
 
 import numpy as np
 
 from noisymix_tf.corruption_sets.image_files import SUFFIXES, make_files
+from noisymix_tf.data.trees import image_names
 
 # Images that a worker is given at once; each is written at every severity.
 _CALL_IMAGES = 4
@@ -31,7 +30,9 @@ class Tree:
         self._split = dataset.test
         self._workers = workers
         self._format = image_format
-        self._names = _names(dataset, image_format)
+        self._names = image_names(
+            dataset.test, dataset.class_names, SUFFIXES[image_format]
+        )
 
     def labels(self, levels):
         """Does nothing: the folders are the labels."""
@@ -95,30 +96,3 @@ def _present(root):
         # What a crash of the machine left empty is not finished.
         if file.stat().st_size
     }
-
-
-def _names(dataset, image_format):
-    """`class/name` for every test image."""
-    split, class_names = dataset.test, dataset.class_names
-    suffix = SUFFIXES[image_format]
-    folders = [_folder_name(class_names[label]) for label in split.labels]
-    paths = getattr(split, "paths", None)
-    if paths is None:
-        width = len(str(len(split) - 1))
-        return [
-            f"{folder}/{place:0{width}}{suffix}"
-            for place, folder in enumerate(folders)
-        ]
-    files = [pathlib.Path(path) for path in paths]
-    stems = [f"{f}/{file.stem}" for f, file in zip(folders, files)]
-    often = collections.Counter(stems)
-    # `cat.jpg` and `cat.png` of one class keep what tells them apart.
-    return [
-        (stem if often[stem] == 1 else f"{folder}/{file.name}") + suffix
-        for stem, folder, file in zip(stems, folders, files)
-    ]
-
-
-def _folder_name(name):
-    """A class name as the name of one folder."""
-    return str(name).replace(os.sep, "_")

@@ -9,11 +9,13 @@ import dataclasses
 from noisymix_tf.data.corrupted import corrupted
 from noisymix_tf.data.dataset import ArraySplit, Dataset, Split
 from noisymix_tf.data.encoded import EncodedSplit, FileSplit
+from noisymix_tf.data.joined import JoinedSplit
 from noisymix_tf.data.pipeline import steps_per_epoch, views
 from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.data.random_crop import RandomResizedCrop
 from noisymix_tf.data.sharding import distribute, distribute_whole
 from noisymix_tf.data.subset import balanced_subset
+from noisymix_tf.data.trees import with_joined_trees, with_tree
 from noisymix_tf.registry import Registry
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "Dataset",
     "EncodedSplit",
     "FileSplit",
+    "JoinedSplit",
     "Preprocess",
     "RandomResizedCrop",
     "Split",
@@ -45,6 +48,8 @@ def load(
     preprocess=None,
     train_examples=None,
     test_examples=None,
+    train_data_dir=None,
+    extra_data_dirs=(),
 ):
     """Loads a dataset.
 
@@ -61,6 +66,11 @@ def load(
         train_examples: Use only so many training images, of every class the
             same number; see `noisymix_tf.data.subset.balanced_indices`.
         test_examples: The same for the test images.
+        train_data_dir: Folder of a tree, `<class>/*`, whose images are trained
+            on in place of the dataset's own; of the same classes. They are
+            brought to size as the dataset's are.
+        extra_data_dirs: Folders of such trees whose images are trained on as
+            well. They are all taken, whatever `train_examples`.
 
     Returns:
         `noisymix_tf.data.Dataset`.
@@ -78,8 +88,10 @@ def load(
     dataset = DATASETS.get(name)(
         data_dir=data_dir, image_size=image_size, preprocess=preprocess
     )
+    if train_data_dir is not None:
+        dataset = with_tree(dataset, train_data_dir)
     classes = dataset.num_classes
-    return dataclasses.replace(
+    dataset = dataclasses.replace(
         dataset,
         train=balanced_subset(
             dataset.train, train_examples, classes, f"the {name} training set"
@@ -88,6 +100,7 @@ def load(
             dataset.test, test_examples, classes, f"the {name} test set"
         ),
     )
+    return with_joined_trees(dataset, extra_data_dirs)
 
 
 # The modules are imported when their dataset is asked for.

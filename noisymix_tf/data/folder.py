@@ -58,7 +58,7 @@ def load(*, data_dir=None, image_size=None, preprocess=None):
     train_split, test_split = (
         FileSplit(paths, labels, image_size) for paths, labels in splits
     )
-    if _few(train_split.paths + test_split.paths):
+    if few(train_split.paths + test_split.paths):
         train_split.check()
         test_split.check()
     return Dataset(
@@ -104,11 +104,10 @@ def _checked_directory(data_dir):
 
 def _list_splits(root):
     """Two dicts, class name -> files, for training and for testing."""
+    if not has_splits(root):
+        return _divide(_list_classes(root))
     folders, _ = list_folder(root)
     train = os.path.join(root, "train")
-    # A class may be called "train" too; its folder then holds images only.
-    if "train" not in folders or not list_folder(train)[0]:
-        return _divide(_list_classes(root))
     for name in _TEST_FOLDERS:
         if name in folders:
             test = os.path.join(root, name)
@@ -119,6 +118,32 @@ def _list_splits(root):
         f"{train} has nothing beside it to test on; expected one of "
         f"{', '.join(_TEST_FOLDERS)} in --data_dir={root}."
     )
+
+
+def has_splits(root):
+    """Whether the classes are below `root/train`.
+
+    A class may be called "train" too; its folder then holds images only.
+    """
+    folders, _ = list_folder(root)
+    return "train" in folders and bool(
+        list_folder(os.path.join(root, "train"))[0]
+    )
+
+
+def training_files(data_dir):
+    """The training images of a folder, of whatever sizes.
+
+    Args:
+        data_dir: Folder in a layout of `load`.
+
+    Returns:
+        Dict from class name to its files, both sorted by name.
+
+    Raises:
+        UsageError: If the folder is in no such layout.
+    """
+    return _list_splits(_checked_directory(data_dir))[0]
 
 
 def _list_classes(root):
@@ -267,7 +292,8 @@ def header_size(path):
         ) from error
 
 
-def _few(paths):
+def few(paths):
+    """Whether so few files can all be decoded before they are needed."""
     return len(paths) <= _CHECKED_FILES and (
         sum(map(os.path.getsize, paths)) <= _CHECKED_BYTES
     )

@@ -1,8 +1,8 @@
 """Which class of the dataset a folder or a stored label is."""
 
-import os
 import re
 
+from noisymix_tf.data.trees import folder_name
 from noisymix_tf.errors import UsageError
 
 IMAGENET_R_CLASSES = (
@@ -39,11 +39,6 @@ def imagenet_wnids():
 
     path = tfds.core.tfds_path("datasets/imagenet2012/labels.txt")
     return tuple(path.read_text().split())
-
-
-def folder_name(class_name):
-    """A class name as the name of one folder."""
-    return str(class_name).replace(os.sep, "_")
 
 
 def class_indices(names, dataset, where):

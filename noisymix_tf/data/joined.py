@@ -1,0 +1,121 @@
+"""Several splits as one: a training set and further trees of images."""
+
+import numpy as np
+import tensorflow as tf
+
+from noisymix_tf.data.dataset import Split, size_text
+from noisymix_tf.errors import UsageError
+
+
+class JoinedSplit(Split):
+    """Splits one behind the other, read as if they were one.
+
+    Where a part's images lie makes no difference: a position of the whole
+    belongs to the same image in every process and at every step, so that
+    training on it can stop and go on like on any split.
+
+    Args:
+        parts: Sequence of `Split`s of one `image_shape`.
+
+    Raises:
+        UsageError: If their images are of several shapes, or from `batches`
+            where an image cannot be decoded.
+
+    Example:
+
+    >>> split = JoinedSplit([clean, stylized])
+    >>> len(split) == len(clean) + len(stylized)
+    True
+    """
+
+    def __init__(self, parts):
+        lengths = [len(part) for part in parts]
+        self._set(
+            tuple(parts),
+            np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
+            np.concatenate([np.arange(n, dtype=np.int32) for n in lengths]),
+        )
+
+    def _set(self, parts, part_of, place_of):
+        """Image i is that at `place_of[i]` of the part `part_of[i]`."""
+        labels = np.zeros(len(part_of), np.int32)
+        for number, part in enumerate(parts):
+            chosen = part_of == number
+            labels[chosen] = part.labels[place_of[chosen]]
+        super().__init__(labels, parts[0].image_shape)
+        for part in parts:
+            if part.image_shape != self.image_shape:
+                raise UsageError(
+                    "Splits that are joined must have images of one size, not "
+                    f"{size_text(self.image_shape)} and "
+                    f"{size_text(part.image_shape)}."
+                )
+        self.parts = parts
+        self.needs_python = any(
+            getattr(part, "needs_python", False) for part in parts
+        )
+        self._part_of, self._place_of = part_of, place_of
+        self._tensors = None
+
+    def fetch(self, indices):
+        return self._gather(indices, lambda part, _, places: part.fetch(places))
+
+    def fetch_crops(self, indices, seed, crop):
+        def read(part, number, places):
+            # Images at one place of two parts are cropped in different ways.
+            own = tf.random.experimental.stateless_fold_in(seed, number)
+            return part.fetch_crops(places, own, crop)
+
+        return self._gather(indices, read)
+
+    def batches(self, batch_size):
+        images = (
+            tf.data.Dataset.range(len(self))
+            .batch(batch_size)
+            .map(
+                self.fetch,
+                num_parallel_calls=tf.data.AUTOTUNE,
+                deterministic=True,
+            )
+            .prefetch(1)
+            .as_numpy_iterator()
+        )
+        for start in range(0, len(self), batch_size):
+            labels = self.labels[start : start + batch_size]
+            try:
+                batch = next(images)
+            except tf.errors.OpError:
+                self.check(range(start, start + len(labels)))
+                raise
+            yield batch, labels
+
+    def subset(self, indices):
+        new = object.__new__(JoinedSplit)
+        new._set(self.parts, self._part_of[indices], self._place_of[indices])
+        return new
+
+    def check(self, indices=None):
+        indices = np.arange(len(self)) if indices is None else list(indices)
+        for number, part in enumerate(self.parts):
+            own = self._part_of[indices] == number
+            part.check(self._place_of[indices][own].tolist())
+
+    def _gather(self, indices, read):
+        """Reads every part's share of a batch, and puts it in order."""
+        if self._tensors is None:
+            # As in ArraySplit: captured, and not copied into the graph.
+            with tf.init_scope(), tf.device("CPU:0"):
+                self._tensors = (
+                    tf.constant(self._part_of),
+                    tf.constant(self._place_of),
+                )
+        part_of, place_of = (tf.gather(t, indices) for t in self._tensors)
+        count = len(self.parts)
+        places = tf.dynamic_partition(place_of, part_of, count)
+        rows = tf.dynamic_partition(tf.range(tf.size(indices)), part_of, count)
+        images = [
+            read(part, number, own)
+            for number, (part, own) in enumerate(zip(self.parts, places))
+        ]
+        stitched = tf.dynamic_stitch(rows, images)
+        return tf.ensure_shape(stitched, [*indices.shape, *self.image_shape])

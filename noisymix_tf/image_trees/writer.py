@@ -1,0 +1,118 @@
+"""The tree that is written, and how it is filled."""
+
+import dataclasses
+
+import numpy as np
+from PIL import Image
+
+from noisymix_tf.corruption_sets.folder import SetFolder
+from noisymix_tf.corruption_sets.image_files import JPEG_QUALITY, save
+from noisymix_tf.corruption_sets.progress import Progress
+from noisymix_tf.errors import UsageError
+from noisymix_tf.evaluation.contact_sheet import contact_sheet
+from noisymix_tf.evaluation.files import write_atomically
+
+_ROWS = 6
+_SIDE = 128
+# Flags that do not decide pixels; `data_dir` is known by what it holds.
+_FREE = ("output_dir", "data_dir", "vgg_weights", "styles")
+
+
+def check(config):
+    """Raises a `UsageError` where no directory is named to write to."""
+    if not config.tree.output_dir:
+        raise UsageError(
+            "--output_dir is missing: name a directory for the tree."
+        )
+
+
+def settings(config, source):
+    """What decides the pixels of a tree, as JSON values.
+
+    Args:
+        config: Configuration of a door, of groups of flags.
+        source: `Source`.
+
+    Returns:
+        Dict.
+    """
+    groups = [getattr(config, f.name) for f in dataclasses.fields(config)]
+    flags = {
+        field.name: getattr(group, field.name)
+        for group in groups
+        for field in dataclasses.fields(group)
+        if field.name not in _FREE
+    }
+    if flags["format"] == "jpeg":
+        flags["format"] = f"jpeg {JPEG_QUALITY}"
+    return flags | {"images": len(source), "names": source.digest()}
+
+
+def tree_folder(path, settings):
+    """The directory of a tree, for a `with` statement, see `SetFolder`.
+
+    Raises:
+        UsageError: It cannot be written, holds something else, was made with
+            other settings, or is in use.
+    """
+    return SetFolder(path, settings, what="image trees")
+
+
+def fill(folder, source, make, *, image_format, batch_size, shown=True):
+    """Writes the images of a tree that are not there yet, and a sheet.
+
+    A file takes its name when it is complete; a killed writer goes on with the
+    batches of which files are missing. The pixels do not depend on where it
+    was killed, because a batch always consists of the same images.
+
+    Args:
+        folder: `SetFolder`.
+        source: `Source`.
+        make: Function `(images, positions) -> images` of uint8
+            `[B, H, W, 3]` and ints `[B]`.
+        image_format: `"png"` or `"jpeg"`.
+        batch_size: Images in a batch.
+        shown: Whether to report on the standard error.
+    """
+    paths = [folder.path / name for name in source.names]
+    there = np.array([_is_there(path) for path in paths], bool)
+    bar = Progress(len(source), 1, shown)
+    bar.begin("images")
+    bar.advance(int(there.sum()))
+    for positions in source.batches(batch_size):
+        if there[positions].all():
+            continue
+        made = make(source.read(positions), positions)
+        for position, image in zip(positions, made):
+            if not there[position]:
+                save(image, paths[position], image_format)
+                there[position] = True
+        bar.advance(int(there.sum()))
+    _write_sheet(folder.path / "sheet.png", source, paths)
+    bar.end()
+
+
+def _is_there(path):
+    # What a crash of the machine left empty is not finished.
+    return path.is_file() and path.stat().st_size > 0
+
+
+def _write_sheet(path, source, paths):
+    """A few images, each with what was made of it, to look at."""
+    if path.exists():
+        return
+    import tensorflow as tf
+
+    chosen = np.linspace(0, len(source) - 1, min(_ROWS, len(source)))
+    pairs = []
+    for position in np.unique(chosen.astype(int)):
+        with Image.open(paths[position]) as made:
+            pairs.append([_shown(source.read_one(position)), _shown(made)])
+    sheet = contact_sheet(np.array(pairs))
+    write_atomically(path, tf.io.encode_png(sheet).numpy())
+
+
+def _shown(image):
+    if not isinstance(image, Image.Image):
+        image = Image.fromarray(image)
+    return np.asarray(image.convert("RGB").resize((_SIDE, _SIDE)))
