@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 
+import door_processes
 import keras
 import numpy as np
 import pytest
@@ -134,11 +135,7 @@ def test_the_imported_door_is_the_function(model_path):
 
 
 def test_a_mistake_is_one_line_and_status_2():
-    done = subprocess.run(
-        [sys.executable, "-m", "noisymix_tf.evaluate", "--model=nowhere"],
-        capture_output=True,
-        text=True,
-    )
+    done = door_processes.run("noisymix_tf.evaluate", "--model=nowhere")
     assert done.returncode == 2
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("error: There is no model at 'nowhere'")

@@ -14,7 +14,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-STEPS = 100
+STEPS = 60
 TINY = (
     "--flagfile=flags/data/digits.flags",
     "--flagfile=flags/method/nfm.flags",
