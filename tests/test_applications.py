@@ -18,10 +18,8 @@ SIDE = 64
 CLASSES = 7
 NETWORKS = (
     "ResNet50",
-    "ResNet50V2",
     "MobileNetV3Small",
     "EfficientNetB0",
-    "DenseNet121",
     "ConvNeXtTiny",
 )
 SLOW_TO_TRACE = tuple(n for n in NETWORKS if n != "MobileNetV3Small")
@@ -122,6 +120,18 @@ def test_auto_taps_end_the_first_stages(network, form):
 @pytest.mark.parametrize(
     ("name", "hidden"),
     [
+        (
+            "ResNet50V2",
+            ("conv2_block2_out", "conv3_block3_out", "conv4_block5_out"),
+        ),
+        (
+            "DenseNet121",
+            (
+                "conv2_block6_concat",
+                "conv3_block12_concat",
+                "conv4_block24_concat",
+            ),
+        ),
         ("VGG16", ("block1_conv2", "block2_conv2", "block3_conv3")),
         ("MobileNet", ("conv_pw_1_relu", "conv_pw_3_relu", "conv_pw_5_relu")),
         ("MobileNetV2", ("block_2_add", "block_5_add", "block_12_add")),

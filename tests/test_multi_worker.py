@@ -96,7 +96,7 @@ def together(tmp_path_factory):
     """An uninterrupted run by two machines."""
     folder = tmp_path_factory.mktemp("together")
     logs = tmp_path_factory.mktemp("logs")
-    _run(folder / "run", logs, "--validation_epochs=1")
+    _run(folder / "run", logs, "--validation_epochs=4")
     return folder / "run", logs
 
 
@@ -138,7 +138,7 @@ def test_two_machines_are_two_devices(together, tmp_path):
 
 def _end_early(folder, logs, index, number):
     """Starts both machines, sends one a signal; returns the return codes."""
-    with _machines(folder, logs, "--validation_epochs=1") as machines:
+    with _machines(folder, logs, "--validation_epochs=4") as machines:
         before = _newest(folder)
         deadline = time.monotonic() + 300
         while _newest(folder) == before:
@@ -165,7 +165,7 @@ def test_both_end_when_one_does_and_go_on_exactly(together, tmp_path):
         assert "another machine of this training has gone" in said
         assert not (folder / "model.keras").exists()
     step = _newest(folder)
-    _run(folder, tmp_path, "--validation_epochs=1")
+    _run(folder, tmp_path, "--validation_epochs=4")
     said = (tmp_path / "0.log").read_text()
     assert f"Continued from step {step}." in said
     for a, b in zip(_weights(together[0]), _weights(folder), strict=True):

@@ -2,10 +2,9 @@
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 
+import door_processes
 import fit_models
 import keras
 import numpy as np
@@ -122,9 +121,11 @@ def test_with_any_keras_model(tmp_path):
     assert CheckpointFolder(tmp_path).steps() == [3]
 
 
+@pytest.mark.filterwarnings("error:Exception in thread")
 def test_outside_the_main_thread_it_does_nothing(tmp_path):
     saver = Checkpoints(tmp_path, every_steps=100)
     preemption = Preemption(saver)
+    preemption.set_model(fit_models.model("plain"))
     handler = signal.getsignal(signal.SIGTERM)
     thread = threading.Thread(target=preemption.on_train_begin)
     thread.start()
@@ -158,12 +159,8 @@ doors.run(main)
 
 
 def _door(body):
-    return subprocess.run(
-        [sys.executable, "-c", _DOOR.format(body=body)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    code = _DOOR.format(body=body)
+    return door_processes.run(door_processes.SCRIPT, code)
 
 
 @pytest.mark.parametrize(
