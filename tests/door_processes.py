@@ -155,8 +155,6 @@ def _become(command, files, environment):
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
     os.environ.update(environment)
-    # Of a shell's background it would be ignored.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     module = command[0]
     sys.argv = command
     if module == SCRIPT:
