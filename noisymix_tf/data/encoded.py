@@ -83,14 +83,7 @@ class EncodedSplit(Split):
             .prefetch(1)
             .as_numpy_iterator()
         )
-        for start in range(0, len(self), batch_size):
-            labels = self.labels[start : start + batch_size]
-            try:
-                batch = next(images)
-            except tf.errors.OpError:
-                self.check(range(start, start + len(labels)))
-                raise
-            yield batch, labels
+        yield from with_labels(self, images, batch_size)
 
     def find_unreadable(self, indices=None):
         """Decodes images one by one and reports those that fail.
@@ -199,3 +192,24 @@ def _size_rule(image_size):
             "preprocess=as_stored tells no size: give the (H, W) of the files."
         )
     return image_size, (image_size.side, image_size.side)
+
+
+def with_labels(split, images, batch_size):
+    """Joins batches of a split's images to its labels.
+
+    Args:
+        split: Split whose `check` names an image that cannot be read.
+        images: Iterator over batches of its images, in order.
+        batch_size: Images in a batch.
+
+    Yields:
+        `(images, labels)`.
+    """
+    for start in range(0, len(split), batch_size):
+        labels = split.labels[start : start + batch_size]
+        try:
+            batch = next(images)
+        except tf.errors.OpError:
+            split.check(range(start, start + len(labels)))
+            raise
+        yield batch, labels

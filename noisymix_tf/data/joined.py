@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from noisymix_tf.data.dataset import Split, size_text
+from noisymix_tf.data.encoded import with_labels
 from noisymix_tf.errors import UsageError
 
 
@@ -80,14 +81,7 @@ class JoinedSplit(Split):
             .prefetch(1)
             .as_numpy_iterator()
         )
-        for start in range(0, len(self), batch_size):
-            labels = self.labels[start : start + batch_size]
-            try:
-                batch = next(images)
-            except tf.errors.OpError:
-                self.check(range(start, start + len(labels)))
-                raise
-            yield batch, labels
+        yield from with_labels(self, images, batch_size)
 
     def subset(self, indices):
         new = object.__new__(JoinedSplit)
