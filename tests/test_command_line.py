@@ -81,7 +81,7 @@ def test_a_method_is_the_same_whatever_came_before(method, before):
 def _parts(method):
     """Names of the flags that have a part in a method."""
     yield from ("method", "views", "stability", "mixing")
-    yield from ("additive_noise", "multiplicative_noise")
+    yield from ("additive_noise", "multiplicative_noise", "ramps")
     if method.views == "augmix":
         yield from (f"augmix_{n}" for n in "severity width depth alpha".split())
         yield "augmix_all_ops"

@@ -23,6 +23,7 @@ STEPS = 160
 RUN = (
     "--flagfile=flags/data/digits.flags",
     "--flagfile=flags/method/nfm.flags",
+    "--ramps=additive_noise:0.1:0.2:0.8,alpha:0.5:0:1",
     "--model=tiny",
     "--taps=normalize",
     "--train_examples=100",

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from noisymix_tf.config import ramps
 from noisymix_tf.config.fields import (
     AT_LEAST_0,
     AT_LEAST_1,
@@ -96,6 +97,14 @@ class MethodConfig(Group):
         range=NOT_EMPTY,
         item=float,
     )
+    ramps: tuple[str, ...] = field(
+        (),
+        "Levels that change during training, NAME:END:FROM:TO: alpha, "
+        "additive_noise, multiplicative_noise or jsd_weight goes evenly from "
+        "the value of its flag to END between the shares FROM and TO of the "
+        "training. alpha:0:0.5:1 mixes less and less in the second half. A "
+        "further ramp of the same level goes on from there.",
+    )
     augmix_severity: float = field(
         3.0, "Severity of AugMix's operations.", range=AUGMIX_SEVERITY
     )
@@ -138,6 +147,7 @@ class MethodConfig(Group):
         super().__post_init__()
         if self.stability != "none":
             self._check_views()
+        self._check_ramps()
 
     def _check_views(self):
         if self.views == "none":
@@ -152,3 +162,16 @@ class MethodConfig(Group):
                 f"compare the clean view with; give --num_views=2 or "
                 f"--stability=none."
             )
+
+    def _check_ramps(self):
+        idle = {
+            "alpha": ("mixing", self.mixing),
+            "jsd_weight": ("stability", self.stability),
+        }
+        for ramp in ramps.parse(self.ramps):
+            flag, value = idle.get(ramp.name, ("", ""))
+            if value == "none":
+                raise UsageError(
+                    f"--ramps changes {ramp.name}, which --{flag}=none has no "
+                    f"use for; leave the ramp out, or give another --{flag}."
+                )

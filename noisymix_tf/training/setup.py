@@ -16,7 +16,7 @@ from noisymix_tf.callbacks import (
 )
 from noisymix_tf.errors import UsageError
 from noisymix_tf.mixing import MIXINGS
-from noisymix_tf.training import loop, precision, schedules
+from noisymix_tf.training import loop, precision, ramped, schedules
 from noisymix_tf.training.augmentation import augmentation
 from noisymix_tf.training.checkpoint import CheckpointFolder
 from noisymix_tf.training.losses import SmoothedCrossEntropy
@@ -242,6 +242,11 @@ def fit(config, model, dataset, steps_per_epoch, folder):
     log_dir = folder.tensorboard if run.tensorboard else None
     strategy = model.distribute_strategy
     callbacks = [StopOnNaN("lower --learning_rate or the noise levels")]
+    moving = ramped.schedule(
+        config.method, config.optimizer.epochs * steps_per_epoch
+    )
+    if moving is not None:
+        callbacks.append(moving)
     if run.corruption_epochs:
         # For the log only: no model is chosen by what it does on test images.
         callbacks.append(
