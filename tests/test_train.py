@@ -12,13 +12,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny_network
 from absl import flags
 
 from noisymix_tf import command_line, data, model_card, train
 from noisymix_tf.errors import UsageError
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-TINY = (
+SMALL = (
     "--flagfile=flags/quickstart.flags",
     # Less to trace: not all taps, one chain of AugMix.
     "--taps=normalize,stage1",
@@ -32,10 +33,11 @@ TINY = (
     "--severities=1,5",
     "--notensorboard",
 )
+TINY = (*SMALL, "--model=tiny", "--dropout=0.1")
 
 
 def _run(*arguments):
-    return door_processes.run("noisymix_tf.train", *TINY, *arguments)
+    return door_processes.run("tiny_network", *TINY, *arguments)
 
 
 def _weights(folder):
@@ -54,9 +56,9 @@ def _steps(folder):
 def finished(tmp_path_factory):
     """An uninterrupted run of NoisyMix with dropout."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    command = [sys.executable, "-m", "noisymix_tf.train", *TINY]
+    command = [sys.executable, tiny_network.__file__, *TINY]
     done = subprocess.run(
-        [*command, "--dropout=0.1", f"--output_dir={folder}"],
+        [*command, f"--output_dir={folder}"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -129,7 +131,7 @@ for name, x in (("serving_default", images), ("serving_float", 1.0 * images)):
 def test_effective_flags_repeat_the_run(finished, tmp_path):
     folder, _ = finished
     done = door_processes.run(
-        "noisymix_tf.train",
+        "tiny_network",
         f"--flagfile={folder / 'flags.txt'}",
         f"--output_dir={tmp_path / 'again'}",
         "--corruption_epochs=2",
@@ -156,7 +158,7 @@ def _assert_same_model(folder, other):
 def test_same_command_again_changes_nothing(finished):
     folder, _ = finished
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    done = _run("--dropout=0.1", f"--output_dir={folder}")
+    done = _run(f"--output_dir={folder}")
     assert done.returncode == 0, done.stderr
     assert "mean corruption accuracy" in done.stdout
     after = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
@@ -171,10 +173,11 @@ def test_a_run_killed_before_its_evaluation_has_a_card(finished, tmp_path):
     shutil.rmtree(copy / "evaluation")
     for name in ("model.keras", "model.card.json"):
         (copy / name).unlink()
-    arguments = ["--dropout=0.1", f"--output_dir={copy}"]
+    arguments = [f"--output_dir={copy}"]
     code = f"""
-import os
+import os, tiny_network
 from noisymix_tf import evaluation, train
+tiny_network.register()
 evaluation.evaluate = lambda *args, **kwargs: os._exit(9)
 train.main(["train", *{[*TINY, *arguments]!r}])
 """
@@ -193,9 +196,9 @@ def test_killed_runs_end_with_the_same_weights(finished, tmp_path):
 
     Kills at any moment are those of test_fault_campaign.py.
     """
-    arguments = ("--dropout=0.1", f"--output_dir={tmp_path / 'killed'}")
+    arguments = (f"--output_dir={tmp_path / 'killed'}",)
     command = [*TINY, *arguments, "--checkpoint_steps=3"]
-    with door_processes.Process("noisymix_tf.train", *command) as process:
+    with door_processes.Process("tiny_network", *command) as process:
         deadline = time.monotonic() + 300
         while _steps(tmp_path / "killed") < 3:
             assert process.poll() is None, process.communicate()
@@ -223,7 +226,7 @@ def test_killed_runs_end_with_the_same_weights(finished, tmp_path):
 
 def test_another_configuration_in_the_same_directory_is_refused(finished):
     folder, _ = finished
-    done = _run("--dropout=0.1", "--alpha=0.5", f"--output_dir={folder}")
+    done = _run("--alpha=0.5", f"--output_dir={folder}")
     assert done.returncode == 2
     assert "--alpha=0.5 (was --alpha=1.0)" in _error(done)
 
@@ -243,7 +246,7 @@ def _parse(*arguments):
     values = flags.FlagValues()
     command_line.define_flags(values)
     flags.DEFINE_string("flagfile", "", "As absl's.", flag_values=values)
-    return command_line.parse(["train", *TINY, *arguments], values)
+    return command_line.parse(["train", *SMALL, *arguments], values)
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ import runpy
 
 import keras
 
+from noisymix_tf.models import common
 from noisymix_tf.models.zoo import MODELS, Architecture
 
 
-def build(input_shape, num_classes, mean, std, width, seed):
+def build(input_shape, num_classes, mean, std, width, seed, dropout=0.0):
     def init(k):
         return keras.initializers.GlorotUniform(seed + k)
 
@@ -19,11 +20,17 @@ def build(input_shape, num_classes, mean, std, width, seed):
     x = keras.layers.Conv2D(4, 3, 2, kernel_initializer=init(0))(x)
     x = keras.layers.BatchNormalization(name="stage1")(x)
     x = keras.layers.ReLU()(x)
+    x = common.dropout(x, dropout, "dropout", seed=seed)
     x = keras.layers.GlobalAveragePooling2D()(x)
     x = keras.layers.Dense(num_classes, kernel_initializer=init(1))(x)
     return keras.Model(image, x)
 
 
-if __name__ == "__main__":
+def register():
+    """Makes the network known in this process."""
     MODELS.register("tiny")(Architecture(build))
+
+
+if __name__ == "__main__":
+    register()
     runpy.run_module("noisymix_tf.train", run_name="__main__", alter_sys=True)
