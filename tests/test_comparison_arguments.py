@@ -120,6 +120,19 @@ def test_mistakes_are_told_before_anything_is_trained(values, line, words):
         _plan(values, *line)
 
 
+@pytest.mark.parametrize(
+    ("method", "flag"),
+    [("stylized", "train_data_dir"), ("deepaugment", "extra_data_dirs")],
+)
+def test_trees_of_images_must_be_there(values, tmp_path, method, flag):
+    line = [f"--methods=mixup,{method}", f"--{flag}={tmp_path / 'tree'}"]
+    words = f"Method .*: --{flag}={tmp_path / 'tree'} is no folder; make it"
+    with pytest.raises(UsageError, match=words):
+        _plan(values, *line)
+    (tmp_path / "tree").mkdir()
+    assert len(_plan(values, *line)) == 2
+
+
 def test_methods_may_not_change_the_budget(values, tmp_path):
     file = tmp_path / "long.flags"
     file.write_text("--flagfile=flags/method/mixup.flags\n--epochs=9\n")

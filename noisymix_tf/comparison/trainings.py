@@ -83,9 +83,10 @@ def plan(words, config, folder, flag_values=flags.FLAGS):
         List of `Training`.
 
     Raises:
-        UsageError: A method is not known, its flags do not go together, the
-            methods' own flags differ in what a comparison must keep equal, or
-            a training of other flags lies where one of these belongs.
+        UsageError: A method is not known, its flags do not go together or
+            name a tree of images that is not there, the methods' own flags
+            differ in what a comparison must keep equal, or a training of other
+            flags lies where one of these belongs.
     """
     folder = pathlib.Path(folder)
     seeds = tuple(dict.fromkeys(config.comparison.seeds or (config.run.seed,)))
@@ -110,6 +111,24 @@ def plan(words, config, folder, flag_values=flags.FLAGS):
         own = {t.name: t.config.flags() for t in trainings}
         budget.check(budget.differences_of_flags(own))
     for training in trainings:
+        _check_trees(training)
         if (training.folder / runs.FLAGS).is_file():
             run_folder.check_flags(training.folder, training.config)
     return trainings
+
+
+def _check_trees(training):
+    """Refuses, before hours of other trainings, what one would miss."""
+    data = training.config.data
+    trees = {"extra_data_dirs": data.extra_data_dirs}
+    if data.train_data_dir is not None:
+        trees["train_data_dir"] = (data.train_data_dir,)
+    for flag, paths in trees.items():
+        for path in paths:
+            if not pathlib.Path(path).is_dir():
+                raise UsageError(
+                    f"Method {training.name}: --{flag}={path} is no folder; "
+                    f"make it first, as its flagfile says (python -m "
+                    f"noisymix_tf.stylize, python -m noisymix_tf.deepaugment), "
+                    f"or leave the method out."
+                )
