@@ -332,6 +332,7 @@ def test_cifar10_small_runs_on_real_images(data_dir, tmp_path):
         "--test_examples=100",
         "--epochs=1",
         "--width=0.125",
+        *SMALL[1:3],
         "--corruptions=contrast",
         "--severities=3",
         f"--output_dir={tmp_path / 'run'}",
