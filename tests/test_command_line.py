@@ -18,8 +18,8 @@ METHODS = (
     "adversarial adversarial_fast adversarial_l2 augmix augmix_manifold "
     "augmix_no_jsd augmix_two_views autoaugment baseline cutmix "
     "manifold_mixup mixup nfm noise_injection noisymix noisymix_equal_noise "
-    "noisymix_two_views puzzlemix randaugment stability_training "
-    "trivialaugment"
+    "noisymix_short noisymix_two_views puzzlemix randaugment "
+    "stability_training trivialaugment"
 ).split()
 
 
