@@ -4,7 +4,7 @@ import pytest
 from absl import flags
 
 from noisymix_tf import command_line
-from noisymix_tf.comparison import arguments, trainings
+from noisymix_tf.comparison import arguments, runs, trainings
 from noisymix_tf.config.compare import CompareConfig, ComparisonFlags
 from noisymix_tf.errors import UsageError
 
@@ -131,6 +131,19 @@ def test_trees_of_images_must_be_there(values, tmp_path, method, flag):
         _plan(values, *line)
     (tmp_path / "tree").mkdir()
     assert len(_plan(values, *line)) == 2
+
+
+def test_what_is_finished_needs_its_trees_no_more(values, tmp_path):
+    (tmp_path / "tree").mkdir()
+    line = ["--methods=stylized", f"--train_data_dir={tmp_path / 'tree'}"]
+    (training,) = _plan(values, *line, folder=tmp_path)
+    training.prepare()
+    report = training.folder / runs.REPORT
+    report.parent.mkdir(parents=True)
+    report.write_text("{}")
+    training.mark_finished()
+    (tmp_path / "tree").rmdir()
+    assert _plan(values, *line, folder=tmp_path) == [training]
 
 
 def test_methods_may_not_change_the_budget(values, tmp_path):

@@ -256,7 +256,9 @@ def test_replicas_train_as_one_device(split, mirrored):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-def test_resume_in_the_middle_is_bit_identical(split, tmp_path, stop=5):
+def test_resume_in_the_middle_is_bit_identical(split, tmp_path):
+    stop = 5
+
     def train(folder, epochs, steps):
         trainer = trainer_of(NOISY)
         start = loop.train(

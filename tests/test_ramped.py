@@ -12,9 +12,9 @@ from noisymix_tf.training import ramped
 STEPS = 200
 
 
-def _levels(*texts, steps=STEPS, **values):
+def _levels(*texts, **values):
     """Functions from the step to the level, by name."""
-    schedule = ramped.schedule(MethodConfig(ramps=texts, **values), steps)
+    schedule = ramped.schedule(MethodConfig(ramps=texts, **values), STEPS)
     return schedule._functions
 
 
@@ -30,7 +30,7 @@ def test_a_level_goes_evenly_between_shares_of_the_training():
 
 
 def test_ramps_of_a_level_go_on_from_each_other():
-    """Up from the flag's value, a plateau, and down at once after it."""
+    """Up from the flag's value, a plateau, and down."""
     weight = _levels("jsd_weight:12:0:0.25", "jsd_weight:3:0.5:0.75")
     start_at_0 = _levels(
         "jsd_weight:12:0.1:0.25", "jsd_weight:3:0.5:0.75", jsd_weight=0.0

@@ -19,11 +19,11 @@ from noisymix_tf import command_line, data, model_card, train
 from noisymix_tf.errors import UsageError
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+# Less to trace: not all taps, one chain of AugMix.
+FEW = ("--taps=normalize,stage1", "--augmix_width=1")
 SMALL = (
     "--flagfile=flags/quickstart.flags",
-    # Less to trace: not all taps, one chain of AugMix.
-    "--taps=normalize,stage1",
-    "--augmix_width=1",
+    *FEW,
     "--train_examples=100",
     "--test_examples=50",
     "--batch_size=25",
@@ -332,7 +332,7 @@ def test_cifar10_small_runs_on_real_images(data_dir, tmp_path):
         "--test_examples=100",
         "--epochs=1",
         "--width=0.125",
-        *SMALL[1:3],
+        *FEW,
         "--corruptions=contrast",
         "--severities=3",
         f"--output_dir={tmp_path / 'run'}",

@@ -111,7 +111,8 @@ def plan(words, config, folder, flag_values=flags.FLAGS):
         own = {t.name: t.config.flags() for t in trainings}
         budget.check(budget.differences_of_flags(own))
     for training in trainings:
-        _check_trees(training)
+        if not training.is_finished():
+            _check_trees(training)
         if (training.folder / runs.FLAGS).is_file():
             run_folder.check_flags(training.folder, training.config)
     return trainings

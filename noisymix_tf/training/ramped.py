@@ -1,6 +1,10 @@
 """Levels of mixing, noise and stability that a run's flags ramp."""
 
-from noisymix_tf.callbacks import NoisyMixSchedule, ramp
+import functools
+
+import numpy as np
+
+from noisymix_tf.callbacks import NoisyMixSchedule
 from noisymix_tf.config import ramps
 
 
@@ -14,33 +18,16 @@ def schedule(method, steps):
     Returns:
         `NoisyMixSchedule` by steps, or None where nothing moves.
     """
-    pieces = {}
-    for item in ramps.parse(method.ramps):
-        of_level = pieces.setdefault(item.name, [])
-        start = of_level[-1].end if of_level else getattr(method, item.name)
-        of_level.append(
-            ramp(
-                start,
-                item.end,
-                length=(item.last - item.first) * steps,
-                begin=item.first * steps,
-            )
-        )
-    if not pieces:
+    corners = {}
+    for ramp in ramps.parse(method.ramps):
+        positions, values = corners.setdefault(ramp.name, ([], []))
+        start = values[-1] if values else getattr(method, ramp.name)
+        positions += [ramp.first * steps, ramp.last * steps]
+        values += [start, ramp.end]
+    if not corners:
         return None
-    levels = {name: _Chain(of_level) for name, of_level in pieces.items()}
+    levels = {
+        name: functools.partial(np.interp, xp=positions, fp=values)
+        for name, (positions, values) in corners.items()
+    }
     return NoisyMixSchedule(**levels, by="step")
-
-
-class _Chain:
-    """Ramps one behind the other as one function of the step."""
-
-    def __init__(self, pieces):
-        self._pieces = pieces
-
-    def __call__(self, step):
-        current = self._pieces[0]
-        for piece in self._pieces:
-            if piece.begin <= step:
-                current = piece
-        return current(step)
