@@ -178,6 +178,24 @@ def test_the_benchmark_is_the_default():
     assert "1 sequences per cell" in section["origin"]
 
 
+@pytest.mark.parametrize(
+    ("examples", "p_examples", "n"), [(None, 4, 4), (6, 4, 4), (3, 6, 3)]
+)
+def test_fewer_sequences_than_images(examples, p_examples, n):
+    """They are those of so many `examples`; other suites keep theirs."""
+    model, data = random_model(), whole_dataset(n=9)
+    options = {"suites": ("clean", "p"), "perturbations": ("tilt",)}
+    results = run(
+        model, data, examples=examples, p_examples=p_examples, **options
+    )
+    (clean, _), (cell, sums) = results.records.items()
+    assert (clean.n, cell.n) == (examples or 9, n)
+    _, wanted = run(model, data, examples=n, **options).records.values()
+    assert clean.data == cell.data and sums["sums"] == wanted["sums"]
+    origin = results.report.as_dict()["sections"]["p"]["origin"]
+    assert origin.startswith(f"{n} of 9 sequences per cell")
+
+
 # --- files -------------------------------------------------------------------
 
 
@@ -219,15 +237,20 @@ def test_files_of_this_package_are_called_generated(written):
     assert section["origin"] == "10 sequences per cell, from released files"
 
 
-def test_a_part_of_released_sequences(written, tmp_path):
+@pytest.mark.parametrize(
+    "part",
+    [{"examples": 3}, {"p_examples": 3}, {"examples": 5, "p_examples": 3}],
+    ids=" ".join,
+)
+def test_a_part_of_released_sequences(written, tmp_path, part):
     data, path = written
     results = run(
         data=data,
         suites=("p",),
         perturbations=("tilt",),
         p_dir=path,
-        examples=3,
         output_dir=tmp_path / "run",
+        **part,
     )
     ((cell, sums),) = results.records.items()
     assert (cell.n, sums["available"]) == (3, 10)

@@ -77,6 +77,14 @@ class EvaluationConfig(Group):
         kind=str,
         free=True,
     )
+    p_examples: int | None = field(
+        None,
+        "Sequences of each perturbation of suite p, at most; each has some "
+        "thirty frames.",
+        kind=int,
+        range=AT_LEAST_1,
+        free=True,
+    )
     r_dir: str | None = field(
         None,
         "ImageNet-R for suite r: a tree, or tfds:DIR.",
@@ -170,6 +178,7 @@ class EvaluationConfig(Group):
             "perturbations": self.perturbations or None,
             "difficulty": self.difficulty,
             "p_dir": self.p_dir,
+            "p_examples": self.p_examples,
             "r_dir": self.r_dir,
             "shift_dir": self.shift_dir,
             "released_preprocess": self.released_preprocess,

@@ -119,7 +119,7 @@ def _part(split, examples, num_classes, name):
         labels, subset = split.labels, split.subset
     except AttributeError as error:
         raise UsageError(
-            f"examples={examples} of the dataset {name!r} cannot be taken, it "
+            f"{examples} examples of the dataset {name!r} cannot be taken, it "
             "has no labels to balance: give a noisymix_tf.data Dataset, or "
             "fewer images."
         ) from error

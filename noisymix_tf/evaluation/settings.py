@@ -34,6 +34,8 @@ class Settings:
             the ten that means are taken over.
         difficulty: Suite p: 1 to 3.
         p_dir: Suite p: released files, CIFAR-10-P arrays or ImageNet-P films.
+        p_examples: Suite p: at most so many sequences, as `examples`; there are
+            some thirty frames in each, for each of ten perturbations.
         r_dir: Suite r: ImageNet-R, a tree or `"tfds"`, `"tfds:DIR"`.
         shift_dir: Suite r: images of your own, a folder for each class, named
             as in the dataset; not all classes need be there.
@@ -64,6 +66,7 @@ class Settings:
     perturbations: object = None
     difficulty: int = 1
     p_dir: str | None = None
+    p_examples: int | None = None
     r_dir: str | None = None
     shift_dir: str | None = None
     released_preprocess: str | None = None
@@ -83,8 +86,9 @@ class Settings:
             ("attack_restarts", 1),
         ):
             at_least(name, getattr(self, name), least)
-        if self.examples is not None:
-            at_least("examples", self.examples, 1)
+        for name in ("examples", "p_examples"):
+            if getattr(self, name) is not None:
+                at_least(name, getattr(self, name), 1)
         one_of("outputs", self.outputs, OUTPUTS)
         one_of("difficulty", self.difficulty, corruptions_lib.DIFFICULTIES)
         one_of("random_start", self.random_start, (True, False))

@@ -82,6 +82,18 @@ class Job:
             }
         )
 
+    def part(self, examples):
+        """`Images`: at most so many of this job's; all of them for None."""
+        if examples is None or examples >= self.images.n:
+            return self.images
+        return Images(
+            self.dataset.test,
+            self.dataset.name,
+            self.dataset.num_classes,
+            self.images.preprocess,
+            examples,
+        )
+
     def released(self, split, preprocess):
         """`Images` of a released split, with this job's number of examples."""
         return Images(

@@ -14,7 +14,7 @@ class Perturbations(ImageSuite):
     """Sequences, generated on the fly or read from released files."""
 
     def __init__(self):
-        self._released = None
+        self._released = self._images = None
 
     def check(self, dataset, settings):
         if settings.p_dir is not None:
@@ -27,12 +27,14 @@ class Perturbations(ImageSuite):
         names = _names(job.settings, job.images.shape)
         if job.settings.p_dir is not None:
             return self._released_cells(names, job)
+        self._images = job.part(job.settings.p_examples)
         version = corruptions.version()
         return [
             job.cell(
                 "p",
                 name,
                 job.settings.difficulty,
+                n=self._images.n,
                 source="generated",
                 seed=job.settings.seed,
                 generator=f"{version}-{table}",
@@ -69,11 +71,14 @@ class Perturbations(ImageSuite):
 
     def _sequences(self, name, difficulty, job):
         sequences = self._released.sequences(name, difficulty)
-        return _Sequences(sequences, job.settings.examples)
+        wanted = (job.settings.examples, job.settings.p_examples)
+        return _Sequences(
+            sequences, min((n for n in wanted if n is not None), default=None)
+        )
 
     def images(self, cell, job):
         if cell.source == "generated":
-            return job.images
+            return self._images
         return self._sequences(cell.corruption, cell.severity, job)
 
     def batch_size(self, cell, job):
