@@ -147,6 +147,17 @@ def test_whiskers_are_standard_errors():
     assert "gaussian noise 10.00 % ± 20.00 %" in words
 
 
+def test_whiskers_end_at_the_largest_value_that_can_be():
+    chart = Bars("T", "share", {"a": 0.95}, errors={"a": 0.1}, limit=1.0)
+    tree = parsed(bars.draw(chart))
+    ticks = [percent(e.get("x1")) for e in of_class(tree, "line", "grid")]
+    assert len(ticks) == 5  # 0, 25, 50, 75 and 100 %; none beyond.
+    tip = max(percent(e.get("x2")) for e in of_class(tree, "line", "error"))
+    assert tip == ticks[-1]
+    (number,) = of_class(tree, "text", "number")
+    assert number.text == "95.00 ± 10.00"
+
+
 def test_long_names_are_cut_on_the_drawing_only():
     tree = parsed(bars.draw(Bars("T", "share", VALUES)))
     names = [e.text for e in of_class(tree, "text", "name")]

@@ -27,6 +27,7 @@ class Column:
         higher_is_better: Whether the largest value is the best.
         divisor: Name of what it is divided by; `""` for nothing.
         is_main: Whether the paper's table has it.
+        digits: Decimals that are shown.
     """
 
     key: str
@@ -36,6 +37,7 @@ class Column:
     higher_is_better: bool = True
     divisor: str = ""
     is_main: bool = True
+    digits: int = 1
 
     @property
     def quantity(self):
@@ -131,6 +133,7 @@ def _perturbations(normalise):
                 f"mfp{part}",
                 higher_is_better=False,
                 is_main=divisor is None,
+                digits=2,
             )
             if divisor is not None:
                 yield Column(

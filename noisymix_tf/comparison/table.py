@@ -9,9 +9,6 @@ from noisymix_tf.comparison.normalisation import Normalisation
 from noisymix_tf.comparison.side import beside
 from noisymix_tf.errors import UsageError
 
-# As in the paper's table.
-DIGITS = 1
-
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
@@ -42,13 +39,12 @@ class Cell:
             return None
         return self.deviation / math.sqrt(len(self.values))
 
-    @property
-    def text(self):
+    def text(self, digits):
         """`"96.4 ± 0.9"`, or without a deviation `"96.4"`."""
-        mean = f"{self.mean:.{DIGITS}f}"
+        mean = f"{self.mean:.{digits}f}"
         if self.deviation is None:
             return mean
-        return f"{mean} ± {self.deviation:.{DIGITS}f}"
+        return f"{mean} ± {self.deviation:.{digits}f}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +64,11 @@ class Row:
     cells: dict
     runs: tuple = ()
     source: str = ""
+
+    def text(self, column):
+        """What stands in a column."""
+        cell = self.cells.get(column.key)
+        return cell.text(column.digits) if cell else "–"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,12 +111,12 @@ class Table:
         if row.source or len(self.rows) < 2 or column.key not in row.cells:
             return False
         shown = [
-            round(other.cells[column.key].mean, DIGITS)
+            round(other.cells[column.key].mean, column.digits)
             for other in self.rows
             if column.key in other.cells
         ]
         best = max(shown) if column.higher_is_better else min(shown)
-        return round(row.cells[column.key].mean, DIGITS) == best
+        return round(row.cells[column.key].mean, column.digits) == best
 
 
 def build(runs, reference=None, anyway=False):

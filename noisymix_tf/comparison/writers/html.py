@@ -1,5 +1,7 @@
 """A comparison as one page of HTML, its bars inside."""
 
+import math
+
 from noisymix_tf.evaluation.charts import bars
 from noisymix_tf.evaluation.markup import element
 from noisymix_tf.evaluation.sections.core import Bars
@@ -110,7 +112,7 @@ def _row(table, row, columns):
         [
             element(
                 "td",
-                row.cells[column.key].text if column.key in row.cells else "–",
+                row.text(column),
                 class_="best" if table.is_best(row, column) else None,
             )
             for column in columns
@@ -144,6 +146,7 @@ def _bars(table, column):
         reference_name=source,
         name="these runs",
         spread="standard deviation",
+        limit=math.inf if column.divisor else 100.0,
     )
 
 

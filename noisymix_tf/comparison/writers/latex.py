@@ -63,8 +63,7 @@ def _part(table, heading, columns):
 def _line(table, row, columns):
     words = [escape(row.title)]
     for column in columns:
-        cell = row.cells.get(column.key)
-        text = escape(cell.text if cell else "–")
+        text = escape(row.text(column))
         is_best = table.is_best(row, column)
         words.append(rf"\textbf{{{text}}}" if is_best else text)
     return _row(words)

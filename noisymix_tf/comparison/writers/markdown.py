@@ -1,7 +1,5 @@
 """A comparison as Markdown, its columns aligned for a terminal, too."""
 
-_NONE = "–"
-
 
 def markdown(table):
     """The table as Markdown.
@@ -46,9 +44,7 @@ def _line(table, row, columns):
 
 
 def _cell(table, row, column):
-    if column.key not in row.cells:
-        return _NONE
-    text = row.cells[column.key].text
+    text = row.text(column)
     return f"**{text}**" if table.is_best(row, column) else text
 
 

@@ -27,13 +27,11 @@ def draw(chart):
         `Markup`, a figure with a legend where there is a reference.
     """
     right = _RIGHT_WITH_ERRORS if chart.errors else _RIGHT
-    end, ticks = axis(
-        max(
-            *(v + chart.errors.get(n, 0.0) for n, v in chart.values.items()),
-            *chart.reference.values(),
-            0.0,
-        )
-    )
+    tips = {
+        name: min(value + chart.errors.get(name, 0.0), chart.limit)
+        for name, value in chart.values.items()
+    }
+    end, ticks = axis(max(*tips.values(), *chart.reference.values(), 0.0))
 
     def place(value):
         return _LEFT + (right - _LEFT) * value / end
@@ -50,11 +48,10 @@ def draw(chart):
         parts.append(_bar("ours", place(0.0), place(value), top, thick))
         error = chart.errors.get(name)
         if error is not None:
-            ends = place(max(0.0, value - error)), place(value + error)
+            ends = place(max(0.0, value - error)), place(tips[name])
             parts.append(_whiskers(*ends, top + thick / 2, thick / 4))
         text = _value(value, error, chart.kind)
-        tip = place(value + (error or 0.0))
-        parts.append(_number(text, tip, top + thick / 2))
+        parts.append(_number(text, place(tips[name]), top + thick / 2))
         if name in chart.reference:
             theirs = chart.reference[name]
             top += thick

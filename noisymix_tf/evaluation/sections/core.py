@@ -6,6 +6,7 @@ sections out of those cells; how a section looks is the business of the writers
 """
 
 import dataclasses
+import math
 
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation.metrics import Tally
@@ -104,6 +105,7 @@ class Bars:
         reference_name: What it is called.
         name: What the bars themselves are called.
         spread: What the errors are.
+        limit: Largest value that can be, where whiskers end.
     """
 
     title: str
@@ -115,6 +117,7 @@ class Bars:
     reference_name: str = ""
     name: str = "this model"
     spread: str = "standard error"
+    limit: float = math.inf
 
 
 @dataclasses.dataclass(frozen=True)

@@ -230,6 +230,7 @@ def _bars(tallies, rates):
         },
         reference={p: v for p, v in rates.base.items() if p in tallies},
         reference_name=rates.name,
+        limit=1.0,
     )
 
 
