@@ -54,8 +54,7 @@ class Process:
         return self
 
     def __exit__(self, *_):
-        if self.poll() is None:
-            self.kill()
+        self.kill()
         self._folder.cleanup()
 
     def poll(self):
@@ -78,8 +77,12 @@ class Process:
             time.sleep(0.01)
         return self.returncode
 
+    def send_signal(self, number):
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
     def kill(self):
-        os.kill(self.pid, signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)
         self.wait()
 
     def communicate(self):

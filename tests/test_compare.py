@@ -133,7 +133,7 @@ def test_a_mistake_is_one_line_and_status_2():
     assert done.stderr.splitlines()[-1].startswith("error: nowhere is no dir")
 
 
-def _launch(training):
+def _launch(training, jobs):
     """A training of the tiny network."""
     return door_processes.Process(
         "tiny_network", f"--flagfile={training.flagfile}", log=training.log
@@ -146,6 +146,7 @@ def trained(tmp_path_factory):
     line = [
         *TINY,
         "--methods=baseline,mixup",
+        "--jobs=2",
         f"--output_dir={folder}",
     ]
     return folder, line, _in_this_process(*line, launch=_launch)

@@ -19,10 +19,15 @@ class Done:
     """A process that has ended."""
 
     def __init__(self, status):
-        self.pid, self._status = None, status
+        self._status = status
 
-    def wait(self):
+    def poll(self):
         return self._status
+
+    wait = poll
+
+    def send_signal(self, number):
+        pass
 
 
 def _trainings(folder, **more):
@@ -46,7 +51,7 @@ class Launch:
         self.started = []
         self._failing, self._status = failing, status
 
-    def __call__(self, training):
+    def __call__(self, training, jobs):
         name = f"{training.name}{training.config.run.seed}"
         self.started.append(name)
         assert training.flagfile.read_text() == training.text
@@ -147,19 +152,22 @@ open(sys.argv[1], "w").write(json.dumps(seen))
     ("number", "error"),
     [(signal.SIGTERM, Preempted), (signal.SIGINT, KeyboardInterrupt)],
 )
-def test_a_signal_is_passed_on_once_and_waited_for(tmp_path, number, error):
-    seen = tmp_path / "seen.json"
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_signal_is_passed_on_once_and_waited_for(
+    tmp_path, number, error, jobs
+):
     started = []
 
-    def launch(training):
+    def launch(training, jobs):
         process = subprocess.Popen(
-            [sys.executable, "-c", PATIENT, seen],
+            [sys.executable, "-c", PATIENT, tmp_path / f"{len(started)}.json"],
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
         assert process.stdout.readline() == b"ready\n"
         started.append(process)
-        threading.Timer(0.1, os.kill, (os.getpid(), number)).start()
+        if len(started) == jobs:
+            threading.Timer(0.1, os.kill, (os.getpid(), number)).start()
         return process
 
     def end(number, frame):
@@ -167,11 +175,84 @@ def test_a_signal_is_passed_on_once_and_waited_for(tmp_path, number, error):
 
     previous = signal.signal(signal.SIGTERM, end)
     try:
-        with pytest.raises(error, match="Baseline, seed 0 is kept"):
-            processes.run_all(_trainings(tmp_path), launch)
+        with pytest.raises(error, match="Baseline, seed 0 is kept") as caught:
+            processes.run_all(_trainings(tmp_path), launch, jobs)
     finally:
         signal.signal(signal.SIGTERM, previous)
-    assert json.loads(seen.read_text()) == [number]
-    (process,) = started
-    process.stdout.close()
-    assert process.returncode == 0
+    assert ("Mixup, seed 0 is kept" in str(caught.value)) == (jobs == 2)
+    assert len(started) == jobs
+    for place, process in enumerate(started):
+        seen = (tmp_path / f"{place}.json").read_text()
+        assert json.loads(seen) == [number]
+        process.stdout.close()
+        assert process.returncode == 0
+
+
+# Ends when the other one of a pair has come, too.
+SOCIABLE = """
+import pathlib, sys, time
+mine, other = map(pathlib.Path, sys.argv[1:])
+mine.touch()
+end = time.monotonic() + 60
+while not other.exists():
+    assert time.monotonic() < end
+    time.sleep(0.01)
+"""
+
+
+def test_two_at_a_time(tmp_path, capsys):
+    number = 0
+
+    def launch(training, jobs):
+        nonlocal number
+        pair = [tmp_path / str(number), tmp_path / str(number ^ 1)]
+        number += 1
+        comparison_runs.write(training.folder, training.config, clean=0.75)
+        return subprocess.Popen([sys.executable, "-c", SOCIABLE, *pair])
+
+    trainings = _trainings(tmp_path)
+    assert processes.run_all(trainings, launch, jobs=2) == []
+    assert all(training.is_finished() for training in trainings)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == [
+        "[1/4] Baseline, seed 0: started",
+        "[2/4] Mixup, seed 0: started",
+    ]
+    assert len([x for x in lines if x.endswith(" s; clean 75.0 %")]) == 4
+
+
+def test_what_goes_wrong_here_ends_the_others(tmp_path):
+    """No training is left without the one who waits for it."""
+    process = None
+
+    def launch(training, jobs):
+        nonlocal process
+        if process is None:
+            process = subprocess.Popen(["sleep", "60"])
+            return process
+        raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space"):
+        processes.run_all(_trainings(tmp_path), launch, jobs=2)
+    assert process.returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize(
+    ("jobs", "own", "threads"),
+    [(1, None, ""), (3, None, "2"), (9, None, "1"), (3, "5", "5")],
+)
+def test_each_has_its_share_of_the_cores(
+    tmp_path, monkeypatch, jobs, own, threads
+):
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$TF_NUM_INTRAOP_THREADS"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS")
+    if own:
+        monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", own)
+    training = _trainings(tmp_path)[0]
+    training.prepare()
+    assert processes.launch(training, jobs).wait() == 0
+    assert training.log.read_text() == f"{threads}\n"

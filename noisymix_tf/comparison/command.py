@@ -57,7 +57,7 @@ def _train_and_compare(config, words, planned, launch):
     with RunLock(folder):
         files.write_flags(folder, words)
         _say(f"{len(planned)} trainings, writing to {folder}")
-        failures = processes.run_all(planned, launch)
+        failures = processes.run_all(planned, launch, config.comparison.jobs)
         done = [t.folder for t in planned if t.is_finished()]
         if not done:
             raise UsageError("No training ended well; see the lines above.")

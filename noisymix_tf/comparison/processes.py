@@ -1,5 +1,6 @@
-"""Trainings in processes of their own, one after the other."""
+"""Trainings in processes of their own, one or some at a time."""
 
+import collections
 import os
 import signal
 import subprocess
@@ -11,9 +12,13 @@ from noisymix_tf.errors import Preempted, UsageError
 
 _MODULE = "noisymix_tf.train"
 _INTERRUPTED = 130
+# What TensorFlow and its libraries read the number of threads from.
+_THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
+# Seconds between two looks at processes.
+_PATIENCE = 0.05
 
 
-def launch(training):
+def launch(training, jobs=1):
     """Starts a training; its outputs are appended to its log.
 
     In a session of its own, so that a Ctrl-C at the terminal reaches it once
@@ -21,6 +26,7 @@ def launch(training):
 
     Args:
         training: `trainings.Training`.
+        jobs: Trainings that share the machine.
 
     Returns:
         `subprocess.Popen`.
@@ -31,83 +37,135 @@ def launch(training):
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
+            env=_environment(jobs),
             start_new_session=True,
         )
 
 
-def run_all(trainings, launch):
+def _environment(jobs):
+    """This process's, in which a training has its share of the cores."""
+    if jobs == 1:
+        return None
+    share = str(max(1, (os.cpu_count() or 1) // jobs))
+    return {**dict.fromkeys(_THREADS, share), **os.environ}
+
+
+def run_all(trainings, launch, jobs=1):
     """Carries out trainings in turn; what is finished is left as it is.
 
     Args:
         trainings: `trainings.Training`s.
-        launch: Function of a `Training` that starts its process, an object
-            with `pid` and `wait()`; see `launch` of this module.
+        launch: Function of a `Training` and `jobs` that starts its process,
+            like a `subprocess.Popen`; see `launch` of this module.
+        jobs: How many are carried out beside each other.
 
     Returns:
         List of str, one for each training that failed.
 
     Raises:
         Preempted, KeyboardInterrupt: This process, or a training's, was told
-            to end. The training has saved where it stands.
+            to end. The trainings have saved where they stand.
     """
-    failures = []
+    failures, running = [], []
     width = len(str(len(trainings)))
-    for number, training in enumerate(trainings, 1):
-        _say(f"[{number:>{width}}/{len(trainings)}] {training.title}: ", "")
-        if training.is_finished():
-            _say(f"there already; {_summary(training)}")
-            continue
-        start = time.monotonic()
-        try:
-            status = _run(training, launch)
-        except (KeyboardInterrupt, Preempted):
-            _say("ended early")
-            raise
-        elapsed = f"{time.monotonic() - start:.0f} s"
-        if status == 0:
-            training.mark_finished()
-            _say(f"{elapsed}; {_summary(training)}")
-        else:
-            reason = _reason(training, status)
-            _say(f"failed after {elapsed}: {reason}")
-            failures.append(f"{training.title}: {reason}")
+    waiting = collections.deque(
+        _Job(f"[{n:>{width}}/{len(trainings)}] {training.title}: ", training)
+        for n, training in enumerate(trainings, 1)
+    )
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                job = waiting.popleft()
+                if job.training.is_finished():
+                    _say(f"{job.head}there already; {_summary(job.training)}")
+                    continue
+                _say(job.head, "" if jobs == 1 else "started\n")
+                job.begin(launch, jobs)
+                running.append(job)
+            if running:
+                job = _first_to_end(running)
+                words, failure = job.end()
+                _say(words if jobs == 1 else job.head + words)
+                failures += [failure] if failure else []
+                running.remove(job)
+    except KeyboardInterrupt:
+        _stop(running, signal.SIGINT)
+        raise KeyboardInterrupt(_left(running)) from None
+    except Preempted:
+        _stop(running, signal.SIGTERM)
+        raise Preempted(_left(running)) from None
+    except Exception:
+        _stop(running, signal.SIGTERM)
+        raise
     return failures
 
 
-def _run(training, launch):
-    """The status of a training's process; passes on what ended it early."""
-    training.prepare()
-    process = launch(training)
-    try:
-        status = process.wait()
-    except KeyboardInterrupt:
-        _stop(process, signal.SIGINT)
-        raise KeyboardInterrupt(_left(training)) from None
-    except Preempted:
-        _stop(process, signal.SIGTERM)
-        raise Preempted(_left(training)) from None
-    if status == Preempted.STATUS:
-        raise Preempted(_left(training))
-    if status == _INTERRUPTED:
-        raise KeyboardInterrupt(_left(training))
-    return status
+class _Job:
+    """A training and, once it has begun, its process.
+
+    Args:
+        head: Beginning of the lines on it.
+        training: `trainings.Training`.
+    """
+
+    def __init__(self, head, training):
+        self.head, self.training = head, training
+        self.process = self._start = None
+
+    def begin(self, launch, jobs):
+        self._start = time.monotonic()
+        self.training.prepare()
+        self.process = launch(self.training, jobs)
+
+    def end(self):
+        """Once the process has ended: words on it, and why it failed or None.
+
+        Raises:
+            Preempted, KeyboardInterrupt: It was told to end.
+        """
+        status = self.process.wait()
+        if status == Preempted.STATUS:
+            raise Preempted(self.training.title)
+        if status == _INTERRUPTED:
+            raise KeyboardInterrupt
+        elapsed = f"{time.monotonic() - self._start:.0f} s"
+        if status == 0:
+            self.training.mark_finished()
+            return f"{elapsed}; {_summary(self.training)}", None
+        reason = _reason(self.training, status)
+        return (
+            f"failed after {elapsed}: {reason}",
+            f"{self.training.title}: {reason}",
+        )
 
 
-def _stop(process, number):
-    """Passes a signal on, and every Ctrl-C after it, until the process ends."""
+def _first_to_end(jobs):
+    while True:
+        for job in jobs:
+            if job.process.poll() is not None:
+                return job
+        time.sleep(_PATIENCE)
+
+
+def _stop(jobs, number):
+    """Passes a signal on, and every Ctrl-C after it, until all have ended."""
     while True:
         try:
-            os.kill(process.pid, number)
-            process.wait()
+            for job in jobs:
+                job.process.send_signal(number)
+            for job in jobs:
+                job.process.wait()
+            _say("ended early")
             return
         except KeyboardInterrupt:
             number = signal.SIGINT
-        except ProcessLookupError:
-            return
 
 
-def _left(training):
-    return f"{training.title} is kept as far as it is, see {training.log}"
+def _left(jobs):
+    return "; ".join(
+        f"{job.training.title} is kept as far as it is, see {job.training.log}"
+        for job in jobs
+    )
 
 
 def _reason(training, status):

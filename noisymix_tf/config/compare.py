@@ -3,7 +3,7 @@
 import dataclasses
 
 from noisymix_tf.config.evaluation import EvaluationConfig
-from noisymix_tf.config.fields import Group, field
+from noisymix_tf.config.fields import AT_LEAST_1, Group, field
 from noisymix_tf.config.run import RunConfig
 
 
@@ -28,6 +28,13 @@ class ComparisonConfig(Group):
         "With methods: seeds that each of them is trained with; by default "
         "that of --seed.",
         item=int,
+    )
+    jobs: int = field(
+        1,
+        "With methods: trainings beside each other, each with its share of the "
+        "cores. Small networks leave cores idle; on an accelerator, of which "
+        "TensorFlow takes all memory, one is right.",
+        range=AT_LEAST_1,
     )
     compare_anyway: bool = field(
         False,
