@@ -5,6 +5,8 @@ import math
 from noisymix_tf.checks import is_real
 from noisymix_tf.errors import UsageError
 
+# What a method has of them, in the order of `NoisyMixSchedule`.
+LEVELS = ("alpha", "additive_noise", "multiplicative_noise", "jsd_weight")
 # Of float32.
 _LARGEST = 3.4e38
 

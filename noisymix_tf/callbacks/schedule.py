@@ -5,14 +5,13 @@ import math
 
 import keras
 
-from noisymix_tf.adjustable import Adjustable
+from noisymix_tf.adjustable import LEVELS, Adjustable
 from noisymix_tf.checks import is_real
 from noisymix_tf.errors import UsageError
 from noisymix_tf.training.unwrap import step_of
 
 _SHAPES = ("linear", "cosine")
 _POSITIONS = ("epoch", "step")
-_NAMES = ("alpha", "additive_noise", "multiplicative_noise", "jsd_weight")
 
 
 class NoisyMixSchedule(keras.callbacks.Callback):
@@ -63,13 +62,13 @@ class NoisyMixSchedule(keras.callbacks.Callback):
         values = (alpha, additive_noise, multiplicative_noise, jsd_weight)
         self._functions = {
             name: _function(name, value)
-            for name, value in zip(_NAMES, values)
+            for name, value in zip(LEVELS, values)
             if value is not None
         }
         if not self._functions:
             raise UsageError(
                 f"NoisyMixSchedule has nothing to set: give at least one of "
-                f"{', '.join(_NAMES)}."
+                f"{', '.join(LEVELS)}."
             )
         self._by = by
         self._first_step = 0
@@ -189,7 +188,7 @@ def _targets(model, name):
     parts = {id(part): part for part in (model, *model._flatten_layers())}
     names = {}
     for part in parts.values():
-        for known in _NAMES:
+        for known in LEVELS:
             if isinstance(getattr(type(part), known, None), Adjustable):
                 names.setdefault(known, []).append(part)
     if name in names:

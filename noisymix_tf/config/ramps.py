@@ -3,9 +3,9 @@
 import dataclasses
 import math
 
+from noisymix_tf.adjustable import LEVELS
 from noisymix_tf.errors import UsageError
 
-NAMES = ("alpha", "additive_noise", "multiplicative_noise", "jsd_weight")
 _FORM = (
     "NAME:END:FROM:TO, such as alpha:0:0.5:1, with FROM and TO shares of the "
     "training"
@@ -56,9 +56,9 @@ def parse(texts):
 
 def _parse(text):
     name, *numbers = text.split(":")
-    if name not in NAMES:
+    if name not in LEVELS:
         raise UsageError(
-            f"--ramps: {text!r} begins with none of {', '.join(NAMES)}; write "
+            f"--ramps: {text!r} begins with none of {', '.join(LEVELS)}; write "
             f"{_FORM}."
         )
     try:
