@@ -33,6 +33,12 @@ GOLDEN_DIR = pathlib.Path(
 DATA_DIR = pathlib.Path(os.environ.get("NOISYMIX_DATA_DIR", _BESIDE / "data"))
 
 
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first: no process ends long after another."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def golden():
     """Loads a golden file by name; skips where the oracle data is absent."""
