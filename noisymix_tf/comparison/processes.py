@@ -139,21 +139,21 @@ class _Job:
         )
 
 
-def _first_to_end(jobs):
+def _first_to_end(running):
     while True:
-        for job in jobs:
+        for job in running:
             if job.process.poll() is not None:
                 return job
         time.sleep(_PATIENCE)
 
 
-def _stop(jobs, number):
+def _stop(running, number):
     """Passes a signal on, and every Ctrl-C after it, until all have ended."""
     while True:
         try:
-            for job in jobs:
+            for job in running:
                 job.process.send_signal(number)
-            for job in jobs:
+            for job in running:
                 job.process.wait()
             _say("ended early")
             return
@@ -161,10 +161,10 @@ def _stop(jobs, number):
             number = signal.SIGINT
 
 
-def _left(jobs):
+def _left(running):
     return "; ".join(
         f"{job.training.title} is kept as far as it is, see {job.training.log}"
-        for job in jobs
+        for job in running
     )
 
 
