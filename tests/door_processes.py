@@ -54,7 +54,8 @@ class Process:
         return self
 
     def __exit__(self, *_):
-        self.kill()
+        if self.poll() is None:
+            self.kill()
         self._folder.cleanup()
 
     def poll(self):
@@ -78,7 +79,8 @@ class Process:
         return self.returncode
 
     def send_signal(self, number):
-        if self.poll() is None:
+        # At once: whoever kills it means this moment.
+        if self.returncode is None:
             os.kill(self.pid, number)
 
     def kill(self):
