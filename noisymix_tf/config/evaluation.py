@@ -79,8 +79,8 @@ class EvaluationConfig(Group):
     )
     p_examples: int | None = field(
         None,
-        "Sequences of each perturbation of suite p, at most; each has some "
-        "thirty frames.",
+        "Sequences of each perturbation of suite p, at most; each has dozens "
+        "of frames.",
         kind=int,
         range=AT_LEAST_1,
         free=True,

@@ -34,8 +34,8 @@ class Settings:
             the ten that means are taken over.
         difficulty: Suite p: 1 to 3.
         p_dir: Suite p: released files, CIFAR-10-P arrays or ImageNet-P films.
-        p_examples: Suite p: at most so many sequences, as `examples`; there are
-            some thirty frames in each, for each of ten perturbations.
+        p_examples: Suite p: at most so many sequences of each perturbation,
+            chosen as `examples` are; each has dozens of frames.
         r_dir: Suite r: ImageNet-R, a tree or `"tfds"`, `"tfds:DIR"`.
         shift_dir: Suite r: images of your own, a folder for each class, named
             as in the dataset; not all classes need be there.

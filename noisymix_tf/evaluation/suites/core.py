@@ -86,22 +86,19 @@ class Job:
         """`Images`: at most so many of this job's; all of them for None."""
         if examples is None or examples >= self.images.n:
             return self.images
-        return Images(
-            self.dataset.test,
-            self.dataset.name,
-            self.dataset.num_classes,
-            self.images.preprocess,
-            examples,
-        )
+        return self._images(self.dataset.test, self.images.preprocess, examples)
 
     def released(self, split, preprocess):
         """`Images` of a released split, with this job's number of examples."""
+        return self._images(split, preprocess, self.settings.examples)
+
+    def _images(self, split, preprocess, examples):
         return Images(
             split,
             self.dataset.name,
             self.dataset.num_classes,
             preprocess,
-            self.settings.examples,
+            examples,
         )
 
 
