@@ -1,6 +1,14 @@
 """What counts as a number in an argument; a bool does not."""
 
+import fractions
+import math
 import numbers
+
+from noisymix_tf.errors import UsageError
+
+# In grey levels a smaller radius changes next to nothing: it is meant as a
+# fraction of the pixels' range, which is how the literature gives radii.
+_LEAST_RADIUS = {"linf": 0.5, "l2": 5.0}
 
 
 def is_whole(value):
@@ -11,3 +19,52 @@ def is_whole(value):
 def is_real(value):
     """Whether a value is a real number, Python's or NumPy's."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def radius(name, value, largest=math.inf):
+    """A radius as a float, out of a number or words such as `"4/255"`.
+
+    Args:
+        name: What it is called in the error.
+        value: Fraction of the pixels' range.
+        largest: Largest value accepted.
+
+    Raises:
+        UsageError: It is no number, below 0 or above `largest`.
+    """
+    try:
+        number = float(
+            fractions.Fraction(value) if isinstance(value, str) else value
+        )
+    except (ValueError, TypeError, ZeroDivisionError):
+        number = math.nan
+    if isinstance(value, bool) or not 0 <= number < math.inf:
+        raise UsageError(
+            f"{name}={value!r} must be a number of at least 0, a fraction of "
+            "the pixels' range such as 4/255."
+        )
+    if number > largest:
+        raise UsageError(
+            f"{name}={number:g} is more than the largest distance of two "
+            f"images, {largest:g}: give a fraction of the pixels' range, such "
+            "as 4/255."
+        )
+    return number
+
+
+def radius_in_grey_levels(name, eps, norm):
+    """Refuses the radius of an attack that is in another unit.
+
+    Args:
+        name: What it is called in the error.
+        eps: A number above 0, meant in units of pixels 0..255.
+        norm: `"linf"` or `"l2"`.
+
+    Raises:
+        UsageError: It is so small that it must be a fraction of their range.
+    """
+    if 0.0 < eps < _LEAST_RADIUS.get(norm, 0.0):
+        raise UsageError(
+            f"{name}={eps:g} must be in grey levels of pixels 0..255: for "
+            f"{eps:.4g} of their range give {255 * eps:.4g}."
+        )

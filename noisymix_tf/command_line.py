@@ -5,6 +5,7 @@
 
 import dataclasses
 import pathlib
+import re
 import sys
 import textwrap
 
@@ -93,13 +94,22 @@ def parse_expanded(argv, flag_values=flags.FLAGS, config=Config):
     except flags.CantOpenFlagFileError as error:
         raise UsageError(_missing_flagfile(arguments)) from error
     except flags.Error as error:
-        raise UsageError(" ".join(str(error).split())) from error
+        message = " ".join(str(error).split())
+        raise UsageError(message + _meaning(message, flag_values)) from error
     if len(rest) > 1:
         raise UsageError(
             f"Unexpected argument {rest[1]!r}: flags have the form "
             f"--name=value (see --help)."
         )
     return _config(flag_values, config)
+
+
+def _meaning(message, flag_values):
+    """For absl's error on a word that is no number: what the number is."""
+    flag = re.match(
+        r"flag --(\w+)=.*: (could not convert|invalid lit)", message
+    )
+    return f": {flag_values[flag[1]].help}" if flag else ""
 
 
 def helptext(flag_values=flags.FLAGS, config=Config, usage=_USAGE):

@@ -320,6 +320,11 @@ def test_flags_make_adversaries_with_their_options():
     [
         ({"adversary_eps": 0.0}, "--adversary_eps=0.0 must be greater than 0"),
         ({"adversary_steps": 0}, "--adversary_steps=0 must be at least 1"),
+        ({"adversary_eps": 8 / 255}, "grey levels .* range give 8\\.$"),
+        (
+            {"adversary_norm": "l2", "adversary_eps": 0.5},
+            "--adversary_eps=0.5 must be in grey levels .* give 127.5\\.$",
+        ),
         ({"adversary_step_size": -1.0}, "--adversary_step_size=-1.0 must be"),
         ({"adversary_share": 0.0}, "--adversary_share=0.0 must be above 0 and"),
         (
@@ -338,6 +343,11 @@ def test_bad_flags_are_refused(flags, words):
     [
         ({"eps": 0}, "eps=0 must be a number of grey levels above 0"),
         ({"eps": float("inf")}, "eps=inf must be"),
+        (
+            {"eps": 4 / 255},
+            r"eps=0.0156863 must be in grey .* give 4\.$",
+        ),
+        ({"eps": 0.5, "norm": "l2"}, r"for 0.5 of their range give 127.5"),
         ({"norm": "l1"}, "Unknown norm 'l1'. Known: linf, l2"),
         ({"steps": 1.5}, "steps=1.5 must be a whole number from 1"),
         ({"step_size": 0.0}, "step_size=0.0 must be a number of grey levels"),

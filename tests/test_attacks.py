@@ -380,7 +380,7 @@ def test_search_inside_a_compiled_train_step():
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"eps": -0.1}, "negative"),
+        ({"eps": -0.1}, "eps=-0.1 must be a number of at least 0"),
         ({"eps": 4}, "such as 4/255"),
         ({"eps": "4/255"}, "must be a number"),
         ({"eps": float("nan")}, "must be a number"),
@@ -406,6 +406,7 @@ def test_search_inside_a_compiled_train_step():
         ({"images": IMAGES[:0]}, "at least one"),
         ({"images": IMAGES - 127.5}, "pixels in 0..255"),
         ({"images": IMAGES * np.nan}, "pixels in 0..255"),
+        ({"images": IMAGES / 255}, "as of pixels in 0..1: multiply them"),
         ({"images": IMAGES.astype(int)}, "uint8 or floats"),
         ({"images": IMAGES[:, :3]}, "takes inputs"),
         ({"model": "model.keras"}, "got str: load the model"),

@@ -1,5 +1,6 @@
 """Flags: every flagfile parses, every mistake is one clear line."""
 
+import dataclasses
 import pathlib
 import re
 
@@ -7,8 +8,12 @@ import pytest
 from absl import flags
 
 from noisymix_tf import command_line
-from noisymix_tf.config import Config, MethodConfig
+from noisymix_tf.config import Config, EvaluateConfig, MethodConfig, groups
 from noisymix_tf.config.compare import CompareConfig, ComparisonFlags
+from noisymix_tf.config.deepaugment import DeepAugmentConfig
+from noisymix_tf.config.export import ExportConfig
+from noisymix_tf.config.stylize import StylizeConfig
+from noisymix_tf.config.theory import TheoryConfig
 from noisymix_tf.config.toy import ToyConfig
 from noisymix_tf.errors import UsageError
 
@@ -28,6 +33,15 @@ DOORS = {
     "toy": ((ToyConfig,), ToyConfig),
     "compare": ((Config, ComparisonFlags), CompareConfig),
 }
+ALL_CONFIGS = (
+    Config,
+    DeepAugmentConfig,
+    EvaluateConfig,
+    ExportConfig,
+    StylizeConfig,
+    TheoryConfig,
+    ToyConfig,
+)
 
 
 def _parse(*arguments, defined=(Config,), config=Config):
@@ -141,6 +155,16 @@ def test_effective_flags_repeat_the_configuration(tmp_path):
         ("--severities=1,9", "--severities=1,9 must be a list of numbers"),
         ("--severities=a", "--severities=a must be a list of whole numbers."),
         ("--noise_per_view=1,x", "--noise_per_view=1,x must be a list"),
+        ("--noise_per_view=nan,1", "--noise_per_view=nan,1.0 must be finite"),
+        ("--noise_per_view=-1,1", "=-1.0,1.0 must be a list of numbers of at"),
+        ("--noise_per_view=1,2,3,4", "but --num_views=3: leave out 4.0."),
+        ("--learning_rate=inf", "--learning_rate=inf must be finite"),
+        ("--eps=8", "--eps=8 is more than the largest distance of two images"),
+        ("--eps=4/255,x", "--eps='x' must be a number of at least 0"),
+        ("--l2_eps=-1", "--l2_eps='-1' must be a number of at least 0"),
+        ("--outputs=probabilities", "the networks that are trained give log"),
+        ("--adversary_eps=8/255", "in units of pixels 0 to 255; of l2, the"),
+        ("--adversary_eps=0.0314", "grey levels of pixels 0..255: for 0.0314"),
         ("--taps=", "--taps= must be a list of at least one."),
         ("--views=none", "--stability=jsd compares several views"),
         ("--num_views=0", "--num_views=0 must be at least 1."),
@@ -167,6 +191,27 @@ def test_mistakes_are_one_line(argument, message):
         _parse(argument)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_no_flag_takes_what_is_no_number(value):
+    """NaN passes where a range only looks for what is too small."""
+    seen = 0
+    for config in ALL_CONFIGS:
+        for group in groups(config).values():
+            for field in dataclasses.fields(group):
+                kind, item = field.metadata["kind"], field.metadata["item"]
+                if kind is float or item is float:
+                    given = (1.0, value) if kind is tuple else value
+                    with pytest.raises(UsageError, match="must be finite"):
+                        group(**{field.name: given})
+                    seen += 1
+    assert seen > 50
+
+
+def test_further_views_take_the_last_factor():
+    assert _parse("--noise_per_view=1").method.noise_per_view == (1.0,)
+    assert _parse("--num_views=2").method.noise_per_view == (1.0, 2.0, 3.0)
 
 
 def test_kl_needs_views_too():

@@ -206,6 +206,10 @@ def test_perturbations_climb_the_gradient_and_stay_in_their_ball(clean):
         ({"neigh_size": 0}, "neigh_size=0 must be a whole number"),
         ({"transport_size": 0}, r"transport_size=0 must .* \(or -1\)"),
         ({"adversarial_eps": 300}, r"adversarial_eps=300 must .*\[0, 255\]"),
+        (
+            {"adversarial_eps": 10 / 255},
+            "must be in grey .* give 10\\.$",
+        ),
         ({"adversarial_probability": "no"}, "adversarial_probability='no'"),
     ],
 )

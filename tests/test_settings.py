@@ -4,9 +4,10 @@ import pathlib
 
 import numpy as np
 import pytest
-from evaluation_toys import brightness_model, run
+from evaluation_toys import SIDE, brightness_model, run, whole_dataset
+from released_sets import save_image
 
-from noisymix_tf import corruptions
+from noisymix_tf import corruptions, evaluation
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation import Settings
 from noisymix_tf.evaluation.settings import radius, radius_text
@@ -218,3 +219,38 @@ def test_outputs_that_are_not_what_is_said(softmax, said, found):
         results = run(model, suites=("clean",), outputs=outputs)
         assert results.report.outputs == found
         assert f"gives {found}" in str(results)
+
+
+@pytest.fixture(scope="module")
+def trees(tmp_path_factory):
+    """A tree for suite c, of one severity."""
+    root = tmp_path_factory.mktemp("trees")
+    for label in "012":
+        image = np.zeros([SIDE, SIDE, 3], np.uint8)
+        save_image(root / "c/fog/1" / label / "a.png", image)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("suite", "options", "message"),
+    [
+        ("fgsm", {"eps": (8,)}, "eps=8 is more than the largest distance"),
+        ("pgd", {"norms": ("l2",), "l2_eps": (99,)}, "eps=99 is more than"),
+        ("fgsm", {"seed": 2**31}, "seed=2147483648 must be a whole number"),
+        ("c", {"c_dir": "c", "corruptions": ("fog",)}, "of severity 2"),
+        ("r", {}, "Suite r needs images"),
+    ],
+)
+def test_what_is_refused_is_refused_before_training(
+    suite, options, message, trees
+):
+    """Only `evaluate` planned its cells: after hours of training."""
+    options = {
+        name: str(trees / value) if name.endswith("_dir") else value
+        for name, value in options.items()
+    }
+    data = whole_dataset()
+    with pytest.raises(UsageError, match=message):
+        evaluation.evaluate(brightness_model(), data, suites=[suite], **options)
+    with pytest.raises(UsageError, match=message):
+        evaluation.check_selection([suite], data, **options)

@@ -9,6 +9,7 @@ import tensorflow as tf
 from noisymix_tf.attacks import checks, objective
 from noisymix_tf.attacks.balls import BALLS
 from noisymix_tf.attacks.search import PIXEL_MAX, Budget, search
+from noisymix_tf.checks import radius_in_grey_levels
 from noisymix_tf.errors import UsageError
 from noisymix_tf.registry import Registry
 
@@ -25,7 +26,8 @@ class PGDAdversary:
     127.5.
 
     Args:
-        eps: Radius of the ball, above 0.
+        eps: Radius of the ball, above 0. One that is small enough to be meant
+            for pixels in 0..1, such as `4 / 255`, is refused.
         norm: `"linf"` or `"l2"`.
         steps: Number of steps, at least 1.
         step_size: Length of a step, above 0; `eps / 4` by default.
@@ -60,6 +62,7 @@ class PGDAdversary:
         BALLS.get(str(norm))
         self.norm = str(norm)
         self.eps = checks.grey_levels("eps", eps)
+        radius_in_grey_levels("eps", self.eps, self.norm)
         self.steps = checks.whole_number("steps", steps, 1)
         self.step_size = (
             None

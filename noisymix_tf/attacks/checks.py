@@ -8,6 +8,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from noisymix_tf import checks
 from noisymix_tf.checks import is_real, is_whole
 from noisymix_tf.errors import UsageError
 
@@ -34,6 +35,11 @@ def images(images):
         raise UsageError(
             f"Attacks take pixels in 0..255, got {low:g} to {high:g}: give "
             "them as they are before the model's own normalisation."
+        )
+    if dtype.is_floating and 0.0 < high <= 1.0:
+        raise UsageError(
+            f"Attacks take pixels in 0..255, got floats up to {high:g}, as of "
+            "pixels in 0..1: multiply them by 255."
         )
     return images
 
@@ -86,15 +92,7 @@ def indices(indices, batch):
 
 def radius(eps, span):
     """The radius of a ball as a fraction of the pixels' range, a float."""
-    eps = _real("eps", eps)
-    if eps < 0.0:
-        raise UsageError(f"eps={eps:g} is negative: give 0 or more.")
-    if eps > span:
-        raise UsageError(
-            f"eps={eps:g} is more than the largest distance of two images, "
-            f"{span:g}: give a fraction of the pixels' range, such as 4/255."
-        )
-    return eps
+    return checks.radius("eps", _real("eps", eps), span)
 
 
 def step_size(step_size):

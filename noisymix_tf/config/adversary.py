@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from noisymix_tf.checks import radius_in_grey_levels
 from noisymix_tf.config.fields import (
     AT_LEAST_1,
     POSITIVE,
@@ -61,6 +62,9 @@ class AdversaryConfig(Group):
 
     def __post_init__(self):
         super().__post_init__()
+        radius_in_grey_levels(
+            "--adversary_eps", self.adversary_eps, self.adversary_norm
+        )
         if self.adversary == "fast" and self.adversary_steps not in (None, 1):
             raise UsageError(
                 f"--adversary=fast takes one step, not "

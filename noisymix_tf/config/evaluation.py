@@ -1,7 +1,9 @@
 """Flags of the evaluation; what they mean is that of `evaluation.Settings`."""
 
 import dataclasses
+import math
 
+from noisymix_tf.checks import radius
 from noisymix_tf.config.fields import (
     AT_LEAST_0,
     AT_LEAST_1,
@@ -164,6 +166,13 @@ class EvaluationConfig(Group):
         range=AT_LEAST_0,
         free=True,
     )
+
+    def __post_init__(self):
+        super().__post_init__()
+        # Of the Euclidean norm, the largest depends on the images.
+        for name, largest in (("eps", 1.0), ("l2_eps", math.inf)):
+            for value in getattr(self, name):
+                radius(f"--{name}", value, largest)
 
     def settings(self):
         """The options of `evaluation.Settings`, by name."""

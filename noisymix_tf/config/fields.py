@@ -1,6 +1,7 @@
 """What every group of flags is made of: fields with help and ranges."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 from noisymix_tf.errors import UsageError
@@ -27,6 +28,11 @@ SEVERITIES = Range(
 AUGMIX_SEVERITY = Range(lambda v: 0.1 <= v <= 10, "from 0.1 to 10")
 RANDAUGMENT_MAGNITUDE = Range(lambda v: 0 <= v <= 30, "from 0 to 30")
 NOT_EMPTY = Range(bool, "a list of at least one")
+FACTORS = Range(
+    lambda v: bool(v) and all(factor >= 0 for factor in v),
+    "a list of numbers of at least 0",
+)
+PORT = Range(lambda v: 0 <= v <= 65535, "from 0 to 65535")
 PIXELS = Range(lambda v: 0 <= v <= 255, "from 0 to 255")
 LEVELS = Range(lambda v: 2 <= v <= 4, "2, 3 or 4")
 SIDE = Range(lambda v: v == -1 or v >= 1, "-1 or at least 1")
@@ -69,18 +75,29 @@ def field(
 
 
 class Group:
-    """Checks the values of a group of fields against their ranges."""
+    """Checks the values of a group of fields: finite, and in their ranges."""
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             accepted = field.metadata["range"]
+            if not _is_finite(value):
+                raise UsageError(
+                    f"--{field.name}={text(value)} must be finite: neither nan "
+                    f"nor inf is a number to compute with."
+                )
             if value is None or accepted is None:
                 continue
             if not accepted.accepts(value):
                 raise UsageError(
                     f"--{field.name}={text(value)} must be {accepted.words}."
                 )
+
+
+def _is_finite(value):
+    """Whether there is no NaN and no infinity in a value or in its items."""
+    items = value if isinstance(value, tuple) else (value,)
+    return all(math.isfinite(v) for v in items if isinstance(v, float))
 
 
 def text(value):

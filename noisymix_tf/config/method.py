@@ -8,12 +8,14 @@ from noisymix_tf.config.fields import (
     AT_LEAST_1,
     AUGMIX_SEVERITY,
     DEPTH,
+    FACTORS,
     NOT_EMPTY,
     POSITIVE,
     RANDAUGMENT_MAGNITUDE,
     SHARE,
     Group,
     field,
+    text,
 )
 from noisymix_tf.errors import UsageError
 
@@ -93,8 +95,9 @@ class MethodConfig(Group):
     )
     noise_per_view: tuple[float, ...] = field(
         (1.0, 2.0, 3.0),
-        "Factors of the additive level for the clean and the augmented views.",
-        range=NOT_EMPTY,
+        "Factors of the additive level for the clean and the augmented views; "
+        "the last also for those beyond it.",
+        range=FACTORS,
         item=float,
     )
     ramps: tuple[str, ...] = field(
@@ -161,6 +164,14 @@ class MethodConfig(Group):
                 f"--num_views=1 leaves --stability={self.stability} nothing to "
                 f"compare the clean view with; give --num_views=2 or "
                 f"--stability=none."
+            )
+        default = type(self).noise_per_view
+        extra = self.noise_per_view[self.num_views :]
+        if extra and self.noise_per_view != default:
+            raise UsageError(
+                f"--noise_per_view={text(self.noise_per_view)} has a factor "
+                f"for each of {len(self.noise_per_view)} views, but "
+                f"--num_views={self.num_views}: leave out {text(extra)}."
             )
 
     def _check_ramps(self):

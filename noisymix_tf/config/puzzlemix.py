@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from noisymix_tf.checks import radius_in_grey_levels
 from noisymix_tf.config.fields import (
     AT_LEAST_0,
     AT_LEAST_1,
@@ -65,6 +66,12 @@ class PuzzleMixConfig(Group):
         "255.",
         range=PIXELS,
     )
+
+    def __post_init__(self):
+        super().__post_init__()
+        radius_in_grey_levels(
+            "--puzzle_adversarial_eps", self.puzzle_adversarial_eps, "linf"
+        )
 
     def options(self):
         """The options by the names that the kind of mixing gives them."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from noisymix_tf.config.fields import AT_LEAST_0, Group, field
+from noisymix_tf.config.fields import PORT, Group, field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +17,7 @@ class ServerConfig(Group):
     dispatcher: str | None = field(
         None, "Start a worker for this dispatcher, HOST:PORT.", kind=str
     )
-    port: int = field(0, "Port to listen at; 0: a free one.", range=AT_LEAST_0)
+    port: int = field(0, "Port to listen at; 0: a free one.", range=PORT)
     host: str = field(
         "localhost",
         "Name of this machine, for a worker; as the dispatcher's list has it.",

@@ -133,13 +133,7 @@ def evaluate(
             "evaluation.load_classifier."
         )
     reference = Reference.of(reference, dataset)
-    images = Images(
-        dataset.test,
-        dataset.name,
-        dataset.num_classes,
-        str(getattr(dataset.test, "preprocess", "as_stored")),
-        settings.examples,
-    )
+    images = _images(dataset, settings)
     replicas = Replicas(strategy)
     probe = images.probe(batch_size)
     predictor = Predictor(
@@ -182,14 +176,40 @@ def check_selection(suites, dataset=None, reference=None, **settings):
 
     Args:
         suites, dataset, reference, **settings: As in `evaluate`; with a
-            dataset, the files of released sets are looked for, too.
+            dataset, all cells are planned, which opens released sets.
     """
     suites = _suites(suites)
     settings = Settings.of(settings)
-    if dataset is not None:
-        Reference.of(reference, dataset)
-        for suite in suites:
-            suite.check(dataset, settings)
+    if dataset is None:
+        return
+    Reference.of(reference, dataset)
+    images = _images(dataset, settings)
+    job = Job(
+        dataset=dataset,
+        images=images,
+        model=None,
+        predictor=None,
+        replicas=None,
+        model_id="",
+        settings=settings,
+        batch_size=images.n,
+        pool=None,
+        depth=0,
+    )
+    for suite in suites:
+        suite.check(dataset, settings)
+        suite.cells(job)
+
+
+def _images(dataset, settings):
+    """The test images that are measured on."""
+    return Images(
+        dataset.test,
+        dataset.name,
+        dataset.num_classes,
+        str(getattr(dataset.test, "preprocess", "as_stored")),
+        settings.examples,
+    )
 
 
 def _suites(suites):

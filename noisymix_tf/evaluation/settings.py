@@ -2,12 +2,11 @@
 
 import dataclasses
 import difflib
-import fractions
 import math
 
 from noisymix_tf import corruptions as corruptions_lib
 from noisymix_tf.attacks import BALLS, LOSSES
-from noisymix_tf.checks import is_real, is_whole
+from noisymix_tf.checks import is_real, is_whole, radius
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation import selection
 from noisymix_tf.evaluation.predictor import OUTPUTS
@@ -118,7 +117,7 @@ class Settings:
                 "attack_losses",
                 _known("attack_losses", self.attack_losses, LOSSES),
             ),
-            ("eps", _radii("eps", self.eps)),
+            ("eps", _radii("eps", self.eps, 1.0)),
             ("l2_eps", _radii("l2_eps", self.l2_eps)),
         ):
             object.__setattr__(self, name, value)
@@ -136,22 +135,6 @@ class Settings:
                     f"{hint or 'known are ' + ', '.join(known) + '.'}"
                 )
         return cls(**options)
-
-
-def radius(name, value):
-    """A radius as a float, out of a number or words such as `"4/255"`."""
-    try:
-        number = float(
-            fractions.Fraction(value) if isinstance(value, str) else value
-        )
-    except (ValueError, TypeError, ZeroDivisionError):
-        number = math.nan
-    if isinstance(value, bool) or not 0 <= number < math.inf:
-        raise UsageError(
-            f"{name}={value!r} must be a number of at least 0, a fraction of "
-            "the pixels' range such as 4/255."
-        )
-    return number
 
 
 def radius_text(value):
@@ -178,9 +161,9 @@ def one_of(name, value, choices):
         raise UsageError(f"{name}={value!r} must be one of {listed}.")
 
 
-def _radii(name, values):
+def _radii(name, values, largest=math.inf):
     """Radii as floats; of two words for one number the first counts."""
-    radii = (radius(name, v) for v in selection.sequence(name, values))
+    radii = (radius(name, v, largest) for v in selection.sequence(name, values))
     return tuple(dict.fromkeys(radii))
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from noisymix_tf.checks import is_whole
+from noisymix_tf.checks import is_whole, radius_in_grey_levels
 from noisymix_tf.errors import UsageError
 from noisymix_tf.mixing import (
     adversarial,
@@ -122,6 +122,7 @@ class PuzzleMix(Mixing):
         check_option("gamma", gamma, 0.0, 1.0)
         check_option("adversarial_probability", adversarial_probability, 0, 1)
         check_option("adversarial_eps", adversarial_eps, 0.0, 255.0)
+        radius_in_grey_levels("adversarial_eps", adversarial_eps, "linf")
         for name, value in (
             ("beta", beta),
             ("eta", eta),

@@ -15,10 +15,6 @@ class Calibration(Suite):
     def __init__(self):
         self._parts = (Clean(), CommonCorruptions())
 
-    def check(self, dataset, settings):
-        for part in self._parts:
-            part.check(dataset, settings)
-
     def cells(self, job):
         return [cell for part in self._parts for cell in part.cells(job)]
 

@@ -14,12 +14,6 @@ class CommonCorruptions(ImageSuite):
         self._frost_folder = None
         self._open = None
 
-    def check(self, dataset, settings):
-        if settings.c_dir is not None:
-            found = _released(dataset, settings)
-            for name in settings.corruptions:
-                found.split(name, settings.severities[0])
-
     def cells(self, job):
         if job.settings.c_dir is None:
             return self._generated_cells(job)

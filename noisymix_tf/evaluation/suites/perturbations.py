@@ -16,12 +16,6 @@ class Perturbations(ImageSuite):
     def __init__(self):
         self._released = self._images = None
 
-    def check(self, dataset, settings):
-        if settings.p_dir is not None:
-            found = _released(dataset, settings)
-            for name in _names(settings, dataset.image_shape):
-                found.sequences(name, settings.difficulty)
-
     def cells(self, job):
         table = corruptions.table_for(job.images.shape)
         names = _names(job.settings, job.images.shape)

@@ -23,10 +23,6 @@ class Shifts(ImageSuite):
     def __init__(self):
         self._sets = {}
 
-    def check(self, dataset, settings):
-        for path in _paths(settings).values():
-            _released(path, dataset, settings)
-
     def cells(self, job):
         cells = []
         for name, path in _paths(job.settings).items():
