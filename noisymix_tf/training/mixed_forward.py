@@ -43,6 +43,7 @@ class MixesExamples:
             dtype = self._input.dtype
             if len(views.shape) == len(self._input.shape):
                 views = views[:, None]
+            _check_fits(views.shape, self._input.shape[1:])
         num_views = views.shape[1]
         if num_views is None:
             raise UsageError(
@@ -131,6 +132,18 @@ class MixesExamples:
             tf.math.divide_no_nan(slope, largest), predictions.dtype
         )
         return tf.cast(tape.gradient(predictions, features, slope), tf.float32)
+
+
+def _check_fits(views, example):
+    """Refuses views `[B, V, ...]` that a model of `example` cannot take.
+
+    Cut at its taps, a network with pooling takes images of any size.
+    """
+    if not views[2:].is_compatible_with(example):
+        raise UsageError(
+            f"The batch has views of examples {list(views[2:])}, but the model "
+            f"takes {list(example)}: give it views of that shape."
+        )
 
 
 class _Clean:

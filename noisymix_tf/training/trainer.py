@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from noisymix_tf import mixing as mixing_lib
 from noisymix_tf.adjustable import Adjustable
-from noisymix_tf.training import outputs, precision, workers
+from noisymix_tf.errors import UsageError
+from noisymix_tf.training import arguments, outputs, precision, workers
 from noisymix_tf.training.adversary import AttacksExamples
 from noisymix_tf.training.averaging import EvaluatesAverages
 from noisymix_tf.training.device_views import MakesViews
@@ -47,8 +48,9 @@ class NoisyMix(
         additive_noise: Level of additive noise, at least 0.
         multiplicative_noise: Level of multiplicative noise, at least 0.
         noise_sparsity: Share of entries without noise, in [0, 1].
-        noise_per_view: Factors of `additive_noise` for view 0, 1, 2...; views
-            beyond the last factor use the last. The reference uses 1, 2, 3.
+        noise_per_view: Factors of `additive_noise` for view 0, 1, 2..., at
+            least 0; views beyond the last factor use the last, so that one
+            number is for all of them. The reference uses 1, 2, 3.
         jsd_weight: Weight of the stability term, at least 0.
         stability: The term: `"jsd"` as above, or `"kl"`, the mean of
             `KL(p_0 || p_v)` over the other views (stability training).
@@ -56,7 +58,7 @@ class NoisyMix(
             `"puzzlemix"` (the first tap), `"none"` (no mixing; noise at the
             first tap), or one of `nm.mixing` with options of its own, such as
             `nm.mixing.CutMix(probability=0.5)`.
-        seed: Seed of mixing and noise.
+        seed: Seed of mixing and noise, an int32.
         from_logits: Whether the model gives logits. By default its last layer
             tells or, where that says nothing, the loss.
         ema: Decay of an exponential moving average of the classifier's
@@ -88,8 +90,9 @@ class NoisyMix(
             one view.
 
     Raises:
-        UsageError: An argument outside its range, or an unusable tap; from
-            `fit`, a loss that takes logits where the model gives
+        UsageError: No Keras model, an argument outside its range, or an
+            unusable tap; from `fit`, views of another shape than the model
+            takes, a loss that takes logits where the model gives
             probabilities, or the other way round.
 
     Example:
@@ -134,6 +137,7 @@ class NoisyMix(
         adversary="none",
         **kwargs,
     ):
+        _check_model(model)
         # The precision is the classifier's, and so is every cast: pixels in
         # half precision would lose their fractions.
         kwargs = {"dtype": precision.policy_of(model), **kwargs}
@@ -144,11 +148,11 @@ class NoisyMix(
         self.additive_noise = additive_noise
         self.multiplicative_noise = multiplicative_noise
         self.noise_sparsity = noise_sparsity
-        self.noise_per_view = tuple(noise_per_view)
+        self.noise_per_view = arguments.factors(noise_per_view)
         self.jsd_weight = jsd_weight
         self.stability = stability
         self._divergence = STABILITIES.get(stability)
-        self.seed = seed
+        self.seed = arguments.seed(seed)
         self.from_logits = from_logits
         self._set_mixing(mixing, taps)
         self._set_adversary(adversary)
@@ -340,6 +344,19 @@ class NoisyMix(
         config["mixing"] = mixing_lib.deserialize(config["mixing"])
         parts = cls._augmentation_from(config) | cls._adversary_from(config)
         return cls(**config, **parts)
+
+
+def _check_model(model):
+    if isinstance(model, NoisyMix):
+        raise UsageError(
+            "NoisyMix was given a NoisyMix: give it the classifier, which is "
+            "the other's attribute model."
+        )
+    if not isinstance(model, keras.Model):
+        raise UsageError(
+            f"NoisyMix trains a Keras model, got {model!r}: build or load one "
+            f"first, such as nm.models.build('resnet50')."
+        )
 
 
 def _unscale(loss):
