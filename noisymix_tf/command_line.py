@@ -11,7 +11,14 @@ import textwrap
 
 from absl import flags
 
-from noisymix_tf.config import Config, MethodConfig, groups, text
+from noisymix_tf.config import (
+    Config,
+    MethodConfig,
+    by_name,
+    groups,
+    places,
+    text,
+)
 from noisymix_tf.errors import UsageError
 
 _FLAGFILES = pathlib.Path(__file__).resolve().parent.parent / "flags"
@@ -101,7 +108,9 @@ def parse_expanded(argv, flag_values=flags.FLAGS, config=Config):
             f"Unexpected argument {rest[1]!r}: flags have the form "
             f"--name=value (see --help)."
         )
-    return _config(flag_values, config)
+    parsed = _config(flag_values, config)
+    places.check(by_name(parsed))
+    return parsed
 
 
 def _meaning(message, flag_values):

@@ -31,6 +31,7 @@ __all__ = [
     "RunConfig",
     "TargetConfig",
     "TestDataConfig",
+    "by_name",
     "groups",
     "text",
 ]
@@ -89,6 +90,15 @@ class EvaluateConfig:
 def groups(config):
     """`{name: class}` of the groups of flags of a configuration class."""
     return {field.name: field.type for field in dataclasses.fields(config)}
+
+
+def by_name(config):
+    """`{name: value}` of all flags of a configuration."""
+    return {
+        field.name: getattr(getattr(config, name), field.name)
+        for name, group in groups(type(config)).items()
+        for field in dataclasses.fields(group)
+    }
 
 
 def _line(name, value):

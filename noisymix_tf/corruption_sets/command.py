@@ -6,7 +6,7 @@ import textwrap
 
 from absl import flags
 
-from noisymix_tf.config import TestDataConfig
+from noisymix_tf.config import TestDataConfig, places
 from noisymix_tf.corruption_sets import workers
 from noisymix_tf.errors import UsageError
 
@@ -103,6 +103,7 @@ def run(argv):
         raise UsageError(
             "--output_dir is missing: name a directory for the sets."
         )
+    places.check(given.flag_values_dict())
     dataset = data.load(
         given.dataset,
         data_dir=given.data_dir,

@@ -1,10 +1,9 @@
 """The tree that is written, and how it is filled."""
 
-import dataclasses
-
 import numpy as np
 from PIL import Image
 
+from noisymix_tf.config import by_name
 from noisymix_tf.corruption_sets.folder import SetFolder
 from noisymix_tf.corruption_sets.image_files import JPEG_QUALITY, save
 from noisymix_tf.corruption_sets.progress import Progress
@@ -36,13 +35,7 @@ def settings(config, source):
     Returns:
         Dict.
     """
-    groups = [getattr(config, f.name) for f in dataclasses.fields(config)]
-    flags = {
-        field.name: getattr(group, field.name)
-        for group in groups
-        for field in dataclasses.fields(group)
-        if field.name not in _FREE
-    }
+    flags = {k: v for k, v in by_name(config).items() if k not in _FREE}
     if flags["format"] == "jpeg":
         flags["format"] = f"jpeg {JPEG_QUALITY}"
     return flags | {"images": len(source), "names": source.digest()}
