@@ -120,7 +120,8 @@ def _fit(config, dataset, trainer, steps_per_epoch, folder):
             error,
             tf.errors.InvalidArgumentError
             | tf.errors.DataLossError
-            | tf.errors.NotFoundError,
+            | tf.errors.NotFoundError
+            | tf.errors.PermissionDeniedError,
         ):
             # The graph does not know which file it could not decode.
             for split in (dataset.train, dataset.test):

@@ -1,5 +1,7 @@
 """Image folders: layouts, sizes, formats, and what is refused."""
 
+import os
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -310,6 +312,21 @@ def test_bad_header_is_named(how, tmp_path):
     make(tmp_path)
     damage(tmp_path / "train" / "dog" / "bad.png", how)
     assert "train/dog/bad.png'" in usage_error(data_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "make_one", "words"),
+    [
+        ("cat/a.png", lambda p: p.symlink_to("gone"), "is a link that leads"),
+        ("cat/a.png", os.mkfifo, "is neither a file nor a folder"),
+        (b"cat/\xe9.png", save, r"cat/\udce9.png' is no line of UTF-8"),
+        ("c\nd/a.png", save, r"c\nd' is no line of UTF-8"),
+    ],
+)
+def test_what_is_no_image_file_is_named(name, make_one, words, tmp_path):
+    """Tracebacks, a wait without end, and a class no export could name."""
+    make_one(make(tmp_path) / "train" / os.fsdecode(name))
+    assert words in usage_error(data_dir=tmp_path, image_size=8)
 
 
 def test_bad_file_in_a_large_folder_is_named_when_read(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Style transfer: statistics, networks, the optimised images, the tree."""
 
 import dataclasses
+import os
 
 import h5py
 import keras
@@ -118,7 +119,12 @@ def test_weights_of_a_file_are_used(tmp_path):
     )
     with pytest.raises(UsageError, match="cannot be read as weights of vgg19"):
         stylizing.feature_network("vgg19", path)
-    for bad in (tmp_path / "none.h5", folders.__file__):
+    keras.Sequential([keras.layers.Input((2,))]).save(tmp_path / "cut.keras")
+    whole = (tmp_path / "cut.keras").read_bytes()
+    (tmp_path / "cut.keras").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "bad.keras").write_bytes(b"no archive")
+    bad_files = ("none.h5", "cut.keras", "bad.keras")
+    for bad in (*(tmp_path / name for name in bad_files), folders.__file__):
         with pytest.raises(UsageError, match="random features") as caught:
             stylizing.feature_network("vgg16", bad)
         assert "\n" not in str(caught.value)
@@ -190,6 +196,9 @@ def test_styles_are_drawn_by_seed_and_name(tmp_path):
     grey.write_bytes(b"no image")
     with pytest.raises(UsageError, match="Cannot read the style"):
         styles.read(0, 8)
+    grey.rename(tmp_path / "s" / os.fsdecode(b"\xe9.png"))
+    with pytest.raises(UsageError, match=r"udce9.png' is no line of UTF-8"):
+        stylizing.Styles(tmp_path / "s")
 
 
 # The tree

@@ -199,18 +199,50 @@ def list_folder(folder):
     """Sorted names of the folders and of the files in it, but hidden ones.
 
     Raises:
-        UsageError: If the folder cannot be listed.
+        UsageError: If the folder cannot be listed, or holds a link that leads
+            nowhere, what is neither file nor folder, or a name that is no
+            line of UTF-8.
     """
     folders, files = [], []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if not entry.name.startswith("."):
-                    is_folder = entry.is_dir()
-                    (folders if is_folder else files).append(entry.name)
+                    check_name(entry.path)
+                    _kind(entry, folders, files).append(entry.name)
     except OSError as error:
         raise UsageError(f"Cannot list {folder}: {error.strerror}.") from error
     return sorted(folders), sorted(files)
+
+
+def check_name(path):
+    """Refuses a name that TensorFlow, a report or a list of classes cannot say.
+
+    Raises:
+        UsageError: It is not UTF-8, or has several lines.
+    """
+    path = os.fspath(path)
+    try:
+        path.encode()
+        is_line = path.splitlines() == [path]
+    except UnicodeEncodeError:
+        is_line = False
+    if not is_line:
+        raise UsageError(
+            f"The name {path!r} is no line of UTF-8 text: rename it."
+        )
+
+
+def _kind(entry, folders, files):
+    """The list that an entry of a folder belongs to."""
+    if entry.is_dir():
+        return folders
+    if entry.is_file():
+        return files
+    state = "is a link that leads nowhere"
+    if not entry.is_symlink():
+        state = "is neither a file nor a folder"
+    raise UsageError(f"{entry.path!r} {state}: remove it.")
 
 
 def _check_same_classes(train, test, train_classes, test_classes):

@@ -92,7 +92,7 @@ def _initialize(vgg, seed):
 def _load(vgg, name, path):
     try:
         vgg.load_weights(path)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # Keras raises what its formats raise.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UsageError(
             f"--vgg_weights={path} cannot be read as weights of {name} without "

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from noisymix_tf.data.dataset import one_line
 from noisymix_tf.data.decode import decode_image
-from noisymix_tf.data.folder import EXTENSIONS
+from noisymix_tf.data.folder import EXTENSIONS, check_name
 from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.errors import UsageError
 from noisymix_tf.stylizing.moments import Moments
@@ -26,7 +26,8 @@ class Styles:
         paths: Their files, sorted.
 
     Raises:
-        UsageError: There is no such folder, or no picture in it.
+        UsageError: There is no such folder, no picture in it, or one whose
+            name is no line of UTF-8.
     """
 
     def __init__(self, folder):
@@ -41,6 +42,8 @@ class Styles:
             for path in self.folder.rglob("[!.]*")
             if path.suffix.lower() in EXTENSIONS and path.is_file()
         )
+        for path in self.paths:
+            check_name(path)
         if not self.paths:
             raise UsageError(
                 f"--styles={folder} holds no pictures "
