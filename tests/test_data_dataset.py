@@ -3,6 +3,7 @@
 import ast
 import pathlib
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import tensorflow as tf
 
 import noisymix_tf.data as data
 from noisymix_tf.errors import UsageError
+
+DATASET = types.SimpleNamespace(train=None, test=None)
 
 
 def random_split(num=23, size=4):
@@ -76,6 +79,55 @@ def test_subset():
 def test_refuses_other_arrays(images, labels, message):
     with pytest.raises(UsageError, match=message):
         data.ArraySplit(images, labels)
+
+
+@pytest.mark.parametrize(
+    ("indices", "message"),
+    [
+        ([10**6], "no image 1000000 in a split of 23"),
+        ([0, -1], "no image -1"),
+        ([True, False], "got bool"),
+        ([0.5], "got float64"),
+        (3, r"got int64 \[\]"),
+    ],
+)
+def test_positions_that_are_none_are_refused(indices, message):
+    """NumPy's errors, or other images: of files True was the second."""
+    files = data.FileSplit(["a.png"] * 23, [0] * 23, 8)
+    array = random_split()
+    for split in (array, files, data.JoinedSplit([array, array.subset([])])):
+        with pytest.raises(UsageError, match=message):
+            split.subset(indices)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"image_size": "64"}, "image_size='64' must be a whole number"),
+        ({"image_size": (64, 64)}, r"image_size=\(64, 64\) must be a whole"),
+        ({"train_examples": "50"}, "train_examples='50' must be a whole"),
+        ({"test_examples": 2.5}, "test_examples=2.5 must be a whole"),
+        ({"train_examples": 9}, "=9 leaves some of the 10 classes of digits"),
+    ],
+)
+def test_bad_arguments_of_load_are_one_line(options, message):
+    with pytest.raises(UsageError, match=message):
+        data.load("digits", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"split": DATASET}, "got a SimpleNamespace: give its train, as in"),
+        ({"split": "digits"}, "got a str: load one"),
+        ({"augment": "augmix"}, "augment='augmix' must be a function"),
+        ({"standard": 1}, "standard=1 must be a function"),
+    ],
+)
+def test_bad_arguments_of_views_are_one_line(options, message):
+    """AttributeErrors out of the middle of a pipeline."""
+    with pytest.raises(UsageError, match=message):
+        data.views(**{"split": random_split(), "batch_size": 2, **options})
 
 
 def test_unknown_dataset():

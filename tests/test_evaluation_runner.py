@@ -314,6 +314,9 @@ def test_progress_is_told(capsys):
 # --- bad input ---------------------------------------------------------------
 
 
+NOTHING = np.zeros([0, SIDE, SIDE, 3], np.uint8)
+
+
 def broken_model():
     model = brightness_model()
     model.layers[-1].set_weights([np.full([3, 3], np.nan), np.zeros(3)])
@@ -345,6 +348,7 @@ def mislabelled():
         ({"model": brightness_model(4)}, r"\[8, 4\].*3 classes"),
         ({"model": broken_model()}, "not finite"),
         ({"data": dataset(n=0)}, "no test images"),
+        ({"data": (NOTHING, NOTHING[:, 0, 0, 0])}, "There are no images"),
         ({"data": mislabelled()}, "label 3.*0 to 2"),
     ],
 )

@@ -6,6 +6,7 @@
 
 import dataclasses
 
+from noisymix_tf.checks import is_whole
 from noisymix_tf.data.corrupted import corrupted
 from noisymix_tf.data.dataset import ArraySplit, Dataset, Split
 from noisymix_tf.data.encoded import EncodedSplit, FileSplit
@@ -16,6 +17,7 @@ from noisymix_tf.data.random_crop import RandomResizedCrop
 from noisymix_tf.data.sharding import distribute, distribute_whole
 from noisymix_tf.data.subset import balanced_subset
 from noisymix_tf.data.trees import with_joined_trees, with_tree
+from noisymix_tf.errors import UsageError
 from noisymix_tf.registry import Registry
 
 __all__ = [
@@ -64,7 +66,8 @@ def load(
             word of `Preprocess.parse`, such as `"resize256-crop224"`; None for
             what `image_size` says.
         train_examples: Use only so many training images, of every class the
-            same number; see `noisymix_tf.data.subset.balanced_indices`.
+            same number and at least one; see
+            `noisymix_tf.data.subset.balanced_indices`.
         test_examples: The same for the test images.
         train_data_dir: Folder of a tree, `<class>/*`, whose images are trained
             on in place of the dataset's own; of the same classes. They are
@@ -85,12 +88,27 @@ def load(
     >>> len(digits.train), digits.image_shape, digits.num_classes
     (500, (32, 32, 3), 10)
     """
+    for argument, value in (
+        ("image_size", image_size),
+        ("train_examples", train_examples),
+        ("test_examples", test_examples),
+    ):
+        if value is not None and not is_whole(value):
+            raise UsageError(
+                f"{argument}={value!r} must be a whole number, or None."
+            )
     dataset = DATASETS.get(name)(
         data_dir=data_dir, image_size=image_size, preprocess=preprocess
     )
     if train_data_dir is not None:
         dataset = with_tree(dataset, train_data_dir)
     classes = dataset.num_classes
+    if train_examples is not None and 0 < train_examples < classes:
+        raise UsageError(
+            f"train_examples={train_examples} leaves some of the {classes} "
+            f"classes of {name} without an image to learn from: give at least "
+            f"{classes}."
+        )
     dataset = dataclasses.replace(
         dataset,
         train=balanced_subset(

@@ -65,7 +65,11 @@ class Split(abc.ABC):
 
     @abc.abstractmethod
     def subset(self, indices):
-        """Returns the split of the images at `indices`, in that order."""
+        """Returns the split of the images at `indices`, in that order.
+
+        Raises:
+            UsageError: If they are no positions of this split.
+        """
 
     @abc.abstractmethod
     def check(self, indices=None):
@@ -74,6 +78,24 @@ class Split(abc.ABC):
         Args:
             indices: Positions to look at; all by default.
         """
+
+    def positions(self, indices):
+        """Positions in the split as an int array `[n]`, checked."""
+        given = np.asarray(indices)
+        if not given.size:
+            given = given.astype(np.int64)
+        if given.ndim != 1 or not np.issubdtype(given.dtype, np.integer):
+            raise UsageError(
+                f"subset takes positions, whole numbers [n], got {given.dtype} "
+                f"{list(given.shape)}."
+            )
+        outside = given[(given < 0) | (given >= len(self))]
+        if outside.size:
+            raise UsageError(
+                f"subset: there is no image {outside[0]} in a split of "
+                f"{len(self)}, which count from 0."
+            )
+        return given
 
 
 class ArraySplit(Split):
@@ -140,6 +162,7 @@ class ArraySplit(Split):
             yield self.images[part], self.labels[part]
 
     def subset(self, indices):
+        indices = self.positions(indices)
         return ArraySplit(self.images[indices], self.labels[indices])
 
     def check(self, indices=None):

@@ -177,6 +177,7 @@ class FileSplit(EncodedSplit):
         return self.paths[index]
 
     def subset(self, indices):
+        indices = self.positions(indices)
         paths = [self.paths[i] for i in indices]
         return FileSplit(paths, self.labels[indices], self.image_size)
 

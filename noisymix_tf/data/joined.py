@@ -84,6 +84,7 @@ class JoinedSplit(Split):
         yield from with_labels(self, images, batch_size)
 
     def subset(self, indices):
+        indices = self.positions(indices)
         new = object.__new__(JoinedSplit)
         new._set(self.parts, self._part_of[indices], self._place_of[indices])
         return new

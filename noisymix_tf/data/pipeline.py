@@ -57,8 +57,9 @@ def views(
         and int32 `[B]`, shapes static.
 
     Raises:
-        UsageError: If `batch_size`, `start_step` or `shard` is out of its
-            range, or there is no such service.
+        UsageError: If `split` is no split, `augment` or `standard` no function,
+            `batch_size`, `start_step` or `shard` out of its range, or there is
+            no such service.
 
     Example:
 
@@ -67,6 +68,7 @@ def views(
     >>> batches.element_spec[0].shape
     TensorShape([64, 1, 32, 32, 3])
     """
+    _check_parts(split, standard=standard, augment=augment)
     if start_step < 0:
         raise UsageError(f"start_step={start_step}: give a step from 0 on.")
     rows = _rows(batch_size, *shard)
@@ -164,6 +166,21 @@ def steps_per_epoch(split, batch_size):
         UsageError: If `batch_size` is below one or above N.
     """
     return _steps(len(split), batch_size)
+
+
+def _check_parts(split, **functions):
+    if not hasattr(split, "fetch"):
+        hint = "give its train" if hasattr(split, "train") else "load one"
+        raise UsageError(
+            f"views takes a split of images, got a {type(split).__name__}: "
+            f"{hint}, as in data.views(data.load('digits').train, ...)."
+        )
+    for name, function in functions.items():
+        if function is not None and not callable(function):
+            raise UsageError(
+                f"{name}={function!r} must be a function (images, seed), such "
+                f"as nm.augment.augmix_views."
+            )
 
 
 def _steps(num_examples, batch_size):

@@ -45,7 +45,7 @@ class PreparedSplit(EncodedSplit):
         return self._images.name(self._places[index])
 
     def subset(self, indices):
-        indices = np.asarray(indices)
+        indices = self.positions(indices)
         return PreparedSplit(
             self._images,
             self.labels[indices],

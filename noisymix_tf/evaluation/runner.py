@@ -233,7 +233,10 @@ def _dataset(dataset):
             f"evaluate takes a dataset or (images, labels), got a "
             f"{type(dataset).__name__} of {len(dataset)}."
         )
-    return _Arrays(ArraySplit(*dataset))
+    arrays = ArraySplit(*dataset)
+    if not len(arrays):
+        raise UsageError("There are no images: nothing to evaluate.")
+    return _Arrays(arrays)
 
 
 class _Arrays:
