@@ -10,8 +10,10 @@ from noisymix_tf import corruptions
 # a weak one is measured besides.
 STRONG, WEAK = 5, 2
 # Repeated draws leave last bits; nothing random leaves truncation at 8 bits;
-# other draws move the benchmark's own accuracy by up to 1.2 points.
-SAME, DETERMINED, DRAWN, FROST = 0.0025, 0.01, 0.02, 0.06
+# other draws move the benchmark's own accuracy by up to 1.2 points. Pictures of
+# frost that are drawn cost this network 2.5 points more at severity 5 with this
+# seed than the makers' photographs do; other networks and seeds, more.
+SAME, DETERMINED, DRAWN, FROST = 0.0025, 0.01, 0.02, 0.03
 COUNT = 2000
 
 

@@ -127,7 +127,15 @@ def test_a_lost_batch_is_noticed():
 
 
 @pytest.mark.parametrize(
-    "address", ["host:5050", "grpc://", "grpc://host", "http://host:1", None]
+    "address",
+    [
+        "host:5050",
+        "grpc://",
+        "grpc://host",
+        "http://host:1",
+        "grpc://h:0",
+        None,
+    ],
 )
 def test_what_is_no_address(address):
     with pytest.raises(UsageError, match="HOST:PORT") as caught:
@@ -146,15 +154,44 @@ def test_a_service_without_a_list_of_workers():
     server._stop()
 
 
-def test_a_service_whose_workers_did_not_start():
+def test_a_service_whose_workers_did_not_start(monkeypatch, capsys):
+    """What is waited for is said: 300 seconds are long."""
     server = service.dispatcher(0, ["localhost"])
+    monkeypatch.setattr(service, "_SILENT_SECONDS", 0.1)
     with pytest.raises(UsageError, match="no answer of its workers"):
-        service.count_workers(server.target, timeout=0.1)
+        service.count_workers(server.target, timeout=0.2)
+    said = capsys.readouterr().err
+    assert f"Waiting for --data_service={server.target} and its" in said
+    assert said.endswith(", up to 0.2 s\n")
     # Ends the client that waits.
     worker = service.worker(server.target.removeprefix("grpc://"), 0)
     assert service.count_workers(server.target) == 1
     worker._stop()
     server._stop()
+
+
+@pytest.mark.parametrize("place", ["", "host", "host:port", "host:99999"])
+def test_a_worker_of_what_is_no_address(place):
+    with pytest.raises(UsageError, match=r"nothing answers.*HOST:PORT"):
+        service.worker(place, 0)
+
+
+def test_a_worker_without_its_dispatcher(monkeypatch, capsys):
+    """It waited in silence, without end, and not even Ctrl-C ended it."""
+    monkeypatch.setattr(service, "_SILENT_SECONDS", 0.1)
+    (port,) = _free_ports(1)
+    place = f"localhost:{port}"
+    with pytest.raises(UsageError, match=f"--dispatcher={place}: nothing"):
+        service.worker(place, 0, timeout=0.2)
+    said = f"Waiting for the dispatcher {place}, up to 0.2 s\n"
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize("port", [-1, 65536, 99999])
+def test_a_port_that_is_none(port):
+    """TensorFlow listened elsewhere."""
+    with pytest.raises(UsageError, match=r"--port=.* must be from 0 to 65535"):
+        ServerConfig(port=port)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,10 @@ two, workers of few cores were seen to wait without end.
 
 import os
 import queue
+import socket
+import sys
 import threading
+import time
 
 import tensorflow as tf
 
@@ -20,8 +23,10 @@ from noisymix_tf.errors import UsageError
 _service = tf.data.experimental.service
 # Workers make batches ahead while the trainer takes them in turns.
 _POLICY = _service.ShardingPolicy.HINT
-# Workers of a cluster may start after the trainer.
+# Parts of a cluster may start in any order.
 _WAIT_SECONDS = 300
+# After so many it is said what is waited for.
+_SILENT_SECONDS = 3
 
 
 def through(address, indices, make_batch, *, num_parallel_calls, start_step=0):
@@ -77,9 +82,12 @@ def count_workers(address, timeout=_WAIT_SECONDS):
         target=lambda: answers.put(_ask(address)), daemon=True
     )
     asking.start()
-    try:
-        answer = answers.get(timeout=timeout)
-    except queue.Empty:
+    answer = _patiently(
+        lambda seconds: _next(answers, seconds),
+        f"--data_service={address} and its workers",
+        timeout,
+    )
+    if answer is None:
         answer = f"no answer of its workers in {timeout} s"
     if isinstance(answer, str):
         raise UsageError(
@@ -99,6 +107,27 @@ def _ask(address):
     except tf.errors.OpError as error:
         return error.message.splitlines()[0]
     return int(second - first)
+
+
+def _next(answers, seconds):
+    try:
+        return answers.get(timeout=seconds)
+    except queue.Empty:
+        return None
+
+
+def _patiently(get, what, timeout):
+    """What `get(seconds)` returns; before a long wait it says for what."""
+    silent = min(_SILENT_SECONDS, timeout)
+    found = get(silent)
+    if found is None and timeout > silent:
+        print(
+            f"Waiting for {what}, up to {timeout} s",
+            file=sys.stderr,
+            flush=True,
+        )
+        found = get(timeout - silent)
+    return found
 
 
 def dispatcher(port, workers):
@@ -121,17 +150,32 @@ def dispatcher(port, workers):
     )
 
 
-def worker(dispatcher, port, host="localhost"):
+def worker(dispatcher, port, host="localhost", timeout=_WAIT_SECONDS):
     """Starts a worker of a service in this process.
 
     Args:
         dispatcher: `"HOST:PORT"` of the dispatcher.
         port: Port to listen at; 0 for a free one.
         host: Name of this machine, as the dispatcher's list has it.
+        timeout: Seconds to wait for the dispatcher.
 
     Returns:
         The server; `join()` waits for its end.
+
+    Raises:
+        UsageError: If there is no dispatcher at that address.
     """
+    # TensorFlow would wait without end, and let no signal through.
+    place = _split(dispatcher)
+    if place is None or not _patiently(
+        lambda seconds: _answers(place, seconds),
+        f"the dispatcher {dispatcher}",
+        timeout,
+    ):
+        raise UsageError(
+            f"--dispatcher={dispatcher}: nothing answers there; start the "
+            "dispatcher, and give its HOST:PORT."
+        )
     return _service.WorkerServer(
         _service.WorkerConfig(
             dispatcher_address=dispatcher,
@@ -139,6 +183,19 @@ def worker(dispatcher, port, host="localhost"):
             port=port,
         )
     )
+
+
+def _answers(place, seconds):
+    """Whether something listens at a (host, port), in time; None for no."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            with socket.create_connection(place, timeout=1):
+                return True
+        except OSError:
+            if time.monotonic() > end:
+                return None
+            time.sleep(min(0.2, seconds))
 
 
 def _read(address, dataset):
@@ -193,13 +250,19 @@ def _checked(expected, numbered):
 
 
 def _check_address(address):
-    scheme, mark, rest = str(address).partition("://")
-    host, _, port = rest.rpartition(":")
-    if scheme != "grpc" or not mark or not host or not port.isdigit():
+    scheme, _, rest = str(address).partition("://")
+    if scheme != "grpc" or _split(rest) is None:
         raise UsageError(
             f"--data_service={address} is no address: give the dispatcher's, "
             "grpc://HOST:PORT."
         )
+
+
+def _split(address):
+    """`(host, port)` of `"HOST:PORT"`; None of anything else."""
+    host, _, port = address.rpartition(":")
+    is_port = port.isdecimal() and 0 < int(port) < 2**16
+    return (host.strip("[]"), int(port)) if host and is_port else None
 
 
 def _with_port(address):
