@@ -32,7 +32,11 @@ def run(config):
     import tensorflow as tf
 
     from noisymix_tf import data, distribution, evaluation
+    from noisymix_tf.data import service
     from noisymix_tf.training import setup
+
+    if config.run.data_service is not None:
+        service.check_address(config.run.data_service)
 
     evaluation.check_selection(
         config.evaluation.suites, **config.evaluation.settings()

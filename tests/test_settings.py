@@ -237,6 +237,8 @@ def trees(tmp_path_factory):
         ("fgsm", {"eps": (8,)}, "eps=8 is more than the largest distance"),
         ("pgd", {"norms": ("l2",), "l2_eps": (99,)}, "eps=99 is more than"),
         ("fgsm", {"seed": 2**31}, "seed=2147483648 must be a whole number"),
+        ("pgd", {"attack_steps": 2**31}, "attack_steps=2147483648 must be a"),
+        ("pgd", {"attack_restarts": 2**31}, "attack_restarts=2147483648 must"),
         ("c", {"c_dir": "c", "corruptions": ("fog",)}, "of severity 2"),
         ("r", {}, "Suite r needs images"),
     ],

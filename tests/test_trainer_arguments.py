@@ -27,9 +27,9 @@ NAN = float("nan")
         ("noise_per_view", (), r"noise_per_view=\(\) must be"),
         ("noise_per_view", None, "noise_per_view=None must be"),
         ("noise_per_view", "12", "noise_per_view='12' must be"),
-        ("seed", 1.5, "seed=1.5 must be a whole number from"),
+        ("seed", 1.5, "seed=1.5 must be a whole number of at most 32 bits"),
         ("seed", None, "seed=None must be a whole number"),
-        ("seed", 2**31, "seed=2147483648 must be .* to 2147483647"),
+        ("seed", 2**32, "seed=4294967296 must be a whole number"),
     ],
 )
 def test_bad_arguments_name_the_value(argument, value, message):

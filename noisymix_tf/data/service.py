@@ -75,7 +75,7 @@ def count_workers(address, timeout=_WAIT_SECONDS):
     Raises:
         UsageError: As for `through`.
     """
-    _check_address(address)
+    check_address(address)
     # A client waits for workers without end; so it has a thread of its own.
     answers = queue.SimpleQueue()
     asking = threading.Thread(
@@ -249,7 +249,8 @@ def _checked(expected, numbered):
         return tf.nest.map_structure(tf.identity, batch)
 
 
-def _check_address(address):
+def check_address(address):
+    """Refuses what is no `"grpc://HOST:PORT"`, with a `UsageError`."""
     scheme, _, rest = str(address).partition("://")
     if scheme != "grpc" or _split(rest) is None:
         raise UsageError(

@@ -5,8 +5,6 @@ Each returns its argument in one form, or raises `UsageError`.
 
 import math
 
-import tensorflow as tf
-
 from noisymix_tf.checks import is_real, is_whole
 from noisymix_tf.errors import UsageError
 
@@ -28,10 +26,9 @@ def factors(values):
 
 
 def seed(value):
-    """A seed as an int that fits into 32 bits."""
-    if not is_whole(value) or not tf.int32.min <= value <= tf.int32.max:
+    """A seed as an int of at most 32 bits, signed or not."""
+    if not is_whole(value) or not -(2**31) <= value < 2**32:
         raise UsageError(
-            f"seed={value!r} must be a whole number from {tf.int32.min} to "
-            f"{tf.int32.max}."
+            f"seed={value!r} must be a whole number of at most 32 bits."
         )
     return int(value)

@@ -58,7 +58,7 @@ class NoisyMix(
             `"puzzlemix"` (the first tap), `"none"` (no mixing; noise at the
             first tap), or one of `nm.mixing` with options of its own, such as
             `nm.mixing.CutMix(probability=0.5)`.
-        seed: Seed of mixing and noise, an int32.
+        seed: Seed of mixing and noise, an int of at most 32 bits.
         from_logits: Whether the model gives logits. By default its last layer
             tells or, where that says nothing, the loss.
         ema: Decay of an exponential moving average of the classifier's

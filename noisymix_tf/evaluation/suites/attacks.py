@@ -35,7 +35,12 @@ class AttackSuite(ImageSuite):
         """
 
     def cells(self, job):
-        checks.whole_number("seed", job.settings.seed, 0)
+        for name, low in (
+            ("seed", 0),
+            ("attack_steps", 1),
+            ("attack_restarts", 1),
+        ):
+            checks.whole_number(name, getattr(job.settings, name), low)
         size = int(np.prod(job.images.shape))
         for words, options in self.searches(job.settings):
             span = attacks.BALLS.get(options["norm"]).span(size)
