@@ -133,13 +133,7 @@ def evaluate(
             "evaluation.load_classifier."
         )
     reference = Reference.of(reference, dataset)
-    images = Images(
-        dataset.test,
-        dataset.name,
-        dataset.num_classes,
-        str(getattr(dataset.test, "preprocess", "as_stored")),
-        settings.examples,
-    )
+    images = Images.of(dataset, settings.examples)
     replicas = Replicas(strategy)
     probe = images.probe(batch_size)
     predictor = Predictor(
