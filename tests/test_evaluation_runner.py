@@ -354,6 +354,21 @@ def test_progress_is_told(capsys):
     assert "images/s" in line
 
 
+def test_arrays_have_the_classes_of_the_model(tmp_path):
+    """Without the top class there was one fewer, and the model was blamed."""
+    data = dataset()
+    below = data.test.labels < 2
+    arrays = data.test.images[below], data.test.labels[below]
+    results = run(data=arrays, suites=("clean",))
+    assert results.figures["clean/accuracy"] == 1.0
+    with pytest.raises(UsageError, match=r"a label 2, .* 2 classes") as caught:
+        run(brightness_model(2), (data.test.images, data.test.labels))
+    assert "\n" not in str(caught.value)
+    for bad in (data.test.images[:0], np.zeros([0, 8, 8, 3], np.uint8)):
+        with pytest.raises(UsageError, match="no test images"):
+            run(data=(bad, np.zeros(0, int)))
+
+
 # --- bad input ---------------------------------------------------------------
 
 

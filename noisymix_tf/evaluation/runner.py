@@ -15,7 +15,7 @@ from noisymix_tf.evaluation.fingerprint import model_fingerprint
 from noisymix_tf.evaluation.gallery import FOLDER as EXAMPLES
 from noisymix_tf.evaluation.gallery import Gallery
 from noisymix_tf.evaluation.images import Images
-from noisymix_tf.evaluation.predictor import Predictor
+from noisymix_tf.evaluation.predictor import Predictor, count_outputs
 from noisymix_tf.evaluation.progress import print_progress
 from noisymix_tf.evaluation.reference import Reference
 from noisymix_tf.evaluation.replicas import Replicas
@@ -85,10 +85,11 @@ def evaluate(
             probabilities `[B, K]`. Probabilities are known by being
             non-negative and summing to one.
         dataset: `noisymix_tf.data.Dataset`; or `(images, labels)`, NumPy uint8
-            `[N, H, W, 3]` and int `[N]`; or an object with `name`,
-            `num_classes` (K), `class_names` and `test`, where
+            `[N, H, W, 3]` and int `[N]`, below the model's K; or an object
+            with `name`, `num_classes` (K), `class_names` and `test`, where
             `test.batches(batch_size)` yields such pairs, always in the same
-            order.
+            order. What it yields is hashed in one more pass, to be known
+            again; a `Dataset` knows what it is (`Split.identity`).
         suites: Names of suites, or `Suite` objects: `"clean"`, `"c"`, `"p"`,
             `"r"`, `"fgsm"`, `"pgd"`, `"autoattack"`, `"calibration"`.
         output_dir: Folder for cells and report; None writes no files.
@@ -126,12 +127,12 @@ def evaluate(
     if num_workers is None:
         num_workers = min(os.cpu_count() or 1, 8)
     at_least("num_workers", num_workers, 1)
-    dataset = _dataset(dataset)
     if not callable(model):
         raise UsageError(
             f"evaluate takes a Keras model, got {model!r}: load it first, with "
             "evaluation.load_classifier."
         )
+    dataset = _dataset(dataset, model)
     reference = Reference.of(reference, dataset)
     images = Images.of(dataset, settings.examples)
     replicas = Replicas(strategy)
@@ -193,8 +194,8 @@ def _suites(suites):
     ]
 
 
-def _dataset(dataset):
-    """A dataset as it is, or one made of arrays."""
+def _dataset(dataset, model):
+    """A dataset as it is, or one made of arrays with the model's classes."""
     if not isinstance(dataset, tuple | list):
         if not hasattr(dataset, "test"):
             raise UsageError(
@@ -207,7 +208,7 @@ def _dataset(dataset):
             f"evaluate takes a dataset or (images, labels), got a "
             f"{type(dataset).__name__} of {len(dataset)}."
         )
-    return _Arrays(ArraySplit(*dataset))
+    return _Arrays(ArraySplit(*dataset), model)
 
 
 class _Arrays:
@@ -215,9 +216,19 @@ class _Arrays:
 
     name = "arrays"
 
-    def __init__(self, test):
+    def __init__(self, test, model):
         self.test = test
-        self.num_classes = int(test.labels.max()) + 1
+        top = max(test.labels, default=0)
+        self.num_classes = top + 1
+        if len(test):
+            self.num_classes = count_outputs(model, test.images[:1]) or top + 1
+        if top >= self.num_classes:
+            raise UsageError(
+                f"There is a label {top}, but the model has "
+                f"{self.num_classes} classes, which count from 0 to "
+                f"{self.num_classes - 1}: mend the labels, or choose the model "
+                "that they belong to."
+            )
         self.class_names = tuple(map(str, range(self.num_classes)))
 
 
