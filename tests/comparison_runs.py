@@ -64,10 +64,10 @@ def records(clean=0.9, c=None, p=None, fgsm=None, n=200, source="generated"):
     return own
 
 
-def write(folder, config=None, reference=None, **measured):
+def write(folder, config=None, reference=None, data=None, **measured):
     """Writes a run; returns its folder."""
     config = config or flags()
-    report = Report(records(**measured), reference=reference).as_dict()
+    report = Report(records(**measured), None, reference, data).as_dict()
     (folder / "evaluation").mkdir(parents=True)
     lines = [line for line in config.flags().values() if line is not None]
     (folder / "flags.txt").write_text("\n".join(lines) + "\n")

@@ -346,6 +346,22 @@ def test_measurements_must_be_alike(tmp_path, measured, words):
         table.build([runs.read(path) for path in runs.find(tmp_path)])
 
 
+def test_other_test_images_of_one_folder_do_not_compare(tmp_path):
+    """Their number and origin are the same, the images are not."""
+    for name, data in (("a", "1234.5"), ("b", "1234.6"), ("c", "77.5")):
+        comparison_runs.write(
+            tmp_path / name, comparison_runs.flags(name), data=data
+        )
+    found = [runs.read(path) for path in runs.find(tmp_path)]
+    # Files that were copied have other times.
+    table.build(found[:2])
+    with pytest.raises(UsageError, match=r"classes: 1234 .*; 77 \(.*c\)"):
+        table.build(found)
+    report = tmp_path / "c" / "evaluation" / "report.json"
+    with pytest.raises(UsageError, match=r"json' was measured on toy"):
+        table.build(found[:2], str(report))
+
+
 def test_the_same_seed_counts_once(tmp_path):
     for name in ("a", "b"):
         comparison_runs.write(tmp_path / name)

@@ -48,7 +48,7 @@ def differences_of_flags(flags):
 
 
 def differences_of_measurements(runs):
-    """What measurements differ in: images, their origin, cells.
+    """What measurements differ in: images, their number, origin and cells.
 
     Args:
         runs: `runs.Run`s.
@@ -56,7 +56,11 @@ def differences_of_measurements(runs):
     Returns:
         List of str, as of `differences_of_flags`.
     """
-    found = []
+    # Here, because it comes with TensorFlow, which no training waits for.
+    from noisymix_tf.data import identity
+
+    images = {r.path: identity.which(r.data)[:8] for r in runs if r.data}
+    found = differing("test images or classes", images)
     for section in dict.fromkeys(s for run in runs for s in run.sections):
         if section in _DERIVED:
             continue

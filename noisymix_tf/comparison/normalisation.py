@@ -53,6 +53,8 @@ class Normalisation:
         self._candidates = []
         if reference is not None:
             found = Reference.of(reference)
+            for run in runs:
+                found.check(run.dataset, run.data)
             is_alexnet = reference == "alexnet"
             name = "AlexNet" if is_alexnet else found.name
             self._candidates.append((name, found))

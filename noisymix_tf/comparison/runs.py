@@ -28,6 +28,9 @@ class Run:
         flags: `{name: line}` of all flags of a training that are set.
         sections: The sections of its report, see `evaluation.report`.
         reference: Name of the reference of its report, or None.
+        dataset: Name of the dataset that it was measured on.
+        data: Word for its test images, see `data.identity`; None where an
+            older version has not noted it.
 
     Example:
 
@@ -40,6 +43,8 @@ class Run:
     flags: dict
     sections: dict
     reference: str | None
+    dataset: str | None = None
+    data: str | None = None
 
     def value(self, flag):
         """A flag's value as on a command line; None if it is not set."""
@@ -102,7 +107,14 @@ def read(path):
     path = pathlib.Path(path)
     flags = _flags(path)
     report = _report(path)
-    return Run(path, flags, report["sections"], report["reference"])
+    return Run(
+        path,
+        flags,
+        report["sections"],
+        report["reference"],
+        report.get("dataset"),
+        report.get("data"),
+    )
 
 
 def _flags(path):

@@ -36,18 +36,20 @@ class Results:
         computed: How many of them were measured now; the others had been
             finished before.
         reference: `Reference`, or None.
+        data: Word for the test images, see `data.identity`.
     """
 
-    def __init__(self, records, planned, computed, reference=None):
+    def __init__(self, records, planned, computed, reference=None, data=None):
         self.records = records
         self.planned = planned
         self.computed = computed
         self.reference = reference
+        self.data = data
 
     @functools.cached_property
     def report(self):
         """The `Report` on all cells."""
-        return Report(self.records, self.planned, self.reference)
+        return Report(self.records, self.planned, self.reference, self.data)
 
     @property
     def figures(self):
@@ -94,7 +96,7 @@ def evaluate(
             `"r"`, `"fgsm"`, `"pgd"`, `"autoattack"`, `"calibration"`.
         output_dir: Folder for cells and report; None writes no files.
         reference: What errors and flips are divided by: the path of a
-            `report.json`, or of a file of constants (see
+            `report.json` on the same images, or of a file of constants (see
             `evaluation.Reference`), or `"alexnet"` for the constants of
             ImageNet-C, which are the default for 1,000 classes.
         batch_size: Images per forward pass; at least 1.
@@ -135,6 +137,7 @@ def evaluate(
     dataset = _dataset(dataset, model)
     reference = Reference.of(reference, dataset)
     images = Images.of(dataset, settings.examples)
+    _check_reference(reference, images)
     replicas = Replicas(strategy)
     probe = images.probe(batch_size)
     predictor = Predictor(
@@ -182,9 +185,15 @@ def check_selection(suites, dataset=None, reference=None, **settings):
     suites = _suites(suites)
     settings = Settings.of(settings)
     if dataset is not None:
-        Reference.of(reference, dataset)
+        reference = Reference.of(reference, dataset)
+        _check_reference(reference, Images.of(dataset, settings.examples))
         for suite in suites:
             suite.check(dataset, settings)
+
+
+def _check_reference(reference, images):
+    if reference is not None and reference.dataset is not None:
+        reference.check(images.name, images.fingerprint)
 
 
 def _suites(suites):
@@ -255,7 +264,9 @@ def _measure(suites, job, folder, progress, reference):
                 progress(cell, measurements, done, len(planned))
     known = {**finished, **measured}
     records = {cell: known[cell] for cell in planned if cell in known}
-    return Results(records, planned, len(measured), reference)
+    return Results(
+        records, planned, len(measured), reference, job.images.fingerprint
+    )
 
 
 def _folder(output_dir):
