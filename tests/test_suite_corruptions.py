@@ -100,7 +100,7 @@ def test_files_of_this_package_are_called_generated(model, data, root):
         results = run(model, data, **options(c_dir=root))
     finally:
         (root / "manifest.json").rename(root / "manifest.txt")
-    section = results.report.as_dict()["sections"]["c_released"]
+    section = results.report.as_dict()["sections"]["c_written"]
     assert section["source"] == "generated"
     assert section["title"] == "Common corruptions in files"
     assert "11 images per cell, files that were generated" in section["origin"]

@@ -15,7 +15,8 @@ source of its images; `writers/` say how it looks. `report.json` holds:
 
 Shares are in [0, 1]; figures named mce, relative_mce, mfr and mt5d are in per
 cent of the reference. Sections of released files are named `c_released`,
-`p_released`, those of extra corruptions `c_extra`.
+`p_released`, of files that this package wrote `c_written`, `p_written`, those
+of extra corruptions `c_extra`.
 """
 
 import dataclasses
