@@ -116,6 +116,47 @@ def check_flags(path, config):
         )
 
 
+def flags_of_model(path):
+    """The flags of the run that a model comes from.
+
+    Args:
+        path: Directory of a run, or a model with a card.
+
+    Returns:
+        `{name: value}` of those that are set, values as on a command line; an
+        empty dict where there is no such run.
+
+    Raises:
+        UsageError: There is no model there.
+    """
+    # Here, because they come with TensorFlow.
+    from noisymix_tf import model_card
+    from noisymix_tf.evaluation.classifier import locate
+
+    place = locate(path)
+    flagfile = pathlib.Path(path) / "flags.txt"
+    if flagfile.is_file():
+        lines = flagfile.read_text().splitlines()
+    else:
+        try:
+            lines = model_card.read(place).get("flags")
+        except UsageError:
+            return {}
+    if not isinstance(lines, list):
+        return {}
+    return {flag_name(line): flag_value(line) for line in lines if line}
+
+
+def flag_value(line):
+    """`"3"` of `--epochs=3`, `"true"` of `--flip`; None of None."""
+    if line is None:
+        return None
+    name, equals, value = line.removeprefix("--").partition("=")
+    if equals:
+        return value
+    return "false" if name.startswith("no") else "true"
+
+
 def _is_of_a_start(path):
     """Whether a run that was killed while it began has left the file."""
     return path.name == run_lock.NAME or path.name.startswith(".flags.txt.")

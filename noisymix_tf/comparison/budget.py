@@ -1,7 +1,7 @@
 """Whether runs may stand in one table: the same data, network and training."""
 
-from noisymix_tf.comparison.runs import value_of
 from noisymix_tf.errors import UsageError
+from noisymix_tf.run_folder import flag_value
 
 # Flags that say on what, with what and for how long a model is trained.
 BUDGET = (
@@ -40,7 +40,7 @@ def differences_of_flags(flags):
     found = []
     for name in _OF_FOLDERS if folders else BUDGET:
         lines = {
-            run: value_of(own.get(name)) or "not set"
+            run: flag_value(own.get(name)) or "not set"
             for run, own in flags.items()
         }
         found += differing(name, lines)

@@ -8,7 +8,7 @@ import pathlib
 from noisymix_tf.checks import is_real
 from noisymix_tf.config import Config
 from noisymix_tf.errors import UsageError
-from noisymix_tf.run_folder import flag_name
+from noisymix_tf.run_folder import flag_name, flag_value
 
 FLAGS = "flags.txt"
 REPORT = pathlib.Path("evaluation", "report.json")
@@ -48,7 +48,7 @@ class Run:
 
     def value(self, flag):
         """A flag's value as on a command line; None if it is not set."""
-        return value_of(self.flags.get(flag))
+        return flag_value(self.flags.get(flag))
 
     @property
     def method(self):
@@ -61,16 +61,6 @@ class Run:
     def figure(self, section, name):
         """A figure of a section, or None."""
         return self.sections.get(section, {}).get("figures", {}).get(name)
-
-
-def value_of(line):
-    """`"3"` of `--epochs=3`, `"true"` of `--flip`; None of None."""
-    if line is None:
-        return None
-    name, equals, value = line.removeprefix("--").partition("=")
-    if equals:
-        return value
-    return "false" if name.startswith("no") else "true"
 
 
 def find(path):
@@ -131,7 +121,7 @@ def _flags(path):
             f"{path} holds no run of python -m noisymix_tf.train: its {FLAGS} "
             f"names no dataset, method or seed."
         )
-    if not value_of(given["seed"]).lstrip("-").isdigit():
+    if not flag_value(given["seed"]).lstrip("-").isdigit():
         raise UsageError(
             f"{path / FLAGS} is damaged ({given['seed']}): give the command "
             f"of the run again."
