@@ -53,9 +53,10 @@ def run(config):
     data = _data(config)
     dataset = setup.test_dataset(data)
     _say(
-        f"Measuring {config.target.model} on {data.dataset}"
-        f"{'' if data.data_dir is None else f' in {data.data_dir}'}"
-        f"{'' if config.data.dataset else ', as its run was'}: "
+        f"Measuring {config.target.model} on "
+        f"{'' if config.data.dataset else 'the data of its run, '}"
+        f"{data.dataset}"
+        f"{'' if data.data_dir is None else f' in {data.data_dir}'}: "
         f"{len(dataset.test):,} test images of {dataset.num_classes} classes"
     )
     strategy = distribution.strategy(config.target.strategy)

@@ -192,7 +192,7 @@ def _change(name, found, before):
     """What has changed in words, with both values where they are short."""
     now, then = found[name], before.get(name)
     if name == "images":
-        return f"{now} images (was {then})"
+        return f"{now} training images (was {then})"
     if name == "classes" and isinstance(then, list):
         new = [c for c in now if c not in then] or now
         old = [c for c in then if c not in now] or then

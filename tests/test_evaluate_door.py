@@ -157,8 +157,8 @@ def test_a_run_is_measured_on_its_own_data(run_of_photos, model, capsys):
     assert cell.preprocess == "resize16-crop16"
     line = capsys.readouterr().err.splitlines()[0]
     assert line == (
-        f"Measuring {model} on folder in photos, as its run was: 2 test images "
-        "of 2 classes"
+        f"Measuring {model} on the data of its run, folder in photos: 2 test "
+        "images of 2 classes"
     )
 
 

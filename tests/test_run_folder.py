@@ -128,7 +128,7 @@ def _rename_a_file(root):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (_add, r"now: 8 images \(was 6\)\."),
+        (_add, r"now: 8 training images \(was 6\)\."),
         (_edit, r"now: other contents\."),
         (_edit_a_byte, r"now: other contents\."),
         (_rename_a_class, r"now: classes hound \(was dog\)\."),
