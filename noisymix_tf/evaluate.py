@@ -1,16 +1,17 @@
 """Door: any saved classifier x any suites -> report.
 
-python -m noisymix_tf.evaluate --model=runs/quickstart --dataset=digits \\
+python -m noisymix_tf.evaluate --model=runs/quickstart \\
     --suites=clean,c,p,fgsm,calibration --output_dir=runs/quickstart/robustness
 
 Imported, the module can be called as the function that it shadows:
 `noisymix_tf.evaluate(model, dataset)`.
 """
 
+import dataclasses
 import sys
 
-from noisymix_tf import command_line, doors
-from noisymix_tf.config import EvaluateConfig
+from noisymix_tf import command_line, doors, run_folder
+from noisymix_tf.config import EvaluateConfig, TestDataConfig
 from noisymix_tf.errors import UsageError
 
 _USAGE = "python -m noisymix_tf.evaluate --model=PATH [--flag=value ...]"
@@ -49,7 +50,15 @@ def run(config):
             settings["corruptions"],
             config.evaluation.severities,
         )
-    dataset = setup.test_dataset(config.data)
+    data = _data(config)
+    dataset = setup.test_dataset(data)
+    _say(
+        f"Measuring {config.target.model} on "
+        f"{'' if config.data.dataset else 'the data of its run, '}"
+        f"{data.dataset}"
+        f"{'' if data.data_dir is None else f' in {data.data_dir}'}: "
+        f"{len(dataset.test):,} test images of {dataset.num_classes} classes"
+    )
     strategy = distribution.strategy(config.target.strategy)
     with distribution.scope(strategy):
         model = evaluation.load_classifier(config.target.model)
@@ -67,10 +76,41 @@ def run(config):
     print(results)
     if entry is not None:
         for path in evaluation.robustbench.write(results.report, entry):
-            print(f"RobustBench: {path}", file=sys.stderr)
+            _say(f"RobustBench: {path}")
     if config.target.output_dir is not None:
-        print(f"Report: {config.target.output_dir}", file=sys.stderr)
+        _say(f"Report: {config.target.output_dir}")
     return results
+
+
+def _data(config):
+    """The `TestDataConfig` that is given, or that of the model's run."""
+    given = {
+        field.name: value
+        for field in dataclasses.fields(TestDataConfig)
+        if (value := getattr(config.data, field.name)) is not None
+    }
+    if "dataset" in given:
+        return TestDataConfig(**given)
+    run = run_folder.flags_of_model(config.target.model)
+    if "dataset" not in run:
+        raise UsageError(
+            f"--dataset is missing: {config.target.model} does not say which "
+            f"data it belongs to, as the runs of python -m noisymix_tf.train "
+            f"do. Give --dataset=NAME, and --data_dir where it lies."
+        )
+    sizes = {"image_size", "preprocess"}
+    own = {
+        field.name: field.metadata["kind"](run[field.name])
+        for field in dataclasses.fields(TestDataConfig)
+        # One of them stands for the other.
+        if field.name in run
+        and not (field.name in sizes and sizes & given.keys())
+    }
+    return TestDataConfig(**{**own, **given})
+
+
+def _say(text):
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

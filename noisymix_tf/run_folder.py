@@ -1,26 +1,41 @@
 """The directory of a run: who it belongs to, and what lies where in it."""
 
+import dataclasses
+import json
 import pathlib
 import shutil
 
 from noisymix_tf import run_lock
 from noisymix_tf.errors import UsageError
 
+# What is compared of the training data, in this order, and what it is called.
+_OF_DATA = {
+    "images": "number of images",
+    "classes": "classes",
+    "names": "names of files",
+    "labels": "labels",
+    "contents": "contents",
+    "reading": "way of reading files",
+    "times": "times of change of files",
+}
+
 
 class RunFolder:
     """The output directory of one configuration.
 
     The effective flags are written to `flags.txt` when the directory is first
-    used; afterwards only the same configuration may continue there. Use it in
-    a `with` statement: meanwhile no other process may write there.
+    used, and what the training data is to `data.json`; afterwards only the
+    same configuration may continue there, on the same data. Use it in a `with`
+    statement: meanwhile no other process may write there.
 
     Args:
         config: The `Config` of the run.
+        dataset: The `noisymix_tf.data.Dataset` that is trained on, if any.
 
     Raises:
         UsageError: No directory was given, it cannot be written, it holds
-            something else, it belongs to a different configuration, or another
-            process is writing there.
+            something else, it belongs to a different configuration or to other
+            data, or another process is writing there.
 
     Example:
 
@@ -28,7 +43,7 @@ class RunFolder:
     ...     noisymix_tf.save(model, folder.model)
     """
 
-    def __init__(self, config):
+    def __init__(self, config, dataset=None):
         if not config.run.output_dir:
             raise UsageError(
                 "--output_dir is missing: name a directory for the run."
@@ -38,7 +53,7 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = run_lock.RunLock(self.path)
             try:
-                self._claim(config)
+                self._claim(config, dataset)
             except BaseException:
                 self._lock.release()
                 raise
@@ -65,7 +80,7 @@ class RunFolder:
         """Whether a SavedModel of the run has been written."""
         return any(entry.name.isdigit() for entry in self.saved_model.glob("*"))
 
-    def _claim(self, config):
+    def _claim(self, config, dataset):
         # Here, because the package comes with TensorFlow.
         from noisymix_tf.evaluation.files import (
             remove_leftovers,
@@ -80,10 +95,15 @@ class RunFolder:
                 f"--output_dir={self.path} is not empty and holds no run; name "
                 f"a new or empty directory."
             )
+        data = None if dataset is None else checked_data(self.path, dataset)
         # Rewritten also for a continued run: it proves that the directory is
         # writable, and free flags may have changed.
         lines = [line for line in config.flags().values() if line is not None]
         write_atomically(flagfile, "\n".join(lines) + "\n")
+        if data is not None:
+            write_atomically(
+                self.path / "data.json", json.dumps(data, indent=1) + "\n"
+            )
         remove_leftovers(self.path)
         for unfinished in (self.path / "saved_model").glob(".tmp-*"):
             shutil.rmtree(unfinished)
@@ -114,6 +134,113 @@ def check_flags(path, config):
             f"{'; '.join(differing)}. Name another directory, or give the "
             f"same flags."
         )
+
+
+def checked_data(path, dataset):
+    """What is kept of the data of a run, checked against what was kept.
+
+    Files that differ in nothing but their times of change, as copies do, are
+    the same data where all their bytes are: few files are read for this.
+
+    Args:
+        path: Directory of the run.
+        dataset: The `noisymix_tf.data.Dataset` that is trained on.
+
+    Returns:
+        Dict of JSON values for `data.json`.
+
+    Raises:
+        UsageError: The run has been trained on other data.
+    """
+    # Here, because they come with TensorFlow.
+    from noisymix_tf.data import folder, identity
+
+    place, files = pathlib.Path(path) / "data.json", dataset.train.files
+    found = {
+        **dataclasses.asdict(dataset.train.identity),
+        "classes": [str(name) for name in dataset.class_names],
+    }
+    if not place.exists():
+        known = files and folder.few(files)
+        return {**found, "bytes": identity.of_bytes(files) if known else None}
+    try:
+        before = dict(json.loads(place.read_text()))
+    except (ValueError, TypeError) as error:
+        raise UsageError(
+            f"{place} is damaged: remove it, if the data is the same as when "
+            f"the run began."
+        ) from error
+    changed = [n for n in _OF_DATA if found[n] != before.get(n)]
+    if not changed:
+        return before
+    same = changed == ["times"] and before.get("bytes") is not None
+    if same and identity.of_bytes(files) == before["bytes"]:
+        return {**found, "bytes": before["bytes"]}
+    raise UsageError(
+        f"--output_dir={path} holds a run on other training data than there is "
+        f"now: {_change(changed[0], found, before)}. Put the data back as it "
+        f"was, or name another directory to train on what there is."
+        + (
+            f" If these are copies of the same files, remove {place}."
+            if changed == ["times"] and before.get("bytes") is None
+            else ""
+        )
+    )
+
+
+def _change(name, found, before):
+    """What has changed in words, with both values where they are short."""
+    now, then = found[name], before.get(name)
+    if name == "images":
+        return f"{now} training images (was {then})"
+    if name == "classes" and isinstance(then, list):
+        new = [c for c in now if c not in then] or now
+        old = [c for c in then if c not in now] or then
+        return f"classes {', '.join(new[:5])} (was {', '.join(old[:5])})"
+    if name == "times" and before.get("bytes") is not None:
+        name = "contents"
+    return f"other {_OF_DATA[name]}"
+
+
+def flags_of_model(path):
+    """The flags of the run that a model comes from.
+
+    Args:
+        path: Directory of a run, or a model with a card.
+
+    Returns:
+        `{name: value}` of those that are set, values as on a command line; an
+        empty dict where there is no such run.
+
+    Raises:
+        UsageError: There is no model there.
+    """
+    # Here, because they come with TensorFlow.
+    from noisymix_tf import model_card
+    from noisymix_tf.evaluation.classifier import locate
+
+    place = locate(path)
+    flagfile = pathlib.Path(path) / "flags.txt"
+    if flagfile.is_file():
+        lines = flagfile.read_text().splitlines()
+    else:
+        try:
+            lines = model_card.read(place).get("flags")
+        except UsageError:
+            return {}
+    if not isinstance(lines, list):
+        return {}
+    return {flag_name(line): flag_value(line) for line in lines if line}
+
+
+def flag_value(line):
+    """`"3"` of `--epochs=3`, `"true"` of `--flip`; None of None."""
+    if line is None:
+        return None
+    name, equals, value = line.removeprefix("--").partition("=")
+    if equals:
+        return value
+    return "false" if name.startswith("no") else "true"
 
 
 def _is_of_a_start(path):

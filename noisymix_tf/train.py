@@ -68,7 +68,7 @@ def run(config):
         classifier = setup.classifier(config, dataset)
         trainer = setup.trainer(config, classifier, steps_per_epoch, dataset)
     # Only now, when everything that the flags name has been found good.
-    with _output(config, strategy) as (config, folder):
+    with _output(config, strategy, dataset) as (config, folder):
         _announce(config, dataset, classifier, trainer, steps_per_epoch)
         _fit(config, dataset, trainer, steps_per_epoch, folder)
         if not distribution.is_chief(strategy):
@@ -78,7 +78,7 @@ def run(config):
 
 
 @contextlib.contextmanager
-def _output(config, strategy):
+def _output(config, strategy, dataset):
     """The run's folder, and the configuration that writes there.
 
     Machines other than the chief have a folder of their own that is removed at
@@ -87,7 +87,7 @@ def _output(config, strategy):
     from noisymix_tf import distribution
 
     if distribution.is_chief(strategy):
-        with RunFolder(config) as folder:
+        with RunFolder(config, dataset) as folder:
             yield config, folder
         return
     with tempfile.TemporaryDirectory(prefix="noisymix-") as path:

@@ -49,12 +49,24 @@ def accuracies(base, noise=0.0):
     }
 
 
-def records(clean=0.9, c=None, p=None, fgsm=None, n=200, source="generated"):
-    """Measured cells: `p` is `{perturbation: flip probability}`."""
+def records(
+    clean=0.9,
+    c=None,
+    p=None,
+    fgsm=None,
+    n=200,
+    source="generated",
+    made=False,
+):
+    """Measured cells: `p` is `{perturbation: flip probability}`.
+
+    `made` says that this package wrote the files that were read.
+    """
+    made = {"seed": 0, "generator": "1-imagenet"} if made else {}
     own = {clean_cell(n): sums(clean, n)}
     for name, row in (c or {}).items():
         for severity, accuracy in row.items():
-            place = cell("c", name, severity, source=source, n=n)
+            place = cell("c", name, severity, source=source, n=n, **made)
             own[place] = sums(accuracy, n)
     for name, flips in (p or {}).items():
         noise = name in _FLIP_NOISES
@@ -64,10 +76,10 @@ def records(clean=0.9, c=None, p=None, fgsm=None, n=200, source="generated"):
     return own
 
 
-def write(folder, config=None, reference=None, **measured):
+def write(folder, config=None, reference=None, data=None, **measured):
     """Writes a run; returns its folder."""
     config = config or flags()
-    report = Report(records(**measured), reference=reference).as_dict()
+    report = Report(records(**measured), None, reference, data).as_dict()
     (folder / "evaluation").mkdir(parents=True)
     lines = [line for line in config.flags().values() if line is not None]
     (folder / "flags.txt").write_text("\n".join(lines) + "\n")

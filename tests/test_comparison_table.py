@@ -212,8 +212,8 @@ def test_alexnet_where_the_reports_have_it(tmp_path):
         "clean": 77.6,
         "c_released": 52.3,
         "c_released_without_noise": 52.4,
-        "p_mfr[AlexNet]": 28.5,
-        "p_mfr_without_noise[AlexNet]": 29.7,
+        "p_mfr[published]": 28.5,
+        "p_mfr_without_noise[published]": 29.7,
         f"fgsm[{FGSM}]": 29.6,
     }
     bench = [r for r in built.published if r.source == "RobustBench"]
@@ -255,8 +255,35 @@ def test_published_rows_are_never_the_best(tmp_path):
     built = table.build([runs.read(path) for path in runs.find(tmp_path)])
     last = built.published[-1]
     assert last.title == "NoisyMix (WRN-28-4, RobustBench)"
-    assert last.cells["c"].mean == 92.78
+    assert last.cells["c[published]"].mean == 92.78
     assert not any(built.is_best(last, column) for column in built.columns)
+
+
+def test_published_numbers_of_files_are_not_those_of_generated_images(
+    tmp_path,
+):
+    """They stood in one column, without the caveat of the report."""
+    for name, more in (
+        ("generated", {}),
+        ("written", {"source": "released", "made": True}),
+    ):
+        comparison_runs.write(
+            tmp_path / name,
+            comparison_runs.flags(dataset="imagenet"),
+            reference=alexnet(),
+            c=accuracies(0.6),
+            **more,
+        )
+        built = table.build([runs.read(tmp_path / name)])
+        own = {key for row in built.rows for key in row.cells}
+        theirs = {key for row in built.published for key in row.cells}
+        assert own & theirs == {"clean"}
+        titles = {column.key: column.title for column in built.columns}
+        assert titles["c[published]"] == "C, released files"
+        assert titles["c_mce[published]"] == "mCE, released files (AlexNet)"
+        assert len(set(titles.values())) == len(titles)
+        (note,) = [n for n in built.notes if "not comparable with" in n]
+        assert note.startswith(titles[max(k for k in own if "mce" in k)])
 
 
 def test_runs_of_other_hyperparameters_are_rows_of_their_own(tmp_path):
@@ -344,6 +371,22 @@ def test_measurements_must_be_alike(tmp_path, measured, words):
     )
     with pytest.raises(UsageError, match=words):
         table.build([runs.read(path) for path in runs.find(tmp_path)])
+
+
+def test_other_test_images_of_one_folder_do_not_compare(tmp_path):
+    """Their number and origin are the same, the images are not."""
+    for name, data in (("a", "1234.5"), ("b", "1234.6"), ("c", "77.5")):
+        comparison_runs.write(
+            tmp_path / name, comparison_runs.flags(name), data=data
+        )
+    found = [runs.read(path) for path in runs.find(tmp_path)]
+    # Files that were copied have other times.
+    table.build(found[:2])
+    with pytest.raises(UsageError, match=r"classes: 1234 .*; 77 \(.*c\)"):
+        table.build(found)
+    report = tmp_path / "c" / "evaluation" / "report.json"
+    with pytest.raises(UsageError, match=r"json' was measured on toy"):
+        table.build(found[:2], str(report))
 
 
 def test_the_same_seed_counts_once(tmp_path):

@@ -26,9 +26,10 @@ if __name__ == "__main__":
 MANY = 600
 
 
-def dataset(number):
+def dataset(number, change=0):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (number, 32, 32, 3), dtype=np.uint8)
+    images[-1] += np.uint8(change)
     split = ArraySplit(images, np.arange(number) % 2)
     return Dataset(
         name="noise",
@@ -42,10 +43,10 @@ def dataset(number):
     )
 
 
-def write(folder, number=40, **arguments):
+def write(folder, number=40, change=0, **arguments):
     arguments = {"names": ["shot_noise"], **arguments}
     return corruption_sets.write(
-        dataset(number), folder, progress=False, **arguments
+        dataset(number, change), folder, progress=False, **arguments
     )
 
 
@@ -147,6 +148,20 @@ def test_rows_that_are_there_are_not_made_again(tmp_path, rows):
     assert not partial.exists()
 
 
+def test_rows_that_a_crash_of_the_machine_left_empty_are_made_again(tmp_path):
+    """The file has its length before its contents; zeros counted as done."""
+    whole = write(tmp_path / "whole") / "shot_noise.npy"
+    content = whole.read_bytes()
+    row = 32 * 32 * 3
+    header = len(content) - 200 * row
+    crashed = write(tmp_path / "crashed") / "shot_noise.npy"
+    crashed.unlink()
+    partial = crashed.with_name(".shot_noise.npy.partial")
+    partial.write_bytes(content[: header + 50 * row] + bytes(70 * row))
+    write(tmp_path / "crashed")
+    assert crashed.read_bytes() == content
+
+
 def test_a_damaged_beginning_is_made_again(tmp_path):
     write(tmp_path)
     file = tmp_path / "shot_noise.npy"
@@ -191,6 +206,8 @@ def test_more_names_and_severities_may_be_added(tmp_path):
         ({"severities": [1, 2]}, "severities [1, 2] (was [1, 2, 3, 4, 5])"),
         ({"table": "imagenet"}, "table imagenet (was cifar)"),
         ({"number": 30}, "images 30 (was 40)"),
+        # The last image is another one; only the first was looked at.
+        ({"change": 1}, "data "),
         ({"layout": "tree"}, "layout tree (was arrays); severities None (was"),
         ({"suite": "p"}, "suite p (was c)"),
     ],

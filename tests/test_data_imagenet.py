@@ -1,6 +1,7 @@
 """ImageNet as tensorflow-datasets prepares it, made here of a few images."""
 
 import io
+import os
 import shutil
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from noisymix_tf import data
 from noisymix_tf.data import RandomResizedCrop
+from noisymix_tf.data.identity import which
 from noisymix_tf.data.released.classes import class_indices, imagenet_wnids
 from noisymix_tf.data.tfrecords import TFRecordImages, find_records
 from noisymix_tf.errors import UsageError
@@ -94,6 +96,23 @@ def test_what_it_is(imagenet):
     assert imagenet.train_crop == "resized" and imagenet.flip
     assert imagenet.image_shape == (32, 32, 3)
     assert (len(imagenet.train), len(imagenet.test)) == (23, 9)
+
+
+def test_it_is_known_by_its_files(roots, kind, tmp_path):
+    """Only the first image and the labels told prepared splits apart."""
+    root = shutil.copytree(roots[kind], tmp_path / "copy")
+
+    def word(part=None):
+        test = data.load("imagenet", data_dir=str(root), image_size=32).test
+        return str((test if part is None else test.subset(part)).identity)
+
+    before = word()
+    assert word() == before and word(range(9)) == before
+    assert len({before, word([0, 1]), word([1, 0])}) == 3
+    shard = max(root.rglob("*validation*-of-*"))
+    os.utime(shard, (1, 1))
+    assert word() != before
+    assert which(word()) == which(before)
 
 
 @pytest.mark.parametrize("split", NUM)

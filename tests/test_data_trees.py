@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from noisymix_tf import UsageError, data
-from noisymix_tf.data import ArraySplit, JoinedSplit, RandomResizedCrop
+from noisymix_tf.data import ArraySplit, JoinedSplit, RandomResizedCrop, trees
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,13 @@ def usage_error(*arguments, **more):
     message = str(caught.value)
     assert "\n" not in message
     return message
+
+
+def test_no_class_name_leads_out_of_a_tree(tmp_path):
+    """`..` was taken for the folder above."""
+    names = ("..", ".", "", ".git", "a/b", "cat")
+    found = [trees.folder_name(name) for name in names]
+    assert found == ["_.", "_", "_", "_git", "a_b", "cat"]
 
 
 def test_joined_training_set_is_longer_and_test_images_stay(clean, flat):

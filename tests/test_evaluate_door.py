@@ -4,19 +4,28 @@ import csv
 import dataclasses
 import importlib
 import json
+import shutil
 import subprocess
 import sys
 
 import door_processes
 import keras
 import numpy as np
+import picture_folders as folders
 import pytest
 from absl import flags
 
-from noisymix_tf import command_line, corruptions, data
-from noisymix_tf.config import EvaluateConfig, EvaluationConfig
+from noisymix_tf import command_line, corruptions, data, model_card
+from noisymix_tf.config import (
+    Config,
+    DataConfig,
+    EvaluateConfig,
+    EvaluationConfig,
+    RunConfig,
+)
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation import Settings
+from noisymix_tf.run_folder import RunFolder
 
 # The name in the package may be the function.
 door = importlib.import_module("noisymix_tf.evaluate")
@@ -69,6 +78,7 @@ def measured(model_path, tmp_path_factory):
     folder = tmp_path_factory.mktemp("robustness")
     config = parse(
         f"--model={model_path}",
+        "--dataset=digits",
         "--suites=clean,c,p,fgsm,calibration",
         "--examples=60",
         "--perturbations=tilt,shot_noise",
@@ -119,6 +129,59 @@ def test_a_second_run_measures_nothing(measured):
     assert (folder / "cells.jsonl").read_bytes() == lines
 
 
+@pytest.fixture
+def run_of_photos(tmp_path, monkeypatch):
+    """A run as `train` leaves it: flags, and a model with its card."""
+    monkeypatch.chdir(tmp_path)
+    folders.make(tmp_path / "photos", train=2, test=2, size=(20, 24))
+    config = Config(
+        data=DataConfig(
+            dataset="folder", data_dir="photos", image_size=16, test_examples=2
+        ),
+        run=RunConfig(output_dir="run"),
+    )
+    inputs = keras.Input([16, 16, 3])
+    x = keras.layers.GlobalAveragePooling2D()(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2)(x))
+    with RunFolder(config) as folder:
+        model_card.save(model, folder.model, flags=config)
+    return model
+
+
+@pytest.mark.parametrize("model", ["run", "run/model.keras"])
+def test_a_run_is_measured_on_its_own_data(run_of_photos, model, capsys):
+    """Without --dataset everything was measured on digits, silently."""
+    results = door.run(parse(f"--model={model}", "--suites=clean"))
+    ((cell, sums),) = results.records.items()
+    assert (cell.dataset, cell.n, sums["available"]) == ("folder", 2, 2)
+    assert cell.preprocess == "resize16-crop16"
+    line = capsys.readouterr().err.splitlines()[0]
+    assert line == (
+        f"Measuring {model} on the data of its run, folder in photos: 2 test "
+        "images of 2 classes"
+    )
+
+
+def test_given_flags_of_the_data_override_those_of_the_run(
+    run_of_photos, tmp_path
+):
+    given = ["--preprocess=resize20-crop16", "--test_examples=3"]
+    shutil.move(tmp_path / "photos", tmp_path / "moved")
+    results = door.run(
+        parse("--model=run", "--suites=clean", "--data_dir=moved", *given)
+    )
+    (cell,) = results.records
+    assert (cell.n, cell.preprocess) == (3, "resize20-crop16")
+
+
+def test_a_model_of_no_run_needs_a_dataset(model_path, run_of_photos):
+    model_card.save(run_of_photos, "alone.keras", dataset="folder")
+    for model in (model_path, "alone.keras"):
+        with pytest.raises(UsageError, match="--dataset is missing") as caught:
+            door.run(parse(f"--model={model}"))
+        assert "\n" not in str(caught.value) and str(model) in str(caught.value)
+
+
 def test_the_imported_door_is_the_function(model_path):
     code = (
         "import noisymix_tf.evaluate as door, noisymix_tf as nm;"
@@ -165,7 +228,7 @@ def test_a_mistake_is_one_line_and_status_2():
 def test_bad_input(model_path, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     if arguments:
-        arguments = [f"--model={model_path}", *arguments]
+        arguments = [f"--model={model_path}", "--dataset=digits", *arguments]
     with pytest.raises(UsageError, match=message) as caught:
         door.run(parse(*arguments))
     assert "\n" not in str(caught.value)

@@ -14,6 +14,7 @@ from evaluation_toys import (
     brightness_model,
     dataset,
     run,
+    whole_dataset,
     without_seconds,
 )
 
@@ -161,14 +162,15 @@ def test_a_split_without_length_is_counted():
 def test_a_small_dataset_is_read_once_for_all_cells():
     data = dataset()
     run(data=data)
-    assert data.test.passes == 3  # The first image, the probe, one pass.
+    # The first image, the probe, what images they are, and one pass.
+    assert data.test.passes == 4
 
 
 def test_a_large_dataset_is_not_kept(monkeypatch):
     monkeypatch.setattr(images_lib, "_CACHE_BYTES", 1000)
     data = dataset()
     results = run(data=data)
-    assert data.test.passes == 2 + len(results.records)
+    assert data.test.passes == 3 + len(results.records)
     assert without_seconds(results) == without_seconds(run())
 
 
@@ -225,6 +227,47 @@ def test_a_kill_keeps_finished_cells(tmp_path):
 def test_what_makes_a_cell_another_one(tmp_path, change, computed):
     run(output_dir=tmp_path)
     assert run(output_dir=tmp_path, **change).computed == computed
+
+
+def changed(data, place=-1):
+    """The same dataset with another image, which is not the first."""
+    images = data.test.images.copy()
+    images[place] = 255 - images[place]
+    data.test.images = images
+    return data
+
+
+@pytest.mark.parametrize("kind", [dataset, whole_dataset])
+def test_another_image_makes_other_cells(tmp_path, kind):
+    """Cells were known by the first image and the labels alone."""
+    options = {"suites": ("clean", "c", "fgsm"), "output_dir": tmp_path}
+    options |= {"attack_losses": ("cross_entropy",)}
+    run(data=kind(), **options)
+    again = run(data=changed(kind()), **options)
+    assert again.computed == 6
+    truth = run(data=changed(kind()), **{**options, "output_dir": None})
+    assert without_seconds(again) == without_seconds(truth)
+    assert run(data=kind(), **options).computed == 0
+
+
+def test_other_class_names_make_other_cells(tmp_path):
+    """A label then means something else."""
+    run(output_dir=tmp_path)
+    data = dataset()
+    data.class_names = ("2", "1", "0")
+    assert run(data=data, output_dir=tmp_path).computed == 5
+
+
+def test_cells_of_an_older_version_are_measured_again(tmp_path):
+    """They say nothing of the images behind the first one."""
+    run(output_dir=tmp_path)
+    path = tmp_path / "cells.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text(
+        "".join(json.dumps({**x, "data": "9b1d2c33"}) + "\n" for x in lines)
+    )
+    assert run(output_dir=tmp_path).computed == 5
+    assert run(output_dir=tmp_path).computed == 0
 
 
 def test_a_new_generator_makes_other_cells(tmp_path, monkeypatch):
@@ -309,6 +352,21 @@ def test_progress_is_told(capsys):
     assert line.count("\n") == 1
     assert "[5/5] flat/c/gaussian_noise/5" in line
     assert "images/s" in line
+
+
+def test_arrays_have_the_classes_of_the_model(tmp_path):
+    """Without the top class there was one fewer, and the model was blamed."""
+    data = dataset()
+    below = data.test.labels < 2
+    arrays = data.test.images[below], data.test.labels[below]
+    results = run(data=arrays, suites=("clean",))
+    assert results.figures["clean/accuracy"] == 1.0
+    with pytest.raises(UsageError, match=r"a label 2, .* 2 classes") as caught:
+        run(brightness_model(2), (data.test.images, data.test.labels))
+    assert "\n" not in str(caught.value)
+    for bad in (data.test.images[:0], np.zeros([0, 8, 8, 3], np.uint8)):
+        with pytest.raises(UsageError, match="no test images"):
+            run(data=(bad, np.zeros(0, int)))
 
 
 # --- bad input ---------------------------------------------------------------

@@ -134,3 +134,4 @@ def test_fingerprints_tell_images_apart():
     # The first image is the same, a later label is not.
     other.test.labels[-1] = (other.test.labels[-1] + 1) % 3
     assert fingerprint(whole) != fingerprint(other)
+    assert fingerprint(whole) != opened(whole.test, classes="abc").fingerprint

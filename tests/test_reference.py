@@ -3,8 +3,9 @@
 import json
 
 import pytest
-from evaluation_toys import cell, clean_cell, flip_sums, run, sums
+from evaluation_toys import cell, clean_cell, dataset, flip_sums, run, sums
 
+from noisymix_tf import evaluation
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation.reference import Reference, alexnet
 from noisymix_tf.evaluation.report import Report
@@ -116,6 +117,55 @@ def test_a_report_that_evaluate_wrote(tmp_path):
     sections = first.report.as_dict()["sections"]
     flips = sections["p"]["cells"]["tilt"]["flip_probability"]
     assert second.reference.of_section("flips", "p") == {"tilt": flips}
+
+
+def other_classes():
+    data = dataset()
+    data.class_names = ("a", "b", "c")
+    return data
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: dataset(seed=1), r"flat \(images \w{8}\)"),
+        (lambda: dataset(n=22), r"flat \(images \w{8}\)"),
+        (other_classes, r"flat \(images \w{8}\)"),
+        (lambda: renamed(dataset(seed=1), "flatter"), "flatter"),
+    ],
+)
+def test_a_report_on_other_images_is_refused(tmp_path, make, words):
+    """Errors were divided by those on another dataset without a word."""
+    run(suites=("clean", "c"), output_dir=tmp_path)
+    calls = []
+    options = {"reference": tmp_path / "report.json"}
+    with pytest.raises(
+        UsageError,
+        match=rf"json' was measured on flat \(.*other test images.*{words}",
+    ) as caught:
+        run(data=make(), progress=lambda *call: calls.append(call), **options)
+    assert "\n" not in str(caught.value) and not calls
+    with pytest.raises(UsageError, match="other test images"):
+        evaluation.check_selection(("c",), make(), **options)
+    run(**options)
+
+
+def renamed(data, name):
+    data.name = name
+    return data
+
+
+def test_a_report_that_does_not_say_on_which_images_is_refused(tmp_path):
+    """Reports of older versions tell a name, which a folder has, too."""
+    run(suites=("clean",), output_dir=tmp_path)
+    path = tmp_path / "report.json"
+    content = json.loads(path.read_text())
+    del content["data"]
+    write(path, content)
+    with pytest.raises(UsageError, match="does not say which images"):
+        run(reference=path)
+    with pytest.raises(UsageError, match=r"flat \(images not noted\).*flatter"):
+        run(data=renamed(dataset(), "flatter"), reference=path)
 
 
 def test_a_reference_is_a_reference():

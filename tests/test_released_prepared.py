@@ -1,6 +1,7 @@
 """Released sets that tensorflow-datasets has prepared, made by itself."""
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -134,6 +135,20 @@ def test_subsets(cifar, chosen):
     assert part.labels.tolist() == labels[list(chosen)].tolist()
     again = collect(part.subset([0, 2]))[0]
     np.testing.assert_array_equal(again, made[[0, 2]])
+
+
+def test_cells_are_known_by_their_files(cifar, cifar_root):
+    """Only the first image told them apart."""
+    fog = cifar.split("fog", 2)
+    words = [str(fog.identity), str(fog.subset([0, 3]).identity)]
+    words += [str(cifar.split("glass_blur", 1).identity)]
+    (shard,) = (cifar_root / "cifar10_corrupted/fog_2").rglob("*-of-*")
+    before = shard.stat()
+    os.utime(shard, (1, 1))
+    words += [str(cifar.split("fog", 2).identity)]
+    os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert len(set(words)) == 4
+    assert str(cifar.split("fog", 2).identity) == words[0]
 
 
 def test_a_balanced_part(cifar):

@@ -97,6 +97,15 @@ def test_imagenet_r(named, tmp_path):
     assert images[:, 0, 0, 0].tolist() == list(range(200))
 
 
+def test_synsets_are_no_places_in_the_alphabet(tmp_path):
+    """A folder's own words are not in ImageNet's order: all mislabelled."""
+    words = sorted(f"word {i}" for i in range(1000))
+    make(tmp_path, imagenet_wnids()[:3], side=8)
+    with pytest.raises(UsageError, match="order of the alphabet") as caught:
+        shifted_images(tmp_path, dataset(words, side=8))
+    assert "\n" not in str(caught.value)
+
+
 def test_200_other_synsets_are_not_taken_for_imagenet_r(tmp_path):
     """ImageNet-A has 200 classes too, but others."""
     wnids = imagenet_wnids()

@@ -1,10 +1,16 @@
 """Whose output directory it is."""
 
 import dataclasses
+import json
+import os
+import shutil
 
+import picture_folders as folders
 import pytest
 
+from noisymix_tf import data
 from noisymix_tf.config import Config, MethodConfig, RunConfig
+from noisymix_tf.data import folder as folder_lib
 from noisymix_tf.errors import UsageError
 from noisymix_tf.run_folder import RunFolder
 
@@ -57,6 +63,132 @@ def test_a_flag_that_was_not_set_is_named(tmp_path):
     data = dataclasses.replace(config.data, train_examples=100)
     with pytest.raises(UsageError, match="was --train_examples not set"):
         RunFolder(dataclasses.replace(config, data=data))
+
+
+@pytest.fixture
+def photos(tmp_path):
+    root = folders.make(tmp_path / "photos", train=3, test=1)
+    with open(root / "train" / "dog" / "2.png", "ab") as file:
+        file.write(b"1")  # Behind the end of the image.
+    return root
+
+
+def load(root, **more):
+    return data.load("folder", data_dir=root, **more)
+
+
+def _train_on(path, dataset):
+    """As `train` begins or continues; what is then kept of the data."""
+    with RunFolder(_config(path / "run"), dataset):
+        return (path / "run" / "data.json").read_text()
+
+
+def test_the_same_data_may_come_back_and_be_moved(photos, tmp_path):
+    kept = _train_on(tmp_path, load(photos))
+    assert _train_on(tmp_path, load(photos)) == kept
+    moved = photos.rename(tmp_path / "moved")
+    assert _train_on(tmp_path, load(moved)) == kept
+    # `cp -r` makes new times, which are then those that are kept.
+    copy = tmp_path / "copy"
+    shutil.copytree(moved, copy, copy_function=shutil.copyfile)
+    for path in copy.rglob("*.png"):
+        os.utime(path, (1, 1))
+    after = json.loads(_train_on(tmp_path, load(copy)))
+    before = json.loads(kept)
+    assert after.pop("times") != before.pop("times") and after == before
+    # The test images are no part of the training.
+    folders.save(copy / "val" / "dog" / "9.png", folders.picture(9))
+    _train_on(tmp_path, load(copy))
+
+
+def _add(root):
+    for name in folders.CLASSES:
+        folders.save(root / "train" / name / "9.png", folders.picture(9))
+
+
+def _edit(root):
+    folders.save(root / "train" / "dog" / "2.png", folders.picture(9))
+
+
+def _edit_a_byte(root):
+    path = root / "train" / "dog" / "2.png"
+    path.write_bytes(path.read_bytes()[:-1] + b"2")
+
+
+def _rename_a_class(root):
+    for part in ("train", "val"):
+        (root / part / "dog").rename(root / part / "hound")
+
+
+def _rename_a_file(root):
+    path = root / "train" / "dog" / "2.png"
+    path.rename(path.with_name("3.png"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_add, r"now: 8 training images \(was 6\)\."),
+        (_edit, r"now: other contents\."),
+        (_edit_a_byte, r"now: other contents\."),
+        (_rename_a_class, r"now: classes hound \(was dog\)\."),
+        (_rename_a_file, r"now: other names of files\."),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_data(photos, tmp_path, change, words):
+    """Images that came, went or changed under a run were not noticed."""
+    kept = _train_on(tmp_path, load(photos))
+    flags = (tmp_path / "run" / "flags.txt").read_bytes()
+    change(photos)
+    with pytest.raises(UsageError, match=words) as caught:
+        _train_on(tmp_path, load(photos))
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "run" / "data.json").read_text() == kept
+    assert (tmp_path / "run" / "flags.txt").read_bytes() == flags
+
+
+def test_trees_that_are_joined_are_data_too(photos, tmp_path):
+    tree = shutil.copytree(photos / "train", tmp_path / "tree")
+    for more in ({"extra_data_dirs": [tree]}, {"train_data_dir": tree}):
+        shutil.rmtree(tmp_path / "run", ignore_errors=True)
+        _train_on(tmp_path, load(photos, **more))
+        _train_on(tmp_path, load(photos, **more))
+        path = tree / "cat" / "0.png"
+        folders.save(path, 255 - folders.read(path))
+        with pytest.raises(UsageError, match="other contents"):
+            _train_on(tmp_path, load(photos, **more))
+
+
+def test_an_older_run_keeps_what_its_data_is_from_now_on(photos, tmp_path):
+    _train_on(tmp_path, load(photos))
+    (tmp_path / "run" / "data.json").unlink()
+    _edit(photos)
+    _train_on(tmp_path, load(photos))
+    _add(photos)
+    with pytest.raises(UsageError, match="was 6"):
+        _train_on(tmp_path, load(photos))
+
+
+def test_many_files_are_known_by_their_times(photos, tmp_path, monkeypatch):
+    """They are not read; what to do about copies is said."""
+    monkeypatch.setattr(folder_lib, "_CHECKED_FILES", 5)
+    _train_on(tmp_path, load(photos))
+    os.utime(photos / "train" / "dog" / "2.png", (1, 1))
+    with pytest.raises(UsageError, match=r"times of .* remove .*data\.json"):
+        _train_on(tmp_path, load(photos))
+    (tmp_path / "run" / "data.json").write_text("half")
+    with pytest.raises(UsageError, match=r"data\.json is damaged"):
+        _train_on(tmp_path, load(photos))
+    (tmp_path / "run" / "data.json").unlink()
+    _train_on(tmp_path, load(photos))
+
+
+def test_images_in_memory_are_known_by_their_pixels(tmp_path):
+    digits = data.load("digits", train_examples=20, test_examples=10)
+    _train_on(tmp_path, digits)
+    digits.train.images[-1] ^= 1
+    with pytest.raises(UsageError, match="other contents"):
+        _train_on(tmp_path, digits)
 
 
 def test_unusable_directories(tmp_path):

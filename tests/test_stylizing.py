@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 
 import h5py
 import keras
@@ -292,6 +293,15 @@ def test_other_settings_and_other_folders_are_refused(inputs, whole, tmp_path):
     with pytest.raises(UsageError, match="is not empty and holds no image"):
         command.run(configuration(inputs, inputs))
     assert folders.tree(whole) == before
+
+
+def test_an_image_that_has_changed_is_refused(inputs, whole, tmp_path):
+    """A tree went on with images of two states; only sizes were compared."""
+    changed = shutil.copytree(inputs, tmp_path / "changed")
+    path = next((changed / "photos" / "train").rglob("*.png"))
+    folders.save(path, 255 - folders.read(path))
+    with pytest.raises(UsageError, match=r"of other settings: names"):
+        command.run(configuration(changed, whole))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 import tensorflow as tf
-from evaluation_toys import brightness_model, dataset
+from evaluation_toys import brightness_model, dataset, run
 
 from noisymix_tf import attacks, evaluation
 from noisymix_tf.attacks import autoattack
@@ -22,9 +22,9 @@ def test_cells_hold_what_the_attack_leaves(monkeypatch):
 
     monkeypatch.setattr(attacks, "auto_attack", darken)
     monkeypatch.setattr(auto_attack, "require_packages", lambda: None)
-    data = dataset()
+    data = dataset(num_classes=4)
     results = evaluation.evaluate(
-        brightness_model(),
+        brightness_model(4),
         data,
         suites=("autoattack",),
         eps=("1/255", "80/255"),
@@ -37,7 +37,7 @@ def test_cells_hold_what_the_attack_leaves(monkeypatch):
         for cell in results.planned
     ]
     assert weak == 1.0
-    # 20, 120 and 220 become 0, 40 and 140: only the darkest class stays.
+    # 20, 87, 153 and 220 become 0, 7, 73 and 140: only the darkest stays.
     assert strong == pytest.approx((data.test.labels == 0).mean())
     assert [call[0] for call in calls] == [8, 8, 7] * 2
     assert {call[1] for call in calls} == {1, 80}
@@ -57,3 +57,19 @@ def test_a_missing_package_is_told_before_anything_is_measured():
             brightness_model(), dataset(), suites=("autoattack",)
         )
     assert autoattack.VERSIONS.get("standard")[0] == "apgd-ce"
+
+
+def test_too_few_classes_are_told_before_anything_is_measured(monkeypatch):
+    """One of its attacks needs four; the others had been measured by then."""
+    monkeypatch.setattr(auto_attack, "require_packages", lambda: None)
+    calls = []
+    for measure in (
+        lambda: evaluation.check_selection(("autoattack",), dataset()),
+        lambda: run(
+            suites=("clean", "autoattack"),
+            progress=lambda *call: calls.append(call),
+        ),
+    ):
+        with pytest.raises(UsageError, match="at least 4 classes, flat has 3"):
+            measure()
+    assert not calls

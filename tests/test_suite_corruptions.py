@@ -1,5 +1,7 @@
 """Suites c and calibration on files, beside what is generated."""
 
+import shutil
+
 import numpy as np
 import pytest
 from evaluation_toys import (
@@ -98,7 +100,7 @@ def test_files_of_this_package_are_called_generated(model, data, root):
         results = run(model, data, **options(c_dir=root))
     finally:
         (root / "manifest.json").rename(root / "manifest.txt")
-    section = results.report.as_dict()["sections"]["c_released"]
+    section = results.report.as_dict()["sections"]["c_written"]
     assert section["source"] == "generated"
     assert section["title"] == "Common corruptions in files"
     assert "11 images per cell, files that were generated" in section["origin"]
@@ -106,6 +108,18 @@ def test_files_of_this_package_are_called_generated(model, data, root):
     (cell, *_) = results.records
     assert cell.seed == 4
     assert cell.generator == f"{corruptions.version()}-cifar"
+
+
+def test_another_row_of_a_file_is_another_cell(model, data, root, tmp_path):
+    """Cells of files were known by the first image alone."""
+    folder = shutil.copytree(root, tmp_path / "sets")
+    more = options(c_dir=folder, output_dir=tmp_path / "run")
+    run(model, data, **more)
+    assert run(model, data, **more).computed == 0
+    fog = np.load(folder / "fog.npy")
+    fog[-1] = 255 - fog[-1]
+    np.save(folder / "fog.npy", fog)
+    assert run(model, data, **more).computed == 2
 
 
 def test_examples_of_such_files_are_shown(model, data, tmp_path):

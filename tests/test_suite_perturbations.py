@@ -226,7 +226,7 @@ def test_files_of_this_package_are_called_generated(written):
     read = run(model, data, p_dir=path, **options)
     for one, other in zip(made.records.values(), read.records.values()):
         assert one["sums"] == pytest.approx(other["sums"], rel=1e-9)
-    section = read.report.as_dict()["sections"]["p_released"]
+    section = read.report.as_dict()["sections"]["p_written"]
     assert section["source"] == "generated"
     assert "files that were generated" in section["origin"]
     assert "seed 3" in section["origin"]
@@ -254,7 +254,7 @@ def test_a_part_of_released_sequences(written, tmp_path, part):
     )
     ((cell, sums),) = results.records.items()
     assert (cell.n, sums["available"]) == (3, 10)
-    section = results.report.as_dict()["sections"]["p_released"]
+    section = results.report.as_dict()["sections"]["p_written"]
     assert section["origin"].startswith("3 of 10 sequences per cell")
 
 

@@ -1,5 +1,7 @@
 """Suite r: some of the classes, and the clean images of the same classes."""
 
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -162,6 +164,35 @@ def test_answers_are_named_by_the_classes_that_are_there(data, root, tmp_path):
     (shifted, _) = results.records
     for example in gallery.read(tmp_path, shifted).examples:
         assert example.label == labels[example.place]
+
+
+def test_clean_images_of_other_classes_are_other_cells(
+    data, root, shifted, tmp_path
+):
+    """Only the number of classes told the clean cells apart."""
+    other = tmp_path / "other"
+    for place, (image, label) in enumerate(zip(*shifted)):
+        name = {1: "ant", 3: "bee", 4: "cat"}[label]
+        released_sets.save_image(other / name / f"{place:02}.png", image)
+    options = {"suites": ("r",), "output_dir": tmp_path / "cells"}
+    run(model(), data, shift_dir=root, **options)
+    again = run(model(), data, shift_dir=other, **options)
+    assert again.computed == 2
+    truth = run(model(), data, suites=("r",), shift_dir=other)
+    assert again.figures["shift/gap"] == truth.figures["shift/gap"]
+
+
+def test_the_same_folder_with_another_image_is_another_cell(
+    data, root, shifted, tmp_path
+):
+    """Cells of released and own files were known by their first image."""
+    folder = shutil.copytree(root, tmp_path / "photos")
+    options = {"suites": ("r",), "shift_dir": folder, "output_dir": tmp_path}
+    run(model(), data, **options)
+    assert run(model(), data, **options).computed == 0
+    last = max(folder.rglob("*.png"))
+    released_sets.save_image(last, 255 - shifted[0][-1])
+    assert run(model(), data, **options).computed == 1
 
 
 @pytest.mark.parametrize(

@@ -220,6 +220,11 @@ def _check_classes(attacks, num_classes):
         )
 
 
+def least_classes(version="standard"):
+    """How many classes all attacks of a version need."""
+    return max(_CLASSES_MIN.get(name, 2) for name in VERSIONS.get(version))
+
+
 def require_packages():
     """The package and PyTorch; a `UsageError` says how to install them."""
     try:

@@ -1,7 +1,7 @@
 """Whether runs may stand in one table: the same data, network and training."""
 
-from noisymix_tf.comparison.runs import value_of
 from noisymix_tf.errors import UsageError
+from noisymix_tf.run_folder import flag_value
 
 # Flags that say on what, with what and for how long a model is trained.
 BUDGET = (
@@ -40,7 +40,7 @@ def differences_of_flags(flags):
     found = []
     for name in _OF_FOLDERS if folders else BUDGET:
         lines = {
-            run: value_of(own.get(name)) or "not set"
+            run: flag_value(own.get(name)) or "not set"
             for run, own in flags.items()
         }
         found += differing(name, lines)
@@ -48,7 +48,7 @@ def differences_of_flags(flags):
 
 
 def differences_of_measurements(runs):
-    """What measurements differ in: images, their origin, cells.
+    """What measurements differ in: images, their number, origin and cells.
 
     Args:
         runs: `runs.Run`s.
@@ -56,7 +56,11 @@ def differences_of_measurements(runs):
     Returns:
         List of str, as of `differences_of_flags`.
     """
-    found = []
+    # Here, because it comes with TensorFlow, which no training waits for.
+    from noisymix_tf.data import identity
+
+    images = {r.path: identity.which(r.data)[:8] for r in runs if r.data}
+    found = differing("test images or classes", images)
     for section in dict.fromkeys(s for run in runs for s in run.sections):
         if section in _DERIVED:
             continue

@@ -10,7 +10,11 @@ from collections.abc import Callable
 from noisymix_tf.comparison import normalisation
 
 # Sections by the source of their images, and the words for it.
-_SOURCES = (("", ""), ("_released", ", released files"))
+_SOURCES = (
+    ("", ""),
+    ("_released", ", released files"),
+    ("_written", ", written files"),
+)
 _ATTACKS = (("fgsm", "FGSM"), ("pgd", "PGD"), ("autoattack", "AutoAttack"))
 _CROSS_ENTROPY = " cross_entropy"
 

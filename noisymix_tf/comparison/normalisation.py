@@ -17,6 +17,8 @@ from noisymix_tf.evaluation.flip_rates import (
 from noisymix_tf.evaluation.reference import Reference, alexnet
 from noisymix_tf.evaluation.sections.core import average
 
+ALEXNET = "AlexNet"
+
 
 @dataclasses.dataclass(frozen=True)
 class Divisor:
@@ -53,11 +55,13 @@ class Normalisation:
         self._candidates = []
         if reference is not None:
             found = Reference.of(reference)
+            for run in runs:
+                found.check(run.dataset, run.data)
             is_alexnet = reference == "alexnet"
-            name = "AlexNet" if is_alexnet else found.name
+            name = ALEXNET if is_alexnet else found.name
             self._candidates.append((name, found))
         if runs and all(run.reference == alexnet().name for run in runs):
-            self._candidates.append(("AlexNet", alexnet()))
+            self._candidates.append((ALEXNET, alexnet()))
         baseline = [run for run in runs if run.method == BASELINE]
         if baseline:
             self._candidates.append(("Baseline", _mean_of(baseline)))

@@ -1,15 +1,18 @@
 """What a reader of the table must know, in sentences."""
 
 from noisymix_tf.comparison import rows
+from noisymix_tf.comparison.normalisation import ALEXNET
 
 _SECTIONS = {
     "clean": "Clean",
     "c": "C",
     "c_released": "C, released files",
+    "c_written": "C, written files",
     "r": "R",
     "shift": "Shifted",
     "p": "P",
     "p_released": "P, released files",
+    "p_written": "P, written files",
     "fgsm": "FGSM",
     "pgd": "PGD",
     "autoattack": "AutoAttack",
@@ -35,6 +38,7 @@ def of_table(runs, groups, columns, published, differences):
     for line in rows.differing_recipes(groups):
         yield f"Rows differ in {line}."
     yield from _on_measures(runs)
+    yield from _on_alexnet(runs, columns)
     for divisor in dict.fromkeys(c.divisor for c in columns if c.divisor):
         titles = [c.title for c in columns if c.divisor == divisor]
         yield (
@@ -58,8 +62,9 @@ def of_table(runs, groups, columns, published, differences):
     if sources:
         yield (
             f"Published: {'; '.join(sources)}. These are of other trainings "
-            f"and mostly other networks than the runs here, on the released "
-            f"files of the benchmarks."
+            f"and mostly other networks than the runs here; C and P are on "
+            f"the released files of the benchmarks, and are not compared with "
+            f"generated images."
         )
 
 
@@ -91,6 +96,25 @@ def _on_measures(runs):
                 if note.startswith(_MEANS)
             ]
             yield " ".join([f"{title}: {section['origin']}.", *means])
+
+
+def _on_alexnet(runs, columns):
+    """What the reports say where generated images are divided by AlexNet."""
+    titles = [
+        column.title
+        for column in columns
+        if column.divisor == ALEXNET
+        and any(
+            run.sections.get(column.section, {}).get("source") == "generated"
+            for run in runs
+        )
+    ]
+    if titles:
+        yield (
+            f"{_listed(titles)}: AlexNet's constants are about the released "
+            f"files of ImageNet-C, these images were generated: not comparable "
+            f"with published mCE."
+        )
 
 
 def _listed(words):

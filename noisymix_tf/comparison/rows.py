@@ -6,8 +6,8 @@ import functools
 
 from noisymix_tf.comparison import methods
 from noisymix_tf.comparison.budget import BUDGET, differing
-from noisymix_tf.comparison.runs import value_of
 from noisymix_tf.config import Config
+from noisymix_tf.run_folder import flag_value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _title(recipe, recipes):
     same = [dict(r) for r in recipes if _value(r, "method") == method]
     own = dict(recipe)
     words = [
-        f"{name}={value_of(own[name]) or 'not set'}"
+        f"{name}={flag_value(own[name]) or 'not set'}"
         for name in own
         if any(other[name] != own[name] for other in same)
     ]
@@ -96,7 +96,7 @@ def _recipe(run):
 
 
 def _value(recipe, name):
-    return value_of(dict(recipe)[name])
+    return flag_value(dict(recipe)[name])
 
 
 @functools.cache

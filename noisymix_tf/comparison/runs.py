@@ -8,7 +8,7 @@ import pathlib
 from noisymix_tf.checks import is_real
 from noisymix_tf.config import Config
 from noisymix_tf.errors import UsageError
-from noisymix_tf.run_folder import flag_name
+from noisymix_tf.run_folder import flag_name, flag_value
 
 FLAGS = "flags.txt"
 REPORT = pathlib.Path("evaluation", "report.json")
@@ -28,6 +28,9 @@ class Run:
         flags: `{name: line}` of all flags of a training that are set.
         sections: The sections of its report, see `evaluation.report`.
         reference: Name of the reference of its report, or None.
+        dataset: Name of the dataset that it was measured on.
+        data: Word for its test images, see `data.identity`; None where an
+            older version has not noted it.
 
     Example:
 
@@ -40,10 +43,12 @@ class Run:
     flags: dict
     sections: dict
     reference: str | None
+    dataset: str | None = None
+    data: str | None = None
 
     def value(self, flag):
         """A flag's value as on a command line; None if it is not set."""
-        return value_of(self.flags.get(flag))
+        return flag_value(self.flags.get(flag))
 
     @property
     def method(self):
@@ -56,16 +61,6 @@ class Run:
     def figure(self, section, name):
         """A figure of a section, or None."""
         return self.sections.get(section, {}).get("figures", {}).get(name)
-
-
-def value_of(line):
-    """`"3"` of `--epochs=3`, `"true"` of `--flip`; None of None."""
-    if line is None:
-        return None
-    name, equals, value = line.removeprefix("--").partition("=")
-    if equals:
-        return value
-    return "false" if name.startswith("no") else "true"
 
 
 def find(path):
@@ -102,7 +97,14 @@ def read(path):
     path = pathlib.Path(path)
     flags = _flags(path)
     report = _report(path)
-    return Run(path, flags, report["sections"], report["reference"])
+    return Run(
+        path,
+        flags,
+        report["sections"],
+        report["reference"],
+        report.get("dataset"),
+        report.get("data"),
+    )
 
 
 def _flags(path):
@@ -119,7 +121,7 @@ def _flags(path):
             f"{path} holds no run of python -m noisymix_tf.train: its {FLAGS} "
             f"names no dataset, method or seed."
         )
-    if not value_of(given["seed"]).lstrip("-").isdigit():
+    if not flag_value(given["seed"]).lstrip("-").isdigit():
         raise UsageError(
             f"{path / FLAGS} is damaged ({given['seed']}): give the command "
             f"of the run again."

@@ -1,25 +1,29 @@
 """Which column a published number may stand in."""
 
 from noisymix_tf.comparison.columns import Column
+from noisymix_tf.comparison.normalisation import ALEXNET
 
-_ALEXNET = "AlexNet"
 # The radius that is assumed for the paper's FGSM.
 _FGSM = "fgsm[linf eps=4/255 cross_entropy]"
 
-# Measures that are divided by AlexNet's, and their headings.
-_RATIOS = {
-    "c_mce": "mCE",
-    "p_mfr": "P, mFR",
-    "p_mfr_without_noise": "P without noise, mFR",
+# Measures of the benchmarks' released files, and their headings.
+_OF_FILES = {
+    "c": "C, released files",
+    "c_without_noise": "C without noise, released files",
+    "c_mce": "mCE, released files (AlexNet)",
+    "p_mfr": "P, mFR, released files (AlexNet)",
+    "p_mfr_without_noise": "P without noise, mFR, released files (AlexNet)",
 }
+# Those that are divided by AlexNet's.
+_RATIOS = ("c_mce", "p_mfr", "p_mfr_without_noise")
 
 
 def beside(rows, columns):
-    """Puts published rows into the columns of runs.
+    """Puts published rows beside the columns of runs.
 
-    A number goes to the column of the same measure: of released files where
-    there is one, as it is about these, and of what was divided by AlexNet. What
-    runs have divided by something else gets a column of its own.
+    A number goes to the column of the same measure of the same images: that of
+    released files, where runs were measured on them. Beside generated images,
+    or what was divided by another reference, it gets a column of its own.
 
     Args:
         rows: `published.Published`s.
@@ -32,7 +36,7 @@ def beside(rows, columns):
     added = [
         _column(name)
         for name in measures
-        if name in _RATIOS
+        if name in _OF_FILES
         and any(c.section.startswith(name[0]) for c in columns)
         and _place(name, columns) is None
     ]
@@ -48,27 +52,32 @@ def beside(rows, columns):
 
 def _place(measure, columns):
     """Key of the column of a published measure, or None."""
-    if measure == "fgsm":
-        keys = (_FGSM,)
-    else:
+    keys = (_FGSM if measure == "fgsm" else measure,)
+    if measure in _OF_FILES:
         section, _, rest = measure.partition("_")
         released = "_".join(filter(None, (section, "released", rest)))
-        keys = (released, measure, f"{measure}[{_ALEXNET}]")
+        keys = (released, _own(measure))
     fitting = {
         column.key
         for column in columns
-        if measure not in _RATIOS or column.divisor == _ALEXNET
+        if measure not in _RATIOS or column.divisor == ALEXNET
     }
     return next((key for key in keys if key in fitting), None)
 
 
+def _own(measure):
+    """Key of the column that only published rows have."""
+    return f"{measure}[published]"
+
+
 def _column(measure):
+    is_ratio = measure in _RATIOS
     return Column(
-        f"{measure}[{_ALEXNET}]",
-        f"{_RATIOS[measure]} ({_ALEXNET})",
+        _own(measure),
+        _OF_FILES[measure],
         measure[0],
         lambda run: None,
-        higher_is_better=False,
-        divisor=_ALEXNET,
+        higher_is_better=not is_ratio,
+        divisor=ALEXNET if is_ratio else "",
         is_main=False,
     )

@@ -7,7 +7,11 @@ them); its default, help text and range are stated once, in its group's module.
 import dataclasses
 
 from noisymix_tf.config.adversary import AdversaryConfig
-from noisymix_tf.config.data import DataConfig, TestDataConfig
+from noisymix_tf.config.data import (
+    DataConfig,
+    EvaluatedDataConfig,
+    TestDataConfig,
+)
 from noisymix_tf.config.evaluation import EvaluationConfig
 from noisymix_tf.config.fields import text
 from noisymix_tf.config.method import MethodConfig
@@ -23,6 +27,7 @@ __all__ = [
     "Config",
     "DataConfig",
     "EvaluateConfig",
+    "EvaluatedDataConfig",
     "EvaluationConfig",
     "MethodConfig",
     "ModelConfig",
@@ -81,7 +86,9 @@ class EvaluateConfig:
     """Everything that determines an evaluation."""
 
     target: TargetConfig = dataclasses.field(default_factory=TargetConfig)
-    data: TestDataConfig = dataclasses.field(default_factory=TestDataConfig)
+    data: EvaluatedDataConfig = dataclasses.field(
+        default_factory=EvaluatedDataConfig
+    )
     evaluation: EvaluationConfig = dataclasses.field(
         default_factory=EvaluationConfig
     )

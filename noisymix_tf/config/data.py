@@ -46,6 +46,19 @@ class TestDataConfig(Group):
 
 
 @dataclasses.dataclass(frozen=True)
+class EvaluatedDataConfig(TestDataConfig):
+    """Which images are measured on; by default those of the model's run."""
+
+    dataset: str | None = field(
+        None,
+        "Dataset: digits, cifar10, cifar100, imagenet (imagenet2012 of "
+        "tensorflow-datasets) or folder. Without it the model's run says it, "
+        "and the flags below override the run's.",
+        kind=str,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class DataConfig(TestDataConfig):
     """Which images, and the standard crop and flip."""
 

@@ -103,7 +103,11 @@ class Arrays:
 
 
 class _Rows:
-    """A .npy file of known shape whose rows are appended."""
+    """A .npy file of known shape whose rows are appended.
+
+    Rows of nothing but zeros at the end are what a crash of the machine may
+    have left there: they are no rows, black images are made once more.
+    """
 
     def __init__(self, path, shape):
         header = io.BytesIO()
@@ -117,6 +121,8 @@ class _Rows:
         if self._file.read(len(header)) == header:
             body = self._file.seek(0, os.SEEK_END) - len(header)
             self.count = min(body // self._row_bytes, shape[0])
+            while self.count and not self._last_row(len(header)):
+                self.count -= 1
         else:
             self._file.seek(0)
             self._file.write(header)
@@ -125,6 +131,11 @@ class _Rows:
         end = len(header) + self.count * self._row_bytes
         self._file.truncate(end)
         self._file.seek(end)
+
+    def _last_row(self, header):
+        """Whether there is anything in the last row that is counted."""
+        self._file.seek(header + (self.count - 1) * self._row_bytes)
+        return any(self._file.read(self._row_bytes))
 
     def append(self, rows):
         self._file.write(np.ascontiguousarray(rows).data)

@@ -1,14 +1,12 @@
 """From a user's choice to recipes, checked before anything is written."""
 
-import zlib
-
 import numpy as np
 
 from noisymix_tf import corruptions
 from noisymix_tf.corruption_sets.recipes import Corrupted, Perturbed
+from noisymix_tf.data import identity
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation import selection
-from noisymix_tf.evaluation.fingerprint import data_fingerprint
 
 SUITES = ("c", "p")
 
@@ -62,7 +60,7 @@ def settings(suite, recipe, dataset):
         "dataset": dataset.name,
         "images": len(split),
         "image_shape": list(split.image_shape),
-        "data": _fingerprint(split),
+        "data": str(identity.of(split)),
         "suite": suite,
         "seed": int(recipe.seed),
         "table": recipe.table,
@@ -84,12 +82,3 @@ def _resolve(names, registry, lookup):
     if not chosen:
         raise UsageError(f"No {registry.kind} was given: give at least one.")
     return tuple(name for name in lookup() if name in chosen)
-
-
-def _fingerprint(split):
-    """Tells splits apart by size, labels, file names and first image."""
-    images, labels = next(split.subset(np.arange(1)).batches(1))
-    names = getattr(split, "paths", ())
-    tails = "\n".join("/".join(path.split("/")[-2:]) for path in names)
-    rest = zlib.crc32(tails.encode(), zlib.crc32(split.labels.tobytes()))
-    return f"{data_fingerprint(images, labels)}{rest:08x}"

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from noisymix_tf.data import identity
 from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.errors import UsageError
 
@@ -17,7 +18,10 @@ class Split(abc.ABC):
     Attributes:
         labels: NumPy int32 `[N]`.
         image_shape: `(H, W, 3)`, the same for every image.
+        files: Paths of the files that images are read from.
     """
+
+    files = ()
 
     def __init__(self, labels, image_shape):
         self.labels = _checked_labels(labels)
@@ -25,6 +29,14 @@ class Split(abc.ABC):
 
     def __len__(self):
         return len(self.labels)
+
+    @property
+    def identity(self):
+        """What the split is now, an `identity.Identity`.
+
+        Found anew each time, so that what has changed in between is seen.
+        """
+        return identity.of_batches(self)
 
     @abc.abstractmethod
     def fetch(self, indices):
@@ -130,6 +142,10 @@ class ArraySplit(Split):
             )
         self.images = images
         self._tensor = None
+
+    @property
+    def identity(self):
+        return identity.make(self.labels, arrays=[self.images])
 
     def fetch(self, indices):
         return tf.gather(self._captured(), indices)

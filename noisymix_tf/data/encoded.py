@@ -6,6 +6,7 @@ import concurrent.futures
 import numpy as np
 import tensorflow as tf
 
+from noisymix_tf.data import identity
 from noisymix_tf.data.dataset import Split, one_line, size_text
 from noisymix_tf.data.decode import decode_image
 from noisymix_tf.data.preprocess import Preprocess
@@ -41,6 +42,8 @@ class EncodedSplit(Split):
         self.preprocess, size = _size_rule(image_size)
         super().__init__(labels, (*size, 3))
         self.image_size = image_size
+        # What pixels come of a file.
+        self.reading = f"{self.preprocess} {size_text(size)}"
         self._has_bmp = has_bmp
         self.needs_python = has_bmp
 
@@ -165,6 +168,16 @@ class FileSplit(EncodedSplit):
                 "give one label for each file."
             )
         self._tensor = None
+
+    @property
+    def files(self):
+        return self.paths
+
+    @property
+    def identity(self):
+        return identity.make(
+            self.labels, files=self.files, reading=self.reading
+        )
 
     def read(self, index):
         if self._tensor is None:

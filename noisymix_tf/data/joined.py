@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from noisymix_tf.data import identity
 from noisymix_tf.data.dataset import Split, size_text
 from noisymix_tf.data.encoded import with_labels
 from noisymix_tf.errors import UsageError
@@ -57,6 +58,18 @@ class JoinedSplit(Split):
         )
         self._part_of, self._place_of = part_of, place_of
         self._tensors = None
+
+    @property
+    def files(self):
+        return tuple(path for part in self.parts for path in part.files)
+
+    @property
+    def identity(self):
+        return identity.make(
+            self.labels,
+            arrays=[self._part_of, self._place_of],
+            parts=[part.identity for part in self.parts],
+        )
 
     def fetch(self, indices):
         return self._gather(indices, lambda part, _, places: part.fetch(places))

@@ -6,6 +6,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from noisymix_tf.data import identity
 from noisymix_tf.data.array_records import ArrayRecordImages
 from noisymix_tf.data.encoded import EncodedSplit
 from noisymix_tf.data.index_file import remembered
@@ -34,6 +35,19 @@ class PreparedSplit(EncodedSplit):
         self.needs_python = isinstance(images, ArrayRecordImages)
         self._places = np.asarray(places, np.int64)
         self._tensor = None
+
+    @property
+    def files(self):
+        return self._images.paths
+
+    @property
+    def identity(self):
+        return identity.make(
+            self.labels,
+            arrays=[self._places],
+            files=self.files,
+            reading=self.reading,
+        )
 
     def read(self, index):
         if self._tensor is None:

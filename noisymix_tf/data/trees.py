@@ -85,8 +85,9 @@ def image_names(split, class_names, suffix):
 
 
 def folder_name(class_name):
-    """A class name as the name of one folder."""
-    return str(class_name).replace(os.sep, "_")
+    """A class name as the name of one folder, which is not hidden."""
+    name = str(class_name).replace(os.sep, "_")
+    return f"_{name[1:]}" if name.startswith(".") else name or "_"
 
 
 def _tree_split(root, flag, dataset):

@@ -39,6 +39,22 @@ def load_classifier(path):
     >>> model = load_classifier("runs/quickstart")
     >>> evaluate(model, data.load("digits"))
     """
+    path = locate(path)
+    return SavedModel(path) if path.is_dir() else _keras_model(path)
+
+
+def locate(path):
+    """The file, or the folder of a SavedModel, that a path leads to.
+
+    Args:
+        path: As in `load_classifier`.
+
+    Returns:
+        `pathlib.Path`.
+
+    Raises:
+        UsageError: If there is none.
+    """
     path = pathlib.Path(path)
     if not path.exists():
         raise UsageError(
@@ -47,14 +63,14 @@ def load_classifier(path):
         )
     if path.is_dir():
         if (path / _RUN_MODEL).is_file():
-            return _keras_model(path / _RUN_MODEL)
-        return SavedModel(_saved_model_folder(path))
+            return path / _RUN_MODEL
+        return _saved_model_folder(path)
     if path.suffix not in _KERAS_SUFFIXES:
         raise UsageError(
             f"{str(path)!r} is no model file: give one that ends in "
             f"{', '.join(_KERAS_SUFFIXES)}, or a directory."
         )
-    return _keras_model(path)
+    return path
 
 
 class SavedModel:

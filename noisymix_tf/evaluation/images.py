@@ -1,13 +1,12 @@
 """The labelled images that cells are measured on."""
 
-import zlib
+import functools
 
 import numpy as np
 
-from noisymix_tf.data.dataset import Split
+from noisymix_tf.data import identity
 from noisymix_tf.data.subset import balanced_indices
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation.fingerprint import data_fingerprint
 
 # Images held in memory, so that their decoding is paid once for all cells.
 _CACHE_BYTES = 512 << 20
@@ -23,11 +22,11 @@ class Images:
         num_classes: Labels are from 0 to `num_classes` - 1.
         preprocess: What is done to images on reading, in words.
         examples: Take a class-balanced part of this size; None for all.
+        classes: Names of what labels count, or their places among others.
 
     Attributes:
         n: Number of images.
         available: How many there are before `examples` are taken.
-        fingerprint: Short name of the data.
         shape: (H, W, C).
 
     Raises:
@@ -36,20 +35,46 @@ class Images:
     """
 
     def __init__(
-        self, split, name, num_classes, preprocess="as_stored", examples=None
+        self,
+        split,
+        name,
+        num_classes,
+        preprocess="as_stored",
+        examples=None,
+        classes=(),
     ):
         self.name = name
         self.num_classes = num_classes
         self.preprocess = preprocess
+        self._classes = classes
         self.available = _count(split)
         if examples is not None and examples < self.available:
             split = _part(split, examples, num_classes, name)
         self.split = split
         self.n = min(examples or self.available, self.available)
         self._cache = None
-        first, labels = self._first()
-        self.shape = first.shape[1:]
-        self.fingerprint = _fingerprint(split, first, labels)
+        self.shape = self.probe(1).shape[1:]
+
+    @classmethod
+    def of(cls, dataset, examples=None):
+        """The test images of a dataset, as `evaluate` takes it."""
+        return cls(
+            dataset.test,
+            dataset.name,
+            dataset.num_classes,
+            str(getattr(dataset.test, "preprocess", "as_stored")),
+            examples,
+            getattr(dataset, "class_names", ()),
+        )
+
+    @functools.cached_property
+    def fingerprint(self):
+        """Word for the images, their labels and what these count.
+
+        See `noisymix_tf.data.identity`; of a split that does not know its
+        identity, all that a pass yields is hashed.
+        """
+        return str(identity.of(self.split).labelled(self._classes))
 
     def batches(self, batch_size, keep=False):
         """Yields `(images, labels)`.
@@ -77,11 +102,8 @@ class Images:
 
     def probe(self, batch_size):
         """The first `batch_size` images."""
-        return np.asarray(next(iter(self.split.batches(batch_size)))[0])
-
-    def _first(self):
-        for images, labels in self.split.batches(1):
-            return np.asarray(images), np.asarray(labels)
+        for images, _ in self.split.batches(batch_size):
+            return np.asarray(images)
         raise UsageError(
             f"The dataset {self.name!r} has no test images: nothing to "
             "evaluate."
@@ -95,15 +117,6 @@ class Images:
                     f"{self.num_classes} classes count from 0 to "
                     f"{self.num_classes - 1}: mend its labels."
                 )
-
-
-def _fingerprint(split, first, labels):
-    """Hash of the first image and, where they are at hand, of all labels."""
-    name = data_fingerprint(first, labels)
-    if not isinstance(split, Split):
-        return name
-    rest = zlib.crc32(np.asarray(split.labels, np.int64).tobytes())
-    return f"{name}{rest:08x}"
 
 
 def _count(split):

@@ -97,6 +97,17 @@ class Predictor:
         return outputs
 
 
+def count_outputs(model, images):
+    """K of a model that gives `[B, K]`; None if it gives anything else.
+
+    Args:
+        model, images: As the model and the probe of a `Predictor`.
+    """
+    images = tf.cast(images, _input_dtype(model, images))
+    shape = getattr(model(images, training=False), "shape", ())
+    return shape[1] if len(shape) == 2 else None
+
+
 def restrict(outputs, classes, from_logits):
     """Outputs over some of the classes only.
 

@@ -12,6 +12,7 @@ import pathlib
 
 from noisymix_tf.checks import is_real
 from noisymix_tf.corruptions import CORRUPTIONS, PERTURBATIONS, SEVERITIES
+from noisymix_tf.data import identity
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation import corruption_error
 
@@ -40,6 +41,10 @@ class Reference:
         top5_distances: The same of top-5 distances.
         numbers: `{section: n}`, where known.
         difficulties: `{section: difficulty of its perturbations}`, likewise.
+        dataset: Name of the dataset that it was measured on; None of
+            constants, which may be about any.
+        data: Word for its test images, see `data.identity`; None where it is
+            not known.
 
     Example:
 
@@ -54,6 +59,8 @@ class Reference:
     top5_distances: dict = dataclasses.field(default_factory=dict)
     numbers: dict = dataclasses.field(default_factory=dict)
     difficulties: dict = dataclasses.field(default_factory=dict)
+    dataset: str | None = None
+    data: str | None = None
 
     @classmethod
     def of(cls, reference, dataset=None):
@@ -83,6 +90,38 @@ class Reference:
                 )
             return alexnet()
         return _read(pathlib.Path(reference))
+
+    def check(self, dataset, data):
+        """Raises a `UsageError` if it was measured on other images.
+
+        Args:
+            dataset: Name of the dataset of what is to be divided.
+            data: Word for its test images; None where it is not known.
+        """
+        if self.dataset is None:
+            return
+        if data is None:
+            same = dataset == self.dataset
+        else:
+            same = identity.which(data) == identity.which(self.data or "")
+        if same:
+            return
+        remedy = "give the report.json of another model on the same images."
+        if self.data is None and dataset == self.dataset:
+            raise UsageError(
+                f"The reference {self.name!r} on {self.dataset} does not say "
+                f"which images it was measured on, as older versions wrote "
+                f"it, and may be about others than {dataset} has here: "
+                f"evaluate its model again, or {remedy}"
+            )
+        theirs, ours = (
+            f"{name} (images {word[:8] if word else 'not noted'})"
+            for name, word in ((self.dataset, self.data), (dataset, data))
+        )
+        raise UsageError(
+            f"The reference {self.name!r} was measured on {theirs}, which are "
+            f"other test images or classes than those of {ours}: {remedy}"
+        )
 
     def of_section(self, field, section):
         """Values of a section, `{name: value}`, or an empty dict.
@@ -119,7 +158,7 @@ def _read(path):
         ) from error
     try:
         if "sections" in content:
-            return _of_report(path, content["sections"])
+            return _of_report(path, content)
         return _of_constants(path, content)
     except UsageError as error:
         raise UsageError(f"The reference {str(path)!r}: {error}") from error
@@ -131,7 +170,8 @@ def _read(path):
         ) from error
 
 
-def _of_report(path, sections):
+def _of_report(path, content):
+    sections = content["sections"]
     errors, flips, distances, difficulties = {}, {}, {}, {}
     for name, section in sections.items():
         cells = section["cells"]
@@ -151,6 +191,8 @@ def _of_report(path, sections):
         top5_distances=distances,
         numbers={name: section["n"] for name, section in sections.items()},
         difficulties=difficulties,
+        dataset=content["dataset"],
+        data=content.get("data"),
     )
 
 

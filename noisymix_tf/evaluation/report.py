@@ -3,7 +3,8 @@
 A report is a few sections (`sections/`), each with its number of images and the
 source of its images; `writers/` say how it looks. `report.json` holds:
 
-{"schema": 2, "dataset": "cifar10", "model": "4f0c...", "outputs": "logits",
+{"schema": 2, "dataset": "cifar10", "data": word for its test images,
+ "model": "4f0c...", "outputs": "logits",
  "reference": null or its name,
  "sections": {
    "clean": {"title": ..., "n": 10000, "source": "original", "origin": ...,
@@ -14,7 +15,8 @@ source of its images; `writers/` say how it looks. `report.json` holds:
 
 Shares are in [0, 1]; figures named mce, relative_mce, mfr and mt5d are in per
 cent of the reference. Sections of released files are named `c_released`,
-`p_released`, those of extra corruptions `c_extra`.
+`p_released`, of files that this package wrote `c_written`, `p_written`, those
+of extra corruptions `c_extra`.
 """
 
 import dataclasses
@@ -47,6 +49,8 @@ class Report:
         expected: Cells that must be there; by default every severity that any
             corruption has, for every corruption.
         reference: `Reference` that errors and flips are divided by, or None.
+        data: Word for the test images, see `data.identity`; by default that of
+            the cells that are about them.
 
     Raises:
         UsageError: If a cell is missing (the message names it), if there is
@@ -60,7 +64,7 @@ class Report:
     >>> report.write("run")
     """
 
-    def __init__(self, records, expected=None, reference=None):
+    def __init__(self, records, expected=None, reference=None, data=None):
         if not records:
             raise UsageError(
                 "There are no evaluation cells to report: evaluate first."
@@ -75,7 +79,8 @@ class Report:
                     f"The cell {cell.name} ({cell.source}, n = {cell.n}) is "
                     "missing: run the evaluation again to complete it."
                 )
-        only("data", [c for c in records if _is_of_dataset(c)])
+        measured = only("data", [c for c in records if _is_of_dataset(c)])
+        self.data = data or measured
         self.reference = reference
         self.cells = tuple(records)
         context = Context(records, reference)
@@ -109,6 +114,7 @@ class Report:
         return {
             "schema": SCHEMA,
             "dataset": self.dataset,
+            "data": self.data,
             "model": self.model,
             "outputs": self.outputs,
             "reference": self.reference and self.reference.name,

@@ -168,9 +168,10 @@ def write(report, path):
 
 
 def _section(report):
-    """The section of all common corruptions, released before generated."""
+    """The section of all common corruptions, files before generated."""
     sections = {section.name: section for section in report.sections}
-    found = sections.get("c_released", sections.get("c"))
+    names = ("c_released", "c_written", "c")
+    found = next((sections[n] for n in names if n in sections), None)
     have = found.cells if found else {}
     missing = [
         f"{c} {s}"

@@ -15,7 +15,7 @@ from noisymix_tf.evaluation.fingerprint import model_fingerprint
 from noisymix_tf.evaluation.gallery import FOLDER as EXAMPLES
 from noisymix_tf.evaluation.gallery import Gallery
 from noisymix_tf.evaluation.images import Images
-from noisymix_tf.evaluation.predictor import Predictor
+from noisymix_tf.evaluation.predictor import Predictor, count_outputs
 from noisymix_tf.evaluation.progress import print_progress
 from noisymix_tf.evaluation.reference import Reference
 from noisymix_tf.evaluation.replicas import Replicas
@@ -36,18 +36,20 @@ class Results:
         computed: How many of them were measured now; the others had been
             finished before.
         reference: `Reference`, or None.
+        data: Word for the test images, see `data.identity`.
     """
 
-    def __init__(self, records, planned, computed, reference=None):
+    def __init__(self, records, planned, computed, reference=None, data=None):
         self.records = records
         self.planned = planned
         self.computed = computed
         self.reference = reference
+        self.data = data
 
     @functools.cached_property
     def report(self):
         """The `Report` on all cells."""
-        return Report(self.records, self.planned, self.reference)
+        return Report(self.records, self.planned, self.reference, self.data)
 
     @property
     def figures(self):
@@ -85,15 +87,16 @@ def evaluate(
             probabilities `[B, K]`. Probabilities are known by being
             non-negative and summing to one.
         dataset: `noisymix_tf.data.Dataset`; or `(images, labels)`, NumPy uint8
-            `[N, H, W, 3]` and int `[N]`; or an object with `name`,
-            `num_classes` (K), `class_names` and `test`, where
+            `[N, H, W, 3]` and int `[N]`, below the model's K; or an object
+            with `name`, `num_classes` (K), `class_names` and `test`, where
             `test.batches(batch_size)` yields such pairs, always in the same
-            order.
+            order. What it yields is hashed in one more pass, to be known
+            again; a `Dataset` knows what it is (`Split.identity`).
         suites: Names of suites, or `Suite` objects: `"clean"`, `"c"`, `"p"`,
             `"r"`, `"fgsm"`, `"pgd"`, `"autoattack"`, `"calibration"`.
         output_dir: Folder for cells and report; None writes no files.
         reference: What errors and flips are divided by: the path of a
-            `report.json`, or of a file of constants (see
+            `report.json` on the same images, or of a file of constants (see
             `evaluation.Reference`), or `"alexnet"` for the constants of
             ImageNet-C, which are the default for 1,000 classes.
         batch_size: Images per forward pass; at least 1.
@@ -126,14 +129,16 @@ def evaluate(
     if num_workers is None:
         num_workers = min(os.cpu_count() or 1, 8)
     at_least("num_workers", num_workers, 1)
-    dataset = _dataset(dataset)
     if not callable(model):
         raise UsageError(
             f"evaluate takes a Keras model, got {model!r}: load it first, with "
             "evaluation.load_classifier."
         )
+    dataset = _dataset(dataset, model)
     reference = Reference.of(reference, dataset)
-    images = _images(dataset, settings)
+    images = Images.of(dataset, settings.examples)
+    if reference is not None:
+        _check_reference(reference, images)
     replicas = Replicas(strategy)
     probe = images.probe(batch_size)
     predictor = Predictor(
@@ -182,8 +187,10 @@ def check_selection(suites, dataset=None, reference=None, **settings):
     settings = Settings.of(settings)
     if dataset is None:
         return
-    Reference.of(reference, dataset)
-    images = _images(dataset, settings)
+    images = Images.of(dataset, settings.examples)
+    reference = Reference.of(reference, dataset)
+    if reference is not None:
+        _check_reference(reference, images)
     job = Job(
         dataset=dataset,
         images=images,
@@ -201,15 +208,10 @@ def check_selection(suites, dataset=None, reference=None, **settings):
         suite.cells(job)
 
 
-def _images(dataset, settings):
-    """The test images that are measured on."""
-    return Images(
-        dataset.test,
-        dataset.name,
-        dataset.num_classes,
-        str(getattr(dataset.test, "preprocess", "as_stored")),
-        settings.examples,
-    )
+def _check_reference(reference, images):
+    """Raises if a report is on others; constants may be about any images."""
+    if reference.dataset is not None:
+        reference.check(images.name, images.fingerprint)
 
 
 def _suites(suites):
@@ -219,8 +221,8 @@ def _suites(suites):
     ]
 
 
-def _dataset(dataset):
-    """A dataset as it is, or one made of arrays."""
+def _dataset(dataset, model):
+    """A dataset as it is, or one made of arrays with the model's classes."""
     if not isinstance(dataset, tuple | list):
         if not hasattr(dataset, "test"):
             raise UsageError(
@@ -236,7 +238,7 @@ def _dataset(dataset):
     arrays = ArraySplit(*dataset)
     if not len(arrays):
         raise UsageError("There are no images: nothing to evaluate.")
-    return _Arrays(arrays)
+    return _Arrays(arrays, model)
 
 
 class _Arrays:
@@ -244,9 +246,17 @@ class _Arrays:
 
     name = "arrays"
 
-    def __init__(self, test):
+    def __init__(self, test, model):
         self.test = test
-        self.num_classes = int(test.labels.max()) + 1
+        top = int(max(test.labels))
+        self.num_classes = count_outputs(model, test.images[:1]) or top + 1
+        if top >= self.num_classes:
+            raise UsageError(
+                f"There is a label {top}, but the model has "
+                f"{self.num_classes} classes, which count from 0 to "
+                f"{self.num_classes - 1}: mend the labels, or choose the model "
+                "that they belong to."
+            )
         self.class_names = tuple(map(str, range(self.num_classes)))
 
 
@@ -273,7 +283,9 @@ def _measure(suites, job, folder, progress, reference):
                 progress(cell, measurements, done, len(planned))
     known = {**finished, **measured}
     records = {cell: known[cell] for cell in planned if cell in known}
-    return Results(records, planned, len(measured), reference)
+    return Results(
+        records, planned, len(measured), reference, job.images.fingerprint
+    )
 
 
 def _folder(output_dir):

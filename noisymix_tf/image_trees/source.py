@@ -24,11 +24,13 @@ class Source:
         names: N different `class/name.suffix`.
         sizes: N pairs (height, width).
         read_one: Function from a position to uint8 `[h, w, 3]`.
+        identity: Word for the images, see `data.identity`.
     """
 
     names: tuple
     sizes: tuple
     read_one: Callable
+    identity: str
 
     def __len__(self):
         return len(self.names)
@@ -51,6 +53,7 @@ class Source:
     def digest(self):
         """A word for which images these are, in which order."""
         lines = [f"{n} {s}" for n, s in zip(self.names, self.sizes)]
+        lines.append(self.identity)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
@@ -83,6 +86,7 @@ def source(config, suffix):
             tuple(names),
             tuple(folder.header_size(path) for path in split.paths),
             lambda position: _as_stored(split.paths[position]),
+            str(split.identity),
         )
 
     def read_one(position):
@@ -93,7 +97,7 @@ def source(config, suffix):
             raise
 
     sizes = (split.image_shape[:2],) * len(split)
-    return Source(tuple(names), sizes, read_one)
+    return Source(tuple(names), sizes, read_one, str(split.identity))
 
 
 def _files(config):

@@ -85,7 +85,7 @@ def of_dataset(dataset):
         "image_shape": dataset.image_shape,
         "num_classes": dataset.num_classes,
     }
-    if dataset.num_classes < _MAX_CLASS_NAMES:
+    if dataset.num_classes <= _MAX_CLASS_NAMES:
         fields["class_names"] = dataset.class_names
     return plain(fields)
 

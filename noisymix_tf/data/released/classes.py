@@ -46,7 +46,8 @@ def class_indices(names, dataset, where):
 
     Names are compared as they are. Where the dataset has the 1000 classes of
     ImageNet under other names, synsets (such as n01443537) have the place that
-    ImageNet gives them.
+    ImageNet gives them. Classes in the order of the alphabet, as those of a
+    folder, are not in ImageNet's.
 
     Args:
         names: Names of class folders.
@@ -60,7 +61,15 @@ def class_indices(names, dataset, where):
         UsageError: If a name is none of the dataset's classes.
     """
     known = {folder_name(name): i for i, name in enumerate(dataset.class_names)}
-    if dataset.num_classes == 1000 and not any(map(is_wnid, known)):
+    names, own = list(names), list(dataset.class_names)
+    if dataset.num_classes == 1000 and not any(map(is_wnid, own)):
+        if own == sorted(own) and any(map(is_wnid, names)):
+            raise UsageError(
+                f"{where} has folders named by synsets ({listed(names)}), but "
+                f"the 1000 classes of {dataset.name} ({listed(own)}) are in "
+                "the order of the alphabet, so that their places do not tell "
+                "which synset is which class: name the folders of both alike."
+            )
         known.update((name, i) for i, name in enumerate(imagenet_wnids()))
     unknown = [name for name in names if name not in known]
     if unknown:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from noisymix_tf.data import identity
 from noisymix_tf.data.released.sizes import output_shape
 
 
@@ -32,6 +33,11 @@ class MappedImages:
 
     def __len__(self):
         return len(self.labels)
+
+    @property
+    def identity(self):
+        """As of a `noisymix_tf.data.Split`."""
+        return _identity(self._images, self._rows, self.labels, self.preprocess)
 
     def batches(self, batch_size):
         """Yields `(images, labels)`: uint8 `[b, H, W, 3]`, int32 `[b]`."""
@@ -86,6 +92,11 @@ class MappedSequences:
     def __len__(self):
         return len(self._rows)
 
+    @property
+    def identity(self):
+        """As of a `noisymix_tf.data.Split`."""
+        return _identity(self._films, self._rows, self.labels, self.preprocess)
+
     def batches(self, batch_size):
         """Yields uint8 `[n, T, H, W, 3]`, in order."""
         for start in range(0, len(self), batch_size):
@@ -103,3 +114,15 @@ class MappedSequences:
         return MappedSequences(
             self._films, self._all_labels, self.preprocess, rows
         )
+
+
+def _identity(array, rows, labels, preprocess):
+    """The `Identity` of rows of a file, or of an array in memory."""
+    file = getattr(array, "filename", None)
+    return identity.make(
+        labels,
+        arrays=[rows] if file else [rows, array],
+        files=[file] if file else [],
+        reading=preprocess,
+        images=len(rows),
+    )

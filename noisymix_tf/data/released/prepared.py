@@ -8,6 +8,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from noisymix_tf.data import identity
 from noisymix_tf.data.dataset import ArraySplit, one_line
 from noisymix_tf.data.decode import decode_image
 from noisymix_tf.data.released.sizes import output_shape
@@ -103,6 +104,18 @@ class PreparedImages:
         if self._indices is not None:
             return len(self._indices)
         return self._builder.info.splits[self._split].num_examples
+
+    @property
+    def identity(self):
+        """As of a `noisymix_tf.data.Split`; the records hold the labels."""
+        places = () if self._indices is None else self._indices
+        return identity.make(
+            None,
+            arrays=[self._places, np.asarray(places, np.int64)],
+            files=self._builder.info.splits[self._split].filepaths,
+            reading=self.preprocess,
+            images=len(self),
+        )
 
     @functools.cached_property
     def labels(self):

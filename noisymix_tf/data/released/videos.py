@@ -8,6 +8,7 @@ import os
 
 import numpy as np
 
+from noisymix_tf.data import identity
 from noisymix_tf.data.dataset import one_line, size_text
 from noisymix_tf.data.released.sizes import output_shape
 from noisymix_tf.errors import UsageError
@@ -74,6 +75,13 @@ class VideoSequences:
 
     def __len__(self):
         return len(self.paths)
+
+    @property
+    def identity(self):
+        """As of a `noisymix_tf.data.Split`."""
+        return identity.make(
+            self.labels, files=self.paths, reading=self.preprocess
+        )
 
     @functools.cached_property
     def _stored_shape(self):

@@ -10,6 +10,7 @@ from noisymix_tf.evaluation.sections.core import (
     average,
     distinct,
     in_files,
+    name_of,
     source_of,
     tallies,
 )
@@ -105,7 +106,7 @@ def _parts(cells):
     for (source, kind), own in parts.items():
         first = next(iter(own))
         files = in_files(first)
-        key = "c" if source == "generated" else f"c_{source}"
+        key = name_of(first)
         mark = "" if source == "generated" else f" ({files.strip() or source})"
         yield (
             key if kind == "common" else f"{key}_{kind}",

@@ -224,6 +224,17 @@ def source_of(cell):
     return "generated" if cell.generator else cell.source
 
 
+def name_of(cell):
+    """Name of a cell's section: `"c"`, `"c_released"`, or `"c_written"`.
+
+    The last is of files that this package wrote.
+    """
+    if cell.source == "generated":
+        return cell.suite
+    kind = "written" if source_of(cell) != cell.source else cell.source
+    return f"{cell.suite}_{kind}"
+
+
 def in_files(cell):
     """Words for a title: whether generated images were read from files."""
     return " in files" if source_of(cell) != cell.source else ""

@@ -16,6 +16,7 @@ from noisymix_tf.evaluation.sections.core import (
     image_metrics,
     in_files,
     made,
+    name_of,
     only,
     origin,
     quality,
@@ -40,8 +41,8 @@ def corruptions(records, context):
                 and CORRUPTIONS.get(cell.corruption).set == kind
             }
             if part:
-                name = "c" if source == "generated" else f"c_{source}"
-                sections.append(_section(name + suffix, kind, part, context))
+                name = name_of(next(iter(part))) + suffix
+                sections.append(_section(name, kind, part, context))
     return sections
 
 

@@ -13,6 +13,7 @@ from noisymix_tf.evaluation.sections.core import (
     distinct,
     in_files,
     made,
+    name_of,
     only,
     origin,
     source_of,
@@ -28,7 +29,7 @@ def perturbations(records, context):
     for source in distinct(cell.source for cell in records):
         part = {c: m for c, m in records.items() if c.source == source}
         benchmark = _benchmark(part)
-        name = "p" if source == "generated" else f"p_{source}"
+        name = name_of(next(iter(part)))
         for suffix, chosen in (
             ("", [c for c in part if c.corruption in benchmark]),
             ("_extra", [c for c in part if c.corruption not in benchmark]),

@@ -1,7 +1,8 @@
 """AutoAttack, by its authors' package."""
 
 from noisymix_tf import attacks
-from noisymix_tf.attacks.autoattack import require_packages
+from noisymix_tf.attacks.autoattack import least_classes, require_packages
+from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation.settings import radius_text
 from noisymix_tf.evaluation.suites.core import SUITES, ImageSuite
 
@@ -19,9 +20,15 @@ class AutoAttack(ImageSuite):
 
     def check(self, dataset, settings):
         require_packages()
+        if dataset.num_classes < least_classes():
+            raise UsageError(
+                f"Suite autoattack needs at least {least_classes()} classes, "
+                f"{dataset.name} has {dataset.num_classes}: leave it out; pgd "
+                "takes any number."
+            )
 
     def cells(self, job):
-        require_packages()
+        self.check(job.dataset, job.settings)
         settings = job.settings
         radii = {"linf": settings.eps, "l2": settings.l2_eps}
         for norm in settings.norms:

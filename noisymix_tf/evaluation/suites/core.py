@@ -86,19 +86,17 @@ class Job:
         """`Images`: at most so many of this job's; all of them for None."""
         if examples is None or examples >= self.images.n:
             return self.images
-        return self._images(self.dataset.test, self.images.preprocess, examples)
+        return Images.of(self.dataset, examples)
 
     def released(self, split, preprocess):
         """`Images` of a released split, with this job's number of examples."""
-        return self._images(split, preprocess, self.settings.examples)
-
-    def _images(self, split, preprocess, examples):
         return Images(
             split,
             self.dataset.name,
             self.dataset.num_classes,
             preprocess,
-            examples,
+            self.settings.examples,
+            self.dataset.class_names,
         )
 
 

@@ -4,7 +4,6 @@ from noisymix_tf import corruptions
 from noisymix_tf.corruptions import PERTURBATIONS
 from noisymix_tf.data.subset import balanced_indices
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation.fingerprint import data_fingerprint
 from noisymix_tf.evaluation.flips import FlipTally
 from noisymix_tf.evaluation.suites.core import SUITES, ImageSuite, made_by
 
@@ -125,9 +124,11 @@ class _Sequences:
             sequences = sequences.subset(_part(sequences.labels, examples))
         self._sequences = sequences
         self.n = len(sequences)
-        first = next(iter(sequences.batches(1)))
-        self.shape = first.shape[2:]
-        self.fingerprint = data_fingerprint(first[:, 0], [0])
+        self.shape = next(iter(sequences.batches(1))).shape[2:]
+
+    @property
+    def fingerprint(self):
+        return str(self._sequences.identity)
 
     def batches(self, batch_size, keep=False):
         for frames in self._sequences.batches(batch_size):

@@ -8,6 +8,7 @@ Faces of Robustness", section 4).
 
 import numpy as np
 
+from noisymix_tf.data import identity
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation.images import Images
 from noisymix_tf.evaluation.predictor import restrict
@@ -88,6 +89,7 @@ def _images(job, shifted):
         len(shifted.classes),
         str(shifted.preprocess),
         job.settings.examples,
+        shifted.classes,
     )
     if images.shape != job.images.shape:
         raise UsageError(
@@ -105,6 +107,7 @@ def _clean_images(job, classes):
         len(classes),
         job.images.preprocess,
         job.settings.examples,
+        classes,
     )
 
 
@@ -126,6 +129,10 @@ class _OfClasses:
 
     def __len__(self):
         return len(self.labels)
+
+    @property
+    def identity(self):
+        return identity.of(self._split)
 
     def subset(self, indices):
         part = object.__new__(_OfClasses)

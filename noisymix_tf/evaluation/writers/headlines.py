@@ -18,6 +18,7 @@ _FIGURES = (
     ("calibration", "clean_ece", "ECE, clean", "original"),
     ("calibration", "c_mean_ece", "ECE, corrupted", "generated"),
     ("calibration", "c_released_mean_ece", "ECE, corrupted", "released"),
+    ("calibration", "c_written_mean_ece", "ECE, corrupted", "generated"),
 )
 
 
@@ -44,7 +45,7 @@ def headlines(report):
         headline
         for name, *rest in _FIGURES
         for section in report.sections
-        if section.name in (name, f"{name}_released")
+        if section.name in (name, f"{name}_released", f"{name}_written")
         for headline in _headlines(section, *rest)
     ]
 
