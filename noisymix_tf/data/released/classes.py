@@ -2,7 +2,7 @@
 
 import re
 
-from noisymix_tf.data.trees import folder_name
+from noisymix_tf.data.trees import folder_names
 from noisymix_tf.errors import UsageError
 
 IMAGENET_R_CLASSES = (
@@ -59,7 +59,7 @@ def class_indices(names, dataset, where):
     Raises:
         UsageError: If a name is none of the dataset's classes.
     """
-    known = {folder_name(name): i for i, name in enumerate(dataset.class_names)}
+    known = {n: i for i, n in enumerate(folder_names(dataset.class_names))}
     if dataset.num_classes == 1000 and not any(map(is_wnid, known)):
         known.update((name, i) for i, name in enumerate(imagenet_wnids()))
     unknown = [name for name in names if name not in known]
