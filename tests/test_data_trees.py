@@ -6,7 +6,12 @@ import pytest
 import tensorflow as tf
 
 from noisymix_tf import UsageError, data
-from noisymix_tf.data import ArraySplit, JoinedSplit, RandomResizedCrop
+from noisymix_tf.data import (
+    ArraySplit,
+    JoinedSplit,
+    RandomResizedCrop,
+    trees,
+)
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +157,18 @@ def test_training_goes_on_in_the_middle_of_an_epoch(clean, flat, crop):
         # An epoch of ten images: three batches of different ones.
         seen = np.concatenate([v for v, _ in whole[:3]]).reshape(9, -1)
         assert len(np.unique(seen, axis=0)) == 9
+
+
+def test_a_folder_for_each_class_whatever_their_names():
+    """Two classes of one name shared a folder; `..` led out of the tree."""
+    names = ["crane", "owl", "crane", "..", ".hidden", "", "a/b"]
+    assert trees.folder_names(names) == [
+        *("crane_0", "owl", "crane_2"),
+        *("_.", "_hidden", "_", "a_b"),
+    ]
+    split = ArraySplit(np.zeros((2, 4, 4, 3), np.uint8), [0, 2])
+    found = trees.image_names(split, names, ".png")
+    assert found == ["crane_0/0.png", "crane_2/1.png"]
 
 
 def test_what_cannot_be_joined_is_one_line(clean, flat, tmp_path):

@@ -118,7 +118,9 @@ def test_weights_of_a_file_are_used(tmp_path):
     )
     with pytest.raises(UsageError, match="cannot be read as weights of vgg19"):
         stylizing.feature_network("vgg19", path)
-    for bad in (tmp_path / "none.h5", folders.__file__):
+    (tmp_path / "torn.keras").write_bytes(b"PK")
+    for bad in ("none.h5", folders.__file__, "torn.keras"):
+        bad = tmp_path / bad
         with pytest.raises(UsageError, match="random features") as caught:
             stylizing.feature_network("vgg16", bad)
         assert "\n" not in str(caught.value)

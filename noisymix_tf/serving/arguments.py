@@ -122,7 +122,8 @@ def check_labels(given, number, num_classes):
 
 def noise(shape):
     """uint8 images of noise, of a shape always the same."""
-    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    generator = np.random.default_rng(0)
+    return generator.integers(0, 256, shape, dtype=np.uint8)
 
 
 def one_of(name, given, words):
