@@ -90,6 +90,14 @@ def test_a_quantised_model_that_loses_too_much_is_left_out(
     assert (done.path / "saved_model.pb").is_file()
 
 
+def test_what_litert_cannot_compute_is_told_first(model, tmp_path):
+    """The converter's own error was a traceback of a hundred lines."""
+    half = keras.Sequential([model, keras.layers.Softmax(dtype="bfloat16")])
+    with pytest.raises(UsageError, match="compute in bfloat16"):
+        export(half, tmp_path / "m", quantize=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_onnx_model(model, images, probabilities, tmp_path):
     runtime = pytest.importorskip("onnxruntime", reason="extra onnx is missing")
     pytest.importorskip("tf2onnx", reason="extra onnx is missing")

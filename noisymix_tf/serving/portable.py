@@ -109,6 +109,20 @@ def quantize(converted, place, images, probabilities, labels=None):
     return Quantized(measure, before, after, len(labels), is_good)
 
 
+def require_float32(computed_in):
+    """Raises the `UsageError` for a model that LiteRT cannot compute.
+
+    Args:
+        computed_in: Names of the dtypes in which its layers compute.
+    """
+    others = sorted(set(computed_in) & {"float16", "bfloat16"})
+    if others:
+        raise UsageError(
+            f"Layers of the model compute in {others[0]}, for which LiteRT has "
+            f"no operations: export without quantize."
+        )
+
+
 def require_onnx():
     """Imports what ONNX needs.
 

@@ -180,11 +180,15 @@ def export(
         sizes = arguments.batch_sizes(batch_sizes, len(SIGNATURES.names()))
         weights = arguments.one_of("weights", weights, arguments.WEIGHTS)
         arguments.one_of("outputs", outputs, OUTPUTS)
+        computed_in = {p.compute_dtype for p in classifier._flatten_layers()}
+        if quantize:
+            portable.require_float32(computed_in)
         if onnx:
             portable.require_onnx()
         card = _card(model, card, report)
         if tolerance is None:
-            tolerance = _tolerance(classifier, weights)
+            types = computed_in | {weights}
+            tolerance = max(_TOLERANCES.get(dtype, 0.0) for dtype in types)
         keras_model = KerasModel(classifier, images[:_COMPARED], outputs)
 
         def serve(weights):
@@ -236,12 +240,6 @@ def _card(model, card, report):
     if report is not None:
         extra.check_report(report, card)
     return card
-
-
-def _tolerance(classifier, weights):
-    layers = classifier._flatten_layers()
-    types = {weights, *(layer.compute_dtype for layer in layers)}
-    return max(_TOLERANCES.get(dtype, 0.0) for dtype in types)
 
 
 def _save(served, folder):

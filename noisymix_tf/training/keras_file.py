@@ -12,6 +12,8 @@ from noisymix_tf.training.checkpoint_files import flush
 # Earliest date that a zip file can hold.
 _NO_DATE = (1980, 1, 1, 0, 0, 0)
 _NO_DATE_TEXT = "1980-01-01@00:00:00"
+_DAMAGED = "the file is damaged or cut short"
+_ADVICE = ", or import the module of its own layers first"
 
 
 def read(path):
@@ -34,9 +36,10 @@ def read(path):
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # Whatever a damaged or foreign file leads to.
+        why = reason(path, error)
         raise UsageError(
-            f"The model {str(path)!r} cannot be loaded ({reason(path, error)}):"
-            f" write it anew, or import the module of its own layers first."
+            f"The model {str(path)!r} cannot be loaded ({why}): write it anew"
+            f"{'' if why == _DAMAGED else _ADVICE}."
         ) from error
 
 
@@ -50,7 +53,7 @@ def reason(path, error):
     """
     path = pathlib.Path(path)
     if path.suffix == ".keras" and path.is_file() and _is_damaged(path):
-        return "the file is damaged or cut short"
+        return _DAMAGED
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0][:200].rstrip(".")
 
