@@ -49,6 +49,7 @@ def run(config):
             config.source.output_dir,
             class_names=names or checked.class_names or source.class_names,
             preprocess=config.form.preprocess or checked.preprocess,
+            outputs=config.form.outputs,
             weights=config.form.weights_dtype,
             batch_sizes=config.form.batch_sizes,
             quantize=config.form.quantize,
@@ -57,24 +58,21 @@ def run(config):
             check_images=checked.images,
             check_labels=checked.labels,
             card=source.card,
-            report=config.source.report or source.report,
+            report=config.source.report,
         )
     except ExportMismatch as error:
         raise UsageError(str(error)) from error
-    print(_summary(exported))
+    print(_summary(exported, checked.origin))
     return exported
 
 
-def _summary(exported):
+def _summary(exported, origin):
     lines = ["Reloaded by a new process; largest difference from Keras:"]
     width = max(map(len, exported.differences))
     for name, difference in exported.differences.items():
         lines.append(f"  {name.ljust(width)}  {difference:.1e}")
     if exported.quantized is not None:
-        before, after = exported.quantized
-        lines.append(
-            f"With 8-bit weights: accuracy {after:.4f}, was {before:.4f}"
-        )
+        lines.append(_of_eight_bits(exported.quantized, origin))
     if exported.onnx_difference is not None:
         gap = exported.onnx_difference
         lines.append(f"ONNX model: probabilities differ by at most {gap:.1e}")
@@ -82,6 +80,16 @@ def _summary(exported):
     size = sum(p.stat().st_size for p in files)
     lines.append(f"SavedModel: {exported.path} ({size / 1e6:.1f} MB)")
     return "\n".join(lines)
+
+
+def _of_eight_bits(quantized, origin):
+    n, before, after = quantized.n, quantized.before, quantized.after
+    if quantized.measure == "accuracy":
+        found = f"{after} of {n} right, {before} without"
+    else:
+        found = f"the same class as without for {after} of {n}"
+    end = "" if quantized.is_written else ": too few, NOT written"
+    return f"With 8-bit weights: {found} ({quantized.measure} on {origin}){end}"
 
 
 def _names(path):

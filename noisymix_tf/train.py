@@ -167,7 +167,6 @@ def _finish(config, dataset, trainer, folder):
             preprocess=_sized(dataset.test),
             check_images=images,
             card=card,
-            report=folder.evaluation,
         )
         _say(
             f"SavedModel:  {exported.path} (outputs differ by at most "

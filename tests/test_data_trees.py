@@ -38,13 +38,6 @@ def usage_error(*arguments, **more):
     return message
 
 
-def test_no_class_name_leads_out_of_a_tree(tmp_path):
-    """`..` was taken for the folder above."""
-    names = ("..", ".", "", ".git", "a/b", "cat")
-    found = [trees.folder_name(name) for name in names]
-    assert found == ["_.", "_", "_", "_git", "a_b", "cat"]
-
-
 def test_joined_training_set_is_longer_and_test_images_stay(clean, flat):
     alone, joined = load(clean), load(clean, extra_data_dirs=[flat, flat])
     assert len(joined.train) == len(alone.train) + 4 + 4
@@ -159,6 +152,18 @@ def test_training_goes_on_in_the_middle_of_an_epoch(clean, flat, crop):
         # An epoch of ten images: three batches of different ones.
         seen = np.concatenate([v for v, _ in whole[:3]]).reshape(9, -1)
         assert len(np.unique(seen, axis=0)) == 9
+
+
+def test_a_folder_for_each_class_whatever_their_names():
+    """Two classes of one name shared a folder; `..` led out of the tree."""
+    names = ["crane", "owl", "crane", "..", ".hidden", "", "a/b"]
+    assert trees.folder_names(names) == [
+        *("crane_0", "owl", "crane_2"),
+        *("_.", "_hidden", "_", "a_b"),
+    ]
+    split = ArraySplit(np.zeros((2, 4, 4, 3), np.uint8), [0, 2])
+    found = trees.image_names(split, names, ".png")
+    assert found == ["crane_0/0.png", "crane_2/1.png"]
 
 
 def test_what_cannot_be_joined_is_one_line(clean, flat, tmp_path):

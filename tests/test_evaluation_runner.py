@@ -93,6 +93,25 @@ def test_logits_and_probabilities_give_the_same_cells():
         np.testing.assert_allclose(one["bins"], other["bins"], rtol=1e-4)
 
 
+def test_cells_of_other_outputs_are_measured_anew(tmp_path):
+    """What was summed up as logits must not stand for probabilities."""
+    base = brightness_model(softmax=True)
+    half = keras.layers.Lambda(lambda x: x / 2)(base.outputs[0])
+    model = keras.Model(base.inputs, half)
+    options = {"suites": ("clean", "fgsm"), "eps": ("1/255",)}
+    options["output_dir"] = tmp_path
+    found = []
+    for outputs, computed in (
+        ("auto", 3),
+        ("probabilities", 3),
+        ("probabilities", 0),
+    ):
+        results = run(model, outputs=outputs, **options)
+        assert results.computed == computed
+        found.append([record["outputs"] for record in results.records.values()])
+    assert found == [["logits"] * 3] + [["probabilities"] * 3] * 2
+
+
 def test_the_model_is_compiled_for_one_shape():
     shapes = []
 

@@ -1,6 +1,7 @@
 """The export door: which model it takes, from where, and what it refuses."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -82,10 +83,6 @@ def test_each_kind_of_weights_of_a_run(run, which):
         found = classifier_of(source.model).get_weights()
     for value, wanted in zip(found, weights[which]):
         np.testing.assert_array_equal(value, wanted)
-    # A report is of one kind of weights, what was trained on of all.
-    assert source.report == (
-        folder / "evaluation" if which == "saved" else None
-    )
     assert source.class_names == [str(digit) for digit in range(10)]
     assert source.config.optimizer.ema == 0.5
 
@@ -98,18 +95,16 @@ def test_from_a_run_to_versions(run, tmp_path, capsys):
     assert "Comparing on 16 test images of digits" in printed.err
     assert printed.out.splitlines()[0].startswith("Reloaded")
     assert f"SavedModel: {served / '1'} (0." in printed.out
-    extra = first.path / "assets.extra"
-    assert (extra / "robustness" / "report.json").is_file()
     card = model_card.read(folder / "model.keras")
     assert model_card.read(first.path) == card
     second = door(
         *(f"--model={folder}", f"--output_dir={served}", "--weights=ema"),
         *("--weights_dtype=float16", "--batch_sizes=2,1"),
+        "--outputs=logits",
     )
     assert [first.version, second.version] == [1, 2]
     assert first.max_abs_difference <= 1e-5
     assert 0 < second.max_abs_difference <= 1e-2
-    assert not (second.path / "assets.extra" / "robustness").exists()
     loaded = tf.saved_model.load(str(second.path))
     kernels = [v for v in loaded.variables_of_model if v.shape.rank > 1]
     assert {v.dtype for v in kernels} == {tf.float16}
@@ -129,9 +124,12 @@ def test_from_a_file_without_a_card(tmp_path, capsys):
     done = door(
         *(f"--model={tmp_path / 'm.keras'}", f"--output_dir={tmp_path / 'm'}"),
         *(f"--labels={tmp_path / 'names.txt'}", "--weights_dtype=bfloat16"),
-        "--preprocess=resize20-crop16",
+        *("--preprocess=resize20-crop16", "--quantize"),
     )
-    assert "Comparing on enlarged digits" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "Comparing on 364 enlarged digits" in printed.err
+    # Of other images than the model's there is no accuracy.
+    assert "without for 364 of 364 (agreement on 364 enlarged" in printed.out
     loaded = tf.saved_model.load(str(done.path))
     # Every weight once, kernels in half the size.
     sizes = {v.shape.rank > 1: v.dtype for v in loaded.variables_of_model}
@@ -150,6 +148,28 @@ def test_from_a_file_without_a_card(tmp_path, capsys):
     assert constants["weights"] == "bfloat16"
 
 
+def test_a_report_is_in_an_export_only_if_it_is_asked_for(run, tmp_path):
+    """Its page shows test images, which would leave the machine unasked."""
+    folder, _ = run
+    arguments = (f"--model={folder}", f"--output_dir={tmp_path / 'm'}")
+    done = door(*arguments)
+    extra = done.path / "assets.extra"
+    assert not (extra / "robustness").exists()
+    done = door(*arguments, f"--report={folder / 'evaluation'}")
+    extra = done.path / "assets.extra"
+    assert (extra / "robustness" / "report.json").is_file()
+
+
+def test_what_is_said_of_eight_bits(run, tmp_path, capsys):
+    """A share without its number, and without what it is a share of."""
+    door(f"--model={run[0]}", f"--output_dir={tmp_path}", "--quantize")
+    assert re.search(
+        r"With 8-bit weights: \d+ of 40 right, \d+ without "
+        r"\(accuracy on 40 test images of digits\)\n",
+        capsys.readouterr().out,
+    )
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -166,6 +186,7 @@ def test_from_a_file_without_a_card(tmp_path, capsys):
         (["--report=run"], "is no report"),
         (["--weights=last", "--report=run/evaluation"], "is about the model"),
         (["--dataset=digitz"], "Unknown dataset 'digitz'"),
+        (["--outputs=probabilities"], "this model gives logits"),
         (["--preprocess=resize64-crop64"], "takes 32 x 32"),
         (["--batch_sizes=0"], "from 1 on"),
         (["--tolerance=0"], "greater than 0"),

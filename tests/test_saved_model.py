@@ -11,11 +11,15 @@ import pytest
 import tensorflow as tf
 
 from noisymix_tf import models
+from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.errors import UsageError
 from noisymix_tf.serving import (
     SIGNATURES,
     ExportMismatch,
     Signature,
+    examples,
+    keras_model,
+    reload,
     saved_model,
     versions,
 )
@@ -252,21 +256,110 @@ def test_images_of_any_size(tmp_path):
         np.testing.assert_allclose(results["logits"], model(images), atol=1e-4)
 
 
-@pytest.mark.parametrize("softmax", [False, True])
-def test_mixed_precision(tmp_path, softmax):
-    keras.config.set_dtype_policy("mixed_bfloat16")
+@pytest.mark.parametrize(
+    ("policy", "ends", "classes", "is_probability"),
+    [
+        ("mixed_bfloat16", ["linear"], 10, False),
+        ("mixed_bfloat16", ["relu"], 10, False),
+        ("mixed_bfloat16", ["softmax", "linear"], 10, True),
+        ("mixed_float16", ["softmax", "linear"], 10, True),
+        ("mixed_bfloat16", ["sigmoid"], 10, True),
+        ("mixed_bfloat16", ["sigmoid"], 1, True),
+    ],
+)
+def test_what_a_model_gives_is_served_once(
+    tmp_path, policy, ends, classes, is_probability
+):
+    """Softmax was applied to the outputs of a softmax in bfloat16.
+
+    The check shared the mistake. And no model in bfloat16 was within the
+    tolerance of one in float32.
+    """
+    keras.config.set_dtype_policy(policy)
     try:
-        model = small_classifier(keras.layers.Dense(10))
-        if softmax:
-            outputs = keras.layers.Softmax()(model.outputs[0])
-            model = keras.Model(model.inputs, outputs)
+        layers = [keras.layers.Dense(classes)]
+        layers += [keras.layers.Activation(end) for end in ends[:-1]]
+        # The last one brings all to float32, as is usual.
+        layers.append(keras.layers.Activation(ends[-1], dtype="float32"))
+        model = spread_out(small_classifier(*layers))
     finally:
         keras.config.set_dtype_policy("float32")
-    done = export(model, tmp_path / "m", tolerance=1e-2)
+    done = export(model, tmp_path / "m")
     loaded = tf.saved_model.load(str(done.path))
-    results = loaded.signatures["serving_default"].structured_outputs
+    images = images_like([4, 32, 32, 3])
+    results = loaded.signatures["serving_default"](images=tf.constant(images))
+    own = tf.cast(model(images), tf.float32).numpy()
+    if is_probability:
+        assert "logits" not in results
+    else:
+        np.testing.assert_allclose(results["logits"], own, rtol=2e-2, atol=0.1)
+        own = tf.nn.softmax(own).numpy()
+    assert own.max() > 0.5  # else twice would be much the same
+    np.testing.assert_allclose(results["probabilities"], own, atol=5e-2)
     assert results["probabilities"].dtype == tf.float32
-    assert ("logits" in results) == (not softmax)
+
+
+def test_one_logit_is_no_classifier(tmp_path):
+    """It was served with a probability of one, whatever it was."""
+    with pytest.raises(UsageError, match="end it in a sigmoid"):
+        export(small_classifier(keras.layers.Dense(1)), tmp_path / "m")
+    assert everything_in(tmp_path) == []
+
+
+def test_classes_of_one_name(model, tmp_path):
+    """ImageNet has two cranes; the export blamed the weights."""
+    names = ["crane", "owl"] * 5
+    done = export(model, tmp_path / "m", class_names=names)
+    labels = done.path / "assets.extra" / "labels.txt"
+    assert labels.read_text().splitlines() == names
+    loaded = tf.saved_model.load(str(done.path))
+    images = images_like([4, 32, 32, 3])
+    results = loaded.signatures["serving_default"](images=tf.constant(images))
+    named = np.array(names)[results["classes"].numpy()]
+    assert (results["labels"].numpy().astype(str) == named).all()
+
+
+def test_names_of_other_classes_are_a_difference():
+    """Where names are shared, too, each is to have its own probability."""
+    labels = ["crane", "owl", "crane"]
+    expected = {"probabilities": np.array([[0.5, 0.2, 0.3]])}
+    scores = np.array([[0.5, 0.3, 0.2]])
+    for named, gap in (
+        (["crane", "crane", "owl"], 0.0),
+        (["crane", "owl", "crane"], 0.1),
+        (["crane", "crane", "crane"], np.nan),
+        (["crane", "crane", "emu"], np.nan),
+    ):
+        named = np.array([[name.encode() for name in named]], object)
+        outputs = {"scores": scores, "labels": named}
+        found = reload.difference(outputs, expected, labels)
+        np.testing.assert_allclose(found, gap)
+
+
+def test_no_test_image_is_in_an_export(model, tmp_path):
+    """They were sent along as the requests that a server warms up with."""
+    images = images_like([3, 32, 32, 3], seed=7)
+    done = export(
+        model,
+        tmp_path / "m",
+        check_images=images,
+        batch_sizes=(1, 3),
+        quantize=True,
+    )
+    sent = examples.of_images(images, Preprocess(32, 32)).contents
+    parts = [image[row].tobytes() for image in images for row in range(32)]
+    parts += [
+        image[row].astype(np.float32).tobytes()
+        for image in images
+        for row in range(32)
+    ]
+    # Past the headers, which all files share.
+    parts += [file[len(file) // 2 :][:64] for file in sent]
+    files = [p for p in done.path.rglob("*") if p.is_file()]
+    assert any(p.name == "tf_serving_warmup_requests" for p in files)
+    for file in files:
+        content = file.read_bytes()
+        assert not any(part in content for part in parts), file
 
 
 def test_dropout_and_batch_statistics_are_those_of_inference(tmp_path):
@@ -376,6 +469,26 @@ def test_an_interruption_leaves_nothing(model, tmp_path, monkeypatch, error):
     assert everything_in(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("activation", "taken_for_logits", "words"),
+    [
+        ("softmax", True, "are not the model's outputs, which sum to one"),
+        ("linear", False, "are negative or do not sum to one"),
+    ],
+)
+def test_the_check_does_not_share_a_mistaken_meaning(
+    tmp_path, monkeypatch, activation, taken_for_logits, words
+):
+    """What is compared was made by the same decision, and so agreed."""
+    monkeypatch.setattr(
+        keras_model, "gives_logits", lambda *_: taken_for_logits
+    )
+    model = small_classifier(keras.layers.Dense(10, activation))
+    with pytest.raises(ExportMismatch, match=f"{words}.*outputs='logits' or"):
+        export(spread_out(model), tmp_path / "m")
+    assert everything_in(tmp_path) == []
+
+
 def test_the_tolerance_decides(model, tmp_path, monkeypatch):
     monkeypatch.setitem(SIGNATURES._entries, "serving_other", other(halved))
     done = export(model, tmp_path / "m", tolerance=1.0)
@@ -426,6 +539,8 @@ def test_models_that_are_no_image_classifiers(tmp_path, make, message):
         ({"class_names": [*NAMES[:9], ""]}, "not a line of text"),
         ({"class_names": range(10)}, "Class name 0 is not"),
         ({"card": "model.card.json"}, "card is 'model.card.json'; give"),
+        ({"outputs": "log"}, "outputs='log' is not known: give auto, logits"),
+        ({"outputs": "probabilities"}, "this model gives logits"),
         ({"check_images": np.zeros([2, 32, 32, 3])}, "float64 of shape"),
         ({"check_images": images_like([2, 32, 31, 3])}, "expected uint8"),
         ({"check_images": images_like([32, 32, 3])}, "expected uint8"),

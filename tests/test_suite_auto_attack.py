@@ -41,7 +41,8 @@ def test_cells_hold_what_the_attack_leaves(monkeypatch):
     assert strong == pytest.approx((data.test.labels == 0).mean())
     assert [call[0] for call in calls] == [8, 8, 7] * 2
     assert {call[1] for call in calls} == {1, 80}
-    assert calls[0][2] == {"norm": "linf", "seed": 3, "batch_size": 8}
+    options = {"norm": "linf", "seed": 3, "batch_size": 8, "from_logits": True}
+    assert calls[0][2] == options
     assert "batches of 8" in results.planned[0].setting
 
 

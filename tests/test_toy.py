@@ -222,7 +222,10 @@ def test_the_theory_of_a_model_of_ones_own(model_and_data, capsys):
     [
         (["--data=missing.npz"], "--data=missing.npz cannot be read"),
         (["--data=FOLDER/empty.npz"], "arrays x and y"),
-        (["--model=missing.keras"], "--model=missing.keras cannot be read"),
+        (
+            ["--model=missing.keras"],
+            "missing.keras' cannot be loaded (File not found",
+        ),
         (["--model=FOLDER/model.keras"], "takes [4] and the data have [2]"),
         (["--tap=middle"], "Unusable tap 'middle'"),
         (["--eps=2"], "--eps=2.0 must be a list of numbers between 0 and 1"),

@@ -102,6 +102,20 @@ def test_the_models_carry_their_provenance(finished):
     assert card["training"]["hyperparameters"]["jsd_weight"] == 12.0
 
 
+def test_no_test_image_is_in_the_served_model(finished):
+    """The report with its pictures, and warm-up requests, held some."""
+    folder, _ = finished
+    split = data.load("digits", test_examples=50).test
+    images, _ = next(split.batches(50))
+    rows = {row.tobytes() for row in images[:, 16]}
+    assert len(rows) == 50
+    for file in (folder / "saved_model").rglob("*"):
+        assert file.suffix not in (".html", ".png", ".jpeg")
+        if file.is_file():
+            content = file.read_bytes()
+            assert not any(row in content for row in rows), file
+
+
 def test_models_serve_without_the_package(finished):
     """A fresh process that cannot import noisymix_tf."""
     folder, _ = finished

@@ -15,7 +15,7 @@ from noisymix_tf.attacks import objective
 from noisymix_tf.attacks.balls import BALLS
 from noisymix_tf.attacks.search import Budget, search
 from noisymix_tf.errors import UsageError
-from noisymix_tf.probabilities import are_probabilities
+from noisymix_tf.probabilities import gives_logits
 
 _VICTIMS = weakref.WeakKeyDictionary()
 
@@ -59,8 +59,8 @@ class Victim:
     def nature(self, images):
         """Number of classes, and whether outputs are logits.
 
-        Found out once, on the first images: outputs that a softmax made, or
-        whose rows are all non-negative and sum to one, are probabilities.
+        Found out once, on the first images; see
+        `noisymix_tf.probabilities.gives_logits`.
 
         Args:
             images: float32 `[B, H, W, C]`, 0..255.
@@ -126,13 +126,11 @@ class Victim:
     def _probe(self, images):
         if not getattr(self._model(), "built", True):
             self.outputs(tf.constant(images[:1]))
-        softmax = []
 
         @tf.function(autograph=False)
         def forward(images):
             outputs = self.outputs(images)
             _check_outputs(outputs, images)
-            softmax.append(objective.softmax_input(outputs) is not None)
             return tf.cast(outputs, tf.float32)
 
         outputs = forward(tf.constant(images)).numpy()
@@ -141,8 +139,7 @@ class Victim:
                 "The model's outputs are not finite: its weights or its "
                 "normalisation are broken, nothing can be attacked."
             )
-        from_logits = not (softmax[-1] or are_probabilities(outputs))
-        return outputs.shape[-1], from_logits
+        return outputs.shape[-1], gives_logits(self._model(), outputs)
 
 
 def budget_of(eps, step_size, steps, restarts, seed):

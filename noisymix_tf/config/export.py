@@ -36,8 +36,8 @@ class SourceConfig(Group):
     )
     report: str | None = field(
         None,
-        "Directory of a report of noisymix_tf.evaluate on this model; by "
-        "default that of the run.",
+        "Directory of a report of noisymix_tf.evaluate on this model, to be "
+        "copied into the export with the test images that it shows.",
         kind=str,
     )
 
@@ -52,6 +52,11 @@ class FormConfig(Group):
         "then the centre), resize224 (both sides), crop224 or as_stored; by "
         "default as the run's images, else resizeS-cropS for a model of S x S.",
         kind=str,
+    )
+    outputs: str = field(
+        "auto",
+        "What the model gives: logits, probabilities, or auto to find out.",
+        choices=("auto", "logits", "probabilities"),
     )
     weights_dtype: str = field(
         "float32",
@@ -69,7 +74,7 @@ class FormConfig(Group):
     quantize: bool = field(
         False,
         "Also write a LiteRT (TFLite) model with 8-bit weights, if it loses "
-        "at most a point of accuracy.",
+        "at most one in a hundred of the images that the model has right.",
     )
     onnx: bool = field(
         False, 'Also write an ONNX model (pip install "noisymix_tf[onnx]").'
@@ -77,7 +82,7 @@ class FormConfig(Group):
     tolerance: float | None = field(
         None,
         "Largest accepted difference from the Keras model; by default 1e-5, "
-        "1e-2 for float16, 5e-2 for bfloat16.",
+        "or 1e-2 with weights or layers in float16, 5e-2 in bfloat16.",
         kind=float,
         range=POSITIVE,
     )

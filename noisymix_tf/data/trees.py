@@ -66,7 +66,8 @@ def image_names(split, class_names, suffix):
     Returns:
         List of N different str.
     """
-    folders = [folder_name(class_names[label]) for label in split.labels]
+    names = folder_names(class_names)
+    folders = [names[label] for label in split.labels]
     paths = getattr(split, "paths", None)
     if paths is None:
         width = len(str(len(split) - 1))
@@ -84,10 +85,19 @@ def image_names(split, class_names, suffix):
     ]
 
 
-def folder_name(class_name):
-    """A class name as the name of one folder, which is not hidden."""
-    name = str(class_name).replace(os.sep, "_")
-    return f"_{name[1:]}" if name.startswith(".") else name or "_"
+def folder_names(class_names):
+    """A folder's name for each class, no two the same.
+
+    Classes of one name get their numbers, too: `crane_134` and `crane_517` of
+    ImageNet. No name is hidden or leads out of the folder above.
+    """
+    names = [str(name).replace(os.sep, "_") for name in class_names]
+    names = [f"_{n[1:]}" if n[:1] in (".", "") else n for n in names]
+    often = collections.Counter(names)
+    return [
+        name if often[name] == 1 else f"{name}_{number}"
+        for number, name in enumerate(names)
+    ]
 
 
 def _tree_split(root, flag, dataset):
@@ -103,7 +113,7 @@ def _tree_split(root, flag, dataset):
     classes = folder.class_files(
         root, what="images", remedy="fill or remove it"
     )
-    names = [folder_name(name) for name in dataset.class_names]
+    names = folder_names(dataset.class_names)
     _check_classes(named, classes, names)
     paths, labels = [], []
     for label, name in enumerate(names):

@@ -3,10 +3,10 @@
 import hashlib
 import pathlib
 
-import keras
 import tensorflow as tf
 
 from noisymix_tf.errors import UsageError
+from noisymix_tf.training import keras_file
 from noisymix_tf.training.unwrap import classifier_of
 
 _SAVED_MODEL = "saved_model.pb"
@@ -40,7 +40,9 @@ def load_classifier(path):
     >>> evaluate(model, data.load("digits"))
     """
     path = locate(path)
-    return SavedModel(path) if path.is_dir() else _keras_model(path)
+    if path.is_dir():
+        return SavedModel(path)
+    return classifier_of(keras_file.read(path))
 
 
 def locate(path):
@@ -84,6 +86,8 @@ class SavedModel:
         signature: Name of the signature that is called.
         output: Name of the output that is taken.
         inputs: List of one `tf.TensorSpec`, `[None, H, W, C]`.
+        ending: What the output is by its name, `"logits"` or
+            `"probabilities"`; else None.
         fingerprint: Hash of its files.
 
     Raises:
@@ -97,13 +101,14 @@ class SavedModel:
         except Exception as error:  # Whatever a damaged file leads to.
             raise UsageError(
                 f"The SavedModel {self.name!r} cannot be loaded "
-                f"({_first_line(error)}): write it anew."
+                f"({keras_file.reason(path, error)}): write it anew."
             ) from error
         self.signature, self._call, argument, self.output = _pick(
             self.name, dict(self._loaded.signatures)
         )
         self._argument, spec = argument
         self.inputs = [spec]
+        self.ending = self.output if self.output in _OUTPUTS else None
         self.fingerprint = _hash_of_files(pathlib.Path(path))
 
     def __call__(self, images, training=False):
@@ -111,21 +116,6 @@ class SavedModel:
         (spec,) = self.inputs
         values = {self._argument: tf.cast(images, spec.dtype)}
         return self._call(**values)[self.output]
-
-
-def _keras_model(path):
-    # Registers the layers that a model of ours may hold.
-    from noisymix_tf import layers  # noqa: F401
-
-    try:
-        model = keras.models.load_model(path, compile=False)
-    except Exception as error:  # Whatever a damaged or foreign file leads to.
-        raise UsageError(
-            f"The model {str(path)!r} cannot be loaded "
-            f"({_first_line(error)}): write it anew, or import the module of "
-            "its own layers first."
-        ) from error
-    return classifier_of(model)
 
 
 def _saved_model_folder(path):
@@ -187,8 +177,3 @@ def _hash_of_files(folder):
             digest.update(path.relative_to(folder).as_posix().encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()[:_DIGITS]
-
-
-def _first_line(error):
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:200].rstrip(".")

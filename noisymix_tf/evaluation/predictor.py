@@ -5,9 +5,13 @@ import tensorflow as tf
 
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation.replicas import Replicas
-from noisymix_tf.probabilities import are_probabilities
-
-OUTPUTS = ("auto", "logits", "probabilities")
+from noisymix_tf.probabilities import (
+    AUTO,
+    LOGITS,
+    PROBABILITIES,
+    gives_logits,
+)
+from noisymix_tf.training.unwrap import classifier_of
 
 
 class Predictor:
@@ -21,17 +25,17 @@ class Predictor:
             probabilities `[B, K]`: a Keras model, or a function of images with
             an argument `training`.
         num_classes: K.
-        probe: uint8 `[b, H, W, C]`, some images of the dataset: on its outputs
-            logits are told from probabilities.
+        probe: uint8 `[b, H, W, C]`, some images of the dataset: by its outputs
+            logits are told from probabilities where the model does not tell.
         batch_size: Number of images of a full batch.
         outputs: `"logits"` or `"probabilities"`, what the model is said to
             give; `"auto"` finds out.
         replicas: `Replicas` that share the work.
 
     Attributes:
-        from_logits: Whether outputs are logits. They are taken for
-            probabilities if all outputs of the probe are non-negative and all
-            rows sum to one, as those of a softmax do.
+        from_logits: Whether outputs are logits; see
+            `noisymix_tf.probabilities.gives_logits`.
+        kind: The same as a word, `"logits"` or `"probabilities"`.
 
     Raises:
         UsageError: If model and dataset do not fit, or the outputs are not
@@ -44,7 +48,7 @@ class Predictor:
         num_classes,
         probe,
         batch_size,
-        outputs="auto",
+        outputs=AUTO,
         replicas=None,
     ):
         replicas = replicas or Replicas()
@@ -59,7 +63,10 @@ class Predictor:
             )
 
         self._forward = replicas.compile(forward, autograph=True)
-        self.from_logits = _from_logits(self(probe), outputs)
+        self.from_logits = gives_logits(
+            classifier_of(model), self(probe), outputs
+        )
+        self.kind = LOGITS if self.from_logits else PROBABILITIES
 
     def __call__(self, images):
         """Outputs float32 `[b, K]` of images `[b, H, W, C]`, any b."""
@@ -129,17 +136,6 @@ def restrict(outputs, classes, from_logits):
     return np.where(
         total > 0.0, kept / np.where(total > 0.0, total, 1), uniform
     )
-
-
-def _from_logits(outputs, said):
-    found = "probabilities" if are_probabilities(outputs) else "logits"
-    if said not in ("auto", found):
-        raise UsageError(
-            f"outputs={said!r}, but this model gives {found} (rows "
-            f"{'do' if found == 'probabilities' else 'do not'} sum to one on "
-            "the first images): leave the setting out, or change the model."
-        )
-    return found == "logits"
 
 
 def _input_dtype(model, probe):

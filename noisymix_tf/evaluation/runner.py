@@ -84,8 +84,8 @@ def evaluate(
     Args:
         model: Keras classifier, or what `evaluation.load_classifier` returns.
             It takes pixels 0..255, `[B, H, W, C]`, and gives logits or
-            probabilities `[B, K]`. Probabilities are known by being
-            non-negative and summing to one.
+            probabilities `[B, K]`: how it ends tells, or else that rows of
+            probabilities are non-negative and sum to one.
         dataset: `noisymix_tf.data.Dataset`; or `(images, labels)`, NumPy uint8
             `[N, H, W, 3]` and int `[N]`, below the model's K; or an object
             with `name`, `num_classes` (K), `class_names` and `test`, where
@@ -266,7 +266,13 @@ def _measure(suites, job, folder, progress, reference):
     finished = {}
     if folder is not None:
         file = CellFile(folder / CELLS_FILE)
-        finished = file.read()
+        kind = job.predictor.kind
+        finished = {
+            cell: measurements
+            for cell, measurements in file.read().items()
+            # What was taken for something else is measured anew.
+            if measurements.get("outputs", kind) == kind
+        }
     plan = [(suite, suite.cells(job)) for suite in suites]
     # Two suites may share cells.
     planned = list(dict.fromkeys(c for _, cells in plan for c in cells))

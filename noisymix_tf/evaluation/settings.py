@@ -9,7 +9,7 @@ from noisymix_tf.attacks import BALLS, LOSSES
 from noisymix_tf.checks import is_real, is_whole, radius
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation import selection
-from noisymix_tf.evaluation.predictor import OUTPUTS
+from noisymix_tf.probabilities import OUTPUTS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,8 @@ from noisymix_tf.errors import UsageError
 
 # Side of the check images where a model takes images of any size.
 _ANY_SIDE = 64
+# How many of them are made where none are given.
+_NOISE_IMAGES = 8
 WEIGHTS = ("float32", "float16", "bfloat16")
 # TensorFlow Serving refuses a model with more requests than this to warm up.
 _MAX_WARMUPS = 1000
@@ -89,8 +91,7 @@ def check_images(images, image_shape):
     """The given images, or noise."""
     if images is None:
         sides = [side or _ANY_SIDE for side in image_shape]
-        noise = np.random.default_rng(0)
-        return noise.integers(0, 256, (8, *sides), dtype=np.uint8)
+        return noise((_NOISE_IMAGES, *sides))
     images = np.asarray(images)
     fits = images.ndim == 4 and all(
         side in (None, actual)
@@ -119,11 +120,17 @@ def check_labels(given, number, num_classes):
     return given
 
 
-def weights(given):
-    """How kernels are stored."""
-    if given not in WEIGHTS:
+def noise(shape):
+    """uint8 images of noise, of a shape always the same."""
+    generator = np.random.default_rng(0)
+    return generator.integers(0, 256, shape, dtype=np.uint8)
+
+
+def one_of(name, given, words):
+    """A word that is one of those that there are."""
+    if given not in words:
         raise UsageError(
-            f"weights={given!r} is not known: give {', '.join(WEIGHTS)}."
+            f"{name}={given!r} is not known: give {', '.join(words)}."
         )
     return given
 

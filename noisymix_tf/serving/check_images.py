@@ -44,7 +44,7 @@ def choose(source, config, preprocess=None, measure=False):
         source: `noisymix_tf.serving.sources.Source`.
         config: `noisymix_tf.config.export.CheckConfig`.
         preprocess: Word of `Preprocess.parse`, or None for what the run had.
-        measure: Whether an accuracy is to be measured, which takes more.
+        measure: Whether images are to be counted, which takes more.
 
     Returns:
         A `Checked`.
@@ -64,13 +64,9 @@ def choose(source, config, preprocess=None, measure=False):
             if config.dataset is not None or config.data_dir is not None:
                 raise
             reason = f" (not on the run's data: {error})"
-    return Checked(
-        _digits(shape, number),
-        None,
-        None,
-        source.preprocess,
-        ("enlarged digits" if shape[2] == 3 else "noise") + reason,
-    )
+    digits = _digits(shape, number)
+    origin = "noise" if digits is None else f"{len(digits)} enlarged digits"
+    return Checked(digits, None, None, source.preprocess, origin + reason)
 
 
 def _load(source, config, preprocess):

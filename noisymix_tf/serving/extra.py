@@ -70,7 +70,14 @@ def check_report(report, card):
     Raises:
         UsageError: If there is none, or it is about another model.
     """
-    measured = report_model(report)
+    place = pathlib.Path(report) / _REPORT
+    try:
+        measured = json.loads(place.read_text(encoding="utf-8"))["model"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{place} is no report: give a directory that "
+            f"noisymix_tf.evaluate wrote."
+        ) from error
     described = card.get("model", {}).get("fingerprint")
     if described not in (None, measured):
         raise UsageError(
@@ -80,7 +87,7 @@ def check_report(report, card):
 
 
 def write_report(folder, report):
-    """Copies the report of an evaluation.
+    """Copies the report of an evaluation, its example images included.
 
     Args:
         folder: `pathlib.Path` of the version.
@@ -92,22 +99,6 @@ def write_report(folder, report):
         file = pathlib.Path(report) / name
         if file.is_file():
             shutil.copyfile(file, target / name)
-
-
-def report_model(report):
-    """Fingerprint of the model that a report is about.
-
-    Raises:
-        UsageError: If there is no report in the directory.
-    """
-    place = pathlib.Path(report) / _REPORT
-    try:
-        return json.loads(place.read_text(encoding="utf-8"))["model"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"{place} is no report: give a directory that "
-            f"noisymix_tf.evaluate wrote."
-        ) from error
 
 
 def write_batching(folder, batch_sizes):
@@ -147,7 +138,6 @@ def _preprocessing(served, weights):
             "resampling": "bilinear, antialiased, rounded to whole levels",
             "jpeg": "accurate inverse DCT; EXIF orientation is ignored",
             "colours": "RGB; alpha is dropped, of 16 bits the upper 8 are kept",
-            "gif": "first frame",
             "max_pixels": MAX_PIXELS,
             "max_pixels_while_resizing": MAX_RESIZED_PIXELS,
         }

@@ -14,16 +14,21 @@ from noisymix_tf.data.decode import decode_image
 MAX_PIXELS = 2**26
 MAX_RESIZED_PIXELS = 2**24
 
-_JPEG, _PNG, _GIF = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8"
+_JPEG = b"\xff\xd8\xff"
+# Its first chunk, of 13 bytes, has the size. The decoder would go past others
+# until it finds that one.
+_PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 _GOOD, _EMPTY, _UNKNOWN, _LARGE, _MISFIT, _DAMAGED = range(6)
 
 
 def read(contents, pixels_of, preprocess, image_shape):
     """Decodes a batch of images and brings them to the size of a model.
 
-    JPEG, PNG and GIF (its first frame); grey, palette and CMYK become RGB,
-    alpha is dropped, of 16 bits the upper 8 are taken, the orientation in EXIF
-    is ignored: what `noisymix_tf.data.decode.decode_image` does.
+    JPEG and PNG; grey, palette and CMYK become RGB, alpha is dropped, of 16
+    bits the upper 8 are taken, the orientation in EXIF is ignored: what
+    `noisymix_tf.data.decode.decode_image` does. GIF is refused: its decoder
+    unpacks all frames, whose sizes and number only a walk through the file
+    would tell.
 
     Args:
         contents: string tensor `[N]`, any sizes.
@@ -96,7 +101,6 @@ def _state(content, preprocess, image_shape):
         [
             (of_format(_JPEG), by_size(_jpeg_size)),
             (of_format(_PNG), by_size(_png_size)),
-            (of_format(_GIF), by_size(_gif_size)),
             (tf.strings.length(content) == 0, lambda: _EMPTY),
         ],
         default=lambda: _UNKNOWN,
@@ -110,11 +114,6 @@ def _jpeg_size(content):
 def _png_size(content):
     header = tf.strings.substr(content, 16, 8)
     size = tf.io.decode_raw(header, tf.int32, little_endian=False)
-    return tf.cast(size[::-1], tf.int64)
-
-
-def _gif_size(content):
-    size = tf.io.decode_raw(tf.strings.substr(content, 6, 4), tf.uint16)
     return tf.cast(size[::-1], tf.int64)
 
 
@@ -170,7 +169,7 @@ def _reasons(preprocess):
     """Why an image cannot be used, by state."""
     reasons = dict.fromkeys(range(_DAMAGED + 1), "")
     reasons[_EMPTY] = "it is empty"
-    reasons[_UNKNOWN] = "it is no JPEG, PNG or GIF"
+    reasons[_UNKNOWN] = "it is no JPEG or PNG"
     reasons[_LARGE] = "it has too many pixels, or would have when resized"
     reasons[_MISFIT] = f"its size does not suit {preprocess}"
     reasons[_DAMAGED] = "it is damaged or cut short"

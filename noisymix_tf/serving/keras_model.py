@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from noisymix_tf.errors import UsageError
+from noisymix_tf.probabilities import AUTO, SIGMOID, ending, gives_logits
 from noisymix_tf.serving.classifier import penultimate
 
 _BATCH = 64
@@ -13,21 +15,38 @@ class KerasModel:
 
     Args:
         model: Keras classifier of one image input and one output `[N, C]`.
-        images: uint8 `[N, H, W, C]`, by which its output is recognised.
+        images: uint8 `[N, H, W, C]`, by which its output is recognised where
+            the model does not tell.
+        said: What it gives: `"logits"`, `"probabilities"`, or `"auto"`.
 
     Attributes:
         is_probability: Whether it puts out probabilities, not logits.
+
+    Raises:
+        UsageError: What is said cannot be, or there is one logit only.
     """
 
-    def __init__(self, model, images):
+    def __init__(self, model, images, said=AUTO):
         self._model = model
         self._features = penultimate(model)
-        outputs = self._call(model, images)
-        self.is_probability = _are_probabilities(outputs)
+        outputs = self._outputs(images)
+        self.is_probability = not gives_logits(model, outputs, said)
+        if outputs.shape[-1] == 1 and not self.is_probability:
+            raise UsageError(
+                f"Model {model.name!r} gives one number for an image, of which "
+                f"no probabilities of classes can be made: end it in a sigmoid "
+                f"or in one output for each class."
+            )
+        # Those of a sigmoid need not sum to one; and who says it knows better.
+        self._is_judged = said == AUTO and ending(model) != SIGMOID
 
     def values(self, images):
-        """Dict of float32 arrays: probabilities, logits, features."""
-        outputs = self._call(self._model, images).astype(np.float32)
+        """Dict of float32 arrays: probabilities, logits, features, outputs.
+
+        `"outputs"` is what the model itself puts out, whatever that was taken
+        for; it is there where `reload` is to judge that.
+        """
+        outputs = self._outputs(images)
         if self.is_probability:
             values = {"probabilities": outputs}
         else:
@@ -35,6 +54,8 @@ class KerasModel:
                 "logits": outputs,
                 "probabilities": tf.nn.softmax(outputs).numpy(),
             }
+        if self._is_judged:
+            values["outputs"] = outputs
         if self._features is not None:
             features = self._call(self._features, images)
             values["features"] = features.astype(np.float32)
@@ -48,15 +69,10 @@ class KerasModel:
         ]
         return np.concatenate(parts)
 
+    def _outputs(self, images):
+        return self._call(self._model, images).astype(np.float32)
+
     def _call(self, function, images):
         # The reloaded model is called there, too: accelerators round otherwise.
         with tf.device("CPU:0"):
             return function(images.astype(np.float32), training=False).numpy()
-
-
-def _are_probabilities(outputs):
-    """Whether every row is a distribution, as far as its precision tells."""
-    slack = 1e-4 if outputs.dtype.itemsize >= 4 else 1e-2
-    outputs = outputs.astype(np.float32)
-    off = np.abs(outputs.sum(axis=-1) - 1)
-    return bool(np.all(outputs >= 0) and np.all(off < slack))

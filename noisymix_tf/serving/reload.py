@@ -9,6 +9,7 @@ import tempfile
 
 import numpy as np
 
+from noisymix_tf.probabilities import are_probabilities
 from noisymix_tf.serving import served_alone
 from noisymix_tf.serving.signatures import SIGNATURES
 
@@ -19,17 +20,18 @@ class ExportMismatch(RuntimeError):
     """What was written does not compute what the Keras model does."""
 
 
-def differences(folder, signatures, examples, expected, labels, fresh_process):
+def differences(
+    folder, signatures, examples, model, served, tolerance, fresh_process
+):
     """How far each signature is from the Keras model.
 
     Args:
         folder: Folder of the SavedModel.
         signatures: Names of those that it has.
         examples: `Examples` to send.
-        expected: Function from whether the examples are encoded to the Keras
-            model's values: a dict of `"probabilities"` and, where there are
-            such, `"logits"` and `"features"`, float32 `[N, ...]`.
-        labels: Names of the classes, or None.
+        model: `KerasModel`.
+        served: `ServedClassifier` that was saved.
+        tolerance: Largest accepted difference.
         fresh_process: Whether the SavedModel is loaded by a new process without
             this package and without Keras.
 
@@ -39,7 +41,8 @@ def differences(folder, signatures, examples, expected, labels, fresh_process):
         and features.
 
     Raises:
-        ExportMismatch: If the SavedModel cannot be loaded or called.
+        ExportMismatch: If the SavedModel cannot be loaded or called, or one is
+            larger; or if what it gives as probabilities cannot be such.
     """
     requests = {
         name: {
@@ -50,13 +53,24 @@ def differences(folder, signatures, examples, expected, labels, fresh_process):
     }
     call = _call_in_new_process if fresh_process else served_alone.call
     results = call(os.fspath(folder), requests)
-    wanted = {
-        is_encoded: expected(is_encoded) for is_encoded in _kinds(results)
-    }
-    return {
-        name: difference(outputs, wanted[SIGNATURES.get(name).encoded], labels)
-        for name, outputs in results.items()
-    }
+    wanted = {False: model.values(examples.images)}
+    if examples.contents:
+        wanted[True] = model.values(examples.decoded(served.preprocess))
+    found = {}
+    for name, outputs in results.items():
+        values = wanted[SIGNATURES.get(name).encoded]
+        found[name] = difference(outputs, values, served.labels)
+        if not found[name] <= tolerance:  # true of NaN, too
+            raise ExportMismatch(
+                f"Signature {name} of the SavedModel differs from the Keras "
+                f"model by {found[name]}; tolerance is {tolerance}. Nothing "
+                f"written."
+            )
+        if "probabilities" in outputs and "outputs" in values:
+            _check_meaning(
+                name, outputs["probabilities"], values["outputs"], tolerance
+            )
+    return found
 
 
 def difference(outputs, expected, labels=None):
@@ -64,7 +78,7 @@ def difference(outputs, expected, labels=None):
 
     Args:
         outputs: Dict of arrays, as a signature gives.
-        expected: The Keras model's, see `differences`.
+        expected: The Keras model's, see `KerasModel.values`.
         labels: Names of the classes, or None.
 
     Returns:
@@ -89,24 +103,56 @@ def _gaps_of_scores(outputs, probabilities, labels):
     # Classes that are as likely may be named in any order.
     for name in ("classes", "labels"):
         if name in outputs:
-            named = _numbers(outputs[name], labels)
-            of_named = np.take_along_axis(probabilities, named, axis=-1)
+            of_named = _of_named(outputs[name], probabilities, labels)
             gaps.append(np.abs(scores - of_named).max())
     return gaps
 
 
-def _numbers(classes, labels):
-    """Class numbers of numbers, of names, or of numbers as names."""
-    if classes.dtype != object:
-        return classes
-    if labels is None:
-        return classes.astype(np.int64)
-    numbers = {label.encode(): index for index, label in enumerate(labels)}
-    return np.vectorize(numbers.__getitem__)(classes)
+def _of_named(named, probabilities, labels):
+    """The Keras model's probabilities of the classes that were named.
+
+    Args:
+        named: `[N, k]`: class numbers, names, or numbers as names.
+        probabilities: `[N, K]`.
+        labels: Names of the classes, or None. Several classes may have one
+            name: the most probable of them that is still free is meant.
+
+    Returns:
+        `[N, k]`; NaN where there is no such class.
+    """
+    if named.dtype != object or labels is None:
+        return np.take_along_axis(probabilities, named.astype(np.int64), -1)
+    names = np.array([label.encode() for label in labels], object)
+    found = np.full(named.shape, np.nan)
+    for row, own in enumerate(probabilities):
+        free = {}
+        for index in np.argsort(-own, kind="stable"):
+            free.setdefault(names[index], []).append(own[index])
+        for place, name in enumerate(named[row]):
+            if free.get(name):
+                found[row, place] = free[name].pop(0)
+    return found
 
 
-def _kinds(names):
-    return {SIGNATURES.get(name).encoded for name in names}
+def _check_meaning(name, served, own, tolerance):
+    """Judges probabilities by the model's own outputs alone.
+
+    Args:
+        name: Name of the signature.
+        served: What it gives as probabilities, `[N, K]`.
+        own: What the Keras model puts out, `[N, K]`.
+        tolerance: Largest accepted difference.
+    """
+    if not are_probabilities(served):
+        reason = "are negative or do not sum to one"
+    elif are_probabilities(own) and np.abs(served - own).max() > tolerance:
+        reason = "are not the model's outputs, which sum to one"
+    else:
+        return
+    raise ExportMismatch(
+        f"The probabilities of signature {name} {reason}: say what the model "
+        f"gives, outputs='logits' or 'probabilities'. Nothing written."
+    )
 
 
 def _call_in_new_process(folder, requests):

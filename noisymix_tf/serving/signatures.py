@@ -120,7 +120,7 @@ SIGNATURES.register("serving_bytes")(
     Signature(
         _serving_bytes,
         lambda examples: {"image_bytes": tf.constant(examples.contents)},
-        "JPEG, PNG or GIF files, each of any size",
+        "JPEG or PNG files, each of any size",
         encoded=True,
     )
 )
@@ -146,8 +146,8 @@ SIGNATURES.register("tf_example")(
     Signature(
         _tf_example,
         lambda examples: {"inputs": tf.constant(examples.protos())},
-        f"serialised tf.train.Example with a JPEG, PNG or GIF file in the "
-        f"feature {IMAGE_FEATURE!r}",
+        f"serialised tf.train.Example with a JPEG or PNG file in the feature "
+        f"{IMAGE_FEATURE!r}",
         method=CLASSIFY,
         encoded=True,
     )

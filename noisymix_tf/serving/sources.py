@@ -11,13 +11,12 @@ from noisymix_tf.config import Config
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation import load_classifier
 from noisymix_tf.evaluation.classifier import SavedModel
-from noisymix_tf.serving import extra
 
 # Which weights of a run.
 SAVED, LAST, EMA, BEST = WEIGHTS = ("saved", "last", "ema", "best")
 
 _MODEL, _BEST = "model.keras", "best.keras"
-_CHECKPOINTS, _EVALUATION = "checkpoints", "evaluation"
+_CHECKPOINTS = "checkpoints"
 # What `noisymix_tf.data` takes for ImageNet where no flag says it.
 _IMAGENET = "resize256-crop224"
 
@@ -30,13 +29,11 @@ class Source:
         model: Keras classifier, or the `NoisyMix` around it.
         card: Its model card, a dict; None where it has none.
         config: The `Config` of the run that it comes from, or None.
-        report: Directory of the report on just this model, or None.
     """
 
     model: typing.Any
     card: dict | None
     config: Config | None
-    report: pathlib.Path | None
 
     @property
     def class_names(self):
@@ -108,8 +105,7 @@ def load(path, weights=SAVED):
     if weights in (LAST, EMA):
         model = _of_checkpoint(path, model, config, weights)
         card = _recent(card, model_card.describe(model))
-    report = path / _EVALUATION if file != path else None
-    return Source(model, card, config, _own(report, card))
+    return Source(model, card, config)
 
 
 def _card(file):
@@ -167,14 +163,3 @@ def _recent(old, new):
         return new
     kept = {name: old[name] for name in ("flags", "dataset") if name in old}
     return new | kept
-
-
-def _own(report, card):
-    """The directory of a report, if it is about the model of the card."""
-    if report is None or card is None or "model" not in card:
-        return None
-    try:
-        measured = extra.report_model(report)
-    except UsageError:
-        return None
-    return report if measured == card["model"]["fingerprint"] else None

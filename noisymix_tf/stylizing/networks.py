@@ -5,6 +5,7 @@ import numpy as np
 
 from noisymix_tf.errors import UsageError
 from noisymix_tf.models.common import layer_seed
+from noisymix_tf.training import keras_file
 
 _NETWORKS = {
     "vgg16": keras.applications.VGG16,
@@ -92,11 +93,11 @@ def _initialize(vgg, seed):
 def _load(vgg, name, path):
     try:
         vgg.load_weights(path)
-    except Exception as error:  # Keras raises what its formats raise.
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    except Exception as error:  # Whatever a damaged or foreign file leads to.
+        reason = keras_file.reason(path, error)
         raise UsageError(
             f"--vgg_weights={path} cannot be read as weights of {name} without "
-            f"its top ({reason.rstrip('.')}): give such a file as "
+            f"its top ({reason}): give such a file as "
             f"{name}_weights_tf_dim_ordering_tf_kernels_notop.h5, or leave the "
             "flag out for random features."
         ) from error

@@ -14,6 +14,7 @@ from noisymix_tf.theory.precision import in_float64
 from noisymix_tf.theory.tail import Tail
 from noisymix_tf.theory.terms import coefficients
 from noisymix_tf.toys.points import Problem
+from noisymix_tf.training import keras_file
 
 
 def run(config):
@@ -134,16 +135,8 @@ def _model(run, x, y):
                 f"give class numbers 0, 1, 2..."
             )
         return problems.smooth(x, y, max(2, int(y.max()) + 1), run.seed)
-    import keras
-
     path = pathlib.Path(run.model)
-    try:
-        model = keras.models.load_model(path, compile=False)
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise UsageError(
-            f"--model={path} cannot be read ({first}): give a .keras file."
-        ) from error
+    model = keras_file.read(path)
     if x.shape[1:] != tuple(model.inputs[0].shape[1:]):
         raise UsageError(
             f"--model={path} takes {list(model.inputs[0].shape[1:])} and the "

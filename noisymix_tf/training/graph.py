@@ -6,22 +6,13 @@ import functools
 import typing
 
 import keras
-from keras.src.models.functional import Functional
 from keras.src.ops.symbolic_arguments import SymbolicArguments
 
 from noisymix_tf.errors import UsageError
+from noisymix_tf.functional import functional, is_graph
 
 # Side of the images that stand for a model which takes any size.
 _PROBE_SIDE = 224
-
-
-def is_graph(model):
-    """Whether a model is nothing but a functional or Sequential graph.
-
-    A subclass with a `call` of its own is not, nor is a Sequential model that
-    has not been built.
-    """
-    return _functional(model) is not None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,18 +72,18 @@ class Graph:
     """
 
     def __init__(self, model):
-        functional = _functional(model)
-        if len(functional.inputs) != 1 or len(functional.outputs) != 1:
+        graph = functional(model)
+        if len(graph.inputs) != 1 or len(graph.outputs) != 1:
             raise UsageError(
-                f"The model has {len(functional.inputs)} inputs and "
-                f"{len(functional.outputs)} outputs; mixing needs one of each."
+                f"The model has {len(graph.inputs)} inputs and "
+                f"{len(graph.outputs)} outputs; mixing needs one of each."
             )
         self.steps = []
         self.names = {}
         self._num_values = 1
-        arguments = SymbolicArguments(functional._inputs_struct)
-        numbers = {id(functional.inputs[0]): 0}
-        (self.output,) = self._inline(functional, arguments, numbers, "", None)
+        arguments = SymbolicArguments(graph._inputs_struct)
+        numbers = {id(graph.inputs[0]): 0}
+        (self.output,) = self._inline(graph, arguments, numbers, "", None)
 
     @functools.cached_property
     def points(self):
@@ -161,21 +152,21 @@ class Graph:
             specs.update(zip(step.outputs, keras.tree.flatten(found)))
         return specs
 
-    def _inline(self, functional, arguments, numbers, prefix, training):
+    def _inline(self, graph, arguments, numbers, prefix, training):
         """Appends the steps of a model; returns the values it puts out.
 
         Args:
-            functional: The graph of the model.
+            graph: The graph of the model.
             arguments: What it is called with.
             numbers: Dict from the id of a caller's tensor to its number.
             prefix: What the names of its layers begin with.
             training: What the call fixes `training` to, or `None`.
         """
-        entrance = _Entrance(functional)
+        entrance = _Entrance(graph)
         numbers = self._append(
-            entrance, arguments, functional.inputs, numbers, training
+            entrance, arguments, graph.inputs, numbers, training
         )
-        for node, name in _named_calls(functional):
+        for node, name in _named_calls(graph):
             name = prefix + name
             nested = _nested_call(node)
             if nested is None:
@@ -189,7 +180,7 @@ class Graph:
             else:
                 arguments, fixed = nested
                 values = self._inline(
-                    _functional(node.operation),
+                    functional(node.operation),
                     arguments,
                     numbers,
                     f"{name}/",
@@ -200,7 +191,7 @@ class Graph:
             several = len(found) > 1
             for index, value in enumerate(found.values()):
                 self.names[f"{name}:{index}" if several else name] = value
-        return tuple(numbers[id(tensor)] for tensor in functional.outputs)
+        return tuple(numbers[id(tensor)] for tensor in graph.outputs)
 
     def _append(self, operation, arguments, tensors, numbers, training):
         """Appends a step; returns a dict from its tensors' ids to numbers."""
@@ -230,17 +221,6 @@ class _Entrance:
                 keras.tree.flatten(inputs), self._functional.inputs
             )
         ]
-
-
-def _functional(model):
-    """The graph that says all about a model, or `None`."""
-    kind = type(model)
-    if isinstance(model, keras.Sequential):
-        own = kind.call is keras.Sequential.call
-        return model._functional if own else None
-    if isinstance(model, Functional):
-        return model if kind.call is Functional.call else None
-    return None
 
 
 def _nested_call(node):

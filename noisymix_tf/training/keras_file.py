@@ -1,4 +1,4 @@
-"""`.keras` files that depend on nothing but the model."""
+"""Keras' files: read with clear errors, written the same for the same model."""
 
 import contextlib
 import json
@@ -6,11 +6,64 @@ import pathlib
 import shutil
 import zipfile
 
+from noisymix_tf.errors import UsageError
 from noisymix_tf.training.checkpoint_files import flush
 
 # Earliest date that a zip file can hold.
 _NO_DATE = (1980, 1, 1, 0, 0, 0)
 _NO_DATE_TEXT = "1980-01-01@00:00:00"
+_DAMAGED = "the file is damaged or cut short"
+_ADVICE = ", or import the module of its own layers first"
+
+
+def read(path):
+    """Loads a Keras model out of a `.keras` or `.h5` file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The model, not compiled.
+
+    Raises:
+        UsageError: If it cannot be loaded.
+    """
+    import keras
+
+    # Registers the layers that a model of ours may hold.
+    from noisymix_tf import layers  # noqa: F401
+
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:  # Whatever a damaged or foreign file leads to.
+        why = reason(path, error)
+        raise UsageError(
+            f"The model {str(path)!r} cannot be loaded ({why}): write it anew"
+            f"{'' if why == _DAMAGED else _ADVICE}."
+        ) from error
+
+
+def reason(path, error):
+    """Why a Keras file could not be loaded, in one line.
+
+    Args:
+        path: The file.
+        error: The exception; of a file that was cut short Keras says that
+            there is none.
+    """
+    path = pathlib.Path(path)
+    if path.suffix == ".keras" and path.is_file() and _is_damaged(path):
+        return _DAMAGED
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200].rstrip(".")
+
+
+def _is_damaged(path):
+    try:
+        with zipfile.ZipFile(path) as file:
+            return file.testzip() is not None
+    except Exception:  # Whatever damage leads to.
+        return True
 
 
 def write(model, path):

@@ -1,38 +1,11 @@
-"""What a classifier puts out: logits or probabilities, of classes or labels."""
+"""What a trained classifier puts out, by how it ends and by its loss."""
 
 import keras
 
 from noisymix_tf.errors import UsageError
-from noisymix_tf.training.segments import is_graph
+from noisymix_tf.probabilities import LOGITS, SIGMOID, ending
 
-SOFTMAX, SIGMOID, LOGITS = "softmax", "sigmoid", "logits"
-_ACTIVATIONS = {"softmax": SOFTMAX, "sigmoid": SIGMOID, "linear": LOGITS}
 _BINARY = ("binary_crossentropy", "binary_focal_crossentropy")
-
-
-def ending(model):
-    """How a model ends, as far as its last layer tells.
-
-    Args:
-        model: Any Keras model.
-
-    Returns:
-        `"softmax"`, `"sigmoid"`, `"logits"` (a layer with weights and without
-        activation), or `None` where it cannot be known.
-    """
-    if not is_graph(model):
-        return None
-    operation = model.outputs[0]._keras_history.operation
-    if isinstance(operation, keras.Model):
-        return ending(operation)
-    name = type(operation).__name__.lower()
-    if name in (SOFTMAX, SIGMOID):
-        return _ACTIVATIONS[name]
-    activation = getattr(operation, "activation", None)
-    kind = _ACTIVATIONS.get(getattr(activation, "__name__", None))
-    if kind == LOGITS and not getattr(operation, "weights", None):
-        return None
-    return kind
 
 
 def gives_logits(model, loss=None):

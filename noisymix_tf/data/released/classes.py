@@ -2,7 +2,7 @@
 
 import re
 
-from noisymix_tf.data.trees import folder_name
+from noisymix_tf.data.trees import folder_names
 from noisymix_tf.errors import UsageError
 
 IMAGENET_R_CLASSES = (
@@ -60,8 +60,9 @@ def class_indices(names, dataset, where):
     Raises:
         UsageError: If a name is none of the dataset's classes.
     """
-    known = {folder_name(name): i for i, name in enumerate(dataset.class_names)}
-    names, own = list(names), list(dataset.class_names)
+    own = list(dataset.class_names)
+    known = {name: i for i, name in enumerate(folder_names(own))}
+    names = list(names)
     if dataset.num_classes == 1000 and not any(map(is_wnid, own)):
         if own == sorted(own) and any(map(is_wnid, names)):
             raise UsageError(

@@ -9,9 +9,6 @@ from noisymix_tf.attacks import checks, victims
 from noisymix_tf.evaluation.settings import radius_text
 from noisymix_tf.evaluation.suites.core import SUITES, ImageSuite
 
-# How many images tell what the model gives.
-_PROBE = 64
-
 
 class AttackSuite(ImageSuite):
     """A suite whose images are made against the model itself.
@@ -82,11 +79,13 @@ class AttackSuite(ImageSuite):
         """The compiled attack; cells that differ in numbers share one."""
         key = norm, loss, random_start, several
         if key not in self._compiled:
-            victim = victims.victim(job.model)
-            probe = job.images.probe(min(job.batch_size, _PROBE))
-            _, from_logits = victim.nature(probe.astype(np.float32))
-            search = victim.attack(
-                norm, loss, from_logits, random_start, several, False
+            search = victims.victim(job.model).attack(
+                norm,
+                loss,
+                job.predictor.from_logits,
+                random_start,
+                several,
+                False,
             )
             self._compiled[key] = job.replicas.compile(search)
         return self._compiled[key]

@@ -54,5 +54,6 @@ class AutoAttack(ImageSuite):
             norm=norm,
             seed=cell.seed,
             batch_size=job.batch_size,
+            from_logits=job.predictor.from_logits,
         ).numpy()
         return job.predictor(adversarial), adversarial

@@ -169,8 +169,7 @@ class ImageSuite(Suite):
 
     def facts(self, cell, job):
         """Values that go into the measurements of a cell."""
-        kind = "logits" if job.predictor.from_logits else "probabilities"
-        return {"outputs": kind}
+        return {"outputs": job.predictor.kind}
 
     def run(self, cells, job):
         """Prepares in the background; one forward pass feeds all metrics.
