@@ -43,6 +43,9 @@ def run(config):
     strategy = distribution.strategy(config.run.strategy, config.run.tpu)
     distribution.check_batch(strategy, config.optimizer.batch_size)
     distribution.check_jit(strategy, config.run.jit_compile == "true")
+    distribution.check_accumulation(
+        strategy, config.optimizer.accumulation_steps
+    )
     if config.run.data_service and distribution.has_many_machines(strategy):
         raise UsageError(
             "--data_service serves one trainer: leave it out with "
@@ -101,6 +104,7 @@ def _fit(config, dataset, trainer, steps_per_epoch, folder):
 
     from noisymix_tf import distribution
     from noisymix_tf.callbacks import TrainingDiverged
+    from noisymix_tf.data.dataset import one_line
     from noisymix_tf.training import setup
 
     try:
@@ -115,6 +119,12 @@ def _fit(config, dataset, trainer, steps_per_epoch, folder):
             raise Preempted(
                 "another machine of this training has gone; start all of them "
                 "again"
+            ) from error
+        if isinstance(error, tf.errors.UnimplementedError):
+            raise UsageError(
+                f"This device cannot do what the flags ask for "
+                f"({one_line(error)}): give --jit_compile=false, or "
+                f"--nodeterministic."
             ) from error
         if isinstance(
             error,

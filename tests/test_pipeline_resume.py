@@ -9,7 +9,6 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from tensorflow.python.data.experimental.ops import testing
-from tensorflow.python.framework import config as tf_config
 
 from noisymix_tf import augment, data
 from noisymix_tf.data import pipeline
@@ -86,13 +85,6 @@ def bmp(tmp_path_factory):
     for seed, path in enumerate(paths):
         photograph(seed).save(path)
     return data.FileSplit(paths, [0] * len(paths), SIDE)
-
-
-@pytest.fixture
-def determinism():
-    tf.config.experimental.enable_op_determinism()
-    yield
-    tf_config.disable_op_determinism()
 
 
 def _example(split, place):

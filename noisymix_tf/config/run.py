@@ -71,8 +71,9 @@ class RunConfig(Group):
     )
     jit_compile: str = field(
         "auto",
-        "Compile the train step with XLA: true, false, or auto (on "
-        "accelerators).",
+        "Compile the train step with XLA: true, false, or auto (on one "
+        "accelerator with --nodeterministic; some operations have no "
+        "deterministic form in XLA on a GPU).",
         choices=("auto", "true", "false"),
     )
     augment_on: str = field(

@@ -133,6 +133,4 @@ class JoinedSplit(Split):
                     tf.constant(self._place_of),
                 )
         part_of, place_of = (tf.gather(t, indices) for t in self._tensors)
-        return part_of, tf.dynamic_partition(
-            place_of, part_of, len(self.parts)
-        )
+        return part_of, tf.dynamic_partition(place_of, part_of, len(self.parts))

@@ -34,7 +34,7 @@ def applies(operation, args, kwargs):
         and not operation.renorm
         and operation.activity_regularizer is None
         and operation.compute_dtype in _DTYPES
-        and not _is_compiled_by_xla()
+        and not is_compiled_by_xla()
     )
 
 
@@ -71,7 +71,7 @@ def batch_normalization(layer, x):
     return tf.cast(y, layer.compute_dtype)
 
 
-def _is_compiled_by_xla():
+def is_compiled_by_xla():
     """Whether the function that is being traced has `jit_compile=True`."""
     graph = tf.compat.v1.get_default_graph()
     return control_flow_util.GraphOrParentsInXlaContext(graph)

@@ -5,9 +5,10 @@ import warnings
 import keras
 import tensorflow as tf
 
+from noisymix_tf import distribution
 from noisymix_tf import mixing as mixing_lib
 from noisymix_tf.adjustable import Adjustable
-from noisymix_tf.training import outputs, precision, workers
+from noisymix_tf.training import outputs, precision, replica_state, workers
 from noisymix_tf.training.adversary import AttacksExamples
 from noisymix_tf.training.averaging import EvaluatesAverages
 from noisymix_tf.training.device_views import MakesViews
@@ -190,10 +191,28 @@ class NoisyMix(
             if getattr(self, "train_function", None) is not None:
                 self.make_train_function(force=True)
 
+    @property
+    def jit_compile(self):
+        """Whether XLA compiles the step, see `compile`."""
+        return super().jit_compile
+
+    @jit_compile.setter
+    def jit_compile(self, value):
+        # Keras stores False, with a warning, where operations must be
+        # deterministic: some have no such form in XLA on a GPU. Those raise an
+        # error of their own, and the others are what was asked for.
+        if value and all(part.supports_jit for part in self._flatten_layers()):
+            self._jit_compile = value
+        else:
+            keras.Model.jit_compile.fset(self, value)
+
     def make_train_function(self, force=False):
-        """As Keras, after a check that model and loss fit each other."""
+        """As Keras, after a check that all parts fit each other."""
         self._stability()
         self._check_reduction()
+        distribution.check_accumulation(
+            self.distribute_strategy, _accumulation_steps(self.optimizer)
+        )
         optimizer = self.optimizer
         if optimizer is not None and self.model.built and not optimizer.built:
             # Left to the first step, its variables would cost a second trace.
@@ -225,7 +244,8 @@ class NoisyMix(
         scales_loss = precision.scales_loss(self.optimizer)
         if scales_loss:
             guard = precision.Guard(self.model.non_trainable_variables)
-        losses, gradients, rows = self._pass(views, *targets)
+        with replica_state.in_common(self.model):
+            losses, gradients, rows = self._pass(views, *targets)
         if scales_loss:
             guard.restore_overflown()
             gradients = precision.agree_to_skip(gradients)
@@ -340,6 +360,12 @@ class NoisyMix(
         config["mixing"] = mixing_lib.deserialize(config["mixing"])
         parts = cls._augmentation_from(config) | cls._adversary_from(config)
         return cls(**config, **parts)
+
+
+def _accumulation_steps(optimizer):
+    """Steps whose gradients make an update; 1 without an optimizer."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    return getattr(optimizer, "gradient_accumulation_steps", None) or 1
 
 
 def _unscale(loss):
