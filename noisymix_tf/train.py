@@ -68,7 +68,7 @@ def run(config):
         trainer = setup.trainer(config, classifier, steps_per_epoch, dataset)
     # Only now, when everything that the flags name has been found good.
     with _output(config, strategy) as (config, folder):
-        _announce(config, dataset, classifier, trainer, steps_per_epoch)
+        _announce(config, strategy, dataset, trainer, steps_per_epoch)
         _fit(config, dataset, trainer, steps_per_epoch, folder)
         if not distribution.is_chief(strategy):
             return None
@@ -187,7 +187,7 @@ def _sized(split):
     return rule if rule is not None and rule.side is not None else None
 
 
-def _announce(config, dataset, classifier, trainer, steps_per_epoch):
+def _announce(config, strategy, dataset, trainer, steps_per_epoch):
     _say(
         f"{config.method.method} on {dataset.name}: {len(dataset.train)} "
         f"training and {len(dataset.test)} test images of "
@@ -195,17 +195,20 @@ def _announce(config, dataset, classifier, trainer, steps_per_epoch):
         f"{steps_per_epoch} steps"
     )
     _say(
-        f"{config.model.model}: {classifier.count_params():,} parameters; "
+        f"{config.model.model}: {trainer.model.count_params():,} parameters; "
         f"taps {', '.join(trainer.taps)}"
     )
-    from noisymix_tf import distribution
+    from noisymix_tf import devices, distribution
     from noisymix_tf.data import sharding
 
-    strategy = trainer.distribute_strategy
-    if strategy.num_replicas_in_sync > 1:
+    devices.announce(
+        strategy, xla=trainer.jit_compile, precision=config.model.precision
+    )
+    count = distribution.num_replicas(strategy)
+    if count > 1:
         _say(
             f"{distribution.describe(strategy)}, "
-            f"{config.optimizer.batch_size // strategy.num_replicas_in_sync} "
+            f"{config.optimizer.batch_size // count} "
             f"images each; {sharding.describe(strategy)}"
         )
     _say(f"Writing to {config.run.output_dir}")
