@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 
+from noisymix_tf.checks import check_local
 from noisymix_tf.errors import UsageError
 
 FORMAT = 1
@@ -47,6 +48,7 @@ def save(model, path, *, flags=None, dataset=None, metrics=None, **more):
     from noisymix_tf.training.checkpoint_files import flush_folder
     from noisymix_tf.training.unwrap import classifier_of, evaluation_weights
 
+    check_local(path=path)
     path = pathlib.Path(path)
     if path.suffix != ".keras":
         raise UsageError(f"Cannot save to {str(path)!r}: give a name *.keras.")

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
+from noisymix_tf.checks import check_local
 from noisymix_tf.errors import UsageError
 
 
@@ -42,6 +43,7 @@ def field(
     kind=None,
     item=str,
     free=False,
+    address=False,
 ):
     """A field that becomes a flag.
 
@@ -54,6 +56,8 @@ def field(
         item: Type of the items of a tuple.
         free: Whether the flag may differ when a run is continued, because it
             does not change what is trained.
+        address: Whether it may be an address such as grpc://HOST:PORT, which
+            in other strings stands where a local path should be.
     """
     return dataclasses.field(
         default=default,
@@ -64,16 +68,19 @@ def field(
             "kind": kind or type(default),
             "item": item,
             "free": free,
+            "address": address,
         },
     )
 
 
 class Group:
-    """Checks the values of a group of fields against their ranges."""
+    """Checks the values of a group of fields: ranges, and local paths."""
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            if not field.metadata["address"]:
+                check_local(**{f"--{field.name}": value})
             accepted = field.metadata["range"]
             if value is None or accepted is None:
                 continue

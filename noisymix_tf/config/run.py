@@ -29,6 +29,7 @@ class RunConfig(Group):
         "With strategy tpu: the TPU's name or address; local on a TPU VM.",
         kind=str,
         free=True,
+        address=True,
     )
     sync_batch_norm: bool = field(
         False,
@@ -41,6 +42,7 @@ class RunConfig(Group):
         "the batches; see python -m noisymix_tf.data_service.",
         kind=str,
         free=True,
+        address=True,
     )
     checkpoint_steps: int = field(
         0,

@@ -6,6 +6,7 @@ import textwrap
 
 from absl import flags
 
+from noisymix_tf.checks import check_local
 from noisymix_tf.config import TestDataConfig
 from noisymix_tf.corruption_sets import workers
 from noisymix_tf.errors import UsageError
@@ -96,6 +97,12 @@ def run(argv):
         print(_help())
         return
     given = _parse(values, argv)
+    check_local(
+        **{
+            f"--{name}": given[name].value
+            for name in ("output_dir", "data_dir", "frost_folder")
+        }
+    )
 
     from noisymix_tf import corruption_sets, data
 

@@ -6,6 +6,7 @@
 
 import dataclasses
 
+from noisymix_tf.checks import check_local
 from noisymix_tf.data.corrupted import corrupted
 from noisymix_tf.data.dataset import ArraySplit, Dataset, Split
 from noisymix_tf.data.encoded import EncodedSplit, FileSplit
@@ -85,6 +86,11 @@ def load(
     >>> len(digits.train), digits.image_shape, digits.num_classes
     (500, (32, 32, 3), 10)
     """
+    check_local(
+        data_dir=data_dir,
+        train_data_dir=train_data_dir,
+        extra_data_dirs=extra_data_dirs,
+    )
     dataset = DATASETS.get(name)(
         data_dir=data_dir, image_size=image_size, preprocess=preprocess
     )

@@ -6,6 +6,7 @@ import pathlib
 import keras
 import tensorflow as tf
 
+from noisymix_tf.checks import check_local
 from noisymix_tf.errors import UsageError
 from noisymix_tf.training.unwrap import classifier_of
 
@@ -39,6 +40,7 @@ def load_classifier(path):
     >>> model = load_classifier("runs/quickstart")
     >>> evaluate(model, data.load("digits"))
     """
+    check_local(path=path)
     path = pathlib.Path(path)
     if not path.exists():
         raise UsageError(

@@ -6,6 +6,7 @@ import functools
 import os
 import pathlib
 
+from noisymix_tf.checks import check_local
 from noisymix_tf.data.dataset import ArraySplit
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation import selection
@@ -120,6 +121,7 @@ def evaluate(
     0.8851
     >>> evaluate(model, dataset, suites=("fgsm",), eps=("2/255", "4/255"))
     """
+    check_local(output_dir=output_dir, reference=reference, **settings)
     suites = _suites(suites)
     settings = Settings.of(settings)
     at_least("batch_size", batch_size, 1)

@@ -8,6 +8,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from noisymix_tf.checks import check_local
 from noisymix_tf.data.dataset import ArraySplit, one_line
 from noisymix_tf.data.decode import decode_image
 from noisymix_tf.data.released.sizes import output_shape
@@ -23,6 +24,7 @@ def prepared_root(data_dir):
     """The directory of tensorflow-datasets as a `Path`."""
     if data_dir is None:
         data_dir = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
+    check_local(data_dir=data_dir)
     return pathlib.Path(os.path.expanduser(data_dir))
 
 
