@@ -89,9 +89,9 @@ class RunConfig(Group):
         True, "Use deterministic kernels: the same flags, the same weights."
     )
     input_threads: int = field(
-        2,
-        "Batches that the input pipeline prepares at the same time; 0: as "
-        "tf.data sees fit.",
+        0,
+        "Batches that the input pipeline prepares at the same time; 0: one for "
+        "each core, as far as a quarter of the free memory goes.",
         range=AT_LEAST_0,
         free=True,
     )

@@ -11,6 +11,14 @@ import tensorflow as tf
 from tensorflow.python.ops import control_flow_util
 
 _DTYPES = ("float16", "bfloat16", "float32")
+# What a layer can be told. An option that a later Keras adds may change what it
+# does, and is left to it.
+_OPTIONS = frozenset(
+    "axis beta_constraint beta_initializer beta_regularizer center dtype "
+    "epsilon gamma_constraint gamma_initializer gamma_regularizer momentum "
+    "moving_mean_initializer moving_variance_initializer name renorm "
+    "renorm_clipping renorm_momentum scale synchronized trainable".split()
+)
 
 
 def applies(operation, args, kwargs):
@@ -34,6 +42,7 @@ def applies(operation, args, kwargs):
         and not operation.renorm
         and operation.activity_regularizer is None
         and operation.compute_dtype in _DTYPES
+        and _OPTIONS.issuperset(operation.get_config())
         and not is_compiled_by_xla()
     )
 
