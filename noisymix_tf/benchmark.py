@@ -96,6 +96,7 @@ def main(argv, flag_values=flags.FLAGS):
     elif name == "input":
         from noisymix_tf.benchmarks import input
 
+        _operate_as_training(config)
         input.run(config.data.data_dir, rounds=rounds, seed=config.run.seed)
     elif name == "memory":
         from noisymix_tf.benchmarks import memory
@@ -108,7 +109,16 @@ def main(argv, flag_values=flags.FLAGS):
     else:
         from noisymix_tf.benchmarks import training
 
+        _operate_as_training(config)
         training.run(config, rounds)
+
+
+def _operate_as_training(config):
+    """Uses the operations of train.py, on which the pipeline depends."""
+    import tensorflow as tf
+
+    if config.run.deterministic:
+        tf.config.experimental.enable_op_determinism()
 
 
 def _define_flags(flag_values):

@@ -1,4 +1,4 @@
-"""What counts as a number in an argument; a bool does not."""
+"""What counts as a number, and as a radius, in an argument."""
 
 import fractions
 import math
@@ -12,12 +12,12 @@ _LEAST_RADIUS = {"linf": 0.5, "l2": 5.0}
 
 
 def is_whole(value):
-    """Whether a value is a whole number, Python's or NumPy's."""
+    """Whether a value is a whole number, Python's or NumPy's; no bool."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def is_real(value):
-    """Whether a value is a real number, Python's or NumPy's."""
+    """Whether a value is a real number, Python's or NumPy's; no bool."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 

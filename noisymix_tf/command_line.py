@@ -11,12 +11,12 @@ import textwrap
 
 from absl import flags
 
+from noisymix_tf import places
 from noisymix_tf.config import (
     Config,
     MethodConfig,
     by_name,
     groups,
-    places,
     text,
 )
 from noisymix_tf.errors import UsageError
@@ -109,7 +109,7 @@ def parse_expanded(argv, flag_values=flags.FLAGS, config=Config):
             f"--name=value (see --help)."
         )
     parsed = _config(flag_values, config)
-    places.check(by_name(parsed))
+    places.check_apart(by_name(parsed))
     return parsed
 
 

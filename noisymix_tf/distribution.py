@@ -148,6 +148,25 @@ def check_jit(strategy, jit_compile):
         )
 
 
+def check_accumulation(strategy, steps):
+    """Raises a `UsageError` if gradients are to be collected on many devices.
+
+    Keras sums over devices inside of a condition, which no strategy can do.
+
+    Args:
+        strategy: `tf.distribute.Strategy`, or None.
+        steps: Steps whose gradients make one update.
+    """
+    count = num_replicas(strategy)
+    if steps > 1 and count > 1:
+        raise UsageError(
+            f"--accumulation_steps={steps} (gradient_accumulation_steps of the "
+            f"optimizer) collects gradients on one device, but {count} share "
+            f"each step: leave it out and give a larger batch, or take "
+            f"--strategy=single."
+        )
+
+
 def is_lost_machine(strategy, error):
     """Whether an error says that another machine has gone."""
     return has_many_machines(strategy) and (

@@ -37,8 +37,8 @@ def run(config):
             "--model is missing: give a .keras file, the directory of a run, "
             "or a SavedModel."
         )
-    from noisymix_tf import distribution, evaluation
-    from noisymix_tf.training import setup
+    from noisymix_tf import devices, distribution, evaluation
+    from noisymix_tf.training import precision, setup
 
     settings = config.evaluation.settings()
     evaluation.check_selection(config.evaluation.suites, **settings)
@@ -62,6 +62,7 @@ def run(config):
     strategy = distribution.strategy(config.target.strategy)
     with distribution.scope(strategy):
         model = evaluation.load_classifier(config.target.model)
+    devices.announce(strategy, xla=False, precision=precision.name_of(model))
     results = evaluation.evaluate(
         model,
         dataset,

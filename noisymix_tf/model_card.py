@@ -12,6 +12,7 @@ import os
 import pathlib
 
 from noisymix_tf.errors import UsageError
+from noisymix_tf.places import check_local
 
 FORMAT = 1
 IN_SAVED_MODEL = "assets.extra/model_card.json"
@@ -47,6 +48,7 @@ def save(model, path, *, flags=None, dataset=None, metrics=None, **more):
     from noisymix_tf.training.checkpoint_files import flush_folder
     from noisymix_tf.training.unwrap import classifier_of, evaluation_weights
 
+    check_local(path=path)
     path = pathlib.Path(path)
     if path.suffix != ".keras":
         raise UsageError(f"Cannot save to {str(path)!r}: give a name *.keras.")

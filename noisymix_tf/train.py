@@ -47,6 +47,9 @@ def run(config):
     strategy = distribution.strategy(config.run.strategy, config.run.tpu)
     distribution.check_batch(strategy, config.optimizer.batch_size)
     distribution.check_jit(strategy, config.run.jit_compile == "true")
+    distribution.check_accumulation(
+        strategy, config.optimizer.accumulation_steps
+    )
     if config.run.data_service and distribution.has_many_machines(strategy):
         raise UsageError(
             "--data_service serves one trainer: leave it out with "
@@ -69,7 +72,7 @@ def run(config):
         trainer = setup.trainer(config, classifier, steps_per_epoch, dataset)
     # Only now, when everything that the flags name has been found good.
     with _output(config, strategy, dataset) as (config, folder):
-        _announce(config, dataset, classifier, trainer, steps_per_epoch)
+        _announce(config, strategy, dataset, trainer, steps_per_epoch)
         _fit(config, dataset, trainer, steps_per_epoch, folder)
         if not distribution.is_chief(strategy):
             return None
@@ -105,6 +108,7 @@ def _fit(config, dataset, trainer, steps_per_epoch, folder):
 
     from noisymix_tf import distribution
     from noisymix_tf.callbacks import TrainingDiverged
+    from noisymix_tf.data.dataset import one_line
     from noisymix_tf.training import setup
 
     try:
@@ -119,6 +123,12 @@ def _fit(config, dataset, trainer, steps_per_epoch, folder):
             raise Preempted(
                 "another machine of this training has gone; start all of them "
                 "again"
+            ) from error
+        if isinstance(error, tf.errors.UnimplementedError):
+            raise UsageError(
+                f"This device cannot do what the flags ask for "
+                f"({one_line(error)}): give --jit_compile=false, or "
+                f"--nodeterministic."
             ) from error
         if isinstance(
             error,
@@ -181,7 +191,7 @@ def _sized(split):
     return rule if rule is not None and rule.side is not None else None
 
 
-def _announce(config, dataset, classifier, trainer, steps_per_epoch):
+def _announce(config, strategy, dataset, trainer, steps_per_epoch):
     _say(
         f"{config.method.method} on {dataset.name}: {len(dataset.train)} "
         f"training and {len(dataset.test)} test images of "
@@ -189,17 +199,20 @@ def _announce(config, dataset, classifier, trainer, steps_per_epoch):
         f"{steps_per_epoch} steps"
     )
     _say(
-        f"{config.model.model}: {classifier.count_params():,} parameters; "
+        f"{config.model.model}: {trainer.model.count_params():,} parameters; "
         f"taps {', '.join(trainer.taps)}"
     )
-    from noisymix_tf import distribution
+    from noisymix_tf import devices, distribution
     from noisymix_tf.data import sharding
 
-    strategy = trainer.distribute_strategy
-    if strategy.num_replicas_in_sync > 1:
+    devices.announce(
+        strategy, xla=trainer.jit_compile, precision=config.model.precision
+    )
+    count = distribution.num_replicas(strategy)
+    if count > 1:
         _say(
             f"{distribution.describe(strategy)}, "
-            f"{config.optimizer.batch_size // strategy.num_replicas_in_sync} "
+            f"{config.optimizer.batch_size // count} "
             f"images each; {sharding.describe(strategy)}"
         )
     _say(f"Writing to {config.run.output_dir}")

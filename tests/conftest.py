@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework import config as tf_config
 
 # Two logical devices let the tests compare one replica with two. It has to
 # happen before TensorFlow starts.
@@ -37,6 +38,14 @@ def pytest_collection_modifyitems(items):
     """Files with slow tests come first: no process ends long after another."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture
+def determinism():
+    """TensorFlow's operations must be deterministic, as train.py wants it."""
+    tf.config.experimental.enable_op_determinism()
+    yield
+    tf_config.disable_op_determinism()
 
 
 @pytest.fixture(scope="session")

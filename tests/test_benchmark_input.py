@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 from absl import flags
 from PIL import Image
+from tensorflow.python.framework import config as tf_config
 
-from noisymix_tf import benchmark, command_line
+from noisymix_tf import benchmark, command_line, devices
 from noisymix_tf.benchmarks import input as input_benchmark
 from noisymix_tf.benchmarks import memory
 from noisymix_tf.errors import UsageError
@@ -81,7 +82,30 @@ def test_memory_needs_a_place():
         memory.run(_config(), rounds=8)
 
 
-def test_the_doors(monkeypatch):
+@pytest.mark.parametrize(
+    ("flags_", "operations"),
+    [([], "deterministic operations"), (["--nodeterministic"], "need not be")],
+)
+def test_input_uses_the_operations_of_training(
+    monkeypatch, request, flags_, operations
+):
+    """They decide whether tf.data works in parallel and prefetches."""
+    request.addfinalizer(tf_config.disable_op_determinism)
+    seen = []
+    monkeypatch.setattr(
+        input_benchmark,
+        "run",
+        lambda *a, **k: seen.append(devices.operations()),
+    )
+    values = flags.FlagValues()
+    flags.DEFINE_string("flagfile", "", "As absl's.", flag_values=values)
+    plain = ("--views=none", "--stability=none")
+    benchmark.main(["benchmark", "input", *plain, *flags_], values)
+    assert operations in seen[0]
+
+
+def test_the_doors(monkeypatch, request):
+    request.addfinalizer(tf_config.disable_op_determinism)
     calls = []
     monkeypatch.setattr(
         input_benchmark, "run", lambda *a, **k: calls.append((a, k))

@@ -117,6 +117,40 @@ def _parts(method):
         yield "noise_per_view"
 
 
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--output_dir=gs://bucket/run",
+        "--data_dir=s3://bucket/data",
+        "--extra_data_dirs=here,hdfs://there",
+        "--c_dir=tfds:gs://bucket",
+        "--reference=gs://bucket/report.json",
+        "--train_data_dir=gs:/bucket",
+    ],
+)
+def test_buckets_are_refused(flag):
+    """Python would make a local folder called `gs:`."""
+    with pytest.raises(UsageError, match="local folder or file") as caught:
+        _parse(flag)
+    name, _, value = flag.partition("=")
+    assert str(caught.value).startswith(f"{name}={value.split(',')[-1]} ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--output_dir=runs/a:b",
+        "--c_dir=tfds:/data/sets",
+        "--c_dir=C:/sets",
+        "--data_service=grpc://host:5050",
+        "--tpu=grpc://10.0.0.2:8470",
+    ],
+)
+def test_local_paths_and_addresses_of_servers_are_not(flag):
+    _parse(flag)
+
+
 def test_method_stands_for_its_flagfile_and_later_flags_override():
     config = _parse(
         "--flagfile=flags/quickstart.flags", "--method=baseline", "--alpha=0.3"

@@ -128,6 +128,18 @@ def test_whatever_else_a_layer_does_is_left_to_it(layer, arguments, kwargs):
     assert not fused_norm.applies(layer, (x,), kwargs)
 
 
+def test_an_option_of_a_later_keras_is_left_to_it(monkeypatch):
+    """The kernel knows nothing of it, and would ignore it."""
+    layer, kwargs = layers.BatchNormalization(), {"training": True}
+    x = (tf.zeros([2, 3, 3, 3]),)
+    assert fused_norm.applies(layer, x, kwargs)
+    config = {**layer.get_config(), "debiased": True}
+    monkeypatch.setattr(
+        layers.BatchNormalization, "get_config", lambda self: config
+    )
+    assert not fused_norm.applies(layer, x, kwargs)
+
+
 def test_only_images_without_a_mask_are_fused():
     layer = layers.BatchNormalization()
     kwargs = {"training": True}

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from noisymix_tf import augment, data, distribution, models
+from noisymix_tf import attacks, augment, data, distribution, models
+from noisymix_tf.errors import UsageError
 from noisymix_tf.mixing import MixPlan
-from noisymix_tf.training import replica_draws
+from noisymix_tf.training import checkpoint, replica_draws, replica_state
 from noisymix_tf.training.checkpoint import CheckpointFolder
 from noisymix_tf.training.optimizers import L2SGD
 from noisymix_tf.training.trainer import NoisyMix
@@ -221,3 +222,77 @@ def test_a_run_goes_on_from_a_checkpoint(two, batches, tmp_path, before, after):
     assert int(second.step.numpy()) == STEPS
     if before == after:
         _assert_close(whole.get_weights(), second.get_weights(), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mixing": "none", "adversary": attacks.PGDAdversary(steps=1)},
+        {"mixing": "puzzlemix"},
+    ],
+    ids=["adversary", "puzzlemix"],
+)
+def test_a_run_goes_on_where_moving_statistics_are_used(two, batches, options):
+    """Each replica would use its own, a checkpoint hold those of the first,
+    and a measurement of averages give these to all."""
+    batches = batches[0][:, :, :1], batches[1]
+    options = {"jsd_weight": 0.0, "ema": 0.5, **QUIET, **options}
+    # One for all runs: it is long in tracing.
+    trainer = _trainer(two, _network, taps="normalize", **options)
+    variables = checkpoint.state_variables(trainer)
+
+    def state():
+        return [np.asarray(variable).copy() for variable in variables]
+
+    start = state()
+    _fit(trainer, batches)
+    whole = state()
+    checkpoint.assign(variables, start)
+    _fit(trainer, batches, slice(2))
+    saved = state()
+    with trainer.evaluation_weights():
+        pass
+    _fit(trainer, batches, slice(2, STEPS))
+    _assert_close(state(), whole, atol=0, rtol=0)
+    checkpoint.assign(variables, saved)
+    _fit(trainer, batches, slice(2, STEPS))
+    _assert_close(state(), whole, atol=0, rtol=0)
+
+
+def test_replicas_share_their_statistics_and_leave_the_rest(two):
+    """Frozen layers and constants keep every bit, whatever their number."""
+    with two.scope():
+        norm, frozen = (keras.layers.BatchNormalization() for _ in range(2))
+        constant = keras.layers.Normalization(mean=0.1, variance=0.3)
+        model = keras.Sequential([keras.Input((3,)), norm, frozen, constant])
+        frozen.trainable = False
+        fixed = [w.copy() for w in frozen.get_weights()]
+
+    @tf.function
+    def step():
+        def replica():
+            context = tf.distribute.get_replica_context()
+            x = tf.cast(context.replica_id_in_sync_group, tf.float32)
+            with replica_state.in_common(model):
+                model(tf.fill([4, 3], 1.0 + 2.0 * x), training=True)
+
+        two.run(replica)
+
+    step()
+    first, second = norm.moving_mean.value.values
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(first, [0.02] * 3, rtol=1e-4)
+    _assert_close(frozen.get_weights(), fixed, atol=0, rtol=0)
+
+
+def test_gradients_are_not_collected_over_devices(two):
+    """Keras ends in a traceback: it would sum inside of a condition."""
+    trainer = _trainer(two, _plain_net)
+    trainer.compile(
+        L2SGD(0.1, gradient_accumulation_steps=2), trainer.loss, metrics=[]
+    )
+    with pytest.raises(UsageError, match="--accumulation_steps=2") as caught:
+        trainer.make_train_function()
+    assert "\n" not in str(caught.value)
+    distribution.check_accumulation(two, 1)
+    distribution.check_accumulation(None, 2)

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from tensorflow.python.data.experimental.ops import testing
 
 from noisymix_tf import augment, data
+from noisymix_tf.data import pipeline
+from noisymix_tf.data.array_records import ArrayRecordImages
 from noisymix_tf.data.prepared_split import PreparedSplit
 from noisymix_tf.data.tfrecords import TFRecordImages, find_records
 
@@ -53,6 +56,35 @@ def records(folder, tmp_path_factory):
     offsets, labels = map(np.concatenate, zip(*found))
     images = TFRecordImages(paths, files, offsets)
     return PreparedSplit(images, labels, SIDE)
+
+
+@pytest.fixture(scope="module")
+def array_records(folder, tmp_path_factory):
+    """The same images in an ArrayRecord file."""
+    module = pytest.importorskip("array_record.python.array_record_module")
+    path = str(tmp_path_factory.mktemp("records") / "a.array_record")
+    writer = module.ArrayRecordWriter(path, "group_size:1")
+    for place in range(len(folder)):
+        writer.write(_example(folder, place))
+    writer.close()
+    return PreparedSplit(ArrayRecordImages([path]), folder.labels, SIDE)
+
+
+@pytest.fixture(scope="module")
+def joined(folder, records):
+    """The same images: some in a tree of files, the others in records."""
+    first = np.arange(10)
+    rest = np.arange(10, len(folder))
+    return data.JoinedSplit([folder.subset(first), records.subset(rest)])
+
+
+@pytest.fixture(scope="module")
+def bmp(tmp_path_factory):
+    root = tmp_path_factory.mktemp("bmp")
+    paths = [root / f"{seed}.bmp" for seed in range(8)]
+    for seed, path in enumerate(paths):
+        photograph(seed).save(path)
+    return data.FileSplit(paths, [0] * len(paths), SIDE)
 
 
 def _example(split, place):
@@ -112,6 +144,47 @@ def test_the_rest_is_the_same(request, uninterrupted, kind, start):
 
 def test_records_and_files_give_the_same_run(records, uninterrupted):
     assert digests(records) == uninterrupted
+
+
+@pytest.mark.parametrize(
+    "kind", ["folder", "records", "array_records", "joined", "bmp"]
+)
+def test_determinism_leaves_input_parallel(
+    request, monkeypatch, determinism, kind
+):
+    """tf.data makes a parallel map sequential, and drops its prefetch, where a
+    function holds a stateful operation that it does not know."""
+    split = request.getfixturevalue(kind)
+    wanted = ["ParallelMap", "Prefetch"]
+    if split.reads_ahead:
+        wanted = ["ParallelInterleave", *wanted]
+    made = pipeline.index_batches
+    monkeypatch.setattr(
+        pipeline,
+        "index_batches",
+        # The choice of rows is the first map.
+        lambda *arguments, **more: made(*arguments, **more).apply(
+            testing.assert_next(["ParallelMap", *wanted])
+        ),
+    )
+    assert len(digests(split, number=2)) == 2
+
+
+@pytest.mark.parametrize("kind", ["records", "array_records"])
+def test_determinism_leaves_input_as_it_is(
+    request, determinism, uninterrupted, kind
+):
+    split = request.getfixturevalue(kind)
+    assert digests(split, threads=3) == uninterrupted
+
+
+def test_files_and_records_joined_are_read_in_their_order(folder, joined):
+    """The share of the records is read ahead, that of the files is not."""
+    crop = {"standard": None, "augment": None, "crop": None}
+    assert digests(joined, **crop) == digests(folder, **crop)
+    for ours, theirs in zip(joined.batches(7), folder.batches(7), strict=True):
+        np.testing.assert_array_equal(ours[0], theirs[0])
+        np.testing.assert_array_equal(ours[1], theirs[1])
 
 
 def test_threads_and_a_second_time_change_nothing(folder, uninterrupted):

@@ -70,6 +70,7 @@ def finished(tmp_path_factory):
 def test_run_leaves_everything_that_it_promises(finished):
     folder, done = finished
     assert "mean corruption accuracy" in done.stdout
+    assert "; XLA off; float32; deterministic operations\n" in done.stderr
     report = json.loads((folder / "evaluation" / "report.json").read_text())
     assert "accuracy" in json.dumps(report)
     for name in ("report.md", "report.png", "cells.jsonl"):

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import types
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ from absl import flags
 
 from noisymix_tf import command_line, evaluation, train
 from noisymix_tf.errors import UsageError
-from noisymix_tf.training import loop
+from noisymix_tf.training import loop, setup
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 TINY = (
@@ -117,3 +118,32 @@ def test_bad_combinations_are_one_line(tmp_path, arguments, message):
         train.run(_config(*arguments, f"--output_dir={tmp_path / 'run'}"))
     assert message in str(error.value) and "\n" not in str(error.value)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("cores", "free", "flag", "batches"),
+    [
+        (96, 400e9, (), 96),
+        # A batch of 24 x 3 views of 32 pixels, in float32: 0.88 MB.
+        (96, 40e6, (), 11),
+        (2, 400e9, (), 2),
+        (96, 1e6, (), 1),
+        (96, 40e6, ("--augment_on=device",), 33),
+        (96, 1e6, ("--input_threads=5",), 5),
+    ],
+)
+def test_input_uses_all_cores_within_memory(
+    monkeypatch, cores, free, flag, batches
+):
+    """It made two batches at a time on any machine."""
+    seen = {}
+    monkeypatch.setattr(setup.os, "cpu_count", lambda: cores)
+    memory = types.SimpleNamespace(available=int(free))
+    monkeypatch.setattr(setup.psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(
+        setup.data, "views", lambda *a, **more: seen.update(more)
+    )
+    config = _config(*flag)
+    setup.views(config, setup.dataset(config.data))
+    assert seen["num_parallel_calls"] == batches
+    assert seen["prefetch"] == 2

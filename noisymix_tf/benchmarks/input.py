@@ -6,7 +6,7 @@ import time
 
 import tensorflow as tf
 
-from noisymix_tf import augment, data
+from noisymix_tf import augment, data, devices
 from noisymix_tf.benchmarks import timing
 from noisymix_tf.benchmarks.augmix import photographs
 
@@ -154,4 +154,5 @@ def _table(figures, stages, data_dir):
             ]
         )
     source = data_dir or f"{_FILES} JPEG files made of photographs"
-    return f"Input pipeline from {source}\n{timing.table(header, rows)}"
+    title = f"Input pipeline from {source}, {devices.operations()}"
+    return f"{title}\n{timing.table(header, rows)}"

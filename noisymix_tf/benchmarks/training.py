@@ -2,7 +2,7 @@
 
 import time
 
-from noisymix_tf import data
+from noisymix_tf import data, devices
 from noisymix_tf.training import setup
 
 
@@ -51,6 +51,6 @@ def run(config, rounds=60):
         f"{figures['steps_per_second']:.2f} steps/s, "
         f"{figures['cpu_seconds_per_1000_samples']:.2f} CPU-s per 1,000 "
         f"samples; the step waits for input {figures['wait_share']:.1%} of "
-        f"the time"
+        f"the time; {devices.operations()}"
     )
     return figures

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 
 from noisymix_tf.errors import UsageError
+from noisymix_tf.places import check_local
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +49,7 @@ def field(
     kind=None,
     item=str,
     free=False,
+    address=False,
 ):
     """A field that becomes a flag.
 
@@ -60,6 +62,8 @@ def field(
         item: Type of the items of a tuple.
         free: Whether the flag may differ when a run is continued, because it
             does not change what is trained.
+        address: Whether it may be an address such as grpc://HOST:PORT, which
+            in other strings stands where a local path should be.
     """
     return dataclasses.field(
         default=default,
@@ -70,16 +74,19 @@ def field(
             "kind": kind or type(default),
             "item": item,
             "free": free,
+            "address": address,
         },
     )
 
 
 class Group:
-    """Checks the values of a group of fields: finite, and in their ranges."""
+    """Checks the values of a group of fields: finite, in range, local."""
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            if not field.metadata["address"]:
+                check_local(**{f"--{field.name}": value})
             accepted = field.metadata["range"]
             if not _is_finite(value):
                 raise UsageError(

@@ -29,6 +29,7 @@ class RunConfig(Group):
         "With strategy tpu: the TPU's name or address; local on a TPU VM.",
         kind=str,
         free=True,
+        address=True,
     )
     sync_batch_norm: bool = field(
         False,
@@ -41,6 +42,7 @@ class RunConfig(Group):
         "the batches; see python -m noisymix_tf.data_service.",
         kind=str,
         free=True,
+        address=True,
     )
     checkpoint_steps: int = field(
         0,
@@ -71,8 +73,9 @@ class RunConfig(Group):
     )
     jit_compile: str = field(
         "auto",
-        "Compile the train step with XLA: true, false, or auto (on "
-        "accelerators).",
+        "Compile the train step with XLA: true, false, or auto (on one "
+        "accelerator with --nodeterministic; some operations have no "
+        "deterministic form in XLA on a GPU).",
         choices=("auto", "true", "false"),
     )
     augment_on: str = field(
@@ -86,9 +89,9 @@ class RunConfig(Group):
         True, "Use deterministic kernels: the same flags, the same weights."
     )
     input_threads: int = field(
-        2,
-        "Batches that the input pipeline prepares at the same time; 0: as "
-        "tf.data sees fit.",
+        0,
+        "Batches that the input pipeline prepares at the same time; 0: one for "
+        "each core, as far as a quarter of the free memory goes.",
         range=AT_LEAST_0,
         free=True,
     )

@@ -13,9 +13,13 @@ class ServerConfig(Group):
         (),
         "Start the dispatcher for these workers, HOST or HOST:PORT each, in "
         "an order that stays.",
+        address=True,
     )
     dispatcher: str | None = field(
-        None, "Start a worker for this dispatcher, HOST:PORT.", kind=str
+        None,
+        "Start a worker for this dispatcher, HOST:PORT.",
+        kind=str,
+        address=True,
     )
     port: int = field(0, "Port to listen at; 0: a free one.", range=PORT)
     host: str = field(

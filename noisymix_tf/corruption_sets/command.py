@@ -6,7 +6,8 @@ import textwrap
 
 from absl import flags
 
-from noisymix_tf.config import TestDataConfig, places
+from noisymix_tf import places
+from noisymix_tf.config import TestDataConfig
 from noisymix_tf.corruption_sets import workers
 from noisymix_tf.errors import UsageError
 
@@ -96,6 +97,12 @@ def run(argv):
         print(_help())
         return
     given = _parse(values, argv)
+    places.check_local(
+        **{
+            f"--{name}": given[name].value
+            for name in ("output_dir", "data_dir", "frost_folder")
+        }
+    )
 
     from noisymix_tf import corruption_sets, data
 
@@ -103,7 +110,7 @@ def run(argv):
         raise UsageError(
             "--output_dir is missing: name a directory for the sets."
         )
-    places.check(given.flag_values_dict())
+    places.check_apart(given.flag_values_dict())
     dataset = data.load(
         given.dataset,
         data_dir=given.data_dir,

@@ -18,6 +18,7 @@ from noisymix_tf.data.sharding import distribute, distribute_whole
 from noisymix_tf.data.subset import balanced_subset
 from noisymix_tf.data.trees import with_joined_trees, with_tree
 from noisymix_tf.errors import UsageError
+from noisymix_tf.places import check_local
 from noisymix_tf.registry import Registry
 
 __all__ = [
@@ -97,6 +98,11 @@ def load(
             raise UsageError(
                 f"{argument}={value!r} must be a whole number, or None."
             )
+    check_local(
+        data_dir=data_dir,
+        train_data_dir=train_data_dir,
+        extra_data_dirs=extra_data_dirs,
+    )
     dataset = DATASETS.get(name)(
         data_dir=data_dir, image_size=image_size, preprocess=preprocess
     )

@@ -36,8 +36,13 @@ class ArrayRecordImages:
 
     def read(self, place):
         """The encoded image, a scalar string; may be traced."""
+        # Stateless: tf.data would not call it in parallel otherwise where
+        # operations are deterministic.
         record = tf.numpy_function(
-            lambda place: self._source[int(place)], [place], tf.string
+            lambda place: self._source[int(place)],
+            [place],
+            tf.string,
+            stateful=False,
         )
         features = {self._image: tf.io.FixedLenFeature([], tf.string)}
         return tf.io.parse_single_example(

@@ -83,20 +83,21 @@ def corrupted(
     with tf.device("CPU:0"):
         all_labels = tf.constant(split.labels)
 
-    def make_batch(start):
-        indices = tf.range(start, tf.minimum(start + batch_size, len(split)))
+    def make_batch(indices, *encoded):
         images = tf.numpy_function(
-            corrupt, [split.fetch(indices), indices], tf.uint8, stateful=False
+            corrupt,
+            [split.fetch(indices, *encoded), indices],
+            tf.uint8,
+            stateful=False,
         )
         images = tf.ensure_shape(images, (None, *split.image_shape))
         return images, tf.gather(all_labels, indices)
 
+    parallel = num_parallel_calls or os.cpu_count() or 1
+    indices = tf.data.Dataset.range(len(split)).batch(batch_size)
     return (
-        tf.data.Dataset.range(0, len(split), batch_size)
-        .map(
-            make_batch,
-            num_parallel_calls=num_parallel_calls or os.cpu_count() or 1,
-            deterministic=True,
-        )
+        split.read_ahead(indices, parallel)
+        .map(make_batch, num_parallel_calls=parallel, deterministic=True)
         .prefetch(1)
+        .apply(tf.data.experimental.assert_cardinality(len(indices)))
     )

@@ -19,9 +19,11 @@ class Split(abc.ABC):
         labels: NumPy int32 `[N]`.
         image_shape: `(H, W, 3)`, the same for every image.
         files: Paths of the files that images are read from.
+        reads_ahead: Whether `read_ahead` has anything to do.
     """
 
     files = ()
+    reads_ahead = False
 
     def __init__(self, labels, image_shape):
         self.labels = _checked_labels(labels)
@@ -39,18 +41,20 @@ class Split(abc.ABC):
         return identity.of_batches(self)
 
     @abc.abstractmethod
-    def fetch(self, indices):
+    def fetch(self, indices, encoded=None):
         """Reads images by position; may be traced inside `Dataset.map`.
 
         Args:
             indices: int tensor `[B]`, values in `[0, N)`.
+            encoded: What `read_ahead` has read of them, strings `[B]`; None to
+                read it now.
 
         Returns:
             uint8 tensor `[B, H, W, 3]`; B is static where it is in `indices`.
         """
 
     @abc.abstractmethod
-    def fetch_crops(self, indices, seed, crop):
+    def fetch_crops(self, indices, seed, crop, encoded=None):
         """Reads a random part of each image, brought to `image_shape`.
 
         Args:
@@ -59,10 +63,61 @@ class Split(abc.ABC):
                 image is a function of it and of the image's position in the
                 split, however the batch is cut up or ordered.
             crop: `RandomResizedCrop`.
+            encoded: As for `fetch`.
 
         Returns:
             As `fetch`.
         """
+
+    def encoded(self, indices):
+        """What `read_ahead` reads: images as their files hold them.
+
+        Args:
+            indices: int tensor `[B]`; the call may be traced.
+
+        Returns:
+            `tf.data.Dataset` of B scalar strings in the order of `indices`;
+            empty ones where `fetch` reads by itself.
+        """
+        return tf.data.Dataset.from_tensor_slices(
+            tf.fill(tf.shape(indices), "")
+        )
+
+    def read_ahead(self, batches, num_parallel_calls=tf.data.AUTOTUNE):
+        """Lets a pipeline read images before `fetch` decodes them.
+
+        Under deterministic operations tf.data prefetches nothing, and calls
+        one after the other, functions that take an element out of a dataset;
+        those that return a dataset of records it does not hold up.
+
+        Args:
+            batches: `tf.data.Dataset` of `(..., indices)`, indices of any
+                shape.
+            num_parallel_calls: Elements that are read at the same time.
+
+        Returns:
+            Dataset of `(..., indices, encoded)`, in the same order; `batches`
+            itself where `fetch` reads by itself.
+        """
+        if not self.reads_ahead:
+            return batches
+
+        def read(*element):
+            indices = element[-1]
+
+            def with_the_rest(encoded):
+                encoded = tf.reshape(encoded, tf.shape(indices))
+                return *element, tf.ensure_shape(encoded, indices.shape)
+
+            encoded = self.encoded(tf.reshape(indices, [-1]))
+            return encoded.batch(tf.size(indices, tf.int64)).map(with_the_rest)
+
+        return batches.interleave(
+            read,
+            cycle_length=num_parallel_calls,
+            num_parallel_calls=num_parallel_calls,
+            deterministic=True,
+        )
 
     @abc.abstractmethod
     def batches(self, batch_size):
@@ -147,10 +202,10 @@ class ArraySplit(Split):
     def identity(self):
         return identity.make(self.labels, arrays=[self.images])
 
-    def fetch(self, indices):
+    def fetch(self, indices, encoded=None):
         return tf.gather(self._captured(), indices)
 
-    def fetch_crops(self, indices, seed, crop):
+    def fetch_crops(self, indices, seed, crop, encoded=None):
         images = self._captured()
 
         def part(index):

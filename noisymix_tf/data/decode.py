@@ -97,10 +97,13 @@ def _decode_lossless(content, has_bmp):
         return decode()
     # TensorFlow takes the indices of a palette BMP for grey levels and knows
     # no 1-bit BMP; Pillow reads both. Python code ties a pipeline to this
-    # process, so it is there only where it is needed.
+    # process, so it is there only where it is needed. Stateless: tf.data would
+    # not call it in parallel otherwise where operations are deterministic.
     return tf.cond(
         tf.strings.substr(content, 0, 2) == b"BM",
-        lambda: tf.numpy_function(_decode_bmp, [content], tf.uint8),
+        lambda: tf.numpy_function(
+            _decode_bmp, [content], tf.uint8, stateful=False
+        ),
         decode,
     )
 

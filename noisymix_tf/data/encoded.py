@@ -60,23 +60,23 @@ class EncodedSplit(Split):
     def name(self, index):
         """What to call the image at a position in a message."""
 
-    def fetch(self, indices):
-        return self._map(self._decoded, indices)
+    def fetch(self, indices, encoded=None):
+        return self._map(self._decoded, indices, encoded)
 
-    def fetch_crops(self, indices, seed, crop):
-        def part(index):
+    def fetch_crops(self, indices, seed, crop, encoded=None):
+        def part(index, content=None):
             return crop.decode(
-                self.read(index),
+                self.read(index) if content is None else content,
                 tf.random.experimental.stateless_fold_in(seed, index),
                 self.image_shape[:2],
                 self._has_bmp,
             )
 
-        return self._map(part, tf.cast(indices, tf.int32))
+        return self._map(part, tf.cast(indices, tf.int32), encoded)
 
     def batches(self, batch_size):
         images = (
-            tf.data.Dataset.range(len(self))
+            self.read_ahead(tf.data.Dataset.range(len(self)))
             .map(
                 self._decoded,
                 num_parallel_calls=tf.data.AUTOTUNE,
@@ -127,15 +127,16 @@ class EncodedSplit(Split):
             )
         return None
 
-    def _decoded(self, index):
-        image = decode_image(self.read(index), self._has_bmp)
-        image = self.preprocess.apply(image)
+    def _decoded(self, index, content=None):
+        content = self.read(index) if content is None else content
+        image = self.preprocess.apply(decode_image(content, self._has_bmp))
         return tf.ensure_shape(image, self.image_shape)
 
-    def _map(self, function, indices):
+    def _map(self, function, indices, encoded):
+        elements = (indices,) if encoded is None else (indices, encoded)
         return tf.map_fn(
-            function,
-            indices,
+            lambda element: function(*element),
+            elements,
             fn_output_signature=tf.TensorSpec(self.image_shape, tf.uint8),
         )
 

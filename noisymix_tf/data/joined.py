@@ -56,6 +56,7 @@ class JoinedSplit(Split):
         self.needs_python = any(
             getattr(part, "needs_python", False) for part in parts
         )
+        self.reads_ahead = any(part.reads_ahead for part in parts)
         self._part_of, self._place_of = part_of, place_of
         self._tensors = None
 
@@ -71,21 +72,31 @@ class JoinedSplit(Split):
             parts=[part.identity for part in self.parts],
         )
 
-    def fetch(self, indices):
-        return self._gather(indices, lambda part, _, places: part.fetch(places))
+    def fetch(self, indices, encoded=None):
+        def read(part, _, places, *encoded):
+            return part.fetch(places, *encoded)
 
-    def fetch_crops(self, indices, seed, crop):
-        def read(part, number, places):
+        return self._gather(indices, encoded, read)
+
+    def fetch_crops(self, indices, seed, crop, encoded=None):
+        def read(part, number, places, *encoded):
             # Images at one place of two parts are cropped in different ways.
             own = tf.random.experimental.stateless_fold_in(seed, number)
-            return part.fetch_crops(places, own, crop)
+            return part.fetch_crops(places, own, crop, *encoded)
 
-        return self._gather(indices, read)
+        return self._gather(indices, encoded, read)
+
+    def encoded(self, indices):
+        part_of, places = self._shares(indices)
+        return tf.data.Dataset.choose_from_datasets(
+            [part.encoded(own) for part, own in zip(self.parts, places)],
+            tf.data.Dataset.from_tensor_slices(tf.cast(part_of, tf.int64)),
+            stop_on_empty_dataset=False,
+        )
 
     def batches(self, batch_size):
         images = (
-            tf.data.Dataset.range(len(self))
-            .batch(batch_size)
+            self.read_ahead(tf.data.Dataset.range(len(self)).batch(batch_size))
             .map(
                 self.fetch,
                 num_parallel_calls=tf.data.AUTOTUNE,
@@ -108,8 +119,26 @@ class JoinedSplit(Split):
             own = self._part_of[indices] == number
             part.check(self._place_of[indices][own].tolist())
 
-    def _gather(self, indices, read):
+    def _gather(self, indices, encoded, read):
         """Reads every part's share of a batch, and puts it in order."""
+        part_of, places = self._shares(indices)
+        count = len(self.parts)
+        rows = tf.dynamic_partition(tf.range(tf.size(indices)), part_of, count)
+        shares = [
+            [part, i, own]
+            for i, (part, own) in enumerate(zip(self.parts, places))
+        ]
+        if encoded is not None:
+            contents = tf.dynamic_partition(encoded, part_of, count)
+            for share, content in zip(shares, contents):
+                if share[0].reads_ahead:
+                    share.append(content)
+        images = [read(*share) for share in shares]
+        stitched = tf.dynamic_stitch(rows, images)
+        return tf.ensure_shape(stitched, [*indices.shape, *self.image_shape])
+
+    def _shares(self, indices):
+        """`(part of each image, places in each part)`."""
         if self._tensors is None:
             # As in ArraySplit: captured, and not copied into the graph.
             with tf.init_scope(), tf.device("CPU:0"):
@@ -118,12 +147,4 @@ class JoinedSplit(Split):
                     tf.constant(self._place_of),
                 )
         part_of, place_of = (tf.gather(t, indices) for t in self._tensors)
-        count = len(self.parts)
-        places = tf.dynamic_partition(place_of, part_of, count)
-        rows = tf.dynamic_partition(tf.range(tf.size(indices)), part_of, count)
-        images = [
-            read(part, number, own)
-            for number, (part, own) in enumerate(zip(self.parts, places))
-        ]
-        stitched = tf.dynamic_stitch(rows, images)
-        return tf.ensure_shape(stitched, [*indices.shape, *self.image_shape])
+        return part_of, tf.dynamic_partition(place_of, part_of, len(self.parts))

@@ -82,13 +82,12 @@ def views(
     with tf.device("CPU:0"):
         all_labels = tf.constant(split.labels)
 
-    def make_batch(step, indices):
-        indices = indices[rows]
+    def make_batch(step, indices, *encoded):
         if crop is None:
-            batch = split.fetch(indices)
+            batch = split.fetch(indices, *encoded)
         else:
             key = rng.stream(seed, step, "crop")
-            batch = split.fetch_crops(indices, key, crop)
+            batch = split.fetch_crops(indices, key, crop, *encoded)
         batch = batch_views(
             batch,
             seed=seed,
@@ -103,6 +102,10 @@ def views(
     indices = index_batches(
         len(split), batch_size=batch_size, seed=seed, start_step=start_step
     )
+    if service is not None:
+        indices = service_lib.share(indices)
+    indices = indices.map(lambda step, indices: (step, indices[rows]))
+    indices = split.read_ahead(indices, num_parallel_calls)
     if service is None:
         batches = indices.map(
             make_batch,

@@ -33,6 +33,7 @@ class PreparedSplit(EncodedSplit):
             places = np.arange(len(self.labels))
         self._images = images
         self.needs_python = isinstance(images, ArrayRecordImages)
+        self.reads_ahead = not self.needs_python
         self._places = np.asarray(places, np.int64)
         self._tensor = None
 
@@ -50,10 +51,16 @@ class PreparedSplit(EncodedSplit):
         )
 
     def read(self, index):
+        return self._images.read(self._place(index))
+
+    def encoded(self, indices):
+        return self._images.dataset(self._place(indices))
+
+    def _place(self, index):
         if self._tensor is None:
             with tf.init_scope(), tf.device("CPU:0"):
                 self._tensor = tf.constant(self._places)
-        return self._images.read(tf.gather(self._tensor, index))
+        return tf.gather(self._tensor, index)
 
     def name(self, index):
         return self._images.name(self._places[index])

@@ -29,14 +29,21 @@ _WAIT_SECONDS = 300
 _SILENT_SECONDS = 3
 
 
-def through(address, indices, make_batch, *, num_parallel_calls, start_step=0):
+def share(indices):
+    """The part of a dataset that falls to the worker which runs it."""
+    hint = tf.data.experimental.SHARD_HINT
+    return indices.shard(hint, hint)
+
+
+def through(address, shared, make_batch, *, num_parallel_calls, start_step=0):
     """Lets the workers of a service make batches.
 
     Args:
         address: `"grpc://HOST:PORT"` of the dispatcher.
-        indices: Endless `tf.data.Dataset` of `(step, ...)`, steps rising by
-            one from `start_step`.
-        make_batch: Function of an element of `indices`; it runs in the
+        shared: `share` of an endless `tf.data.Dataset` of `(step, ...)`, steps
+            rising by one from `start_step`; what was done to it since is done
+            by the workers.
+        make_batch: Function of an element of `shared`; it runs in the
             workers, where no Python of this process can be called.
         num_parallel_calls: Batches that a worker makes at the same time.
         start_step: The first step.
@@ -54,8 +61,7 @@ def through(address, indices, make_batch, *, num_parallel_calls, start_step=0):
     def numbered(step, *rest):
         return step, make_batch(step, *rest)
 
-    hint = tf.data.experimental.SHARD_HINT
-    batches = indices.shard(hint, hint).map(
+    batches = shared.map(
         numbered, num_parallel_calls=num_parallel_calls, deterministic=True
     )
     return (
@@ -99,9 +105,8 @@ def count_workers(address, timeout=_WAIT_SECONDS):
 
 def _ask(address):
     """The number of workers, or what went wrong."""
-    hint = tf.data.experimental.SHARD_HINT
     # Two numbers in a row of one worker differ by the number of workers.
-    pairs = tf.data.Dataset.counter().shard(hint, hint).batch(2)
+    pairs = share(tf.data.Dataset.counter()).batch(2)
     try:
         first, second = next(iter(_read(address, pairs))).numpy()
     except tf.errors.OpError as error:

@@ -50,6 +50,10 @@ class TFRecordImages:
 
         A record whose checksum is wrong is a `tf.errors.DataLossError`.
         """
+        return self.dataset(tf.reshape(place, [1])).get_single_element()
+
+    def dataset(self, places):
+        """The encoded images at positions `[B]`, a `tf.data.Dataset`."""
         if self._tensors is None:
             # Captured, and not copied into the graph.
             with tf.init_scope(), tf.device("CPU:0"):
@@ -59,12 +63,18 @@ class TFRecordImages:
                     tf.constant(self._offsets),
                 )
         paths, files, offsets = self._tensors
-        record = _read_record(
-            tf.gather(paths, tf.gather(files, place)),
-            tf.gather(offsets, place),
-        )
         features = {self._image: tf.io.FixedLenFeature([], tf.string)}
-        return tf.io.parse_single_example(record, features)[self._image]
+
+        def image(record):
+            return tf.io.parse_single_example(record, features)[self._image]
+
+        begins = tf.data.Dataset.from_tensor_slices(
+            (
+                tf.gather(paths, tf.gather(files, places)),
+                tf.gather(offsets, places),
+            )
+        )
+        return begins.flat_map(_record).map(image)
 
     def name(self, place):
         """The file and the first byte of a record, for messages."""
@@ -72,8 +82,8 @@ class TFRecordImages:
         return f"{path}, byte {self._offsets[place]}"
 
 
-def _read_record(path, offset):
-    """The record of a file that begins at a byte, a scalar string."""
+def _record(path, offset):
+    """The record of a file that begins at a byte, a `tf.data.Dataset`."""
     # `tf.data.TFRecordDataset` has no argument for the offset, its operation
     # has. No buffer: what lies behind the record is not wanted.
     records = tf.raw_ops.TFRecordDatasetV2(
@@ -82,11 +92,9 @@ def _read_record(path, offset):
         buffer_size=tf.constant(0, tf.int64),
         byte_offsets=offset[tf.newaxis],
     )
-    element = {"output_types": [tf.string], "output_shapes": [[]]}
-    first = tf.raw_ops.TakeDataset(
-        input_dataset=records, count=tf.constant(1, tf.int64), **element
-    )
-    return tf.raw_ops.DatasetToSingleElement(dataset=first, **element)[0]
+    return tf.data.experimental.from_variant(
+        records, tf.TensorSpec([], tf.string)
+    ).take(1)
 
 
 def find_records(path, label="label"):

@@ -7,7 +7,7 @@ import zlib
 import keras
 import numpy as np
 
-from noisymix_tf import image_trees
+from noisymix_tf import devices, image_trees
 from noisymix_tf.corruption_sets.image_files import SUFFIXES
 from noisymix_tf.deep_augment import autoencoder
 from noisymix_tf.deep_augment.perturbed import PerturbedNetwork
@@ -28,6 +28,7 @@ def run(config):
     source = image_trees.source(config.source, SUFFIXES[config.tree.format])
     settings = image_trees.settings(config, source)
     with image_trees.tree_folder(config.tree.output_dir, settings) as folder:
+        devices.announce()
         _say(f"Writing to {folder.path}")
         network = PerturbedNetwork(
             _autoencoder(config, source, folder.path / "autoencoder.keras"),

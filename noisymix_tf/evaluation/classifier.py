@@ -6,6 +6,7 @@ import pathlib
 import tensorflow as tf
 
 from noisymix_tf.errors import UsageError
+from noisymix_tf.places import check_local
 from noisymix_tf.training import keras_file
 from noisymix_tf.training.unwrap import classifier_of
 
@@ -57,6 +58,7 @@ def locate(path):
     Raises:
         UsageError: If there is none.
     """
+    check_local(path=path)
     path = pathlib.Path(path)
     if not path.exists():
         raise UsageError(

@@ -22,6 +22,7 @@ from noisymix_tf.evaluation.replicas import Replicas
 from noisymix_tf.evaluation.report import Report
 from noisymix_tf.evaluation.settings import Settings, at_least
 from noisymix_tf.evaluation.suites import SUITES, Job
+from noisymix_tf.places import check_local
 from noisymix_tf.run_lock import RunLock
 
 CELLS_FILE = "cells.jsonl"
@@ -123,6 +124,7 @@ def evaluate(
     0.8851
     >>> evaluate(model, dataset, suites=("fgsm",), eps=("2/255", "4/255"))
     """
+    check_local(output_dir=output_dir, reference=reference, **settings)
     suites = _suites(suites)
     settings = Settings.of(settings)
     at_least("batch_size", batch_size, 1)

@@ -10,6 +10,7 @@ import uuid
 import tensorflow as tf
 
 from noisymix_tf.errors import UsageError
+from noisymix_tf.places import check_local
 
 
 @contextlib.contextmanager
@@ -27,9 +28,8 @@ def new_version(path):
         UsageError: If the path is remote or the folder cannot be made.
         OSError: If the disk is full.
     """
+    check_local(path=path)
     path = os.fspath(path)
-    if "://" in path:
-        raise UsageError(f"Cannot export to {path!r}; give a local folder.")
     base = pathlib.Path(path)
     # A server takes folders with integer names only. Not `tempfile`, whose
     # folders none but their owner can read.

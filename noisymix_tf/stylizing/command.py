@@ -7,7 +7,7 @@ import sys
 
 import keras
 
-from noisymix_tf import image_trees
+from noisymix_tf import devices, image_trees
 from noisymix_tf.corruption_sets.image_files import SUFFIXES
 from noisymix_tf.errors import UsageError
 from noisymix_tf.stylizing import networks
@@ -45,6 +45,7 @@ def run(config):
             f"{len(source)} training images, {len(styles)} styles, "
             f"{config.style.network} with {_words(config.style.vgg_weights)}"
         )
+        devices.announce()
         _say(f"Writing to {folder.path}")
         image_trees.fill(
             folder,

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 
+from noisymix_tf import devices
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation.files import write_atomically
 from noisymix_tf.run_folder import RunFolder
@@ -33,6 +34,7 @@ def run(config):
     """
     _check(config)
     with RunFolder(config) as folder:
+        devices.announce(xla=False)
         _say(f"Writing to {folder.path}")
         toy = Toy(config, Results(folder.path / "trainings"))
         if config.run.search:

@@ -11,6 +11,14 @@ import tensorflow as tf
 from tensorflow.python.ops import control_flow_util
 
 _DTYPES = ("float16", "bfloat16", "float32")
+# What a layer can be told. An option that a later Keras adds may change what it
+# does, and is left to it.
+_OPTIONS = frozenset(
+    "axis beta_constraint beta_initializer beta_regularizer center dtype "
+    "epsilon gamma_constraint gamma_initializer gamma_regularizer momentum "
+    "moving_mean_initializer moving_variance_initializer name renorm "
+    "renorm_clipping renorm_momentum scale synchronized trainable".split()
+)
 
 
 def applies(operation, args, kwargs):
@@ -34,7 +42,8 @@ def applies(operation, args, kwargs):
         and not operation.renorm
         and operation.activity_regularizer is None
         and operation.compute_dtype in _DTYPES
-        and not _is_compiled_by_xla()
+        and _OPTIONS.issuperset(operation.get_config())
+        and not is_compiled_by_xla()
     )
 
 
@@ -71,7 +80,7 @@ def batch_normalization(layer, x):
     return tf.cast(y, layer.compute_dtype)
 
 
-def _is_compiled_by_xla():
+def is_compiled_by_xla():
     """Whether the function that is being traced has `jit_compile=True`."""
     graph = tf.compat.v1.get_default_graph()
     return control_flow_util.GraphOrParentsInXlaContext(graph)

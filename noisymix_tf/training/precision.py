@@ -47,6 +47,13 @@ def policy_of(model):
     return model.dtype_policy
 
 
+def name_of(model):
+    """Name of the dtype policy of a model; None where it is no Keras model."""
+    if not isinstance(model, keras.Model):
+        return None
+    return policy_of(model).name
+
+
 def scales_loss(optimizer):
     """Whether an optimizer scales the loss and skips what overflows."""
     return isinstance(optimizer, keras.optimizers.LossScaleOptimizer)

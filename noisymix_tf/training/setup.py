@@ -1,9 +1,12 @@
 """Builds the parts of a training run from its configuration."""
 
 import functools
+import math
+import os
 import sys
 
 import keras
+import psutil
 import tensorflow as tf
 
 from noisymix_tf import augment, data, models
@@ -203,8 +206,21 @@ def views(config, dataset, start_step=0, shard=(0, 1)):
         service=config.run.data_service,
         **(augmentations(config, dataset) if on_host else {}),
         crop=data.RandomResizedCrop() if resized else None,
-        num_parallel_calls=config.run.input_threads or tf.data.AUTOTUNE,
+        num_parallel_calls=config.run.input_threads
+        or _batches_at_once(config, dataset),
+        # The map keeps as many ready as it makes; more would be memory only.
+        prefetch=2,
     )
+
+
+def _batches_at_once(config, dataset):
+    """One batch for each core, as far as a quarter of the free memory goes."""
+    on_host = config.run.augment_on == "host"
+    several = on_host and config.method.stability != "none"
+    pixels = math.prod(dataset.image_shape) * config.optimizer.batch_size
+    size = 4 * pixels * (config.method.num_views if several else 1)
+    room = psutil.virtual_memory().available // 4
+    return max(1, min(os.cpu_count() or 1, room // size))
 
 
 def augmentations(config, dataset):

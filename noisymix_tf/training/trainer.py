@@ -5,10 +5,17 @@ import warnings
 import keras
 import tensorflow as tf
 
+from noisymix_tf import distribution
 from noisymix_tf import mixing as mixing_lib
 from noisymix_tf.adjustable import Adjustable
 from noisymix_tf.errors import UsageError
-from noisymix_tf.training import arguments, outputs, precision, workers
+from noisymix_tf.training import (
+    arguments,
+    outputs,
+    precision,
+    replica_state,
+    workers,
+)
 from noisymix_tf.training.adversary import AttacksExamples
 from noisymix_tf.training.averaging import EvaluatesAverages
 from noisymix_tf.training.device_views import MakesViews
@@ -194,10 +201,28 @@ class NoisyMix(
             if getattr(self, "train_function", None) is not None:
                 self.make_train_function(force=True)
 
+    @property
+    def jit_compile(self):
+        """Whether XLA compiles the step, see `compile`."""
+        return super().jit_compile
+
+    @jit_compile.setter
+    def jit_compile(self, value):
+        # Keras stores False, with a warning, where operations must be
+        # deterministic: some have no such form in XLA on a GPU. Those raise an
+        # error of their own, and the others are what was asked for.
+        if value and all(part.supports_jit for part in self._flatten_layers()):
+            self._jit_compile = value
+        else:
+            keras.Model.jit_compile.fset(self, value)
+
     def make_train_function(self, force=False):
-        """As Keras, after a check that model and loss fit each other."""
+        """As Keras, after a check that all parts fit each other."""
         self._stability()
         self._check_reduction()
+        distribution.check_accumulation(
+            self.distribute_strategy, _accumulation_steps(self.optimizer)
+        )
         optimizer = self.optimizer
         if optimizer is not None and self.model.built and not optimizer.built:
             # Left to the first step, its variables would cost a second trace.
@@ -229,7 +254,8 @@ class NoisyMix(
         scales_loss = precision.scales_loss(self.optimizer)
         if scales_loss:
             guard = precision.Guard(self.model.non_trainable_variables)
-        losses, gradients, rows = self._pass(views, *targets)
+        with replica_state.in_common(self.model):
+            losses, gradients, rows = self._pass(views, *targets)
         if scales_loss:
             guard.restore_overflown()
             gradients = precision.agree_to_skip(gradients)
@@ -357,6 +383,12 @@ def _check_model(model):
             f"NoisyMix trains a Keras model, got {model!r}: build or load one "
             f"first, such as nm.models.build('resnet50')."
         )
+
+
+def _accumulation_steps(optimizer):
+    """Steps whose gradients make an update; 1 without an optimizer."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    return getattr(optimizer, "gradient_accumulation_steps", None) or 1
 
 
 def _unscale(loss):

@@ -13,6 +13,7 @@ from noisymix_tf.data.dataset import ArraySplit, one_line
 from noisymix_tf.data.decode import decode_image
 from noisymix_tf.data.released.sizes import output_shape
 from noisymix_tf.errors import UsageError
+from noisymix_tf.places import check_local
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 # Written last, so that it is there where the preparation was finished.
@@ -24,6 +25,7 @@ def prepared_root(data_dir):
     """The directory of tensorflow-datasets as a `Path`."""
     if data_dir is None:
         data_dir = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
+    check_local(data_dir=data_dir)
     return pathlib.Path(os.path.expanduser(data_dir))
 
 
