@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from noisymix_tf.training import fused_norm
 from noisymix_tf.training import segments as segments_lib
+from noisymix_tf.training.trainer import NoisyMix
 
 layers = keras.layers
 
@@ -170,6 +171,33 @@ def test_what_xla_compiles_is_left_to_it(jit_compile):
 
     train(tf.zeros([2, 3, 3, 3]))
     assert len(found) >= 4 and set(found) == {not jit_compile}
+
+
+def test_xla_compiles_deterministic_operations_too(determinism, recwarn):
+    """Keras would store False, warn, and run without XLA."""
+    compiled = []
+
+    class Probe(layers.Layer):
+        def call(self, x):
+            compiled.append(fused_norm.is_compiled_by_xla())
+            return x
+
+    inputs = keras.Input((6,))
+    outputs = layers.Dense(4, kernel_initializer="zeros")(Probe()(inputs))
+    quiet = {"additive_noise": 0.0, "multiplicative_noise": 0.0}
+    trainer = NoisyMix(
+        keras.Model(inputs, outputs), "input", mixing="none", **quiet
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    trainer.compile("sgd", loss, jit_compile=True)
+    compiled.clear()
+    views = tf.random.stateless_normal([2, 3, 6], [0, 1])
+    data = tf.data.Dataset.from_tensors((views, tf.constant([0, 3])))
+    trainer.fit(data, verbose=0, shuffle=False)
+    assert compiled and all(compiled)
+    assert not recwarn.list
+    trainer.compile("sgd", loss)
+    assert trainer.jit_compile is False
 
 
 def _classifier():

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+import types
 
 import door_processes
 import keras
@@ -17,6 +18,7 @@ from absl import flags
 
 from noisymix_tf import command_line, data, model_card, train
 from noisymix_tf.errors import UsageError
+from noisymix_tf.training import setup
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Less to trace: not all taps, one chain of AugMix.
@@ -294,6 +296,25 @@ def test_mistakes_are_one_line_before_training(
     assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert not folder.exists()
+
+
+def test_what_a_device_cannot_compile_is_one_line(monkeypatch):
+    """XLA on a GPU has no deterministic gradient of MaxPool."""
+
+    def fit(*arguments):
+        message = (
+            "GPU MaxPool gradient ops do not yet have one\n\t [[{{node}}]]"
+        )
+        raise tf.errors.UnimplementedError(None, None, message)
+
+    monkeypatch.setattr(setup, "fit", fit)
+    trainer = types.SimpleNamespace(
+        distribute_strategy=tf.distribute.get_strategy()
+    )
+    with pytest.raises(UsageError, match="MaxPool gradient ops") as e:
+        train._fit(None, None, trainer, 1, None)
+    assert "--jit_compile=false" in str(e.value)
+    assert "\n" not in str(e.value)
 
 
 def test_divergence_keeps_the_last_good_checkpoint(tmp_path):

@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from noisymix_tf import rng
 from noisymix_tf.errors import UsageError
-from noisymix_tf.training import fused_norm
 from noisymix_tf.training.losses import JensenShannon
 from noisymix_tf.training.trainer import NoisyMix
 
@@ -377,30 +376,6 @@ def test_a_loss_that_does_not_fit_the_model_is_refused():
         trainer.fit(_views(), _sparse(), verbose=0)
     with pytest.raises(UsageError, match="give a loss with from_logits=False"):
         _trainer(_classifier(end="softmax")).fit(_views(), _sparse())
-
-
-def test_xla_compiles_deterministic_operations_too(determinism, recwarn):
-    """Keras would store False, warn, and run without XLA."""
-    compiled = []
-
-    class Probe(keras.layers.Layer):
-        def call(self, x):
-            compiled.append(fused_norm.is_compiled_by_xla())
-            return x
-
-    inputs = keras.Input((6,))
-    outputs = keras.layers.Dense(K, kernel_initializer="zeros")(Probe()(inputs))
-    trainer = NoisyMix(
-        keras.Model(inputs, outputs), "input", mixing="none", **NO_NOISE
-    )
-    trainer.compile("sgd", SPARSE, jit_compile=True)
-    compiled.clear()
-    data = tf.data.Dataset.from_tensors((_views(), _sparse()))
-    trainer.fit(data, verbose=0, shuffle=False)
-    assert compiled and all(compiled)
-    assert not recwarn.list
-    trainer.compile("sgd", SPARSE)
-    assert trainer.jit_compile is False
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
