@@ -25,6 +25,7 @@ LAYERS = (
         "serving",
         "theory",
         "config",
+        "flagfiles",
         "command_line",
     ),
     ("run_folder", "doors", "benchmarks", "toys", "image_trees"),
@@ -40,6 +41,7 @@ LAYERS = (
         "toy",
         "stylize",
         "deepaugment",
+        "__main__",
     ),
 )
 # A door in a room that belongs to a lower layer.

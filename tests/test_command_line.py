@@ -6,7 +6,7 @@ import re
 import pytest
 from absl import flags
 
-from noisymix_tf import command_line
+from noisymix_tf import command_line, flagfiles
 from noisymix_tf.config import Config, MethodConfig
 from noisymix_tf.config.compare import CompareConfig, ComparisonFlags
 from noisymix_tf.config.toy import ToyConfig
@@ -34,7 +34,6 @@ def _parse(*arguments, defined=(Config,), config=Config):
     values = flags.FlagValues()
     for group in defined:
         command_line.define_flags(values, config=group)
-    flags.DEFINE_string("flagfile", "", "As absl's own.", flag_values=values)
     return command_line.parse(["train", *arguments], values, config)
 
 
@@ -60,8 +59,8 @@ def test_every_flagfile_parses_and_says_what_it_is(path):
 
 
 def test_methods_have_flagfiles_that_name_themselves_and_their_source():
-    assert set(METHODS) <= set(command_line.methods())
-    for method in command_line.methods():
+    assert set(METHODS) <= set(flagfiles.names("method"))
+    for method in flagfiles.names("method"):
         assert _parse(f"--method={method}").method.method == method
         text = (ROOT / f"flags/method/{method}.flags").read_text()
         comments = " ".join(re.findall(r"^# (.*)$", text, re.MULTILINE))
@@ -153,7 +152,11 @@ def test_effective_flags_repeat_the_configuration(tmp_path):
         ("--mixing=cut", "--mixing=cut: value should be one of"),
         ("--mixing_probability=2", "--mixing_probability=2.0 must be in [0, "),
         ("--gaussian_level=-1", "--gaussian_level=-1.0 must be at least 0."),
-        ("--flagfile=none.flags", "--flagfile=none.flags cannot be opened."),
+        ("--flagfile=none.flags", "In flags of this package: cifar10_nois"),
+        ("--flagfile=method/none", "In flags/method of this package: adver"),
+        ("--flagfile=/", "--flagfile=/ cannot be opened."),
+        ("--flagfile=", "--flagfile= cannot be opened."),
+        ("--flagfile", "--flagfile needs a value: give --flagfile=NAME."),
         (
             "--flagfile=flags/method/none.flags",
             "In flags/method: adversarial.flags, ",
@@ -201,6 +204,5 @@ def test_help_names_every_flag(capsys):
     text = capsys.readouterr().out
     for name in Config().flags():
         assert f"{name}: " in text
-    assert f"Known: {', '.join(command_line.methods())}." in " ".join(
-        text.split()
-    )
+    known = ", ".join(flagfiles.names("method"))
+    assert f"Known: {known}." in " ".join(text.split())

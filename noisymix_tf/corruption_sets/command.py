@@ -6,9 +6,11 @@ import textwrap
 
 from absl import flags
 
+from noisymix_tf import flagfiles
 from noisymix_tf.config import TestDataConfig
 from noisymix_tf.corruption_sets import workers
 from noisymix_tf.errors import UsageError
+from noisymix_tf.version import __version__
 
 _USAGE = """\
 usage: python -m noisymix_tf.corruptions --output_dir=DIR [--flag=value ...]
@@ -95,6 +97,9 @@ def run(argv):
     if {"--help", "-h"} & set(argv[1:]):
         print(_help())
         return
+    if "--version" in argv[1:]:
+        print(f"noisymix_tf {__version__}")
+        return
     given = _parse(values, argv)
 
     from noisymix_tf import corruption_sets, data
@@ -153,7 +158,7 @@ def _all_flags():
 
 def _parse(values, argv):
     try:
-        rest = values(argv)
+        rest = values([argv[0], *flagfiles.expand(argv[1:])])
     except flags.Error as error:
         raise UsageError(" ".join(str(error).split())) from error
     if len(rest) > 1:
