@@ -9,7 +9,7 @@ Imported, the module can be called as the function that it shadows:
 
 import sys
 
-from noisymix_tf import command_line, doors
+from noisymix_tf import checks, command_line, doors
 from noisymix_tf.config import EvaluateConfig
 from noisymix_tf.errors import UsageError
 
@@ -36,6 +36,8 @@ def run(config):
             "--model is missing: give a .keras file, the directory of a run, "
             "or a SavedModel."
         )
+    if config.target.output_dir is not None:
+        checks.output_dir(config.target.output_dir, "report")
     from noisymix_tf import distribution, evaluation
     from noisymix_tf.training import setup
 

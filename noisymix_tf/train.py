@@ -8,9 +8,8 @@ import dataclasses
 import sys
 import tempfile
 
-from noisymix_tf import command_line, doors
+from noisymix_tf import command_line, doors, run_folder
 from noisymix_tf.errors import Preempted, UsageError
-from noisymix_tf.run_folder import RunFolder
 
 
 def main(argv):
@@ -28,6 +27,10 @@ def run(config):
     Returns:
         The evaluation's `Results`; None on a machine that is not the chief.
     """
+    # Before the imports, which take seconds. Of many machines only the chief
+    # writes there.
+    if config.run.strategy != "multi_worker":
+        run_folder.check(config)
     import keras
     import tensorflow as tf
 
@@ -83,7 +86,7 @@ def _output(config, strategy):
     from noisymix_tf import distribution
 
     if distribution.is_chief(strategy):
-        with RunFolder(config) as folder:
+        with run_folder.RunFolder(config) as folder:
             yield config, folder
         return
     with tempfile.TemporaryDirectory(prefix="noisymix-") as path:
@@ -91,7 +94,7 @@ def _output(config, strategy):
             config.run, output_dir=path, tensorboard=False, corruption_epochs=0
         )
         config = dataclasses.replace(config, run=run)
-        with RunFolder(config) as folder:
+        with run_folder.RunFolder(config) as folder:
             yield config, folder
 
 

@@ -136,6 +136,9 @@ def test_effective_flags_repeat_the_configuration(tmp_path):
         ("--augmix_severity=11", "--augmix_severity=11.0 must be from 0.1"),
         ("--batch_size=0", "--batch_size=0 must be at least 1."),
         ("--epochs=many", "many"),
+        # Were tracebacks.
+        ("--seed=-1", "--seed=-1 must be from 0 to 4294967295."),
+        ("--seed=4294967296", "--seed=4294967296 must be from 0 to 429496729"),
         ("--mixing=blend", "--mixing=blend: value should be one of"),
         ("--severities=1,9", "--severities=1,9 must be a list of numbers"),
         ("--severities=a", "--severities=a must be a list of whole numbers."),

@@ -6,7 +6,7 @@ import textwrap
 
 from absl import flags
 
-from noisymix_tf import flagfiles
+from noisymix_tf import checks, flagfiles
 from noisymix_tf.config import TestDataConfig
 from noisymix_tf.corruption_sets import workers
 from noisymix_tf.errors import UsageError
@@ -102,12 +102,9 @@ def run(argv):
         return
     given = _parse(values, argv)
 
+    checks.output_dir(given.output_dir, "sets")
     from noisymix_tf import corruption_sets, data
 
-    if not given.output_dir:
-        raise UsageError(
-            "--output_dir is missing: name a directory for the sets."
-        )
     dataset = data.load(
         given.dataset,
         data_dir=given.data_dir,
