@@ -73,7 +73,8 @@ def _is_of_storage(error):
     while error is not None:
         if isinstance(error, OSError) and error.errno in _STORAGE:
             return True
-        error = error.__cause__
+        # Of what comes out of `fit` Keras has taken the cause.
+        error = error.__cause__ or error.__context__
     return False
 
 

@@ -190,18 +190,24 @@ def test_how_a_door_ends(body, status, line):
     assert len(lines) == 1 and line in lines[0]
 
 
+@pytest.mark.parametrize("keeps_cause", [True, False])
 @pytest.mark.parametrize(
     ("number", "status"),
     [(errno.ENOSPC, 74), (errno.EROFS, 74), (errno.EACCES, 2)],
 )
-def test_a_full_disk_is_no_mistake_of_the_users(number, status, capsys):
+def test_a_full_disk_is_no_mistake_of_the_users(
+    number, status, keeps_cause, capsys
+):
     """It was status 2 wherever the `OSError` had been put into words."""
 
     def main(argv):
         try:
             raise OSError(number, os.strerror(number))
         except OSError as error:
-            raise UsageError("cannot be written: make room") from error
+            # Keras' `fit` does the second.
+            raise UsageError("cannot be written: make room") from (
+                error if keeps_cause else None
+            )
 
     with pytest.raises(SystemExit) as end:
         doors.run(main, [])
