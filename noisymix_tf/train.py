@@ -107,7 +107,7 @@ def _fit(config, dataset, trainer, steps_per_epoch, folder):
     from noisymix_tf.training import setup
 
     try:
-        start = setup.fit(config, trainer, dataset, steps_per_epoch, folder)
+        setup.fit(config, trainer, dataset, steps_per_epoch, folder)
     except TrainingDiverged as error:
         raise UsageError(
             f"{error} The last good checkpoint, if any, is in "
@@ -129,8 +129,6 @@ def _fit(config, dataset, trainer, steps_per_epoch, folder):
             for split in (dataset.train, dataset.test):
                 split.check()
         raise
-    if start:
-        _say(f"Continued from step {start}.")
 
 
 def _finish(config, dataset, trainer, folder):

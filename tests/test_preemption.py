@@ -90,6 +90,21 @@ def test_the_step_is_finished_saved_and_continued_exactly(
     assert _losses(tmp_path) == losses
 
 
+def test_where_it_goes_on_is_said_before_the_training(tmp_path, capsys):
+    """It stood after it, hours later."""
+    said = []
+
+    class Look(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            said.append(capsys.readouterr().err)
+
+    with pytest.raises(Preempted):
+        _train(tmp_path, _Send(signal.SIGTERM, step=1))
+    capsys.readouterr()
+    _train(tmp_path, Look())
+    assert said[0] == "Continued from step 2.\n"
+
+
 def test_a_failing_fit_gives_the_signals_back(tmp_path):
     class Fail(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
