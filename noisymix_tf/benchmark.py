@@ -16,7 +16,7 @@ import sys
 
 from absl import flags
 
-from noisymix_tf import command_line, doors
+from noisymix_tf import command_line, doors, flagfiles
 from noisymix_tf.errors import UsageError
 
 # How often each thing is timed where the user does not say.
@@ -80,7 +80,7 @@ def main(argv, flag_values=flags.FLAGS):
     elif name == "methods":
         from noisymix_tf.benchmarks import methods
 
-        chosen = flag_values.methods or command_line.methods()
+        chosen = flag_values.methods or flagfiles.names("method")
         methods.run(
             {method: _config(argv, method, flag_values) for method in chosen},
             rounds,
@@ -143,11 +143,10 @@ def _define_flags(flag_values):
 def _config(argv, method, flag_values):
     """The configuration of one method; nothing of another is left in it."""
     words = [*_DEFAULTS, *argv[2:], f"--method={method}"]
-    words = [command_line.expand_method(word) for word in words]
     values = flags.FlagValues()
     _define_flags(values)
     return command_line.parse_expanded(
-        [argv[0], *flag_values.read_flags_from_files(words)], values
+        [argv[0], *flagfiles.expand(words)], values
     )
 
 

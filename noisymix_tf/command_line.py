@@ -4,14 +4,13 @@
 """
 
 import dataclasses
-import pathlib
 import re
 import sys
 import textwrap
 
 from absl import flags
 
-from noisymix_tf import places
+from noisymix_tf import flagfiles, places
 from noisymix_tf.config import (
     Config,
     MethodConfig,
@@ -20,9 +19,7 @@ from noisymix_tf.config import (
     text,
 )
 from noisymix_tf.errors import UsageError
-
-_FLAGFILES = pathlib.Path(__file__).resolve().parent.parent / "flags"
-
+from noisymix_tf.version import __version__
 
 _USAGE = "python -m noisymix_tf.train --flagfile=FILE [--flag=value ...]"
 
@@ -74,8 +71,8 @@ def define_flags(
 def parse(argv, flag_values=flags.FLAGS, config=Config, usage=_USAGE):
     """Parses a command line; a mistake is a `UsageError` of one line.
 
-    `--method=NAME` on the command line stands for the flagfile of that name
-    in `flags/method/`; `--help` prints every flag and exits.
+    Flagfiles and `--method=NAME` are read as `flagfiles.expand` says; `--help`
+    prints every flag, `--version` the version, and they exit.
 
     Args:
         argv: The command line, with the program's name.
@@ -86,20 +83,22 @@ def parse(argv, flag_values=flags.FLAGS, config=Config, usage=_USAGE):
     Returns:
         A `config`.
     """
-    arguments = [expand_method(argument) for argument in argv[1:]]
+    arguments = argv[1:]
     if "--help" in arguments or "-h" in arguments:
         print(helptext(flag_values, config, usage))
         sys.exit(0)
-    return parse_expanded([argv[0], *arguments], flag_values, config)
+    if "--version" in arguments:
+        print(f"noisymix_tf {__version__}")
+        sys.exit(0)
+    return parse_expanded(
+        [argv[0], *flagfiles.expand(arguments)], flag_values, config
+    )
 
 
 def parse_expanded(argv, flag_values=flags.FLAGS, config=Config):
-    """As `parse`, of a command line in which `--method` is a word only."""
-    arguments = argv[1:]
+    """As `parse`, of a command line that `flagfiles.expand` has made."""
     try:
         rest = flag_values(argv)
-    except flags.CantOpenFlagFileError as error:
-        raise UsageError(_missing_flagfile(arguments)) from error
     except flags.Error as error:
         message = " ".join(str(error).split())
         raise UsageError(message + _meaning(message, flag_values)) from error
@@ -134,7 +133,7 @@ def helptext(flag_values=flags.FLAGS, config=Config, usage=_USAGE):
             name = f"--[no]{flag.name}" if flag.boolean else f"--{flag.name}"
             words = [field.metadata["help"]]
             if group is MethodConfig and field.name == "method":
-                words.append(f"Known: {', '.join(methods())}.")
+                words.append(f"Known: {', '.join(flagfiles.names('method'))}.")
             if field.metadata["range"]:
                 words.append(f"Must be {field.metadata['range'].words}.")
             default = flag.default_as_str
@@ -149,44 +148,6 @@ def helptext(flag_values=flags.FLAGS, config=Config, usage=_USAGE):
                 )
             )
     return "\n".join(parts)
-
-
-def methods():
-    """Names of the methods that have a flagfile."""
-    return sorted(path.stem for path in (_FLAGFILES / "method").glob("*.flags"))
-
-
-def expand_method(argument):
-    """The flagfile that `--method=NAME` stands for; others as they are."""
-    name, equals, value = argument.lstrip("-").partition("=")
-    if not argument.startswith("-") or name != "method" or not equals:
-        return argument
-    if value not in methods():
-        raise UsageError(
-            f"Unknown method {value!r}. Known: {', '.join(methods())}."
-        )
-    return f"--flagfile={_FLAGFILES / 'method' / (value + '.flags')}"
-
-
-def _missing_flagfile(arguments):
-    named = [
-        a.partition("=")[2]
-        for a in arguments
-        if a.lstrip("-").startswith("flagfile=")
-    ]
-    missing = [name for name in named if not pathlib.Path(name).is_file()]
-    if not missing:
-        return (
-            f"A flagfile that {named[-1]} names cannot be opened; paths in "
-            f"flagfiles are relative to the working directory: run from the "
-            f"directory that holds flags/."
-        )
-    folder = pathlib.Path(missing[0]).parent
-    present = sorted(path.name for path in folder.glob("*.flags"))
-    return (
-        f"--flagfile={missing[0]} cannot be opened. In {folder}: "
-        f"{', '.join(present) or 'no flagfiles'}."
-    )
 
 
 def _config(values, config):

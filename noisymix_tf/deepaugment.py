@@ -4,7 +4,7 @@ python -m noisymix_tf.deepaugment --data_dir=PHOTOS \
     --output_dir=trees/deepaugment
 """
 
-from noisymix_tf import command_line, doors
+from noisymix_tf import command_line, doors, places
 from noisymix_tf.config.deepaugment import DeepAugmentConfig
 
 _USAGE = (
@@ -17,6 +17,7 @@ def main(argv):
     """Parses the command line and writes the tree."""
     command_line.define_flags(config=DeepAugmentConfig)
     config = command_line.parse(argv, config=DeepAugmentConfig, usage=_USAGE)
+    places.check_writable(config.tree.output_dir, "tree")
     # Here, so that --help needs no TensorFlow.
     import tensorflow as tf
 

@@ -8,15 +8,11 @@ import signal
 import sys
 import types
 
+from noisymix_tf import log_filter
 from noisymix_tf.errors import Preempted, UsageError
 
 # Of a disk or a file system; not the fault of the command line.
 _STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
-
-
-def quiet_tensorflow():
-    """Silences TensorFlow's start-up notices; call before importing it."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 def run(main, argv=None):
@@ -25,46 +21,61 @@ def run(main, argv=None):
     The ways to end, each with one line on the standard error:
 
     - status 2: a `UsageError`, something that was given cannot be used;
-    - status 74: the disk is full, or the file system has become read-only;
-    - status 75: SIGTERM, the machine is needed elsewhere. What is finished is
-      kept, and the same command goes on from there. A second SIGTERM ends the
-      process at once;
+    - status 74: the disk is full or read-only, whether the `OSError` says so
+      or a `UsageError` that was raised from it;
+    - status 75: SIGTERM, the machine is needed elsewhere. A second SIGTERM
+      ends the process at once;
     - status 130: Ctrl-C.
 
     Args:
         main: Function of the command line, `main(argv)`.
         argv: Command line; by default that of the process.
     """
-    quiet_tensorflow()
     try:
-        with _preemptible():
+        with log_filter.kept_out(), _preemptible():
             main(sys.argv if argv is None else argv)
     except Preempted as error:
-        print(
-            f"preempted: {error}; the same command goes on from there",
-            file=sys.stderr,
-        )
-        sys.exit(Preempted.STATUS)
+        _end(_left("preempted", error), Preempted.STATUS)
+    except KeyboardInterrupt as error:
+        _end(_left("interrupted", error), 130)
     except UsageError as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
-        sys.exit(2)
+        _end(f"error: {error}", os.EX_IOERR if _is_of_storage(error) else 2)
     except BrokenPipeError:
         # The reader of our output (`| head`) has had enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        if error.errno not in _STORAGE:
+        if not _is_of_storage(error):
             raise
         place = f" {error.filename}" if error.filename else ""
-        print(
+        _end(
             f"error: cannot write{place} ({error.strerror}): make room, or "
             f"make it writable, and give the same command again.",
-            file=sys.stderr,
+            os.EX_IOERR,
         )
-        sys.exit(os.EX_IOERR)
-    except KeyboardInterrupt as error:
-        words = ["interrupted", *map(str, error.args)]
-        print(": ".join(words), file=sys.stderr)
-        sys.exit(130)
+
+
+def _end(words, status):
+    """Ends the process with one line."""
+    print(*words.split(), file=sys.stderr)
+    sys.exit(status)
+
+
+def _left(word, error):
+    """How the work goes on after it was ended."""
+    reason = str(error)
+    if not reason:
+        return f"{word}; the same command does what is left"
+    return f"{word}: {reason}; the same command goes on from there"
+
+
+def _is_of_storage(error):
+    """Whether an error, or what it was raised from, is one of a disk."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _STORAGE:
+            return True
+        # Of what comes out of `fit` Keras has taken the cause.
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextlib.contextmanager
@@ -73,7 +84,7 @@ def _preemptible():
 
     def end(number, frame):
         signal.signal(number, signal.SIG_DFL)
-        raise Preempted("finished work is kept")
+        raise Preempted("")
 
     previous = signal.signal(signal.SIGTERM, end)
     try:

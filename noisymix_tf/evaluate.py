@@ -10,7 +10,7 @@ Imported, the module can be called as the function that it shadows:
 import dataclasses
 import sys
 
-from noisymix_tf import command_line, doors, run_folder
+from noisymix_tf import command_line, doors, places, run_folder
 from noisymix_tf.config import EvaluateConfig, TestDataConfig
 from noisymix_tf.errors import UsageError
 
@@ -37,6 +37,8 @@ def run(config):
             "--model is missing: give a .keras file, the directory of a run, "
             "or a SavedModel."
         )
+    if config.target.output_dir is not None:
+        places.check_writable(config.target.output_dir, "report")
     from noisymix_tf import devices, distribution, evaluation
     from noisymix_tf.training import precision, setup
 

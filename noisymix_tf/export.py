@@ -9,7 +9,7 @@ Imported, the module can be called as the function that it shadows:
 import pathlib
 import sys
 
-from noisymix_tf import command_line, doors
+from noisymix_tf import command_line, doors, places
 from noisymix_tf.config.export import ExportConfig
 from noisymix_tf.errors import UsageError
 
@@ -34,6 +34,7 @@ def run(config):
     for flag in ("model", "output_dir"):
         if getattr(config.source, flag) is None:
             raise UsageError(f"--{flag} is missing: {_USAGE}")
+    places.check_writable(config.source.output_dir, "versions of a model")
     from noisymix_tf.serving import ExportMismatch, check_images, sources
     from noisymix_tf.serving.saved_model import export
 

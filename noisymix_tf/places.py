@@ -1,5 +1,6 @@
 """Where a command may read and write: on this machine, and apart."""
 
+import errno
 import os
 import pathlib
 import re
@@ -69,6 +70,40 @@ def check_apart(flags):
                     f"files would be taken for images and its folders for "
                     f"classes; name a directory outside of it."
                 )
+
+
+def check_writable(path, purpose):
+    """Refuses an `--output_dir` before the imports that writing there needs.
+
+    Nothing is made: what only writing can tell is left to it.
+
+    Args:
+        path: The directory; it need not exist.
+        purpose: What it is for.
+
+    Raises:
+        UsageError: None was given, or it cannot be made or written.
+    """
+    if not path:
+        raise UsageError(
+            f"--output_dir is missing: name a directory for the {purpose}."
+        )
+    place = pathlib.Path(path)
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir():
+        number = errno.ENOTDIR
+    elif os.access(place, os.W_OK | os.X_OK):
+        return
+    elif os.statvfs(place).f_flag & os.ST_RDONLY:
+        number = errno.EROFS
+    else:
+        number = errno.EACCES
+    error = OSError(number, os.strerror(number))
+    raise UsageError(
+        f"--output_dir={path} cannot be written ({error.strerror}); name a "
+        f"writable directory."
+    ) from error
 
 
 def _lies_in(path, folder):

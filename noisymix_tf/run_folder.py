@@ -5,7 +5,7 @@ import json
 import pathlib
 import shutil
 
-from noisymix_tf import run_lock
+from noisymix_tf import places, run_lock
 from noisymix_tf.errors import UsageError
 
 # What is compared of the training data, in this order, and what it is called.
@@ -44,10 +44,7 @@ class RunFolder:
     """
 
     def __init__(self, config, dataset=None):
-        if not config.run.output_dir:
-            raise UsageError(
-                "--output_dir is missing: name a directory for the run."
-            )
+        check(config)
         self.path = pathlib.Path(config.run.output_dir)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -87,19 +84,12 @@ class RunFolder:
             write_atomically,
         )
 
-        flagfile = self.path / "flags.txt"
-        if flagfile.exists():
-            check_flags(self.path, config)
-        elif not all(map(_is_of_a_start, self.path.iterdir())):
-            raise UsageError(
-                f"--output_dir={self.path} is not empty and holds no run; name "
-                f"a new or empty directory."
-            )
+        _check_owner(self.path, config)
         data = None if dataset is None else checked_data(self.path, dataset)
         # Rewritten also for a continued run: it proves that the directory is
         # writable, and free flags may have changed.
         lines = [line for line in config.flags().values() if line is not None]
-        write_atomically(flagfile, "\n".join(lines) + "\n")
+        write_atomically(self.path / "flags.txt", "\n".join(lines) + "\n")
         if data is not None:
             write_atomically(
                 self.path / "data.json", json.dumps(data, indent=1) + "\n"
@@ -107,6 +97,25 @@ class RunFolder:
         remove_leftovers(self.path)
         for unfinished in (self.path / "saved_model").glob(".tmp-*"):
             shutil.rmtree(unfinished)
+
+
+def check(config):
+    """Raises what `RunFolder` would, as far as reading can tell."""
+    places.check_writable(config.run.output_dir, "run")
+    path = pathlib.Path(config.run.output_dir)
+    if path.is_dir():
+        _check_owner(path, config)
+
+
+def _check_owner(path, config):
+    """Checks that a directory is of the configuration's run, or empty."""
+    if (path / "flags.txt").exists():
+        check_flags(path, config)
+    elif not all(map(_is_of_a_start, path.iterdir())):
+        raise UsageError(
+            f"--output_dir={path} is not empty and holds no run; name a new "
+            f"or empty directory."
+        )
 
 
 def check_flags(path, config):
@@ -117,9 +126,18 @@ def check_flags(path, config):
         config: The `Config`; its free flags may differ.
 
     Raises:
-        UsageError: It holds a run of another configuration.
+        UsageError: It holds a run of another configuration, or the file is
+            damaged.
     """
-    lines = (pathlib.Path(path) / "flags.txt").read_text().splitlines()
+    file = pathlib.Path(path) / "flags.txt"
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise UsageError(
+            f"{file} cannot be read ({reason}), so that nothing tells which "
+            f"run {path} holds: put the file back, or name another directory."
+        ) from error
     # A flag that an older version did not have counts as its default.
     before = type(config)().flags()
     before |= {flag_name(line): line for line in lines if line}

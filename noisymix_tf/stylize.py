@@ -4,7 +4,7 @@ python -m noisymix_tf.stylize --data_dir=PHOTOS --styles=PAINTINGS \
     --output_dir=trees/stylized
 """
 
-from noisymix_tf import command_line, doors
+from noisymix_tf import command_line, doors, places
 from noisymix_tf.config.stylize import StylizeConfig
 
 _USAGE = (
@@ -17,6 +17,7 @@ def main(argv):
     """Parses the command line and writes the tree."""
     command_line.define_flags(config=StylizeConfig)
     config = command_line.parse(argv, config=StylizeConfig, usage=_USAGE)
+    places.check_writable(config.tree.output_dir, "tree")
     # Here, so that --help needs no TensorFlow.
     import tensorflow as tf
 

@@ -8,9 +8,8 @@ import dataclasses
 import sys
 import tempfile
 
-from noisymix_tf import command_line, doors
+from noisymix_tf import command_line, doors, run_folder
 from noisymix_tf.errors import Preempted, UsageError
-from noisymix_tf.run_folder import RunFolder
 
 
 def main(argv):
@@ -28,6 +27,10 @@ def run(config):
     Returns:
         The evaluation's `Results`; None on a machine that is not the chief.
     """
+    # Before the imports, which take seconds. Of many machines only the chief
+    # writes there.
+    if config.run.strategy != "multi_worker":
+        run_folder.check(config)
     import keras
     import tensorflow as tf
 
@@ -90,7 +93,7 @@ def _output(config, strategy, dataset):
     from noisymix_tf import distribution
 
     if distribution.is_chief(strategy):
-        with RunFolder(config, dataset) as folder:
+        with run_folder.RunFolder(config, dataset) as folder:
             yield config, folder
         return
     with tempfile.TemporaryDirectory(prefix="noisymix-") as path:
@@ -98,7 +101,7 @@ def _output(config, strategy, dataset):
             config.run, output_dir=path, tensorboard=False, corruption_epochs=0
         )
         config = dataclasses.replace(config, run=run)
-        with RunFolder(config) as folder:
+        with run_folder.RunFolder(config) as folder:
             yield config, folder
 
 
@@ -112,7 +115,7 @@ def _fit(config, dataset, trainer, steps_per_epoch, folder):
     from noisymix_tf.training import setup
 
     try:
-        start = setup.fit(config, trainer, dataset, steps_per_epoch, folder)
+        setup.fit(config, trainer, dataset, steps_per_epoch, folder)
     except TrainingDiverged as error:
         raise UsageError(
             f"{error} The last good checkpoint, if any, is in "
@@ -141,8 +144,6 @@ def _fit(config, dataset, trainer, steps_per_epoch, folder):
             for split in (dataset.train, dataset.test):
                 split.check()
         raise
-    if start:
-        _say(f"Continued from step {start}.")
 
 
 def _finish(config, dataset, trainer, folder):

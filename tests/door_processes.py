@@ -128,9 +128,6 @@ def _server():
 
 
 def _serve():
-    from noisymix_tf import doors
-
-    doors.quiet_tensorflow()
     import keras  # noqa: F401
     import tensorflow  # noqa: F401
 

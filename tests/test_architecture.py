@@ -13,7 +13,8 @@ PACKAGE = pathlib.Path(noisymix_tf.__file__).parent
 # Each layer may import itself and those before it.
 LAYERS = (
     ("version", "errors", "registry", "rng", "distribution", "run_lock"),
-    ("adjustable", "checks", "functional", "places", "probabilities"),
+    ("adjustable", "checks", "functional", "log_filter"),
+    ("places", "probabilities"),
     ("attacks", "augment", "mixing", "corruptions"),
     ("layers", "models", "data"),
     (
@@ -25,6 +26,7 @@ LAYERS = (
         "serving",
         "theory",
         "config",
+        "flagfiles",
         "command_line",
     ),
     ("run_folder", "doors", "benchmarks", "toys", "image_trees"),
@@ -40,6 +42,7 @@ LAYERS = (
         "toy",
         "stylize",
         "deepaugment",
+        "__main__",
     ),
 )
 # A door in a room that belongs to a lower layer.

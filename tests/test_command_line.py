@@ -7,7 +7,7 @@ import re
 import pytest
 from absl import flags
 
-from noisymix_tf import command_line
+from noisymix_tf import command_line, flagfiles
 from noisymix_tf.config import Config, EvaluateConfig, MethodConfig, groups
 from noisymix_tf.config.compare import CompareConfig, ComparisonFlags
 from noisymix_tf.config.deepaugment import DeepAugmentConfig
@@ -48,7 +48,6 @@ def _parse(*arguments, defined=(Config,), config=Config):
     values = flags.FlagValues()
     for group in defined:
         command_line.define_flags(values, config=group)
-    flags.DEFINE_string("flagfile", "", "As absl's own.", flag_values=values)
     return command_line.parse(["train", *arguments], values, config)
 
 
@@ -74,8 +73,8 @@ def test_every_flagfile_parses_and_says_what_it_is(path):
 
 
 def test_methods_have_flagfiles_that_name_themselves_and_their_source():
-    assert set(METHODS) <= set(command_line.methods())
-    for method in command_line.methods():
+    assert set(METHODS) <= set(flagfiles.names("method"))
+    for method in flagfiles.names("method"):
         assert _parse(f"--method={method}").method.method == method
         text = (ROOT / f"flags/method/{method}.flags").read_text()
         comments = " ".join(re.findall(r"^# (.*)$", text, re.MULTILINE))
@@ -185,6 +184,9 @@ def test_effective_flags_repeat_the_configuration(tmp_path):
         ("--augmix_severity=11", "--augmix_severity=11.0 must be from 0.1"),
         ("--batch_size=0", "--batch_size=0 must be at least 1."),
         ("--epochs=many", "many"),
+        # Were tracebacks.
+        ("--seed=-1", "--seed=-1 must be from 0 to 4294967295."),
+        ("--seed=4294967296", "--seed=4294967296 must be from 0 to 429496729"),
         ("--mixing=blend", "--mixing=blend: value should be one of"),
         ("--severities=1,9", "--severities=1,9 must be a list of numbers"),
         ("--severities=a", "--severities=a must be a list of whole numbers."),
@@ -211,7 +213,11 @@ def test_effective_flags_repeat_the_configuration(tmp_path):
         ("--mixing=cut", "--mixing=cut: value should be one of"),
         ("--mixing_probability=2", "--mixing_probability=2.0 must be in [0, "),
         ("--gaussian_level=-1", "--gaussian_level=-1.0 must be at least 0."),
-        ("--flagfile=none.flags", "--flagfile=none.flags cannot be opened."),
+        ("--flagfile=none.flags", "In flags of this package: cifar10_nois"),
+        ("--flagfile=method/none", "In flags/method of this package: adver"),
+        ("--flagfile=/", "--flagfile=/ cannot be opened."),
+        ("--flagfile=", "--flagfile= cannot be opened."),
+        ("--flagfile", "--flagfile needs a value: give --flagfile=NAME."),
         (
             "--flagfile=flags/method/none.flags",
             "In flags/method: adversarial.flags, ",
@@ -280,6 +286,5 @@ def test_help_names_every_flag(capsys):
     text = capsys.readouterr().out
     for name in Config().flags():
         assert f"{name}: " in text
-    assert f"Known: {', '.join(command_line.methods())}." in " ".join(
-        text.split()
-    )
+    known = ", ".join(flagfiles.names("method"))
+    assert f"Known: {known}." in " ".join(text.split())

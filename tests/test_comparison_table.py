@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from comparison_runs import COMMON, FGSM, NOISES, PERTURBATIONS, accuracies
 
-from noisymix_tf import command_line
+from noisymix_tf import flagfiles
 from noisymix_tf.comparison import methods, runs, table
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation import Reference
@@ -72,7 +72,7 @@ def test_rows_are_in_the_order_of_the_paper(built):
 
 
 def test_every_method_has_a_title():
-    assert set(command_line.methods()) <= set(methods.TITLES)
+    assert set(flagfiles.names("method")) <= set(methods.TITLES)
     assert methods.title("of_my_own") == "of my own"
     # What a bar has room for.
     assert max(map(len, methods.TITLES.values())) <= 19

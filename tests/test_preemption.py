@@ -1,5 +1,6 @@
 """SIGTERM and Ctrl-C: the step is finished, saved, and continued exactly."""
 
+import errno
 import os
 import signal
 import threading
@@ -89,6 +90,21 @@ def test_the_step_is_finished_saved_and_continued_exactly(
     assert _losses(tmp_path) == losses
 
 
+def test_where_it_goes_on_is_said_before_the_training(tmp_path, capsys):
+    """It stood after it, hours later."""
+    said = []
+
+    class Look(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            said.append(capsys.readouterr().err)
+
+    with pytest.raises(Preempted):
+        _train(tmp_path, _Send(signal.SIGTERM, step=1))
+    capsys.readouterr()
+    _train(tmp_path, Look())
+    assert said[0] == "Continued from step 2.\n"
+
+
 def test_a_failing_fit_gives_the_signals_back(tmp_path):
     class Fail(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
@@ -158,6 +174,10 @@ doors.run(main)
 """
 
 
+# What only SIGTERM said.
+LEFT = "the same command does what is left"
+
+
 def _door(body):
     code = _DOOR.format(body=body)
     return door_processes.run(door_processes.SCRIPT, code)
@@ -166,9 +186,13 @@ def _door(body):
 @pytest.mark.parametrize(
     ("body", "status", "line"),
     [
-        ("os.kill(os.getpid(), 15); time.sleep(9)", 75, "preempted: finished"),
-        ("os.kill(os.getpid(), 2); time.sleep(9)", 130, "interrupted"),
-        ("raise KeyboardInterrupt('saved at step 3')", 130, "saved at step 3"),
+        ("os.kill(os.getpid(), 15); time.sleep(9)", 75, f"preempted; {LEFT}"),
+        ("os.kill(os.getpid(), 2); time.sleep(9)", 130, f"interrupted; {LEFT}"),
+        (
+            "raise KeyboardInterrupt('saved at step 3')",
+            130,
+            "interrupted: saved at step 3; the same command goes on from there",
+        ),
         ("raise UsageError('--a=1 is wrong')", 2, "error: --a=1 is wrong"),
         ("open('/dev/full', 'w', 1).write('x\\n')", 74, "No space left on"),
     ],
@@ -179,6 +203,31 @@ def test_how_a_door_ends(body, status, line):
     assert done.stdout.splitlines() == ["ready", "tidied up"]
     lines = done.stderr.splitlines()
     assert len(lines) == 1 and line in lines[0]
+
+
+@pytest.mark.parametrize("keeps_cause", [True, False])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(errno.ENOSPC, 74), (errno.EROFS, 74), (errno.EACCES, 2)],
+)
+def test_a_full_disk_is_no_mistake_of_the_users(
+    number, status, keeps_cause, capsys
+):
+    """It was status 2 wherever the `OSError` had been put into words."""
+
+    def main(argv):
+        try:
+            raise OSError(number, os.strerror(number))
+        except OSError as error:
+            # Keras' `fit` does the second.
+            raise UsageError("cannot be written: make room") from (
+                error if keeps_cause else None
+            )
+
+    with pytest.raises(SystemExit) as end:
+        doors.run(main, [])
+    assert end.value.code == status
+    assert capsys.readouterr().err == "error: cannot be written: make room\n"
 
 
 def test_a_second_sigterm_ends_a_door_at_once():

@@ -1,9 +1,13 @@
 """Whose output directory it is."""
 
 import dataclasses
+import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
+import types
 
 import picture_folders as folders
 import pytest
@@ -203,6 +207,61 @@ def test_unusable_directories(tmp_path):
     with pytest.raises(UsageError, match="not empty and holds no run"):
         RunFolder(_config(tmp_path))
     assert file.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train",
+        "evaluate --model=run",
+        "export --model=run",
+        "compare --methods=nfm",
+        "corruptions",
+        "stylize --styles=pictures",
+        "deepaugment",
+        "theory",
+        "toy",
+    ],
+)
+def test_an_impossible_directory_costs_no_imports(tmp_path, command):
+    """It cost 6 to 16 seconds of them."""
+    file = tmp_path / "file"
+    file.write_text("mine")
+    words = ["noisymix", *command.split(), f"--output_dir={file / 'below'}"]
+    code = f"""
+import sys
+sys.modules["tensorflow"] = sys.modules["keras"] = None
+sys.argv = {words!r}
+from noisymix_tf import __main__
+__main__.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.endswith(
+        "(Not a directory); name a writable directory.\n"
+    )
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_read_only_disk_is_told_apart(tmp_path, monkeypatch):
+    """It is no mistake of the user's: status 74, see `doors.run`."""
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    for flag, number in ((os.ST_RDONLY, errno.EROFS), (0, errno.EACCES)):
+        disk = types.SimpleNamespace(f_flag=flag)
+        monkeypatch.setattr(os, "statvfs", lambda path, disk=disk: disk)
+        with pytest.raises(UsageError) as error:
+            RunFolder(_config(tmp_path / "run"))
+        assert error.value.__cause__.errno == number
+
+
+def test_damaged_flags_are_one_line(tmp_path):
+    """They were a traceback."""
+    _use(_config(tmp_path))
+    (tmp_path / "flags.txt").write_bytes(b"--alpha=\xff\n")
+    with pytest.raises(UsageError, match="txt cannot be read"):
+        RunFolder(_config(tmp_path))
 
 
 def test_one_process_at_a_time(tmp_path):

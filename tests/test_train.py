@@ -262,7 +262,6 @@ def _parse(*arguments):
     """A configuration in this process, with flags of its own."""
     values = flags.FlagValues()
     command_line.define_flags(values)
-    flags.DEFINE_string("flagfile", "", "As absl's.", flag_values=values)
     return command_line.parse(["train", *SMALL, *arguments], values)
 
 

@@ -25,7 +25,7 @@ class CorruptionEvaluation(keras.callbacks.Callback):
     all corruptions and severities, and `val_clean_accuracy` on the same images
     as they are. Put it before the callbacks that shall see them, such as
     `BestCheckpoint`, `EarlyStopping` (with `mode="max"`) or `TensorBoard`;
-    `history.history` and the progress bar have them in any case.
+    `history.history` and Keras' progress bar have them in any case.
 
     Images are corrupted as in `noisymix_tf.evaluate`: the same image of the
     same data gets the same pixels, and the accuracy over all images equals

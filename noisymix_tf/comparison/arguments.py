@@ -5,7 +5,7 @@ import pathlib
 
 from absl import flags
 
-from noisymix_tf import command_line
+from noisymix_tf import command_line, flagfiles
 from noisymix_tf.config import Config
 from noisymix_tf.config.compare import ComparisonConfig
 from noisymix_tf.errors import UsageError
@@ -48,13 +48,8 @@ def tidy(arguments, flag_values=flags.FLAGS):
 
 
 def flat(words, flag_values=flags.FLAGS):
-    """A tidy command line with the lines of its flagfiles in their places.
-
-    Its `--method`s are words only, as those of flagfiles are: see
-    `command_line.parse_expanded`.
-    """
-    expanded = [command_line.expand_method(word) for word in words]
-    return tidy(flag_values.read_flags_from_files(expanded), flag_values)
+    """A tidy command line, expanded as by `flagfiles.expand`."""
+    return tidy(flagfiles.expand(words), flag_values)
 
 
 def given(words, flag_values=flags.FLAGS):
@@ -108,12 +103,8 @@ def _method(method, flag_values):
     """The flags of a method, in place of `--methods`."""
     if not method.endswith(_FLAGFILE):
         return flat([f"--method={method}"], flag_values)
-    if not pathlib.Path(method).is_file():
-        raise UsageError(
-            f"--methods={method} cannot be opened: give a flagfile, or a name "
-            f"out of {', '.join(command_line.methods())}."
-        )
-    own = flat([f"--flagfile={method}"], flag_values)
+    path = flagfiles.find(method, "--methods")
+    own = flat([f"--flagfile={path}"], flag_values)
     return [*own, f"--method={name_of(method)}"]
 
 

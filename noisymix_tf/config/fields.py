@@ -19,6 +19,7 @@ class Range:
 POSITIVE = Range(lambda v: v > 0, "greater than 0")
 AT_LEAST_0 = Range(lambda v: v >= 0, "at least 0")
 AT_LEAST_1 = Range(lambda v: v >= 1, "at least 1")
+SEED = Range(lambda v: 0 <= v < 2**32, f"from 0 to {2**32 - 1}")
 SHARE = Range(lambda v: 0 <= v <= 1, "in [0, 1]")
 POSITIVE_SHARE = Range(lambda v: 0 < v <= 1, "above 0 and at most 1")
 MOMENTUM = Range(lambda v: 0 <= v < 1, "in [0, 1)")

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from noisymix_tf.config.fields import AT_LEAST_0, AT_LEAST_1, Group, field
+from noisymix_tf.config.fields import AT_LEAST_1, SEED, Group, field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,4 +55,4 @@ class TreeConfig(Group):
         "Images of one size that are made together.",
         range=AT_LEAST_1,
     )
-    seed: int = field(0, "Seed of everything random.", range=AT_LEAST_0)
+    seed: int = field(0, "Seed of everything random.", range=SEED)

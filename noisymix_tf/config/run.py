@@ -2,7 +2,13 @@
 
 import dataclasses
 
-from noisymix_tf.config.fields import AT_LEAST_0, AT_LEAST_1, Group, field
+from noisymix_tf.config.fields import (
+    AT_LEAST_0,
+    AT_LEAST_1,
+    SEED,
+    Group,
+    field,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +22,7 @@ class RunConfig(Group):
         kind=str,
         free=True,
     )
-    seed: int = field(0, "Seed of everything random.")
+    seed: int = field(0, "Seed of everything random.", range=SEED)
     strategy: str = field(
         "auto",
         "Devices: single, mirrored (all accelerators of this machine share "

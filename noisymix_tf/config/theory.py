@@ -6,6 +6,7 @@ from noisymix_tf.config import Config
 from noisymix_tf.config.fields import (
     AT_LEAST_0,
     POSITIVE,
+    SEED,
     Group,
     Range,
     field,
@@ -51,7 +52,7 @@ class TheoryRunConfig(Group):
         range=_FEW,
     )
     seed: int = field(
-        0, "Seed of points, weights and displacements.", range=AT_LEAST_0
+        0, "Seed of points, weights and displacements.", range=SEED
     )
 
 

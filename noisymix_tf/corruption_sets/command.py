@@ -6,10 +6,11 @@ import textwrap
 
 from absl import flags
 
-from noisymix_tf import places
+from noisymix_tf import flagfiles, places
 from noisymix_tf.config import TestDataConfig
 from noisymix_tf.corruption_sets import workers
 from noisymix_tf.errors import UsageError
+from noisymix_tf.version import __version__
 
 _USAGE = """\
 usage: python -m noisymix_tf.corruptions --output_dir=DIR [--flag=value ...]
@@ -96,6 +97,9 @@ def run(argv):
     if {"--help", "-h"} & set(argv[1:]):
         print(_help())
         return
+    if "--version" in argv[1:]:
+        print(f"noisymix_tf {__version__}")
+        return
     given = _parse(values, argv)
     places.check_local(
         **{
@@ -103,14 +107,11 @@ def run(argv):
             for name in ("output_dir", "data_dir", "frost_folder")
         }
     )
+    places.check_writable(given.output_dir, "sets")
+    places.check_apart(given.flag_values_dict())
 
     from noisymix_tf import corruption_sets, data
 
-    if not given.output_dir:
-        raise UsageError(
-            "--output_dir is missing: name a directory for the sets."
-        )
-    places.check_apart(given.flag_values_dict())
     dataset = data.load(
         given.dataset,
         data_dir=given.data_dir,
@@ -161,7 +162,7 @@ def _all_flags():
 
 def _parse(values, argv):
     try:
-        rest = values(argv)
+        rest = values([argv[0], *flagfiles.expand(argv[1:])])
     except flags.Error as error:
         raise UsageError(" ".join(str(error).split())) from error
     if len(rest) > 1:

@@ -24,7 +24,6 @@ def run(config):
         UsageError: A flag that cannot be used, or a directory that holds
             something else.
     """
-    image_trees.check(config)
     source = image_trees.source(config.source, SUFFIXES[config.tree.format])
     settings = image_trees.settings(config, source)
     with image_trees.tree_folder(config.tree.output_dir, settings) as folder:

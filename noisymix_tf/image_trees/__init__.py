@@ -6,6 +6,6 @@ are taken (`Source`) and how the changed ones are written (`tree_folder`,
 """
 
 from noisymix_tf.image_trees.source import Source, source
-from noisymix_tf.image_trees.writer import check, fill, settings, tree_folder
+from noisymix_tf.image_trees.writer import fill, settings, tree_folder
 
-__all__ = ["Source", "check", "fill", "settings", "source", "tree_folder"]
+__all__ = ["Source", "fill", "settings", "source", "tree_folder"]

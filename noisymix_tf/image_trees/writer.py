@@ -7,7 +7,6 @@ from noisymix_tf.config import by_name
 from noisymix_tf.corruption_sets.folder import SetFolder
 from noisymix_tf.corruption_sets.image_files import JPEG_QUALITY, save
 from noisymix_tf.corruption_sets.progress import Progress
-from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation.contact_sheet import contact_sheet
 from noisymix_tf.evaluation.files import write_atomically
 
@@ -15,14 +14,6 @@ _ROWS = 6
 _SIDE = 128
 # Flags that do not decide pixels; `data_dir` is known by what it holds.
 _FREE = ("output_dir", "data_dir", "vgg_weights", "styles")
-
-
-def check(config):
-    """Raises a `UsageError` where no directory is named to write to."""
-    if not config.tree.output_dir:
-        raise UsageError(
-            "--output_dir is missing: name a directory for the tree."
-        )
 
 
 def settings(config, source):

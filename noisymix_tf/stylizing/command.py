@@ -29,7 +29,6 @@ def run(config):
         raise UsageError(
             "--styles is missing: name a folder of style pictures."
         )
-    image_trees.check(config)
     styles = Styles(config.style.styles)
     source = image_trees.source(config.source, SUFFIXES[config.tree.format])
     network = networks.feature_network(

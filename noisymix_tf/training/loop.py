@@ -1,6 +1,9 @@
 """Runs `fit` from wherever a run stands to its last step."""
 
+import sys
+
 from noisymix_tf.callbacks.checkpoints import Checkpoints
+from noisymix_tf.callbacks.epoch_bar import EpochBar
 from noisymix_tf.callbacks.preemption import Preemption
 from noisymix_tf.training import workers
 
@@ -14,6 +17,7 @@ def train(
     checkpoints,
     checkpoint_steps=0,
     callbacks=(),
+    verbose=1,
     **fit_arguments,
 ):
     """Trains to the end, continuing from the newest checkpoint.
@@ -33,19 +37,24 @@ def train(
         checkpoint_steps: Steps between checkpoints; 0 means each epoch.
         callbacks: Further callbacks; what they do at the end of an epoch is
             done before the checkpoint of that step is written.
+        verbose: What is said of epochs, as in `fit`.
         **fit_arguments: Passed on to `fit`.
 
     Returns:
-        The step that training continued from.
+        The step that training continued from; if it is not 0, a line on the
+        standard error says so before the training.
     """
     checkpoints.tidy()
     start, metrics = workers.from_chief(trainer, *checkpoints.restore(trainer))
+    if start:
+        print(f"Continued from step {start}.", file=sys.stderr, flush=True)
     saver = Checkpoints(
         checkpoints,
         checkpoint_steps or steps_per_epoch,
         restored_metrics=metrics if start % steps_per_epoch else (),
     )
     preemption = Preemption(saver)
+    bar = EpochBar(epochs, verbose)
     step = start
     try:
         while step < epochs * steps_per_epoch:
@@ -58,7 +67,8 @@ def train(
                 initial_epoch=epoch,
                 epochs=last_epoch,
                 steps_per_epoch=steps_per_epoch - done,
-                callbacks=[*callbacks, saver, preemption],
+                callbacks=[*callbacks, bar, saver, preemption],
+                verbose=0,
                 shuffle=False,
                 **fit_arguments,
             )

@@ -253,7 +253,7 @@ def _check_crop(config, dataset):
 
 
 def fit(config, model, dataset, steps_per_epoch, folder):
-    """Trains to the end in a run's folder; returns the step continued from."""
+    """Trains to the end in a run's folder."""
     run = config.run
     log_dir = folder.tensorboard if run.tensorboard else None
     strategy = model.distribute_strategy
@@ -292,7 +292,7 @@ def fit(config, model, dataset, steps_per_epoch, folder):
             ),
             "validation_freq": run.validation_epochs,
         }
-    return loop.train(
+    loop.train(
         model,
         lambda step: data.distribute(
             strategy, functools.partial(views, config, dataset, step)

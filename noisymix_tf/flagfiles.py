@@ -1,0 +1,128 @@
+"""Flagfiles: where those of this package lie, and what a command line means.
+
+A name of a flagfile is a path. Where there is no such file, it is looked up
+among those of this package, with or without `flags/` and `.flags`:
+`flags/quickstart.flags` and `quickstart` are the same in any directory.
+"""
+
+import pathlib
+
+from noisymix_tf.errors import UsageError
+
+_SUFFIX = ".flags"
+
+
+def folder():
+    """The folder `flags`: in an installed package, or beside a checkout's."""
+    package = pathlib.Path(__file__).resolve().parent
+    inside = package / "flags"
+    return inside if inside.is_dir() else package.parent / "flags"
+
+
+def names(part=""):
+    """Names in a part of the folder, sorted: `names("method")`."""
+    return sorted(path.stem for path in (folder() / part).glob(f"*{_SUFFIX}"))
+
+
+def find(name, flag="--flagfile"):
+    """The path of a flagfile.
+
+    Args:
+        name: What the user calls it.
+        flag: The flag that names it, for the error.
+
+    Raises:
+        UsageError: There is none; the message lists what there is.
+    """
+    path = pathlib.Path(name).expanduser()
+    if path.is_file():
+        return path
+    # An absolute path stays what it is.
+    own = name.removeprefix("flags/")
+    for found in (folder() / own, folder() / f"{own}{_SUFFIX}"):
+        if found.is_file():
+            return found
+    raise UsageError(f"{flag}={name} cannot be opened. {_present(path)}")
+
+
+def expand(words):
+    """A command line with the lines of its flagfiles in their places.
+
+    `--method=NAME` stands for the flagfile of that name in `flags/method/`;
+    within flagfiles it is a word only.
+
+    Args:
+        words: The command line without the program's name.
+
+    Returns:
+        List of str.
+
+    Raises:
+        UsageError: A flagfile or a method is not there, or is no text.
+    """
+    lines, rest = [], iter(words)
+    for word in rest:
+        name, value = _split(word)
+        if name in ("flagfile", "method") and value is None:
+            value = next(rest, None)
+            if value is None:
+                raise UsageError(f"{word} needs a value: give {word}=NAME.")
+        if word == "--":
+            return [*lines, word, *rest]
+        if name == "flagfile":
+            lines += _read(find(value))
+        elif name == "method":
+            lines += _read(method(value))
+        else:
+            lines.append(word)
+    return lines
+
+
+def method(name):
+    """The path of a method's flagfile."""
+    known = names("method")
+    if name not in known:
+        raise UsageError(f"Unknown method {name!r}. Known: {', '.join(known)}.")
+    return folder() / "method" / f"{name}{_SUFFIX}"
+
+
+def _read(path, above=()):
+    """The flags in a file, those of the files that it names among them."""
+    if path in above:
+        raise UsageError(f"--flagfile={path} names itself: remove that line.")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise UsageError(
+            f"--flagfile={path} cannot be read ({reason}): give a file with a "
+            f"flag in each line."
+        ) from error
+    lines = []
+    for line in map(str.strip, text.splitlines()):
+        name, value = _split(line)
+        if name == "flagfile" and value is not None:
+            lines += _read(find(value, f"{path}: --flagfile"), (*above, path))
+        elif line and not line.startswith(("#", "//")):
+            lines.append(line)
+    return lines
+
+
+def _split(word):
+    """`("epochs", "3")` of `--epochs=3`; no value is None, no flag `""`."""
+    if not word.startswith("-"):
+        return "", None
+    name, equals, value = word.lstrip("-").partition("=")
+    return name, value.strip() if equals else None
+
+
+def _present(path):
+    """What could have been meant: the neighbours, or those of the package."""
+    own = path.parent
+    if any(own.glob(f"*{_SUFFIX}")):
+        found = ", ".join(sorted(p.name for p in own.glob(f"*{_SUFFIX}")))
+        return f"In {own}: {found}."
+    part = str(own).removeprefix("flags").strip("/.")
+    found = names(part) or names(part := "")
+    place = f"flags/{part}".strip("/")
+    return f"In {place} of this package: {', '.join(found)}."
