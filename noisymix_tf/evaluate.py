@@ -7,6 +7,7 @@ Imported, the module can be called as the function that it shadows:
 `noisymix_tf.evaluate(model, dataset)`.
 """
 
+import pathlib
 import sys
 
 from noisymix_tf import checks, command_line, doors
@@ -63,15 +64,18 @@ def run(config):
         reference=config.evaluation.reference,
         batch_size=config.evaluation.eval_batch_size,
         strategy=strategy,
-        progress=evaluation.Progress(),
         **settings,
     )
-    print(results)
+    if config.target.output_dir is None:
+        # Tables that no file has.
+        print(results)
+    print(results.report.summary())
     if entry is not None:
         for path in evaluation.robustbench.write(results.report, entry):
             print(f"RobustBench: {path}", file=sys.stderr)
     if config.target.output_dir is not None:
-        print(f"Report: {config.target.output_dir}", file=sys.stderr)
+        page = pathlib.Path(config.target.output_dir, "report.html")
+        print(f"Report: {page}", file=sys.stderr)
     return results
 
 

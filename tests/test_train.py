@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+import types
 
 import door_processes
 import keras
@@ -67,12 +68,41 @@ def finished(tmp_path_factory):
     return folder, done
 
 
-def test_run_leaves_everything_that_it_promises(finished):
+def test_the_end_of_a_run_is_short(finished):
+    """The figures stood above 75 lines of tables; the page had no name."""
     folder, done = finished
-    assert "mean corruption accuracy" in done.stdout
+    figures = done.stdout.splitlines()[2 * 2 :]  # Two epochs before.
+    assert figures[0].startswith("digits, model ")
+    assert figures[1].startswith("  Clean accuracy ")
+    assert figures[2].startswith("  Corruption accuracy ")
+    assert len(figures) <= 12
+    model, page, served = done.stderr.splitlines()[-3:]
+    assert model.split() == ["Model:", str(folder / "model.keras")]
+    assert page.split() == ["Report:", str(folder / "evaluation/report.html")]
+    assert served.split()[:2] == ["SavedModel:", str(folder / "saved_model/1")]
+
+
+def test_what_fills_no_batch_is_said(capsys):
+    """112 of 240 images of an epoch were left out without a word."""
+    counts = {"train": range(240), "test": range(9), "num_classes": 2}
+    dataset = types.SimpleNamespace(name="photos", **counts)
+    trainer = types.SimpleNamespace(
+        taps=("input",),
+        distribute_strategy=types.SimpleNamespace(num_replicas_in_sync=1),
+    )
+    model = types.SimpleNamespace(count_params=lambda: 7)
+    for batch_size, is_said in ((128, True), (120, False)):
+        config = _parse(f"--batch_size={batch_size}")
+        train._announce(config, dataset, model, trainer, 240 // batch_size)
+        said = capsys.readouterr().err
+        assert ("\n112 images, others each time, are left" in said) == is_said
+
+
+def test_run_leaves_everything_that_it_promises(finished):
+    folder, _ = finished
     report = json.loads((folder / "evaluation" / "report.json").read_text())
     assert "accuracy" in json.dumps(report)
-    for name in ("report.md", "report.png", "cells.jsonl"):
+    for name in ("report.html", "report.md", "report.png", "cells.jsonl"):
         assert (folder / "evaluation" / name).stat().st_size > 0
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     logs = [json.loads(line) for line in lines]
@@ -160,7 +190,7 @@ def test_same_command_again_changes_nothing(finished):
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     done = _run(f"--output_dir={folder}")
     assert done.returncode == 0, done.stderr
-    assert "mean corruption accuracy" in done.stdout
+    assert "Corruption accuracy" in done.stdout
     after = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     assert before == after
 
