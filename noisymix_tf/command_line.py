@@ -21,7 +21,16 @@ from noisymix_tf.config import (
 from noisymix_tf.errors import UsageError
 from noisymix_tf.version import __version__
 
-_USAGE = "python -m noisymix_tf.train --flagfile=FILE [--flag=value ...]"
+_USAGE = """\
+python -m noisymix_tf.train --flagfile=FILE [--flag=value ...]
+
+Handwritten digits in a few minutes, and photographs of your own, in PHOTOS,
+which has a folder for each class:
+  python -m noisymix_tf.train --flagfile=quickstart
+  python -m noisymix_tf.train --method=noisymix_short --dataset=folder \\
+      --data_dir=PHOTOS --image_size=64 --width=0.25 --batch_size=32 \\
+      --epochs=30 --output_dir=runs/photos
+"""
 
 
 def define_flags(

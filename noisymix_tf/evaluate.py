@@ -8,6 +8,7 @@ Imported, the module can be called as the function that it shadows:
 """
 
 import dataclasses
+import pathlib
 import sys
 
 from noisymix_tf import command_line, doors, places, run_folder
@@ -73,15 +74,18 @@ def run(config):
         reference=config.evaluation.reference,
         batch_size=config.evaluation.eval_batch_size,
         strategy=strategy,
-        progress=evaluation.Progress(),
         **settings,
     )
-    print(results)
+    if config.target.output_dir is None:
+        # Tables that no file has.
+        print(results)
+    print(results.report.summary())
     if entry is not None:
         for path in evaluation.robustbench.write(results.report, entry):
             _say(f"RobustBench: {path}")
     if config.target.output_dir is not None:
-        _say(f"Report: {config.target.output_dir}")
+        page = pathlib.Path(config.target.output_dir, "report.html")
+        _say(f"Report: {page}")
     return results
 
 

@@ -162,13 +162,12 @@ def _finish(config, dataset, trainer, folder):
         output_dir=folder.evaluation,
         reference=config.evaluation.reference,
         batch_size=config.evaluation.eval_batch_size,
-        progress=evaluation.Progress(),
         **config.evaluation.settings(),
     )
     card = model_card.write(folder.model, metrics=results)
-    print(results)
+    print(results.report.summary(), flush=True)
     _say(f"Model:       {folder.model}")
-    _say(f"Report:      {folder.evaluation}")
+    _say(f"Report:      {folder.evaluation / 'report.html'}")
     if config.run.export and not folder.has_export():
         images, _ = next(dataset.test.batches(8))
         exported = serving.export(
@@ -199,6 +198,13 @@ def _announce(config, strategy, dataset, trainer, steps_per_epoch):
         f"{dataset.num_classes} classes, {config.optimizer.epochs} epochs of "
         f"{steps_per_epoch} steps"
     )
+    batch_size = config.optimizer.batch_size
+    unused = len(dataset.train) % batch_size
+    if unused:
+        _say(
+            f"{unused} images, others each time, are left out of an epoch: "
+            f"they fill no batch of {batch_size}"
+        )
     _say(
         f"{config.model.model}: {trainer.model.count_params():,} parameters; "
         f"taps {', '.join(trainer.taps)}"
@@ -212,8 +218,7 @@ def _announce(config, strategy, dataset, trainer, steps_per_epoch):
     count = distribution.num_replicas(strategy)
     if count > 1:
         _say(
-            f"{distribution.describe(strategy)}, "
-            f"{config.optimizer.batch_size // count} "
+            f"{distribution.describe(strategy)}, {batch_size // count} "
             f"images each; {sharding.describe(strategy)}"
         )
     _say(f"Writing to {config.run.output_dir}")

@@ -286,5 +286,7 @@ def test_help_names_every_flag(capsys):
     text = capsys.readouterr().out
     for name in Config().flags():
         assert f"{name}: " in text
+    # 266 lines had no example.
+    assert "\n  python -m noisymix_tf.train --flagfile=quickstart\n" in text
     known = ", ".join(flagfiles.names("method"))
     assert f"Known: {known}." in " ".join(text.split())

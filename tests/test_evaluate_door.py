@@ -121,12 +121,17 @@ def test_the_leaderboard_entry(measured):
     assert np.mean([float(v) for v in rows[2][1:]]) == pytest.approx(mean)
 
 
-def test_a_second_run_measures_nothing(measured):
+def test_a_second_run_measures_nothing(measured, capsys):
     folder, config, results = measured
     lines = (folder / "cells.jsonl").read_bytes()
     again = door.run(config)
     assert again.computed == 0 and again.figures == results.figures
     assert (folder / "cells.jsonl").read_bytes() == lines
+    # The result was buried in 140 lines, the page had no name.
+    said = capsys.readouterr()
+    assert "Corruption accuracy" in said.out and "FGSM accuracy" in said.out
+    assert len((said.out + said.err).splitlines()) <= 15
+    assert said.err.endswith(f"Report: {folder / 'report.html'}\n")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from noisymix_tf.evaluation import robustbench
 from noisymix_tf.evaluation.cells import Cell, CellFile
 from noisymix_tf.evaluation.classifier import load_classifier
 from noisymix_tf.evaluation.metrics import Tally
-from noisymix_tf.evaluation.progress import Progress, print_progress
+from noisymix_tf.evaluation.progress import Progress
 from noisymix_tf.evaluation.reference import Reference
 from noisymix_tf.evaluation.report import Report
 from noisymix_tf.evaluation.runner import Results, check_selection, evaluate
@@ -32,6 +32,5 @@ __all__ = [
     "check_selection",
     "evaluate",
     "load_classifier",
-    "print_progress",
     "robustbench",
 ]

@@ -35,7 +35,7 @@ from noisymix_tf.evaluation.sections import (
     only,
 )
 from noisymix_tf.evaluation.writers.markdown import markdown
-from noisymix_tf.evaluation.writers.text import text
+from noisymix_tf.evaluation.writers.text import summary, text
 
 SCHEMA = 2
 
@@ -135,6 +135,10 @@ class Report:
     def text(self):
         """The report for a terminal."""
         return text(self)
+
+    def summary(self):
+        """Its few figures that matter most, for a terminal."""
+        return summary(self)
 
     def markdown(self, picture=None):
         """The report as Markdown; `picture` is the file name of a heat map."""

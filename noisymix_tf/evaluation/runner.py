@@ -16,7 +16,7 @@ from noisymix_tf.evaluation.gallery import FOLDER as EXAMPLES
 from noisymix_tf.evaluation.gallery import Gallery
 from noisymix_tf.evaluation.images import Images
 from noisymix_tf.evaluation.predictor import Predictor, count_outputs
-from noisymix_tf.evaluation.progress import print_progress
+from noisymix_tf.evaluation.progress import Progress
 from noisymix_tf.evaluation.reference import Reference
 from noisymix_tf.evaluation.replicas import Replicas
 from noisymix_tf.evaluation.report import Report
@@ -71,7 +71,7 @@ def evaluate(
     batch_size=256,
     strategy=None,
     num_workers=None,
-    progress=print_progress,
+    progress=True,
     **settings,
 ):
     """Measures a classifier on a dataset's test images, clean and shifted.
@@ -106,7 +106,9 @@ def evaluate(
         num_workers: Threads that prepare images; by default one per core, at
             most 8.
         progress: Called as `progress(cell, measurements, done, total)` after
-            each cell that was measured; None for silence.
+            each cell that was measured; if it has a method `begin`, that gets
+            the cells to measure first. True for `evaluation.Progress()`, None
+            for silence.
         **settings: Options of the suites: the attributes of
             `evaluation.Settings`.
 
@@ -131,6 +133,8 @@ def evaluate(
     if num_workers is None:
         num_workers = min(os.cpu_count() or 1, 8)
     at_least("num_workers", num_workers, 1)
+    if progress is True:
+        progress = Progress()
     if not callable(model):
         raise UsageError(
             f"evaluate takes a Keras model, got {model!r}: load it first, with "
@@ -280,6 +284,8 @@ def _measure(suites, job, folder, progress, reference):
     planned = list(dict.fromkeys(c for _, cells in plan for c in cells))
     measured = {}
     done = sum(cell in finished for cell in planned)
+    if hasattr(progress, "begin"):
+        progress.begin([cell for cell in planned if cell not in finished])
     for suite, cells in plan:
         pending = [c for c in cells if c not in finished and c not in measured]
         for cell, measurements in suite.run(pending, job):
@@ -287,7 +293,7 @@ def _measure(suites, job, folder, progress, reference):
                 file.append(cell, measurements)
             measured[cell] = measurements
             done += 1
-            if progress is not None:
+            if progress:
                 progress(cell, measurements, done, len(planned))
     known = {**finished, **measured}
     records = {cell: known[cell] for cell in planned if cell in known}

@@ -1,6 +1,10 @@
 """A report for a terminal."""
 
 from noisymix_tf.evaluation.sections.core import show
+from noisymix_tf.evaluation.writers.headlines import headlines
+
+# Lines of a summary.
+_FEW = 8
 
 
 def text(report):
@@ -17,6 +21,21 @@ def text(report):
             lines += ["", *_table(section.table)]
         lines += [f"  Note: {note}" for note in section.notes]
     return "\n".join(lines) + "\n"
+
+
+def summary(report):
+    """The figures that matter most, a line each."""
+    found = headlines(report)[:_FEW]
+    width = max((len(figure.title) for figure in found), default=0)
+    return "\n".join(
+        [
+            f"{report.dataset}, model {report.model}{_outputs(report)}",
+            *(
+                f"  {figure.title:<{width}}  {figure.text:>9}  {figure.detail}"
+                for figure in found
+            ),
+        ]
+    )
 
 
 def _outputs(report):
