@@ -65,7 +65,8 @@ def ending(model):
 
     Returns:
         `"softmax"`, `"sigmoid"`, `"logits"` (a layer with weights and without
-        activation), or `None` where it cannot be known.
+        activation), or `None` where it cannot be known. A SavedModel may say
+        `"probabilities"`.
     """
     own = getattr(model, "ending", None)
     if isinstance(own, str):

@@ -36,8 +36,8 @@ def fgsm(
         eps: How far a pixel may move, as a fraction of the range 0..255: the
             literature's 4/255 is `4 / 255`, four grey levels.
         from_logits: Whether the model gives logits (True) or probabilities
-            (False). None finds out: a final softmax, or outputs of the first
-            images that are non-negative and sum to one, mean probabilities.
+            (False). None finds out: how the model ends tells, or else outputs
+            of the first images that are non-negative and sum to one.
             Where a final softmax is found, the attack uses its logits.
         random_start: Whether to start at a random place in the ball; the end
             of the step is brought back into it.
