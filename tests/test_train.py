@@ -119,7 +119,7 @@ def test_the_models_carry_their_provenance(finished):
     flags = (folder / "flags.txt").read_text().splitlines()
     assert card["flags"] == flags and "--dropout=0.1" in flags
     assert card["dataset"]["name"] == "digits"
-    assert card["dataset"]["train_examples"] == 100
+    assert card["dataset"]["train_examples"] == 110
     assert card["training"]["steps"] == 8
     assert card["training"]["hyperparameters"]["jsd_weight"] == 12.0
 
@@ -292,7 +292,7 @@ def _parse(*arguments):
         (["--taps=stage9"], "Unusable tap 'stage9'"),
         (["--suites=d"], "Unknown suite 'd'"),
         (["--corruptions=haze"], "'haze'"),
-        (["--batch_size=101"], "batch_size=101 is more than the 100"),
+        (["--batch_size=111"], "batch_size=111 is more than the 110"),
         (["--train_examples=99999"], "99999"),
         (["--train_examples=5"], "some of the 10 classes of digits without"),
         (["--suites=p", "--p_dir=none"], "none does not exist"),
