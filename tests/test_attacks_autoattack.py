@@ -255,7 +255,7 @@ def test_no_gradient(package):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"eps": -0.1}, "negative"),
+        ({"eps": -0.1}, "must be a number of at least 0"),
         ({"eps": 7.0}, "such as 4/255"),
         ({"norm": "l1"}, "Unknown norm 'l1'"),
         ({"version": "best"}, "Unknown version 'best'. Known: standard, plus"),

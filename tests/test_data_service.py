@@ -135,6 +135,7 @@ def test_a_lost_batch_is_noticed():
         "http://host:1",
         "grpc://h:0",
         None,
+        None,
     ],
 )
 def test_what_is_no_address(address):
