@@ -52,6 +52,8 @@ def main(argv, flag_values=flags.FLAGS):
         print(__doc__)
         print(command_line.helptext(flag_values, usage=_USAGE))
         return
+    if name == "--version":
+        command_line.parse(argv, flag_values)
     if name not in _ROUNDS:
         raise UsageError(
             f"Unknown benchmark {name!r}. Known: {', '.join(_ROUNDS)}."
