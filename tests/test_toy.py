@@ -91,7 +91,7 @@ def test_the_same_command_continues(run):
         (["--curve_share=0.001"], "leaves a class without points"),
         (["--search=1", "--alpha=2"], "leave --alpha out"),
         (["--curve_share=1"], "--curve_share=1.0 must be between 0 and 1"),
-        (["--position_noise=inf"], "must be from 0.03 to 100"),
+        (["--position_noise=101"], "must be from 0.03 to 100"),
         (["--output_dir="], "--output_dir is missing"),
     ],
 )
