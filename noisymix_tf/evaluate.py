@@ -107,13 +107,24 @@ def _data(config):
         )
     sizes = {"image_size", "preprocess"}
     own = {
-        field.name: field.metadata["kind"](run[field.name])
+        field.name: _value(field, run[field.name], config.target.model)
         for field in dataclasses.fields(TestDataConfig)
         # One of them stands for the other.
         if field.name in run
         and not (field.name in sizes and sizes & given.keys())
     }
     return TestDataConfig(**{**own, **given})
+
+
+def _value(field, word, model):
+    """A flag's value out of the word for it in the flags of a run."""
+    try:
+        return field.metadata["kind"](word)
+    except ValueError as error:
+        raise UsageError(
+            f"The flags of {model} are damaged (--{field.name}={word}): give "
+            f"--dataset and the other flags of its data."
+        ) from error
 
 
 def _say(text):

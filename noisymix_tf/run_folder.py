@@ -129,15 +129,7 @@ def check_flags(path, config):
         UsageError: It holds a run of another configuration, or the file is
             damaged.
     """
-    file = pathlib.Path(path) / "flags.txt"
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise UsageError(
-            f"{file} cannot be read ({reason}), so that nothing tells which "
-            f"run {path} holds: put the file back, or name another directory."
-        ) from error
+    lines = _flag_lines(pathlib.Path(path) / "flags.txt")
     # A flag that an older version did not have counts as its default.
     before = type(config)().flags()
     before |= {flag_name(line): line for line in lines if line}
@@ -240,7 +232,7 @@ def flags_of_model(path):
     place = locate(path)
     flagfile = pathlib.Path(path) / "flags.txt"
     if flagfile.is_file():
-        lines = flagfile.read_text().splitlines()
+        lines = _flag_lines(flagfile)
     else:
         try:
             lines = model_card.read(place).get("flags")
@@ -249,6 +241,19 @@ def flags_of_model(path):
     if not isinstance(lines, list):
         return {}
     return {flag_name(line): flag_value(line) for line in lines if line}
+
+
+def _flag_lines(file):
+    """The lines of a run's flags.txt."""
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise UsageError(
+            f"{file} cannot be read ({reason}), so that nothing tells which "
+            f"run {file.parent} holds: put the file back, or name another "
+            f"directory."
+        ) from error
 
 
 def flag_value(line):

@@ -179,6 +179,14 @@ def test_given_flags_of_the_data_override_those_of_the_run(
     assert (cell.n, cell.preprocess) == (3, "resize20-crop16")
 
 
+def test_damaged_flags_of_a_run_are_one_line(run_of_photos, tmp_path):
+    for content in (b"\x80\x81", b"--dataset=folder\n--image_size=6x\n"):
+        (tmp_path / "run" / "flags.txt").write_bytes(content)
+        with pytest.raises(UsageError, match="flags") as caught:
+            door.run(parse("--model=run"))
+        assert "\n" not in str(caught.value)
+
+
 def test_a_model_of_no_run_needs_a_dataset(model_path, run_of_photos):
     model_card.save(run_of_photos, "alone.keras", dataset="folder")
     for model in (model_path, "alone.keras"):
