@@ -18,6 +18,11 @@ _EXAMPLE = (
 )
 # Seconds in which an address has to answer.
 _PATIENCE = 10
+_SUMMING = (
+    tf.distribute.MirroredStrategy,
+    tf.distribute.MultiWorkerMirroredStrategy,
+    tf.distribute.TPUStrategy,
+)
 # A second mirrored strategy in a process mistakes the collectives of the
 # first for its own, so each is made once.
 _made = {}
@@ -149,21 +154,21 @@ def check_jit(strategy, jit_compile):
 
 
 def check_accumulation(strategy, steps):
-    """Raises a `UsageError` if gradients are to be collected on many devices.
+    """Raises a `UsageError` if a strategy is to collect gradients.
 
-    Keras sums over devices inside of a condition, which no strategy can do.
+    Keras sums over devices, be it one, inside of a condition, which these
+    strategies cannot do.
 
     Args:
         strategy: `tf.distribute.Strategy`, or None.
         steps: Steps whose gradients make one update.
     """
-    count = num_replicas(strategy)
-    if steps > 1 and count > 1:
+    if steps > 1 and isinstance(strategy, _SUMMING):
         raise UsageError(
             f"--accumulation_steps={steps} (gradient_accumulation_steps of the "
-            f"optimizer) collects gradients on one device, but {count} share "
-            f"each step: leave it out and give a larger batch, or take "
-            f"--strategy=single."
+            f"optimizer) does not go with the devices of a "
+            f"{type(strategy).__name__}: leave it out and give a larger batch, "
+            f"or take --strategy=single."
         )
 
 

@@ -13,7 +13,7 @@ PACKAGE = pathlib.Path(noisymix_tf.__file__).parent
 # Each layer may import itself and those before it.
 LAYERS = (
     ("version", "errors", "registry", "rng", "distribution", "run_lock"),
-    ("adjustable", "checks", "functional", "log_filter"),
+    ("adjustable", "checks", "devices", "functional", "log_filter"),
     ("places", "probabilities"),
     ("attacks", "augment", "mixing", "corruptions"),
     ("layers", "models", "data"),

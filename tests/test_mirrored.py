@@ -295,4 +295,7 @@ def test_gradients_are_not_collected_over_devices(two):
         trainer.make_train_function()
     assert "\n" not in str(caught.value)
     distribution.check_accumulation(two, 1)
-    distribution.check_accumulation(None, 2)
+    distribution.check_accumulation(tf.distribute.get_strategy(), 2)
+    alone = tf.distribute.MirroredStrategy(["CPU:0"])
+    with pytest.raises(UsageError, match="MirroredStrategy"):
+        distribution.check_accumulation(alone, 2)
