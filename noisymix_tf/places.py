@@ -88,22 +88,28 @@ def check_writable(path, purpose):
         raise UsageError(
             f"--output_dir is missing: name a directory for the {purpose}."
         )
-    place = pathlib.Path(path)
+    try:
+        number = _obstacle(pathlib.Path(path))
+    except OSError as error:  # Of a name that is too long, a closed folder.
+        number = error.errno
+    if number:
+        error = OSError(number, os.strerror(number))
+        raise UsageError(
+            f"--output_dir={path} cannot be written ({error.strerror}); name "
+            f"a writable directory."
+        ) from error
+
+
+def _obstacle(place):
+    """Number of the error that making a directory would meet; 0 for none."""
     while not place.exists():
         place = place.parent
     if not place.is_dir():
-        number = errno.ENOTDIR
-    elif os.access(place, os.W_OK | os.X_OK):
-        return
-    elif os.statvfs(place).f_flag & os.ST_RDONLY:
-        number = errno.EROFS
-    else:
-        number = errno.EACCES
-    error = OSError(number, os.strerror(number))
-    raise UsageError(
-        f"--output_dir={path} cannot be written ({error.strerror}); name a "
-        f"writable directory."
-    ) from error
+        return errno.ENOTDIR
+    if os.access(place, os.W_OK | os.X_OK):
+        return 0
+    is_read_only = os.statvfs(place).f_flag & os.ST_RDONLY
+    return errno.EROFS if is_read_only else errno.EACCES
 
 
 def _lies_in(path, folder):
@@ -113,5 +119,5 @@ def _lies_in(path, folder):
     return any(
         os.path.samefile(parent, folder)
         for parent in (place, *place.parents)
-        if parent.exists()
+        if os.path.exists(parent)
     )

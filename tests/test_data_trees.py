@@ -161,6 +161,8 @@ def test_a_folder_for_each_class_whatever_their_names():
         *("crane_0", "owl", "crane_2"),
         *("_.", "_hidden", "_", "a_b"),
     ]
+    names_of_three = trees.folder_names(["owl", "owl", "owl_0"])
+    assert names_of_three == ["owl_0", "owl_1", "owl_0_2"]
     split = ArraySplit(np.zeros((2, 4, 4, 3), np.uint8), [0, 2])
     found = trees.image_names(split, names, ".png")
     assert found == ["crane_0/0.png", "crane_2/1.png"]

@@ -204,6 +204,8 @@ def test_unusable_directories(tmp_path):
         RunFolder(_config(file))
     with pytest.raises(UsageError, match="cannot be written"):
         RunFolder(_config(file / "below"))
+    with pytest.raises(UsageError, match=r"\(File name too long\)"):
+        RunFolder(_config(tmp_path / ("x" * 300)))
     with pytest.raises(UsageError, match="not empty and holds no run"):
         RunFolder(_config(tmp_path))
     assert file.read_text() == "mine"

@@ -93,11 +93,14 @@ def folder_names(class_names):
     """
     names = [str(name).replace(os.sep, "_") for name in class_names]
     names = [f"_{n[1:]}" if n[:1] in (".", "") else n for n in names]
+    numbered = [f"{name}_{number}" for number, name in enumerate(names)]
     often = collections.Counter(names)
-    return [
-        name if often[name] == 1 else f"{name}_{number}"
-        for number, name in enumerate(names)
+    found = [
+        name if often[name] == 1 else other
+        for name, other in zip(names, numbered)
     ]
+    # Where a class is called as another is with its number.
+    return found if len(set(found)) == len(found) else numbered
 
 
 def _tree_split(root, flag, dataset):

@@ -197,20 +197,8 @@ def check_selection(suites, dataset=None, reference=None, **settings):
     reference = Reference.of(reference, dataset)
     if reference is not None:
         _check_reference(reference, images)
-    job = Job(
-        dataset=dataset,
-        images=images,
-        model=None,
-        predictor=None,
-        replicas=None,
-        model_id="",
-        settings=settings,
-        batch_size=images.n,
-        pool=None,
-        depth=0,
-    )
+    job = Job(dataset, images, settings, batch_size=images.n)
     for suite in suites:
-        suite.check(dataset, settings)
         suite.cells(job)
 
 

@@ -18,17 +18,14 @@ class AutoAttack(ImageSuite):
     def __init__(self):
         self._attacks = {}
 
-    def check(self, dataset, settings):
+    def cells(self, job):
         require_packages()
-        if dataset.num_classes < least_classes():
+        if job.dataset.num_classes < least_classes():
             raise UsageError(
                 f"Suite autoattack needs at least {least_classes()} classes, "
-                f"{dataset.name} has {dataset.num_classes}: leave it out; pgd "
-                "takes any number."
+                f"{job.dataset.name} has {job.dataset.num_classes}: leave it "
+                "out; pgd takes any number."
             )
-
-    def cells(self, job):
-        self.check(job.dataset, job.settings)
         settings = job.settings
         radii = {"linf": settings.eps, "l2": settings.l2_eps}
         for norm in settings.norms:

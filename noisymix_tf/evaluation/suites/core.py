@@ -31,15 +31,17 @@ SUITES = Registry("suite")
 class Job:
     """What the suites of one evaluation share.
 
+    To plan cells takes no more than what has no default.
+
     Attributes:
         dataset: Has `name`, `num_classes`, `class_names` and `test`.
         images: `Images`, the test images.
+        settings: What was asked for.
+        batch_size: Images per forward pass.
         model: The classifier.
         predictor: Images to outputs.
         replicas: Devices that share the work.
         model_id: Fingerprint of the model.
-        settings: What was asked for.
-        batch_size: Images per forward pass.
         pool: Executor that prepares images.
         depth: How many batches it prepares ahead of the model.
         gallery: Keeps some images with the model's answers; None for none.
@@ -47,14 +49,14 @@ class Job:
 
     dataset: object
     images: Images
-    model: object
-    predictor: Predictor
-    replicas: Replicas
-    model_id: str
     settings: Settings
     batch_size: int
-    pool: futures.Executor
-    depth: int
+    model: object = None
+    predictor: Predictor | None = None
+    replicas: Replicas | None = None
+    model_id: str = ""
+    pool: futures.Executor | None = None
+    depth: int = 0
     gallery: object = None
 
     def cell(
@@ -103,18 +105,13 @@ class Job:
 class Suite(abc.ABC):
     """Something that can be measured, cell by cell."""
 
-    def check(self, dataset, settings):
-        """Raises the `UsageError` that is to come, before anything is done.
-
-        Args:
-            dataset: As in `Job`.
-            settings: `Settings`.
-        """
-        return None
-
     @abc.abstractmethod
     def cells(self, job):
-        """Returns the list of cells there are for a `Job`."""
+        """Returns the list of cells there are for a `Job`.
+
+        Before a training it is asked, too, of a job that has no model yet, so
+        that all `UsageError`s are raised here.
+        """
 
     @abc.abstractmethod
     def run(self, cells, job):
