@@ -5,6 +5,7 @@ among those of this package, with or without `flags/` and `.flags`:
 `flags/quickstart.flags` and `quickstart` are the same in any directory.
 """
 
+import os
 import pathlib
 
 from noisymix_tf.errors import UsageError
@@ -34,13 +35,14 @@ def find(name, flag="--flagfile"):
     Raises:
         UsageError: There is none; the message lists what there is.
     """
-    path = pathlib.Path(name).expanduser()
-    if path.is_file():
+    # Of `os.path`, which have no errors of their own for odd names.
+    path = pathlib.Path(os.path.expanduser(name))
+    if os.path.isfile(path):
         return path
     # An absolute path stays what it is.
     own = name.removeprefix("flags/")
     for found in (folder() / own, folder() / f"{own}{_SUFFIX}"):
-        if found.is_file():
+        if os.path.isfile(found):
             return found
     raise UsageError(f"{flag}={name} cannot be opened. {_present(path)}")
 

@@ -131,3 +131,6 @@ def test_flagfiles_that_cannot_be_read_are_one_line(tmp_path):
     file.write_text(f"--flagfile={file}\n")
     with pytest.raises(UsageError, match="names itself"):
         flagfiles.expand([f"--flagfile={file}"])
+    for odd in ("x" * 300, "~nobody-of-this-name/a"):
+        with pytest.raises(UsageError, match="cannot be opened"):
+            flagfiles.expand([f"--flagfile={odd}"])
