@@ -98,6 +98,7 @@ def corrupted(
     return (
         split.read_ahead(indices, parallel)
         .map(make_batch, num_parallel_calls=parallel, deterministic=True)
-        .prefetch(1)
         .apply(tf.data.experimental.assert_cardinality(len(indices)))
+        # Last: behind anything else tf.data adds a buffer of its own.
+        .prefetch(1)
     )
