@@ -27,8 +27,9 @@ tf.config.set_logical_device_configuration(
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-_BESIDE = pathlib.Path(__file__).resolve().parents[2] / "shared"
-GOLDEN_DIR = pathlib.Path(
+HERE = pathlib.Path(__file__).resolve().parent
+_BESIDE = HERE.parents[1] / "shared"
+FULL_GOLDEN_DIR = pathlib.Path(
     os.environ.get("NOISYMIX_GOLDEN_DIR", _BESIDE / "golden")
 )
 DATA_DIR = pathlib.Path(os.environ.get("NOISYMIX_DATA_DIR", _BESIDE / "data"))
@@ -48,14 +49,9 @@ def determinism():
     tf_config.disable_op_determinism()
 
 
-@pytest.fixture(scope="session")
-def golden():
-    """Loads a golden file by name; skips where the oracle data is absent."""
-    if not GOLDEN_DIR.is_dir():
-        pytest.skip(f"no golden data at {GOLDEN_DIR} (set NOISYMIX_GOLDEN_DIR)")
-
+def _loader(folder):
     def load(name):
-        path = GOLDEN_DIR / name
+        path = folder / name
         if path.suffix == ".json":
             return json.loads(path.read_text())
         return np.load(path)
@@ -64,8 +60,27 @@ def golden():
 
 
 @pytest.fixture(scope="session")
+def golden():
+    """Loads a file of `tests/golden/` by name."""
+    return _loader(HERE / "golden")
+
+
+@pytest.fixture(scope="session")
+def full_golden():
+    """Loads oracle data that is too large for the repository; for slow tests.
+
+    Skips where it is absent.
+    """
+    if not FULL_GOLDEN_DIR.is_dir():
+        pytest.skip(
+            f"no oracle data at {FULL_GOLDEN_DIR} (set NOISYMIX_GOLDEN_DIR)"
+        )
+    return _loader(FULL_GOLDEN_DIR)
+
+
+@pytest.fixture(scope="session")
 def data_dir():
-    """The folder of sample datasets; skips where it is absent."""
+    """The folder of real images, for slow tests; skips where it is absent."""
     if not DATA_DIR.is_dir():
         pytest.skip(f"no sample data at {DATA_DIR} (set NOISYMIX_DATA_DIR)")
     return DATA_DIR
@@ -83,7 +98,7 @@ def cifar10_test(data_dir):
     return next(test.batches(len(test)))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def trained_resnet20(golden):
     """ResNet-20 with published weights; it expects ImageNet's constants."""
     from noisymix_tf import models

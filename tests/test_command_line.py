@@ -1,7 +1,6 @@
 """Flags: every flagfile parses, every mistake is one clear line."""
 
 import dataclasses
-import pathlib
 import re
 
 import pytest
@@ -16,8 +15,8 @@ from noisymix_tf.config.stylize import StylizeConfig
 from noisymix_tf.config.theory import TheoryConfig
 from noisymix_tf.config.toy import ToyConfig
 from noisymix_tf.errors import UsageError
+from support import ROOT
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 FLAGFILES = sorted((ROOT / "flags").rglob("*.flags"))
 METHODS = (
     "adversarial adversarial_fast adversarial_l2 augmix augmix_manifold "

@@ -8,10 +8,8 @@ import shutil
 import subprocess
 import sys
 
-import door_processes
 import keras
 import numpy as np
-import picture_folders as folders
 import pytest
 from absl import flags
 
@@ -26,6 +24,8 @@ from noisymix_tf.config import (
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation import Settings
 from noisymix_tf.run_folder import RunFolder
+from support import door_processes
+from support import picture_folders as folders
 
 # The name in the package may be the function.
 door = importlib.import_module("noisymix_tf.evaluate")

@@ -1,7 +1,6 @@
 """What `pip install` brings: every flagfile, every command."""
 
 import os
-import pathlib
 import shutil
 import subprocess
 import sys
@@ -11,8 +10,7 @@ import pytest
 from noisymix_tf import __main__, flagfiles
 from noisymix_tf.errors import UsageError
 from noisymix_tf.version import __version__
-
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+from support import ROOT
 
 
 @pytest.fixture(scope="module")

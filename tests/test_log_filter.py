@@ -1,13 +1,13 @@
 """TensorFlow's log is kept out of what commands say, and nothing else is."""
 
 import os
-import pathlib
 import subprocess
 import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+from support import ROOT
+
 LOG = """\
 WARNING: All log messages before absl::InitializeLog() is called are written
 I0000 00:00:1795827133.517543   19146 port.cc:153] oneDNN operations are on.

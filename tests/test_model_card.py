@@ -5,8 +5,6 @@ import json
 import subprocess
 import sys
 
-import door_processes
-import fit_models
 import keras
 import numpy as np
 import pytest
@@ -21,6 +19,7 @@ from noisymix_tf.layers import FeatureNoise
 from noisymix_tf.training import provenance
 from noisymix_tf.training.checkpoint_files import file_digest
 from noisymix_tf.training.optimizers import L2SGD
+from support import door_processes, fit_models
 
 KINDS = ("plain", "noisymix")
 
@@ -274,7 +273,7 @@ def test_two_processes_write_the_same_card(tmp_path, request):
     script = """
 import sys
 sys.path.insert(0, sys.argv[1])
-import fit_models
+from support import fit_models
 import noisymix_tf as nm
 model = fit_models.model("noisymix")
 fit_models.fit(model, 1)

@@ -1,6 +1,5 @@
 """What README shows, made small, does what it says."""
 
-import pathlib
 import re
 import subprocess
 import sys
@@ -8,8 +7,7 @@ import sys
 import pytest
 
 from noisymix_tf import model_card
-
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+from support import ROOT
 
 LOAD = """
 import sys

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import types
 
-import picture_folders as folders
 import pytest
 
 from noisymix_tf import data
@@ -17,6 +16,7 @@ from noisymix_tf.config import Config, MethodConfig, RunConfig
 from noisymix_tf.data import folder as folder_lib
 from noisymix_tf.errors import UsageError
 from noisymix_tf.run_folder import RunFolder
+from support import picture_folders as folders
 
 
 def _config(path, **method):

@@ -1,26 +1,23 @@
 """The main command: whole runs, kills and continuations, mistakes."""
 
 import json
-import pathlib
 import shutil
 import subprocess
 import sys
 import time
 import types
 
-import door_processes
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tiny_network
 from absl import flags
 
 from noisymix_tf import command_line, data, model_card, train
 from noisymix_tf.errors import UsageError
 from noisymix_tf.training import setup
+from support import ROOT, door_processes, tiny_network
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Less to trace: not all taps, one chain of AugMix.
 FEW = ("--taps=normalize,stage1", "--augmix_width=1")
 SMALL = (
@@ -39,7 +36,7 @@ TINY = (*SMALL, "--model=tiny", "--dropout=0.1")
 
 
 def _run(*arguments):
-    return door_processes.run("tiny_network", *TINY, *arguments)
+    return door_processes.run("support.tiny_network", *TINY, *arguments)
 
 
 def _weights(folder):
@@ -167,7 +164,7 @@ for name, x in (("serving_default", images), ("serving_float", 1.0 * images)):
 def test_effective_flags_repeat_the_run(finished, tmp_path):
     folder, _ = finished
     done = door_processes.run(
-        "tiny_network",
+        "support.tiny_network",
         f"--flagfile={folder / 'flags.txt'}",
         f"--output_dir={tmp_path / 'again'}",
         "--corruption_epochs=2",
@@ -211,7 +208,8 @@ def test_a_run_killed_before_its_evaluation_has_a_card(finished, tmp_path):
         (copy / name).unlink()
     arguments = [f"--output_dir={copy}"]
     code = f"""
-import os, tiny_network
+import os
+from support import tiny_network
 from noisymix_tf import evaluation, train
 tiny_network.register()
 evaluation.evaluate = lambda *args, **kwargs: os._exit(9)
@@ -234,7 +232,7 @@ def test_killed_runs_end_with_the_same_weights(finished, tmp_path):
     """
     arguments = (f"--output_dir={tmp_path / 'killed'}",)
     command = [*TINY, *arguments, "--checkpoint_steps=3"]
-    with door_processes.Process("tiny_network", *command) as process:
+    with door_processes.Process("support.tiny_network", *command) as process:
         deadline = time.monotonic() + 300
         while _steps(tmp_path / "killed") < 3:
             assert process.poll() is None, process.communicate()

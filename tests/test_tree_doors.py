@@ -2,8 +2,6 @@
 
 import dataclasses
 
-import door_processes
-import picture_folders as folders
 import pytest
 from absl import flags
 
@@ -12,6 +10,8 @@ from noisymix_tf.config import Config
 from noisymix_tf.config.deepaugment import DeepAugmentConfig
 from noisymix_tf.config.stylize import StylizeConfig
 from noisymix_tf.training import setup
+from support import door_processes
+from support import picture_folders as folders
 
 METHODS = ("stylized", "stylized_joined", "deepaugment")
 

@@ -1,0 +1,181 @@
+"""A comparison in every form: the same numbers, the best and the published."""
+
+import csv as csv_module
+import json as json_module
+import re
+
+import pytest
+
+from noisymix_tf.comparison import published, runs, table
+from noisymix_tf.comparison.writers.csv import csv
+from noisymix_tf.comparison.writers.html import html
+from noisymix_tf.comparison.writers.json import json
+from noisymix_tf.comparison.writers.latex import escape, latex
+from noisymix_tf.comparison.writers.markdown import markdown
+from support import comparison_runs
+from support.comparison_runs import FGSM, accuracies
+from support.published import CIFAR10_MEANS
+from support.report_page import Page
+
+ODD = "my_<b>method</b> & 100 %"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    for method, base in (("baseline", 0.6), ("noisymix", 0.7), (ODD, 0.65)):
+        for seed in (0, 1):
+            comparison_runs.write(
+                folder / f"{base}" / f"seed{seed}",
+                comparison_runs.flags(method, seed, dataset="cifar10"),
+                clean=base + 0.1 + 0.02 * seed,
+                c=accuracies(base),
+                # Not all of them have been attacked.
+                **({} if method == ODD else {"fgsm": {FGSM: base - 0.4}}),
+            )
+    return table.build([runs.read(path) for path in runs.find(folder)])
+
+
+def _rows(text):
+    """Cells of the Markdown tables of a text, without the rules."""
+    lines = [x for x in text.split("\n") if x.startswith("| ")]
+    cells = [[c.strip() for c in x.strip("|").split("|")] for x in lines]
+    return [row for row in cells if not row[1].startswith("-")]
+
+
+def test_markdown(built):
+    text = markdown(built)
+    assert text.startswith("# cifar10, resnet20 x 0.5, 3 epochs, batches of 64")
+    head, *rows = _rows(text)
+    assert head == ["", "Clean", "C", "C without noise", "FGSM 4/255"]
+    assert rows[0][:2] == ["Baseline", "71.0 ± 1.4"]
+    assert rows[1][:2] == ["NoisyMix", "**81.0 ± 1.4**"]
+    # Its name's own signs stay; it was not attacked.
+    assert rows[2][0].startswith("my <b>method") and rows[2][-1] == "–"
+    named = [row for row in rows if row[0].startswith("published: ")]
+    assert ["published: NoisyMix (WRN-28-4, RobustBench)", "96.7"] in [
+        row[:2] for row in named
+    ]
+    # Columns are straight on a terminal, too.
+    for block in text.split("\n\n"):
+        lines = [x for x in block.split("\n") if x.startswith("| ")]
+        assert len({len(x) for x in lines}) <= 1
+    for note in built.notes:
+        assert f"- {note}" in text
+
+
+def test_csv(built):
+    lines = list(csv_module.DictReader(csv(built).splitlines()))
+    assert [line["method"] for line in lines[:3]] == [
+        "baseline",
+        "noisymix",
+        ODD,
+    ]
+    assert [line["runs"] for line in lines[:3]] == ["2"] * 3
+    assert float(lines[0]["clean"]) == pytest.approx(71.0)
+    assert float(lines[0]["clean_sd"]) == pytest.approx(2**0.5)
+    assert lines[2][f"fgsm[{FGSM}]"] == ""
+    last = lines[-1]
+    assert (last["published"], last["runs"]) == ("RobustBench", "")
+    key = "c[published]"
+    assert (last[key], last[f"{key}_sd"]) == ("92.78", "")
+
+
+def test_json(built):
+    content = json_module.loads(json(built))
+    assert content["schema"] == 1
+    row = content["rows"][1]
+    assert row["title"] == "NoisyMix" and row["published"] is None
+    assert [path[-5:] for path in row["runs"]] == ["seed0", "seed1"]
+    assert row["cells"]["clean"]["values"] == pytest.approx([80.0, 82.0])
+    assert row["cells"]["clean"]["standard_error"] == pytest.approx(1.0)
+    columns = {column["key"]: column for column in content["columns"]}
+    assert columns["c_mce"]["divided_by"] == "Baseline"
+    assert not columns["c_mce"]["higher_is_better"]
+    assert content["rows"][-1]["published"] == "RobustBench"
+
+
+def test_latex(built):
+    text = latex(built)
+    parts = re.findall(r"\\begin{table}(.*?)\\end{table}\n", text, re.DOTALL)
+    assert len(parts) == 2
+    main = parts[0]
+    assert r"\begin{tabular}{lrrrr}" in main
+    lines = [x for x in main.split("\n") if x.endswith(r"\\")]
+    body = [x for x in lines if not x.startswith(r"\multicolumn")]
+    assert {x.count(" & ") for x in body} == {4}
+    assert r"Baseline & 71.0 $\pm$ 1.4" in main
+    assert r"NoisyMix & \textbf{81.0 $\pm$ 1.4}" in main
+    assert main.index("Published") < main.index("NoisyMix (WRN-28-4")
+    assert r"<b>method</b> \& 100 \%" in main
+    # No sign of LaTeX's own is left bare, but for the notes as comments.
+    code = "\n".join(x for x in text.split("\n") if not x.startswith("%"))
+    assert not re.search(r"(?<!\\)[%#_]", code)
+    assert code.count("{") == code.count("}")
+
+
+def test_escapes_of_latex():
+    assert escape("a_b & 5 % $x$ #1 {~^\\}") == (
+        r"a\_b \& 5 \% \$x\$ \#1 \{\textasciitilde{}\textasciicircum{}"
+        r"\textbackslash{}\}"
+    )
+
+
+def test_html(built):
+    text = html(built)
+    page = Page(text)
+    assert "://" not in text and not page.all("script")
+    head, *rows = page.rows("table", "comparison")
+    assert head == ["", "Clean", "C", "C without noise", "FGSM 4/255"]
+    assert rows[1][:2] == ["NoisyMix", "81.0 ± 1.4"]
+    assert rows[2][0] == "my <b>method</b> & 100 %" and rows[2][-1] == "–"
+    best = [e["text"] for e in page.all("td", "best", "table")]
+    assert len(best) == 4 and best[0] == "81.0 ± 1.4"
+    marked = page.all("tr", "published", "table")
+    assert len(marked) == 4
+    assert rows[3] == ["Published: RobustBench"]
+    assert marked[0]["text"].startswith(rows[4][0])
+    # A chart for each column, with all values in words.
+    charts = page.all("svg", section="table")
+    assert len(charts) == 4
+    words = [chart["aria-label"] for chart in charts]
+    assert "± 1.41 % (published (RobustBench): 96.73 %)" in words[0]
+    # Those of released files are not beside generated images.
+    assert "published" not in words[1]
+    assert (
+        "standard deviation" in page.all("figure", "bars", "table")[0]["text"]
+    )
+    (mce,) = (column for column in built.columns if column.key == "c_mce")
+    best = next(row for row in built.rows if row.method == "noisymix")
+    assert page.all("td", "best", "further")[0]["text"] == best.text(mce)
+    for note in built.notes:
+        assert any(e["text"] == note for e in page.all("li"))
+
+
+def test_published_numbers_of_the_paper():
+    rows = published.of_dataset("imagenet")
+    paper = [row for row in rows if "Table 1" in row.source]
+    assert [row.method for row in paper] == [
+        "baseline",
+        "adversarial",
+        "stylized",
+        "autoaugment",
+        "mixup",
+        "manifold_mixup",
+        "cutmix",
+        "puzzlemix",
+        "augmix",
+        "noisymix",
+    ]
+    assert all(len(row.values) == 7 for row in paper)
+    assert paper[0].values["c"] == 39.2 and paper[-1].values["c"] == 52.3
+    assert published.of_dataset("digits") == ()
+    titles = [row.title for row in rows]
+    assert len(set(titles)) == len(titles)
+
+
+def test_the_published_mean_without_noise_is_that_of_its_corruptions():
+    ours = published.of_dataset("cifar10")[-1].values
+    assert ours["c"] == pytest.approx(sum(CIFAR10_MEANS) / 15, abs=0.01)
+    quiet = CIFAR10_MEANS[3:]
+    assert ours["c_without_noise"] == pytest.approx(sum(quiet) / 12, abs=0.01)

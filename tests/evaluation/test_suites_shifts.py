@@ -1,0 +1,233 @@
+"""Suite r: some of the classes, and the clean images of the same classes."""
+
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from noisymix_tf import data as data_lib
+from noisymix_tf.errors import UsageError
+from noisymix_tf.evaluation import metrics
+from support import released_sets
+from support.evaluation_toys import dataset, run, whole_dataset
+
+SIDE = 16
+CLASSES = ("ant", "bee", "cat", "dog", "elk")
+PRESENT = (1, 3, 4)  # bee, dog and elk; ant and cat are masked away.
+
+
+def labelled_images(labels, seed):
+    """Noise whose brightness tells the class, not always rightly."""
+    generator = np.random.default_rng(seed)
+    level = 30 + 45 * np.asarray(labels) + generator.normal(0, 25, len(labels))
+    noise = generator.normal(0, 5, [len(labels), SIDE, SIDE, 3])
+    return np.clip(level[:, None, None, None] + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def data():
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(5), 8))
+    base = released_sets.dataset(CLASSES, side=SIDE, name="pets")
+    split = data_lib.ArraySplit(labelled_images(labels, 1), labels)
+    return type(base)(**{**vars(base), "test": split})
+
+
+@pytest.fixture(scope="module")
+def shifted():
+    """Images and labels, counted among all five classes."""
+    labels = np.repeat(PRESENT, (4, 6, 5))
+    return labelled_images(labels, 2), labels
+
+
+@pytest.fixture(scope="module")
+def root(shifted, tmp_path_factory):
+    """A folder for each class that is there."""
+    root = tmp_path_factory.mktemp("photos")
+    for place, (image, label) in enumerate(zip(*shifted)):
+        path = root / CLASSES[label] / f"{place:02}.png"
+        released_sets.save_image(path, image)
+    return root
+
+
+def model(softmax=False, bias=(4.0, 0.0, 5.0, 0.0, 0.0)):
+    """Sees the brightness, and prefers two classes that are not there."""
+    levels = (30 + 45 * np.arange(5)) / 255
+    inputs = keras.Input([SIDE, SIDE, 3])
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    head = keras.layers.Dense(5, activation="softmax" if softmax else None)
+    outputs = head(x)
+    kernel = np.tile(20.0 * 2 * levels / 3, [3, 1])
+    head.set_weights([kernel, np.array(bias) - 20.0 * levels**2])
+    return keras.Model(inputs, outputs)
+
+
+def by_hand(model, images, labels, softmax=False):
+    """Softmax over the present classes only; labels are places in them."""
+    outputs = model.predict(images, verbose=0).astype(float)
+    if softmax:
+        outputs = np.log(outputs)
+    kept = outputs[:, PRESENT]
+    return outputs, metrics.tally(kept, np.searchsorted(PRESENT, labels))
+
+
+@pytest.mark.parametrize("softmax", [False, True])
+def test_masked_accuracies_by_hand(data, shifted, root, softmax):
+    classifier = model(softmax)
+    results = run(classifier, data, suites=("r",), shift_dir=root, batch_size=6)
+    assert [cell.setting for cell in results.records] == [
+        "shifted 3 classes",
+        "clean 3 classes",
+    ]
+    clean = np.isin(data.test.labels, PRESENT)
+    for (cell, got), (images, labels) in zip(
+        results.records.items(),
+        (shifted, (data.test.images[clean], data.test.labels[clean])),
+    ):
+        outputs, wanted = by_hand(classifier, images, labels, softmax)
+        assert cell.suite == "shift"
+        assert cell.n == len(images) == wanted.n
+        assert got["correct"] == wanted.correct
+        assert got["nll_sum"] == pytest.approx(wanted.nll_sum, rel=1e-4)
+        assert got["brier_sum"] == pytest.approx(wanted.brier_sum, rel=1e-4)
+        # Without the mask this model hardly ever answers rightly.
+        unmasked = (outputs.argmax(-1) == labels).mean()
+        assert unmasked < 0.3 < wanted.accuracy < 1.0
+    figures = results.figures
+    shift, own = (
+        sums["correct"] / cell.n for cell, sums in results.records.items()
+    )
+    assert figures["shift/accuracy"] == shift
+    assert figures["shift/error"] == pytest.approx(1 - shift)
+    assert figures["shift/clean_accuracy"] == own
+    assert figures["shift/gap"] == pytest.approx(own - shift)
+
+
+def test_all_classes_means_no_mask(data, tmp_path):
+    labels = np.arange(5).repeat(2)
+    images = labelled_images(labels, 3)
+    for place, (image, label) in enumerate(zip(images, labels)):
+        path = tmp_path / CLASSES[label] / f"{place}.png"
+        released_sets.save_image(path, image)
+    classifier = model(bias=(0,) * 5)
+    results = run(classifier, data, suites=("clean", "r"), shift_dir=tmp_path)
+    figures = results.figures
+    assert figures["shift/clean_accuracy"] == figures["clean/accuracy"]
+    outputs = classifier.predict(images, verbose=0)
+    assert figures["shift/accuracy"] == metrics.accuracy(outputs, labels)
+
+
+def test_the_report_says_what_was_left_out(data, root, tmp_path):
+    results = run(
+        model(),
+        data,
+        suites=("r",),
+        shift_dir=root,
+        r_dir=root,
+        examples=7,
+        output_dir=tmp_path,
+    )
+    sections = results.report.as_dict()["sections"]
+    own, released = sections["shift"], sections["r"]
+    assert own["figures"] == released["figures"]
+    assert (own["source"], released["source"]) == ("original", "released")
+    assert own["origin"].startswith("7 of 15 images, from a folder of one's")
+    assert released["origin"].startswith("7 of 15 images, from released files")
+    assert "other classes than these 3 are left out" in own["notes"][0]
+    text = results.report.text()
+    assert "accuracy among 3 classes" in text
+    assert "clean accuracy among the same (7 images)" in text
+
+
+def test_a_part_is_balanced(data, shifted, root):
+    results = run(model(), data, suites=("r",), shift_dir=root, examples=6)
+    images, labels = shifted
+    chosen = [0, 1, 4, 5, 10, 11]  # Two of every class.
+    _, wanted = by_hand(model(), images[chosen], labels[chosen])
+    (got, _) = results.records.values()
+    assert got["correct"] == wanted.correct
+    assert got["nll_sum"] == pytest.approx(wanted.nll_sum, rel=1e-4)
+
+
+def test_answers_are_named_by_the_classes_that_are_there(data, root, tmp_path):
+    from noisymix_tf.evaluation import gallery
+
+    results = run(
+        model(), data, suites=("r",), shift_dir=root, output_dir=tmp_path
+    )
+    for cell in results.records:
+        examples = gallery.read(tmp_path, cell).examples
+        names = {e.label for e in examples} | {e.predicted for e in examples}
+        assert names <= {"bee", "dog", "elk"}
+    labels = [CLASSES[k] for k in np.repeat(PRESENT, (4, 6, 5))]
+    (shifted, _) = results.records
+    for example in gallery.read(tmp_path, shifted).examples:
+        assert example.label == labels[example.place]
+
+
+def test_clean_images_of_other_classes_are_other_cells(
+    data, root, shifted, tmp_path
+):
+    """Only the number of classes told the clean cells apart."""
+    other = tmp_path / "other"
+    for place, (image, label) in enumerate(zip(*shifted)):
+        name = {1: "ant", 3: "bee", 4: "cat"}[label]
+        released_sets.save_image(other / name / f"{place:02}.png", image)
+    options = {"suites": ("r",), "output_dir": tmp_path / "cells"}
+    run(model(), data, shift_dir=root, **options)
+    again = run(model(), data, shift_dir=other, **options)
+    assert again.computed == 2
+    truth = run(model(), data, suites=("r",), shift_dir=other)
+    assert again.figures["shift/gap"] == truth.figures["shift/gap"]
+
+
+def test_the_same_folder_with_another_image_is_another_cell(
+    data, root, shifted, tmp_path
+):
+    """Cells of released and own files were known by their first image."""
+    folder = shutil.copytree(root, tmp_path / "photos")
+    options = {"suites": ("r",), "shift_dir": folder, "output_dir": tmp_path}
+    run(model(), data, **options)
+    assert run(model(), data, **options).computed == 0
+    last = max(folder.rglob("*.png"))
+    released_sets.save_image(last, 255 - shifted[0][-1])
+    assert run(model(), data, **options).computed == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "needs images: give r_dir"),
+        ({"shift_dir": "nowhere"}, "nowhere does not exist"),
+        ({"shift_dir": "stranger"}, "fox.*none of the 5 classes of pets"),
+        ({"shift_dir": "alone"}, "one class only"),
+        (
+            {"shift_dir": "sizes", "released_preprocess": "resize8"},
+            r"8 x 8.*16 x 16",
+        ),
+    ],
+)
+def test_bad_input(data, tmp_path, monkeypatch, options, message):
+    image = np.zeros([SIDE, SIDE, 3], np.uint8)
+    for name in ("stranger/fox", "stranger/ant", "alone/ant"):
+        released_sets.save_image(tmp_path / name / "1.png", image)
+    for name in ("sizes/ant", "sizes/bee"):
+        released_sets.save_image(tmp_path / name / "1.png", image)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=message) as caught:
+        run(model(), data, suites=("r",), **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_split_without_labels(root):
+    whole = whole_dataset(n=8)
+    plain = type(whole)(
+        **{
+            **vars(whole),
+            "test": dataset(n=8).test,
+            "class_names": ("bee", "dog", "elk"),
+        }
+    )
+    with pytest.raises(UsageError, match=r"labels and subset.*Dataset"):
+        run(data=plain, suites=("r",), shift_dir=root)

@@ -1,0 +1,509 @@
+"""An export in the hands of those who know nothing of this package."""
+
+import concurrent.futures
+import io
+import json
+import re
+import subprocess
+import sys
+import zlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from noisymix_tf.data.preprocess import Preprocess
+from noisymix_tf.serving import SIGNATURES, ExportMismatch, export, reload
+from noisymix_tf.serving.image_bytes import MAX_PIXELS
+from support import ROOT, door_processes
+
+PREPROCESS = "resize40-crop32"
+NAMES = [f"kind {c}" for c in "αbcdefghij"]
+BATCHES = (1, 4)
+
+
+@pytest.fixture(scope="module")
+def model():
+    model = keras.Sequential(
+        [
+            keras.Input((32, 32, 3)),
+            keras.layers.Rescaling(1 / 127.5, offset=-1.0),
+            keras.layers.Conv2D(16, 5, strides=3, activation="relu"),
+            keras.layers.GlobalMaxPooling2D(),
+            keras.layers.Dense(10),
+        ]
+    )
+    rng = np.random.default_rng(3)
+    for weight in model.weights:
+        weight.assign(rng.normal(0, 0.3, weight.shape).astype(np.float32))
+    return model
+
+
+@pytest.fixture(scope="module")
+def photograph():
+    """uint8 `[60, 90, 3]`, smooth as photographs are."""
+    noise = np.random.default_rng(1).integers(0, 256, (6, 9, 3), np.uint8)
+    return np.asarray(Image.fromarray(noise).resize((90, 60), Image.BICUBIC))
+
+
+@pytest.fixture(scope="module")
+def served(model, tmp_path_factory):
+    """Checked by a new process without this package, as users have it."""
+    return export(
+        model,
+        tmp_path_factory.mktemp("serving") / "kinds",
+        class_names=NAMES,
+        preprocess=PREPROCESS,
+        batch_sizes=BATCHES,
+    )
+
+
+@pytest.fixture(scope="module")
+def loaded(served):
+    return tf.saved_model.load(str(served.path))
+
+
+def encoded(image, kind, **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def of_sixteen_bits(photograph):
+    wide = photograph.astype(np.uint16) * 257
+    return tf.io.encode_png(wide).numpy(), photograph
+
+
+def probabilities(model, pixels):
+    """What an evaluation would find for decoded pixels `[h, w, 3]`."""
+    image = Preprocess.parse(PREPROCESS).apply(pixels)
+    return tf.nn.softmax(model(image[None], training=False)).numpy()
+
+
+# Every kind of image.
+
+
+def images_of_all_kinds(photograph):
+    """Name -> (file, RGB pixels that Pillow finds in it)."""
+    rgb = Image.fromarray(photograph)
+    alpha = Image.fromarray(photograph[..., 0])
+    turned = Image.Exif()
+    turned[0x112] = 6
+    files = {
+        "jpeg": encoded(rgb, "JPEG", quality=90),
+        "progressive": encoded(rgb, "JPEG", progressive=True),
+        "png": encoded(rgb, "PNG"),
+        "grey jpeg": encoded(rgb.convert("L"), "JPEG"),
+        "grey png": encoded(rgb.convert("L"), "PNG"),
+        "one bit": encoded(rgb.convert("1"), "PNG"),
+        "palette": encoded(rgb.quantize(16), "PNG"),
+        "alpha": encoded(Image.merge("RGBA", (*rgb.split(), alpha)), "PNG"),
+        "grey alpha": encoded(rgb.convert("LA"), "PNG"),
+        "cmyk": encoded(rgb.convert("CMYK"), "JPEG"),
+        "turned": encoded(rgb, "JPEG", exif=turned),
+        "1 x 1": encoded(rgb.crop((0, 0, 1, 1)), "PNG"),
+        "10 x 10000": encoded(rgb.resize((10000, 10)), "PNG"),
+        "10000 x 10": encoded(rgb.resize((10, 10000)), "JPEG"),
+    }
+    kinds = {
+        name: (file, np.asarray(Image.open(io.BytesIO(file)).convert("RGB")))
+        for name, file in files.items()
+    }
+    kinds["16 bit"] = of_sixteen_bits(photograph)
+    grey, pixels = of_sixteen_bits(photograph[..., :1])
+    return kinds | {"16 bit grey": (grey, np.repeat(pixels, 3, axis=-1))}
+
+
+def test_every_kind_of_image_is_what_pillow_and_the_evaluation_make_of_it(
+    model, loaded, photograph
+):
+    kinds = images_of_all_kinds(photograph)
+    results = loaded.signatures["serving_bytes"](
+        image_bytes=tf.constant([file for file, _ in kinds.values()])
+    )
+    found = results["probabilities"].numpy()
+    assert np.ptp(found, axis=0).max() > 0.1  # Images matter.
+    for (name, (_, pixels)), row in zip(kinds.items(), found):
+        wanted = probabilities(model, pixels)[0]
+        np.testing.assert_allclose(row, wanted, atol=1e-5, err_msg=name)
+
+
+def chunk(kind, content):
+    checked = kind + content
+    length = len(content).to_bytes(4)
+    return length + checked + zlib.crc32(checked).to_bytes(4)
+
+
+def claiming(width, height, before=b""):
+    """A PNG file of few bytes that claims to be large."""
+    size = width.to_bytes(4) + height.to_bytes(4)
+    header = chunk(b"IHDR", size + b"\x08\x02\x00\x00\x00")
+    return b"\x89PNG\r\n\x1a\n" + before + header
+
+
+def hidden_claim():
+    """A PNG file with another chunk, where the size is expected, in front.
+
+    The decoder goes past it and believes the header behind it.
+    """
+    small = (32).to_bytes(4) + (32).to_bytes(4)
+    return claiming(2**15, 2**15, chunk(b"abCd", small + bytes(5)))
+
+
+def large_frame(photograph):
+    """A GIF file whose frame is larger than the screen that it claims."""
+    file = bytearray(encoded(Image.fromarray(photograph).quantize(4), "GIF"))
+    assert int.from_bytes(file[6:8], "little") == photograph.shape[1]
+    file[6:10] = (32).to_bytes(2, "little") * 2
+    return bytes(file)
+
+
+def bad_images(photograph):
+    """Name -> (file, what the message says of it)."""
+    rgb = Image.fromarray(photograph)
+    jpeg, png = encoded(rgb, "JPEG"), encoded(rgb, "PNG")
+    damaged = "damaged or cut short"
+    many = "too many pixels"
+    unknown = "no JPEG or PNG"
+    frames = {"save_all": True, "append_images": [rgb.rotate(180)]}
+    return {
+        "empty": (b"", "it is empty"),
+        "text": (b"hello", unknown),
+        "bmp": (encoded(rgb, "BMP"), unknown),
+        "gif": (encoded(rgb, "GIF"), unknown),
+        "gif of several frames": (encoded(rgb, "GIF", **frames), unknown),
+        "gif with a large frame": (large_frame(photograph), unknown),
+        "png of a hidden size": (hidden_claim(), unknown),
+        "half a jpeg": (jpeg[: len(jpeg) // 2], damaged),
+        "jpeg without its end": (jpeg[:-2], damaged),
+        "half a png": (png[: len(png) // 2], damaged),
+        "start of a png": (png[:20], damaged),
+        "no pixels": (claiming(0, 5), damaged),
+        "claims": (claiming(2**31 - 1, 2**31 - 1), many),
+        "just too many": (claiming(MAX_PIXELS + 1, 1), many),
+        "too many when resized": (claiming(2**20, 1), many),
+    }
+
+
+@pytest.mark.parametrize("signature", ["serving_bytes", "tf_example"])
+def test_a_bad_image_is_named(loaded, photograph, signature):
+    """A small file must not make the server allocate a large image.
+
+    Frames of a GIF and a PNG whose header comes late went past the limit.
+    """
+    good = encoded(Image.fromarray(photograph), "PNG")
+    for name, (file, words) in bad_images(photograph).items():
+        contents = [good, good, file, good]
+        call = loaded.signatures[signature]
+        with pytest.raises(tf.errors.InvalidArgumentError) as error:
+            if signature == "tf_example":
+                call(inputs=tf.constant([*map(example, contents)]))
+            else:
+                call(image_bytes=tf.constant(contents))
+        start = "Image 2 of 4 (counted from 0) cannot be used: "
+        assert start in str(error.value), name
+        assert words in str(error.value), name
+
+
+def example(content, key="image/encoded"):
+    proto = tf.train.Example()
+    proto.features.feature[key].bytes_list.value.append(content)
+    return proto.SerializeToString()
+
+
+def test_bad_examples_are_named(loaded, photograph):
+    good = encoded(Image.fromarray(photograph), "PNG")
+    for bad, words in (
+        (example(good, "image"), "empty"),
+        (b"no example", "damaged or cut short"),
+    ):
+        with pytest.raises(tf.errors.InvalidArgumentError) as error:
+            loaded.signatures["tf_example"](
+                inputs=tf.constant([example(good), bad])
+            )
+        assert (
+            f"Image 1 of 2 (counted from 0) cannot be used: it is {words}"
+            in (str(error.value))
+        )
+
+
+def test_no_image_at_all(loaded):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="no image in the"):
+        loaded.signatures["serving_bytes"](image_bytes=tf.zeros([0], tf.string))
+
+
+# Warm-up and batching.
+
+
+def test_warm_up_requests_are_the_servers_protos(served):
+    protos = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
+    place = served.path / "assets.extra" / "tf_serving_warmup_requests"
+    found = []
+    for record in tf.data.TFRecordDataset(str(place)).as_numpy_iterator():
+        log = protos.PredictionLog.FromString(record)
+        assert log.SerializeToString() == record  # No field is unknown.
+        if log.WhichOneof("log_type") == "classify_log":
+            request = log.classify_log.request
+            examples = request.input.example_list.examples
+            sizes = {len(examples)}
+            assert all("image/encoded" in e.features.feature for e in examples)
+        else:
+            request = log.predict_log.request
+            sizes = {len(tf.make_ndarray(t)) for t in request.inputs.values()}
+        assert request.model_spec.name == "kinds"
+        found += [(request.model_spec.signature_name, size) for size in sizes]
+    assert sorted(found) == sorted(
+        (name, size) for name in SIGNATURES.names() for size in BATCHES
+    )
+
+
+def test_batch_sizes_are_those_of_the_server(served):
+    text = (served.path / "batching_params.pbtxt").read_text()
+    assert text == (
+        "max_batch_size { value: 4 }\n"
+        "allowed_batch_sizes: 1\nallowed_batch_sizes: 4\n"
+    )
+
+
+# The check that is made in a new process.
+
+
+def test_a_new_process_found_no_difference(served):
+    assert set(served.differences) == set(SIGNATURES.names())
+    assert served.max_abs_difference <= 1e-5
+
+
+def test_a_new_process_that_fails(tmp_path, monkeypatch):
+    script = tmp_path / "script.py"
+    script.write_text("raise OSError('SavedModel file does not exist')")
+    monkeypatch.setattr(reload, "_SCRIPT", script)
+    with pytest.raises(
+        ExportMismatch, match=r"ended with status 1: .*not exist"
+    ):
+        reload._call_in_new_process(str(tmp_path), {})
+
+
+# Other tools.
+
+
+def cli(*arguments):
+    module = "tensorflow.python.tools.saved_model_cli"
+    done = door_processes.run(module, *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_saved_model_cli_shows_and_runs(model, served, photograph, tmp_path):
+    shown = cli("show", "--dir", served.path, "--all")
+    for name, signature in SIGNATURES.items():
+        part = shown[shown.index(f"signature_def['{name}']") :]
+        method = re.search(r"Method name is: (\S+)", part).group(1)
+        assert method == signature.method
+    file, pixels = tmp_path / "in.npz", photograph[None, :32, :32]
+    np.savez(file, x=pixels)
+    cli(
+        *("run", "--dir", served.path, "--tag_set", "serve"),
+        *("--signature_def", "serving_default", "--outdir", tmp_path),
+        *("--inputs", f"images={file}[x]"),
+    )
+    np.testing.assert_allclose(
+        np.load(tmp_path / "logits.npy"), model(pixels), atol=1e-4
+    )
+
+
+def test_another_runtime_gives_the_same_probabilities(
+    model, served, photograph
+):
+    openvino = pytest.importorskip(
+        "openvino", reason="the independent runtime is not installed"
+    )
+    core = openvino.Core()
+    network = core.read_model(str(served.path))
+    # It would compute in bfloat16 where the processor can.
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}
+    run = core.compile_model(network, "CPU", exact)
+    pixels = np.stack([photograph[i : i + 32, i : i + 32] for i in range(3)])
+    found = run(pixels)["probabilities"]
+    wanted = tf.nn.softmax(model(pixels)).numpy()
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+# A server and its clients.
+
+
+@pytest.fixture(scope="module")
+def client(served):
+    """A stub of a server's PredictionService, in a process of its own."""
+    grpc = pytest.importorskip("grpc")
+    apis = pytest.importorskip(
+        "tensorflow_serving.apis.prediction_service_pb2_grpc",
+        reason="tensorflow-serving-api is not installed",
+    )
+    script = ROOT / "tests/support/serving_server.py"
+    with subprocess.Popen(
+        [sys.executable, script, served.path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as server:
+        port, warmups = server.stdout.readline().split()
+        assert int(warmups) == len(SIGNATURES.names()) * len(BATCHES)
+        with grpc.insecure_channel(f"localhost:{port}") as channel:
+            yield apis.PredictionServiceStub(channel)
+            assert server.poll() is None  # It has outlived all bad requests.
+        server.stdin.close()
+
+
+def predict(client, signature, **inputs):
+    from tensorflow_serving.apis import predict_pb2
+
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "kinds"
+    request.model_spec.signature_name = signature
+    for name, value in inputs.items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+    outputs = client.Predict(request, timeout=60).outputs
+    return {name: tf.make_ndarray(proto) for name, proto in outputs.items()}
+
+
+def test_predict_with_pixels_and_with_files(model, client, photograph):
+    pixels = photograph[None, :32, :32]
+    wanted = tf.nn.softmax(model(pixels)).numpy()
+    for name, value in (
+        ("serving_default", pixels),
+        ("serving_float", pixels.astype(np.float32)),
+    ):
+        found = predict(client, name, images=value)
+        np.testing.assert_allclose(found["probabilities"], wanted, atol=1e-5)
+    file = encoded(Image.fromarray(photograph), "PNG")
+    found = predict(client, "serving_bytes", image_bytes=[file])
+    wanted = probabilities(model, photograph)
+    np.testing.assert_allclose(found["probabilities"], wanted, atol=1e-5)
+    best = wanted[0].argsort()[::-1][:5]
+    assert found["classes"].tolist() == [best.tolist()]
+    assert [label.decode() for label in found["labels"][0]] == [
+        NAMES[i] for i in best
+    ]
+    features = predict(client, "features", images=pixels)["features"]
+    kernel, bias = model.layers[-1].get_weights()
+    np.testing.assert_allclose(
+        features @ kernel + bias, model(pixels), atol=1e-4
+    )
+
+
+def test_classify_examples(model, client, photograph):
+    from tensorflow_serving.apis import classification_pb2
+
+    request = classification_pb2.ClassificationRequest()
+    request.model_spec.signature_name = "tf_example"
+    file = encoded(Image.fromarray(photograph), "PNG")
+    for _ in range(2):
+        request.input.example_list.examples.add().ParseFromString(example(file))
+    result = client.Classify(request, timeout=60).result
+    wanted = probabilities(model, photograph)[0]
+    assert len(result.classifications) == 2
+    for found in result.classifications:
+        scores = [c.score for c in found.classes]
+        np.testing.assert_allclose(scores, np.sort(wanted)[:-6:-1], atol=1e-5)
+        numbers = [NAMES.index(c.label) for c in found.classes]
+        np.testing.assert_allclose(scores, wanted[numbers], atol=1e-5)
+
+
+def test_metadata(client, served):
+    from tensorflow_serving.apis import get_model_metadata_pb2
+
+    request = get_model_metadata_pb2.GetModelMetadataRequest()
+    request.metadata_field.append("signature_def")
+    packed = client.GetModelMetadata(request, timeout=60).metadata
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    assert packed["signature_def"].Unpack(signatures)
+    place = served.path / "assets.extra" / "signatures.json"
+    for name, said in json.loads(place.read_text()).items():
+        found = signatures.signature_def[name]
+        assert found.method_name == said["method"]
+        assert set(found.inputs) == set(said["inputs"])
+        assert set(found.outputs) == set(said["outputs"])
+
+
+def wrong_requests(photograph):
+    """Requests that no model could answer."""
+    pixels = photograph[None, :32, :32]
+    return [
+        ("serving_default", {"images": pixels.astype(np.float32)}),
+        ("serving_default", {"images": pixels[0]}),
+        ("serving_default", {"images": pixels[..., :1]}),
+        ("features", {"images": pixels[0, 0]}),
+        ("serving_default", {"images": photograph[None]}),
+        ("serving_default", {"image": pixels}),
+        ("serving_float", {"images": pixels}),
+        ("serving_bytes", {"image_bytes": pixels}),
+        ("serving_bytes", {"image_bytes": [[b"a"], [b"b"]]}),
+        ("tf_example", {"inputs": [b"no example"]}),
+        ("no_such_signature", {"images": pixels}),
+    ]
+
+
+def test_a_wrong_request_gets_an_answer_and_the_next_one_works(
+    client, photograph
+):
+    import grpc
+
+    good = encoded(Image.fromarray(photograph), "JPEG")
+    before = predict(client, "serving_bytes", image_bytes=[good])
+    bad = [
+        ("serving_bytes", {"image_bytes": [good, file]}, words)
+        for file, words in bad_images(photograph).values()
+    ]
+    bad += [(*request, "") for request in wrong_requests(photograph)]
+    for signature, inputs, words in bad:
+        with pytest.raises(grpc.RpcError) as error:
+            predict(client, signature, **inputs)
+        assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+        assert words in error.value.details()
+        after = predict(client, "serving_bytes", image_bytes=[good])
+        np.testing.assert_array_equal(after["logits"], before["logits"])
+
+
+def test_a_thousand_good_and_bad_requests_from_eight_threads(
+    model, client, photograph
+):
+    import grpc
+
+    kinds = list(images_of_all_kinds(photograph).values())
+    # Small ones: it is about mixing them.
+    kinds = [(file, pixels) for file, pixels in kinds if pixels.size < 20_000]
+    good = [
+        ("serving_bytes", {"image_bytes": [file]}, probabilities(model, pixels))
+        for file, pixels in kinds
+    ]
+    pixels = photograph[None, :32, :32]
+    wanted = tf.nn.softmax(model(pixels)).numpy()
+    good.append(("serving_default", {"images": pixels}, wanted))
+    bad = [(*request, None) for request in wrong_requests(photograph)]
+    bad += [
+        ("serving_bytes", {"image_bytes": [kinds[0][0], file]}, None)
+        for file, _ in bad_images(photograph).values()
+    ]
+    rng = np.random.default_rng(0)
+    requests = [
+        sort[rng.integers(len(sort))]
+        for sort in (good if rng.random() < 0.5 else bad for _ in range(1000))
+    ]
+
+    def send(request):
+        signature, inputs, wanted = request
+        try:
+            found = predict(client, signature, **inputs)["probabilities"]
+        except grpc.RpcError as error:
+            return wanted is None and (
+                error.code() == grpc.StatusCode.INVALID_ARGUMENT
+            )
+        return wanted is not None and np.allclose(found, wanted, atol=1e-5)
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(send, requests))
+    assert 400 < sum(r[2] is not None for r in requests) < 600
+    assert results.count(True) == 1000
