@@ -66,12 +66,9 @@ def test_the_log_is_gone_and_all_else_is_there(body, status, last):
     assert not any(line in said for line in LOG.splitlines())
 
 
-def test_who_asks_for_the_log_gets_it():
+def test_who_asks_for_the_log_gets_it_and_none_else(tmp_path):
+    """A command that a command starts has not its parent's level."""
     assert _run("", TF_CPP_MIN_LOG_LEVEL="2") == (0, f"begins\n{LOG}{KEPT}")
-
-
-def test_a_command_that_a_command_starts_is_quiet_into_its_own_log(tmp_path):
-    """Its parent's level is not the user's."""
     script = tmp_path / "inner.py"
     script.write_text(SCRIPT.replace("BODY", "pass"))
     log = tmp_path / "log"

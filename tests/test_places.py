@@ -1,8 +1,11 @@
-"""Where commands may write: not among the images that they read."""
+"""Where commands may read and write: on this machine, not among the images."""
+
+import pathlib
 
 import pytest
 from absl import flags
 
+import noisymix_tf as nm
 from noisymix_tf import command_line
 from noisymix_tf.comparison import arguments
 from noisymix_tf.config import Config, EvaluateConfig
@@ -10,7 +13,7 @@ from noisymix_tf.config.compare import ComparisonFlags
 from noisymix_tf.config.deepaugment import DeepAugmentConfig
 from noisymix_tf.config.stylize import StylizeConfig
 from noisymix_tf.corruption_sets import command as corruptions
-from noisymix_tf.errors import UsageError
+from support.usage import assert_usage_error
 
 
 @pytest.fixture
@@ -39,46 +42,46 @@ def compare(line):
     return arguments.training(words, "augmix", 0, folder, values)
 
 
+def train(line):
+    return parse(Config, line)
+
+
+def corrupt(line):
+    return corruptions.run(["corrupt", *line.split()])
+
+
 @pytest.mark.parametrize(
-    "line",
+    ("reader", "line"),
     [
-        "--dataset=folder --data_dir=photos --output_dir=photos/run1",
-        "--dataset=folder --data_dir=photos --output_dir=photos",
-        "--dataset=folder --data_dir=link --output_dir=photos/a/b/c",
-        "--dataset=folder --data_dir=photos --output_dir=link/../link/run1",
-        "--train_data_dir=photos --output_dir=photos/run1",
-        "--extra_data_dirs=elsewhere,photos --output_dir=photos/run1",
-        "--suites=r --shift_dir=photos --output_dir=photos/run1",
+        (train, "--dataset=folder --data_dir=photos --output_dir=photos/run1"),
+        (train, "--dataset=folder --data_dir=photos --output_dir=photos"),
+        (train, "--dataset=folder --data_dir=link --output_dir=photos/a/b/c"),
+        (
+            compare,
+            "--dataset=folder --data_dir=photos --output_dir=link/../link/run1",
+        ),
+        (train, "--train_data_dir=photos --output_dir=photos/run1"),
+        (train, "--extra_data_dirs=elsewhere,photos --output_dir=photos/run1"),
+        (compare, "--suites=r --shift_dir=photos --output_dir=photos/run1"),
+        *(
+            (
+                lambda line, config=config: parse(config, line),
+                f"{line}=photos/c",
+            )
+            for config, line in (
+                (EvaluateConfig, "--suites=r --shift_dir=link --output_dir"),
+                (StylizeConfig, "--data_dir=photos --styles=a --output_dir"),
+                (StylizeConfig, "--data_dir=a --styles=photos --output_dir"),
+                (DeepAugmentConfig, "--data_dir=photos --output_dir"),
+            )
+        ),
+        (corrupt, "--dataset=folder --data_dir=photos --output_dir=photos/c"),
     ],
 )
-@pytest.mark.parametrize("reader", [lambda x: parse(Config, x), compare])
-def test_a_training_does_not_write_among_images(reader, line, photos):
+def test_no_command_writes_among_images(reader, line, photos):
     """The second run took the first for the class `run1`."""
-    with pytest.raises(UsageError, match=r"--output_dir=.* lies in --.*dirs?="):
-        reader(line)
+    assert_usage_error(lambda: reader(line), "--output_dir=", " lies in --")
     assert [path.name for path in photos.iterdir()] == ["cat"]
-
-
-@pytest.mark.parametrize(
-    ("config", "line"),
-    [
-        (EvaluateConfig, "--dataset=folder --data_dir=photos"),
-        (EvaluateConfig, "--suites=r --shift_dir=link"),
-        (StylizeConfig, "--data_dir=photos --styles=elsewhere"),
-        (StylizeConfig, "--data_dir=elsewhere --styles=photos"),
-        (DeepAugmentConfig, "--data_dir=photos"),
-    ],
-)
-def test_no_door_writes_among_images(config, line, photos):
-    with pytest.raises(UsageError, match=r"--output_dir=photos/new lies in --"):
-        parse(config, f"{line} --output_dir=photos/new")
-
-
-def test_corrupted_sets_are_not_written_among_images(photos):
-    line = "corrupt --dataset=folder --data_dir=photos --output_dir=photos/c"
-    with pytest.raises(UsageError, match="--output_dir=photos/c lies in --da"):
-        corruptions.run(line.split())
-    assert not (photos / "c").exists()
 
 
 @pytest.mark.parametrize(
@@ -89,7 +92,38 @@ def test_corrupted_sets_are_not_written_among_images(photos):
         # A directory of prepared datasets holds no folders of classes.
         "--dataset=cifar10 --data_dir=photos --output_dir=photos/run1",
         "--dataset=folder --data_dir=nowhere --output_dir=nowhere/run1",
+        "--output_dir=runs/a:b",
+        "--c_dir=tfds:/data/sets",
+        "--c_dir=C:/sets",
+        "--data_service=grpc://host:5050",
+        "--tpu=grpc://10.0.0.2:8470",
     ],
 )
-def test_beside_the_images_is_fine(line, photos):
-    assert parse(Config, line).run.output_dir
+def test_beside_the_images_and_on_this_machine_is_fine(line, photos):
+    parse(Config, line)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: nm.data.load("folder", data_dir="gs://bucket/data"),
+        lambda: nm.data.load("digits", extra_data_dirs=["s3://bucket/data"]),
+        lambda: nm.evaluate(None, None, output_dir="gs://bucket/run"),
+        lambda: nm.evaluate(None, None, c_dir="tfds:gs://bucket"),
+        lambda: nm.save(None, pathlib.Path("gs://bucket/m.keras")),
+        lambda: nm.evaluation.load_classifier("gs://bucket/m.keras"),
+        lambda: corrupt("--output_dir=gs://bucket/c"),
+        lambda: nm.data.load("imagenet"),  # from the environment
+        lambda: parse(Config, "--output_dir=gs://bucket/run"),
+        lambda: parse(Config, "--extra_data_dirs=here,hdfs://bucket"),
+        lambda: parse(Config, "--c_dir=tfds:gs://bucket"),
+        lambda: parse(Config, "--reference=gs://bucket/report.json"),
+        lambda: parse(Config, "--train_data_dir=gs:/bucket"),
+    ],
+)
+def test_buckets_are_refused(call, monkeypatch, tmp_path):
+    """They would read or make a folder called `gs:`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TFDS_DATA_DIR", "gs://bucket/data")
+    assert_usage_error(call, "bucket", "local folder")
+    assert not list(tmp_path.iterdir())

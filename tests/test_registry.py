@@ -2,23 +2,19 @@
 
 import pytest
 
-from noisymix_tf.errors import UsageError
 from noisymix_tf.registry import Registry
+from support.usage import assert_usage_error
 
 
-def test_register_get_and_names_in_order():
+def test_names_are_found_in_order_and_once():
     registry = Registry("fruit")
     registry.register("pear")(1)
     registry.register("apple")(2)
     assert registry.get("apple") == 2
     assert registry.names() == ("pear", "apple")
     assert registry.items() == (("pear", 1), ("apple", 2))
-
-
-def test_unknown_and_double_names():
-    registry = Registry("fruit")
-    registry.register("pear")(1)
-    with pytest.raises(UsageError, match=r"Unknown fruit 'fig'. Known: pear."):
-        registry.get("fig")
+    assert_usage_error(
+        lambda: registry.get("fig"), "Unknown fruit 'fig'. Known: pear, apple."
+    )
     with pytest.raises(ValueError, match="'pear' is registered twice"):
         registry.register("pear")

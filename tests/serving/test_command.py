@@ -12,12 +12,12 @@ import noisymix_tf as nm
 import noisymix_tf.export as export_door
 from noisymix_tf import command_line, model_card
 from noisymix_tf.config.export import ExportConfig
-from noisymix_tf.errors import UsageError
 from noisymix_tf.serving import reload, served_alone, sources
 from noisymix_tf.training import setup
 from noisymix_tf.training.checkpoint import CheckpointFolder
 from noisymix_tf.training.unwrap import classifier_of, evaluation_weights
 from support import tiny_network
+from support.usage import assert_usage_error
 
 FLAGS = ("--method=baseline", "--ema=0.5", "--test_examples=40")
 
@@ -112,8 +112,9 @@ def test_from_a_run_to_versions(run, tmp_path, capsys):
     for kernel, wanted in zip(kernels, averages):
         np.testing.assert_array_equal(kernel, wanted.astype(np.float16))
     for path in (first.path, served):
-        with pytest.raises(UsageError, match="is a SavedModel already"):
-            sources.load(path)
+        assert_usage_error(
+            lambda path=path: sources.load(path), "is a SavedModel already"
+        )
 
 
 def test_from_a_file_without_a_card(tmp_path, capsys):
@@ -148,82 +149,71 @@ def test_from_a_file_without_a_card(tmp_path, capsys):
     assert constants["weights"] == "bfloat16"
 
 
-def test_a_report_is_in_an_export_only_if_it_is_asked_for(run, tmp_path):
-    """Its page shows test images, which would leave the machine unasked."""
+def test_a_report_is_in_an_export_only_if_it_is_asked_for(
+    run, tmp_path, capsys
+):
+    """Its page shows test images, which would leave the machine unasked.
+
+    And of eight bits, a share was told without what it is a share of.
+    """
     folder, _ = run
     arguments = (f"--model={folder}", f"--output_dir={tmp_path / 'm'}")
-    done = door(*arguments)
-    extra = done.path / "assets.extra"
-    assert not (extra / "robustness").exists()
-    done = door(*arguments, f"--report={folder / 'evaluation'}")
-    extra = done.path / "assets.extra"
-    assert (extra / "robustness" / "report.json").is_file()
-
-
-def test_what_is_said_of_eight_bits(run, tmp_path, capsys):
-    """A share without its number, and without what it is a share of."""
-    door(f"--model={run[0]}", f"--output_dir={tmp_path}", "--quantize")
+    done = door(*arguments, "--quantize")
+    assert not (done.path / "assets.extra" / "robustness").exists()
     assert re.search(
         r"With 8-bit weights: \d+ of 40 right, \d+ without "
         r"\(accuracy on 40 test images of digits\)\n",
         capsys.readouterr().out,
     )
+    done = door(*arguments, f"--report={folder / 'evaluation'}")
+    extra = done.path / "assets.extra"
+    assert (extra / "robustness" / "report.json").is_file()
 
 
 @pytest.mark.parametrize(
-    "arguments, message",
+    "arguments, words",
     [
-        (["--output_dir=m"], "--model is missing"),
-        (["--model=run"], "--output_dir is missing"),
-        (["--model=none", "--output_dir=m"], "no model at 'none'"),
+        ("--output_dir=m", "--model is missing"),
+        ("--model=run", "--output_dir is missing"),
+        ("--model=none --output_dir=m", "no model at 'none'"),
         (
-            ["--model=run/best.keras", "--weights=ema"],
-            "directory of a finished",
+            "--model=run/best.keras --output_dir=m --weights=ema",
+            "of a finished",
         ),
-        (["--labels=none.txt"], "No such file"),
-        (["--labels=bytes.txt"], "no UTF-8"),
-        (["--labels=few.txt"], "2 names but the model 10"),
-        (["--report=run"], "is no report"),
-        (["--weights=last", "--report=run/evaluation"], "is about the model"),
-        (["--dataset=digitz"], "Unknown dataset 'digitz'"),
-        (["--outputs=probabilities"], "this model gives logits"),
-        (["--preprocess=resize64-crop64"], "takes 32 x 32"),
-        (["--batch_sizes=0"], "from 1 on"),
-        (["--tolerance=0"], "greater than 0"),
-        (["--weights_dtype=float16", "--tolerance=1e-9"], "tolerance is 1e-09"),
+        ("--labels=none.txt", "No such file"),
+        ("--labels=bytes.txt", "no UTF-8"),
+        ("--labels=few.txt", "2 names but the model 10"),
+        ("--report=run", "is no report"),
+        ("--weights=last --report=run/evaluation", "is about the model"),
+        ("--dataset=digitz", "Unknown dataset 'digitz'"),
+        ("--outputs=probabilities", "this model gives logits"),
+        ("--preprocess=resize64-crop64", "takes 32 x 32"),
+        ("--batch_sizes=0", "from 1 on"),
+        ("--tolerance=0", "greater than 0"),
+        ("--weights_dtype=float16 --tolerance=1e-9", "tolerance is 1e-09"),
     ],
 )
 def test_mistakes_are_told_and_leave_nothing(
-    run, tmp_path, monkeypatch, arguments, message
+    run, tmp_path, monkeypatch, arguments, words
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run").symlink_to(run[0])
     (tmp_path / "bytes.txt").write_bytes(b"\xff\n")
     (tmp_path / "few.txt").write_text("a\nb\n")
     before = sorted(tmp_path.iterdir())
-    names = {argument.split("=")[0] for argument in arguments}
-    if not names & {"--model", "--output_dir"}:
-        arguments = ["--model=run", "--output_dir=m", *arguments]
-    elif "--weights=ema" in arguments:
-        arguments = [*arguments, "--output_dir=m"]
-    with pytest.raises(UsageError, match=message) as error:
-        door(*arguments)
-    assert "\n" not in str(error.value)
+    if "--model" not in arguments and "--output_dir" not in arguments:
+        arguments = f"--model=run --output_dir=m {arguments}"
+    assert_usage_error(lambda: door(*arguments.split()), words)
     assert sorted(tmp_path.iterdir()) == before
 
 
 def test_weights_that_a_run_does_not_have(run, tmp_path):
     folder, _ = run
-    copy = tmp_path / "copy"
-    copy.mkdir()
     for name in ("model.keras", "model.card.json"):
-        (copy / name).write_bytes((folder / name).read_bytes())
-    for which, message in (
-        ("best", "has no best.keras"),
-        ("last", "has no checkpoint"),
-    ):
-        with pytest.raises(UsageError, match=message):
-            sources.load(copy, which)
-    (copy / "model.card.json").unlink()
-    with pytest.raises(UsageError, match=r"flags of the run .* are not known"):
-        sources.load(copy, "last")
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    for which, words in (("best", "no best.keras"), ("last", "no checkpoint")):
+        assert_usage_error(lambda w=which: sources.load(tmp_path, w), words)
+    (tmp_path / "model.card.json").unlink()
+    assert_usage_error(
+        lambda: sources.load(tmp_path, "last"), "flags of the run", "not known"
+    )
