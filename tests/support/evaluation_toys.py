@@ -144,6 +144,16 @@ def cell(suite, corruption, severity, *, source="generated", n=200, **fields):
     )
 
 
+def suite_c(accuracies, **fields):
+    """Made-up cells of `{corruption: accuracies by severity}`."""
+    n = fields.get("n", 200)
+    return {
+        cell("c", name, severity, **fields): sums(accuracy, n)
+        for name, row in accuracies.items()
+        for severity, accuracy in enumerate(row, start=1)
+    }
+
+
 def sums(accuracy, n=200, confidence=0.95):
     """Measurements of a cell: all images in one bin of confidence.
 
