@@ -9,7 +9,7 @@ import noisymix_tf as nm
 from noisymix_tf.evaluation.classifier import load_classifier
 from noisymix_tf.evaluation.predictor import Predictor
 from noisymix_tf.evaluation.replicas import Replicas
-from support.evaluation_toys import SIDE, dataset, random_model, run
+from support.evaluation_toys import SIDE, random_model, run, self_labelled
 
 
 @pytest.fixture(scope="module")
@@ -29,21 +29,7 @@ def models(two):
 
 @pytest.fixture(scope="module")
 def data(models):
-    toy = dataset()
-    toy.test.images[:] = np.random.default_rng(0).integers(
-        0, 256, toy.test.images.shape
-    )
-    outputs = models[0].predict(toy.test.images, verbose=0)
-    toy.test.labels[:] = outputs.argmax(-1)
-    return toy
-
-
-def test_batches_are_shared_evenly(two):
-    replicas = Replicas(two)
-    assert replicas.count == 2
-    assert [replicas.round_up(n) for n in (1, 2, 7, 8)] == [2, 2, 8, 8]
-    assert Replicas().count == 1
-    assert Replicas().round_up(7) == 7
+    return self_labelled(models[0])
 
 
 def test_compiled_functions(two):
@@ -56,14 +42,17 @@ def test_compiled_functions(two):
 
     x = np.arange(12, dtype=np.float32).reshape(4, 3)
     y = np.arange(4, dtype=np.float32)
-    factor = tf.constant(10.0)
-    one = Replicas().compile(function)(x, y, shared=(factor,))
-    other = Replicas(two).compile(function)(x, y, shared=(factor,))
-    for results in (one, other):
+    parts = ([66.0] * 4, [15.0, 15.0, 51.0, 51.0])
+    for count, strategy in enumerate((None, two), start=1):
+        replicas = Replicas(strategy)
+        assert replicas.count == count
+        rounded = [replicas.round_up(n) for n in (1, 2, 7, 8)]
+        assert rounded == ([2, 2, 8, 8] if strategy else [1, 2, 7, 8])
+        shared = (tf.constant(10.0),)
+        results = replicas.compile(function)(x, y, shared=shared)
         assert all(isinstance(value, np.ndarray) for value in results.values())
         np.testing.assert_array_equal(results["sum"], x + 10 * y[:, None])
-    assert one["part"].tolist() == [66.0] * 4
-    assert other["part"].tolist() == [15.0, 15.0, 51.0, 51.0]
+        assert results["part"].tolist() == parts[count - 1]
 
 
 def test_a_compiled_function_is_taken_as_it_is(two):
@@ -82,26 +71,23 @@ def test_a_compiled_function_is_taken_as_it_is(two):
     assert [tuple(shape) for shape in traces] == [(4,), (2,), (2,)]
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 8, 23, 100])
+@pytest.mark.parametrize("batch_size", [1, 7, 100])
 def test_predictors_agree(two, models, data, batch_size):
     """Odd batches are filled up, and what was added is cut off."""
     images = data.test.images
     plain, mirrored = models
-    outputs = [
-        Predictor(model, 3, images[:2], batch_size, replicas=replicas)(images)
-        for model, replicas in (
-            (plain, None),
-            (plain, Replicas()),
-            (mirrored, Replicas(two)),
-        )
-    ]
     wanted = plain.predict(images, verbose=0)
-    for found in outputs:
+    for model, replicas in ((plain, None), (mirrored, Replicas(two))):
+        predictor = Predictor(
+            model, 3, images[:2], batch_size, replicas=replicas
+        )
+        found = predictor(images)
         assert found.shape == (23, 3) and found.dtype == np.float32
         np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 
-def test_a_predictor_compiles_one_shape(two, data):
+@pytest.mark.parametrize("count, size", [(1, 7), (2, 4)])
+def test_a_predictor_compiles_one_shape(two, data, count, size):
     shapes = []
 
     class Spy(keras.layers.Layer):
@@ -109,16 +95,17 @@ def test_a_predictor_compiles_one_shape(two, data):
             shapes.append(tuple(x.shape))
             return x
 
-    with two.scope():
+    strategy = two if count == 2 else None
+    with two.scope() if strategy else tf.name_scope("one"):
         inputs = keras.Input([SIDE, SIDE, 3])
         x = keras.layers.GlobalAveragePooling2D()(Spy()(inputs))
         model = keras.Model(inputs, keras.layers.Dense(3)(x))
     shapes.clear()
-    images = data.test.images
-    predictor = Predictor(model, 3, images[:5], 7, replicas=Replicas(two))
-    for count in (23, 1, 2):
-        predictor(images[:count])
-    assert set(shapes) == {(4, SIDE, SIDE, 3)}
+    images, replicas = data.test.images, Replicas(strategy)
+    predictor = Predictor(model, 3, images[:5], 7, replicas=replicas)
+    for n in (23, 1, 2):
+        predictor(images[:n])
+    assert shapes == count * [(size, SIDE, SIDE, 3)]
 
 
 def test_evaluations_agree(two, models, data):
@@ -131,14 +118,16 @@ def test_evaluations_agree(two, models, data):
         "suites": ("clean", "c", "fgsm", "pgd"),
         "severities": (5,),
         "eps": ("1/255",),
-        "norms": ("linf", "l2"),
+        "norms": ("linf",),
         "attack_losses": ("cross_entropy",),
-        "attack_steps": 3,
+        "attack_steps": 2,
         "batch_size": 7,
     }
     one = run(plain, data, **options)
     other = run(mirrored, data, strategy=two, **options)
-    assert len(one.records) == 6
+    # Equal cells: a fingerprint does not depend on the devices.
+    assert list(one.records) == list(other.records)
+    assert len(one.records) == 5
     for a, b in zip(one.records.values(), other.records.values()):
         assert a["correct"] == b["correct"]
         assert a["nll_sum"] == pytest.approx(b["nll_sum"], rel=1e-4)
@@ -150,17 +139,9 @@ def test_a_saved_model_on_two_devices(two, models, data, tmp_path):
     with two.scope():
         loaded = load_classifier(tmp_path)
     options = {"suites": ("clean", "fgsm"), "eps": ("1/255",)}
+    options["attack_losses"] = ("cross_entropy",)
     one = run(models[0], data, **options)
     other = run(loaded, data, strategy=two, **options)
     for a, b in zip(one.records.values(), other.records.values()):
         assert a["correct"] == b["correct"]
         assert a["nll_sum"] == pytest.approx(b["nll_sum"], rel=1e-4)
-
-
-def test_a_fingerprint_does_not_depend_on_the_devices(two, models, data):
-    plain, mirrored = models
-    (one,), (other,) = (
-        run(model, data, suites=("clean",), strategy=strategy).records
-        for model, strategy in ((plain, None), (mirrored, two))
-    )
-    assert one == other

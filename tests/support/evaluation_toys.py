@@ -100,6 +100,16 @@ def random_model(num_classes=3, seed=0, softmax=False):
     return model
 
 
+def self_labelled(model):
+    """Noise, labelled as the model sees it, so that attacks have a prey."""
+    toy = dataset()
+    generator = np.random.default_rng(0)
+    toy.test.images[:] = generator.integers(0, 256, toy.test.images.shape)
+    outputs = model.predict(toy.test.images, verbose=0)
+    toy.test.labels[:] = outputs.argmax(-1)
+    return toy
+
+
 def run(model=None, data=None, **options):
     options = {
         "corruptions": ("contrast", "gaussian_noise"),
