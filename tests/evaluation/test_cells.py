@@ -7,7 +7,7 @@ import pytest
 
 from noisymix_tf.evaluation.cells import CellFile
 from noisymix_tf.evaluation.files import write_atomically
-from support.evaluation_toys import cell, clean_cell
+from support.evaluation_toys import cell
 from support.usage import assert_usage_error
 
 CELL = cell("c", "contrast", 2)
@@ -24,7 +24,6 @@ def test_lines_come_back_exactly_and_of_two_the_later(file):
     assert file.read() == {}
     with pytest.raises(ValueError, match="JSON"):
         file.append(CELL, {"nll_sum": float("nan")})
-    assert file.read() == {}
     file.append(CELL, {**SUMS, "correct": 8})
     file.append(OTHER, SUMS)
     file.append(CELL, SUMS)
@@ -37,11 +36,10 @@ def test_a_line_torn_anywhere_is_dropped_or_whole(file):
     head = file.path.read_bytes()
     file.append(OTHER, SUMS)
     both = file.path.read_bytes()
-    for length in range(len(head), len(both)):
+    for length in (*range(len(head), len(both), 7), len(both) - 1):
         file.path.write_bytes(both[:length])
         complete = length == len(both) - 1  # Only the end of the line is lost.
-        wanted = {CELL, OTHER} if complete else {CELL}
-        assert set(file.read()) == wanted
+        assert set(file.read()) == ({CELL, OTHER} if complete else {CELL})
         # The file is whole again: another line can follow.
         assert file.path.read_bytes() == (both if complete else head)
         file.append(OTHER, SUMS)
@@ -57,18 +55,12 @@ def test_a_broken_line_inside_is_named(file, line):
     assert_usage_error(file.read, "cells.jsonl, line 2 ", "remove")
 
 
-def test_names_of_cells():
-    assert CELL.name == "toy/c/contrast/2"
-    assert clean_cell(setting="eps=1").name == "toy/clean/eps=1"
-
-
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path, plain = tmp_path / "report.md", tmp_path / "plain"
     write_atomically(path, "old")
     plain.write_text("old")
     # Others can read it as any file.
     assert path.stat().st_mode == plain.stat().st_mode
-    plain.unlink()
 
     def fail(*_):
         raise OSError("disk full")
@@ -77,4 +69,4 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         write_atomically(path, "new")
     assert path.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["report.md"]
+    assert set(tmp_path.iterdir()) == {path, plain}

@@ -1,7 +1,5 @@
 """Published accuracies under corruptions, from RobustBench's tables."""
 
-import numpy as np
-
 from noisymix_tf import corruptions
 
 COMMON = corruptions.names("common")
@@ -31,32 +29,20 @@ CIFAR10_MEANS = (
     *(93.63, 93.37, 96.14, 88.51, 92.90, 89.83, 91.82),
 )
 
-# ResNet-50 on 5,000 images of ImageNet-C: means over severities, then the mean
-# of all, that without noise, and mCE by AlexNet's constants.
-IMAGENET = {
-    "NoisyMix": (
-        (
-            *(53.92, 53.33, 52.92, 46.81, 37.50, 52.40, 47.63, 44.68),
-            *(52.28, 52.83, 70.74, 52.46, 52.68, 53.41, 63.46),
-        ),
-        (52.47, 52.24, 60.46),
-    ),
-    "NoisyMix_new": (
-        (
-            *(53.90, 52.62, 52.81, 47.60, 39.32, 53.76, 50.31, 44.13),
-            *(52.17, 55.24, 70.98, 55.77, 53.08, 53.83, 63.74),
-        ),
-        (53.28, 53.33, 59.43),
-    ),
-}
+# ResNet-50 (NoisyMix) on 5,000 images of ImageNet-C: means over severities,
+# then the mean of all, that without noise, and mCE by AlexNet's constants.
+IMAGENET_MEANS = (
+    *(53.92, 53.33, 52.92, 46.81, 37.50, 52.40, 47.63, 44.68),
+    *(52.28, 52.83, 70.74, 52.46, 52.68, 53.41, 63.46),
+)
+IMAGENET_FIGURES = (52.47, 52.24, 60.46)
 
 
-def imagenet(name):
-    """`{corruption: five equal accuracies}`: CE takes their sum alone."""
-    means, _ = IMAGENET[name]
-    return {c: (mean,) * 5 for c, mean in zip(COMMON, means)}
-
-
-def shares(percents):
+def shares(rows=CIFAR10):
     """Accuracies in [0, 1] of accuracies in per cent."""
-    return {c: tuple(np.array(row) / 100) for c, row in percents.items()}
+    return {c: tuple(value / 100 for value in row) for c, row in rows.items()}
+
+
+def imagenet():
+    """`{corruption: five equal accuracies}`: CE takes their sum alone."""
+    return shares({c: (m,) * 5 for c, m in zip(COMMON, IMAGENET_MEANS)})
