@@ -6,17 +6,16 @@ import pytest
 from noisymix_tf.data.subset import balanced_indices
 from noisymix_tf.evaluation import images as images_lib
 from noisymix_tf.evaluation.images import Images
-from support.evaluation_toys import SizedTest, Test, dataset, whole_dataset
+from support.evaluation_toys import Test, dataset, whole_dataset
 from support.usage import assert_usage_error
 
 
-def opened(split=None, **options):
-    return Images(split or dataset().test, "flat", 3, **options)
+def opened(split, **options):
+    return Images(split, "flat", 3, **options)
 
 
 def collect(images, batch_size=8, keep=False):
-    pixels, labels = zip(*images.batches(batch_size, keep))
-    return np.concatenate(pixels), np.concatenate(labels)
+    return map(np.concatenate, zip(*images.batches(batch_size, keep)))
 
 
 def test_all_images_in_order_held_after_one_whole_pass():
@@ -37,9 +36,8 @@ def test_all_images_in_order_held_after_one_whole_pass():
 def test_large_images_are_not_held(monkeypatch):
     """Nothing is kept above the limit, also not what came before it."""
     monkeypatch.setattr(images_lib, "_CACHE_BYTES", 8 * 16 * 16 * 3 + 1)
-    split = dataset().test
+    split, alive, seen = dataset().test, [], []
     images = opened(split)
-    alive, seen = [], []
 
     class Watched(np.ndarray):
         def __del__(self):
@@ -54,8 +52,7 @@ def test_large_images_are_not_held(monkeypatch):
 
     monkeypatch.setattr(split, "batches", batches)
     for _ in range(2):
-        for _ in images.batches(8, keep=True):
-            seen.append(list(alive))
+        seen += [list(alive) for _ in images.batches(8, keep=True)]
     # The running batch and at most the one before it; read twice.
     assert all(len(numbers) <= 2 for numbers in seen)
     assert [numbers[-1] for numbers in seen] == 2 * list(range(6))
@@ -69,37 +66,26 @@ def test_a_balanced_part():
     pixels, labels = collect(images, 3)
     np.testing.assert_array_equal(pixels, split.images[chosen])
     np.testing.assert_array_equal(labels, split.labels[chosen])
-    for examples in (23, 24, None):
-        images = opened(split, examples=examples)
-        assert (images.n, images.available) == (23, 23)
     # Nothing to balance where all are taken, whatever the split can tell.
-    assert opened(dataset(split=Test).test).n == 23
-    assert opened(dataset().test, examples=50).n == 23
+    for each in (split, dataset().test, dataset(split=Test).test):
+        assert [opened(each, examples=k).n for k in (23, 50, None)] == [23] * 3
 
 
 def labelled(label):
     split = dataset().test
     split.labels[-1] = label
-    return split
-
-
-def empty(split):
-    return Images(dataset(n=0, split=split).test, "flat", 3)
+    return opened(split)
 
 
 @pytest.mark.parametrize(
     "call, words",
     [
-        (lambda: opened(examples=5), ("5 examples", "no labels")),
-        (
-            lambda: opened(dataset(split=Test).test, examples=5),
-            ("5 examples", "no labels"),
-        ),
-        (lambda: empty(SizedTest), ("'flat' has no test images",)),
-        (lambda: empty(Test), ("'flat' has no test images",)),
-        (lambda: collect(opened(labelled(-1))), ("label -1", "0 to 2")),
-        (lambda: collect(opened(labelled(3))), ("label 3", "0 to 2")),
+        (lambda: opened(dataset().test, examples=5), "5 examples, no labels"),
+        (lambda: opened(dataset(0).test), "'flat' has no test images"),
+        (lambda: opened(dataset(0, 3, Test).test), "'flat' has no test images"),
+        (lambda: collect(labelled(-1)), "label -1, 0 to 2"),
+        (lambda: collect(labelled(3)), "label 3, 0 to 2"),
     ],
 )
 def test_bad_input(call, words):
-    assert_usage_error(call, *words)
+    assert_usage_error(call, *words.split(", "))
