@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from noisymix_tf.data.subset import balanced_indices
-from noisymix_tf.evaluation import images as images_lib
 from noisymix_tf.evaluation.images import Images
 from support.evaluation_toys import Test, dataset, whole_dataset
 from support.usage import assert_usage_error
@@ -31,31 +30,6 @@ def test_all_images_in_order_held_after_one_whole_pass():
         np.testing.assert_array_equal(pixels, split.images)
         np.testing.assert_array_equal(labels, split.labels)
         assert split.passes == before + passes
-
-
-def test_large_images_are_not_held(monkeypatch):
-    """Nothing is kept above the limit, also not what came before it."""
-    monkeypatch.setattr(images_lib, "_CACHE_BYTES", 8 * 16 * 16 * 3 + 1)
-    split, alive, seen = dataset().test, [], []
-    images = opened(split)
-
-    class Watched(np.ndarray):
-        def __del__(self):
-            alive.remove(self.number)
-
-    def batches(batch_size):
-        for number in range(6):
-            batch = np.zeros([batch_size, 16, 16, 3], np.uint8).view(Watched)
-            batch.number = number
-            alive.append(number)
-            yield batch, np.zeros(batch_size, int)
-
-    monkeypatch.setattr(split, "batches", batches)
-    for _ in range(2):
-        seen += [list(alive) for _ in images.batches(8, keep=True)]
-    # The running batch and at most the one before it; read twice.
-    assert all(len(numbers) <= 2 for numbers in seen)
-    assert [numbers[-1] for numbers in seen] == 2 * list(range(6))
 
 
 def test_a_balanced_part():
