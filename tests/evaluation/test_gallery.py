@@ -25,17 +25,15 @@ LABELS = np.arange(N) % 3
 PREDICTED = (LABELS + np.arange(N) % 2) % 3
 
 
-def kept(
-    folder, cell=CELL, names=None, images=IMAGES, labels=LABELS, seen=None
-):
+def kept(folder, cell=CELL, images=IMAGES, labels=LABELS, seen=PREDICTED):
     """Shows all batches of a cell, as an evaluation does; what remains."""
     target = folder if isinstance(folder, Gallery) else Gallery(folder, DATASET)
-    outputs = np.eye(3)[PREDICTED if seen is None else seen]
+    outputs = np.eye(3)[seen]
     for start in range(0, len(images), 7):
         part = slice(start, start + 7)
         places = np.arange(start, start + len(images[part]))
         target.see(cell, images[part], outputs[part], labels[part], places)
-    target.keep(cell, names)
+    target.keep(cell)
     return None if target is folder else read(folder, cell)
 
 
@@ -48,30 +46,27 @@ def test_small_images_come_back_pixel_by_pixel(tmp_path):
     places = [0, 2000, 4000, 5999, 7999, 9999]
     assert gallery.spread(10_000).tolist() == places
     found = kept(tmp_path)
+    assert found.cell == CELL and found.frames == ()
     places = [example.place for example in found.examples]
     assert places == [0, 4, 9, 13, 18, 22]
     for place, example, picture in zip(places, found.examples, found.pictures):
         np.testing.assert_array_equal(pixels(picture), IMAGES[place])
-        right, names = place % 2 == 0, (NAMES[LABELS[place]],)
-        names += (NAMES[PREDICTED[place]],)
-        assert re.fullmatch(r"[A-Za-z0-9-]+\.png", example.picture)
-        wanted = example.picture, place, *names, right, None
+        names = NAMES[LABELS[place]], NAMES[PREDICTED[place]]
+        wanted = example.picture, place, *names, place % 2 == 0, None
         assert dataclasses.astuple(example) == wanted
-    assert found.cell == CELL and found.frames == ()
-    renamed = kept(tmp_path, names=("x", "y", "z"))
-    assert {example.label for example in renamed.examples} == set("xy")
 
 
 def test_floats_are_rounded_large_images_small_and_grey_ones_kept(tmp_path):
+    one = clean_cell(n=1)
     values = np.full([1, 4, 4, 3], 3.6, np.float32)
     values[0, 0, 0] = [-5.0, 255.4, 300.0]
-    shown = pixels(kept(tmp_path, clean_cell(n=1), images=values).pictures[0])
+    shown = pixels(kept(tmp_path, one, values).pictures[0])
     assert shown[0, 0].tolist() == [0, 255, 255] and (shown[1:] == 4).all()
     grey = kept(tmp_path, images=IMAGES[..., :1])
     np.testing.assert_array_equal(pixels(grey.pictures[0]), IMAGES[0, ..., 0])
     # A smooth one, so that nothing but its size is lost.
     ramp = np.linspace(0, 255, 300)[None, :, None] * np.ones([200, 1, 3])
-    found = kept(tmp_path, clean_cell(n=1), images=ramp[None])
+    found = kept(tmp_path, one, ramp[None])
     assert found.examples[0].picture.endswith(".jpg")
     shown = pixels(found.pictures[0]).astype(float)
     assert shown.shape == (75, 112, 3) and len(found.pictures[0]) < 3000
@@ -84,19 +79,15 @@ def test_a_sequence_is_a_film_of_some_frames(tmp_path, known):
     films = RANDOM.integers(0, 256, [9, 31, 6, 6, 3], np.uint8)
     answers = RANDOM.integers(0, 3, [9, 31])
     labels = LABELS[:9] if known else [None] * 9
-    tilt = cell("p", "tilt", 1, n=9)
-    found = kept(tmp_path, tilt, images=films, labels=labels, seen=answers)
+    found = kept(tmp_path, cell("p", "tilt", 1, n=9), films, labels, answers)
     assert list(found.frames) == [NAMES[k] for k in answers[4]]
-    for k, example in enumerate(found.examples):
-        assert (example.place, example.frame) == (4, 6 * k)
-        np.testing.assert_array_equal(
-            pixels(found.pictures[k]), films[4, 6 * k]
-        )
-        answer = answers[4, 6 * k]
-        assert example.predicted == NAMES[answer]
-        truth = (NAMES[LABELS[4]], answer == LABELS[4])
-        wanted = truth if known else (None, None)
-        assert (example.label, example.right) == wanted
+    for k, example in zip(range(0, 31, 6), found.examples, strict=True):
+        picture = found.pictures[k // 6]
+        np.testing.assert_array_equal(pixels(picture), films[4, k])
+        answer, right = answers[4, k], answers[4, k] == LABELS[4]
+        wanted = NAMES[LABELS[4]], NAMES[answer], right, k
+        wanted = wanted if known else (None, NAMES[answer], None, k)
+        assert dataclasses.astuple(example)[1:] == (4, *wanted)
 
 
 @pytest.mark.parametrize(
@@ -124,9 +115,8 @@ def test_only_what_is_shown_is_ever_touched(tmp_path):
             return IMAGES[row]
 
     touched, target = [], Gallery(tmp_path, DATASET)
-    fog = [cell("c", "fog", severity, n=N) for severity in (1, 2)]
     target.keep(CELL)
-    for each in (CELL, *fog):
+    for each in (CELL, *(cell("c", "fog", s, n=N) for s in (1, 2))):
         target.see(each, Guarded(), np.eye(3)[LABELS], LABELS, np.arange(N))
         # Private, because memory is at stake: a view keeps the whole batch.
         images = [image for _, row, _, _ in target._seen for image in row]
@@ -170,7 +160,6 @@ def strange(content, folder):
 )
 def test_what_is_not_whole_is_not_shown(tmp_path, damage):
     kept(tmp_path)
-    assert read(tmp_path / "elsewhere", CELL) is None
     (path,) = (tmp_path / "examples").glob("*.json")
     content = json.loads(path.read_text())
     torn = damage(content, path.parent)

@@ -33,36 +33,28 @@ def report():
 
 
 @pytest.fixture(scope="module")
-def folder(report, tmp_path_factory):
+def path(report, tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluation")
     fill(folder, report.cells)
     report.write(folder)
-    return folder
+    return folder / "report.html"
 
 
 @pytest.fixture(scope="module")
-def text(folder):
-    return (folder / "report.html").read_text()
+def page(path):
+    return Page(path.read_text())
 
 
-@pytest.fixture(scope="module")
-def page(text):
-    return Page(text)
-
-
-def test_the_page_needs_nothing_else_and_has_no_script(text, page):
+def test_the_page_needs_nothing_else_and_its_names_are_escaped(path, page):
+    text = path.read_text()
     assert text.startswith("<!doctype html>") and len(text) < 3e6
-    assert "://" not in text and "@import" not in text and "url(" not in text
+    assert not re.search(r"://|@import|url\(|<b>dog|<base>", text)
     tags = {e["tag"] for e in page.elements}
     assert not tags & {"script", "link", "iframe", "object", "base", "form"}
     for e in page.elements:
         assert e.get("src", "data:image/").startswith("data:image/")
         assert e.get("href", "#").startswith("#")
         assert not [name for name in e if name.startswith("on")]
-
-
-def test_names_are_escaped(text, page):
-    assert "<b>dog" not in text and "<base>" not in text
     heading = ['Robustness on toy "<&>"']
     assert page.texts("h1") == page.texts("title")[:1] == heading
     assert any(NAMES[1] in words for words in page.texts("span"))
@@ -70,7 +62,7 @@ def test_names_are_escaped(text, page):
     assert "runs/<base>/report.json" in page.texts("dl")[0]
 
 
-def test_the_order_of_the_page_and_its_sources(page):
+def test_sections_and_their_sources(page):
     names = "clean c c_extra c_released p fgsm r calibration cost".split()
     assert [e["id"] for e in page.all("section")] == names
     assert [e["href"] for e in page.all("a")] == [f"#{n}" for n in names]
@@ -119,8 +111,7 @@ def test_all_figures_tables_and_notes_are_there(page, report):
 
 
 def test_who_does_not_see_is_told(page):
-    """The values of charts, and what tables' cells and pictures are."""
-    assert {e["role"] for e in page.all("svg")} == {"img"}
+    """The values of charts, and what pictures and cells of tables are."""
     words = "\n".join(e["aria-label"] for e in page.all("svg"))
     # 0.01 * sqrt(200 / 199) / sqrt(200).
     error = 100 * 0.01 / np.sqrt(199)
@@ -131,8 +122,7 @@ def test_who_does_not_see_is_told(page):
     assert scopes == {"row", "col", "rowgroup"}
     images = page.all("img", section="fgsm")
     tiles = [e for e in page.all("li", section="fgsm") if "ol" in e["in"]]
-    assert len(images) == len(tiles) == 12
-    for image, tile in zip(images, tiles):
+    for image, tile in zip(images, tiles, strict=True):
         mark = {"✓": "right", "✗": "wrong"}[tile["text"][0]]
         assert tile["class"] == mark and image["alt"].endswith(f", {mark}")
     assert {tile["class"] for tile in tiles} == {"right", "wrong"}
@@ -156,10 +146,8 @@ def test_pictures_are_of_the_right_sections(page):
 
 def test_pictures_of_other_cells_are_not_shown(tmp_path):
     ours, others = clean_cell(), clean_cell(model="another")
-    report = Report({ours: sums(0.5)})
-    bare = Page(html(report, "/does/not/exist"))
-    assert not bare.all("img") and len(bare.all("section")) == 2
     fill(tmp_path, [others])
+    report = Report({ours: sums(0.5)})
     assert "<img" not in html(report, tmp_path)
     fill(tmp_path, [ours], seed=1)
     pages = html(report, tmp_path), html(Report({others: sums(0.5)}), tmp_path)
@@ -167,12 +155,10 @@ def test_pictures_of_other_cells_are_not_shown(tmp_path):
     assert len(one) == 6 and not one & other
     # Of the severities the one nearest to 3. The first run ended after 1.
     rows = {cell("c", "fog", s): sums(0.5) for s in (1, 4, 5)}
-    for cells, severity in ((list(rows)[:1], 1), (list(rows)[1:], 4)):
+    for cells, severity in ((list(rows)[:1], "1"), (list(rows)[1:], "4")):
         fill(tmp_path, cells)
         text = html(Report(rows), tmp_path)
-        assert re.findall(r"fog, severity \d", text) == [
-            f"fog, severity {severity}"
-        ]
+        assert re.findall(r"fog, severity (\d)", text) == [severity]
 
 
 def test_a_resumed_evaluation_keeps_its_pictures(tmp_path):
@@ -184,20 +170,17 @@ def test_a_resumed_evaluation_keeps_its_pictures(tmp_path):
         assert results.computed == computed
         pages.append(Page((tmp_path / "report.html").read_text()))
     page, again, other = pages
-    images = page.all("img")
     assert again.elements == page.elements
-    assert len(images) == len(other.all("img")) == 6 * (1 + 2 + 2)
-    assert [e["alt"] for e in images] != [e["alt"] for e in other.all("img")]
-    # The pictures are what the model was shown.
-    clean, *_, attacked = (
-        [decoded(e["src"]) for e in page.all("img", section=name)]
-        for name in ("clean", "c", "fgsm")
-    )
-    np.testing.assert_array_equal(clean[2], data.test.images[9])
-    noisy = corruptions.corrupt(data.test.images, "gaussian_noise", 3, 0)
-    shown = decoded(page.all("img", section="c")[6 + 5]["src"])
-    np.testing.assert_array_equal(shown, noisy[22])
-    assert np.abs(attacked[2].astype(int) - data.test.images[9]).max() == 4
+    answers = [[e["alt"] for e in p.all("img")] for p in (page, other)]
+    assert answers[0] != answers[1]
+    # The pictures are what the model was shown: 6 of every cell.
+    pictures = [decoded(e["src"]) for e in page.all("img")]
+    assert len(pictures) == 6 * (1 + 2 + 2)
+    images = data.test.images
+    np.testing.assert_array_equal(pictures[2], images[9])
+    noisy = corruptions.corrupt(images, "gaussian_noise", 3, 0)
+    np.testing.assert_array_equal(pictures[6 * 2 + 5], noisy[22])
+    assert np.abs(pictures[6 * 3 + 2].astype(int) - images[9]).max() == 4
 
 
 def colours_of(scheme):
@@ -234,7 +217,7 @@ def browse(path, *options):
     return subprocess.check_output(call, text=True, timeout=120)
 
 
-_MEASURE = """onload = () => {
+MEASURE = """onload = () => {
   document.body.dataset.found = [...document.querySelectorAll("iframe")].map(
     frame => {
       const page = frame.contentDocument, parts = page.querySelectorAll(
@@ -247,16 +230,16 @@ _MEASURE = """onload = () => {
 
 
 @pytest.mark.slow
-def test_nothing_is_wider_than_the_screen(text, tmp_path):
+def test_nothing_is_wider_than_the_screen(path, tmp_path):
     """A telephone, a tablet and a desk; frames have the width of a screen."""
-    widths = (390, 768, 1280)
-    content = "<!doctype html><meta charset=utf-8>"
+    widths, text = (390, 768, 1280), path.read_text()
+    content = f"<!doctype html><meta charset=utf-8><script>{MEASURE}</script>"
     for width in widths:
         content += f'<iframe style="width:{width}px;height:800px;border:0" '
         content += f'srcdoc="{html_lib.escape(text)}"></iframe>'
-    path = tmp_path / "frames.html"
-    path.write_text(f"{content}<script>{_MEASURE}</script>")
-    found = re.search('data-found="(.*?)"', browse(path)).group(1).split(";")
+    frames = tmp_path / "frames.html"
+    frames.write_text(content)
+    found = re.search('data-found="(.*?)"', browse(frames)).group(1).split(";")
     for width, line in zip(widths, found, strict=True):
         right, images = line.split()
         assert float(right) <= width, line
@@ -264,11 +247,10 @@ def test_nothing_is_wider_than_the_screen(text, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_browser_shows_heat_map_bars_and_pictures(page, folder, tmp_path):
-    path = tmp_path / "page.png"
-    options = "--window-size=1280,6000", f"--screenshot={path}"
-    browse(folder / "report.html", *options)
-    pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
+def test_a_browser_shows_heat_map_bars_and_pictures(path, page, tmp_path):
+    picture = tmp_path / "page.png"
+    browse(path, "--window-size=1280,6000", f"--screenshot={picture}")
+    pixels = np.asarray(Image.open(picture).convert("RGB")).astype(int)
     codes = pixels @ [1 << 16, 1 << 8, 1]
     assert codes.shape == (6000, 1280)
     # A field of the heat map is some 50 by 30.
@@ -280,6 +262,3 @@ def test_a_browser_shows_heat_map_bars_and_pictures(page, folder, tmp_path):
     # The first picture, where it is: every pixel of it is there.
     wanted = decoded(page.all("img")[0]["src"]).astype(int)
     assert np.isin(wanted @ [1 << 16, 1 << 8, 1], codes).mean() > 0.95
-    # Paper at the edges, much ink within.
-    assert (codes[:, :60] == 0xFFFFFF).all()
-    assert 0.1 < (codes[:, 100:1180] != 0xFFFFFF).mean() < 0.8

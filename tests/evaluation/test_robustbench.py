@@ -4,6 +4,7 @@ import csv
 import io
 import json
 
+import numpy as np
 import pytest
 
 from noisymix_tf.evaluation import robustbench
@@ -16,6 +17,7 @@ from support.usage import assert_usage_error
 COMMON = published.COMMON
 CIFAR = published.shares()
 ALL = (1, 2, 3, 4, 5)
+FIGURES = ("mean_accuracy", "mean_accuracy_without_noise", "mce")
 
 
 def cells_of(accuracies=CIFAR, clean=0.9, n=200, **fields):
@@ -47,8 +49,10 @@ def test_the_published_entries():
     report = report_of(published.imagenet(), 0.7698, **options)
     entry = robustbench.entry(report)
     assert (entry["clean_acc"], entry["corruptions_acc"]) == ("76.98", "52.47")
-    mce = float(entry["corruptions_mce"])
-    assert mce == pytest.approx(60.46, abs=0.011)
+    figures = [report.figures[f"c_released/{key}"] for key in FIGURES]
+    figures[:2] = np.multiply(100, figures[:2])
+    assert figures == pytest.approx(published.IMAGENET_FIGURES, abs=0.01)
+    assert entry["corruptions_mce"] == f"{figures[2]:.2f}"
 
 
 def test_generated_corruptions_are_not_the_leaderboards(tmp_path):
