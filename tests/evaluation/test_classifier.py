@@ -80,7 +80,7 @@ def test_keras_files(files, model, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "signature", "output"),
+    "name, signature, output",
     [
         ("served", "serving_float", "logits"),
         ("served/1", "serving_float", "logits"),
@@ -110,9 +110,7 @@ def test_probabilities_are_found_out(tmp_path, data):
     check_equal(loaded, softmax, data, **CLEAN)
 
 
-def test_a_signature_of_bytes_is_measured_but_not_attacked(
-    tmp_path, model, data
-):
+def test_a_signature_of_bytes_is_only_not_attacked(tmp_path, model, data):
     spec = tf.TensorSpec(SPEC.shape, tf.uint8)
     served(model, tmp_path, "serving_default", spec)
     loaded = load_classifier(tmp_path)
@@ -129,9 +127,7 @@ def test_the_newest_version_is_taken(files, tmp_path):
     assert load_classifier(tmp_path).name == str(tmp_path / "10")
 
 
-def test_a_copy_is_the_same_model_other_weights_are_another(
-    files, tmp_path, data
-):
+def test_a_copy_is_the_same_model(files, tmp_path, data):
     shutil.copytree(files / "served/1", tmp_path / "copy/7")
     (tmp_path / "copy/7/assets.extra/labels.txt").write_text("a\nb\nc\n")
     served(random_model(seed=1), tmp_path / "other")
@@ -182,7 +178,7 @@ def of_text(name=None):
 
 
 @pytest.mark.parametrize(
-    ("make", "name", "words"),
+    "make, name, words",
     [
         (lambda *_: None, "none", "no model at & none'"),
         # Keras says of it that it was not found.

@@ -97,61 +97,45 @@ def test_files_keep_what_a_submitter_wrote(tmp_path, name):
     assert severities[1:7] == ["1", "2", "3", "4", "5", "1"]
 
 
-BOTH = ("clean", "c")
+def check(name="Me", suites=("clean", "c"), names=None, severities=ALL):
+    robustbench.check(name, suites, names, severities)
 
 
-@pytest.mark.parametrize(
-    "suites, names, severities, words",
-    [
-        (BOTH, None, ALL, None),
-        (BOTH, "all", ALL, None),
-        (("calibration",), COMMON, ALL, None),
-        (("c",), None, ALL, "needs suites clean and c, got c"),
-        (("clean", "p"), None, ALL, "needs suites clean and c"),
-        (BOTH, ["fog"], ALL, "got 1 of them at 5"),
-        (BOTH, "noise", ALL, "got 3 of them at 5"),
-        (BOTH, None, (1, 3), "got 15 of them at 2"),
-    ],
-)
-def test_what_cannot_become_an_entry_is_told_at_once(
-    tmp_path, suites, names, severities, words
-):
-    arguments = tmp_path / "Me", suites, names, severities
-    if words is None:
-        robustbench.check(*arguments)
-    else:
-        assert_usage_error(lambda: robustbench.check(*arguments), words)
-
-
-@pytest.mark.parametrize(
-    "drop, words",
-    [
-        (lambda c: c.suite == "clean", "missing: clean"),
-        (lambda c: c.suite == "c", "missing: shot_noise 1"),
-        (lambda c: c.corruption == "fog", "missing: fog 1, fog 2, fog 3..."),
-        (lambda c: c.severity == 5, "missing: shot_noise 5, motion_blur 5"),
-    ],
-)
-def test_partial_cells_are_refused(tmp_path, drop, words):
+def write(name="Me", drop=lambda cell: False):
     cells = {c: m for c, m in cells_of().items() if not drop(c)}
-    report, path = Report(cells, expected=()), tmp_path / "Me"
-    assert_usage_error(lambda: robustbench.write(report, path), words)
-    assert not list(tmp_path.iterdir())
+    robustbench.write(Report(cells, expected=()), name)
 
 
 @pytest.mark.parametrize(
-    "path, words",
+    "call, words",
     [
-        ("nowhere/Me", "nowhere' of the RobustBench entry does not exist"),
-        ("", "has no name"),
-        ("..", "has no name"),
-        ("torn", "torn.json' is there already and is no entry"),
+        # What cannot become an entry is told before anything is measured.
+        (lambda: check(suites=("c",)), "needs suites clean and c, got c"),
+        (lambda: check(suites=("clean", "p")), "needs suites clean and c"),
+        (lambda: check(names=["fog"]), "got 1 of them at 5"),
+        (lambda: check(names="noise"), "got 3 of them at 5"),
+        (lambda: check(severities=(1, 3)), "got 15 of them at 2"),
+        (lambda: write(drop=lambda c: c.suite == "clean"), "missing: clean"),
+        (lambda: write(drop=lambda c: c.suite == "c"), "missing: shot_noise 1"),
+        (lambda: write(drop=lambda c: c.corruption == "fog"), "fog 2, fog 3.."),
+        (
+            lambda: write(drop=lambda c: c.severity == 5),
+            "missing: shot_noise 5",
+        ),
+        (lambda: check("nowhere/Me"), "nowhere' of the RobustBench entry does"),
+        (lambda: write("nowhere/Me"), "nowhere' of the RobustBench entry does"),
+        (lambda: check(""), "has no name"),
+        (lambda: check(".."), "has no name"),
+        (lambda: check("torn"), "torn.json' is there already and is no entry"),
+        (lambda: write("torn"), "torn.json' is there already and is no entry"),
     ],
 )
-def test_bad_paths(tmp_path, monkeypatch, path, words):
+def test_bad_input(tmp_path, monkeypatch, call, words):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "torn.json").write_text("{")
-    check, write = robustbench.check, robustbench.write
-    assert_usage_error(lambda: check(path, BOTH, None, ALL), words)
-    assert_usage_error(lambda: write(report_of(), path), words)
-    assert (tmp_path / "torn.json").read_text() == "{"
+    assert_usage_error(call, words)
+    (file,) = tmp_path.iterdir()
+    assert file.read_text() == "{"
+    # What can be is not refused.
+    for suites, names in ((("clean", "c"), "all"), (("calibration",), COMMON)):
+        check(suites=suites, names=names)
