@@ -3,8 +3,9 @@
 import base64
 import dataclasses
 import io
+import re
 import types
-from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import numpy as np
 from PIL import Image
@@ -74,31 +75,24 @@ def fill(folder, cells, seed=0):
         gallery.keep(c)
 
 
-class Page(HTMLParser):
-    """Elements with their attributes and whole texts; checks the balance."""
+class Page:
+    """Elements with their attributes and whole texts; the tags must match."""
 
     def __init__(self, text):
-        super().__init__()
-        self.elements, self.open = [], []
-        self.feed(text)
-        self.close()
-        assert not self.open
+        _, _, text = text.partition("\n")  # The type of the document.
+        text = re.sub(r"<((?:meta|img) [^>]*)>", r"<\1/>", text)
+        self.elements, self.nodes = [], []
+        self._add(ElementTree.fromstring(text), [], None)
 
-    def handle_starttag(self, tag, attributes):
-        ids = [e["id"] for e in self.open if e["tag"] == "section"]
-        found = {"tag": tag, "text": "", "in": [e["tag"] for e in self.open]}
-        found |= {"section": ids[0] if ids else None, **dict(attributes)}
-        assert len(dict(attributes)) == len(attributes)
+    def _add(self, node, within, section):
+        found = {"tag": node.tag, "text": "".join(node.itertext())}
+        found |= {"in": within, "section": section, **node.attrib}
         self.elements.append(found)
-        if tag not in ("meta", "img"):
-            self.open.append(found)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop()["tag"] == tag
-
-    def handle_data(self, data):
-        for found in self.open:
-            found["text"] += data
+        self.nodes.append(node)
+        if node.tag == "section":
+            section = node.get("id")
+        for child in node:
+            self._add(child, [*within, node.tag], section)
 
     def all(self, tag, of=None, section=None):
         return [
@@ -115,15 +109,8 @@ class Page(HTMLParser):
     def rows(self, section, of):
         """Texts of the rows of one table of a section."""
         (table,) = self.all("table", of, section)
-        rows, inside = [], False
-        for e in self.elements:
-            if e["tag"] == "table":
-                inside = e is table
-            elif inside and e["tag"] == "tr":
-                rows.append([])
-            elif inside and e["tag"] in ("th", "td"):
-                rows[-1].append(e["text"])
-        return rows
+        node = self.nodes[self.elements.index(table)]
+        return [["".join(c.itertext()) for c in r] for r in node.iter("tr")]
 
 
 def decoded(source):
