@@ -197,13 +197,3 @@ def test_bad_files(files, tmp_path, make, name, words):
     path = tmp_path / name
     make(files, path)
     assert_usage_error(lambda: load_classifier(path), *words.split(" & "))
-
-
-def test_a_saved_model_that_does_not_fit_the_data(files, tmp_path):
-    served(random_model(num_classes=4), tmp_path)
-    loaded = load_classifier(tmp_path)
-    words = "[8, 4]", "3 classes"
-    assert_usage_error(lambda: run(loaded, **CLEAN), *words)
-    small = np.zeros([4, 8, 8, 3], np.uint8), [0, 1, 2, 0]
-    words = "[16, 16, 3]", "[8, 8, 3]"
-    assert_usage_error(lambda: run(loaded, small, **CLEAN), *words)

@@ -132,6 +132,7 @@ def test_every_section_says_images_and_source(records):
         line = next(x for x in text.splitlines() if "gaussian_noise" in x)
         numbers = line.replace("|", " ").split()[1:]
         assert numbers == ["50.00", "45.00", "40.00", "35.00", "30.00", "40.00"]
+    assert "\n  Clean accuracy " in report.summary()
     lines = report.text().splitlines()
     start = next(i for i, line in enumerate(lines) if "corruption  " in line)
     assert len({len(line) for line in lines[start : start + 4]}) == 1

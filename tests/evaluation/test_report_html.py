@@ -14,15 +14,8 @@ from noisymix_tf.evaluation.charts import heat
 from noisymix_tf.evaluation.report import Report
 from noisymix_tf.evaluation.writers import style
 from noisymix_tf.evaluation.writers.html import html
+from support import evaluation_toys as toys
 from support import report_page
-from support.evaluation_toys import (
-    cell,
-    clean_cell,
-    dataset,
-    random_model,
-    run,
-    sums,
-)
 from support.report_page import NAMES, Page, contrast, decoded, fill
 
 
@@ -145,16 +138,17 @@ def test_pictures_are_of_the_right_sections(page):
 
 
 def test_pictures_of_other_cells_are_not_shown(tmp_path):
-    ours, others = clean_cell(), clean_cell(model="another")
+    ours, others = toys.clean_cell(), toys.clean_cell(model="another")
     fill(tmp_path, [others])
-    report = Report({ours: sums(0.5)})
+    report = Report({ours: toys.sums(0.5)})
     assert "<img" not in html(report, tmp_path)
     fill(tmp_path, [ours], seed=1)
-    pages = html(report, tmp_path), html(Report({others: sums(0.5)}), tmp_path)
-    one, other = ({e["src"] for e in Page(t).all("img")} for t in pages)
+    reports = report, Report({others: toys.sums(0.5)})
+    pages = [Page(html(each, tmp_path)) for each in reports]
+    one, other = ({e["src"] for e in page.all("img")} for page in pages)
     assert len(one) == 6 and not one & other
     # Of the severities the one nearest to 3. The first run ended after 1.
-    rows = {cell("c", "fog", s): sums(0.5) for s in (1, 4, 5)}
+    rows = {toys.cell("c", "fog", s): toys.sums(0.5) for s in (1, 4, 5)}
     for cells, severity in ((list(rows)[:1], "1"), (list(rows)[1:], "4")):
         fill(tmp_path, cells)
         text = html(Report(rows), tmp_path)
@@ -162,11 +156,15 @@ def test_pictures_of_other_cells_are_not_shown(tmp_path):
 
 
 def test_a_resumed_evaluation_keeps_its_pictures(tmp_path):
-    data, model = dataset(), random_model()
+    data, model = toys.dataset(), toys.random_model()
     options = {"suites": ("clean", "c", "fgsm"), "severities": (3,)}
     pages = []
-    for each, computed in ((model, 5), (model, 0), (random_model(seed=1), 5)):
-        results = run(each, data, output_dir=tmp_path, **options)
+    for each, computed in (
+        (model, 5),
+        (model, 0),
+        (toys.random_model(seed=1), 5),
+    ):
+        results = toys.run(each, data, output_dir=tmp_path, **options)
         assert results.computed == computed
         pages.append(Page((tmp_path / "report.html").read_text()))
     page, again, other = pages

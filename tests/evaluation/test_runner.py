@@ -11,17 +11,7 @@ from noisymix_tf.evaluation import images as images_lib
 from noisymix_tf.evaluation import metrics, plots
 from noisymix_tf.evaluation.fingerprint import model_fingerprint
 from noisymix_tf.evaluation.sections import SECTIONS, Figure, Section, tallies
-from support.evaluation_toys import (
-    SIDE,
-    SizedTest,
-    Test,
-    brightness_model,
-    dataset,
-    random_model,
-    run,
-    whole_dataset,
-    without_seconds,
-)
+from support import evaluation_toys as toys
 from support.usage import assert_usage_error
 
 
@@ -34,16 +24,16 @@ def no_pictures(monkeypatch):
 @pytest.mark.parametrize(
     "softmax, split, options",
     [
-        (False, SizedTest, {"batch_size": 8}),
-        (True, SizedTest, {"batch_size": 23, "num_workers": 1}),
+        (False, toys.SizedTest, {"batch_size": 8}),
+        (True, toys.SizedTest, {"batch_size": 23, "num_workers": 1}),
         # The number of images is counted.
-        (False, Test, {"batch_size": 5, "num_workers": 3}),
+        (False, toys.Test, {"batch_size": 5, "num_workers": 3}),
     ],
 )
 def test_cells_are_what_numpy_computes(softmax, split, options):
-    model = brightness_model(scale=30.0, softmax=softmax)
-    data = dataset(split=split)
-    results = run(model, data, **options)
+    model = toys.brightness_model(scale=30.0, softmax=softmax)
+    data = toys.dataset(split=split)
+    results = toys.run(model, data, **options)
     assert len(results.records) == 1 + 2 * 2
     for cell, sums in results.records.items():
         images = data.test.images
@@ -76,8 +66,8 @@ def test_a_suite_of_ones_own(monkeypatch):
         words = "Inverted", cell.n, cell.source, "255 - x"
         return [Section("inverted", *words, figures)]
 
-    data = dataset()
-    results = run(data=data, suites=("clean", Inverted()))
+    data = toys.dataset()
+    results = toys.run(data=data, suites=("clean", Inverted()))
     # 20, 120 and 220 become 235, 135 and 35: only the middle class stays.
     share = (data.test.labels == 1).mean()
     assert results.figures["inverted/accuracy"] == pytest.approx(share)
@@ -87,19 +77,19 @@ def test_a_suite_of_ones_own(monkeypatch):
 def test_an_error_in_a_worker_arrives(monkeypatch):
     monkeypatch.setattr(Inverted, "prepare", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        run(suites=(Inverted(),))
+        toys.run(suites=(Inverted(),))
 
 
 def test_only_a_small_dataset_is_read_once_for_all_cells(monkeypatch):
-    data = dataset()
-    kept = run(data=data)
+    data = toys.dataset()
+    kept = toys.run(data=data)
     # The first image, the probe, what images they are, and one pass.
     assert data.test.passes == 4
     monkeypatch.setattr(images_lib, "_CACHE_BYTES", 1000)
-    data = dataset()
-    results = run(data=data)
+    data = toys.dataset()
+    results = toys.run(data=data)
     assert data.test.passes == 3 + len(results.records)
-    assert without_seconds(results) == without_seconds(kept)
+    assert toys.without_seconds(results) == toys.without_seconds(kept)
 
 
 def test_a_kill_keeps_finished_cells_and_the_report_is_of_all(tmp_path):
@@ -108,16 +98,16 @@ def test_a_kill_keeps_finished_cells_and_the_report_is_of_all(tmp_path):
         if done == 3:
             raise KeyboardInterrupt
 
-    model = random_model()
+    model = toys.random_model()
     with pytest.raises(KeyboardInterrupt):
-        run(model, output_dir=tmp_path, progress=stop)
+        toys.run(model, output_dir=tmp_path, progress=stop)
     assert not (tmp_path / "report.json").exists()
-    whole = without_seconds(run(model))
+    whole = toys.without_seconds(toys.run(model))
     path = tmp_path / "cells.jsonl"
     for computed in (2, 0, 1):
-        again = run(model, output_dir=tmp_path)
+        again = toys.run(model, output_dir=tmp_path)
         assert again.computed == computed
-        assert without_seconds(again) == whole
+        assert toys.without_seconds(again) == whole
         lines = path.read_bytes()
         if computed == 0:
             path.write_bytes(lines[:-40])  # The last line is torn.
@@ -134,9 +124,9 @@ def test_a_kill_keeps_finished_cells_and_the_report_is_of_all(tmp_path):
 def finished(tmp_path_factory):
     """The lines of an evaluation of each kind of dataset."""
     lines = {}
-    for kind in (dataset, whole_dataset):
+    for kind in (toys.dataset, toys.whole_dataset):
         folder = tmp_path_factory.mktemp("finished")
-        run(data=kind(), output_dir=folder)
+        toys.run(data=kind(), output_dir=folder)
         lines[type(kind())] = (folder / "cells.jsonl").read_text()
     return lines
 
@@ -157,13 +147,13 @@ def changed(data, **fields):
         ({"batch_size": 5}, 0),
         ({"seed": 1}, 4),  # Clean images have no seed.
         ({"severities": (1, 3, 5)}, 2),
-        ({"model": brightness_model(scale=2.0)}, 5),
-        ({"data": dataset(n=22)}, 5),
+        ({"model": toys.brightness_model(scale=2.0)}, 5),
+        ({"data": toys.dataset(n=22)}, 5),
         # The first image and the labels alone do not tell.
-        ({"data": changed(dataset())}, 5),
-        ({"data": changed(whole_dataset())}, 5),
+        ({"data": changed(toys.dataset())}, 5),
+        ({"data": changed(toys.whole_dataset())}, 5),
         # A label then means another class.
-        ({"data": changed(dataset(), class_names=("2", "1", "0"))}, 5),
+        ({"data": changed(toys.dataset(), class_names=("2", "1", "0"))}, 5),
         ({"version": 999}, 4),  # Another generator.
         ({"word": "9b1d2c33"}, 5),  # An older word for the same data.
     ],
@@ -171,7 +161,7 @@ def changed(data, **fields):
 def test_stale_cells_are_measured_anew(
     finished, tmp_path, monkeypatch, change, computed
 ):
-    lines = finished[type(change.get("data", dataset()))]
+    lines = finished[type(change.get("data", toys.dataset()))]
     rows = [json.loads(line) for line in lines.splitlines()]
     if "word" in change:
         rows = [{**row, "data": change["word"]} for row in rows]
@@ -180,9 +170,9 @@ def test_stale_cells_are_measured_anew(
     if "version" in change:
         monkeypatch.setattr(corruptions.core, "VERSION", change["version"])
     change = {k: v for k, v in change.items() if k not in ("word", "version")}
-    again = run(output_dir=tmp_path, **change)
+    again = toys.run(output_dir=tmp_path, **change)
     assert again.computed == computed
-    truth = run(**change)
+    truth = toys.run(**change)
     assert list(again.records) == list(truth.records)
     for cell, sums in again.records.items():
         wanted = truth.records[cell]["nll_sum"]
@@ -191,22 +181,22 @@ def test_stale_cells_are_measured_anew(
 
 def test_cells_of_other_outputs_are_measured_anew(tmp_path):
     """What was summed up as logits must not stand for probabilities."""
-    base = brightness_model(softmax=True)
+    base = toys.brightness_model(softmax=True)
     half = keras.layers.Lambda(lambda x: x / 2)(base.outputs[0])
     model = keras.Model(base.inputs, half)
     found = []
     for outputs in ("auto", "probabilities", "probabilities"):
-        results = run(model, output_dir=tmp_path, outputs=outputs)
+        results = toys.run(model, output_dir=tmp_path, outputs=outputs)
         kinds = {record["outputs"] for record in results.records.values()}
         found.append((results.computed, *kinds))
     assert found == [(5, "logits"), (5, "probabilities"), (0, "probabilities")]
 
 
 def test_fingerprints_see_constants_and_weights_but_no_names(tmp_path):
-    model = brightness_model()
+    model = toys.brightness_model()
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    same = model, loaded, brightness_model(name="pixels")
+    same = model, loaded, toys.brightness_model(name="pixels")
     prints = {model_fingerprint(m) for m in same}
     assert len(prints) == 1
     for factor in (1.0, 2.0):
@@ -217,28 +207,34 @@ def test_fingerprints_see_constants_and_weights_but_no_names(tmp_path):
     assert len(prints) == 4
     assert_usage_error(lambda: model_fingerprint(object()), "no weights")
 
+    class Plain(keras.Model):
+        def get_config(self):
+            raise NotImplementedError
+
+    assert model_fingerprint(Plain()) == model_fingerprint(Plain())
+
 
 def test_arrays_have_the_classes_of_the_model():
     """Without the top class there was one fewer, and the model was blamed."""
-    test = dataset().test
+    test = toys.dataset().test
     below = test.labels < 2
     arrays = test.images[below], test.labels[below]
-    results = run(data=arrays, suites=("clean",))
+    results = toys.run(data=arrays, suites=("clean",))
     assert results.figures["clean/accuracy"] == 1.0
 
 
 def rebuilt(wrap):
-    model = brightness_model()
+    model = toys.brightness_model()
     return keras.Model(model.inputs, wrap(model.outputs[0]))
 
 
 def broken_model():
-    model = brightness_model()
+    model = toys.brightness_model()
     model.set_weights([np.full([3, 3], np.nan), np.zeros(3)])
     return model
 
 
-def arrays(side=SIDE, n=4):
+def arrays(side=toys.SIDE, n=4):
     return np.zeros([n, side, side, 3], np.uint8), np.arange(n)
 
 
@@ -249,7 +245,7 @@ def arrays(side=SIDE, n=4):
         ({"suites": "clean"}, "suites must be a list & 'clean'"),
         ({"suites": ()}, "suites is empty"),
         ({"model": "model.keras"}, "'model.keras': load it first"),
-        ({"model": brightness_model(4)}, "[8, 4] & 3 classes"),
+        ({"model": toys.brightness_model(4)}, "[8, 4] & 3 classes"),
         ({"model": broken_model()}, "not finite"),
         ({"model": rebuilt(lambda x: {"a": x})}, "expected one tensor"),
         ({"model": rebuilt(lambda x: [x, x])}, "expected one tensor"),
@@ -258,25 +254,25 @@ def arrays(side=SIDE, n=4):
         ({"data": arrays(n=0)}, "There are no images"),
         ({"data": arrays()}, "a label 3, & 3 classes"),
         ({"data": arrays(8, n=3)}, "[16, 16, 3] & [8, 8, 3]"),
-        ({"data": dataset(n=0)}, "no test images"),
+        ({"data": toys.dataset(n=0)}, "no test images"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"num_workers": 0}, "num_workers must be at least 1"),
         ({"output_dir": __file__}, "test_runner.py' cannot be a folder"),
     ],
 )
 def test_bad_input(options, words):
-    assert_usage_error(lambda: run(**options), *words.split(" & "))
+    assert_usage_error(lambda: toys.run(**options), *words.split(" & "))
 
 
 @pytest.mark.slow
 def test_the_oracles_accuracies(full_golden, cifar10_test, trained_resnet20):
     """ResNet-20 on 2,000 images: the oracle's accuracy, cell by cell."""
     expected = full_golden("cifar_c_accuracy_resnet20.json")
-    data = dataset(num_classes=10)
-    data.test = SizedTest(*(array[:2000] for array in cifar10_test))
+    data = toys.dataset(num_classes=10)
+    data.test = toys.SizedTest(*(array[:2000] for array in cifar10_test))
     options = {"severities": (3,), "batch_size": 250}
     options["corruptions"] = ("shot_noise", "zoom_blur", "jpeg_compression")
-    results = run(trained_resnet20, data, **options)
+    results = toys.run(trained_resnet20, data, **options)
     assert results.figures["clean/accuracy"] == expected["clean"]
     cells = results.report.as_dict()["sections"]["c"]["cells"]
     for name, row in cells.items():
