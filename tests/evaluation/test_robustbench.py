@@ -119,10 +119,7 @@ def write(name="Me", drop=lambda cell: False):
         (lambda: write(drop=lambda c: c.suite == "clean"), "missing: clean"),
         (lambda: write(drop=lambda c: c.suite == "c"), "missing: shot_noise 1"),
         (lambda: write(drop=lambda c: c.corruption == "fog"), "fog 2, fog 3.."),
-        (
-            lambda: write(drop=lambda c: c.severity == 5),
-            "shot_noise 5",
-        ),
+        (lambda: write(drop=lambda c: c.severity == 5), "shot_noise 5"),
         (lambda: check("nowhere/Me"), "nowhere' of the RobustBench entry does"),
         (lambda: write("nowhere/Me"), "nowhere' of the RobustBench entry does"),
         (lambda: check(""), "has no name"),

@@ -202,7 +202,9 @@ def test_fingerprints_see_constants_and_weights_but_no_names(tmp_path):
     for factor in (1.0, 2.0):
         layers = [keras.layers.Rescaling(factor), model]
         prints.add(model_fingerprint(keras.Sequential(layers)))
-    model.set_weights([model.get_weights()[0], np.ones(3)])
+    kernel, bias = model.get_weights()
+    bias[-1] += 1
+    model.set_weights([kernel, bias])
     prints.add(model_fingerprint(model))
     assert len(prints) == 4
     assert_usage_error(lambda: model_fingerprint(object()), "no weights")
