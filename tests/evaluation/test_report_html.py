@@ -199,22 +199,6 @@ def test_text_stands_out_and_marks_can_be_seen(scheme):
             assert contrast(colours[name], colours[ground]) >= least, name
 
 
-def browse(path, *options):
-    """Opens a page without a window; what it has become."""
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    browser = next(filter(None, map(shutil.which, names)), None)
-    if browser is None:
-        pytest.skip("no chromium or chrome on the PATH")
-    flags = (
-        "headless no-sandbox disable-gpu disable-quic disable-sync dump-dom "
-        "disable-background-networking disable-component-update no-first-run "
-        f"hide-scrollbars force-color-profile=srgb user-data-dir={path}.own"
-    )
-    flags = [f"--{flag}" for flag in flags.split()]
-    call = [browser, *flags, *options, path.as_uri()]
-    return subprocess.check_output(call, text=True, timeout=120)
-
-
 MEASURE = """onload = () => {
   document.body.dataset.found = [...document.querySelectorAll("iframe")].map(
     frame => {
@@ -228,29 +212,36 @@ MEASURE = """onload = () => {
 
 
 @pytest.mark.slow
-def test_nothing_is_wider_than_the_screen(path, tmp_path):
+def test_a_browser_shows_all_and_nothing_is_wider_than_the_screen(
+    path, page, tmp_path
+):
     """A telephone, a tablet and a desk; frames have the width of a screen."""
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    browser = next(filter(None, map(shutil.which, names)), None)
+    if browser is None:
+        pytest.skip("no chromium or chrome on the PATH")
     widths, text = (390, 768, 1280), path.read_text()
     content = f"<!doctype html><meta charset=utf-8><script>{MEASURE}</script>"
     for width in widths:
-        content += f'<iframe style="width:{width}px;height:800px;border:0" '
+        content += f'<iframe style="width:{width}px;height:6000px;border:0" '
         content += f'srcdoc="{html_lib.escape(text)}"></iframe>'
-    frames = tmp_path / "frames.html"
+    frames, picture = tmp_path / "frames.html", tmp_path / "page.png"
     frames.write_text(content)
-    found = re.search('data-found="(.*?)"', browse(frames)).group(1).split(";")
+    flags = (
+        "headless no-sandbox disable-gpu disable-quic disable-sync dump-dom "
+        "disable-background-networking disable-component-update no-first-run "
+        f"hide-scrollbars force-color-profile=srgb user-data-dir={tmp_path}/me "
+        f"window-size=2500,6000 screenshot={picture}"
+    )
+    call = [browser, *(f"--{flag}" for flag in flags.split()), frames.as_uri()]
+    seen = subprocess.check_output(call, text=True, timeout=120)
+    found = re.search('data-found="(.*?)"', seen).group(1).split(";")
     for width, line in zip(widths, found, strict=True):
         right, images = line.split()
         assert float(right) <= width, line
         assert int(images) == text.count("<img")
-
-
-@pytest.mark.slow
-def test_a_browser_shows_heat_map_bars_and_pictures(path, page, tmp_path):
-    picture = tmp_path / "page.png"
-    browse(path, "--window-size=1280,6000", f"--screenshot={picture}")
     pixels = np.asarray(Image.open(picture).convert("RGB")).astype(int)
     codes = pixels @ [1 << 16, 1 << 8, 1]
-    assert codes.shape == (6000, 1280)
     # A field of the heat map is some 50 by 30.
     wanted = [heat.colour(share) for share in (0.85, 0.82, 1.0, 0.25)]
     light = colours_of("light")
