@@ -92,29 +92,25 @@ def test_only_a_small_dataset_is_read_once_for_all_cells(monkeypatch):
     assert toys.without_seconds(results) == toys.without_seconds(kept)
 
 
-def test_images_flow_through_and_are_not_collected(monkeypatch):
-    """However many batches there are, only a few are alive at once."""
-    alive, most = set(), []
+def test_images_are_read_a_few_batches_ahead_and_no_further():
+    ahead = []
 
-    class Batch(np.ndarray):
-        def __array_finalize__(self, parent):
-            alive.add(id(self))
-            most.append(len(alive))
-
-        def __del__(self):
-            alive.discard(id(self))
-
-    class Watched(toys.SizedTest):
+    class Watched(toys.Test):
         def batches(self, batch_size):
-            for images, labels in super().batches(batch_size):
-                yield images.copy().view(Batch), labels
+            self.read = 0
+            for batch in super().batches(batch_size):
+                self.read += 1
+                yield batch
 
-    monkeypatch.setattr(images_lib, "_CACHE_BYTES", 4000)
-    data = toys.dataset(n=400, split=Watched)
-    toys.run(data=data, batch_size=2, num_workers=2, corruptions=("contrast",))
-    # Four prepared ahead, the one that is measured, one that is on its way,
-    # and views of them; there are 200 in every pass.
-    assert max(most) < 60
+    class Watching(Inverted):
+        def answer(self, cell, job, *arguments):
+            ahead.append(job.images.split.read - len(ahead))
+            return super().answer(cell, job, *arguments)
+
+    data = toys.dataset(n=40, split=Watched)
+    toys.run(data=data, suites=(Watching(),), batch_size=2, num_workers=2)
+    # The one that is measured, and two for every worker.
+    assert max(ahead) == 1 + 2 * 2
 
 
 def test_a_kill_keeps_finished_cells_and_the_report_is_of_all(tmp_path):
