@@ -1,6 +1,7 @@
 """Reports: every number out of its cells, what is refused, what is shown."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -127,6 +128,7 @@ def test_every_section_says_images_and_source(records):
         assert "200 of 1,000 images, as they are in the dataset" in text
         assert "200 images per cell, generated" in text
         assert "seed 0" in text and "unnormalised" in text
+        assert re.search(r"Brier score[ |]+0\.2500\b", text)
         assert "3 of the benchmark's 15 corruptions" in text
         # Every cell; the calibration section has a later line of it, too.
         line = next(x for x in text.splitlines() if "gaussian_noise" in x)
