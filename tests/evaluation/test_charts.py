@@ -1,46 +1,36 @@
 """Charts: lengths, heights and colours against the numbers they stand for."""
 
-import itertools
+import io
 import re
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from noisymix_tf.evaluation import plots
-from noisymix_tf.evaluation.charts import (
-    bars,
-    frames,
-    heat,
-    reliability,
-    scale,
-)
-from noisymix_tf.evaluation.markup import Markup, element
-from noisymix_tf.evaluation.metrics import calibration_error
-from noisymix_tf.evaluation.sections import (
-    Bars,
-    Reliability,
-    Section,
-    Table,
-)
+from noisymix_tf.evaluation import plots, sections
+from noisymix_tf.evaluation.charts import bars, frames, heat, reliability, scale
+from noisymix_tf.evaluation.markup import element
 from support.report_page import contrast, luminance
 
 
-def parsed(markup):
-    assert isinstance(markup, Markup)
-    return ElementTree.fromstring(markup)
+class Drawing:
+    """Elements of a drawing, and numbers out of their attributes."""
 
+    def __init__(self, module, chart):
+        self.tree = ElementTree.fromstring(module.draw(chart))
+        self.words = next(self.tree.iter("svg")).get("aria-label")
 
-def of_class(tree, tag, name):
-    return [e for e in tree.iter(tag) if name in e.get("class", "").split()]
+    def all(self, tag, of=""):
+        found = self.tree.iter(tag)
+        return [e for e in found if of in ["", *e.get("class", "").split()]]
 
+    def numbers(self, tag, of, attribute):
+        found = [e.get(attribute).strip("%") for e in self.all(tag, of)]
+        return np.array(found, float)
 
-def percent(text):
-    assert text.endswith("%")
-    return float(text[:-1])
-
-
-# Escaping.
+    def texts(self, tag, of=""):
+        return ["".join(e.itertext()) for e in self.all(tag, of)]
 
 
 def test_text_is_escaped_and_markup_is_not():
@@ -48,185 +38,107 @@ def test_text_is_escaped_and_markup_is_not():
     assert inner == "<b>&lt;&amp;&quot;&gt;1.257</b>"
     outer = element("p", [inner, "x<y"], class_="a", title='"<', id=None)
     assert outer == f'<p class="a" title="&quot;&lt;">{inner}x&lt;y</p>'
-    assert element("img", src="a") == '<img src="a">'
-    assert element("rect", x=0.5, y=1 / 3, aria_label="z") == (
-        '<rect x="0.5" y="0.333" aria-label="z"></rect>'
-    )
+    image = element("img", x=1 / 3, aria_label="z")
+    assert image == '<img x="0.333" aria-label="z">'
 
 
-# Axes.
-
-
-@pytest.mark.parametrize(
-    "highest, end",
-    [
-        (0.0, 1.0),
-        (1.0, 1.0),
-        (0.93, 1.0),
-        (0.3, 0.3),
-        (0.1 + 0.2, 0.3),
-        (0.31, 0.4),
-        (0.051, 0.06),
-        (137.0, 200.0),
-    ],
-)
-def test_an_axis_ends_at_a_round_number(highest, end):
-    found, ticks = scale.axis(highest)
-    assert found == pytest.approx(end, rel=1e-12)
-    assert (ticks[0], ticks[-1]) == (0.0, pytest.approx(end))
-    np.testing.assert_allclose(np.diff(ticks), ticks[1])
-
-
-def test_ticks_in_words():
-    assert scale.tick(0.25, "percent") == "25 %"
+def test_an_axis_ends_at_a_round_number():
+    ends = {0: 1, 1: 1, 0.1 + 0.2: 0.3, 0.051: 0.06, 0.31: 0.4, 137: 200}
+    for highest, end in ends.items():
+        found, ticks = scale.axis(highest)
+        assert (found, ticks[0], ticks[-1]) == pytest.approx((end, 0, end))
+        np.testing.assert_allclose(np.diff(ticks), ticks[1])
     assert scale.tick(0.015, "percent") == "1.5 %"
     assert scale.tick(1.0, "number") == "1"
 
 
-# Bars.
-
-VALUES = {"fog": 0.4, "gaussian_noise": 0.1, "a<b" + "x" * 30: 0.0}
-ERRORS = {"fog": 0.05, "gaussian_noise": 0.2}
+LONG = "a<b" + "x" * 30
+VALUES = {"fog": 0.4, "gaussian_noise": 0.1, LONG: 0.0}
 
 
-def test_lengths_of_bars_are_the_values():
-    reference = {"fog": 0.8, "gaussian_noise": 0.05}
-    chart = Bars("T", "share", VALUES, reference=reference, reference_name="R")
-    tree = parsed(bars.draw(chart))
-    ours = [percent(e.get("width")) for e in of_class(tree, "rect", "ours")]
-    theirs = [percent(e.get("width")) for e in of_class(tree, "rect", "theirs")]
-    # The axis ends at 1.
-    ticks = [percent(e.get("x1")) for e in of_class(tree, "line", "grid")]
-    whole = ticks[-1] - ticks[0]
-    np.testing.assert_allclose(ours, whole * np.array([0.4, 0.1, 0]), atol=1e-3)
-    np.testing.assert_allclose(theirs, whole * np.array([0.8, 0.05]), atol=1e-3)
-    starts = {e.get("x") for e in of_class(tree, "rect", "ours")}
-    assert {percent(x) for x in starts} == {ticks[0]}
-    numbers = [e.text for e in of_class(tree, "text", "number")]
-    assert numbers == ["40.00", "80.00", "10.00", "5.00", "0.00"]
-    keys = ["".join(e.itertext()) for e in of_class(tree, "span", "key")]
-    assert keys == ["this model", "R"]
+@pytest.mark.parametrize("theirs", [{}, {"fog": 0.8, "gaussian_noise": 0.05}])
+def test_lengths_of_bars_are_the_values(theirs):
+    made = sections.Bars("T", "share", VALUES, "percent", {}, theirs, "R")
+    chart = Drawing(bars, made)
+    ticks = chart.numbers("line", "grid", "x1")
+    unit = np.ptp(ticks) / (1 if theirs else 0.4)
+    for name, wanted in (("ours", VALUES), ("theirs", theirs)):
+        widths = unit * np.array(list(wanted.values()))
+        found = chart.numbers("rect", name, "width")
+        np.testing.assert_allclose(found, widths, atol=2e-3)
+        assert (chart.numbers("rect", name, "x") == ticks[0]).all()
+    # None overlaps with the next one.
+    top, height = (chart.numbers("rect", "", k) for k in ("y", "height"))
+    assert (np.diff(top) >= height[:-1]).all()
+    assert top[-1] + height[-1] <= chart.numbers("svg", "", "height")[0]
+    # Long names are cut on the drawing only.
+    *names, cut = chart.texts("text", "name")
+    assert names == ["fog", "gaussian noise"]
+    assert len(cut) == 19 and cut.endswith("…") and LONG in chart.words
+    if theirs:
+        numbers = ["40.00", "80.00", "10.00", "5.00", "0.00"]
+        assert chart.texts("text", "number") == numbers
+        assert chart.texts("span", "key") == ["this model", "R"]
+        assert "fog 40.00 % (R: 80.00 %)" in chart.words
 
 
-def test_no_two_bars_overlap():
-    reference = dict.fromkeys(VALUES, 0.5)
-    for chart in (
-        Bars("T", "share", VALUES, reference=reference, reference_name="R"),
-        Bars("T", "share", VALUES),
-    ):
-        tree = parsed(bars.draw(chart))
-        spans = sorted(
-            (float(e.get("y")), float(e.get("y")) + float(e.get("height")))
-            for e in tree.iter("rect")
-        )
-        assert len(spans) == len(VALUES) + len(chart.reference)
-        for (_, bottom), (top, _) in itertools.pairwise(spans):
-            assert bottom <= top
-        assert spans[-1][1] <= float(next(tree.iter("svg")).get("height"))
-
-
-def test_whiskers_are_standard_errors():
-    chart = Bars("T", "share", VALUES, errors=ERRORS)
-    tree = parsed(bars.draw(chart))
-    ticks = [percent(e.get("x1")) for e in of_class(tree, "line", "grid")]
-    # 0.4 + 0.05 is the highest, the axis ends at 0.6.
-    unit = (ticks[-1] - ticks[0]) / 0.6
-    lines = of_class(tree, "line", "error")
-    assert len(lines) == 6
-    spans = [
-        (percent(e.get("x1")), percent(e.get("x2")))
-        for e in lines
-        if e.get("x1") != e.get("x2")
-    ]
-    # No probability is below zero.
-    expected = ticks[0] + unit * np.array([(0.35, 0.45), (0.0, 0.3)])
-    np.testing.assert_allclose(spans, expected, atol=2e-3)
-    numbers = [e.text for e in of_class(tree, "text", "number")]
-    assert numbers == ["40.00 ± 5.00", "10.00 ± 20.00", "0.00"]
-    words = next(tree.iter("svg")).get("aria-label")
-    assert "gaussian noise 10.00 % ± 20.00 %" in words
-
-
-def test_whiskers_end_at_the_largest_value_that_can_be():
-    chart = Bars("T", "share", {"a": 0.95}, errors={"a": 0.1}, limit=1.0)
-    tree = parsed(bars.draw(chart))
-    ticks = [percent(e.get("x1")) for e in of_class(tree, "line", "grid")]
+def test_whiskers_are_standard_errors_within_what_can_be():
+    values, errors = {"a": 0.95, "b_c": 0.1}, {"a": 0.1, "b_c": 0.2}
+    made = sections.Bars("T", "share", values, errors=errors, limit=1.0)
+    chart = Drawing(bars, made)
+    ticks = chart.numbers("line", "grid", "x1")
     assert len(ticks) == 5  # 0, 25, 50, 75 and 100 %; none beyond.
-    tip = max(percent(e.get("x2")) for e in of_class(tree, "line", "error"))
-    assert tip == ticks[-1]
-    (number,) = of_class(tree, "text", "number")
-    assert number.text == "95.00 ± 10.00"
+    ends = [chart.numbers("line", "error", x) for x in ("x1", "x2")]
+    found = (np.transpose(ends)[::3] - ticks[0]) / np.ptp(ticks)
+    np.testing.assert_allclose(found, [(0.85, 1), (0, 0.3)], atol=1e-4)
+    numbers = chart.texts("text", "number")
+    assert numbers == ["95.00 ± 10.00", "10.00 ± 20.00"]
+    assert "b c 10.00 % ± 20.00 %" in chart.words
 
 
-def test_long_names_are_cut_on_the_drawing_only():
-    tree = parsed(bars.draw(Bars("T", "share", VALUES)))
-    names = [e.text for e in of_class(tree, "text", "name")]
-    assert names[:2] == ["fog", "gaussian noise"]
-    assert len(names[2]) == 19 and names[2].endswith("…")
-    assert "a<b" + "x" * 30 in next(tree.iter("svg")).get("aria-label")
-
-
-# Reliability.
-
-BINS = [[0, 0.0, 0]] * 12 + [[50, 41.0, 45], [20, 18.0, 10], [30, 29.4, 29.4]]
-
-
-def test_heights_of_reliability_bars_are_the_bins():
-    error = calibration_error(BINS)
-    tree = parsed(reliability.draw(Reliability("T", BINS, error)))
-    ours, gaps, counts = (
-        [float(e.get("height")) for e in of_class(tree, "rect", name)]
-        for name in ("ours", "gap", "count")
-    )
-    grid = [float(e.get("x1")) for e in of_class(tree, "line", "grid")]
-    side = max(grid) - min(grid)
-    accuracy, confidence = [0.9, 0.5, 0.98], [0.82, 0.9, 0.98]
-    np.testing.assert_allclose(ours, side * np.array(accuracy), atol=1e-3)
-    np.testing.assert_allclose(
-        gaps, side * np.abs(np.subtract(accuracy, confidence)), atol=1e-3
-    )
-    np.testing.assert_allclose(
-        np.array(counts) / counts[0], [1.0, 0.4, 0.6], rtol=1e-4
-    )
-    sides = [e.get("class") for e in of_class(tree, "rect", "gap")]
+def test_a_reliability_diagram_is_its_bins():
+    bins = [[50, 41.0, 45], [20, 18.0, 10], [30, 29.4, 29.4]]
+    made = sections.Reliability("T<", [[0, 0.0, 0]] * 12 + bins, 0.123)
+    chart = Drawing(reliability, made)
+    side = np.ptp(chart.numbers("line", "grid", "x1"))
+    accuracy, confidence = np.array([[0.9, 0.5, 0.98], [0.82, 0.9, 0.98]])
+    for name, wanted in (
+        ("ours", side * accuracy),
+        ("gap", side * np.abs(accuracy - confidence)),
+        (
+            "count",
+            chart.numbers("rect", "count", "height")[0] * np.r_[1, 0.4, 0.6],
+        ),
+    ):
+        found = chart.numbers("rect", name, "height")
+        np.testing.assert_allclose(found, wanted, atol=2e-3)
+    steps = np.diff(chart.numbers("rect", "ours", "x"))
+    np.testing.assert_allclose(steps, side / 15, atol=2e-3)
+    sides = [e.get("class") for e in chart.all("rect", "gap")]
     assert sides[:2] == ["gap under", "gap over"]
-    places = [float(e.get("x")) for e in of_class(tree, "rect", "ours")]
-    np.testing.assert_allclose(np.diff(places), side / 15, atol=2e-3)
-
-
-def test_a_reliability_diagram_says_its_numbers():
-    tree = parsed(reliability.draw(Reliability("T<", BINS, 0.1234)))
-    words = "".join(tree.itertext())
-    assert "ECE 12.34 %" in words and "100 predictions" in words
-    rows = [["".join(c.itertext()) for c in row] for row in tree.iter("tr")]
-    assert rows[1:] == [
-        ["0.80–0.87", "50", "82.00", "90.00", "8.00"],
-        ["0.87–0.93", "20", "90.00", "50.00", "-40.00"],
-        ["0.93–1.00", "30", "98.00", "98.00", "0.00"],
-    ]
-    titles = [e.text for e in tree.iter("title")]
-    assert titles[1] == (
+    assert chart.texts("b") == ["ECE 12.30 %"]
+    cells = chart.texts("th")[5:] + chart.texts("td")
+    assert (
+        cells
+        == (
+            "0.80–0.87 0.87–0.93 0.93–1.00 50 82.00 90.00 8.00 20 90.00 50.00 "
+            "-40.00 30 98.00 98.00 0.00"
+        ).split()
+    )
+    assert chart.texts("title")[1] == (
         "Confidence from 0.87 to 0.93: 20 predictions, accuracy 50.00 %, mean "
         "confidence 90.00 %."
     )
-    assert next(tree.iter("svg")).get("role") == "img"
-
-
-# Frames.
 
 
 def test_a_mark_is_high_where_the_class_is_another():
-    tree = parsed(frames.draw(["cat", "cat", "<dog>", "cat"]))
-    marks = [e.get("class") for e in tree.iter("rect")]
-    assert marks == ["same", "same", "other", "same"]
-    heights = [float(e.get("height")) for e in tree.iter("rect")]
-    assert heights[2] > heights[1]
+    tree = ElementTree.fromstring(frames.draw(["cat", "cat", "<dog>", "cat"]))
+    marks = [(e.get("class"), e.get("height")) for e in tree.iter("rect")]
+    same = ("same", "4")
+    assert marks == [same, same, ("other", "10"), same]
     assert frames.in_words(["a", "b", "b", "a"]) == "2 changes in 4 frames"
     assert frames.in_words(["a", "a"]) == "no changes in 2 frames"
     assert frames.in_words(["a", "b"]) == "1 change in 2 frames"
-
-
-# Colours.
 
 
 def test_heat_grows_lighter_and_its_numbers_can_be_read():
@@ -240,22 +152,16 @@ def test_heat_grows_lighter_and_its_numbers_can_be_read():
     assert len(re.findall("#[0-9a-f]{6}", heat.gradient())) == 11
 
 
-def test_the_picture_shows_the_columns_it_should(tmp_path):
-    image = pytest.importorskip("PIL.Image")
-    rows = {"fog": (1.0, None, 1.0, 300.0)}
-    table = Table("c", ("1", "2", "mean", "CE"), rows, {"w": ["fog"]}, heat=3)
-    section = Section("c", "$T$", 5, "generated", "", (), table)
-    path = tmp_path / "map.png"
-    path.write_bytes(plots.heatmap([section], "no $formula"))
-    with image.open(path) as picture:
-        pixels = np.asarray(picture.convert("RGB")).astype(int)
+def test_the_picture_shows_the_columns_it_should():
+    heads, rows = ("1", "2", "mean", "CE"), {"fog": (1.0, None, 1.0, 300.0)}
+    table = sections.Table("c", heads, rows, {"w": ["fog"]}, heat=3)
+    section = sections.Section("c", "$T$", 5, "generated", "", (), table)
+    png = plots.heatmap([section], "no $formula")
+    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
     yellow = np.abs(pixels - [0xFE, 0xE8, 0x38]).sum(-1) < 6
     # Above the numbers: a field, a gap for what was not measured, a field, and
     # none for the fourth column. The bar of colours begins further down.
     row = yellow[np.flatnonzero(yellow.any(1))[0] + 2].astype(int)
-    starts = np.flatnonzero(np.diff(row) == 1)
-    ends = np.flatnonzero(np.diff(row) == -1)
-    assert len(starts) == len(ends) == 2
-    widths = ends - starts
-    assert widths[0] == pytest.approx(widths[1], abs=6)
-    assert starts[1] - ends[0] == pytest.approx(widths[0], abs=12)
+    one, gap, other = np.diff(np.flatnonzero(np.diff(row)))
+    assert one == pytest.approx(other, abs=6)
+    assert gap == pytest.approx(one, abs=12)

@@ -7,7 +7,10 @@ import pytest
 
 from noisymix_tf.evaluation import progress as progress_lib
 from noisymix_tf.evaluation.progress import Progress, duration, headline
-from support.evaluation_toys import cell, flip_sums, run, sums
+from support.evaluation_toys import cell, flip_sums, sums
+
+FOG = cell("c", "fog", 3)
+TILT = cell("p", "tilt", 1)
 
 
 class Terminal(io.StringIO):
@@ -15,52 +18,29 @@ class Terminal(io.StringIO):
         return True
 
 
-class Clock:
+@pytest.fixture
+def clock(monkeypatch):
     """Time passes by hand."""
-
-    def __init__(self, monkeypatch):
-        self.now = 100.0
-        monkeypatch.setattr(progress_lib.time, "monotonic", lambda: self.now)
-
-
-FOG = cell("c", "fog", 3)
-TILT = cell("p", "tilt", 1)
+    now = [100.0]
+    monkeypatch.setattr(progress_lib.time, "monotonic", lambda: now[0])
+    return now
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.2, "0 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min"),
-        (89, "1 min"),
-        (91, "2 min"),
-        (3569, "59 min"),
-        (3571, "1 h 00 min"),
-        (3900, "1 h 05 min"),
-        (90_000, "25 h 00 min"),
-    ],
-)
-def test_durations(seconds, text):
-    assert duration(seconds) == text
+def test_durations():
+    words = {59.4: "59 s", 59.6: "1 min", 91: "2 min", 3569: "59 min"}
+    words |= {3571: "1 h 00 min", 90_000: "25 h 00 min"}
+    assert {seconds: duration(seconds) for seconds in words} == words
 
 
-def test_headlines():
-    assert headline(FOG, sums(0.941)) == "accuracy  94.10 %"
-    assert headline(TILT, flip_sums(0.05)) == "flip probability   5.00 %"
-    assert headline(FOG, {"seconds": 1.0}) == "n = 200"
-
-
-def test_lines_now_and_then(monkeypatch):
+def test_lines_now_and_then(clock):
     """The first, the last, and one every ten seconds."""
-    clock = Clock(monkeypatch)
     stream = io.StringIO()
     progress = Progress(stream)
     cells = [cell("c", "fog", severity) for severity in range(1, 6)]
     progress.begin(cells)
     for done, now in enumerate(cells, start=6):  # Five were finished before.
         progress(now, sums(0.5), done, 10)
-        clock.now += 6
+        clock[0] += 6
     first, later, last = stream.getvalue().splitlines()
     assert first.startswith("[ 6/10] toy/c/fog/1 ")
     assert "accuracy  50.00 %" in first and "200 images/s" in first
@@ -70,85 +50,53 @@ def test_lines_now_and_then(monkeypatch):
     progress(TILT, flip_sums(0.25), 10, 10)
     assert "flip probability  25.00 %" in stream.getvalue()
     assert "200 sequences/s" in stream.getvalue()
+    assert headline(FOG, {"seconds": 1.0}) == "n = 200"  # A suite of one's own.
 
 
-# Seconds of a cell of 200 images, by suite and corruption.
-COSTS = {
-    ("clean", None): 0.2,
-    ("c", "gaussian_noise"): 0.2,
-    ("c", "snow"): 0.5,
-    ("c", "frost"): 0.3,
-    ("p", "tilt"): 6.0,
-    ("p", "spatter"): 9.0,
-    ("fgsm", None): 4.0,
-    ("pgd", None): 12.0,
-}
-
-
-def test_the_time_left_is_right_within_a_factor_of_two(monkeypatch):
+def test_the_time_left_is_right_within_a_factor_of_two(clock):
     """Cells counted alike, though one of p takes as long as thirty of c.
 
     "4 s left" stood for a minute there, and frost's textures, for which the
     last cell of snow waits, made the rest look long.
     """
-    clock = Clock(monkeypatch)
-    noises = [cell("c", "gaussian_noise", k) for k in range(1, 6)]
-    cells = [
-        cell("clean", None, 0),
-        *noises,
-        *(cell("c", n, k) for n in ("snow", "frost") for k in range(1, 6)),
-        cell("p", "tilt", 1),
-        cell("p", "spatter", 1),
-        cell("fgsm", None, 0, setting="linf eps=4/255 log_odds"),
-        cell("pgd", None, 0, setting="linf eps=1/255, 10 steps of 1, 1 search"),
-    ]
-    seconds = [COSTS[c.suite, c.corruption] for c in cells]
-    seconds[cells.index(cell("c", "snow", 5))] += 8
-    stream = io.StringIO()
+    costs = {cell("clean", None, 0): 0.2}
+    for name, cost in (("gaussian_noise", 0.2), ("snow", 0.5), ("frost", 0.3)):
+        costs |= {cell("c", name, severity): cost for severity in range(1, 6)}
+    costs[cell("c", "snow", 5)] += 8
+    costs |= {TILT: 6.0, cell("p", "spatter", 1): 9.0}
+    costs[cell("fgsm", None, 0, setting="linf eps=4/255 log_odds")] = 4.0
+    words = "linf eps=1/255, 10 steps of 1, 1 search"
+    costs[cell("pgd", None, 0, setting=words)] = 12.0
+    stream, seconds = io.StringIO(), list(costs.values())
     progress = Progress(stream)
-    progress.begin(cells)
-    for k, now in enumerate(cells):
-        clock.now += 10
-        progress(now, {**sums(0.5), "seconds": seconds[k]}, k + 1, len(cells))
+    progress.begin(list(costs))
+    for k, (now, cost) in enumerate(costs.items(), start=1):
+        clock[0] += 10
+        progress(now, {**sums(0.5), "seconds": cost}, k, len(costs))
     estimates = re.findall(r"  (\d+) s left", stream.getvalue())
-    assert len(estimates) == len(cells) - 1
+    assert len(estimates) == len(costs) - 1
     for k, estimate in enumerate(map(int, estimates), start=1):
         left = sum(seconds[k:])
-        assert left / 2 <= estimate <= 2 * left, (cells[k - 1].name, left)
+        assert left / 2 <= estimate <= 2 * left, (list(costs)[k - 1], left)
 
 
-def test_a_bar_on_a_terminal():
+def test_a_bar_on_a_terminal_is_one_line_of_80_columns():
     stream = Terminal()
     progress = Progress(stream)
     progress.begin([FOG, TILT])
     progress(FOG, sums(0.5), 2, 3)
     progress(TILT, flip_sums(0.5), 3, 3)
     drawn = stream.getvalue()
-    # One line that is drawn over, and cleared to its end.
+    # Drawn over, and cleared to its end.
     assert drawn.count("\n") == 1 and drawn.endswith("\x1b[K\n")
     one, last = drawn.split("\r")[1:]
     bar = f"[{'=' * 8}{' ' * 4}] 2/3  31 s left  toy/c/fog/3  accuracy"
     assert one.startswith(bar)
     assert last.startswith(f"[{'=' * 12}] 3/3  toy/p/tilt/1  flip")
-
-
-def test_long_names_stay_on_one_line_of_80_columns():
-    stream = Terminal()
-    long = cell("pgd", None, 0, setting="linf eps=4/255 " + 20 * "words ")
-    Progress(stream)(long, sums(0.5), 1, 2)
-    assert len(stream.getvalue().strip("\r").removesuffix("\x1b[K")) < 80
-    assert "\n" not in stream.getvalue()
-
-
-@pytest.mark.parametrize("bar", [True, False])
-def test_the_choice_is_the_users(bar):
-    stream = io.StringIO() if bar else Terminal()
-    Progress(stream, bar=bar)(FOG, sums(0.5), 1, 2)
-    assert stream.getvalue().startswith("\r[" if bar else "[1/2]")
-
-
-def test_an_evaluation_tells_of_sequences():
-    stream = io.StringIO()
-    run(suites=("p",), perturbations=("tilt",), progress=Progress(stream))
-    assert "flat/p/tilt/1" in stream.getvalue()
-    assert "sequences/s" in stream.getvalue()
+    # The choice is the user's.
+    for stream, bar in ((io.StringIO(), True), (Terminal(), False)):
+        long = cell("pgd", None, 0, setting=20 * "words ")
+        Progress(stream, bar=bar)(long, sums(0.5), 1, 2)
+        drawn = stream.getvalue()
+        assert drawn.startswith("\r[" if bar else "[1/2]")
+        assert not bar or len(drawn.strip("\r").removesuffix("\x1b[K")) < 80

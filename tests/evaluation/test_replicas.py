@@ -1,6 +1,5 @@
 """One device and two: the same outputs, the same attacks."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,7 +8,7 @@ import noisymix_tf as nm
 from noisymix_tf.evaluation.classifier import load_classifier
 from noisymix_tf.evaluation.predictor import Predictor
 from noisymix_tf.evaluation.replicas import Replicas
-from support.evaluation_toys import SIDE, dataset, random_model, run
+from support.evaluation_toys import random_model, run, self_labelled
 
 
 @pytest.fixture(scope="module")
@@ -29,138 +28,86 @@ def models(two):
 
 @pytest.fixture(scope="module")
 def data(models):
-    toy = dataset()
-    toy.test.images[:] = np.random.default_rng(0).integers(
-        0, 256, toy.test.images.shape
-    )
-    outputs = models[0].predict(toy.test.images, verbose=0)
-    toy.test.labels[:] = outputs.argmax(-1)
-    return toy
+    return self_labelled(models[0])
 
 
-def test_batches_are_shared_evenly(two):
-    replicas = Replicas(two)
-    assert replicas.count == 2
-    assert [replicas.round_up(n) for n in (1, 2, 7, 8)] == [2, 2, 8, 8]
-    assert Replicas().count == 1
-    assert Replicas().round_up(7) == 7
-
-
-def test_compiled_functions(two):
+@pytest.mark.parametrize("count", [1, 2])
+def test_compiled_functions(two, count):
     """Each replica gets its part; what is shared, it gets whole."""
+    traces = []
 
+    @tf.function  # It is taken as it is.
     def function(x, y, *shared):
+        traces.append(y.shape)
         (factor,) = shared
         sums = tf.fill(tf.shape(y), tf.reduce_sum(x))
         return {"sum": x + factor * y[:, None], "part": sums}
 
     x = np.arange(12, dtype=np.float32).reshape(4, 3)
     y = np.arange(4, dtype=np.float32)
-    factor = tf.constant(10.0)
-    one = Replicas().compile(function)(x, y, shared=(factor,))
-    other = Replicas(two).compile(function)(x, y, shared=(factor,))
-    for results in (one, other):
-        assert all(isinstance(value, np.ndarray) for value in results.values())
+    replicas = Replicas(two if count == 2 else None)
+    assert replicas.count == count
+    rounded = [replicas.round_up(n) for n in (1, 2, 7, 8)]
+    assert rounded == ([1, 2, 7, 8] if count == 1 else [2, 2, 8, 8])
+    call = replicas.compile(function)
+    for _ in range(3):
+        results = call(x, y, shared=(tf.constant(10.0),))
+        assert isinstance(results["sum"], np.ndarray)
         np.testing.assert_array_equal(results["sum"], x + 10 * y[:, None])
-    assert one["part"].tolist() == [66.0] * 4
-    assert other["part"].tolist() == [15.0, 15.0, 51.0, 51.0]
-
-
-def test_a_compiled_function_is_taken_as_it_is(two):
-    traces = []
-
-    @tf.function
-    def function(x):
-        traces.append(x.shape)
-        return 2 * x
-
-    for replicas in (Replicas(), Replicas(two)):
-        call = replicas.compile(function)
-        for _ in range(3):
-            assert call(np.ones([4], np.float32)).tolist() == [2.0] * 4
+        parts = [66.0] * 4 if count == 1 else [15.0, 15.0, 51.0, 51.0]
+        assert results["part"].tolist() == parts
     # Once on one device, once on each of two.
-    assert [tuple(shape) for shape in traces] == [(4,), (2,), (2,)]
+    assert [tuple(shape) for shape in traces] == [(4 // count,)] * count
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 8, 23, 100])
-def test_predictors_agree(two, models, data, batch_size):
+@pytest.mark.parametrize("batch_size", [1, 7, 100])
+def test_predictors_agree_and_compile_one_shape(two, models, data, batch_size):
     """Odd batches are filled up, and what was added is cut off."""
     images = data.test.images
-    plain, mirrored = models
-    outputs = [
-        Predictor(model, 3, images[:2], batch_size, replicas=replicas)(images)
-        for model, replicas in (
-            (plain, None),
-            (plain, Replicas()),
-            (mirrored, Replicas(two)),
+    wanted = models[0].predict(images, verbose=0)
+    for model, strategy in zip(models, (None, two)):
+        shapes = []
+
+        def spy(x, training, model=model, shapes=shapes):
+            shapes.append(x.shape[0])
+            return model(x, training=training)
+
+        predictor = Predictor(
+            spy, 3, images[:2], batch_size, replicas=Replicas(strategy)
         )
-    ]
-    wanted = plain.predict(images, verbose=0)
-    for found in outputs:
-        assert found.shape == (23, 3) and found.dtype == np.float32
-        np.testing.assert_allclose(found, wanted, atol=1e-4)
+        for n in (23, 1, 2):
+            found = predictor(images[:n])
+            assert found.shape == (n, 3) and found.dtype == np.float32
+            np.testing.assert_allclose(found, wanted[:n], atol=1e-4)
+        half = -(-batch_size // 2)
+        assert shapes == ([half] * 2 if strategy else [batch_size])
 
 
-def test_a_predictor_compiles_one_shape(two, data):
-    shapes = []
-
-    class Spy(keras.layers.Layer):
-        def call(self, x):
-            shapes.append(tuple(x.shape))
-            return x
-
-    with two.scope():
-        inputs = keras.Input([SIDE, SIDE, 3])
-        x = keras.layers.GlobalAveragePooling2D()(Spy()(inputs))
-        model = keras.Model(inputs, keras.layers.Dense(3)(x))
-    shapes.clear()
-    images = data.test.images
-    predictor = Predictor(model, 3, images[:5], 7, replicas=Replicas(two))
-    for count in (23, 1, 2):
-        predictor(images[:count])
-    assert set(shapes) == {(4, SIDE, SIDE, 3)}
-
-
-def test_evaluations_agree(two, models, data):
+def test_evaluations_agree(two, models, data, tmp_path):
     """Clean and corrupted images, and attacks with random starts.
 
     Batches of 7 become 8 on two devices; the last one of 23 images is filled.
     """
     plain, mirrored = models
-    options = {
-        "suites": ("clean", "c", "fgsm", "pgd"),
-        "severities": (5,),
-        "eps": ("1/255",),
-        "norms": ("linf", "l2"),
-        "attack_losses": ("cross_entropy",),
-        "attack_steps": 3,
-        "batch_size": 7,
-    }
-    one = run(plain, data, **options)
-    other = run(mirrored, data, strategy=two, **options)
-    assert len(one.records) == 6
-    for a, b in zip(one.records.values(), other.records.values()):
-        assert a["correct"] == b["correct"]
-        assert a["nll_sum"] == pytest.approx(b["nll_sum"], rel=1e-4)
-    assert len({sums["correct"] for sums in one.records.values()}) > 2
-
-
-def test_a_saved_model_on_two_devices(two, models, data, tmp_path):
-    nm.export(models[0], tmp_path, fresh_process=False)
+    nm.export(plain, tmp_path, fresh_process=False)
     with two.scope():
         loaded = load_classifier(tmp_path)
-    options = {"suites": ("clean", "fgsm"), "eps": ("1/255",)}
-    one = run(models[0], data, **options)
-    other = run(loaded, data, strategy=two, **options)
-    for a, b in zip(one.records.values(), other.records.values()):
-        assert a["correct"] == b["correct"]
-        assert a["nll_sum"] == pytest.approx(b["nll_sum"], rel=1e-4)
-
-
-def test_a_fingerprint_does_not_depend_on_the_devices(two, models, data):
-    plain, mirrored = models
-    (one,), (other,) = (
-        run(model, data, suites=("clean",), strategy=strategy).records
-        for model, strategy in ((plain, None), (mirrored, two))
-    )
-    assert one == other
+    options = {
+        "severities": (5,),
+        "eps": ("1/255",),
+        "attack_losses": ("cross_entropy",),
+        "attack_steps": 2,
+        "batch_size": 7,
+    }
+    all_suites = ("clean", "c", "fgsm", "pgd")
+    one = run(plain, data, suites=all_suites, **options).records
+    other = run(mirrored, data, suites=all_suites, strategy=two, **options)
+    # Equal cells: a fingerprint does not depend on the devices.
+    assert list(one) == list(other.records)
+    saved = run(loaded, data, suites=("clean", "fgsm"), strategy=two, **options)
+    by_name = {cell.name: sums for cell, sums in one.items()}
+    for cell, sums in (*other.records.items(), *saved.records.items()):
+        wanted = by_name[cell.name]
+        assert sums["correct"] == wanted["correct"]
+        assert sums["nll_sum"] == pytest.approx(wanted["nll_sum"], rel=1e-4)
+    assert len({sums["correct"] for sums in one.values()}) > 2

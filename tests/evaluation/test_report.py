@@ -1,177 +1,193 @@
-"""Reports: means by hand, missing cells, what is shown."""
+"""Reports: every number out of its cells, what is refused, what is shown."""
 
-import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
 
-from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation.cells import Cell
+from noisymix_tf import corruptions
 from noisymix_tf.evaluation.metrics import NUM_BINS
 from noisymix_tf.evaluation.report import Report
+from support.evaluation_toys import cell, clean_cell, suite_c, sums
+from support.usage import assert_usage_error
 
 N = 200
-CLEAN = Cell("toy", "clean", None, 0, "original", N, "abc", "0f")
-# Correct out of 200, severity 1 to 5.
-CORRECT = {
-    "gaussian_noise": (100, 90, 80, 70, 60),  # mean 80: 40 %
-    "defocus_blur": (180, 170, 160, 150, 140),  # mean 160: 80 %
-    "contrast": (120, 120, 120, 120, 120),  # 60 %
-    "saturate": (200, 200, 200, 200, 200),  # 100 %, extra
+ROWS = {
+    "gaussian_noise": (0.5, 0.45, 0.4, 0.35, 0.3),
+    "defocus_blur": (0.9, 0.85, 0.8, 0.75, 0.7),
+    "contrast": (0.6,) * 5,
 }
-
-
-def corrupted(name, severity, **changes):
-    cell = Cell(
-        "toy", "c", name, severity, "generated", N, "abc", "0f", 0, "1-cifar"
-    )
-    return dataclasses.replace(cell, **changes)
-
-
-def sums(correct):
-    """All images in the last bin, with confidence 0.95."""
-    bins = [[0, 0.0, 0]] * (NUM_BINS - 1) + [[N, 0.95 * N, correct]]
-    return {
-        "correct": correct,
-        "nll_sum": 0.5 * N,
-        "brier_sum": 0.25 * N,
-        "bins": bins,
-        "seconds": 1.0,
-    }
+FAMILIES = ("noise", "blur", "weather", "digital")
+QUALITY = ("ece", "rms_calibration_error", "nll", "brier")
 
 
 @pytest.fixture
 def records():
-    table = {CLEAN: sums(190)}
-    for name, row in CORRECT.items():
-        for severity, correct in enumerate(row, start=1):
-            table[corrupted(name, severity)] = sums(correct)
-    return table
+    return {clean_cell(): sums(0.95)} | suite_c(ROWS)
 
 
-def test_means_by_hand(records):
-    figures = Report(records).figures
-    assert figures["clean/accuracy"] == 0.95
-    assert figures["clean/ece"] == pytest.approx(0.0, abs=1e-12)
-    assert figures["clean/nll"] == 0.5
-    assert figures["clean/brier"] == 0.25
-    assert figures["c/mean_accuracy"] == pytest.approx(0.6)
-    assert figures["c/mean_error"] == pytest.approx(0.4)
-    assert figures["c/mean_accuracy_without_noise"] == pytest.approx(0.7)
-    assert figures["c/mean_accuracy_noise"] == pytest.approx(0.4)
-    assert figures["c/mean_accuracy_blur"] == pytest.approx(0.8)
-    assert figures["c/mean_accuracy_digital"] == pytest.approx(0.6)
-    # Every cell's own error, |accuracy - 0.95|, then the mean of cells.
-    assert figures["c/mean_ece"] == pytest.approx(0.95 - 0.6)
-    assert figures["c_extra/mean_accuracy"] == pytest.approx(1.0)
-    assert not any("mce" in name.lower() for name in figures)
+def measured(generator):
+    """Sums of made-up images that lie in all bins."""
+    counts = generator.multinomial(N, np.full(NUM_BINS, 1 / NUM_BINS))
+    correct = generator.binomial(counts, generator.uniform())
+    confidence = counts * generator.uniform(size=NUM_BINS)
+    return {
+        "correct": int(correct.sum()),
+        "nll_sum": generator.uniform(0, N),
+        "brier_sum": generator.uniform(0, N),
+        "bins": np.stack([counts, confidence, correct], -1).tolist(),
+        "seconds": 1.0,
+    }
 
 
-def test_every_section_states_images_and_source(records):
+def metrics_of(sums):
+    """What is to be known of one cell."""
+    count, confidence, correct = np.transpose(sums["bins"])
+    gaps = np.abs(confidence - correct)
+    return {
+        "ece": gaps.sum() / N,
+        "rms_calibration_error": np.sqrt(np.sum(gaps**2 / count) / N),
+        "nll": sums["nll_sum"] / N,
+        "brier": sums["brier_sum"] / N,
+        "confidence": confidence.sum() / N,
+        "accuracy": sums["correct"] / N,
+    }
+
+
+def test_every_number_is_computed_from_its_cells():
+    """Means of cells, within one source and one set; none across them."""
+    generator = np.random.default_rng(0)
+    sets = {
+        f"c{source}{kind}": [
+            cell("c", name, severity, source=source[1:] or "generated")
+            for name in corruptions.names(kind[1:] or "common")
+            for severity in range(1, 6)
+        ]
+        for source in ("", "_released")
+        for kind in ("", "_extra")
+    }
+    cells = [clean_cell(), *(c for own in sets.values() for c in own)]
+    # Severities are sorted, whatever the order of the lines.
+    records = {c: measured(generator) for c in reversed(cells)}
+    metrics = {c: metrics_of(m) for c, m in records.items()}
+    report = Report(records)
+    sections = {section.name: section for section in report.sections}
+
+    def mean(metric, own):
+        return np.mean([metrics[c][metric] for c in own])
+
+    wanted = {f"clean/{key}": v for key, v in metrics[cells[0]].items()}
+    wanted["clean/error"] = 1 - wanted["clean/accuracy"]
+    for metric in QUALITY:
+        wanted[f"calibration/clean_{metric}"] = wanted[f"clean/{metric}"]
+    for name, own in sets.items():
+        for metric in (*QUALITY, "accuracy"):
+            wanted[f"{name}/mean_{metric}"] = mean(metric, own)
+            wanted[f"calibration/{name}_mean_{metric}"] = mean(metric, own)
+        wanted[f"{name}/mean_error"] = 1 - mean("accuracy", own)
+        for family in FAMILIES:
+            names = corruptions.names(family)
+            part = [c for c in own if c.corruption in names]
+            key = f"{name}/mean_accuracy_{family}"
+            wanted[key] = mean("accuracy", part)
+            if family == "noise":
+                rest = [c for c in own if c not in part]
+                key = f"{name}/mean_accuracy_without_noise"
+                wanted[key] = mean("accuracy", rest)
+        for c in own:
+            shown = sections[name].cells[c.corruption][str(c.severity)]
+            assert len(shown) == 5
+            assert shown == pytest.approx({k: metrics[c][k] for k in shown})
+    figures = report.figures
+    assert len(figures) == 5 + 4 * 10 + 4 + 4 * 4
+    assert figures == pytest.approx({key: wanted[key] for key in figures})
+    for mark, name in (("", "c"), (" (released)", "c_released")):
+        fog = [c for c in sets[name] if c.corruption == "fog"]
+        row = sections["calibration"].table.rows[f"fog{mark}"]
+        assert row == pytest.approx([mean(m, fog) for m in metrics[fog[0]]])
+        row = sections[name].table.rows["fog"]
+        shares = [metrics[c]["accuracy"] for c in fog]
+        assert row == pytest.approx([*shares, np.mean(shares)])
+    # The diagram shows all images; its error is the mean of the cells'.
+    charts = {chart.title: chart for chart in sections["calibration"].charts}
+    chart = charts["Generated common corruptions"]
+    bins = sum(np.array(records[c]["bins"]) for c in sets["c"])
+    np.testing.assert_allclose(chart.bins, bins)
+    assert chart.error == pytest.approx(mean("ece", sets["c"]))
+
+
+def test_every_section_says_images_and_source(records):
+    records[clean_cell()] |= {"available": 1000}
     report = Report(records)
     sections = report.as_dict()["sections"]
     assert {s["n"] for s in sections.values()} == {N}
     assert sections["clean"]["source"] == "original"
     assert sections["c"]["source"] == "generated"
     for text in (report.text(), report.markdown()):
-        assert "200 images, as they are in the dataset" in text
+        assert "200 of 1,000 images, as they are in the dataset" in text
         assert "200 images per cell, generated" in text
-        assert "seed 0" in text
-        assert "unnormalised" in text
+        assert "seed 0" in text and "unnormalised" in text
+        assert re.search(r"Brier score[ |]+0\.2500\b", text)
         assert "3 of the benchmark's 15 corruptions" in text
-
-
-def test_missing_cells_are_named(records):
-    del records[corrupted("defocus_blur", 4)]
-    with pytest.raises(UsageError, match=r"toy/c/defocus_blur/4.*missing"):
-        Report(records)
-
-
-def test_expected_cells_are_named(records):
-    absent = corrupted("jpeg_compression", 1)
-    with pytest.raises(UsageError, match=r"jpeg_compression/1.*missing"):
-        Report(records, expected=[*records, absent])
-
-
-def test_no_cells():
-    with pytest.raises(UsageError, match="no evaluation cells"):
-        Report({})
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [("dataset", "other"), ("model", "xyz"), ("data", "1e"), ("seed", 1)],
-)
-def test_mixtures_are_refused(records, field, value):
-    for severity in range(1, 6):
-        cell = corrupted("contrast", severity, **{field: value})
-        records[cell] = sums(10)
-    with pytest.raises(UsageError, match=f"about one {field}.*{value}"):
-        Report(records)
-
-
-def test_released_and_generated_are_never_averaged(records):
-    for severity in range(1, 6):
-        cell = corrupted(
-            "contrast", severity, source="released", seed=None, generator=None
-        )
-        records[cell] = sums(20)
-    report = Report(records)
-    assert report.figures["c/mean_accuracy"] == pytest.approx(0.6)
-    assert report.figures["c_released/mean_accuracy"] == pytest.approx(0.1)
-    assert "from released files" in report.text()
-
-
-def test_fewer_severities_are_said():
-    records = {corrupted("contrast", s): sums(100) for s in (2, 3)}
-    report = Report(records)
-    assert "severities 2, 3 only" in report.text()
-    assert report.figures["c/mean_accuracy"] == 0.5
-
-
-def test_only_noise_has_no_mean_without_noise():
-    records = {corrupted("gaussian_noise", s): sums(100) for s in range(1, 6)}
-    figures = Report(records).figures
-    assert "c/mean_accuracy_without_noise" not in figures
-
-
-def test_tables_show_every_cell(records):
-    report = Report(records)
-    for text in (report.text(), report.markdown()):
-        line, *_ = [  # The first one; the calibration section has it too.
-            line for line in text.splitlines() if "gaussian_noise" in line
-        ]
+        # Every cell; the calibration section has a later line of it, too.
+        line = next(x for x in text.splitlines() if "gaussian_noise" in x)
         numbers = line.replace("|", " ").split()[1:]
         assert numbers == ["50.00", "45.00", "40.00", "35.00", "30.00", "40.00"]
-
-
-def test_text_is_aligned(records):
-    lines = Report(records).text().splitlines()
+    assert "\n  Clean accuracy " in report.summary()
+    lines = report.text().splitlines()
     start = next(i for i, line in enumerate(lines) if "corruption  " in line)
     assert len({len(line) for line in lines[start : start + 4]}) == 1
 
 
+def test_other_numbers_of_images_and_suites_in_calibration():
+    attacked = {cell("fgsm", None, 0, setting="x"): sums(0.1)}
+    made = {clean_cell(n=50): sums(0.9, 50)} | suite_c({"fog": (0.9,) * 5})
+    report = Report(made | attacked)
+    section = {s.name: s for s in report.sections}["calibration"]
+    assert "50 or 200 images per cell" in section.origin
+    assert list(section.table.rows) == ["clean", "fog"]
+    assert [s.name for s in Report(attacked).sections] == ["fgsm"]
+
+
+def test_a_part_of_severities_or_of_noise_alone():
+    some = suite_c({"gaussian_noise": (0.5,) * 5})
+    report = Report({c: m for c, m in some.items() if c.severity in (2, 3)})
+    assert "severities 2, 3 only" in report.text()
+    assert report.figures["c/mean_accuracy"] == 0.5
+    assert "c/mean_accuracy_without_noise" not in report.figures
+
+
+@pytest.mark.parametrize("field", ["dataset", "model", "data", "seed"])
+def test_mixtures_are_refused(records, field):
+    records |= suite_c({"contrast": (0.1,) * 5}, **{field: "xyz"})
+    assert_usage_error(lambda: Report(records), f"about one {field}", "xyz")
+
+
+def test_missing_cells_are_named(records):
+    assert_usage_error(lambda: Report({}), "no evaluation cells")
+    more = [*records, cell("c", "jpeg_compression", 1)]
+    words = "jpeg_compression/1", "missing"
+    assert_usage_error(lambda: Report(records, expected=more), *words)
+    del records[cell("c", "defocus_blur", 4)]
+    words = "toy/c/defocus_blur/4", "missing"
+    assert_usage_error(lambda: Report(records), *words)
+
+
 def test_files(records, tmp_path):
-    pytest.importorskip("matplotlib")
-    image = pytest.importorskip("PIL.Image")
     report = Report(records)
-    report.write(tmp_path / "run")
-    names = sorted(path.name for path in (tmp_path / "run").iterdir())
-    assert names == ["report.html", "report.json", "report.md", "report.png"]
-    saved = json.loads((tmp_path / "run/report.json").read_text())
-    assert saved == report.as_dict()
-    assert saved["sections"]["c"]["cells"]["contrast"]["5"]["accuracy"] == 0.6
-    assert "](report.png)" in (tmp_path / "run/report.md").read_text()
-    with image.open(tmp_path / "run/report.png") as picture:
-        pixels = np.asarray(picture.convert("RGB"))
-    assert min(pixels.shape[:2]) > 400
-    # cividis: dark blue for low accuracy, yellow for full accuracy.
-    assert (np.abs(pixels.astype(int) - [254, 232, 56]).sum(-1) < 12).any()
-
-
-def test_clean_alone_has_no_picture(tmp_path):
-    Report({CLEAN: sums(100)}).write(tmp_path)
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["report.html", "report.json", "report.md"]
-    assert "report.png" not in (tmp_path / "report.md").read_text()
+    clean = Report({clean_cell(): sums(0.5)})
+    # Without a heat map there is no picture.
+    for made, endings in (
+        (report, "html json md png"),
+        (clean, "html json md"),
+    ):
+        made.write(tmp_path / endings)
+        names = sorted(path.name for path in (tmp_path / endings).iterdir())
+        assert names == [f"report.{ending}" for ending in endings.split()]
+        folder = tmp_path / endings
+        assert (
+            json.loads((folder / "report.json").read_text()) == made.as_dict()
+        )
+        shown = "](report.png)" in (folder / "report.md").read_text()
+        assert shown == ("png" in endings)

@@ -7,6 +7,7 @@ import numpy as np
 
 from noisymix_tf import data, evaluation
 from noisymix_tf.evaluation.cells import Cell
+from noisymix_tf.evaluation.flips import METRICS
 from noisymix_tf.evaluation.metrics import NUM_BINS
 
 SIDE = 16
@@ -52,15 +53,9 @@ def whole_dataset(n=23, num_classes=3, seed=0):
     """The same as a `noisymix_tf.data.Dataset`."""
     flat = dataset(n, num_classes, seed=seed)
     split = data.ArraySplit(flat.test.images, flat.test.labels)
+    names, shape, half = flat.class_names, split.image_shape, (0.5,) * 3
     return data.Dataset(
-        name=flat.name,
-        train=split,
-        test=split,
-        class_names=flat.class_names,
-        image_shape=split.image_shape,
-        mean=(0.5,) * 3,
-        std=(0.5,) * 3,
-        flip=False,
+        flat.name, split, split, names, shape, half, half, flip=False
     )
 
 
@@ -70,9 +65,7 @@ def brightness_model(num_classes=3, softmax=False, scale=1.0, name=None):
     inputs = keras.Input([SIDE, SIDE, 3], name=name)
     x = keras.layers.Rescaling(1 / 255)(inputs)
     x = keras.layers.GlobalAveragePooling2D()(x)
-    head = keras.layers.Dense(
-        num_classes, activation="softmax" if softmax else None
-    )
+    head = keras.layers.Dense(num_classes, "softmax" if softmax else None)
     outputs = head(x)
     # The square of the mean is common to all classes and drops out.
     kernel = np.tile(scale * 2 * levels / 3, [3, 1])
@@ -85,12 +78,10 @@ def random_model(num_classes=3, seed=0, softmax=False):
     generator = np.random.default_rng(seed)
     inputs = keras.Input([SIDE, SIDE, 3])
     x = keras.layers.Rescaling(1 / 128, -1)(inputs)
-    x = keras.layers.Conv2D(8, 3, strides=2, activation="tanh")(x)
-    x = keras.layers.Conv2D(8, 3, strides=2, activation="tanh")(x)
-    x = keras.layers.Dense(
-        num_classes, activation="softmax" if softmax else None
-    )(keras.layers.Flatten()(x))
-    model = keras.Model(inputs, x)
+    for _ in range(2):
+        x = keras.layers.Conv2D(8, 3, strides=2, activation="tanh")(x)
+    head = keras.layers.Dense(num_classes, "softmax" if softmax else None)
+    model = keras.Model(inputs, head(keras.layers.Flatten()(x)))
     model.set_weights(
         [
             generator.normal(0, 0.5, weight.shape).astype(np.float32)
@@ -98,6 +89,16 @@ def random_model(num_classes=3, seed=0, softmax=False):
         ]
     )
     return model
+
+
+def self_labelled(model):
+    """Noise, labelled as the model sees it, so that attacks have a prey."""
+    toy = dataset()
+    generator = np.random.default_rng(0)
+    toy.test.images[:] = generator.integers(0, 256, toy.test.images.shape)
+    outputs = model.predict(toy.test.images, verbose=0)
+    toy.test.labels[:] = outputs.argmax(-1)
+    return toy
 
 
 def run(model=None, data=None, **options):
@@ -108,9 +109,8 @@ def run(model=None, data=None, **options):
         "progress": None,
         **options,
     }
-    return evaluation.evaluate(
-        model or brightness_model(), data or dataset(), **options
-    )
+    data = data or dataset()
+    return evaluation.evaluate(model or brightness_model(), data, **options)
 
 
 def without_seconds(results):
@@ -127,21 +127,26 @@ def clean_cell(n=200, **fields):
 
 def cell(suite, corruption, severity, *, source="generated", n=200, **fields):
     """A cell of a made-up evaluation."""
-    generated = {"seed": 0, "generator": "1-cifar"}
+    if source == "generated":
+        fields = {"seed": 0, "generator": "1-cifar", **fields}
+    fields = {"dataset": "toy", "model": "abc", "data": "0f", **fields}
     return Cell(
-        **{
-            "dataset": "toy",
-            "suite": suite,
-            "corruption": corruption,
-            "severity": severity,
-            "source": source,
-            "n": n,
-            "model": "abc",
-            "data": "0f",
-            **(generated if source == "generated" else {}),
-            **fields,
-        }
+        suite=suite,
+        corruption=corruption,
+        severity=severity,
+        source=source,
+        n=n,
+        **fields,
     )
+
+
+def suite_c(accuracies, n=200, **fields):
+    """Made-up cells of `{corruption: accuracies by severity}`."""
+    return {
+        cell("c", name, severity, n=n, **fields): sums(accuracy, n)
+        for name, row in accuracies.items()
+        for severity, accuracy in enumerate(row, start=1)
+    }
 
 
 def sums(accuracy, n=200, confidence=0.95):
@@ -150,8 +155,8 @@ def sums(accuracy, n=200, confidence=0.95):
     `accuracy` need not be a whole number of images: what is published as a
     share can be fed in as it is.
     """
-    place = int(np.ceil(confidence * NUM_BINS)) - 1
     bins = [[0, 0.0, 0]] * NUM_BINS
+    place = int(np.ceil(confidence * NUM_BINS)) - 1
     bins[place] = [n, confidence * n, accuracy * n]
     return {
         "correct": accuracy * n,
@@ -164,11 +169,7 @@ def sums(accuracy, n=200, confidence=0.95):
 
 def flip_sums(flips, distance=1.0, n=200, noise=False, difficulty=1):
     """Measurements of a perturbation of which all sequences are alike."""
-    values = {
-        "flip_probability": flips,
-        "top5_distance": distance,
-        "zipf_distance": 0.5,
-    }
+    values = dict(zip(METRICS, (flips, distance, 0.5)))
     return {
         "noise": noise,
         "difficulty": difficulty,

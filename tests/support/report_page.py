@@ -3,8 +3,9 @@
 import base64
 import dataclasses
 import io
+import re
 import types
-from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import numpy as np
 from PIL import Image
@@ -12,38 +13,43 @@ from PIL import Image
 from noisymix_tf import corruptions
 from noisymix_tf.evaluation.gallery import Gallery
 from noisymix_tf.evaluation.reference import Reference
-from support.evaluation_toys import cell, clean_cell, flip_sums, sums
+from support.evaluation_toys import cell, clean_cell, flip_sums, suite_c, sums
 
 N = 200
 NAMES = ("cat", '<b>dog</b> & "co"\'', "a very long name without end" * 3)
-NOISE = ("gaussian_noise", "shot_noise", "speckle_noise")
+COMMON = corruptions.names("common")
+CIFAR = corruptions.perturbation_names("cifar")
+NOISE = corruptions.perturbation_names("noise")
+REFERENCE = Reference(
+    "runs/<base>/report.json",
+    0.1,
+    {"c": {name: [0.5] * 5 for name in COMMON}},
+    {"p": dict.fromkeys(CIFAR, 0.08)},
+)
 
 
 def invented():
     """Cells of every suite: 15 corruptions, some extra, some released."""
+    accuracies = {
+        name: [0.9 - 0.03 * place - 0.05 * s for s in range(1, 6)]
+        for place, name in enumerate(COMMON)
+    }
     rows = {clean_cell(): sums(0.925)}
-    for place, name in enumerate(corruptions.names("common")):
-        for severity in range(1, 6):
-            accuracy = 0.9 - 0.03 * place - 0.05 * severity
-            rows[cell("c", name, severity)] = sums(accuracy)
-    for severity in range(1, 6):
-        rows[cell("c", "saturate", severity)] = sums(0.5)
-        released = cell("c", "fog", severity, source="released")
-        rows[released] = sums(1.0 if severity == 1 else 0.25)
-    for name in corruptions.perturbation_names("cifar"):
+    rows |= suite_c({**accuracies, "saturate": [0.5] * 5})
+    rows |= suite_c({"fog": [1.0] + [0.25] * 4}, source="released")
+    for name in CIFAR:
         flips = flip_sums(0.04, noise=name in NOISE)
         # Half of the sequences above, half below.
-        spread = 0.01**2 * N
-        flips["square_sums"]["flip_probability"] += spread
+        flips["square_sums"]["flip_probability"] += 0.01**2 * N
         rows[cell("p", name, 1)] = flips
-    for setting, accuracy in (("linf eps=4/255", 0.2), ("linf <1>", 0.1)):
-        rows[cell("fgsm", None, 0, setting=setting)] = sums(accuracy)
-    rows[cell("r", None, 0, source="released", setting="shifted 3 classes")] = (
-        sums(0.4)
-    )
-    rows[cell("r", None, 0, source="original", setting="clean 3 classes")] = (
-        sums(0.9)
-    )
+    for suite, setting, source, accuracy in (
+        ("fgsm", "linf eps=4/255", "generated", 0.2),
+        ("fgsm", "linf <1>", "generated", 0.1),
+        ("r", "shifted 3 classes", "released", 0.4),
+        ("r", "clean 3 classes", "original", 0.9),
+    ):
+        place = cell(suite, None, 0, setting=setting, source=source)
+        rows[place] = sums(accuracy)
     for values in rows.values():
         values |= {"outputs": "logits", "available": 10_000, "seconds": 2.0}
         values |= {"forward_seconds": 1.0, "generation_seconds": 0.5}
@@ -53,14 +59,6 @@ def invented():
     }
 
 
-REFERENCE = Reference(
-    "runs/<base>/report.json",
-    0.1,
-    {"c": {name: [0.5] * 5 for name in corruptions.names("common")}},
-    {"p": dict.fromkeys(corruptions.perturbation_names("cifar"), 0.08)},
-)
-
-
 def fill(folder, cells, seed=0):
     """A gallery with pictures of noise."""
     random = np.random.default_rng(seed)
@@ -68,50 +66,33 @@ def fill(folder, cells, seed=0):
     films = random.integers(0, 256, [1, 31, 8, 8, 3], np.uint8)
     images = random.integers(0, 256, [6, 32, 32, 3], np.uint8)
     for c in cells:
-        places = np.round(np.linspace(0, c.n - 1, 6)).astype(int)
+        outputs = np.eye(3)[random.integers(0, 3, [1, 31])]
         if c.suite == "p":
-            outputs = np.eye(3)[random.integers(0, 3, [1, 31])]
             gallery.see(c, films, outputs, [1], [c.n // 2])
         else:
-            outputs = np.eye(3)[random.integers(0, 3, 6)]
-            gallery.see(c, images, outputs, np.arange(6) % 3, places)
+            places = np.round(np.linspace(0, c.n - 1, 6)).astype(int)
+            gallery.see(c, images, outputs[0, :6], np.arange(6) % 3, places)
         gallery.keep(c)
 
 
-class Page(HTMLParser):
-    """Elements with their attributes and whole texts; checks the balance."""
-
-    VOID = ("meta", "img")
+class Page:
+    """Elements with their attributes and whole texts; the tags must match."""
 
     def __init__(self, text):
-        super().__init__()
-        self.elements, self.open = [], []
-        self.feed(text)
-        self.close()
-        assert not self.open
+        _, _, text = text.partition("\n")  # The type of the document.
+        text = re.sub(r"<((?:meta|img) [^>]*)>", r"<\1/>", text)
+        self.elements, self.nodes = [], []
+        self._add(ElementTree.fromstring(text), [], None)
 
-    def handle_starttag(self, tag, attributes):
-        within = [e["tag"] for e in self.open]
-        found = {
-            "tag": tag,
-            "text": "",
-            "in": within,
-            "section": next(
-                (e["id"] for e in self.open if e["tag"] == "section"), None
-            ),
-            **dict(attributes),
-        }
-        assert len(dict(attributes)) == len(attributes)
+    def _add(self, node, within, section):
+        found = {"tag": node.tag, "text": "".join(node.itertext())}
+        found |= {"in": within, "section": section, **node.attrib}
         self.elements.append(found)
-        if tag not in self.VOID:
-            self.open.append(found)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop()["tag"] == tag
-
-    def handle_data(self, data):
-        for found in self.open:
-            found["text"] += data
+        self.nodes.append(node)
+        if node.tag == "section":
+            section = node.get("id")
+        for child in node:
+            self._add(child, [*within, node.tag], section)
 
     def all(self, tag, of=None, section=None):
         return [
@@ -122,19 +103,14 @@ class Page(HTMLParser):
             and (section is None or e["section"] == section)
         ]
 
+    def texts(self, *where):
+        return [e["text"] for e in self.all(*where)]
+
     def rows(self, section, of):
         """Texts of the rows of one table of a section."""
-        tables = self.all("table", of, section)
-        assert len(tables) == 1
-        rows, inside = [], False
-        for e in self.elements:
-            if e["tag"] == "table":
-                inside = e is tables[0]
-            elif inside and e["tag"] == "tr":
-                rows.append([])
-            elif inside and e["tag"] in ("th", "td"):
-                rows[-1].append(e["text"])
-        return rows
+        (table,) = self.all("table", of, section)
+        node = self.nodes[self.elements.index(table)]
+        return [["".join(c.itertext()) for c in r] for r in node.iter("tr")]
 
 
 def decoded(source):
@@ -142,20 +118,17 @@ def decoded(source):
     return np.asarray(Image.open(io.BytesIO(content)))
 
 
+def contrast(*colours):
+    """Contrast ratio of WCAG 2, from 1 to 21, and 21 for black on white."""
+    low, high = sorted(map(luminance, colours))
+    return (high + 0.05) / (low + 0.05)
+
+
 def luminance(colour):
     """Relative luminance of WCAG 2 of `"#rgb"`, `"#rrggbb"` or a name."""
     digits = {"white": "fff", "black": "000"}.get(colour, colour.lstrip("#"))
-    if len(digits) == 3:
-        digits = "".join(2 * digit for digit in digits)
-    parts = [int(digits[k : k + 2], 16) / 255 for k in (0, 2, 4)]
-    linear = [
-        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
-        for c in parts
-    ]
-    return float(np.dot([0.2126, 0.7152, 0.0722], linear))
-
-
-def contrast(one, other):
-    """Contrast ratio of WCAG 2, from 1 to 21."""
-    low, high = sorted([luminance(one), luminance(other)])
-    return (high + 0.05) / (low + 0.05)
+    digits = digits if len(digits) == 6 else "".join(2 * d for d in digits)
+    parts = np.array([int(digits[k : k + 2], 16) / 255 for k in (0, 2, 4)])
+    linear = ((parts + 0.055) / 1.055) ** 2.4
+    linear = np.where(parts <= 0.04045, parts / 12.92, linear)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
