@@ -15,26 +15,21 @@ from noisymix_tf.data import RandomResizedCrop
 from noisymix_tf.data.identity import which
 from noisymix_tf.data.released.classes import class_indices, imagenet_wnids
 from noisymix_tf.data.tfrecords import TFRecordImages, find_records
-from noisymix_tf.errors import UsageError
+from support import picture_folders as folders
+from support.usage import assert_usage_error
 
 NUM = {"train": 23, "validation": 9}
 KINDS = ("tfrecord", "array_record")
 
 
-def image(seed, height=60, width=80):
-    draws = np.random.default_rng(seed)
-    small = Image.fromarray(draws.integers(0, 256, [6, 8, 3], np.uint8))
-    return small.resize((width, height), Image.BICUBIC)
-
-
 def examples(split):
     for i in range(NUM[split]):
         buffer = io.BytesIO()
-        size = (60 + i, 300 - i)
-        image(100 * len(split) + i, *size).save(buffer, "jpeg", quality=95)
-        label = (17 * i) % 1000
-        name = f"{split}_{i}.JPEG"
+        pixels = folders.picture([NUM[split], i], (60 + i, 300 - i))
+        Image.fromarray(pixels).save(buffer, "jpeg", quality=95)
         buffer.seek(0)
+        name = f"{split}_{i}.JPEG"
+        label = (17 * i) % 1000
         yield name, {"image": buffer, "label": label, "file_name": name}
 
 
@@ -43,7 +38,7 @@ def roots(tmp_path_factory):
     """`{format: data_dir}` of imagenet2012, written by its own builder."""
     roots = {}
     for kind in KINDS:
-        root = tmp_path_factory.mktemp(kind)
+        root = roots[kind] = tmp_path_factory.mktemp(kind)
         builder = tfds.builder("imagenet2012", data_dir=root, file_format=kind)
         builder._split_generators = lambda _: {n: examples(n) for n in NUM}
         builder.download_and_prepare(
@@ -51,7 +46,6 @@ def roots(tmp_path_factory):
                 try_download_gcs=False, num_shards=3
             )
         )
-        roots[kind] = root
     return roots
 
 
@@ -60,57 +54,52 @@ def kind(request):
     return request.param
 
 
+@pytest.fixture
+def copy(roots, kind, tmp_path):
+    ignore = shutil.ignore_patterns(".noisymix_tf*")
+    return shutil.copytree(roots[kind], tmp_path / "copy", ignore=ignore)
+
+
+def load(root, **options):
+    return data.load("imagenet", data_dir=root, **{"image_size": 32, **options})
+
+
 @pytest.fixture(scope="module")
 def imagenet(roots, kind):
-    return data.load("imagenet", data_dir=str(roots[kind]), image_size=32)
+    return load(roots[kind])
 
 
-def stored(builder, split):
-    """Images and labels in the stored order, by tensorflow-datasets."""
-    records = tfds.as_numpy(
-        builder.as_dataset(
-            split=split,
-            decoders={"image": tfds.decode.SkipDecoding()},
-            read_config=tfds.ReadConfig(interleave_cycle_length=1),
-        )
-    )
-    return [(record["image"], int(record["label"])) for record in records]
+def shards(root, split="train"):
+    return sorted(root.rglob(f"imagenet2012-{split}.*"))
 
 
-def contents(split):
-    read = tf.function(split.read, autograph=False)
-    return tuple(read(tf.constant(i)).numpy() for i in range(len(split)))
+def tables(root):
+    return sorted(root.rglob(".noisymix_tf*"))
 
 
-def error(**keywords):
-    with pytest.raises(UsageError) as caught:
-        data.load("imagenet", **keywords)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def test_what_it_is(imagenet):
-    assert imagenet.num_classes == 1000
+def test_what_it_is(imagenet, roots, kind):
     assert imagenet.class_names == imagenet_wnids()
     assert class_indices(["n01443537"], imagenet, "here") == [1]
     assert imagenet.train_crop == "resized" and imagenet.flip
     assert imagenet.image_shape == (32, 32, 3)
     assert (len(imagenet.train), len(imagenet.test)) == (23, 9)
+    # By default the size of the benchmarks.
+    usual = load(roots[kind], image_size=None)
+    assert str(usual.test.preprocess) == "resize256-crop224"
+    assert usual.image_shape == (224, 224, 3)
 
 
-def test_it_is_known_by_its_files(roots, kind, tmp_path):
+def test_it_is_known_by_its_files(copy):
     """Only the first image and the labels told prepared splits apart."""
-    root = shutil.copytree(roots[kind], tmp_path / "copy")
 
     def word(part=None):
-        test = data.load("imagenet", data_dir=str(root), image_size=32).test
+        test = load(copy).test
         return str((test if part is None else test.subset(part)).identity)
 
     before = word()
     assert word() == before and word(range(9)) == before
     assert len({before, word([0, 1]), word([1, 0])}) == 3
-    shard = max(root.rglob("*validation*-of-*"))
-    os.utime(shard, (1, 1))
+    os.utime(shards(copy, "validation")[0], (1, 1))
     assert word() != before
     assert which(word()) == which(before)
 
@@ -118,68 +107,47 @@ def test_it_is_known_by_its_files(roots, kind, tmp_path):
 @pytest.mark.parametrize("split", NUM)
 def test_every_image_is_found_with_its_label(imagenet, roots, kind, split):
     ours = imagenet.train if split == "train" else imagenet.test
-    found = list(zip(contents(ours), ours.labels.tolist()))
+    read = tf.function(ours.read, autograph=False)
+    found = [
+        (read(tf.constant(i)).numpy(), int(label))
+        for i, label in enumerate(ours.labels)
+    ]
     written = [(e["image"].getvalue(), e["label"]) for _, e in examples(split)]
     assert sorted(found) == sorted(written)
     # tensorflow-datasets has no graph that reads the other format.
     if kind == "tfrecord":
-        builder = tfds.builder("imagenet2012", data_dir=roots[kind])
-        assert found == stored(builder, split)
+        records = tfds.builder("imagenet2012", data_dir=roots[kind]).as_dataset(
+            split=split,
+            decoders={"image": tfds.decode.SkipDecoding()},
+            read_config=tfds.ReadConfig(interleave_cycle_length=1),
+        )
+        stored = [(r["image"], r["label"]) for r in tfds.as_numpy(records)]
+        assert found == stored
 
 
 def test_images_are_read_anywhere(imagenet):
     train = imagenet.train
     whole = np.concatenate([images for images, _ in train.batches(5)])
     order = [22, 0, 7, 7, 13]
-    fetched = tf.function(train.fetch)(tf.constant(order))
-    np.testing.assert_array_equal(fetched, whole[order])
+    np.testing.assert_array_equal(train.fetch(tf.constant(order)), whole[order])
     part = train.subset([9, 2])
     np.testing.assert_array_equal(next(part.batches(2))[0], whole[[9, 2]])
     assert part.labels.tolist() == train.labels[[9, 2]].tolist()
     train.check()
-
-
-def test_crops_are_of_the_whole_image(imagenet):
+    # Crops are of the whole image, and of the position's own seed.
     crop = RandomResizedCrop(scale=(1.0, 1.0), ratio=(4.5, 5.5))
-    image = tf.io.decode_jpeg(
-        imagenet.train.read(3), dct_method="INTEGER_ACCURATE"
-    )
+    image = tf.io.decode_jpeg(train.read(3), dct_method="INTEGER_ACCURATE")
     seed = tf.random.experimental.stateless_fold_in([1, 2], 3)
     np.testing.assert_array_equal(
-        imagenet.train.fetch_crops(tf.constant([3]), [1, 2], crop)[0],
+        train.fetch_crops(tf.constant([3]), [1, 2], crop)[0],
         crop.apply(image, seed, (32, 32)),
     )
-
-
-def test_by_default_the_size_of_the_benchmarks(roots):
-    imagenet = data.load("imagenet", data_dir=str(roots["tfrecord"]))
-    assert str(imagenet.test.preprocess) == "resize256-crop224"
-    assert imagenet.image_shape == (224, 224, 3)
 
 
 # The table beside the files
 
 
-@pytest.fixture
-def copy(roots, kind, tmp_path):
-    shutil.copytree(
-        roots[kind],
-        tmp_path,
-        ignore=shutil.ignore_patterns(".noisymix_tf*"),
-        dirs_exist_ok=True,
-    )
-    return tmp_path
-
-
-def tables(root):
-    return sorted(root.rglob(".noisymix_tf*"))
-
-
-def load(root):
-    return data.load("imagenet", data_dir=str(root), image_size=32)
-
-
-def test_the_walk_is_remembered(copy, kind, monkeypatch):
+def test_the_walk_is_remembered(copy, monkeypatch):
     labels = load(copy).train.labels.tolist()
     names = [path.name for path in tables(copy)]
     assert names == [".noisymix_tf_train.npz", ".noisymix_tf_validation.npz"]
@@ -222,80 +190,80 @@ def test_without_a_place_for_the_table_it_works_too(copy, monkeypatch):
 # Mistakes
 
 
-def shards(root, split="train"):
-    return sorted(root.rglob(f"imagenet2012-{split}.*"))
+def rewrite(place, change, words):
+    """A row: what a file becomes, and how it is called then."""
+
+    def damage(root):
+        path = shards(root)[place]
+        path.write_bytes(change(path.read_bytes()))
+        return [str(part).format(path) for part in words]
+
+    return damage
 
 
-def test_not_prepared(tmp_path):
-    message = error(data_dir=str(tmp_path))
-    assert f"No ImageNet is prepared in {tmp_path}/imagenet2012" in message
-    assert "download_and_prepare" in message
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"preprocess": "as_stored"}, "several sizes"),
-        ({"preprocess": "crop64", "image_size": 32}, "does not go with"),
-        ({"image_size": 0}, "positive number"),
-    ],
-)
-def test_sizes(roots, options, message):
-    assert message in error(data_dir=str(roots["tfrecord"]), **options)
-
-
-def test_a_missing_file_is_named(copy):
-    path = shards(copy)[1]
+def lose(root):
+    path = shards(root)[1]
     path.unlink()
-    assert f"{path} is missing" in error(data_dir=str(copy))
+    return [f"{path} is missing"]
+
+
+def lose_all(root):
+    shutil.rmtree(root / "imagenet2012")
+    words = f"No ImageNet is prepared in {root}/imagenet2012"
+    return [words, "download_and_prepare"]
+
+
+def spoil_info(root):
+    (info,) = root.rglob("dataset_info.json")
+    info.write_text("{")
+    return ["Cannot use the prepared", "prepare it again"]
 
 
 @pytest.mark.parametrize("kind", ["tfrecord"], indirect=True)
-@pytest.mark.parametrize("how", ["cut", "noise", "lost"])
-def test_a_damaged_file_is_named(copy, how):
-    path = shards(copy)[1]
-    content = path.read_bytes()
-    if how == "cut":
-        path.write_bytes(content[:-7])
-    elif how == "noise":
-        path.write_bytes(b"\x05" * len(content))
-    else:
-        path.write_bytes(b"")
-    message = error(data_dir=str(copy))
-    if how == "lost":
-        assert "images in train, but should have 23" in message
-    else:
-        assert f"{path} is damaged" in message
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lose,
+        lose_all,
+        spoil_info,
+        rewrite(1, lambda old: old[:-7], ["{} is damaged"]),
+        rewrite(1, lambda old: b"\x05" * len(old), ["{} is damaged"]),
+        rewrite(1, lambda _: b"", ["images in train, but should have 23"]),
+    ],
+)
+def test_damaged_files_are_named(copy, damage):
+    words = damage(copy)
+    assert_usage_error(lambda: load(copy), *words)
+
+
+@pytest.mark.parametrize("kind", ["array_record"], indirect=True)
+def test_damaged_array_records_are_named(copy):
+    path = shards(copy)[0]
+    path.write_bytes(b"\x05" * 100)
+    assert_usage_error(lambda: load(copy), path.parent, "again")
 
 
 @pytest.mark.parametrize("kind", ["tfrecord"], indirect=True)
 def test_a_damaged_image_is_named(copy):
-    train = load(copy).train
-    bad = train.read(4).numpy()
+    bad = load(copy).train.read(4).numpy()
     for path in shards(copy):
         content = path.read_bytes()
         path.write_bytes(content.replace(bad, b"\0" * len(bad)))
-    with pytest.raises(UsageError, match=r"byte \d+'.*Replace or remove"):
-        load(copy).train.check()
+    words = ("byte ", "Replace or remove")
+    assert_usage_error(load(copy).train.check, *words)
 
 
 # TFRecord files of others
 
 
 def record(**features):
-    kinds = {
-        int: lambda v: tf.train.Feature(
-            int64_list=tf.train.Int64List(value=[v])
-        ),
-        bytes: lambda v: tf.train.Feature(
-            bytes_list=tf.train.BytesList(value=[v])
-        ),
-    }
-    example = tf.train.Example(
-        features=tf.train.Features(
-            feature={k: kinds[type(v)](v) for k, v in features.items()}
-        )
-    )
+    example = tf.train.Example()
+    for name, value in features.items():
+        feature = example.features.feature[name]
+        if isinstance(value, int):
+            feature.int64_list.value.append(value)
+        else:
+            feature.bytes_list.value.append(value)
     return example.SerializeToString()
 
 
@@ -320,8 +288,8 @@ def test_records_of_something_else_are_refused(tmp_path):
     path = str(tmp_path / "a.tfrecord")
     with tf.io.TFRecordWriter(path) as writer:
         writer.write(record(picture=b"x", kind=3))
-    with pytest.raises(UsageError, match=r"a.tfrecord is damaged or holds no"):
-        find_records(path)
+    words = "a.tfrecord is damaged or holds no"
+    assert_usage_error(lambda: find_records(path), words)
     offsets, labels = find_records(path, label="kind")
     assert labels.tolist() == [3]
     with pytest.raises(tf.errors.InvalidArgumentError, match="image"):

@@ -1,113 +1,104 @@
-"""The input pipeline: order, resume, seeds and repeatability."""
+"""The input pipeline: every batch is a function of the seed and its step."""
 
+import functools
+import hashlib
 import itertools
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.data.experimental.ops import testing
 
-import noisymix_tf.data as data
-from noisymix_tf import rng
-from noisymix_tf.data.pipeline import index_batches
-from noisymix_tf.errors import UsageError
+from noisymix_tf import augment, data, rng
+from noisymix_tf.data import pipeline
+from noisymix_tf.data.array_records import ArrayRecordImages
+from noisymix_tf.data.prepared_split import PreparedSplit
+from noisymix_tf.data.tfrecords import TFRecordImages, find_records
+from support import picture_folders as folders
 
-NUM = 50
-BATCH = 8
-STEPS = 6  # in an epoch; two images are left out
+BATCH, SIDE, NUM = 4, 32, 27
+STEPS = 6  # in an epoch; three images are left out
+
+# Image i is filled with i, and so is its label.
+FILLED = data.ArraySplit(
+    np.tile(np.arange(NUM, dtype="u1")[:, None, None, None], [1, 4, 5, 3]),
+    np.arange(NUM),
+)
 
 
-@pytest.fixture(scope="module")
-def split():
-    """Image i is filled with i, and so is its label."""
-    images = np.arange(NUM, dtype=np.uint8)[:, None, None, None]
-    return data.ArraySplit(np.tile(images, [1, 4, 5, 3]), np.arange(NUM))
-
-
-def standard(images, seed):
+def shifted(images, seed):
     """Adds a random amount to each image."""
     amount = tf.random.stateless_uniform([BATCH, 1, 1, 1], seed, 0, 9, tf.int32)
     return images + tf.cast(amount, tf.uint8)
 
 
-def augment(images, seed):
-    """Three views, the images and two noisy ones."""
+def noisy(images, seed):
+    """Three views like AugMix', but cheaper to compile."""
     images = tf.cast(images, tf.float32)
     noise = tf.random.stateless_normal([2, *images.shape], seed)
     return tf.stack([images, images + noise[0], images + noise[1]], axis=1)
 
 
-def take(dataset, number):
-    return list(itertools.islice(dataset.as_numpy_iterator(), number))
+def take(batches, number):
+    return list(itertools.islice(batches.as_numpy_iterator(), number))
 
 
-def assert_same(one, two):
-    assert len(one) == len(two)
-    for (views, labels), (other_views, other_labels) in zip(one, two):
-        np.testing.assert_array_equal(views, other_views)
-        np.testing.assert_array_equal(labels, other_labels)
-
-
-def test_shapes_are_static(split):
-    views, labels = data.views(
-        split, batch_size=BATCH, augment=augment, standard=standard
-    ).element_spec
-    assert views == tf.TensorSpec([BATCH, 3, 4, 5, 3], tf.float32)
-    assert labels == tf.TensorSpec([BATCH], tf.int32)
-    views, _ = data.views(split, batch_size=BATCH).element_spec
-    assert views == tf.TensorSpec([BATCH, 1, 4, 5, 3], tf.uint8)
-
-
-def test_images_stay_with_their_labels(split):
-    for views, labels in take(data.views(split, batch_size=BATCH), 10):
-        expected = np.broadcast_to(
-            labels[:, None, None, None, None], views.shape
+@pytest.mark.parametrize(("seed", "start"), [(0, 0), (3, 5), (3, 8)])
+def test_a_batch_is_what_its_seeds_make_of_its_images(seed, start):
+    """Wherever training starts: no batch is left out, none comes twice."""
+    batches = data.views(
+        FILLED,
+        batch_size=BATCH,
+        seed=seed,
+        start_step=start,
+        standard=shifted,
+        augment=noisy,
+    )
+    for step, (views, labels) in enumerate(take(batches, 9), start):
+        epoch, place = divmod(step, STEPS)
+        order = rng.permutation(rng.stream(seed, epoch, "shuffle"), NUM)
+        rows = order[place * BATCH : (place + 1) * BATCH]
+        np.testing.assert_array_equal(labels, rows)
+        images = shifted(
+            tf.gather(FILLED.images, rows), rng.stream(seed, step, "standard")
         )
-        np.testing.assert_array_equal(views, expected)
+        expected = noisy(images, rng.stream(seed, step, "augment"))
+        np.testing.assert_array_equal(views[:, 0], expected[:, 0])
+        np.testing.assert_allclose(views, expected, rtol=1e-5, atol=1e-4)
 
 
-def epochs(seed=0, number=20):
-    steps = take(
-        index_batches(NUM, batch_size=BATCH, seed=seed), STEPS * number
-    )
-    indices = np.stack([indices for _, indices in steps])
-    assert [step for step, _ in steps] == list(range(STEPS * number))
-    return indices.reshape(number, STEPS * BATCH)
+def test_an_epoch_shows_each_image_at_most_once_in_its_own_order():
+    orders = []
+    for seed in (0, 1):
+        batches = pipeline.index_batches(NUM, batch_size=BATCH, seed=seed)
+        steps, rows = zip(*take(batches, 10 * STEPS))
+        assert steps == tuple(range(10 * STEPS))
+        orders += np.reshape(rows, [10, STEPS * BATCH]).tolist()
+    assert all(len(set(order)) == STEPS * BATCH for order in orders)
+    assert all(min(order) >= 0 and max(order) < NUM for order in orders)
+    assert len(set(map(tuple, orders))) == 20
+    assert data.steps_per_epoch(FILLED, BATCH) == STEPS
+    assert data.steps_per_epoch(FILLED, NUM) == 1
+    ((_, labels),) = take(data.views(FILLED, batch_size=NUM), 1)
+    assert sorted(labels) == list(range(NUM))
 
 
-def test_an_epoch_shows_each_image_at_most_once():
-    for order in epochs():
-        assert len(set(order)) == STEPS * BATCH
-        assert order.min() >= 0 and order.max() < NUM
+def test_shapes_are_static_and_batches_never_end():
+    make = functools.partial(data.views, FILLED, batch_size=BATCH)
+    views, labels = make().element_spec
+    assert views == tf.TensorSpec([BATCH, 1, 4, 5, 3], tf.uint8)
+    assert labels == tf.TensorSpec([BATCH], tf.int32)
+    batches = make(augment=tf.function(noisy, jit_compile=True))
+    spec = tf.TensorSpec([BATCH, 3, 4, 5, 3], tf.float32)
+    assert batches.element_spec[0] == spec
+    ((views, _),) = take(batches, 1)
+    assert views.shape == (BATCH, 3, 4, 5, 3)
+    assert batches.cardinality() == tf.data.INFINITE_CARDINALITY
+    with pytest.raises(ValueError, match=r"\[B, V, H, W, 3\]"):
+        make(augment=lambda images, seed: images)
 
 
-def test_every_epoch_has_its_own_order():
-    orders = {tuple(order) for order in [*epochs(), *epochs(seed=1)]}
-    assert len(orders) == 40
-
-
-def test_order_is_uniform():
-    """Each index comes first in an epoch equally often: chi-square."""
-    number = 2_000
-    first = [
-        indices[0]
-        for _, indices in take(index_batches(10, batch_size=10), number)
-    ]
-    counts = np.bincount(first, minlength=10)
-    chi_square = ((counts - number / 10) ** 2 / (number / 10)).sum()
-    assert chi_square < 9 + 5 * np.sqrt(18)  # mean + 5 sigma, 9 degrees
-
-
-@pytest.mark.parametrize("start", [0, 1, 5, 6, 7, 12, 17])
-def test_start_step_resumes(split, start):
-    arguments = dict(
-        batch_size=BATCH, seed=3, augment=augment, standard=standard
-    )
-    whole = take(data.views(split, **arguments), 20)
-    rest = take(data.views(split, start_step=start, **arguments), 20 - start)
-    assert_same(rest, whole[start:])
-
-
-def test_late_start_reads_no_skipped_image(split):
+def test_late_start_reads_no_skipped_image():
     fetched = []
 
     class Spy(data.ArraySplit):
@@ -116,117 +107,188 @@ def test_late_start_reads_no_skipped_image(split):
                 fetched.append(values)
                 return values
 
-            return super().fetch(tf.numpy_function(note, [indices], tf.int32))
+            noted = tf.numpy_function(note, [indices], tf.int32)
+            return tf.ensure_shape(super().fetch(noted), [BATCH, 4, 5, 3])
 
-    spy = Spy(split.images, split.labels)
-
-    def fix_shape(images, seed):
-        return tf.ensure_shape(images, [BATCH, 4, 5, 3])
-
-    start = 1_000_000 * STEPS + 4
-    dataset = data.views(
-        spy,
+    batches = data.views(
+        Spy(FILLED.images, FILLED.labels),
         batch_size=BATCH,
-        start_step=start,
-        standard=fix_shape,
+        start_step=1_000_000 * STEPS + 4,
         num_parallel_calls=1,
         prefetch=1,
     )
-    ((_, labels),) = take(dataset, 1)
+    ((_, labels),) = take(batches, 1)
     assert 1 <= len(fetched) <= 4
     np.testing.assert_array_equal(fetched[0], labels)
 
 
-def test_callables_get_the_seeds_of_their_step(split):
-    def seed_as_views(images, seed):
-        return tf.ensure_shape(
-            tf.broadcast_to(tf.cast(seed, tf.float32), [BATCH, 1, 4, 3, 2]),
-            [BATCH, 1, 4, 3, 2],
-        )
+# Files of every kind
 
-    batches = take(
-        data.views(split, batch_size=BATCH, seed=5, augment=seed_as_views), 9
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("folder")
+    for seed in range(NUM):
+        image = folders.picture(seed, (60 + seed, 90 - seed))
+        folders.save(root / "train" / f"{seed % 3}" / f"{seed}.jpg", image)
+        folders.save(root / "val" / f"{seed % 3}" / f"{seed}.jpg", image)
+    return data.load("folder", data_dir=root, image_size=SIDE).train
+
+
+def example(split, place):
+    made = tf.train.Example()
+    feature = made.features.feature
+    image = tf.io.read_file(split.paths[place]).numpy()
+    feature["image"].bytes_list.value.append(image)
+    feature["label"].int64_list.value.append(split.labels[place])
+    return made.SerializeToString()
+
+
+@pytest.fixture(scope="module")
+def records(folder, tmp_path_factory):
+    """The same images in two TFRecord files."""
+    root = tmp_path_factory.mktemp("records")
+    paths = [str(root / f"{i}.tfrecord") for i in range(2)]
+    for path, places in zip(paths, np.array_split(np.arange(NUM), 2)):
+        with tf.io.TFRecordWriter(path) as writer:
+            for place in places:
+                writer.write(example(folder, place))
+    found = [find_records(path) for path in paths]
+    files = np.repeat([0, 1], [len(part[0]) for part in found])
+    offsets, labels = map(np.concatenate, zip(*found))
+    return PreparedSplit(TFRecordImages(paths, files, offsets), labels, SIDE)
+
+
+@pytest.fixture(scope="module")
+def array_records(folder, tmp_path_factory):
+    """The same images in an ArrayRecord file."""
+    module = pytest.importorskip("array_record.python.array_record_module")
+    path = str(tmp_path_factory.mktemp("records") / "a.array_record")
+    writer = module.ArrayRecordWriter(path, "group_size:1")
+    for place in range(NUM):
+        writer.write(example(folder, place))
+    writer.close()
+    return PreparedSplit(ArrayRecordImages([path]), folder.labels, SIDE)
+
+
+@pytest.fixture(scope="module")
+def joined(folder, records):
+    """The same images: some in a tree of files, the others in records."""
+    first, rest = np.split(np.arange(NUM), [10])
+    return data.JoinedSplit([folder.subset(first), records.subset(rest)])
+
+
+@pytest.fixture(scope="module")
+def bmp(tmp_path_factory):
+    root = tmp_path_factory.mktemp("bmp")
+    paths = [root / f"{seed}.bmp" for seed in range(8)]
+    for seed, path in enumerate(paths):
+        folders.save(path, folders.picture(seed, (60, 90)))
+    return data.FileSplit(paths, [0] * len(paths), SIDE)
+
+
+def digests(split, start=0, number=14, *, batch=BATCH, threads=2, **options):
+    """SHA-256 of each batch, labels included."""
+    batches = data.views(
+        split,
+        batch_size=batch,
+        start_step=start,
+        num_parallel_calls=threads,
+        **{
+            "crop": data.RandomResizedCrop(),
+            "standard": functools.partial(augment.random_crop_flip, padding=0),
+            "augment": noisy,
+            **options,
+        },
     )
-    seeds = [views[0, 0, 0, 0] for views, _ in batches]
-    for step, seed in enumerate(seeds):
-        expected = tf.cast(rng.stream(5, step, "augment"), tf.float32)
-        np.testing.assert_array_equal(seed, expected)
-    assert len({tuple(seed) for seed in seeds}) == 9
+    return [
+        hashlib.sha256(views.tobytes() + labels.tobytes()).hexdigest()
+        for views, labels in take(batches, number)
+    ]
 
 
-def test_standard_comes_first_with_its_own_seed(split):
-    def keep(images, seed):
-        return images[:, None]
-
-    arguments = dict(batch_size=BATCH, seed=5, start_step=7)
-    ((views, labels),) = take(
-        data.views(split, standard=standard, augment=keep, **arguments), 1
-    )
-    images = split.images[labels]
-    expected = standard(tf.constant(images), rng.stream(5, 7, "standard"))
-    np.testing.assert_array_equal(views[:, 0], expected)
-
-
-@pytest.mark.parametrize("parallel", [1, 4, tf.data.AUTOTUNE])
-def test_repeats_bit_for_bit(split, parallel):
-    arguments = dict(
-        batch_size=BATCH, seed=1, augment=augment, standard=standard
-    )
-    expected = take(data.views(split, num_parallel_calls=1, **arguments), 40)
-    actual = take(
-        data.views(split, num_parallel_calls=parallel, **arguments), 40
-    )
-    assert_same(actual, expected)
-
-
-def test_seed_changes_order_and_augmentation(split):
-    arguments = dict(batch_size=BATCH, augment=augment)
-    ((views, labels),) = take(data.views(split, seed=0, **arguments), 1)
-    ((others, other_labels),) = take(data.views(split, seed=1, **arguments), 1)
-    assert not np.array_equal(labels, other_labels)
-    noise = views[:, 1] - views[:, 0]
-    other_noise = others[:, 1] - others[:, 0]
-    assert abs(np.corrcoef(noise.ravel(), other_noise.ravel())[0, 1]) < 0.3
-
-
-def test_jitted_augment(split):
-    jitted = tf.function(augment, jit_compile=True)
-    ((views, _),) = take(data.views(split, batch_size=BATCH, augment=jitted), 1)
-    assert views.shape == (BATCH, 3, 4, 5, 3)
-
-
-def test_whole_split_as_one_batch(split):
-    ((_, labels),) = take(data.views(split, batch_size=NUM), 1)
-    assert sorted(labels) == list(range(NUM))
-
-
-def test_never_ends(split):
-    dataset = data.views(split, batch_size=BATCH)
-    assert dataset.cardinality() == tf.data.INFINITE_CARDINALITY
-    assert len(take(dataset, 5 * STEPS)) == 5 * STEPS
-
-
-def test_steps_per_epoch(split):
-    assert data.steps_per_epoch(split, BATCH) == STEPS
-    assert data.steps_per_epoch(split, NUM) == 1
+@pytest.fixture(scope="module")
+def uninterrupted(folder):
+    return digests(folder, threads=1)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"batch_size": 51}, "batch_size=51 is more than the 50"),
-        ({"batch_size": 0}, "batch_size=0: give a number from 1 to 50"),
-        ({"batch_size": 8, "start_step": -1}, "start_step=-1"),
-    ],
+    ("kind", "start"), [("folder", 10), ("records", 0), ("records", 5)]
 )
-def test_refuses(split, arguments, message):
-    with pytest.raises(UsageError, match=message):
-        data.views(split, **arguments)
+def test_the_rest_is_the_same(request, uninterrupted, kind, start):
+    """In the middle of an epoch, from files and records, by more threads."""
+    split = request.getfixturevalue(kind)
+    rest = digests(split, start, len(uninterrupted) - start, threads=3)
+    assert rest == uninterrupted[start:]
 
 
-def test_augment_of_the_wrong_shape_is_named(split):
-    def forget_views(images, seed):
-        return images
+@pytest.mark.parametrize(
+    "kind", ["folder", "records", "array_records", "joined", "bmp"]
+)
+def test_determinism_leaves_input_parallel_and_as_it_is(
+    request, monkeypatch, determinism, uninterrupted, kind
+):
+    """tf.data makes a parallel map sequential, and drops its prefetch, where a
+    function holds a stateful operation that it does not know."""
+    split = request.getfixturevalue(kind)
+    wanted = ["ParallelMap", "Prefetch"]
+    if split.reads_ahead:
+        wanted = ["ParallelInterleave", *wanted]
+    made = pipeline.index_batches
+    monkeypatch.setattr(
+        pipeline,
+        "index_batches",
+        # The choice of rows is the first map.
+        lambda *arguments, **more: made(*arguments, **more).apply(
+            testing.assert_next(["ParallelMap", *wanted])
+        ),
+    )
+    found = digests(split, number=8)
+    if kind in ("records", "array_records"):
+        assert found == uninterrupted[:8]
 
-    with pytest.raises(ValueError, match=r"\[B, V, H, W, 3\]"):
-        data.views(split, batch_size=BATCH, augment=forget_views)
+
+def test_files_and_records_joined_are_read_in_their_order(folder, joined):
+    """The share of the records is read ahead, that of the files is not."""
+    plain = {"standard": None, "augment": None, "crop": None}
+    assert digests(joined, **plain) == digests(folder, **plain)
+    for ours, theirs in zip(joined.batches(7), folder.batches(7), strict=True):
+        np.testing.assert_array_equal(ours[0], theirs[0])
+        np.testing.assert_array_equal(ours[1], theirs[1])
+
+
+def test_batches_differ_from_step_to_step_and_by_seed(folder, uninterrupted):
+    plain = {"standard": None, "augment": None}
+    crops = digests(folder, number=7, **plain)
+    others = digests(folder, number=7, seed=1, **plain)
+    whole = digests(folder, number=7, crop=None, **plain)
+    assert len({*uninterrupted, *crops, *others, *whole}) == 35
+
+
+def test_parts_of_a_batch_crop_as_the_whole(folder):
+    def first(shard):
+        batches = data.views(
+            folder,
+            batch_size=BATCH,
+            crop=data.RandomResizedCrop(),
+            start_step=2,
+            shard=shard,
+        )
+        return take(batches, 1)[0]
+
+    parts = zip(*(first((index, 2)) for index in range(2)))
+    for part, whole in zip(parts, first((0, 1))):
+        np.testing.assert_array_equal(np.concatenate(part), whole)
+
+
+@pytest.mark.slow
+def test_augmix_of_photographs_in_the_middle_of_an_epoch(data_dir):
+    root = data_dir / "imagenette_small"
+    if not root.is_dir():
+        pytest.skip(f"no imagenette_small in {data_dir}")
+    split = data.load("folder", data_dir=str(root), image_size=64).train
+    split = split.subset(np.arange(0, len(split), 10))
+    augmix = functools.partial(augment.augmix_views, severity=3)
+    whole = digests(split, number=12, batch=8, augment=augmix)
+    assert digests(split, 7, 5, batch=8, augment=augmix) == whole[7:]
+    assert len(set(whole)) == 12

@@ -10,24 +10,21 @@ import tensorflow as tf
 from noisymix_tf import augment, data, data_service
 from noisymix_tf.config.service import ServerConfig
 from noisymix_tf.data import service
-from noisymix_tf.errors import UsageError
 from support import door_processes
+from support.usage import assert_usage_error
 
 
 def _free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
+@pytest.fixture
+def cluster(tmp_path):
     """A dispatcher and two workers in processes of their own."""
-    logs = tmp_path_factory.mktemp("logs")
     port, *ports = _free_ports(3)
     listed = ",".join(f"localhost:{p}" for p in ports)
     commands = [[f"--port={port}", f"--workers={listed}"]]
@@ -40,20 +37,26 @@ def cluster(tmp_path_factory):
                 door_processes.Process(
                     "noisymix_tf.data_service",
                     *arguments,
-                    log=logs / f"{index}.log",
+                    log=tmp_path / f"{index}.log",
                 )
             )
         yield f"grpc://localhost:{port}"
 
 
-@contextlib.contextmanager
-def _serving(num_workers):
-    """A dispatcher and workers in this process; gives the address."""
-    dispatcher = service.dispatcher(0, ["localhost"] * num_workers)
-    place = dispatcher.target.removeprefix("grpc://")
-    workers = [service.worker(place, 0) for _ in range(num_workers)]
-    yield dispatcher.target
-    for server in (*workers, dispatcher):
+@pytest.fixture
+def serving():
+    """Starts a dispatcher and workers in this process; gives the address."""
+    servers = []
+
+    def start(workers, listed=None):
+        listed = workers if listed is None else listed
+        servers.append(service.dispatcher(0, ["localhost"] * listed))
+        place = servers[0].target.removeprefix("grpc://")
+        servers.extend(service.worker(place, 0) for _ in range(workers))
+        return servers[0].target
+
+    yield start
+    for server in reversed(servers):
         server._stop()
 
 
@@ -65,44 +68,40 @@ def _negatives(images, seed):
     return tf.stack([images, 255.0 * offsets - images], axis=1)
 
 
-def _views(**options):
-    digits = data.load("digits", train_examples=60)
-    return data.views(
-        digits.train,
-        batch_size=16,
-        seed=5,
-        standard=augment.random_crop_flip,
-        augment=_negatives,
-        num_parallel_calls=2,
-        **options,
-    )
+def test_batches_are_those_made_here_in_the_same_order(cluster):
+    """Parts of batches over several epochs, from the middle of one."""
+    images = np.random.default_rng(0).integers(0, 256, [60, 8, 8, 3], "u1")
+    split = data.ArraySplit(images, range(60))
+
+    def views(**options):
+        return data.views(
+            split,
+            batch_size=16,
+            seed=5,
+            start_step=4,
+            shard=(1, 2),
+            standard=augment.random_crop_flip,
+            augment=_negatives,
+            num_parallel_calls=2,
+            **options,
+        )
+
+    there, here = views(service=cluster), views()
+    assert there.element_spec == here.element_spec
+    pairs = list(tf.data.Dataset.zip(there, here).take(8))
+    assert len(pairs) == 8
+    for theirs, ours in pairs:
+        np.testing.assert_array_equal(theirs[0], ours[0])
+        np.testing.assert_array_equal(theirs[1], ours[1])
 
 
-def _arrays(batches, count):
-    return [tuple(map(np.asarray, batch)) for batch in batches.take(count)]
+@pytest.mark.parametrize("num_workers", [1, 3])
+def test_the_workers_are_counted(serving, num_workers):
+    assert service.count_workers(serving(num_workers)) == num_workers
 
 
-def _assert_equal(some, others):
-    assert len(some) == len(others)
-    for a, b in zip(some, others):
-        for x, y in zip(a, b):
-            np.testing.assert_array_equal(x, y)
-
-
-@pytest.mark.parametrize("num_workers", [1, 2, 3])
-def test_the_workers_are_counted(num_workers):
-    with _serving(num_workers) as address:
-        assert service.count_workers(address) == num_workers
-
-
-@pytest.mark.parametrize(
-    "options", [{}, {"start_step": 4}, {"shard": (1, 2)}], ids=str
-)
-def test_batches_are_those_made_here_in_the_same_order(cluster, options):
-    """Over several epochs of three steps, and from the middle of one."""
-    there = _views(service=cluster, **options)
-    assert there.element_spec == _views(**options).element_spec
-    _assert_equal(_arrays(there, 8), _arrays(_views(**options), 8))
+# Workers do not take turns as a test would have it, nor get lost when asked:
+# the next two tests look at the private steps that put batches in order.
 
 
 def test_order_is_restored_however_workers_take_turns():
@@ -120,10 +119,17 @@ def test_a_lost_batch_is_noticed():
         (tf.constant([3, 4, 6], tf.int64), tf.constant([0, 1, 2]))
     )
     checked = iter(numbered.enumerate(3).map(service._checked))
-    assert int(next(checked)) == 0
-    assert int(next(checked)) == 1
+    assert [int(next(checked)) for _ in range(2)] == [0, 1]
     with pytest.raises(tf.errors.InvalidArgumentError, match="lost a worker"):
         next(checked)
+
+
+def test_batches_that_python_reads_are_refused():
+    split = data.FileSplit(["a.bmp"], [0], 8)
+    words = "--data_service=grpc://h:1 cannot make batches of BMP images"
+    assert_usage_error(
+        lambda: data.views(split, batch_size=1, service="grpc://h:1"), words
+    )
 
 
 @pytest.mark.parametrize(
@@ -135,73 +141,64 @@ def test_a_lost_batch_is_noticed():
         "http://host:1",
         "grpc://h:0",
         None,
-        None,
     ],
 )
 def test_what_is_no_address(address):
-    with pytest.raises(UsageError, match="HOST:PORT") as caught:
-        service.count_workers(address)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_service_without_a_list_of_workers():
-    server = tf.data.experimental.service.DispatchServer()
-    worker = service.worker(server.target.removeprefix("grpc://"), 0)
-    with pytest.raises(UsageError, match="list of its workers") as caught:
-        service.count_workers(server.target)
-    assert "no answer" not in str(caught.value)
-    assert "\n" not in str(caught.value)
-    worker._stop()
-    server._stop()
-
-
-def test_a_service_whose_workers_did_not_start(monkeypatch, capsys):
-    """What is waited for is said: 300 seconds are long."""
-    server = service.dispatcher(0, ["localhost"])
-    monkeypatch.setattr(service, "_SILENT_SECONDS", 0.1)
-    with pytest.raises(UsageError, match="no answer of its workers"):
-        service.count_workers(server.target, timeout=0.2)
-    said = capsys.readouterr().err
-    assert f"Waiting for --data_service={server.target} and its" in said
-    assert said.endswith(", up to 0.2 s\n")
-    # Ends the client that waits.
-    worker = service.worker(server.target.removeprefix("grpc://"), 0)
-    assert service.count_workers(server.target) == 1
-    worker._stop()
-    server._stop()
+    assert_usage_error(lambda: service.count_workers(address), "HOST:PORT")
 
 
 @pytest.mark.parametrize("place", ["", "host", "host:port", "host:99999"])
 def test_a_worker_of_what_is_no_address(place):
-    with pytest.raises(UsageError, match=r"nothing answers.*HOST:PORT"):
-        service.worker(place, 0)
+    words = ("nothing answers", "HOST:PORT")
+    assert_usage_error(lambda: service.worker(place, 0), *words)
+
+
+def test_a_service_without_a_list_of_workers(serving):
+    address = serving(1, listed=0)
+    words = "list of its workers"
+    line = assert_usage_error(lambda: service.count_workers(address), words)
+    assert "no answer" not in line
+
+
+def test_a_service_whose_workers_did_not_start(serving, monkeypatch, capsys):
+    """What is waited for is said: 300 seconds are long."""
+    address = serving(0, listed=1)
+    monkeypatch.setattr(service, "_SILENT_SECONDS", 0.1)
+    assert_usage_error(
+        lambda: service.count_workers(address, timeout=0.2),
+        "no answer of its workers",
+    )
+    said = capsys.readouterr().err
+    assert f"Waiting for --data_service={address} and its" in said
+    assert said.endswith(", up to 0.2 s\n")
+    # Ends the client that waits.
+    worker = service.worker(address.removeprefix("grpc://"), 0)
+    assert service.count_workers(address) == 1
+    worker._stop()
 
 
 def test_a_worker_without_its_dispatcher(monkeypatch, capsys):
     """It waited in silence, without end, and not even Ctrl-C ended it."""
     monkeypatch.setattr(service, "_SILENT_SECONDS", 0.1)
-    (port,) = _free_ports(1)
-    place = f"localhost:{port}"
-    with pytest.raises(UsageError, match=f"--dispatcher={place}: nothing"):
-        service.worker(place, 0, timeout=0.2)
+    place = f"localhost:{_free_ports(1)[0]}"
+    assert_usage_error(
+        lambda: service.worker(place, 0, timeout=0.2),
+        f"--dispatcher={place}: nothing",
+    )
     said = f"Waiting for the dispatcher {place}, up to 0.2 s\n"
     assert capsys.readouterr().err == said
 
 
-@pytest.mark.parametrize("port", [-1, 65536, 99999])
-def test_a_port_that_is_none(port):
-    """TensorFlow listened elsewhere."""
-    with pytest.raises(UsageError, match=r"--port=.* must be from 0 to 65535"):
-        ServerConfig(port=port)
-
-
 @pytest.mark.parametrize(
     "config",
-    [
-        ServerConfig(),
-        ServerConfig(workers=("a",), dispatcher="b:1"),
-    ],
+    [ServerConfig(), ServerConfig(workers=("a",), dispatcher="b:1")],
 )
 def test_neither_dispatcher_nor_worker(config):
-    with pytest.raises(UsageError, match="--workers=HOST"):
-        data_service.start(config)
+    assert_usage_error(lambda: data_service.start(config), "--workers=HOST")
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_a_port_that_is_none(port):
+    """TensorFlow listened elsewhere."""
+    words = ("--port=", "must be from 0 to 65535")
+    assert_usage_error(lambda: ServerConfig(port=port), *words)
