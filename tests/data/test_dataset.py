@@ -1,5 +1,6 @@
 """Splits in memory, the registry of datasets, and what is refused."""
 
+import functools
 import types
 
 import numpy as np
@@ -7,31 +8,30 @@ import pytest
 import tensorflow as tf
 
 import noisymix_tf.data as data
-from noisymix_tf.data import ArraySplit, Preprocess, RandomResizedCrop
+from noisymix_tf.data import ArraySplit, FileSplit, JoinedSplit, Preprocess
+from noisymix_tf.data import RandomResizedCrop as Crop
 from support.usage import assert_usage_error
 
 
-def random_split(num=23, size=4):
+def random_split(size=4):
     draws = np.random.default_rng(0)
-    images = draws.integers(0, 256, [num, size, size, 3], dtype=np.uint8)
-    return ArraySplit(images, draws.integers(0, 5, num))
+    images = draws.integers(0, 256, [23, size, size, 3], dtype=np.uint8)
+    return ArraySplit(images, draws.integers(0, 5, 23))
 
 
 SPLIT = random_split()
 
 
 def test_fetch_gathers_without_a_copy_in_the_graph():
-    indices = [3, 0, 22, 3]
+    indices = tf.constant([3, 0, 22, 3])
     # Before it was called eagerly.
-    traced = tf.function(random_split().fetch).get_concrete_function(
-        tf.TensorSpec([4], tf.int32)
-    )
+    traced = tf.function(random_split().fetch).get_concrete_function(indices)
     assert [t.shape for t in traced.captured_inputs] == [(23, 4, 4, 3)]
     assert traced.output_shapes == (4, 4, 4, 3)
-    fetched = SPLIT.fetch(tf.constant(indices))
+    fetched = SPLIT.fetch(indices)
     assert fetched.dtype == tf.uint8
     np.testing.assert_array_equal(fetched, SPLIT.images[indices])
-    np.testing.assert_array_equal(traced(tf.constant(indices)), fetched)
+    np.testing.assert_array_equal(traced(indices), fetched)
 
 
 def test_batches_and_subsets_keep_the_order():
@@ -46,88 +46,68 @@ def test_batches_and_subsets_keep_the_order():
     np.testing.assert_array_equal(part.labels, SPLIT.labels[[5, 2]])
 
 
-def black(*shape, dtype=np.uint8):
-    return np.zeros(shape, dtype)
+def arrays(*shape, labels=(0, 1), dtype=np.uint8):
+    return ArraySplit(np.zeros(shape, dtype), labels)
 
 
 def views(split=SPLIT, **options):
     return data.views(split, **{"batch_size": 2, **options})
 
 
+load = data.load
+digits = functools.partial(load, "digits")
+folder = functools.partial(load, "folder", image_size=9)
+NO_SPLIT = types.SimpleNamespace(train=None)
+
+
 @pytest.mark.parametrize(
-    ("call", "words"),
+    "call, words",
     [
-        (lambda: ArraySplit(black(2, 4, 4, 3, dtype="f4"), [0, 1]), "float32"),
-        (lambda: ArraySplit(black(2, 4, 4), [0, 1]), "[2, 4, 4]"),
-        (lambda: ArraySplit(black(2, 4, 4, 1), [0, 1]), "[N, H, W, 3]"),
-        (lambda: ArraySplit(black(2, 4, 4, 3), [0]), "2 images but 1 labels"),
-        (lambda: ArraySplit(black(2, 4, 4, 3), [0.5, 1]), "float64"),
-        (lambda: ArraySplit(black(2, 4, 4, 3), [-1, 1]), "got -1"),
-        (lambda: data.FileSplit(["a"], [0, 1], 8), "1 files but 2 labels"),
-        (lambda: data.FileSplit(["a"], [0], Preprocess()), "tells no size"),
+        (lambda: arrays(2, 4, 4, 3, dtype="f4"), "float32"),
+        (lambda: arrays(2, 4, 4), "[2, 4, 4]"),
+        (lambda: arrays(2, 4, 4, 1), "[N, H, W, 3]"),
+        (lambda: arrays(2, 4, 4, 3, labels=[0]), "2 images but 1 labels"),
+        (lambda: arrays(2, 4, 4, 3, labels=[0.5, 1]), "float64"),
+        (lambda: arrays(2, 4, 4, 3, labels=[-1, 1]), "got -1"),
+        (lambda: FileSplit(["a"], [0, 1], 8), "1 files but 2 labels"),
+        (lambda: FileSplit(["a"], [0], Preprocess()), "tells no size"),
+        (lambda: JoinedSplit([SPLIT, random_split(5)]), "not 4 x 4 and 5 x 5"),
+        (lambda: load("mnist"), "'mnist'. Known: digits, cifar10"),
+        (lambda: digits(image_size="64"), "image_size='64' must be a whole"),
+        (lambda: digits(train_examples="50"), "train_examples='50' must be a"),
         (
-            lambda: data.JoinedSplit([SPLIT, random_split(size=5)]),
-            "one size, not 4 x 4 and 5 x 5",
-        ),
-        (lambda: data.load("mnist"), "digits, cifar10"),
-        (
-            lambda: data.load("digits", image_size="64"),
-            "image_size='64' must be a whole number",
-        ),
-        (
-            lambda: data.load("digits", train_examples="50"),
-            "train_examples='50' must be a whole",
-        ),
-        (
-            lambda: data.load("digits", test_examples=2.5),
+            lambda: digits(test_examples=2.5),
             "test_examples=2.5 must be a whole",
         ),
+        (lambda: digits(train_examples=9), "=9 leaves some of the 10 classes"),
+        (lambda: digits(test_examples=2000), "has only 364"),
+        (lambda: digits(test_examples=0), "number from 1 to"),
+        (lambda: digits(data_dir="D"), "--data_dir=D: digits is built in"),
+        (lambda: digits(image_size=64), "=64: digits images are 32 x 32"),
+        (lambda: digits(preprocess="crop8"), "=crop8: digits images are 32"),
+        (lambda: load("cifar10", image_size=64), "cifar10 images are 32 x 32"),
+        (lambda: load("cifar100", preprocess="crop8"), "=crop8: cifar100 imag"),
+        (lambda: load("folder"), "needs --data_dir=DIR"),
+        (lambda: folder(image_size=0), "--image_size=0"),
         (
-            lambda: data.load("digits", train_examples=9),
-            "=9 leaves some of the 10 classes of digits",
+            lambda: folder(preprocess="crop8"),
+            "=9 does not go with preprocess=c",
         ),
-        (lambda: data.load("digits", test_examples=2000), "has only 364"),
-        (lambda: data.load("digits", test_examples=0), "number from 1 to"),
-        (lambda: data.load("digits", data_dir="D"), "--data_dir=D: digits is"),
-        (lambda: data.load("digits", image_size=64), "=64: digits images are"),
-        (lambda: data.load("cifar10", image_size=64), "images are 32 x 32"),
-        (
-            lambda: data.load("cifar100", preprocess="resize32"),
-            "preprocess=resize32: cifar100 images are 32 x 32",
-        ),
-        (lambda: data.load("folder"), "needs --data_dir=DIR"),
-        (lambda: data.load("folder", image_size=0), "--image_size=0"),
-        (
-            lambda: data.load("folder", image_size=9, preprocess="resize8"),
-            "--image_size=9 does not go with preprocess=resize8",
-        ),
-        (
-            lambda: data.load("folder", image_size=9, preprocess="as_stored"),
-            "--image_size=9 does not go with preprocess=as_stored",
-        ),
-        (
-            lambda: data.load("imagenet", preprocess="as_stored"),
-            "several sizes",
-        ),
-        (
-            lambda: views(types.SimpleNamespace(train=None)),
-            "got a SimpleNamespace: give its train, as in",
-        ),
+        (lambda: folder(preprocess="as_stored"), "=9 does not go with"),
+        (lambda: load("imagenet", preprocess="as_stored"), "several sizes"),
+        (lambda: views(NO_SPLIT), "a SimpleNamespace: give its train, as in"),
         (lambda: views("digits"), "got a str: load one"),
-        (
-            lambda: views(augment="augmix"),
-            "augment='augmix' must be a function",
-        ),
+        (lambda: views(augment="augmix"), "augment='augmix' must be a funct"),
         (lambda: views(standard=1), "standard=1 must be a function"),
         (lambda: views(batch_size=24), "batch_size=24 is more than the 23"),
         (lambda: views(batch_size=0), "=0: give a number from 1 to 23"),
         (lambda: views(start_step=-1), "start_step=-1"),
         (lambda: views(shard=(0, 3)), "shard=(0, 3)"),
         (lambda: views(shard=(2, 2)), "shard=(2, 2)"),
-        (lambda: RandomResizedCrop(scale=(0.5, 0.2)), "scale=(0.5, 0.2)"),
-        (lambda: RandomResizedCrop(scale=(0.5, 1.2)), "at most 1"),
-        (lambda: RandomResizedCrop(ratio=(0, 1)), "ratio=(0, 1)"),
-        (lambda: RandomResizedCrop(tries=0), "tries=0"),
+        (lambda: Crop(scale=(0.5, 0.2)), "scale=(0.5, 0.2)"),
+        (lambda: Crop(scale=(0.5, 1.2)), "at most 1"),
+        (lambda: Crop(ratio=(0, 1)), "ratio=(0, 1)"),
+        (lambda: Crop(tries=0), "tries=0"),
     ],
 )
 def test_bad_input_is_one_line(call, words):
@@ -135,7 +115,7 @@ def test_bad_input_is_one_line(call, words):
 
 
 @pytest.mark.parametrize(
-    ("indices", "words"),
+    "indices, words",
     [
         ([10**6], "no image 1000000 in a split of 23"),
         ([0, -1], "no image -1"),
@@ -146,7 +126,6 @@ def test_bad_input_is_one_line(call, words):
 )
 def test_positions_that_are_none_are_refused(indices, words):
     """NumPy's errors, or other images: of files True was the second."""
-    files = data.FileSplit(["a.png"] * 23, [0] * 23, 8)
-    joined = data.JoinedSplit([SPLIT, SPLIT.subset([])])
-    for split in (SPLIT, files, joined):
+    files = FileSplit(["a.png"] * 23, [0] * 23, 8)
+    for split in (SPLIT, files, JoinedSplit([SPLIT, SPLIT.subset([])])):
         assert_usage_error(lambda s=split: s.subset(indices), words)
