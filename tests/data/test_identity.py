@@ -10,8 +10,11 @@ import pytest
 from noisymix_tf import data
 from noisymix_tf.data import ArraySplit, FileSplit, JoinedSplit, identity
 from noisymix_tf.data.preprocess import Preprocess
-from noisymix_tf.data.released import corrupted_images, perturbed_sequences
-from noisymix_tf.data.released.mapped import MappedImages, MappedSequences
+from noisymix_tf.data.released import (
+    corrupted_images,
+    mapped,
+    perturbed_sequences,
+)
 from support import picture_folders as folders
 from support import released_sets
 from support.usage import assert_usage_error
@@ -83,16 +86,11 @@ def test_files_are_known_by_name_size_and_time(photos, tmp_path):
 
 
 def test_how_files_are_read_counts(photos):
-    words = [
-        word(FileSplit(train(photos).paths, [0] * 6, size))
-        for size in (24, Preprocess(24, 16), (24, 24))
-    ]
+    split = train(photos)
+    sizes = (24, Preprocess(24, 16), (24, 24))
+    words = [word(FileSplit(split.paths, [0] * 6, size)) for size in sizes]
     assert len(set(words)) == 3
     assert len(set(map(identity.which, words))) == 1
-
-
-def test_a_file_that_is_gone_is_named(photos):
-    split = train(photos)
     os.unlink(split.paths[-1])
     assert_usage_error(lambda: split.identity, "dog/2.png: No such file")
 
@@ -111,28 +109,28 @@ def test_what_only_yields_batches_is_known_by_all_of_them():
 def test_rows_of_files_are_known_by_the_file(tmp_path):
     """Arrays of gigabytes are not read for it."""
     dataset = released_sets.dataset(2, side=8)
-    for name in ("fog", "tilt"):
-        shape = (20, 8, 8, 3) if name == "fog" else (4, 3, 8, 8, 3)
-        np.save(tmp_path / f"{name}.npy", released_sets.noise(*shape))
+    np.save(tmp_path / "fog.npy", released_sets.noise(20, 8, 8, 3))
+    np.save(tmp_path / "tilt.npy", released_sets.noise(4, 3, 8, 8, 3))
     np.save(tmp_path / "labels.npy", np.arange(4) % 2)
-    opened = corrupted_images(tmp_path, dataset)
     films = perturbed_sequences(tmp_path, dataset).sequences("tilt", 1)
-    words = [word(opened.split("fog", s)) for s in (1, 2)]
-    words.append(word(opened.split("fog", 1).subset([0])))
+
+    def fog(severity=1):
+        return corrupted_images(tmp_path, dataset).split("fog", severity)
+
+    words = [word(fog()), word(fog(2)), word(fog().subset([0]))]
     words += [word(films), word(films.subset([0]))]
-    assert len(set(words)) == 5
-    again = corrupted_images(tmp_path, dataset).split("fog", 1)
-    assert word(again) == words[0]
+    assert len(set(words)) == 5 and word(fog()) == words[0]
     np.save(tmp_path / "fog.npy", released_sets.noise(20, 8, 8, 3, seed=1))
-    assert word(corrupted_images(tmp_path, dataset).split("fog", 1)) != words[0]
-
-
-def test_rows_of_arrays_in_memory_are_known_by_their_pixels():
-    def words(images):
-        rows = np.arange(3)
-        films = MappedSequences(images[:, None], LABELS, Preprocess(), rows)
-        split = MappedImages(images, LABELS[:3], rows, Preprocess())
-        return word(films), word(split)
-
-    assert words(IMAGES) == words(IMAGES.copy())
-    assert set(words(IMAGES)).isdisjoint(words(IMAGES[::-1]))
+    assert word(fog()) != words[0]
+    # Those in memory are known by their pixels.
+    rows, pixels = np.arange(3), [IMAGES, IMAGES.copy(), IMAGES[::-1]]
+    three = [
+        mapped.MappedImages(each, LABELS[:3], rows, Preprocess())
+        for each in pixels
+    ]
+    films = [
+        mapped.MappedSequences(each[:, None], LABELS, Preprocess(), rows)
+        for each in pixels
+    ]
+    for one, same, other in (map(word, three), map(word, films)):
+        assert one == same != other

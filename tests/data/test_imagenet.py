@@ -1,252 +1,163 @@
-"""ImageNet as tensorflow-datasets prepares it, made here of a few images."""
+"""ImageNet as tensorflow-datasets prepares it, in both kinds of files."""
 
-import io
 import os
 import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_datasets as tfds
-from PIL import Image
 
 from noisymix_tf import data
 from noisymix_tf.data import RandomResizedCrop
 from noisymix_tf.data.identity import which
 from noisymix_tf.data.released.classes import class_indices, imagenet_wnids
 from noisymix_tf.data.tfrecords import TFRecordImages, find_records
-from support import picture_folders as folders
 from support.usage import assert_usage_error
 
-NUM = {"train": 23, "validation": 9}
-KINDS = ("tfrecord", "array_record")
 
-
-def examples(split):
-    for i in range(NUM[split]):
-        buffer = io.BytesIO()
-        pixels = folders.picture([NUM[split], i], (60 + i, 300 - i))
-        Image.fromarray(pixels).save(buffer, "jpeg", quality=95)
-        buffer.seek(0)
-        name = f"{split}_{i}.JPEG"
-        label = (17 * i) % 1000
-        yield name, {"image": buffer, "label": label, "file_name": name}
-
-
-@pytest.fixture(scope="module")
-def roots(tmp_path_factory):
-    """`{format: data_dir}` of imagenet2012, written by its own builder."""
-    roots = {}
-    for kind in KINDS:
-        root = roots[kind] = tmp_path_factory.mktemp(kind)
-        builder = tfds.builder("imagenet2012", data_dir=root, file_format=kind)
-        builder._split_generators = lambda _: {n: examples(n) for n in NUM}
-        builder.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(
-                try_download_gcs=False, num_shards=3
-            )
-        )
-    return roots
-
-
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=["tfrecord", "array_record"])
 def kind(request):
     return request.param
 
 
 @pytest.fixture
-def copy(roots, kind, tmp_path):
+def copy(imagenet_roots, kind, tmp_path):
     ignore = shutil.ignore_patterns(".noisymix_tf*")
-    return shutil.copytree(roots[kind], tmp_path / "copy", ignore=ignore)
+    root = imagenet_roots[kind]
+    return shutil.copytree(root, tmp_path / "copy", ignore=ignore)
 
 
-def load(root, **options):
-    return data.load("imagenet", data_dir=root, **{"image_size": 32, **options})
+def load(root, image_size=32):
+    return data.load("imagenet", data_dir=root, image_size=image_size)
 
 
 @pytest.fixture(scope="module")
-def imagenet(roots, kind):
-    return load(roots[kind])
+def imagenet(imagenet_roots, kind):
+    return load(imagenet_roots[kind])
 
 
-def shards(root, split="train"):
-    return sorted(root.rglob(f"imagenet2012-{split}.*"))
-
-
-def tables(root):
-    return sorted(root.rglob(".noisymix_tf*"))
-
-
-def test_what_it_is(imagenet, roots, kind):
+def test_what_it_is(imagenet, imagenet_roots, kind):
     assert imagenet.class_names == imagenet_wnids()
     assert class_indices(["n01443537"], imagenet, "here") == [1]
     assert imagenet.train_crop == "resized" and imagenet.flip
     assert imagenet.image_shape == (32, 32, 3)
-    assert (len(imagenet.train), len(imagenet.test)) == (23, 9)
     # By default the size of the benchmarks.
-    usual = load(roots[kind], image_size=None)
+    usual = load(imagenet_roots[kind], None)
     assert str(usual.test.preprocess) == "resize256-crop224"
     assert usual.image_shape == (224, 224, 3)
+
+
+def test_every_image_is_found_with_its_label(imagenet, imagenet_examples):
+    for split, written in zip(
+        (imagenet.train, imagenet.test), imagenet_examples
+    ):
+        read = tf.function(split.read, autograph=False)
+        images = [read(i).numpy() for i in tf.range(len(split))]
+        found = zip(images, split.labels.tolist())
+        assert sorted(found) == sorted(written)
+
+
+def test_images_are_read_anywhere(imagenet):
+    train = imagenet.train
+    train.check()
+    whole = np.concatenate([images for images, _ in train.batches(5)])
+    order = [22, 0, 7, 7, 13]
+    np.testing.assert_array_equal(train.fetch(tf.constant(order)), whole[order])
+    ((images, labels),) = train.subset([9, 2]).batches(2)
+    np.testing.assert_array_equal(images, whole[[9, 2]])
+    np.testing.assert_array_equal(labels, train.labels[[9, 2]])
+    # Crops are of the whole image, and of the position's own seed.
+    crop = RandomResizedCrop(scale=(1.0, 1.0), ratio=(4.5, 5.5))
+    image = tf.io.decode_jpeg(train.read(3), dct_method="INTEGER_ACCURATE")
+    seed = tf.random.experimental.stateless_fold_in([1, 2], 3)
+    (part,) = train.fetch_crops(tf.constant([3]), [1, 2], crop)
+    expected = crop.apply(image, seed, (32, 32))
+    np.testing.assert_array_equal(part, expected)
 
 
 def test_it_is_known_by_its_files(copy):
     """Only the first image and the labels told prepared splits apart."""
 
-    def word(part=None):
-        test = load(copy).test
-        return str((test if part is None else test.subset(part)).identity)
+    def word(part=range(9)):
+        return str(load(copy).test.subset(part).identity)
 
-    before = word()
-    assert word() == before and word(range(9)) == before
+    before = str(load(copy).test.identity)
+    assert before == word()
     assert len({before, word([0, 1]), word([1, 0])}) == 3
-    os.utime(shards(copy, "validation")[0], (1, 1))
-    assert word() != before
-    assert which(word()) == which(before)
+    os.utime(next(copy.rglob("imagenet2012-validation.*")), (1, 1))
+    assert word() != before and which(word()) == which(before)
 
 
-@pytest.mark.parametrize("split", NUM)
-def test_every_image_is_found_with_its_label(imagenet, roots, kind, split):
-    ours = imagenet.train if split == "train" else imagenet.test
-    read = tf.function(ours.read, autograph=False)
-    found = [
-        (read(tf.constant(i)).numpy(), int(label))
-        for i, label in enumerate(ours.labels)
-    ]
-    written = [(e["image"].getvalue(), e["label"]) for _, e in examples(split)]
-    assert sorted(found) == sorted(written)
-    # tensorflow-datasets has no graph that reads the other format.
-    if kind == "tfrecord":
-        records = tfds.builder("imagenet2012", data_dir=roots[kind]).as_dataset(
-            split=split,
-            decoders={"image": tfds.decode.SkipDecoding()},
-            read_config=tfds.ReadConfig(interleave_cycle_length=1),
-        )
-        stored = [(r["image"], r["label"]) for r in tfds.as_numpy(records)]
-        assert found == stored
-
-
-def test_images_are_read_anywhere(imagenet):
-    train = imagenet.train
-    whole = np.concatenate([images for images, _ in train.batches(5)])
-    order = [22, 0, 7, 7, 13]
-    np.testing.assert_array_equal(train.fetch(tf.constant(order)), whole[order])
-    part = train.subset([9, 2])
-    np.testing.assert_array_equal(next(part.batches(2))[0], whole[[9, 2]])
-    assert part.labels.tolist() == train.labels[[9, 2]].tolist()
-    train.check()
-    # Crops are of the whole image, and of the position's own seed.
-    crop = RandomResizedCrop(scale=(1.0, 1.0), ratio=(4.5, 5.5))
-    image = tf.io.decode_jpeg(train.read(3), dct_method="INTEGER_ACCURATE")
-    seed = tf.random.experimental.stateless_fold_in([1, 2], 3)
-    np.testing.assert_array_equal(
-        train.fetch_crops(tf.constant([3]), [1, 2], crop)[0],
-        crop.apply(image, seed, (32, 32)),
-    )
-
-
-# The table beside the files
-
-
-def test_the_walk_is_remembered(copy, monkeypatch):
+def test_the_walk_is_remembered_beside_the_files(copy, monkeypatch):
+    """But a damaged table, or one of other files, is made anew."""
     labels = load(copy).train.labels.tolist()
-    names = [path.name for path in tables(copy)]
+    tables = sorted(copy.rglob(".noisymix_tf*"))
+    names = [path.name for path in tables]
     assert names == [".noisymix_tf_train.npz", ".noisymix_tf_validation.npz"]
+    for damage in (b"", b"PK\x03\x04 no archive", None):
+        if damage is not None:
+            tables[0].write_bytes(damage)
+        else:
+            np.savez(tables[0], labels=np.zeros(23), about=np.array(["old"]))
+        assert load(copy).train.labels.tolist() == labels
 
     def refuse(*_, **__):
-        raise AssertionError("read again")
+        raise PermissionError("read again, or written")
 
     where = "noisymix_tf.data.prepared_split."
-    monkeypatch.setattr(where + "find_records", refuse)
-    monkeypatch.setattr(where + "ArrayRecordImages.labels", refuse)
-    again = load(copy).train
-    assert again.labels.tolist() == labels
-    next(again.batches(3))
-
-
-@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 no archive", None])
-def test_a_damaged_or_old_table_is_made_anew(copy, damage):
-    expected = load(copy).train.labels.tolist()
-    for path in tables(copy):
-        if damage is None:
-            np.savez(path, labels=np.zeros(23), about=np.array(["old"]))
-        else:
-            path.write_bytes(damage)
-    assert load(copy).train.labels.tolist() == expected
-    before = [path.read_bytes() for path in tables(copy)]
-    load(copy)
-    assert [path.read_bytes() for path in tables(copy)] == before
-
-
-def test_without_a_place_for_the_table_it_works_too(copy, monkeypatch):
-    def refuse(*_, **__):
-        raise PermissionError("read-only")
-
+    with monkeypatch.context() as patch:
+        patch.setattr(where + "find_records", refuse)
+        patch.setattr(where + "ArrayRecordImages.labels", refuse)
+        assert load(copy).train.labels.tolist() == labels
+        next(load(copy).train.batches(3))
+    # Without a place for it the table is made every time.
+    tables[0].unlink()
     monkeypatch.setattr("noisymix_tf.data.index_file.np.savez", refuse)
     assert len(load(copy).train) == 23
-    assert not tables(copy)
-    assert not list(copy.rglob("*.partial"))
+    assert not tables[0].exists() and not list(copy.rglob("*.partial"))
 
 
-# Mistakes
+SHARD, INFO = "*-train.*00001-of*", "dataset_info.json"
+NO_TEST = (b'"validation"', b'"val"')
 
 
-def rewrite(place, change, words):
-    """A row: what a file becomes, and how it is called then."""
-
-    def damage(root):
-        path = shards(root)[place]
-        path.write_bytes(change(path.read_bytes()))
-        return [str(part).format(path) for part in words]
-
-    return damage
-
-
-def lose(root):
-    path = shards(root)[1]
-    path.unlink()
-    return [f"{path} is missing"]
-
-
-def lose_all(root):
-    shutil.rmtree(root / "imagenet2012")
-    words = f"No ImageNet is prepared in {root}/imagenet2012"
-    return [words, "download_and_prepare"]
-
-
-def spoil_info(root):
-    (info,) = root.rglob("dataset_info.json")
-    info.write_text("{")
-    return ["Cannot use the prepared", "prepare it again"]
-
-
-@pytest.mark.parametrize("kind", ["tfrecord"], indirect=True)
 @pytest.mark.parametrize(
-    "damage",
+    "kind, name, change, words",
     [
-        lose,
-        lose_all,
-        spoil_info,
-        rewrite(1, lambda old: old[:-7], ["{} is damaged"]),
-        rewrite(1, lambda old: b"\x05" * len(old), ["{} is damaged"]),
-        rewrite(1, lambda _: b"", ["images in train, but should have 23"]),
+        ("tfrecord", SHARD, None, "00001-of-00003 is missing"),
+        ("tfrecord", SHARD, lambda old: old[:-7], "00003 is damaged"),
+        ("tfrecord", SHARD, lambda old: b"\5" * len(old), "00003 is damaged"),
+        (
+            "tfrecord",
+            SHARD,
+            lambda _: b"",
+            "images in train, but should have 23",
+        ),
+        ("tfrecord", INFO, lambda _: b"{", "Cannot use the prepared"),
+        ("tfrecord", INFO, None, "No ImageNet is prepared in "),
+        (
+            "tfrecord",
+            INFO,
+            lambda old: old.replace(*NO_TEST),
+            "lacks the split",
+        ),
+        ("array_record", SHARD, lambda _: b"\5" * 99, "the ArrayRecord files"),
     ],
+    indirect=["kind"],
 )
-def test_damaged_files_are_named(copy, damage):
-    words = damage(copy)
-    assert_usage_error(lambda: load(copy), *words)
-
-
-@pytest.mark.parametrize("kind", ["array_record"], indirect=True)
-def test_damaged_array_records_are_named(copy):
-    path = shards(copy)[0]
-    path.write_bytes(b"\x05" * 100)
-    assert_usage_error(lambda: load(copy), path.parent, "again")
+def test_damaged_files_are_named(copy, name, change, words):
+    (path,) = copy.rglob(name)
+    content = path.read_bytes()
+    path.unlink()
+    if change:
+        path.write_bytes(change(content))
+    assert_usage_error(lambda: load(copy), words, "repare", copy)
 
 
 @pytest.mark.parametrize("kind", ["tfrecord"], indirect=True)
 def test_a_damaged_image_is_named(copy):
     bad = load(copy).train.read(4).numpy()
-    for path in shards(copy):
+    for path in copy.rglob("*-train.*-of*"):
         content = path.read_bytes()
         path.write_bytes(content.replace(bad, b"\0" * len(bad)))
     words = ("byte ", "Replace or remove")
@@ -256,26 +167,29 @@ def test_a_damaged_image_is_named(copy):
 # TFRecord files of others
 
 
-def record(**features):
-    example = tf.train.Example()
-    for name, value in features.items():
-        feature = example.features.feature[name]
-        if isinstance(value, int):
-            feature.int64_list.value.append(value)
-        else:
-            feature.bytes_list.value.append(value)
-    return example.SerializeToString()
+def write(path, *records):
+    """Records of features that are numbers or bytes."""
+    with tf.io.TFRecordWriter(path) as writer:
+        for features in records:
+            example = tf.train.Example()
+            for name, value in features.items():
+                made = example.features.feature[name]
+                is_int = isinstance(value, int)
+                (made.int64_list if is_int else made.bytes_list).value[:] = [
+                    value
+                ]
+            writer.write(example.SerializeToString())
+    return path
 
 
 def test_the_walk_steps_over_images_of_any_length(tmp_path):
-    path = str(tmp_path / "a.tfrecord")
-    draws = np.random.default_rng(0)
     lengths = [0, 1, 100, 127, 128, 400, 511, 512, 513, 5000, 70_000]
-    pictures = [draws.bytes(length) for length in lengths]
-    with tf.io.TFRecordWriter(path) as writer:
-        for place, picture in enumerate(pictures):
-            more = b"x" * place * 90
-            writer.write(record(image=picture, label=place * 100, extra=more))
+    pictures = [np.random.default_rng(0).bytes(length) for length in lengths]
+    records = [
+        {"image": picture, "label": place * 100, "extra": b"x" * place * 90}
+        for place, picture in enumerate(pictures)
+    ]
+    path = write(str(tmp_path / "a.tfrecord"), *records)
     offsets, labels = find_records(path)
     assert labels.tolist() == [100 * i for i in range(len(lengths))]
     images = TFRecordImages([path], np.zeros(len(labels)), offsets)
@@ -285,9 +199,8 @@ def test_the_walk_steps_over_images_of_any_length(tmp_path):
 
 
 def test_records_of_something_else_are_refused(tmp_path):
-    path = str(tmp_path / "a.tfrecord")
-    with tf.io.TFRecordWriter(path) as writer:
-        writer.write(record(picture=b"x", kind=3))
+    record = {"picture": b"x", "kind": 3}
+    path = write(str(tmp_path / "a.tfrecord"), record)
     words = "a.tfrecord is damaged or holds no"
     assert_usage_error(lambda: find_records(path), words)
     offsets, labels = find_records(path, label="kind")
