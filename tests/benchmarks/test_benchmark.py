@@ -29,8 +29,8 @@ from noisymix_tf.models.zoo import MODELS, Architecture
 from support import ROOT, picture_folders, tiny_network
 from support.usage import assert_usage_error
 
-TINY = ("--model=tiny", "--batch_size=4", "--train_examples=40")
-TINY += ("--jit_compile=false",)
+TINY = "--model=tiny --batch_size=4 --train_examples=40 --jit_compile=false"
+TINY = TINY.split()
 PIXELS = {"mean": 0.5, "std": 0.5}
 STAGES = ("decode", "+ crop", "+ AugMix")
 
@@ -111,22 +111,12 @@ def test_the_door_gives_every_benchmark_its_flags(
     assert calls == [(wanted, as_training and "--nodet" not in line)]
 
 
-def test_unknown_benchmark_is_one_line():
-    known = re.findall(r"benchmark (\w+)", benchmark.__doc__)
-    words = ("Unknown benchmark 'speed'. Known: ", *known)
-    assert_usage_error(lambda: door("speed"), *words)
-
-
 def test_train_step_compares_methods_of_several_views(capsys):
     timings = train_step.run(config("--method=augmix"), rounds=1)
     plain = ["cross-entropy, 12 images", "cross-entropy, 4 images"]
     assert list(timings) == ["augmix, 4 x 3 views", *plain]
     assert all(t.wall > 0 and t.cpu > 0 for t in timings.values())
     assert "augmix / cross-entropy" in capsys.readouterr().out
-    one_view = config("--method=baseline")
-    assert_usage_error(
-        lambda: train_step.run(one_view), "baseline has one view"
-    )
 
 
 def test_methods_are_compared_with_the_baseline(monkeypatch, capsys):
@@ -146,19 +136,9 @@ def test_methods_are_compared_with_the_baseline(monkeypatch, capsys):
     found = [(method, int(views)) for method, views, *_ in rows]
     assert found == [("nfm", 1), ("baseline", 1), ("stability_training", 2)]
     assert rows[1][-2:] == ["1.00", "1.00"]
-    words = "give it among the methods"
-    assert_usage_error(lambda: run({"nfm": seen["nfm"]}), words)
 
 
-def test_an_export_is_compared_with_the_keras_model(capsys):
-    figures = serving.run(config(), rounds=1, cases=serving.CASES[:1])
-    assert list(figures) == [("tiny", 32, 1), ("tiny", 32, 32)]
-    for found in figures.values():
-        assert list(found) == ["Keras", "serving_default", "serving_bytes"]
-    assert "bytes / Keras" in capsys.readouterr().out
-
-
-def test_segments_are_compared_with_plain_steps(monkeypatch, capsys):
+def test_exports_and_segments_are_compared_with_keras(monkeypatch, capsys):
     def application(input_shape, classes, **_):
         options = {"width": 1.0, "seed": 0, **PIXELS}
         return tiny_network.build(input_shape, classes, **options)
@@ -167,24 +147,26 @@ def test_segments_are_compared_with_plain_steps(monkeypatch, capsys):
     noisymix = config("--method=noisymix")
     timings = segments.run(noisymix, rounds=1, applications=("MobileNet",))
     assert list(timings) == ["tiny, batch 4", "MobileNet, batch 2"]
-    assert "CPU ratio" in capsys.readouterr().out
+    figures = serving.run(noisymix, rounds=1, cases=serving.CASES[:1])
+    assert list(figures) == [("tiny", 32, 1), ("tiny", 32, 32)]
+    kinds = ["Keras", "serving_default", "serving_bytes"]
+    assert [list(found) for found in figures.values()] == [kinds] * 2
+    text = capsys.readouterr().out
+    assert "CPU ratio" in text and "bytes / Keras" in text
 
 
-def test_training_counts_samples_and_waiting(capsys):
+def test_training_and_evaluation_count_images_and_waiting(capsys):
     figures = training.run(config("--method=baseline"), rounds=2)
     steps = figures["steps_per_second"]
     assert figures["samples_per_second"] == pytest.approx(4 * steps)
     assert 0 <= figures["wait_share"] <= 1
-    assert "baseline, tiny" in capsys.readouterr().out
-
-
-def test_evaluation_compares_its_halves_with_the_whole(capsys):
     measured = ("--corruptions=contrast,fog", "--severities=1")
     figures = evaluation.run(config("--test_examples=30", *measured))
     slower = max(figures["generation"], figures["forward"])
     wanted = (1 + figures["overhead"]) * slower
     assert figures["together"] == pytest.approx(wanted)
-    assert "2 cells of 30 images" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "baseline, tiny" in text and "2 cells of 30 images" in text
 
 
 def test_input_counts_images_stage_by_stage(monkeypatch, capsys, tmp_path):
@@ -220,4 +202,19 @@ def test_memory_counts_traces_and_draws(tmp_path, capsys):
         assert picture.size == (1050, 525)
     assert "times in the first and 0 times later" in capsys.readouterr().out
     assert_usage_error(lambda: memory.run(plain), "memory.png is there already")
-    assert_usage_error(lambda: memory.run(config()), "--output_dir is missing")
+
+
+NAMES = re.findall(r"benchmark (\w+)", benchmark.__doc__)
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: door("speed"), ["benchmark 'speed'. Known: ", *NAMES]),
+        (lambda: door("memory", *TINY), ["--output_dir is missing"]),
+        (lambda: methods.run({}), ["give it among the methods"]),
+        (lambda: door("train_step", "--method=mixup"), ["mixup has one view"]),
+    ],
+)
+def test_bad_input_is_one_line(call, words):
+    assert_usage_error(call, *words)

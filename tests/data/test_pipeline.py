@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.data.experimental.ops import testing
 
-from noisymix_tf import augment, data, rng
+from noisymix_tf import data, rng
 from noisymix_tf.data import pipeline
 from support import picture_folders as folders
 
@@ -65,18 +65,6 @@ def test_a_batch_is_what_its_seeds_make_of_its_images(seed, start):
         expected = noisy(images, rng.stream(seed, step, "augment"))
         np.testing.assert_array_equal(made[:, 0], expected[:, 0])
         np.testing.assert_allclose(made, expected, rtol=1e-5, atol=1e-4)
-
-
-def test_an_epoch_shows_each_image_at_most_once_in_its_own_order():
-    orders = []
-    for seed in (0, 1):
-        batches = pipeline.index_batches(NUM, batch_size=BATCH, seed=seed)
-        steps, rows = zip(*take(batches, 10 * STEPS))
-        assert steps == tuple(range(10 * STEPS))
-        orders += np.reshape(rows, [10, STEPS * BATCH]).tolist()
-    assert all(len(set(order)) == STEPS * BATCH for order in orders)
-    assert all(min(order) >= 0 and max(order) < NUM for order in orders)
-    assert len(set(map(tuple, orders))) == 20
 
 
 def test_shapes_are_static_and_batches_never_end():
@@ -187,14 +175,3 @@ def test_crops_have_the_seed_of_their_step_and_parts_those_of_the_whole(splits):
     key = rng.stream(4, 2, "crop")
     expected = split.fetch_crops(tf.constant(whole[1] - 5), key, crop)
     np.testing.assert_array_equal(whole[0][:, 0], expected)
-
-
-@pytest.mark.slow
-def test_augmix_of_crops(splits):
-    options = {
-        "crop": data.RandomResizedCrop(),
-        "standard": functools.partial(augment.random_crop_flip, padding=0),
-        "augment": functools.partial(augment.augmix_views, severity=3),
-    }
-    whole = views(splits["files"], number=6, **options)
-    assert_same(views(splits["files"], 4, 2, **options), whole[4:])

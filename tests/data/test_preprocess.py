@@ -32,8 +32,8 @@ def torchvision(image, resize=None, crop=None):
 
 
 def test_a_word_is_given_back_and_tells_the_side():
-    words = ["as_stored", "resize256-crop224", "resize224", "crop224"]
-    for word, side in zip(words, [None, 224, 224, 224]):
+    words = {"as_stored": None, "resize256-crop224": 224}
+    for word, side in {**words, "resize24": 24, "crop24": 24}.items():
         assert str(Preprocess.parse(word)) == word
         assert Preprocess.parse(Preprocess.parse(word)).side == side
 
@@ -54,12 +54,9 @@ def test_other_words_are_refused(word):
 
 
 @pytest.mark.parametrize(
-    "size",
-    [(224, 224), (375, 500), (500, 333), (261, 229), (64, 90), (100, 299)],
+    "size", [(224, 224), (375, 500), (500, 333), (261, 229), (64, 90)]
 )
-@pytest.mark.parametrize(
-    "rule", [(256, 224), (224, None), (32, 32), (24, 24)], ids=str
-)
+@pytest.mark.parametrize("rule", [(256, 224), (224, None), (32, 32), (24, 24)])
 def test_pixels_are_those_of_pillow_within_one_level(size, rule):
     """The worst case for two roundings instead of one is noise."""
     image = noise(*size, 3)
@@ -108,10 +105,11 @@ def test_batches_graphs_and_files_give_the_same(word, tmp_path):
     np.testing.assert_array_equal(traced(images), expected)
     output = traced.get_concrete_function().output_shapes
     assert output.as_list() == [None, 32, 32, 3]
-    images = [noise(*size, 3) for size in [(50, 37), (33, 80), (32, 32)]]
-    paths = [tmp_path / f"{i}.png" for i in range(3)]
-    for path, image in zip(paths, images):
-        folders.save(path, image)
+    sizes = [(50, 37), (33, 80), (32, 32)]
+    images = {tmp_path / f"{size}.png": noise(*size, 3) for size in sizes}
+    for item in images.items():
+        folders.save(*item)
+    paths, images = list(images), list(images.values())
     part = data.FileSplit(paths, range(3), preprocess).subset([2, 0])
     assert part.preprocess == preprocess
     assert part.image_shape == (32, 32, 3)

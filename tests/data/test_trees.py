@@ -60,13 +60,13 @@ def test_trees_join_any_dataset_at_its_size(clean, tmp_path):
     assert digits.train.labels[20:].tolist() == list(range(10))
     image = digits.train.fetch(tf.constant([27]))[0]
     np.testing.assert_array_equal(image, folders.picture(7, (32, 32)))
-    root = folders.make(tmp_path / "large", size=(30, 41))
-    joined = load(clean, image_size=16, extra_data_dirs=[root])
+    root = {
+        "extra_data_dirs": [folders.make(tmp_path / "large", size=(30, 41))]
+    }
+    joined = load(clean, image_size=16, **root)
     assert joined.train.fetch(tf.range(8)).shape == (8, 16, 16, 3)
-    assert_usage_error(
-        lambda: load(clean, extra_data_dirs=[root]),
-        "its size is 30 x 41, expected 24 x 24",
-    )
+    words = "its size is 30 x 41, expected 24 x 24"
+    assert_usage_error(lambda: load(clean, **root), words)
 
 
 def arrays(number, start):
@@ -81,13 +81,13 @@ def test_joined_arrays_read_as_one_array():
     joined = JoinedSplit(parts)
     order = np.array([11, 0, 7, 5, 0, 4, 8])
     np.testing.assert_array_equal(joined.fetch(order), whole[order])
-    part = joined.subset(order[:5])
-    assert part.labels.tolist() == [11, 0, 7, 5, 0]
-    again = part.subset(np.array([2, 0]))
-    np.testing.assert_array_equal(again.fetch(tf.range(2)), whole[[7, 11]])
-    seen = list(joined.batches(5))
-    assert [len(images) for images, _ in seen] == [5, 5, 2]
-    np.testing.assert_array_equal(np.concatenate([i for i, _ in seen]), whole)
+    part = joined.subset(order[:5]).subset(np.array([2, 0]))
+    assert part.labels.tolist() == [7, 11]
+    np.testing.assert_array_equal(part.fetch(tf.range(2)), whole[[7, 11]])
+    seen, labels = zip(*joined.batches(5))
+    assert [len(images) for images in seen] == [5, 5, 2]
+    np.testing.assert_array_equal(np.concatenate(seen), whole)
+    assert np.concatenate(labels).tolist() == list(range(12))
 
 
 def test_crops_are_functions_of_seed_and_position():

@@ -96,6 +96,7 @@ LISTS = ("corruptions", "severities", "perturbations", "eps", "attack_losses")
         ("difficulty", "difficulty={!r} must be one of 1, 2, 3", [0, "1"]),
         ("released_preprocess", "{}", ["resize", 256]),
         ("eps", "eps must be a list or a tuple, got {!r}", ["4/255", 0.1]),
+        ("eps", "eps=8 is more than the largest distance", [(8,)]),
         ("norms", "norm {0[0]!r}|linf, l2", [("l1",), (2,)]),
         ("norms", "norms must be a list or a tuple", ["l2"]),
         ("attack_losses", "loss {0[0]!r}|cross_entropy", [("hinge",)]),
