@@ -111,10 +111,18 @@ def test_the_door_gives_every_benchmark_its_flags(
     assert calls == [(wanted, as_training and "--nodet" not in line)]
 
 
-def test_train_step_compares_methods_of_several_views(capsys):
+def test_train_step_compares_methods_of_several_views(monkeypatch, capsys):
+    shapes, made = [], tf.data.Dataset.from_tensors
+
+    def noted(tensors):
+        shapes.append(tuple(tensors[0].shape[:2]))
+        return made(tensors)
+
+    monkeypatch.setattr(tf.data.Dataset, "from_tensors", noted)
     timings = train_step.run(config("--method=augmix"), rounds=1)
     plain = ["cross-entropy, 12 images", "cross-entropy, 4 images"]
     assert list(timings) == ["augmix, 4 x 3 views", *plain]
+    assert shapes == [(4, 3), (12, 1), (4, 1)]
     assert all(t.wall > 0 and t.cpu > 0 for t in timings.values())
     assert "augmix / cross-entropy" in capsys.readouterr().out
 

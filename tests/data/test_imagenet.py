@@ -178,10 +178,14 @@ def write(path, *records):
 
 
 def test_the_walk_steps_over_images_of_any_length(tmp_path):
-    lengths = [0, 1, 100, 127, 128, 400, 511, 512, 513, 5000, 70_000]
+    lengths = [*range(600), 5000, 70_000]
     pictures = [np.random.default_rng(0).bytes(length) for length in lengths]
     records = [
-        {"image": picture, "label": place * 100, "extra": b"x" * place * 90}
+        {
+            "image": picture,
+            "label": place * 100,
+            "extra": b"x" * (place % 11 * 90),
+        }
         for place, picture in enumerate(pictures)
     ]
     path = write(str(tmp_path / "a.tfrecord"), *records)
@@ -189,7 +193,7 @@ def test_the_walk_steps_over_images_of_any_length(tmp_path):
     assert labels.tolist() == [100 * i for i in range(len(lengths))]
     images = TFRecordImages([path], np.zeros(len(labels)), offsets)
     read = tf.function(images.read)
-    for place in (3, 10, 0, 7, *range(11)):
+    for place in (601, 3, 600, 0, *range(120, 140), 512):
         assert read(tf.constant(place)).numpy() == pictures[place]
 
 
