@@ -1,16 +1,22 @@
 """The benchmark door measures what it says; no test depends on a speed."""
 
-import subprocess
-import sys
+import functools
+import re
 import time
 
+import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 from absl import flags
+from PIL import Image
+from tensorflow.python.framework import config as tf_config
 
-from noisymix_tf import benchmark, command_line
+from noisymix_tf import benchmark, command_line, devices
 from noisymix_tf.benchmarks import (
     corruptions,
     evaluation,
+    memory,
     methods,
     segments,
     serving,
@@ -18,17 +24,41 @@ from noisymix_tf.benchmarks import (
     train_step,
     training,
 )
-from noisymix_tf.errors import UsageError
-from support import ROOT
+from noisymix_tf.benchmarks import input as input_benchmark
+from noisymix_tf.models.zoo import MODELS, Architecture
+from support import ROOT, picture_folders, tiny_network
+from support.usage import assert_usage_error
+
+TINY = "--model=tiny --batch_size=4 --train_examples=40 --jit_compile=false"
+TINY = TINY.split()
+PIXELS = {"mean": 0.5, "std": 0.5}
+STAGES = ("decode", "+ crop", "+ AugMix")
 
 
-def _config(monkeypatch, *arguments):
+@pytest.fixture(autouse=True)
+def at_root_with_a_tiny_network(monkeypatch):
     monkeypatch.chdir(ROOT)
+    # Privately, so that the registry is as before for other tests.
+    build = functools.partial(tiny_network.build, num_classes=10, **PIXELS)
+    monkeypatch.setitem(MODELS._entries, "tiny", Architecture(build))
+    yield
+    tf_config.disable_op_determinism()
+
+
+def flag_values():
     values = flags.FlagValues()
-    command_line.define_flags(values)
     flags.DEFINE_string("flagfile", "", "As absl's.", flag_values=values)
-    tiny = ("--width=0.0625", "--batch_size=4", "--train_examples=40")
-    return command_line.parse(["benchmark", *tiny, *arguments], values)
+    return values
+
+
+def config(*arguments):
+    values = flag_values()
+    command_line.define_flags(values)
+    return command_line.parse(["benchmark", *TINY, *arguments], values)
+
+
+def door(*arguments):
+    benchmark.main(["benchmark", *arguments], flag_values())
 
 
 def test_timing_takes_turns_and_tells_waiting_from_working():
@@ -38,146 +68,161 @@ def test_timing_takes_turns_and_tells_waiting_from_working():
         order.append("wait")
         time.sleep(0.02)
 
-    timings = timing.interleaved(
-        {"wait": wait, "other": lambda: order.append("other")},
-        rounds=3,
-        warmup=1,
-    )
+    functions = {"wait": wait, "other": lambda: order.append("other")}
+    timings = timing.interleaved(functions, rounds=3, warmup=1)
     assert order == ["wait", "other"] * 4
     assert timings["wait"].wall >= 0.02 > timings["wait"].cpu
+    rows = [["name", "x"], ["a", "10"], ["long name", "1"]]
+    lines = "name        x\na          10\nlong name   1"
+    assert timing.table(rows[0], rows[1:]) == lines
 
 
-def test_table_aligns():
-    text = timing.table(["name", "x"], [["a", "10"], ["long name", "1"]])
-    assert text.splitlines() == [
-        "name        x",
-        "a          10",
-        "long name   1",
-    ]
+@pytest.mark.parametrize(
+    "module, line, wanted",
+    [
+        # Few rounds unless the user says how many; the flags get through.
+        (corruptions, "corruptions", [3, 0]),
+        (corruptions, "corruptions --rounds=1 --eval_seed=5", [1, 5]),
+        (input_benchmark, "input --method=baseline --data_dir=D", ["D", 20, 0]),
+        (memory, "memory --rounds=7", ["config", 7]),
+        (train_step, "train_step", ["config", 20]),
+        (segments, "segments", ["config", 20]),
+        (evaluation, "evaluation", ["config", 1]),
+        (serving, "serving", ["config", 5]),
+        (training, "training", ["config", 20]),
+        (training, "training --nodeterministic", ["config", 20]),
+    ],
+)
+def test_the_door_gives_every_benchmark_its_flags(
+    monkeypatch, module, line, wanted
+):
+    """And to pipelines the operations of training, which decide whether
+    tf.data works in parallel and prefetches."""
+
+    def run(*arguments, **more):
+        given = [*arguments, *more.values()]
+        plain = ["config" if hasattr(a, "method") else a for a in given]
+        calls.append((plain, "deterministic op" in devices.operations()))
+
+    calls = []
+    monkeypatch.setattr(module, "run", run)
+    door(*line.split())
+    as_training = line.split()[0] in ("input", "training")
+    assert calls == [(wanted, as_training and "--nodet" not in line)]
 
 
 def test_train_step_compares_methods_of_several_views(monkeypatch, capsys):
-    timings = train_step.run(_config(monkeypatch, "--method=augmix"), rounds=1)
-    assert list(timings) == [
-        "augmix, 4 x 3 views",
-        "cross-entropy, 12 images",
-        "cross-entropy, 4 images",
-    ]
+    shapes, made = [], tf.data.Dataset.from_tensors
+
+    def noted(tensors):
+        shapes.append(tuple(tensors[0].shape[:2]))
+        return made(tensors)
+
+    monkeypatch.setattr(tf.data.Dataset, "from_tensors", noted)
+    timings = train_step.run(config("--method=augmix"), rounds=1)
+    plain = ["cross-entropy, 12 images", "cross-entropy, 4 images"]
+    assert list(timings) == ["augmix, 4 x 3 views", *plain]
+    assert shapes == [(4, 3), (12, 1), (4, 1)]
     assert all(t.wall > 0 and t.cpu > 0 for t in timings.values())
     assert "augmix / cross-entropy" in capsys.readouterr().out
-    with pytest.raises(UsageError, match="baseline has one view"):
-        train_step.run(_config(monkeypatch, "--method=baseline"), rounds=1)
 
 
 def test_methods_are_compared_with_the_baseline(monkeypatch, capsys):
     """And flags of one leave no trace in others."""
-    seen = {}
-    run = methods.run
+    seen, run = {}, methods.run
 
     def watched(configs, rounds):
         seen.update(configs)
         return run(configs, rounds)
 
-    monkeypatch.chdir(ROOT)
     monkeypatch.setattr(methods, "run", watched)
-    values = flags.FlagValues()
-    flags.DEFINE_string("flagfile", "", "As absl's.", flag_values=values)
-    line = "methods --methods=nfm,baseline,stability_training --rounds=1"
-    tiny = "--width=0.0625 --batch_size=4 --train_examples=40"
-    benchmark.main(["benchmark", *line.split(), *tiny.split()], values)
-    printed = capsys.readouterr().out
+    chosen = "--methods=nfm,baseline,stability_training"
+    door("methods", chosen, "--rounds=1", *TINY)
     assert seen["nfm"].method.additive_noise == 0.4
-    assert (
-        seen["baseline"].method
-        == _config(monkeypatch, "--method=baseline").method
-    )
-    rows = [row.split() for row in printed.splitlines()[-3:]]
-    assert [row[:2] for row in rows] == [
-        ["nfm", "1"],
-        ["baseline", "1"],
-        ["stability_training", "2"],
-    ]
+    assert seen["baseline"].method == config("--method=baseline").method
+    rows = [row.split() for row in capsys.readouterr().out.splitlines()[-3:]]
+    found = [(method, int(views)) for method, views, *_ in rows]
+    assert found == [("nfm", 1), ("baseline", 1), ("stability_training", 2)]
     assert rows[1][-2:] == ["1.00", "1.00"]
-    with pytest.raises(UsageError, match="give it among the methods"):
-        run({"nfm": seen["nfm"]})
 
 
-def test_an_export_is_compared_with_the_keras_model(monkeypatch, capsys):
-    figures = serving.run(
-        _config(monkeypatch, "--model=resnet20"),
-        rounds=1,
-        cases=serving.CASES[:1],
-    )
-    assert list(figures) == [("resnet20", 32, 1), ("resnet20", 32, 32)]
-    for found in figures.values():
-        assert list(found) == ["Keras", "serving_default", "serving_bytes"]
-        assert all(t.wall > 0 and t.cpu > 0 for t in found.values())
-    assert "bytes / Keras" in capsys.readouterr().out
+def test_exports_and_segments_are_compared_with_keras(monkeypatch, capsys):
+    def application(input_shape, classes, **_):
+        options = {"width": 1.0, "seed": 0, **PIXELS}
+        return tiny_network.build(input_shape, classes, **options)
+
+    monkeypatch.setattr(keras.applications, "MobileNet", application)
+    noisymix = config("--method=noisymix")
+    timings = segments.run(noisymix, rounds=1, applications=("MobileNet",))
+    assert list(timings) == ["tiny, batch 4", "MobileNet, batch 2"]
+    figures = serving.run(noisymix, rounds=1, cases=serving.CASES[:1])
+    assert list(figures) == [("tiny", 32, 1), ("tiny", 32, 32)]
+    kinds = ["Keras", "serving_default", "serving_bytes"]
+    assert [list(found) for found in figures.values()] == [kinds] * 2
+    text = capsys.readouterr().out
+    assert "CPU ratio" in text and "bytes / Keras" in text
 
 
-def test_segments_are_compared_with_plain_steps(monkeypatch, capsys):
-    config = _config(monkeypatch, "--method=noisymix")
-    timings = segments.run(config, rounds=1, applications=("MobileNet",))
-    assert list(timings) == [
-        "preact_resnet18, batch 4",
-        "MobileNet, batch 2",
-    ]
-    for pair in timings.values():
-        assert all(t.wall > 0 and t.cpu > 0 for t in pair)
-    assert "CPU ratio" in capsys.readouterr().out
-
-
-def test_training_counts_samples_and_waiting(monkeypatch, capsys):
-    figures = training.run(_config(monkeypatch, "--method=baseline"), rounds=2)
-    assert figures["samples_per_second"] == pytest.approx(
-        4 * figures["steps_per_second"]
-    )
+def test_training_and_evaluation_count_images_and_waiting(capsys):
+    figures = training.run(config("--method=baseline"), rounds=2)
+    steps = figures["steps_per_second"]
+    assert figures["samples_per_second"] == pytest.approx(4 * steps)
     assert 0 <= figures["wait_share"] <= 1
-    assert "baseline, preact_resnet18" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("arguments", "wanted"),
-    [
-        ([], (3, 0)),
-        (["--rounds=7"], (7, 0)),
-        (["--rounds=1", "--eval_seed=5"], (1, 5)),
-    ],
-)
-def test_the_door_of_the_corruptions(monkeypatch, arguments, wanted):
-    """Few rounds unless the user says how many; the flags get through."""
-    monkeypatch.chdir(ROOT)
-    values = flags.FlagValues()
-    flags.DEFINE_string("flagfile", "", "As absl's.", flag_values=values)
-    calls = []
-    monkeypatch.setattr(corruptions, "run", lambda *args: calls.append(args))
-    benchmark.main(["benchmark", "corruptions", *arguments], values)
-    assert calls == [wanted]
-
-
-def test_unknown_benchmark_is_one_line_and_status_2():
-    done = subprocess.run(
-        [sys.executable, "-m", "noisymix_tf.benchmark", "speed"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2
-    known = ", ".join(benchmark._ROUNDS)
-    assert f"Unknown benchmark 'speed'. Known: {known}." in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_evaluation_compares_its_halves_with_the_whole(monkeypatch, capsys):
-    config = _config(
-        monkeypatch,
-        "--test_examples=30",
-        "--corruptions=contrast,fog",
-        "--severities=1",
-    )
-    figures = evaluation.run(config)
-    assert set(figures) == {"generation", "forward", "together", "overhead"}
+    measured = ("--corruptions=contrast,fog", "--severities=1")
+    figures = evaluation.run(config("--test_examples=30", *measured))
     slower = max(figures["generation"], figures["forward"])
     wanted = (1 + figures["overhead"]) * slower
     assert figures["together"] == pytest.approx(wanted)
-    assert "2 cells of 30 images" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "baseline, tiny" in text and "2 cells of 30 images" in text
+
+
+def test_input_counts_images_stage_by_stage(monkeypatch, capsys, tmp_path):
+    # AugMix takes long to compile.
+    views = lambda images, seed: tf.stack([images] * 3, axis=1)  # noqa: E731
+    monkeypatch.setattr(input_benchmark.augment, "augmix_views", views)
+    options = {"threads": (1,), "rounds": 1}
+    figures = input_benchmark.run(sizes={16: (8,)}, **options)
+    assert list(figures) == [(16, 8, stage, 1) for stage in STAGES]
+    assert all(min(each.values()) > 0 for each in figures.values())
+    text = capsys.readouterr().out
+    assert "128 JPEG files made of photographs" in text
+    assert "16 px, batch 8, 1 thread " in text
+    # More images in a batch than in a folder: they are repeated.
+    root = str(picture_folders.make(tmp_path))
+    options["stages"] = STAGES[:1]
+    input_benchmark.run(root, sizes={16: (12,)}, **options)
+    text = capsys.readouterr().out
+    assert f"Input pipeline from {root}" in text
+    assert "batch 12" in text and "AugMix" not in text
+
+
+def test_memory_counts_traces_and_draws(tmp_path, capsys):
+    plain = config("--method=baseline", f"--output_dir={tmp_path / 'run'}")
+    figures = memory.run(plain, rounds=8)
+    assert figures["first_traces"] in (1, 2)
+    assert figures["later_traces"] == 0
+    assert figures["steps"].tolist() == list(range(1, 9))
+    assert (figures["megabytes"] > 100).all()
+    slope = np.polyfit(figures["steps"][4:], figures["megabytes"][4:], 1)[0]
+    assert figures["growth"] == pytest.approx(1000 * slope)
+    with Image.open(tmp_path / "run" / "memory.png") as picture:
+        assert picture.size == (1050, 525)
+    assert "times in the first and 0 times later" in capsys.readouterr().out
+    assert_usage_error(lambda: memory.run(plain), "memory.png is there already")
+
+
+NAMES = re.findall(r"benchmark (\w+)", benchmark.__doc__)
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: door("speed"), ["benchmark 'speed'. Known: ", *NAMES]),
+        (lambda: door("memory", *TINY), ["--output_dir is missing"]),
+        (lambda: methods.run({}), ["give it among the methods"]),
+        (lambda: door("train_step", "--method=mixup"), ["mixup has one view"]),
+    ],
+)
+def test_bad_input_is_one_line(call, words):
+    assert_usage_error(call, *words)

@@ -9,58 +9,40 @@ from noisymix_tf import corruptions
 from noisymix_tf.benchmarks import corruptions as benchmark
 
 
-@pytest.fixture
-def little_work(monkeypatch):
-    """Sides of 16 and 24 pixels, one image or two of each."""
-    monkeypatch.setattr(benchmark, "_SMALL", 16)
-    monkeypatch.setattr(benchmark, "_LARGE", 24)
-    monkeypatch.setattr(benchmark, "_IMAGES", {16: 2, 24: 1})
-    monkeypatch.setattr(benchmark, "_SEQUENCES", {16: 2, 24: 1})
+def test_figures_are_per_result_of_every_name(monkeypatch, capsys):
+    """Of two images at five severities there are ten, of films two."""
+    seen = []
 
+    def record(images, name, *more):
+        seen.append((name, *more))
+        return images
 
-@pytest.mark.usefixtures("little_work")
-def test_figures_and_tables_of_the_benchmark(capsys):
-    figures = benchmark.run(rounds=1)
+    def interleaved(calls, rounds, warmup):
+        for call in calls.values():
+            call()
+        return dict.fromkeys(calls, benchmark.timing.Timing(30.0, 10.0))
+
+    monkeypatch.setattr(benchmark.timing, "interleaved", interleaved)
+    monkeypatch.setattr(corruptions, "corrupt", record)
+    monkeypatch.setattr(corruptions, "perturb", record)
+    # Their large images are not what is looked at here.
+    for counts in ("_IMAGES", "_SEQUENCES"):
+        monkeypatch.setattr(benchmark, counts, {32: 2, 224: 1})
+    figures = benchmark.run(rounds=1, seed=3)
     images, films = figures["corruptions"], figures["perturbations"]
     assert tuple(images) == corruptions.names()
     assert tuple(films) == corruptions.perturbation_names()
-    for sizes in (*images.values(), *films.values()):
-        assert sizes[16].wall > 0
-        assert sizes[24].cpu > 0
-    seconds = sum(images[n][16].cpu for n in corruptions.names("common"))
-    minutes = figures["c_cpu_minutes"]
-    assert minutes == pytest.approx(seconds * 50_000 / 60)
+    cells = {(n, s, 3) for n in images for s in corruptions.SEVERITIES}
+    assert set(seen) == cells | {(name, 3) for name in films}
+    for each, results in ((images["fog"], 10), (films["tilt"], 2)):
+        assert (each[32].wall, each[32].cpu) == (30 / results, 10 / results)
+    # The common fifteen at five severities, the ten films of CIFAR.
+    assert figures["c_cpu_minutes"] == pytest.approx(5 * 15 * 10_000 / 60)
+    assert figures["p_cpu_minutes"] == pytest.approx(5 * 10 * 10_000 / 60)
     text = capsys.readouterr().out
-    assert "24 px: images/s" in text
-    assert f"{minutes:.1f} CPU-minutes" in text
-    names = corruptions.perturbation_names("cifar")
-    seconds = sum(films[name][16].cpu for name in names)
-    minutes = figures["p_cpu_minutes"]
-    assert minutes == pytest.approx(seconds * 10_000 / 60)
-    assert "16 px: CPU-s/1,000  24 px: CPU-ms/sequence" in text
-    assert f"{minutes:.1f} CPU-minutes" in text
-    for part in (images, films):
-        for name in part:
-            assert f"\n{name} " in text
-
-
-def test_figures_are_per_result(monkeypatch):
-    """Two images at five severities are ten, two films are two."""
-    monkeypatch.setattr(
-        benchmark.timing,
-        "interleaved",
-        lambda calls, rounds, warmup: {
-            name: benchmark.timing.Timing(rounds * 30.0, rounds * 10.0)
-            for name in calls
-        },
-    )
-    for function, results in (
-        (benchmark._all_severities, 10),
-        (benchmark._films, 2),
-    ):
-        timings = benchmark._timings(["brightness"], function, {16: 2}, 2, 0)
-        each = timings["brightness"][16]
-        assert (each.wall, each.cpu) == (60 / results, 20 / results)
+    for line in ("224 px: images/s", "12500.0 CPU-minutes", "8333.3 CPU-minut"):
+        assert line in text
+    assert all(f"\n{name} " in text for name in (*images, *films))
 
 
 @pytest.mark.parametrize("name", corruptions.names())

@@ -1,232 +1,177 @@
-"""The input pipeline: order, resume, seeds and repeatability."""
+"""The input pipeline: every batch is a function of the seed and its step."""
 
+import functools
 import itertools
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.data.experimental.ops import testing
 
-import noisymix_tf.data as data
-from noisymix_tf import rng
-from noisymix_tf.data.pipeline import index_batches
-from noisymix_tf.errors import UsageError
+from noisymix_tf import data, rng
+from noisymix_tf.data import pipeline
+from support import picture_folders as folders
 
-NUM = 50
-BATCH = 8
-STEPS = 6  # in an epoch; two images are left out
+BATCH, SIDE, NUM = 4, 32, 27
+STEPS = 6  # in an epoch; three images are left out
 
-
-@pytest.fixture(scope="module")
-def split():
-    """Image i is filled with i, and so is its label."""
-    images = np.arange(NUM, dtype=np.uint8)[:, None, None, None]
-    return data.ArraySplit(np.tile(images, [1, 4, 5, 3]), np.arange(NUM))
+# Image i is filled with i, and so is its label.
+FILLED = data.ArraySplit(
+    np.tile(np.arange(NUM, dtype="u1")[:, None, None, None], [1, 4, 5, 3]),
+    np.arange(NUM),
+)
 
 
-def standard(images, seed):
+def shifted(images, seed):
     """Adds a random amount to each image."""
     amount = tf.random.stateless_uniform([BATCH, 1, 1, 1], seed, 0, 9, tf.int32)
     return images + tf.cast(amount, tf.uint8)
 
 
-def augment(images, seed):
-    """Three views, the images and two noisy ones."""
+def noisy(images, seed):
+    """Three views like AugMix', but cheaper to compile."""
     images = tf.cast(images, tf.float32)
     noise = tf.random.stateless_normal([2, *images.shape], seed)
     return tf.stack([images, images + noise[0], images + noise[1]], axis=1)
 
 
-def take(dataset, number):
-    return list(itertools.islice(dataset.as_numpy_iterator(), number))
+def take(batches, number):
+    return list(itertools.islice(batches.as_numpy_iterator(), number))
 
 
-def assert_same(one, two):
-    assert len(one) == len(two)
-    for (views, labels), (other_views, other_labels) in zip(one, two):
-        np.testing.assert_array_equal(views, other_views)
-        np.testing.assert_array_equal(labels, other_labels)
+def views(split, start=0, number=8, threads=2, **options):
+    options = {"batch_size": BATCH, "num_parallel_calls": threads, **options}
+    return take(data.views(split, start_step=start, **options), number)
 
 
-def test_shapes_are_static(split):
-    views, labels = data.views(
-        split, batch_size=BATCH, augment=augment, standard=standard
-    ).element_spec
-    assert views == tf.TensorSpec([BATCH, 3, 4, 5, 3], tf.float32)
-    assert labels == tf.TensorSpec([BATCH], tf.int32)
-    views, _ = data.views(split, batch_size=BATCH).element_spec
-    assert views == tf.TensorSpec([BATCH, 1, 4, 5, 3], tf.uint8)
+def assert_same(ours, theirs):
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_array_equal(one[1], other[1])
 
 
-def test_images_stay_with_their_labels(split):
-    for views, labels in take(data.views(split, batch_size=BATCH), 10):
-        expected = np.broadcast_to(
-            labels[:, None, None, None, None], views.shape
-        )
-        np.testing.assert_array_equal(views, expected)
+@pytest.mark.parametrize(("seed", "start"), [(0, 0), (3, 5), (3, 8)])
+def test_a_batch_is_what_its_seeds_make_of_its_images(seed, start):
+    """Wherever training starts: no batch is left out, none comes twice."""
+    augmented = {"standard": shifted, "augment": noisy}
+    batches = views(FILLED, start, 9, seed=seed, **augmented)
+    for step, (made, labels) in enumerate(batches, start):
+        epoch, place = divmod(step, STEPS)
+        order = rng.permutation(rng.stream(seed, epoch, "shuffle"), NUM)
+        rows = order[place * BATCH : (place + 1) * BATCH].numpy()
+        np.testing.assert_array_equal(labels, rows)
+        key = rng.stream(seed, step, "standard")
+        images = shifted(FILLED.images[rows], key)
+        expected = noisy(images, rng.stream(seed, step, "augment"))
+        np.testing.assert_array_equal(made[:, 0], expected[:, 0])
+        np.testing.assert_allclose(made, expected, rtol=1e-5, atol=1e-4)
 
 
-def epochs(seed=0, number=20):
-    steps = take(
-        index_batches(NUM, batch_size=BATCH, seed=seed), STEPS * number
+def test_shapes_are_static_and_batches_never_end():
+    make = functools.partial(data.views, FILLED, batch_size=BATCH)
+    assert make().element_spec == (
+        tf.TensorSpec([BATCH, 1, 4, 5, 3], tf.uint8),
+        tf.TensorSpec([BATCH], tf.int32),
     )
-    indices = np.stack([indices for _, indices in steps])
-    assert [step for step, _ in steps] == list(range(STEPS * number))
-    return indices.reshape(number, STEPS * BATCH)
+    assert data.steps_per_epoch(FILLED, BATCH) == STEPS
+    # A whole split may be one batch, shuffled.
+    ((_, labels),) = take(make(batch_size=NUM), 1)
+    assert sorted(labels) == list(range(NUM)) != list(labels)
+    batches = make(augment=tf.function(noisy, jit_compile=True))
+    spec = tf.TensorSpec([BATCH, 3, 4, 5, 3], tf.float32)
+    assert batches.element_spec[0] == spec
+    assert take(batches, 1)[0][0].shape == spec.shape
+    assert batches.cardinality() == tf.data.INFINITE_CARDINALITY
+    with pytest.raises(ValueError, match=r"\[B, V, H, W, 3\]"):
+        make(augment=lambda images, seed: images)
 
 
-def test_an_epoch_shows_each_image_at_most_once():
-    for order in epochs():
-        assert len(set(order)) == STEPS * BATCH
-        assert order.min() >= 0 and order.max() < NUM
-
-
-def test_every_epoch_has_its_own_order():
-    orders = {tuple(order) for order in [*epochs(), *epochs(seed=1)]}
-    assert len(orders) == 40
-
-
-def test_order_is_uniform():
-    """Each index comes first in an epoch equally often: chi-square."""
-    number = 2_000
-    first = [
-        indices[0]
-        for _, indices in take(index_batches(10, batch_size=10), number)
-    ]
-    counts = np.bincount(first, minlength=10)
-    chi_square = ((counts - number / 10) ** 2 / (number / 10)).sum()
-    assert chi_square < 9 + 5 * np.sqrt(18)  # mean + 5 sigma, 9 degrees
-
-
-@pytest.mark.parametrize("start", [0, 1, 5, 6, 7, 12, 17])
-def test_start_step_resumes(split, start):
-    arguments = dict(
-        batch_size=BATCH, seed=3, augment=augment, standard=standard
-    )
-    whole = take(data.views(split, **arguments), 20)
-    rest = take(data.views(split, start_step=start, **arguments), 20 - start)
-    assert_same(rest, whole[start:])
-
-
-def test_late_start_reads_no_skipped_image(split):
+def test_late_start_reads_no_skipped_image():
     fetched = []
 
     class Spy(data.ArraySplit):
         def fetch(self, indices):
-            def note(values):
-                fetched.append(values)
-                return values
+            note = lambda i: fetched.append(i) or i  # noqa: E731
+            noted = tf.numpy_function(note, [indices], tf.int32)
+            return tf.ensure_shape(super().fetch(noted), [BATCH, 4, 5, 3])
 
-            return super().fetch(tf.numpy_function(note, [indices], tf.int32))
-
-    spy = Spy(split.images, split.labels)
-
-    def fix_shape(images, seed):
-        return tf.ensure_shape(images, [BATCH, 4, 5, 3])
-
-    start = 1_000_000 * STEPS + 4
-    dataset = data.views(
-        spy,
-        batch_size=BATCH,
-        start_step=start,
-        standard=fix_shape,
-        num_parallel_calls=1,
-        prefetch=1,
-    )
-    ((_, labels),) = take(dataset, 1)
+    spy, start = Spy(FILLED.images, FILLED.labels), 1_000_000 * STEPS + 4
+    ((_, labels),) = views(spy, start, 1, threads=1, prefetch=1)
     assert 1 <= len(fetched) <= 4
     np.testing.assert_array_equal(fetched[0], labels)
 
 
-def test_callables_get_the_seeds_of_their_step(split):
-    def seed_as_views(images, seed):
-        return tf.ensure_shape(
-            tf.broadcast_to(tf.cast(seed, tf.float32), [BATCH, 1, 4, 3, 2]),
-            [BATCH, 1, 4, 3, 2],
-        )
+# Files of every kind
 
-    batches = take(
-        data.views(split, batch_size=BATCH, seed=5, augment=seed_as_views), 9
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory, imagenet_roots):
+    root = tmp_path_factory.mktemp("images")
+    paths = []
+    for seed in range(NUM):
+        paths.append(root / f"{seed}.{'bmp' if seed < 5 else 'jpg'}")
+        image = folders.picture(seed, (60 + seed, 90 - seed))
+        folders.save(paths[-1], image)
+    bmp = data.FileSplit(paths, np.arange(NUM), SIDE)
+    files = bmp.subset(np.arange(5, NUM))
+    records, array_records = (
+        data.load("imagenet", data_dir=root, image_size=SIDE).train
+        for root in imagenet_roots.values()
     )
-    seeds = [views[0, 0, 0, 0] for views, _ in batches]
-    for step, seed in enumerate(seeds):
-        expected = tf.cast(rng.stream(5, step, "augment"), tf.float32)
-        np.testing.assert_array_equal(seed, expected)
-    assert len({tuple(seed) for seed in seeds}) == 9
-
-
-def test_standard_comes_first_with_its_own_seed(split):
-    def keep(images, seed):
-        return images[:, None]
-
-    arguments = dict(batch_size=BATCH, seed=5, start_step=7)
-    ((views, labels),) = take(
-        data.views(split, standard=standard, augment=keep, **arguments), 1
-    )
-    images = split.images[labels]
-    expected = standard(tf.constant(images), rng.stream(5, 7, "standard"))
-    np.testing.assert_array_equal(views[:, 0], expected)
-
-
-@pytest.mark.parametrize("parallel", [1, 4, tf.data.AUTOTUNE])
-def test_repeats_bit_for_bit(split, parallel):
-    arguments = dict(
-        batch_size=BATCH, seed=1, augment=augment, standard=standard
-    )
-    expected = take(data.views(split, num_parallel_calls=1, **arguments), 40)
-    actual = take(
-        data.views(split, num_parallel_calls=parallel, **arguments), 40
-    )
-    assert_same(actual, expected)
-
-
-def test_seed_changes_order_and_augmentation(split):
-    arguments = dict(batch_size=BATCH, augment=augment)
-    ((views, labels),) = take(data.views(split, seed=0, **arguments), 1)
-    ((others, other_labels),) = take(data.views(split, seed=1, **arguments), 1)
-    assert not np.array_equal(labels, other_labels)
-    noise = views[:, 1] - views[:, 0]
-    other_noise = others[:, 1] - others[:, 0]
-    assert abs(np.corrcoef(noise.ravel(), other_noise.ravel())[0, 1]) < 0.3
-
-
-def test_jitted_augment(split):
-    jitted = tf.function(augment, jit_compile=True)
-    ((views, _),) = take(data.views(split, batch_size=BATCH, augment=jitted), 1)
-    assert views.shape == (BATCH, 3, 4, 5, 3)
-
-
-def test_whole_split_as_one_batch(split):
-    ((_, labels),) = take(data.views(split, batch_size=NUM), 1)
-    assert sorted(labels) == list(range(NUM))
-
-
-def test_never_ends(split):
-    dataset = data.views(split, batch_size=BATCH)
-    assert dataset.cardinality() == tf.data.INFINITE_CARDINALITY
-    assert len(take(dataset, 5 * STEPS)) == 5 * STEPS
-
-
-def test_steps_per_epoch(split):
-    assert data.steps_per_epoch(split, BATCH) == STEPS
-    assert data.steps_per_epoch(split, NUM) == 1
+    return {
+        "files": files,
+        "bmp": bmp,
+        "records": records,
+        "array_records": array_records,
+        # The share of the records is read ahead, that of the files is not.
+        "joined": data.JoinedSplit([files, records]),
+    }
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"batch_size": 51}, "batch_size=51 is more than the 50"),
-        ({"batch_size": 0}, "batch_size=0: give a number from 1 to 50"),
-        ({"batch_size": 8, "start_step": -1}, "start_step=-1"),
-    ],
+    "kind", ["files", "bmp", "records", "array_records", "joined"]
 )
-def test_refuses(split, arguments, message):
-    with pytest.raises(UsageError, match=message):
-        data.views(split, **arguments)
+def test_determinism_leaves_input_parallel_and_as_it_is(
+    splits, monkeypatch, determinism, kind
+):
+    """tf.data makes a parallel map sequential, and drops its prefetch, where a
+    function holds a stateful operation that it does not know."""
+    split = splits[kind]
+    wanted = ["ParallelMap", "Prefetch"]
+    if split.reads_ahead:
+        wanted = ["ParallelInterleave", *wanted]
+    made = pipeline.index_batches
+    images, labels = map(np.concatenate, zip(*split.batches(7)))
+    np.testing.assert_array_equal(labels, split.labels)
+    rows = take(made(len(split), batch_size=BATCH), 8)
+    expected = [(images[own][:, None], labels[own]) for _, own in rows]
+    monkeypatch.setattr(
+        pipeline,
+        "index_batches",
+        # The choice of rows is the first map.
+        lambda *arguments, **more: made(*arguments, **more).apply(
+            testing.assert_next(["ParallelMap", *wanted])
+        ),
+    )
+    assert_same(views(split), expected)
+    crops = {"crop": data.RandomResizedCrop(), "augment": noisy}
+    cropped = views(split, threads=3, **crops)
+    assert len({each.tobytes() for each, _ in cropped}) == 8
+    assert not np.isclose(cropped[0][0][:, :1], expected[0][0]).all()
+    # In the middle of an epoch the rest is the same.
+    monkeypatch.undo()
+    assert_same(views(split, 3, 5, threads=1, **crops), cropped[3:])
 
 
-def test_augment_of_the_wrong_shape_is_named(split):
-    def forget_views(images, seed):
-        return images
-
-    with pytest.raises(ValueError, match=r"\[B, V, H, W, 3\]"):
-        data.views(split, batch_size=BATCH, augment=forget_views)
+def test_crops_have_the_seed_of_their_step_and_parts_those_of_the_whole(splits):
+    split, crop = splits["files"], data.RandomResizedCrop()
+    (whole,) = views(split, 2, 1, seed=4, crop=crop)
+    parts = [
+        views(split, 2, 1, seed=4, crop=crop, shard=(i, 2)) for i in (0, 1)
+    ]
+    for place, image in enumerate(whole):
+        joined = np.concatenate([part[0][place] for part in parts])
+        np.testing.assert_array_equal(joined, image)
+    key = rng.stream(4, 2, "crop")
+    expected = split.fetch_crops(tf.constant(whole[1] - 5), key, crop)
+    np.testing.assert_array_equal(whole[0][:, 0], expected)
