@@ -2,12 +2,12 @@
 
 import math
 
-import numpy as np
+import keras
 import pytest
 
 from noisymix_tf.config import OptimizerConfig
-from noisymix_tf.errors import UsageError
 from noisymix_tf.training import schedules, setup
+from support.usage import assert_usage_error
 
 
 def _rate(step, peak, final, steps, warmup):
@@ -20,36 +20,30 @@ def _rate(step, peak, final, steps, warmup):
 @pytest.mark.parametrize("warmup", [0, 1, 20])
 def test_every_step_has_the_rate_of_the_formula(warmup):
     schedule = schedules.warmup_cosine(0.4, 1e-3, steps=60, warmup_steps=warmup)
-    for step in range(61):
-        np.testing.assert_allclose(
-            float(schedule(step)),
-            _rate(step, 0.4, 1e-3, 60, warmup),
-            rtol=2e-5,
-            atol=1e-9,
-        )
+    for step in (0, 1, 2, 7, 19, 20, 21, 30, 59, 60):
+        expected = _rate(step, 0.4, 1e-3, 60, warmup)
+        assert float(schedule(step)) == pytest.approx(expected, 2e-5, 1e-9)
 
 
-def test_flags_count_epochs_and_scale_with_the_batch():
+@pytest.mark.parametrize("base, factor", [(None, 1), (256, 4)])
+@pytest.mark.parametrize("warmup_epochs", [0, 1.5])
+def test_flags_count_epochs_and_scale_with_the_batch(
+    base, factor, warmup_epochs
+):
     config = OptimizerConfig(
         epochs=6,
-        batch_size=1024,
+        batch_size=512,
+        accumulation_steps=2,
         learning_rate=0.1,
         final_learning_rate=1e-6,
-        warmup_epochs=1.5,
-        base_batch_size=256,
+        warmup_epochs=warmup_epochs,
+        base_batch_size=base,
     )
-    optimizer = setup.optimizer(config, steps_per_epoch=10)
+    rate = setup.optimizer(config, steps_per_epoch=10).get_config()
+    rate = keras.optimizers.schedules.deserialize(rate["learning_rate"])
     for step in (0, 1, 14, 15, 16, 30, 60):
-        np.testing.assert_allclose(
-            float(optimizer._learning_rate(step)),
-            _rate(step, 0.4, 1e-6, 60, 15),
-            rtol=2e-5,
-        )
-
-
-def test_the_rate_is_taken_as_it_is_by_default():
-    assert schedules.peak_rate(0.1, 1024) == 0.1
-    assert schedules.peak_rate(0.1, 64, 256) == pytest.approx(0.025)
+        expected = _rate(step, 0.1 * factor, 1e-6, 60, int(10 * warmup_epochs))
+        assert float(rate(step)) == pytest.approx(expected, 2e-5)
 
 
 @pytest.mark.parametrize(
@@ -57,14 +51,8 @@ def test_the_rate_is_taken_as_it_is_by_default():
     [
         ({"epochs": 5, "warmup_epochs": 5}, "--warmup_epochs=5 leaves nothing"),
         ({"base_batch_size": 0}, "--base_batch_size=0 must be at least 1."),
-        ({"accumulation_steps": 0}, "--accumulation_steps=0 must be at least"),
         ({"label_smoothing": 1.0}, "--label_smoothing=1.0 must be in [0, 1)."),
-        ({"ema": 1.0}, "--ema=1.0 must be in [0, 1)."),
-        ({"clip_norm": -1.0}, "--clip_norm=-1.0 must be at least 0."),
-        ({"steps_per_execution": 0}, "--steps_per_execution=0 must be at"),
     ],
 )
 def test_bad_values_are_one_line(values, message):
-    with pytest.raises(UsageError) as error:
-        OptimizerConfig(**values)
-    assert message in str(error.value) and "\n" not in str(error.value)
+    assert_usage_error(lambda: OptimizerConfig(**values), message)
