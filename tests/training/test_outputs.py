@@ -5,99 +5,80 @@ import numpy as np
 import pytest
 
 from noisymix_tf.attacks.victims import victim
-from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation.predictor import Predictor
 from noisymix_tf.probabilities import gives_logits
 from noisymix_tf.serving.keras_model import KerasModel
 from noisymix_tf.training import outputs
+from support.usage import assert_usage_error
+
+layers = keras.layers
 
 
 def _model(*end):
     return keras.Sequential([keras.Input((4,)), *end])
 
 
-def _functional_softmax():
+def _softmax():
+    """Ends in an operation that is no layer."""
     inputs = keras.Input((4,))
-    x = keras.layers.Dense(3)(inputs)
-    return keras.Model(inputs, keras.ops.softmax(x))
+    return keras.Model(inputs, keras.ops.softmax(layers.Dense(3)(inputs)))
 
 
-def _cast_softmax():
+def _cast():
     """Ends in an operation that changes the type only."""
-    model = _functional_softmax()
+    model = _softmax()
     return keras.Model(
         model.inputs, keras.ops.cast(model.outputs[0], "float32")
     )
 
 
-def _nested_tail(head):
+def _tail(head):
     """The tail, a model of its own, hides how the network ends."""
-    tail = keras.Sequential(
-        [keras.Input((3,)), keras.layers.Activation("linear")]
-    )
-    return _model(head, tail)
+    return _model(head, keras.Sequential([keras.Input((3,)), _empty()]))
 
 
-def _bfloat16_softmax():
-    """The usual end in mixed precision: probabilities, then float32."""
-    return _model(
-        keras.layers.Dense(3, "softmax", dtype="mixed_bfloat16"),
-        keras.layers.Activation("linear", dtype="float32"),
-    )
+def _empty(**arguments):
+    return layers.Activation("linear", **arguments)
 
 
-def _subclassed():
-    class Subclassed(keras.Model):
-        def call(self, x):
-            return x
-
-    return Subclassed()
+class _Subclassed(keras.Model):
+    def call(self, x):
+        return x
 
 
 ENDINGS = {
-    "dense": (lambda: _model(keras.layers.Dense(3)), "logits"),
-    "softmax": (lambda: _model(keras.layers.Dense(3, "softmax")), "softmax"),
-    "sigmoid": (lambda: _model(keras.layers.Dense(1, "sigmoid")), "sigmoid"),
-    "softmax layer": (lambda: _model(keras.layers.Softmax()), "softmax"),
-    "activation": (
-        lambda: _model(keras.layers.Activation("softmax", dtype="float32")),
-        "softmax",
-    ),
-    "operation": (_functional_softmax, "softmax"),
-    "nested": (lambda: _model(_functional_softmax()), "softmax"),
-    "cast": (_cast_softmax, "softmax"),
-    "float32 at the end": (_bfloat16_softmax, "softmax"),
-    "layer as activation": (
-        lambda: _model(keras.layers.Dense(3, keras.layers.Softmax())),
-        "softmax",
-    ),
-    "nested tail": (lambda: _nested_tail(_functional_softmax()), "softmax"),
-    "nested tail of logits": (
-        lambda: _nested_tail(keras.layers.Dense(3)),
-        "logits",
-    ),
-    "logits in float32": (
+    "dense": (lambda: _model(layers.Dense(3)), "logits"),
+    "softmax": (lambda: _model(layers.Dense(3, "softmax")), "softmax"),
+    "sigmoid": (lambda: _model(layers.Dense(1, "sigmoid")), "sigmoid"),
+    "softmax layer": (lambda: _model(layers.Softmax()), "softmax"),
+    "activation": (lambda: _model(layers.Activation("softmax")), "softmax"),
+    "operation": (_softmax, "softmax"),
+    "nested": (lambda: _model(_softmax()), "softmax"),
+    "cast": (_cast, "softmax"),
+    # The usual end in mixed precision: probabilities, then float32.
+    "bfloat16": (
         lambda: _model(
-            keras.layers.Dense(3),
-            keras.layers.Activation("linear", dtype="float32"),
+            layers.Dense(3, "softmax", dtype="mixed_bfloat16"),
+            _empty(dtype="float32"),
         ),
-        "logits",
+        "softmax",
     ),
+    "layer as activation": (
+        lambda: _model(layers.Dense(3, layers.Softmax())),
+        "softmax",
+    ),
+    "nested tail": (lambda: _tail(_softmax()), "softmax"),
+    "nested tail of logits": (lambda: _tail(layers.Dense(3)), "logits"),
     "softmax of other rows": (
         lambda: _model(
-            keras.layers.Reshape((2, 2)),
-            keras.layers.Softmax(),
-            keras.layers.Flatten(),
+            layers.Reshape((2, 2)), layers.Softmax(), layers.Flatten()
         ),
         None,
     ),
-    "linear activation": (
-        lambda: _model(keras.layers.Activation("linear", dtype="float32")),
-        None,
-    ),
-    "pooling": (lambda: _model(keras.layers.Reshape((4,))), None),
-    "own function": (lambda: _model(keras.layers.Dense(3, abs)), None),
-    "no graph": (_subclassed, None),
+    "linear activation": (lambda: _model(_empty()), None),
+    "pooling": (lambda: _model(layers.Reshape((4,))), None),
+    "own function": (lambda: _model(layers.Dense(3, abs)), None),
+    "no graph": (_Subclassed, None),
 }
 
 
@@ -120,12 +101,10 @@ PROBABILITY_LOSS = keras.losses.CategoricalFocalCrossentropy()
         ("dense", None, True),
         ("dense", "mse", True),
         ("dense", lambda y, p: p, True),
-        ("softmax", "sparse_categorical_crossentropy", False),
         ("softmax", "SparseCategoricalCrossentropy", False),
         ("softmax", keras.losses.categorical_crossentropy, False),
         ("softmax", PROBABILITY_LOSS, False),
         ("softmax", "kl_divergence", False),
-        ("sigmoid", "binary_crossentropy", False),
         # Where the end says nothing, the loss does.
         ("no graph", LOGITS_LOSS, True),
         ("no graph", PROBABILITY_LOSS, False),
@@ -135,23 +114,6 @@ PROBABILITY_LOSS = keras.losses.CategoricalFocalCrossentropy()
 )
 def test_gives_logits(ending, loss, expected):
     assert outputs.gives_logits(ENDINGS[ending][0](), loss) is expected
-
-
-@pytest.mark.parametrize(
-    ("ending", "loss", "message"),
-    [
-        ("softmax", LOGITS_LOSS, "ends in softmax.*from_logits=True.*False"),
-        (
-            "dense",
-            "sparse_categorical_crossentropy",
-            "no activation.*sparse_categorical_crossentropy.*from_logits=True",
-        ),
-        ("dense", PROBABILITY_LOSS, "no activation.*from_logits=True"),
-    ],
-)
-def test_contradictions_are_refused(ending, loss, message):
-    with pytest.raises(UsageError, match=message):
-        outputs.gives_logits(ENDINGS[ending][0](), loss)
 
 
 @pytest.mark.parametrize(
@@ -168,96 +130,16 @@ def test_is_multi_label(ending, loss, expected):
     assert outputs.is_multi_label(ENDINGS[ending][0](), loss) is expected
 
 
-# All parts of the package say the same of one model.
-
-IMAGES = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 3), np.uint8)
-
-
-def _classifier(*end, policy="float32", bias=0.0):
-    """Of images, with outputs that differ between them and are not near 1/K."""
-    layers = [
-        keras.layers.Rescaling(1 / 255, offset=-0.5),
-        keras.layers.Flatten(),
-        keras.layers.Dense(10, dtype=policy),
-        *end,
-    ]
-    model = keras.Sequential([keras.Input((4, 4, 3)), *layers])
-    rng = np.random.default_rng(1)
-    for weight in model.weights:
-        drawn = rng.normal(0, 1.0, weight.shape)
-        weight.assign(drawn + (bias if weight.shape.rank == 1 else 0.0))
-    return model
-
-
-def _activation(name, dtype="float32"):
-    return keras.layers.Activation(name, dtype=dtype)
-
-
-class _OwnSoftmax(keras.layers.Layer):
-    """Tells nothing of itself."""
-
-    def call(self, x):
-        return keras.ops.softmax(x)
-
-
-CLASSIFIERS = {
-    "logits": (lambda: _classifier(), True),
-    "logits that are not negative": (lambda: _classifier(bias=50.0), True),
-    "relu": (lambda: _classifier(_activation("relu")), True),
-    "softmax": (lambda: _classifier(_activation("softmax")), False),
-    "sigmoid": (lambda: _classifier(_activation("sigmoid")), False),
-    "own layer": (lambda: _classifier(_OwnSoftmax()), False),
-} | {
-    f"{dtype} softmax, {end}": (
-        lambda dtype=dtype, tail=tail: _classifier(
-            _activation("softmax", dtype), *tail(), policy=f"mixed_{dtype}"
-        ),
-        False,
-    )
-    for dtype in ("float16", "bfloat16")
-    for end, tail in (
-        ("as it is", lambda: []),
-        ("then float32", lambda: [_activation("linear")]),
-        (
-            "then a layer",
-            lambda: [keras.layers.Lambda(lambda x: x, dtype="float32")],
-        ),
-    )
-}
-
-
-@pytest.mark.parametrize("name", CLASSIFIERS)
-def test_no_two_parts_disagree(name):
-    """Served and evaluated probabilities were told apart in four ways.
-
-    Softmax in bfloat16 and then float32 was taken for logits by one of them.
-    """
-    make, wanted = CLASSIFIERS[name]
-    model = make()
-    predictor = Predictor(model, 10, IMAGES, 4)
-    served = KerasModel(model, IMAGES)
-    _, attacked = victim(model).nature(IMAGES.astype(np.float32))
-    assert predictor.from_logits is attacked is wanted
-    assert served.is_probability is not wanted
-    if outputs.ending(model) is not None:
-        assert outputs.gives_logits(model) is wanted
-    found = served.values(IMAGES)["probabilities"]
-    own = np.asarray(model(IMAGES.astype(np.float32)), np.float32)
-    if wanted:
-        own = np.exp(own - own.max(-1, keepdims=True))
-        own /= own.sum(-1, keepdims=True)
-    assert own.max() > 0.5
-    np.testing.assert_allclose(found, own, atol=1e-6)
+ACCIDENT = [[0.25, 0.75]]  # Rows that sum to one, of a network of logits.
 
 
 @pytest.mark.parametrize(
     ("end", "values", "said", "expected"),
     [
-        # Rows that sum to one are of a network without activation by accident.
-        ("dense", [[0.25, 0.75]], "auto", True),
-        ("dense", [[0.25, 0.75]], "probabilities", False),
-        ("no graph", [[0.25, 0.75]], "auto", False),
-        ("no graph", [[0.25, 0.75]], "logits", True),
+        ("dense", ACCIDENT, "auto", True),
+        ("dense", ACCIDENT, "probabilities", False),
+        ("no graph", ACCIDENT, "auto", False),
+        ("no graph", ACCIDENT, "logits", True),
         ("no graph", [[0.2, 0.7]], "auto", True),
         ("no graph", [[0.2, 0.7]], "probabilities", False),
     ],
@@ -269,13 +151,106 @@ def test_what_is_said_wins(end, values, said, expected):
 
 
 @pytest.mark.parametrize(
-    ("end", "values", "said", "message"),
+    ("function", "end", "arguments", "words"),
     [
-        ("softmax", [[0.2, 0.8]], "logits", "gives prob.*ends in softmax"),
-        ("sigmoid", [[0.2, 0.2]], "logits", "gives prob.*ends in sigmoid"),
-        ("dense", [[-1, 2]], "probabilities", "gives logits.*from -1 to 2"),
+        (
+            outputs.gives_logits,
+            "softmax",
+            [LOGITS_LOSS],
+            ("ends in softmax", "from_logits=True;", "from_logits=False"),
+        ),
+        (
+            outputs.gives_logits,
+            "dense",
+            ["sparse_categorical_crossentropy"],
+            ("no activation", "sparse_categorical_cross", "from_logits=True"),
+        ),
+        (
+            gives_logits,
+            "sigmoid",
+            [np.array([[0.2, 0.2]]), "logits"],
+            ("gives probabilities", "ends in sigmoid"),
+        ),
+        (
+            gives_logits,
+            "dense",
+            [np.array([[-1, 2]]), "probabilities"],
+            ("gives logits", "from -1 to 2"),
+        ),
     ],
 )
-def test_what_cannot_be_is_refused(end, values, said, message):
-    with pytest.raises(UsageError, match=message):
-        gives_logits(ENDINGS[end][0](), np.array(values), said)
+def test_contradictions_are_refused(function, end, arguments, words):
+    model = ENDINGS[end][0]()
+    assert_usage_error(lambda: function(model, *arguments), *words)
+
+
+# All parts of the package say the same of one model.
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 3), np.uint8)
+
+
+def _classifier(*end, policy="float32", bias=0.0):
+    """Of images, with outputs that differ between them and are not near 1/K."""
+    head = [
+        layers.Rescaling(1 / 255, offset=-0.5),
+        layers.Flatten(),
+        layers.Dense(10, dtype=policy),
+    ]
+    model = keras.Sequential([keras.Input((4, 4, 3)), *head, *end])
+    rng = np.random.default_rng(1)
+    for weight in model.weights:
+        drawn = rng.normal(0, 1.0, weight.shape)
+        weight.assign(drawn + (bias if weight.shape.rank == 1 else 0.0))
+    return model
+
+
+def _half(dtype, *tail):
+    softmax = layers.Activation("softmax", dtype=dtype)
+    return _classifier(softmax, *tail, policy=f"mixed_{dtype}")
+
+
+class _OwnSoftmax(layers.Layer):
+    """Tells nothing of itself."""
+
+    def call(self, x):
+        return keras.ops.softmax(x)
+
+
+@pytest.mark.parametrize(
+    "make, wanted",
+    [
+        (_classifier, True),
+        # Logits that are not negative.
+        (lambda: _classifier(bias=50.0), True),
+        (lambda: _classifier(layers.ReLU()), True),
+        (lambda: _classifier(layers.Activation("sigmoid")), False),
+        (lambda: _classifier(_OwnSoftmax()), False),
+        (lambda: _half("float16"), False),
+        (lambda: _half("bfloat16", _empty(dtype="float32")), False),
+        (
+            lambda: _half(
+                "bfloat16", layers.Lambda(lambda x: x, dtype="float32")
+            ),
+            False,
+        ),
+    ],
+)
+def test_no_two_parts_disagree(make, wanted):
+    """Served and evaluated probabilities were told apart in four ways.
+
+    Softmax in bfloat16 and then float32 was taken for logits by one of them.
+    """
+    model = make()
+    served = KerasModel(model, IMAGES)
+    _, attacked = victim(model).nature(IMAGES.astype(np.float32))
+    assert Predictor(model, 10, IMAGES, 4).from_logits is attacked is wanted
+    assert served.is_probability is not wanted
+    if outputs.ending(model) is not None:
+        assert outputs.gives_logits(model) is wanted
+    own = np.asarray(model(IMAGES.astype(np.float32)), np.float32)
+    if wanted:
+        own = np.exp(own - own.max(-1, keepdims=True))
+        own /= own.sum(-1, keepdims=True)
+    assert own.max() > 0.5
+    found = served.values(IMAGES)["probabilities"]
+    np.testing.assert_allclose(found, own, atol=1e-6)
