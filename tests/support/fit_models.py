@@ -65,13 +65,12 @@ def compiled(
     """Any classifier, compiled as it is or in a NoisyMix."""
     if kind == "noisymix":
         subject = NoisyMix(subject, taps, **kwargs)
+    # An object: a name would cost a second trace of the step.
+    metrics = [keras.metrics.SparseCategoricalAccuracy("accuracy")]
     subject.compile(
         optimizer=optimizer or keras.optimizers.SGD(rate, momentum=0.9),
         loss=loss,
-        # An object: a name would cost a second trace of the step.
-        metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")]
-        if loss is SPARSE
-        else None,
+        metrics=metrics if loss is SPARSE else None,
         jit_compile=jit_compile,
         run_eagerly=run_eagerly,
     )
@@ -110,3 +109,7 @@ def fit(subject, epochs=1, callbacks=(), kind=None, start=0, **kwargs):
         shuffle=False,
         **kwargs,
     ).history
+
+
+# Views and labels of the first batch.
+BATCH = next(iter(batches("noisymix")))

@@ -35,32 +35,22 @@ def test_updates_follow_the_equations_under_a_schedule(momentum, nesterov):
 @pytest.mark.parametrize("mode", ["l2", "decoupled"])
 def test_the_norm_of_all_gradients_is_limited_without_the_decay(mode):
     """And each of the two decays shrinks the weights once."""
-    config = OptimizerConfig(
-        learning_rate=0.1,
-        momentum=0.0,
-        nesterov=False,
-        weight_decay=0.2,
-        weight_decay_mode=mode,
-        clip_norm=2.0,
-    )
+    plain = {"learning_rate": 0.1, "momentum": 0.0, "nesterov": False}
+    decay = {"weight_decay": 0.2, "weight_decay_mode": mode}
+    config = OptimizerConfig(**plain, **decay, clip_norm=2.0)
     optimizer = setup.optimizer(config, steps_per_epoch=1000)
-    assert (optimizer.l2, optimizer.weight_decay) == {
-        "l2": (0.2, None),
-        "decoupled": (0.0, 0.2),
-    }[mode]
-    starts = [np.array([1.0, 2.0]), np.array([[3.0]])]
-    variables = [keras.Variable(w.astype("float32")) for w in starts]
-    long = [np.array([3.0, 0.0]), np.array([[4.0]])]
-    short = [np.array([0.3, 0.0]), np.array([[0.4]])]
-    for gradients, factor in ((long, 2.0 / 5.0), (short, 1.0)):
+    assert optimizer.l2 == (0.2 if mode == "l2" else 0.0)
+    variables = [keras.Variable([1.0, 2.0]), keras.Variable([[3.0]])]
+    for gradients, factor in (
+        ([[3.0, 0.0], [[4.0]]], 2.0 / 5.0),
+        ([[0.3, 0.0], [[0.4]]], 1.0),
+    ):
         before = [v.numpy().astype(np.float64) for v in variables]
         rate = float(optimizer.learning_rate)
-        optimizer.apply([g.astype("float32") for g in gradients], variables)
+        optimizer.apply([np.float32(g) for g in gradients], variables)
         for w, g, v in zip(before, gradients, variables):
-            decayed = w - rate * 0.2 * w
-            np.testing.assert_allclose(
-                v.numpy(), decayed - rate * factor * g, rtol=1e-5
-            )
+            expected = w - rate * 0.2 * w - rate * factor * np.array(g)
+            np.testing.assert_allclose(v.numpy(), expected, rtol=1e-5)
 
 
 def test_replicas_limit_the_norm_of_their_sum():
@@ -74,15 +64,11 @@ def test_replicas_limit_the_norm_of_their_sum():
         optimizer = L2SGD(1.0, global_clipnorm=1.0)
         optimizer.build([w])
 
-    @tf.function
-    def step():
-        def replica():
-            context = tf.distribute.get_replica_context()
-            number = context.replica_id_in_sync_group
-            gradient = tf.gather([[3.0, 0.0], [0.0, 4.0]], number)
-            optimizer.apply_gradients([(gradient, w)])
+    def replica():
+        context = tf.distribute.get_replica_context()
+        gradients = tf.constant([[3.0, 0.0], [0.0, 4.0]])
+        number = context.replica_id_in_sync_group
+        optimizer.apply_gradients([(tf.gather(gradients, number), w)])
 
-        strategy.run(replica)
-
-    step()
+    tf.function(lambda: strategy.run(replica))()
     np.testing.assert_allclose(w.numpy(), [-0.6, -0.8], rtol=1e-6)

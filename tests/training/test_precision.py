@@ -5,15 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from noisymix_tf import attacks, evaluation, models, serving
 from noisymix_tf.callbacks import StopOnNaN, TrainingDiverged
-from noisymix_tf.mixing import ManifoldMixing, MixPlan, feature_noise
 from noisymix_tf.training import checkpoint, loop, precision
 from support import fit_models
 from support.fit_models import QUIET, step
 
 HALF = ["mixed_bfloat16", "mixed_float16"]
-VIEWS, LABELS = next(iter(fit_models.batches("noisymix")))
+VIEWS, LABELS = fit_models.BATCH
 GOOD, BAD = (VIEWS, LABELS), (VIEWS * 1e30, LABELS)
 
 
@@ -79,31 +77,24 @@ def test_loss_and_gradients_are_finite_at_logits_of_ten_thousand(policy):
     assert np.isfinite(moved).all() and 0 < np.abs(moved).max() < 50.0
 
 
-@pytest.mark.parametrize("dtype", [tf.bfloat16, tf.float16])
-def test_mixing_and_noise_stay_in_range_and_dtype(dtype):
-    signs = tf.constant([[[1], [-1], [1], [-1]]], dtype)
-    x = tf.cast(tf.fill([3, 4, 5], 3e4), dtype) * signs
-    plan = MixPlan(tf.constant(0), tf.constant(0.3), tf.constant([1, 0, 3, 2]))
-    mixed = ManifoldMixing().bind(1, 1.0).mix(x, plan)
-    noisy = feature_noise(x, [1, 2], [0.5] * 3, [0.5] * 3, 0.5)
-    for y in (mixed, noisy):
-        assert y.dtype == dtype and np.isfinite(tf.cast(y, tf.float32)).all()
-    mixed, x = (tf.cast(y, tf.float32) for y in (mixed, x))
-    np.testing.assert_allclose(mixed, -0.4 * x, rtol=2e-2)
-
-
 @pytest.mark.slow
 def test_whole_step_compiles_with_xla_under_bfloat16():
-    single = fit_models.fit(_trainer("float32", ema=0.9))
-    half = fit_models.fit(_trainer(HALF[0], jit_compile=True, ema=0.9))
+    single = fit_models.fit(_trainer("float32", mixing="none"))
+    half = fit_models.fit(_trainer(HALF[0], jit_compile=True, mixing="none"))
     for name, value in single.items():
         np.testing.assert_allclose(half[name], value, rtol=0.1, atol=0.05)
 
 
+def _same(trainer, before):
+    """Which of the classifier's weights are as they were."""
+    now = trainer.model.get_weights()
+    return [(a == b).all() for a, b in zip(before, now, strict=True)]
+
+
 def test_an_overflowing_gradient_skips_the_step_and_halves_the_scale():
     trainer = _trainer("mixed_float16", optimizer=_scaled(2.0**40), **QUIET)
-    before = [np.asarray(v) for v in trainer.trainable_variables]
-    for number in range(4):
+    before = [v.numpy() for v in trainer.trainable_variables]
+    for _ in range(4):
         assert np.isfinite(step(trainer, *GOOD)["loss"])
     for a, b in zip(before, trainer.trainable_variables):
         np.testing.assert_array_equal(a, b)
@@ -113,8 +104,6 @@ def test_an_overflowing_gradient_skips_the_step_and_halves_the_scale():
         step(trainer, *GOOD)
     assert 4 < int(trainer.step) < 40
     assert all(np.isfinite(w).all() for w in trainer.model.get_weights())
-    after = [np.asarray(v) for v in trainer.trainable_variables]
-    assert any((a != b).any() for a, b in zip(before, after))
 
 
 def test_a_step_that_overflows_forwards_leaves_no_trace():
@@ -122,8 +111,7 @@ def test_a_step_that_overflows_forwards_leaves_no_trace():
     trainer = _trainer("mixed_float16", run_eagerly=True, **QUIET)
     before = trainer.model.get_weights()
     step(trainer, *BAD)
-    for a, b in zip(before, trainer.model.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert all(_same(trainer, before))
     bad, good = map(tf.data.Dataset.from_tensors, (BAD, GOOD))
     logs = trainer.fit(bad.concatenate(good), verbose=0).history
     assert int(trainer.step) == 3 and int(trainer.optimizer.iterations) == 1
@@ -133,60 +121,56 @@ def test_a_step_that_overflows_forwards_leaves_no_trace():
 
 
 def test_training_stops_where_no_scale_helps():
-    optimizer = _scaled(2.0)
-    trainer = _trainer(
-        "mixed_float16", optimizer=optimizer, run_eagerly=True, **QUIET
-    )
+    options = {"optimizer": _scaled(2.0), "run_eagerly": True}
+    trainer = _trainer("mixed_float16", **options, **QUIET)
     data = tf.data.Dataset.from_tensors(BAD).repeat(5)
     with pytest.raises(TrainingDiverged, match=r"fell to 0\.5 by step 2"):
         trainer.fit(data, verbose=0, callbacks=[StopOnNaN()])
 
 
 def test_an_overflow_on_one_replica_is_one_on_all():
+    """Keras asks the first replica only, which sees nothing of it."""
     strategy = tf.distribute.MirroredStrategy(
         ["CPU:0", "CPU:1"],
         cross_device_ops=tf.distribute.ReductionToOneDevice(),
     )
     with strategy.scope():
         trainer = _trainer("mixed_float16", **QUIET)
-    # The first replica, which Keras asks, sees nothing of it.
+    before = trainer.model.get_weights()
     scale = tf.constant([1.0] * 4 + [1e30] * 4)[:, None, None, None, None]
-    before = [v.numpy() for v in trainer.trainable_variables]
     for factor, iterations in ((scale, 0), (tf.ones_like(scale), 1)):
-        data = tf.data.Dataset.from_tensors((VIEWS * factor, LABELS))
-        data = data.unbatch().batch(8, drop_remainder=True)
-        trainer.fit(data, verbose=0)
+        data = tf.data.Dataset.from_tensor_slices((VIEWS * factor, LABELS))
+        trainer.fit(data.batch(8, drop_remainder=True), verbose=0)
         assert int(trainer.optimizer.iterations.numpy()) == iterations
-        after = [v.numpy() for v in trainer.trainable_variables]
-        trained = any((a != b).any() for a, b in zip(before, after))
-        assert trained == bool(iterations)
+        assert all(_same(trainer, before)[:2]) == (not iterations)
 
 
 class _Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("policy", HALF)
-def test_a_run_cut_inside_an_epoch_ends_with_the_same_weights(policy, tmp_path):
+def test_a_run_cut_inside_an_epoch_ends_with_the_same_weights(tmp_path):
+    """The scale of the loss is saved; the first steps are skipped by it."""
+
     class StopAt(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             if int(self.model.step.numpy()) == 3:
                 raise _Stop
 
     def run(name, *callbacks):
-        # A scale so high that the first steps are skipped.
-        optimizer = _scaled(2.0**36) if policy == "mixed_float16" else None
-        trainer = _trainer(policy, optimizer=optimizer, run_eagerly=True)
+        optimizer = _scaled(2.0**16)
+        trainer = _trainer(HALF[1], optimizer=optimizer, run_eagerly=True)
         loop.train(
             trainer,
             lambda step: fit_models.batches("noisymix", step),
-            epochs=10,
+            epochs=4,
             steps_per_epoch=2,
             checkpoints=checkpoint.CheckpointFolder(tmp_path / name),
             checkpoint_steps=1,
             callbacks=list(callbacks),
             verbose=0,
         )
+        assert 0 < int(optimizer.iterations) < 8
         return [v.numpy() for v in checkpoint.state_variables(trainer)]
 
     whole = run("whole")
@@ -194,25 +178,3 @@ def test_a_run_cut_inside_an_epoch_ends_with_the_same_weights(policy, tmp_path):
         run("cut", StopAt())
     for a, b in zip(whole, run("cut"), strict=True):
         np.testing.assert_array_equal(a, b)
-
-
-@pytest.mark.parametrize("policy", HALF)
-def test_networks_in_half_precision_are_measured_attacked_and_exported(
-    policy, tmp_path
-):
-    with precision.dtype_policy(policy):
-        model = models.build("resnet20", width=0.25, num_classes=4)
-    assert model.output.dtype == "float32"
-    assert model.get_layer("stage1").output.dtype == policy.split("_")[1]
-    images = np.random.default_rng(0).integers(0, 256, [8, 32, 32, 3], np.uint8)
-    labels = np.arange(8) % 4
-    predict = evaluation.predictor.Predictor(model, 4, images, 8)
-    assert predict.from_logits and predict(images).dtype == np.float32
-    attacked = attacks.pgd(model, images, labels, eps=8 / 255, steps=3)
-    losses = [
-        fit_models.SPARSE(labels, model(np.float32(x), training=False))
-        for x in (images, attacked)
-    ]
-    assert losses[1] > losses[0]
-    exported = serving.export(model, tmp_path / "serving", fresh_process=False)
-    assert exported.max_abs_difference <= 1e-5

@@ -13,27 +13,19 @@ from support.usage import assert_usage_error
 NAN = float("nan")
 
 
-def _pooled():
-    """Cut at its taps, it would train on images of any size."""
+def _step(*shape):
+    """Cut at its taps, the model would train on images of any size."""
     inputs = keras.Input((SIDE, SIDE, 3))
     x = keras.layers.Conv2D(4, 3, name="conv")(inputs)
     x = keras.layers.Dense(K)(keras.layers.GlobalAveragePooling2D()(x))
-    return keras.Model(inputs, x)
+    model = keras.Model(inputs, x)
+    trainer = fit_models.compiled("noisymix", model, ["input", "conv"])
 
+    def step(x):
+        return trainer.train_step((x, tf.zeros([2], tf.int32)))
 
-def _step(shape, mixing="manifold", **loss):
-    trainer = NoisyMix(_pooled(), ["input", "conv"], mixing=mixing)
-    kind = keras.losses.SparseCategoricalCrossentropy
-    trainer.compile("sgd", kind(from_logits=True, **loss))
-    return trainer.train_on_batch(np.zeros(shape), np.zeros([2], np.int32))
-
-
-def _unknown_views():
-    trainer = fit_models.model("noisymix")
-    shape = tf.TensorSpec([2, None, SIDE, SIDE, 3])
-    return tf.function(
-        lambda x: trainer.train_step((x, tf.zeros([2]))), autograph=False
-    ).get_concrete_function(shape)
+    shape = tf.TensorSpec(shape)
+    return tf.function(step, autograph=False).get_concrete_function(shape)
 
 
 def _bad(**argument):
@@ -67,29 +59,26 @@ OTHER_SIZE = "but the model takes [8, 8, 3]: give it views of that shape"
         (lambda: NoisyMix(None), "trains a Keras model, got None: build or lo"),
         (lambda: NoisyMix(keras.Model), "Model'>: build or load one first"),
         (lambda: NoisyMix(NoisyMix(classifier())), "attribute model"),
-        (lambda: _step((2, 3, 16, 16, 3)), OTHER_SIZE),
-        (lambda: _step((2, 16, 16, 3)), OTHER_SIZE),
-        (lambda: _step((2, 3)), OTHER_SIZE),
-        (_unknown_views, "do not say how many views an image has"),
+        (lambda: _step(2, 3, 16, 16, 3), OTHER_SIZE),
+        (lambda: _step(2, 16, 16, 3), OTHER_SIZE),
+        (lambda: _step(2, 3), OTHER_SIZE),
+        (lambda: _step(2, None, 8, 8, 3), "do not say how many views an imag"),
     ],
 )
 def test_bad_arguments_name_the_value(call, words):
     assert_usage_error(call, words)
 
 
-@pytest.mark.parametrize(
-    ("given", "factors"),
-    [((1, 2), (1.0, 2.0)), (2, (2.0,)), (np.float32([0, 1]), (0.0, 1.0))],
-)
-def test_factors_of_noise_may_be_ints_or_one_number(given, factors):
+def test_factors_may_be_ints_or_one_number_and_seeds_have_a_sign():
     """Ints were a TypeError in the first step, one number at once."""
-    trainer = fit_models.model("noisymix", noise_per_view=given)
-    assert trainer.noise_per_view == factors
-    assert trainer.get_config()["noise_per_view"] == list(factors)
-    views = np.zeros([2, 2, SIDE, SIDE, 3], np.float32)
-    fit_models.step(trainer, views, np.zeros([2], np.int32))
-
-
-def test_seeds_of_32_bits_may_have_a_sign():
+    for given, factors in (
+        ((1, 2), (1.0, 2.0)),
+        (2, (2.0,)),
+        (np.float32([0, 1]), (0.0, 1.0)),
+    ):
+        trainer = fit_models.model("noisymix", noise_per_view=given)
+        assert trainer.noise_per_view == factors
+        views = tf.zeros([2, 2, SIDE, SIDE, 3])
+        fit_models.step(trainer, views, tf.zeros([2], tf.int32))
     for seed in (-(2**31), 2**32 - 1, np.int64(3)):
         assert NoisyMix(classifier(), seed=seed).seed == seed
