@@ -19,7 +19,7 @@ from noisymix_tf.layers import FeatureNoise
 from noisymix_tf.training import provenance
 from noisymix_tf.training.checkpoint_files import file_digest
 from noisymix_tf.training.optimizers import L2SGD
-from support import fit_models
+from support import door_processes, fit_models
 from support.usage import assert_usage_error
 
 
@@ -33,9 +33,8 @@ def _classifier(seed=0):
     init = keras.initializers.GlorotUniform(seed)
     stack = [keras.Input((32, 32, 3)), keras.layers.Rescaling(1 / 255)]
     stack += [keras.layers.AveragePooling2D(8), keras.layers.Flatten()]
-    return keras.Sequential(
-        [*stack, keras.layers.Dense(10, kernel_initializer=init)], "digits"
-    )
+    stack += [keras.layers.Dense(10, kernel_initializer=init)]
+    return keras.Sequential(stack, name="digits")
 
 
 def _without_times(card):
@@ -224,17 +223,21 @@ def test_two_processes_write_the_same_bytes_and_cards(tmp_path, request):
     """Hashes, dates and the addresses of objects differ, the files do not."""
     script = """
 import sys
-from support import fit_models
+sys.path.insert(0, sys.argv[1])
+from support import door_processes, fit_models
 import noisymix_tf as nm
+junk = [object() for _ in range(len(sys.argv[2]) ** 2)]
 model = fit_models.model("noisymix", run_eagerly=True)
 fit_models.fit(model, 1, steps_per_epoch=1)
-nm.save(model, sys.argv[1], dataset="random")
+nm.save(model, sys.argv[2], dataset="random")
 """
-    paths = [str(tmp_path / name / "m.keras") for name in "ab"]
-    command = f"import sys\nsys.path[:0] = [{str(request.path.parent)!r}]"
-    command = [sys.executable, "-c", command + script, paths[0]]
-    subprocess.run(command, check=True, capture_output=True)
-    exec(script.replace("sys.argv[1]", repr(paths[1])), {})
+    paths = [tmp_path / name / "m.keras" for name in ("a", "other")]
+    arguments = [[script, request.path.parent, path] for path in paths]
+    subprocess.run(
+        [sys.executable, "-c", *arguments[0]], check=True, capture_output=True
+    )
+    forked = door_processes.run(door_processes.SCRIPT, *arguments[1])
+    assert forked.returncode == 0, forked.stderr
     first, second = (_without_times(model_card.read(path)) for path in paths)
     assert first == second  # with the hash of the file
 
