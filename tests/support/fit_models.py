@@ -111,5 +111,6 @@ def fit(subject, epochs=1, callbacks=(), kind=None, start=0, **kwargs):
     ).history
 
 
-# Views and labels of the first batch.
-BATCH = next(iter(batches("noisymix")))
+def batch():
+    """Views and labels of the first step."""
+    return next(iter(batches("noisymix")))

@@ -11,7 +11,7 @@ from support import fit_models
 from support.fit_models import QUIET, step
 
 HALF = ["mixed_bfloat16", "mixed_float16"]
-VIEWS, LABELS = fit_models.BATCH
+VIEWS, LABELS = fit_models.batch()
 GOOD, BAD = (VIEWS, LABELS), (VIEWS * 1e30, LABELS)
 
 

@@ -169,9 +169,10 @@ def test_taps_inside_models_nested_twice(composed):
     inner = [layers.Conv2D(3, 1, name="conv"), _backbone()]
     inner = keras.Sequential([keras.Input((16, 16, 3)), *inner], name="inner")
     inputs = keras.Input((16, 16, 3))
-    x = layers.GlobalMaxPooling2D(name="pool")(inner(inputs, training=False))
+    x = layers.GlobalMaxPooling2D(name="pool")(inner(inputs, training=True))
     model = keras.Model(inputs, layers.Dense(5, name="logits")(x))
-    names = _assert_exact(model, ["conv", "inner/backbone/sum", "drop"])
+    taps = ["conv", "inner/backbone/sum", "drop"]
+    names = _assert_exact(model, taps, training=(False, True, None))
     assert names[0] == "inner/conv"
     assert names[1:] == ("inner/backbone/sum", "inner/backbone/drop")
     # The end of a nested model has several names.

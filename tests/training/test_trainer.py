@@ -12,7 +12,7 @@ from noisymix_tf.training.trainer import NoisyMix
 from support import fit_models
 from support.fit_models import NO_NOISE, QUIET, SPARSE, B, step
 
-VIEWS, LABELS = fit_models.BATCH
+VIEWS, LABELS = fit_models.batch()
 IMAGES = VIEWS[:, 0]
 
 
