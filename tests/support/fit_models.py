@@ -3,10 +3,26 @@
 import keras
 import tensorflow as tf
 
+from noisymix_tf.mixing import ManifoldMixing, MixPlan
 from noisymix_tf.training.trainer import NoisyMix
 
 B, SIDE, K = 8, 8, 3
 STEPS = 4
+NO_NOISE = {"additive_noise": 0.0, "multiplicative_noise": 0.0}
+QUIET = {"mixing": "none", **NO_NOISE}
+SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+class Fixed(ManifoldMixing):
+    """Manifold mixing by a plan that the test gives."""
+
+    def __init__(self, tap, lam, permutation):
+        super().__init__()
+        self.fixed = tap, lam, permutation
+
+    def plan(self, seed, batch_size):
+        dtypes = (tf.int32, tf.float32, tf.int32)
+        return MixPlan(*map(tf.constant, self.fixed, dtypes))
 
 
 def classifier(*extra):
@@ -30,19 +46,42 @@ def classifier(*extra):
     )
 
 
-def model(kind, *extra, rate=0.02, optimizer=None, jit_compile=False, **kwargs):
+def model(kind, *extra, **options):
     """A compiled model of `kind`, `"plain"` or `"noisymix"`."""
-    subject = classifier(*extra)
+    return compiled(kind, classifier(*extra), **options)
+
+
+def compiled(
+    kind,
+    subject,
+    taps=("normalize", "relu"),
+    rate=0.02,
+    optimizer=None,
+    loss=SPARSE,
+    jit_compile=False,
+    run_eagerly=False,
+    **kwargs,
+):
+    """Any classifier, compiled as it is or in a NoisyMix."""
     if kind == "noisymix":
-        subject = NoisyMix(subject, ["normalize", "relu"], **kwargs)
+        subject = NoisyMix(subject, taps, **kwargs)
+    # An object: a name would cost a second trace of the step.
+    metrics = [keras.metrics.SparseCategoricalAccuracy("accuracy")]
     subject.compile(
         optimizer=optimizer or keras.optimizers.SGD(rate, momentum=0.9),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        # An object: a name would cost a second trace of the step.
-        metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
+        loss=loss,
+        metrics=metrics if loss is SPARSE else None,
         jit_compile=jit_compile,
+        run_eagerly=run_eagerly,
     )
     return subject
+
+
+def step(trainer, *data):
+    """One eager step on a batch; returns its logs, floats."""
+    trainer.reset_metrics()
+    logs = trainer.train_step([tf.convert_to_tensor(part) for part in data])
+    return {name: float(value) for name, value in logs.items()}
 
 
 def batches(kind, start=0):
@@ -70,3 +109,8 @@ def fit(subject, epochs=1, callbacks=(), kind=None, start=0, **kwargs):
         shuffle=False,
         **kwargs,
     ).history
+
+
+def batch():
+    """Views and labels of the first step."""
+    return next(iter(batches("noisymix")))

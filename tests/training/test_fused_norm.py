@@ -6,14 +6,15 @@ import pytest
 import tensorflow as tf
 
 from noisymix_tf.training import fused_norm
-from noisymix_tf.training import segments as segments_lib
-from noisymix_tf.training.trainer import NoisyMix
+from support import fit_models
 
 layers = keras.layers
+Norm = layers.BatchNormalization
+TRAINING = {"training": True}
 
 
 def _layer(shape=(None, 6, 5, 3), **arguments):
-    layer = layers.BatchNormalization(**arguments)
+    layer = Norm(**arguments)
     layer.build(shape)
     if layer.scale:
         layer.gamma.assign([0.5, 1.0, 2.0])
@@ -22,142 +23,96 @@ def _layer(shape=(None, 6, 5, 3), **arguments):
     return layer
 
 
-def _train(call, layer, x, upstream):
+def _train(call, layer, x):
     """Output, and the gradients of the input and of the layer's weights."""
+    upstream = tf.random.stateless_normal(x.shape, [0, 2])
     with tf.GradientTape() as tape:
         tape.watch(x)
-        y = call(x)
+        y = call(layer, x)
         loss = tf.reduce_sum(tf.cast(y, tf.float32) * upstream)
     return [y, *tape.gradient(loss, [x, *layer.trainable_variables])]
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize(
     "arguments",
     [
         {},
-        {"momentum": 0.3, "epsilon": 1e-5},
+        {"momentum": 0.3, "epsilon": 1e-2},
         {"scale": False},
         {"center": False, "axis": 3},
-        {"scale": False, "center": False},
         {"dtype": "mixed_bfloat16"},
         {"dtype": "mixed_float16"},
         {"dtype": "bfloat16"},
+        # The biased variance of a single value is 0; an unbiased one is not.
+        {"size": (1, 1, 1)},
+        {"size": (2, 64, 64)},
     ],
     ids=str,
 )
-def test_values_gradients_and_statistics_are_those_of_keras(
-    arguments, jit_compile
-):
+def test_values_gradients_and_statistics_are_those_of_keras(arguments):
+    arguments = dict(arguments)
+    size = arguments.pop("size", (4, 6, 5))
     layer, twin = _layer(**arguments), _layer(**arguments)
-    x = tf.random.stateless_normal([4, 6, 5, 3], [0, 1], mean=2.0, stddev=3.0)
-    upstream = tf.random.stateless_normal(x.shape, [0, 2])
-    assert fused_norm.applies(layer, (x,), {"training": True})
-
-    @tf.function(jit_compile=jit_compile)
-    def ours():
-        def call(x):
-            return fused_norm.batch_normalization(layer, x)
-
-        return _train(call, layer, x, upstream)
-
-    expected = _train(lambda x: twin(x, training=True), twin, x, upstream)
-    for mine, theirs in zip(ours(), expected):
+    x = tf.random.stateless_normal([*size, 3], [0, 1], mean=2.0, stddev=3.0)
+    assert fused_norm.applies(layer, (x,), TRAINING)
+    ours = _train(fused_norm.batch_normalization, layer, x)
+    expected = _train(lambda twin, x: twin(x, training=True), twin, x)
+    # Of a single value the gradient is rounding, times a thousand.
+    scale = 1.0 if np.prod(size) > 4 else 100.0
+    for mine, theirs in zip(ours, expected):
         assert mine.dtype == theirs.dtype
-        np.testing.assert_allclose(
-            tf.cast(mine, tf.float32),
-            tf.cast(theirs, tf.float32),
-            atol=1e-2 if "dtype" in arguments else 2e-5,
-        )
-    for mine, theirs in zip(
-        layer.non_trainable_variables, twin.non_trainable_variables
-    ):
-        assert mine.dtype == theirs.dtype
-        np.testing.assert_allclose(
-            tf.cast(mine, tf.float32), tf.cast(theirs, tf.float32), rtol=1e-5
-        )
-
-
-@pytest.mark.parametrize("size", [(1, 1, 1), (2, 1, 1), (2, 64, 64)])
-def test_statistics_of_few_and_of_many_values(size):
-    """The biased variance of a single value is 0; an unbiased one is not."""
-    layer, twin = _layer(), _layer()
-    x = tf.random.stateless_normal([*size, 3], [0, 1], mean=3.0)
-    y = fused_norm.batch_normalization(layer, x)
-    np.testing.assert_allclose(y, twin(x, training=True), 1e-5, 1e-5)
+        mine, theirs = (tf.cast(y, tf.float32) for y in (mine, theirs))
+        atol = scale * (1e-2 if "dtype" in arguments else 2e-5)
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=atol)
     for mine, theirs in zip(layer.get_weights(), twin.get_weights()):
+        assert mine.dtype == theirs.dtype
+        mine, theirs = np.float32(mine), np.float32(theirs)
         np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-7)
 
 
-class _Subclass(layers.BatchNormalization):
+class _Subclass(Norm):
     pass
 
 
-def _masked(x):
-    keras.src.backend.set_keras_mask(x, tf.ones(x.shape[:3], tf.bool))
-    return x
-
-
-@pytest.mark.parametrize(
-    ("layer", "arguments", "kwargs"),
-    [
-        (layers.BatchNormalization, {}, {}),
-        (layers.BatchNormalization, {}, {"training": False}),
-        (layers.BatchNormalization, {"axis": 1}, {"training": True}),
-        (layers.BatchNormalization, {"synchronized": True}, {"training": True}),
-        (layers.BatchNormalization, {"renorm": True}, {"training": True}),
-        (layers.BatchNormalization, {"trainable": False}, {"training": True}),
-        (layers.BatchNormalization, {"dtype": "float64"}, {"training": True}),
-        (
-            layers.BatchNormalization,
-            {"activity_regularizer": "l2"},
-            {"training": True},
-        ),
-        (
-            layers.BatchNormalization,
-            {},
-            {"training": True, "mask": tf.ones([2, 3, 3], tf.bool)},
-        ),
-        (_Subclass, {}, {"training": True}),
-        (layers.LayerNormalization, {}, {"training": True}),
-    ],
-    ids=str,
-)
-def test_whatever_else_a_layer_does_is_left_to_it(layer, arguments, kwargs):
-    x = tf.random.stateless_normal([2, 3, 3, 3], [0, 1])
-    layer = layer(**arguments)
-    assert not fused_norm.applies(layer, (x,), kwargs)
+def test_whatever_else_a_layer_does_is_left_to_it():
+    images = tf.zeros([2, 3, 3, 3])
+    mask = tf.ones([2, 3, 3], tf.bool)
+    for layer in (
+        Norm(axis=1),
+        Norm(synchronized=True),
+        Norm(renorm=True),
+        Norm(trainable=False),
+        Norm(dtype="float64"),
+        Norm(activity_regularizer="l2"),
+        _Subclass(),
+        layers.LayerNormalization(),
+    ):
+        assert not fused_norm.applies(layer, (images,), TRAINING)
+    for kwargs in ({}, {"training": False}, {**TRAINING, "mask": mask}):
+        assert not fused_norm.applies(Norm(), (images,), kwargs)
+    masked = tf.zeros([2, 3, 3, 3])
+    keras.src.backend.set_keras_mask(masked, mask)
+    for x in (masked, tf.zeros([2, 3])):
+        assert not fused_norm.applies(Norm(), (x,), TRAINING)
 
 
 def test_an_option_of_a_later_keras_is_left_to_it(monkeypatch):
     """The kernel knows nothing of it, and would ignore it."""
-    layer, kwargs = layers.BatchNormalization(), {"training": True}
-    x = (tf.zeros([2, 3, 3, 3]),)
-    assert fused_norm.applies(layer, x, kwargs)
+    layer, x = Norm(), (tf.zeros([2, 3, 3, 3]),)
+    assert fused_norm.applies(layer, x, TRAINING)
     config = {**layer.get_config(), "debiased": True}
-    monkeypatch.setattr(
-        layers.BatchNormalization, "get_config", lambda self: config
-    )
-    assert not fused_norm.applies(layer, x, kwargs)
-
-
-def test_only_images_without_a_mask_are_fused():
-    layer = layers.BatchNormalization()
-    kwargs = {"training": True}
-    images = tf.zeros([2, 3, 3, 3])
-    assert fused_norm.applies(layer, (images,), kwargs)
-    assert not fused_norm.applies(layer, (_masked(images),), kwargs)
-    assert not fused_norm.applies(layer, (tf.zeros([2, 3]),), kwargs)
+    monkeypatch.setattr(Norm, "get_config", lambda self: config)
+    assert not fused_norm.applies(layer, x, TRAINING)
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_what_xla_compiles_is_left_to_it(jit_compile):
     """Also in branches and in functions that are called inside."""
-    layer = layers.BatchNormalization()
+    layer = Norm()
     found = []
 
     def look(x):
-        found.append(fused_norm.applies(layer, (x,), {"training": True}))
+        found.append(fused_norm.applies(layer, (x,), TRAINING))
         return x
 
     @tf.function(jit_compile=jit_compile)
@@ -165,11 +120,7 @@ def test_what_xla_compiles_is_left_to_it(jit_compile):
         x = tf.function(look)(look(x))
         return tf.cond(x[0, 0, 0, 0] > 0, lambda: look(x), lambda: look(-x))
 
-    @tf.function
-    def train(x):
-        return step(x)
-
-    train(tf.zeros([2, 3, 3, 3]))
+    tf.function(step).get_concrete_function(tf.zeros([2, 3, 3, 3]))
     assert len(found) >= 4 and set(found) == {not jit_compile}
 
 
@@ -182,68 +133,13 @@ def test_xla_compiles_deterministic_operations_too(determinism, recwarn):
             compiled.append(fused_norm.is_compiled_by_xla())
             return x
 
-    inputs = keras.Input((6,))
-    outputs = layers.Dense(4, kernel_initializer="zeros")(Probe()(inputs))
-    quiet = {"additive_noise": 0.0, "multiplicative_noise": 0.0}
-    trainer = NoisyMix(
-        keras.Model(inputs, outputs), "input", mixing="none", **quiet
+    model = keras.Sequential([keras.Input((6,)), Probe(), layers.Dense(4)])
+    trainer = fit_models.compiled(
+        "noisymix", model, "input", jit_compile=True, **fit_models.QUIET
     )
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    trainer.compile("sgd", loss, jit_compile=True)
     compiled.clear()
-    views = tf.random.stateless_normal([2, 3, 6], [0, 1])
-    data = tf.data.Dataset.from_tensors((views, tf.constant([0, 3])))
-    trainer.fit(data, verbose=0, shuffle=False)
+    trainer.fit(np.zeros([2, 3, 6]), np.zeros(2), verbose=0, shuffle=False)
     assert compiled and all(compiled)
     assert not recwarn.list
-    trainer.compile("sgd", loss)
+    trainer.compile("sgd", trainer.loss)
     assert trainer.jit_compile is False
-
-
-def _classifier():
-    """Normalised five times: outside, nested, twice nested, fixed, frozen."""
-
-    def normalize(x, name, **call):
-        x = layers.Conv2D(3, 1, use_bias=False)(x)
-        return layers.BatchNormalization(name=name)(x, **call)
-
-    inner = keras.Input((6, 5, 3))
-    inner = keras.Model(inner, normalize(inner, "twice"), name="inner")
-    stack = keras.Sequential(
-        [
-            keras.Input((6, 5, 3)),
-            inner,
-            layers.Conv2D(3, 1),
-            layers.BatchNormalization(name="nested"),
-        ],
-        name="stack",
-    )
-    inputs = keras.Input((6, 5, 3))
-    x = normalize(stack(normalize(inputs, "outside")), "fixed", training=False)
-    x = normalize(x, "frozen")
-    model = keras.Model(inputs, layers.GlobalAveragePooling2D()(x))
-    model.get_layer("frozen").trainable = False
-    return model
-
-
-@pytest.mark.parametrize("training", [False, None, True])
-def test_segments_fuse_whatever_trains_and_nothing_else(monkeypatch, training):
-    fused = []
-    original = fused_norm.batch_normalization
-    monkeypatch.setattr(
-        fused_norm,
-        "batch_normalization",
-        lambda layer, x: fused.append(layer.name) or original(layer, x),
-    )
-    model, twin = _classifier(), _classifier()
-    twin.set_weights(model.get_weights())
-    x = tf.random.stateless_normal([4, 6, 5, 3], [0, 1], mean=1.0)
-    y = x
-    for segment in segments_lib.cut(model, ["outside", "twice", "nested"])[1]:
-        y = segment(y, training=training)
-    np.testing.assert_allclose(y, twin(x, training=training), atol=1e-5)
-    for ours, theirs in zip(model.get_weights(), twin.get_weights()):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
-    # Keras lets the outer call decide over what the graph fixes.
-    expected = ["outside", "twice", "nested", "fixed"] if training else []
-    assert fused == expected
