@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from noisymix_tf.mixing import grid_labels
 
-SIZE, SOLVER_SWEEPS, PROBLEMS = 3, 20, 40
+SIZE, PROBLEMS = 3, 40
 
 
 def _energies(labels, unary, vertical, horizontal):
@@ -42,23 +42,25 @@ def _problems(labels, scale, seed, shape=(SIZE, SIZE)):
 def solve():
     """The solver, compiled once for each shape."""
     return tf.function(
-        lambda *costs: grid_labels.solve(*costs, sweeps=SOLVER_SWEEPS),
-        jit_compile=True,
+        lambda *costs: grid_labels.solve(*costs, sweeps=20), jit_compile=True
     )
 
 
-@pytest.mark.parametrize("labels", [2, 3])
-def test_energies_are_nearly_the_least_of_all(solve, labels):
-    """All 512 or 19,683 labellings of a grid, for weak to strong edges.
+@pytest.mark.parametrize(
+    ("labels", "shape"), [(2, (SIZE, SIZE)), (3, (SIZE, SIZE)), (3, (2, 4))]
+)
+def test_energies_are_nearly_the_least_of_all(solve, labels, shape):
+    """All labellings of a grid, from edges of no weight to heavy ones.
 
     Nearly all of the solutions are exact; over all problems the mean of what
     is lost is below a thousandth.
     """
-    every = np.array(list(itertools.product(range(labels), repeat=SIZE**2)))
-    every = every.reshape(-1, 1, SIZE, SIZE)
+    count = shape[0] * shape[1]
+    every = np.array(list(itertools.product(range(labels), repeat=count)))
+    every = every.reshape(-1, 1, *shape)
     lost = []
-    for seed, scale in enumerate((0.3, 1.0, 3.0)):
-        problem = _problems(labels, scale, seed)
+    for seed, scale in enumerate((0.0, 0.3, 1.0, 3.0, 100.0)):
+        problem = _problems(labels, scale, seed, shape)
         best = _energies(every, *problem).min(axis=0)
         found = solve(*problem)
         energy = grid_labels.energy(found, *problem).numpy()
@@ -66,26 +68,10 @@ def test_energies_are_nearly_the_least_of_all(solve, labels):
             energy, _energies(found.numpy(), *problem), rtol=1e-5
         )
         lost.append(energy / best - 1.0)
+    # Edges of no weight leave each node its own best.
+    assert abs(lost[0]).max() < 1e-5
     lost = np.concatenate(lost)
     assert lost.min() > -1e-5
     assert lost.mean() < 1e-3
     assert lost.max() < 0.05
     assert np.mean(lost < 1e-5) > 0.95
-
-
-def test_edges_of_no_weight_leave_each_node_its_own_best(solve):
-    unary, *_ = _problems(3, 1.0, seed=5, shape=(2, 4))
-    found = solve(
-        unary, np.zeros((PROBLEMS, 1, 4), "f"), np.zeros((PROBLEMS, 2, 3), "f")
-    )
-    np.testing.assert_array_equal(found, unary.argmin(-1))
-
-
-def test_heavy_edges_make_all_labels_one(solve):
-    unary, *_ = _problems(3, 1.0, seed=6)
-    heavy = np.full((PROBLEMS, 2, 3), 100.0, "float32")
-    found = solve(unary, heavy, heavy.swapaxes(1, 2)).numpy()
-    best = unary.sum((1, 2)).argmin(-1)
-    np.testing.assert_array_equal(
-        found, np.broadcast_to(best[:, None, None], found.shape)
-    )

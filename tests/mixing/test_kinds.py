@@ -6,13 +6,11 @@ import pytest
 import tensorflow as tf
 
 from noisymix_tf import config
-from noisymix_tf.errors import UsageError
 from noisymix_tf.mixing import MIXINGS, CutMix, PuzzleMix
 from noisymix_tf.training import setup
-from noisymix_tf.training.checkpoint import CheckpointFolder
 from noisymix_tf.training.losses import SmoothedCrossEntropy
-from noisymix_tf.training.optimizers import L2SGD
 from noisymix_tf.training.trainer import NoisyMix
+from support.usage import assert_usage_error
 
 # Two divides six, four does not: one grid, and little to compile.
 B, SIDE, K = 8, 6, 3
@@ -21,6 +19,14 @@ SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 SOFT = keras.losses.CategoricalCrossentropy(
     from_logits=True, label_smoothing=0.2
 )
+KINDS = {
+    "input": "input",
+    "cutmix": CutMix(0.8),
+    "puzzlemix": PuzzleMix(0.8, neigh_size=1, transport_size=1),
+    "adversarial": PuzzleMix(
+        adversarial_probability=0.5, neigh_size=1, transport_size=1
+    ),
+}
 
 
 def _classifier(dtype=None, l2=0.0, softmax=False):
@@ -59,61 +65,43 @@ def _trainer(
         **options,
     )
     trainer.compile(
-        optimizer=L2SGD(0.02, momentum=0.9),
+        optimizer=keras.optimizers.SGD(0.02),
         loss=loss,
-        metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")]
-        if loss is SPARSE
-        else None,
+        run_eagerly=not jit_compile,
         jit_compile=jit_compile,
     )
     return trainer
 
 
-def _batch(step=0, views=3):
-    key = tf.stack([tf.cast(step, tf.int32), 7])
+def _batch(views=3):
+    key = [0, 7]
     x = tf.random.stateless_uniform([B, views, SIDE, SIDE, 3], key, 0, 255)
     return x, tf.random.stateless_uniform([B], key, 0, K, tf.int32)
 
 
-def _fit(trainer, start=0, steps=4):
-    batches = tf.data.Dataset.counter(start).map(_batch)
+def _fit(trainer, steps=1):
+    batches = tf.data.Dataset.from_tensors(_batch()).repeat()
     history = trainer.fit(
         batches, steps_per_epoch=steps, verbose=0, shuffle=False
     ).history
     return {name: values[0] for name, values in history.items()}
 
 
-KINDS = {
-    "cutmix": CutMix(0.8),
-    "puzzlemix": PuzzleMix(0.8, neigh_size=1, transport_size=1),
-    "adversarial": PuzzleMix(adversarial_probability=0.5),
-}
-
-
-@pytest.mark.parametrize("kind", ["cutmix", "adversarial"])
-def test_runs_resume_bit_by_bit_in_one_program(kind, tmp_path):
-    """Compiled by XLA, with noise, views and the Jensen-Shannon term."""
-    trainer = _trainer(KINDS[kind], jit_compile=True, seed=5)
-    _fit(trainer, steps=2)
-    folder = CheckpointFolder(tmp_path)
-    folder.save(trainer, 2)
-    logs = _fit(trainer, start=2, steps=2)
-    assert np.isfinite(logs["loss"])
-    assert logs["jsd"] > 0
-    total = logs["cross_entropy"] + 12.0 * logs["jsd"]
-    np.testing.assert_allclose(logs["loss"], total, rtol=1e-5)
-    whole = trainer.get_weights()
-    # The program is compiled already; a new trainer has but its state.
-    folder.restore(trainer)
-    assert int(trainer.step) == 2
-    _fit(trainer, start=2, steps=2)
-    for a, b in zip(whole, trainer.get_weights(), strict=True):
+def test_a_step_is_one_program_of_xla_and_repeats_from_its_state():
+    """With noise, views, the Jensen-Shannon term and all of PuzzleMix."""
+    trainer = _trainer(KINDS["adversarial"], jit_compile=True, seed=5)
+    start = [v.numpy() for v in trainer.variables]
+    after = []
+    for _ in range(2):
+        for variable, value in zip(trainer.variables, start, strict=False):
+            variable.assign(value)
+        logs = _fit(trainer, steps=2)
+        assert np.isfinite(logs["loss"]) and logs["jsd"] > 0
+        total = logs["cross_entropy"] + 12.0 * logs["jsd"]
+        np.testing.assert_allclose(logs["loss"], total, rtol=1e-5)
+        after.append(trainer.get_weights())
+    for a, b in zip(*after, strict=True):
         np.testing.assert_array_equal(a, b)
-
-
-def _log_softmax(logits):
-    logits = np.asarray(logits, "float64")
-    return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
 
 
 def _case(name):
@@ -131,12 +119,19 @@ def _case(name):
     return SOFT, soft, None, 0.8 * soft + 0.2 / K
 
 
-@pytest.mark.parametrize("kind", ["cutmix", "puzzlemix"])
-@pytest.mark.parametrize("case", ["numbers", "weighted", "smoothed", "soft"])
-def test_losses_are_those_of_labels_mixed_by_the_pixels(kind, case):
+@pytest.mark.parametrize(
+    ("kind", "case"),
+    [
+        ("input", "numbers"),
+        ("cutmix", "weighted"),
+        ("puzzlemix", "smoothed"),
+        ("adversarial", "soft"),
+    ],
+)
+def test_losses_and_steps_are_those_of_labels_mixed_by_the_pixels(kind, case):
     """Cross-entropy with the label shares that the mixed images have.
 
-    Regularisation counts once.
+    Regularisation counts once; no gradient runs through the plan.
     """
     loss, labels, weight, shares = _case(case)
     model = _classifier(l2=0.1)
@@ -144,21 +139,16 @@ def test_losses_are_those_of_labels_mixed_by_the_pixels(kind, case):
         KINDS[kind], model=model, loss=loss, jsd_weight=0.0, seed=10, **QUIET
     )
     x = _batch(views=1)[0]
-    flat, _ = trainer._view_major(x)
-    plan = trainer._plan(flat, tf.constant(labels))
+    plan = trainer._plan(trainer._view_major(x)[0], tf.constant(labels))
     permutation = plan.permutation.numpy()
-    # Each image's own pixels are marked by ones.
-    own = np.stack(
-        [
-            trainer._mixing.mix(
-                tf.reshape(tf.one_hot(b, B), [1, B, 1, 1, 1])
-                * tf.ones([1, B, SIDE, SIDE, 3]),
-                plan,
-            ).numpy()[0, b, ..., 0]
-            for b in range(B)
-        ]
-    )
-    share = own.mean((1, 2))
+    # Each image's own pixels are marked by ones, in a view without an attack.
+    own = []
+    for b in range(B):
+        marks = tf.one_hot(b, B)[:, None, None, None]
+        marks = tf.tile(marks, [1, SIDE, SIDE, 3])
+        views = tf.stack([marks, marks])
+        own.append(trainer._mixing.mix(views, plan).numpy()[1, b, ..., 0])
+    share = np.mean(own, axis=(1, 2))
     share[permutation == np.arange(B)] = 1.0
     assert 0 < share.min() < 1
     targets = share[:, None] * shares
@@ -166,17 +156,22 @@ def test_losses_are_those_of_labels_mixed_by_the_pixels(kind, case):
     if weight is not None:
         targets = targets * weight[:, None]
         partners = partners * weight[permutation][:, None]
-    mixed = trainer._mixing.mix(model.layers[0](x[:, 0])[None], plan)[0]
-    for layer in model.layers[1:]:
-        mixed = layer(mixed, training=True)
-    expected = -((targets + partners) * _log_softmax(mixed)).sum(-1).mean()
-    expected += 0.1 * np.square(model.layers[-1].kernel).sum()
-    logs = trainer.train_step(
-        (x, tf.constant(labels))
-        if weight is None
-        else (x, tf.constant(labels), tf.constant(weight))
-    )
+    kernel = model.layers[-1].kernel
+    state = model.get_weights()
+    with tf.GradientTape() as tape:
+        h = trainer._mixing.mix(model.layers[0](x[:, 0])[None], plan)[0]
+        for layer in model.layers[1:]:
+            h = layer(h, training=True)
+        each = (targets + partners) * tf.nn.log_softmax(h)
+        expected = -tf.reduce_mean(tf.reduce_sum(each, -1))
+        expected += 0.1 * tf.reduce_sum(tf.square(kernel))
+    slope = tape.gradient(expected, kernel.value)
+    model.set_weights(state)
+    before = kernel.numpy()
+    parts = (x, labels) if weight is None else (x, labels, weight)
+    logs = trainer.train_step(tuple(map(tf.constant, parts)))
     np.testing.assert_allclose(float(logs["loss"]), expected, rtol=1e-5)
+    np.testing.assert_allclose(before - kernel, 0.02 * slope, atol=1e-6)
 
 
 @pytest.mark.parametrize("softmax", [False, True])
@@ -210,7 +205,7 @@ def test_saliency_is_the_gradient_of_each_images_loss(softmax):
         np.testing.assert_array_equal(a, b)
 
 
-def test_saliency_is_exact_enough_in_half_precision():
+def test_half_precision_trains_and_its_saliency_is_exact_enough():
     """Also of images of which the network is sure."""
     model = _classifier("mixed_float16")
     logits = model.layers[-1]
@@ -218,14 +213,18 @@ def test_saliency_is_exact_enough_in_half_precision():
     x, _ = _batch(views=1)
     features = model.layers[0](x[:, 0])
     labels = tf.argmax(model(x[:, 0]), axis=-1)
-    ours = _trainer("puzzlemix", model=model)._slope(features, labels)
+    trainer = _trainer(KINDS["adversarial"], model=model)
+    ours = trainer._slope(features, labels)
     assert ours.dtype == tf.float32
     exact = _classifier()
     exact.set_weights(model.get_weights())
-    theirs = _trainer("puzzlemix", model=exact)._slope(features, labels)
+    theirs = _trainer("none", model=exact)._slope(features, labels)
     for a, b in zip(ours.numpy(), theirs.numpy()):
         assert np.abs(a).max() > 0
         assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.999
+    for mixing in ("cutmix", KINDS["adversarial"]):
+        model = _classifier("mixed_bfloat16")
+        assert np.isfinite(_fit(_trainer(mixing, model=model))["loss"])
 
 
 def test_two_replicas_share_boxes_grids_and_attacks_but_not_their_starts():
@@ -251,24 +250,7 @@ def test_two_replicas_share_boxes_grids_and_attacks_but_not_their_starts():
         np.testing.assert_array_equal(first, second)
     first, second = joined.attack.values
     assert 0.1 < np.mean(first.numpy() != second.numpy())
-    first, second = joined.lam.values
-    assert first.shape == [B]
-    logs = _fit_both(strategy, puzzle)
-    assert np.isfinite(logs["loss"])
-
-
-def _fit_both(strategy, trainer):
-    data = tf.data.Dataset.from_tensors(_batch()).unbatch().batch(B).repeat()
-    data = strategy.experimental_distribute_dataset(data)
-    history = trainer.fit(data, steps_per_epoch=2, verbose=0, shuffle=False)
-    return {name: values[0] for name, values in history.history.items()}
-
-
-@pytest.mark.parametrize("kind", ["cutmix", "adversarial"])
-def test_half_precision_trains(kind):
-    model = _classifier("mixed_bfloat16")
-    logs = _fit(_trainer(KINDS[kind], model=model), steps=2)
-    assert np.isfinite(logs["loss"])
+    assert joined.lam.values[0].shape == [B]
 
 
 @pytest.mark.parametrize("mixing", ["cutmix", *KINDS.values()])
@@ -280,54 +262,59 @@ def test_trainers_keep_their_mixing_when_saved(mixing, tmp_path):
     assert copy._mixing.get_config() == trainer._mixing.get_config()
 
 
-def test_flags_make_kinds_with_their_options():
-    method = config.MethodConfig(mixing="puzzlemix", mixing_probability=0.5)
+def test_flags_make_kinds_with_their_options_and_the_first_taps():
+    def made(puzzle=None, **method):
+        run = config.Config(
+            method=config.MethodConfig(**method),
+            puzzlemix=puzzle or config.PuzzleMixConfig(),
+        )
+        return setup.trainer(run, _classifier(), steps_per_epoch=1)
+
     puzzle = config.PuzzleMixConfig(puzzle_labels=2, puzzle_transport_size=-1)
-    run = config.Config(method=method, puzzlemix=puzzle)
-    made = setup.trainer(run, _classifier(), steps_per_epoch=1)._mixing
+    mixing = made(puzzle, mixing="puzzlemix", mixing_probability=0.5)._mixing
     expected = PuzzleMix(0.5, labels=2, transport_size=-1)
-    assert made.get_config() == expected.get_config()
+    assert mixing.get_config() == expected.get_config()
+    assert expected.get_config()["labels"] == 2
     # The flags' defaults are those of the kind.
     assert PuzzleMix(**config.PuzzleMixConfig().options()).get_config() == (
         PuzzleMix().get_config()
     )
     known = config.MethodConfig.__dataclass_fields__["mixing"].metadata
     assert set(known["choices"]) == set(MIXINGS.names())
+    assert made(taps=("auto:1",)).taps == ("normalize",)
+    assert made(taps=("auto:9",)).taps == ("normalize", "relu")
+
+
+def _vectors():
+    return keras.Sequential([keras.Input((7,)), keras.layers.Dense(2)])
+
+
+def _weighted_mean():
+    return keras.losses.SparseCategoricalCrossentropy(
+        from_logits=True, reduction="mean_with_sample_weight"
+    )
 
 
 @pytest.mark.parametrize(
-    ("taps", "expected"),
+    ("call", "words"),
     [
-        (("auto:2",), ("normalize", "relu")),
-        (("auto:1",), ("normalize",)),
-        (("auto:9",), ("normalize", "relu")),
+        (lambda: NoisyMix(_classifier(), taps="auto:0"), "taps='auto:0' must"),
+        (lambda: NoisyMix(_classifier(), taps="auto:x"), "taps='auto:x' must"),
+        (lambda: NoisyMix(_vectors(), mixing="cutmix"), "an example has shape"),
+        (lambda: NoisyMix(_vectors(), mixing="puzzlemix"), "has shape [7]"),
+        (
+            lambda: NoisyMix(_classifier(), mixing=3),
+            "mixing=3 must be one of none, inp",
+        ),
+        (
+            lambda: _fit(_trainer("puzzlemix", taps=["conv"])),
+            "let taps begin with 'input'",
+        ),
+        (
+            lambda: _fit(_trainer("puzzlemix", loss=_weighted_mean())),
+            "reduction='mean_with_sample_w",
+        ),
     ],
 )
-def test_the_first_taps_can_be_asked_for(taps, expected):
-    run = config.Config(method=config.MethodConfig(taps=taps))
-    assert setup.trainer(run, _classifier(), 1).taps == expected
-
-
-@pytest.mark.parametrize("taps", ["auto:0", "auto:x", "auto:"])
-def test_bad_numbers_of_taps_are_refused(taps):
-    with pytest.raises(UsageError, match=f"taps='{taps}' must be 'auto'"):
-        NoisyMix(_classifier(), taps=taps)
-
-
-@pytest.mark.parametrize("kind", ["cutmix", "puzzlemix"])
-def test_vectors_are_refused_at_once(kind):
-    model = keras.Sequential([keras.Input((7,)), keras.layers.Dense(2)])
-    with pytest.raises(UsageError, match=r"regions of images.*shape \[7\]"):
-        NoisyMix(model, mixing=kind)
-
-
-def test_other_mistakes_are_named():
-    with pytest.raises(UsageError, match=r"mixing=3 must be one of none, inp"):
-        NoisyMix(_classifier(), mixing=3)
-    with pytest.raises(UsageError, match="let taps begin with 'input'"):
-        _fit(_trainer("puzzlemix", taps=["conv"]))
-    loss = keras.losses.SparseCategoricalCrossentropy(
-        from_logits=True, reduction="mean_with_sample_weight"
-    )
-    with pytest.raises(UsageError, match="reduction='mean_with_sample_w"):
-        _fit(_trainer("puzzlemix", loss=loss))
+def test_mistakes_are_named(call, words):
+    assert_usage_error(call, words)

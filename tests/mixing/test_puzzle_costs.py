@@ -31,23 +31,24 @@ def _costs(batch, **options):
     )
 
 
-def _difference(upper, lower, i, j, grid, side, axis):
-    """Mean difference of the patches on both sides of one border."""
+def _difference(upper, lower, i, j, grid, side):
+    """Mean difference of the patches above and below one border."""
     height, width = upper.shape[0] // grid, upper.shape[1] // grid
+    edge = (i + 1) * height
     terms = []
-    if axis == 0:
-        edge = (i + 1) * height
-        for column in range(j * width, (j + 1) * width, side):
-            a = upper[edge - side : edge, column : column + side]
-            b = lower[edge : edge + side, column : column + side]
-            terms.append(abs(a.mean((0, 1)) - b.mean((0, 1))).mean())
-    else:
-        edge = (j + 1) * width
-        for row in range(i * height, (i + 1) * height, side):
-            a = upper[row : row + side, edge - side : edge]
-            b = lower[row : row + side, edge : edge + side]
-            terms.append(abs(a.mean((0, 1)) - b.mean((0, 1))).mean())
+    for column in range(j * width, (j + 1) * width, side):
+        a = upper[edge - side : edge, column : column + side]
+        b = lower[edge : edge + side, column : column + side]
+        terms.append(abs(a.mean((0, 1)) - b.mean((0, 1))).mean())
     return np.mean(terms)
+
+
+def _seams(mask, pixels, grid, side):
+    """What the borders between blocks and those below them cost."""
+    for i, j in itertools.product(range(grid - 1), range(grid)):
+        upper, lower = mask[i, j], mask[i + 1, j]
+        difference = _difference(pixels[upper], pixels[lower], i, j, grid, side)
+        yield BETA / grid / 16 * ((upper != lower) + GAMMA * difference)
 
 
 def _energy(mask, saliency, pixels, labels, grid, side):
@@ -60,30 +61,14 @@ def _energy(mask, saliency, pixels, labels, grid, side):
         s.reshape(grid, rows // grid, grid, columns // grid).mean((1, 3))
         for s in saliency
     ]
-    blocks = [b / b.sum() for b in blocks]
-    weight = BETA / grid / 16
-    total = 0.0
+    hidden = [b / b.sum() for b in blocks]
+    total = sum(_seams(mask, pixels, grid, side))
+    turned = [p.swapaxes(0, 1) for p in pixels]
+    total += sum(_seams(mask.T, turned, grid, side))
     for i, j in itertools.product(range(grid), range(grid)):
-        total += blocks[1 - mask[i, j]][i, j]
+        total += hidden[1 - mask[i, j]][i, j]
         share = LAM if mask[i, j] else 1 - LAM
         total -= ETA / grid**2 * np.log(share ** (labels - 1) + 1e-8)
-        for axis, (k, m) in enumerate(((i + 1, j), (i, j + 1))):
-            if max(k, m) == grid:
-                continue
-            total += weight * (mask[i, j] != mask[k, m])
-            total += (
-                weight
-                * GAMMA
-                * _difference(
-                    pixels[mask[i, j]],
-                    pixels[mask[k, m]],
-                    i,
-                    j,
-                    grid,
-                    side,
-                    axis,
-                )
-            )
     return total
 
 
@@ -96,8 +81,7 @@ def test_energies_of_masks_are_those_of_the_definition(
     """Up to what is the same for every mask of a pair."""
     saliency, pixels = batch
     problem = _costs(batch, grid=grid, labels=labels, neigh_size=neigh_size)
-    rng = np.random.default_rng(1)
-    masks = rng.integers(0, 2, (6, grid, grid))
+    masks = np.random.default_rng(1).integers(0, 2, (6, grid, grid))
     masks[0], masks[1] = 0, 1
     ours, theirs = [], []
     for mask in masks:
@@ -105,15 +89,8 @@ def test_energies_of_masks_are_those_of_the_definition(
         ours.append(grid_labels.energy(chosen, *problem).numpy())
         theirs.append(
             [
-                _energy(
-                    mask,
-                    (saliency[partner], saliency[own]),
-                    (pixels[partner], pixels[own]),
-                    labels,
-                    grid,
-                    side,
-                )
-                for own, partner in enumerate(PERMUTATION)
+                _energy(mask, saliency[pair], pixels[pair], labels, grid, side)
+                for pair in np.stack([PERMUTATION, range(3)], 1)
             ]
         )
     ours, theirs = np.array(ours), np.array(theirs)

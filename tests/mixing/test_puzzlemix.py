@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from noisymix_tf import rng
-from noisymix_tf.errors import UsageError
 from noisymix_tf.mixing import PuzzleMix
+from support.usage import assert_usage_error
 
 B, SIDE = 6, 4
 
@@ -42,51 +42,36 @@ def _block_shares(clean, grid):
     return blocks / blocks.sum((1, 2), keepdims=True)
 
 
-@pytest.fixture(scope="module")
-def steps(clean):
-    """Settled plans of several steps, and the mixing."""
+def test_images_are_mixed_pixel_by_pixel_and_no_visible_block_is_lost(clean):
+    """Alike in every view; `lam` is the mask's mean."""
     mixing = PuzzleMix(transport_size=1, transport_eps=0.1)
-    return mixing, [_settled(mixing, clean, step)[1] for step in range(8)]
-
-
-def test_mixed_images_are_made_pixel_by_pixel_alike_in_every_view(steps):
-    mixing, plans = steps
     views = np.random.default_rng(1).random((2, B, SIDE, SIDE, 3))
     views = views.astype("float32")
-    seen = set()
-    for plan in plans:
+    levels, moved = set(), 0
+    for step in range(8):
+        plan = _settled(mixing, clean, step)[1]
         mixed = mixing.mix(tf.constant(views), plan).numpy()
-        mask = plan.mask.numpy()
-        expected = np.empty_like(mixed)
-        for b in range(B):
-            partner = views[:, plan.permutation[b]]
-            for pixel in range(SIDE * SIDE):
-                i, j = divmod(pixel, SIDE)
-                a = divmod(int(plan.own[b, pixel]), SIDE)
-                c = divmod(int(plan.partner[b, pixel]), SIDE)
-                share = mask[b, i, j]
-                expected[:, b, i, j] = (
-                    share * views[:, b, a[0], a[1]]
-                    + (1 - share) * partner[:, c[0], c[1]]
-                )
-        np.testing.assert_allclose(mixed, expected, atol=1e-6)
-        np.testing.assert_allclose(plan.lam, mask.mean((1, 2)), atol=1e-6)
-        seen |= set(mask.ravel())
-    assert seen == {0.0, 0.5, 1.0}
-
-
-def test_what_moves_keeps_every_visible_block_once(steps):
-    moved = 0
-    for plan in steps[1]:
         mask = plan.mask.numpy().reshape(B, -1)
-        for sources, visible in (
-            (plan.own.numpy(), mask > 0),
-            (plan.partner.numpy(), mask < 1),
-        ):
-            for pixels, is_visible in zip(sources, visible):
-                shown = pixels[is_visible]
+        own, partner = plan.own.numpy(), plan.partner.numpy()
+        expected = np.empty([2, B, SIDE**2, 3], np.float32)
+        flat = views.reshape(expected.shape)
+        for b in range(B):
+            share = mask[b, :, None]
+            other = flat[:, plan.permutation[b]][:, partner[b]]
+            expected[:, b] = share * flat[:, b, own[b]] + (1 - share) * other
+            for pixels, visible in (
+                (own[b], mask[b] > 0),
+                (partner[b], mask[b] < 1),
+            ):
+                shown = pixels[visible]
                 assert len(set(shown)) == len(shown)
-                moved += (shown != np.arange(SIDE**2)[is_visible]).sum()
+                moved += (shown != np.arange(SIDE**2)[visible]).sum()
+        np.testing.assert_allclose(
+            mixed.reshape(expected.shape), expected, atol=1e-6
+        )
+        np.testing.assert_allclose(plan.lam, mask.mean(1), atol=1e-6)
+        levels |= set(mask.ravel())
+    assert levels == {0.0, 0.5, 1.0}
     assert moved > 0
 
 
@@ -122,30 +107,24 @@ def test_with_a_heavy_prior_every_block_has_the_likeliest_level(clean):
 
 
 @pytest.mark.parametrize(
-    "options", [{"alpha": 0.0}, {"probability": 0.0}], ids=str
+    ("alpha", "probability"), [(0.0, 1.0), (1.0, 0.0)], ids=str
 )
-def test_steps_that_do_not_mix_change_nothing(clean, options):
-    mixing = PuzzleMix(options.get("probability", 1.0))
-    plan = _settled(mixing, clean, 0, options.get("alpha", 1.0))[1]
+def test_steps_that_do_not_mix_change_nothing(clean, alpha, probability):
+    mixing = PuzzleMix(probability, adversarial_probability=1.0)
+    plan = _settled(mixing, clean, 0, alpha)[1]
     x = tf.random.stateless_normal([2, B, SIDE, SIDE, 3], [0, 1])
     np.testing.assert_array_equal(mixing.mix(x, plan), x)
     np.testing.assert_array_equal(plan.lam, np.ones(B))
 
 
-def test_grids_are_drawn_alike(clean):
-    mixing = PuzzleMix().bind(1, 1.0)
+def test_all_grids_that_divide_the_image_are_drawn_alike(clean):
+    mixing = PuzzleMix(transport=False).bind(1, 1.0)
     images = types.SimpleNamespace(**vars(clean))
     images.images = tf.zeros([B, 16, 16, 1])
     images.gradient = lambda features: features
-    mixing._arranged = lambda grid, saliency, *_: (
-        {
-            name: tf.cast(tf.fill(saliency.shape, grid), dtype)
-            for name, dtype in (("mask", "float32"),)
-        }
-        | {
-            name: tf.fill([saliency.shape[0], 256], grid)
-            for name in ("own", "partner")
-        }
+    # Which grid was chosen, not what is found for it.
+    mixing._compiled = lambda grid: (
+        lambda saliency, *_: {"mask": tf.fill(saliency.shape, float(grid))}
     )
 
     @tf.function
@@ -153,7 +132,7 @@ def test_grids_are_drawn_alike(clean):
         plan = mixing.plan(rng.stream(3, step, "mixing"), B)
         return mixing.settle(plan, images).mask[0, 0, 0]
 
-    count = 400
+    count = 200
     drawn = [int(grid(tf.constant(step))) for step in range(count)]
     counts = np.array([drawn.count(size) for size in (2, 4, 8, 16)])
     assert counts.sum() == count
@@ -169,13 +148,13 @@ def test_perturbations_climb_the_gradient_and_stay_in_their_ball(clean):
     features = clean.features(clean.images)
     views = tf.stack([features, features])
     sign = np.sign(clean.gradient(None).numpy())
-    attacked = []
-    for step in range(24):
+    attacked = set()
+    for step in range(16):
         plan = _settled(mixing, clean, step)[1]
         mixed = mixing.mix(views, plan).numpy()
         amount = float(plan.chances[3])
         own, partner = (bool(c < 0.5) for c in plan.chances[1:3])
-        attacked.append((own, partner))
+        attacked.add((own, partner))
         # In pixels.
         attack = plan.attack.numpy() * 50.0
         assert abs(attack).max() <= amount * eps + 1e-3
@@ -194,44 +173,36 @@ def test_perturbations_climb_the_gradient_and_stay_in_their_ball(clean):
         np.testing.assert_allclose(
             (mixed[0] - mixed[1]) * 50.0, expected, atol=1e-3
         )
-    assert {(False, True), (True, False)} <= set(attacked)
+    assert {(False, True), (True, False)} <= attacked
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "words"),
     [
         ({"labels": 5}, "labels=5 must be 2, 3 or 4"),
         ({"beta": -1.0}, "beta=-1.0 must be a number"),
-        ({"gamma": 1.5}, r"gamma=1.5 must be a number in \[0, 1\]"),
+        ({"gamma": 1.5}, "gamma=1.5 must be a number in [0, 1]"),
         ({"neigh_size": 0}, "neigh_size=0 must be a whole number"),
-        ({"transport_size": 0}, r"transport_size=0 must .* \(or -1\)"),
-        ({"adversarial_eps": 300}, r"adversarial_eps=300 must .*\[0, 255\]"),
-        (
-            {"adversarial_eps": 10 / 255},
-            "must be in grey .* give 10\\.$",
-        ),
+        ({"transport_size": 0}, "pixels, at least 1 (or -1)"),
+        ({"adversarial_eps": 300}, "adversarial_eps=300 must be"),
+        ({"adversarial_eps": 10 / 255}, "give 10."),
         ({"adversarial_probability": "no"}, "adversarial_probability='no'"),
     ],
 )
-def test_bad_options_name_the_value(options, message):
-    with pytest.raises(UsageError, match=message):
-        PuzzleMix(**options)
+def test_bad_options_name_the_value(options, words):
+    assert_usage_error(lambda: PuzzleMix(**options), words)
 
 
 def test_what_is_no_image_is_refused(clean):
-    with pytest.raises(UsageError, match=r"images \[H, W, C\]"):
-        PuzzleMix().check((7,))
-    with pytest.raises(UsageError, match=r"have 28 x 27 pixels.*even sides"):
-        PuzzleMix().check((28, 27, 1))
+    assert_usage_error(lambda: PuzzleMix().check((7,)), "images [H, W, C]")
+    assert_usage_error(
+        lambda: PuzzleMix().check((28, 27, 1)),
+        "have 28 x 27 pixels",
+        "even sides",
+    )
     PuzzleMix().check((28, 28, 1))
     deep = types.SimpleNamespace(**vars(clean))
     deep.features = lambda images: images[..., :1]
-    with pytest.raises(UsageError, match=r"first tap has shape \[4, 4, 1\]"):
-        _settled(PuzzleMix(), deep, 0)
-
-
-def test_its_configuration_makes_the_same():
-    options = {"labels": 2, "eta": 0.7, "transport_size": -1}
-    config = PuzzleMix(0.5, **options).get_config()
-    assert PuzzleMix.from_config(config).get_config() == config
-    assert {name: config[name] for name in options} == options
+    assert_usage_error(
+        lambda: _settled(PuzzleMix(), deep, 0), "first tap has shape [4, 4, 1]"
+    )

@@ -28,26 +28,17 @@ def _published(saliency, visible, eps):
     return won
 
 
-@pytest.fixture(scope="module")
-def sources():
-    return tf.function(
-        lambda saliency, visible: transport.sources(saliency, visible, EPS),
-        jit_compile=True,
-    )
-
-
-@pytest.mark.parametrize("concentration", [0.1, 1.0])
-def test_what_is_seen_comes_from_where_it_is_published_to(
-    sources, concentration
-):
+@pytest.mark.parametrize("size", [2, 6])
+def test_what_is_seen_comes_from_where_it_is_published_to(size):
+    sources = tf.function(transport.sources, jit_compile=True)
     rng = np.random.default_rng(0)
     moved = 0
-    for size in (2, 8):
+    for concentration in (0.1, 1.0):
         saliency = rng.gamma(concentration, size=(BATCH, size, size)) + 1e-5
         saliency /= saliency.sum((1, 2), keepdims=True)
         visible = rng.random((BATCH, size, size)) < 0.6
         plan = _published(saliency, visible, EPS)
-        ours = sources(saliency.astype("float32"), visible).numpy()
+        ours = sources(saliency.astype("float32"), visible, EPS).numpy()
         ours, seen = ours.reshape(BATCH, -1), visible.reshape(BATCH, -1)
         # Every visible place has got one block.
         np.testing.assert_array_equal(plan.sum(-2)[seen], 1)
@@ -55,7 +46,7 @@ def test_what_is_seen_comes_from_where_it_is_published_to(
         for places, is_seen in zip(ours, seen):
             assert len(set(places[is_seen])) == is_seen.sum()
         moved += (ours != np.arange(size * size))[seen].sum()
-    assert moved > 10
+    assert moved > 5
 
 
 def test_blocks_become_pixels():
