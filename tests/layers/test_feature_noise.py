@@ -9,6 +9,7 @@ from noisymix_tf import rng
 from noisymix_tf.layers import FeatureNoise
 from noisymix_tf.mixing import feature_noise
 from support.layer_contract import assert_layer_contract
+from support.small_trainer import two_replicas
 from support.usage import assert_usage_error
 
 
@@ -106,9 +107,7 @@ def test_a_continued_run_is_an_unbroken_one_and_what_is_exported_has_no_noise(
     assert np.abs(whole.get_weights()[1] - end[1]).max() > 1e-3
     x = _normal(5, 6)
     expected = second.layers[-1](x)
-    np.testing.assert_allclose(
-        second.predict(x, verbose=0), expected, rtol=1e-6
-    )
+    np.testing.assert_allclose(second(x), expected, rtol=1e-6)
     second.export(tmp_path / "exported", verbose=False)
     exported = tf.saved_model.load(tmp_path / "exported")
     np.testing.assert_allclose(exported.serve(x), expected, rtol=1e-6)
@@ -116,10 +115,7 @@ def test_a_continued_run_is_an_unbroken_one_and_what_is_exported_has_no_noise(
 
 
 def test_two_replicas_draw_different_noise_count_steps_and_follow_a_callback():
-    strategy = tf.distribute.MirroredStrategy(
-        ["CPU:0", "CPU:1"],
-        cross_device_ops=tf.distribute.ReductionToOneDevice(),
-    )
+    strategy = two_replicas()
     with strategy.scope():
         layer, model = FeatureNoise(name="noise"), _compiled()
     alone = FeatureNoise(name="noise")
@@ -146,25 +142,18 @@ def test_two_replicas_draw_different_noise_count_steps_and_follow_a_callback():
     assert int(layer.calls.numpy()) == 3 and layer.additive_noise == 2.0
 
 
+BYTES = tf.zeros([2, 3], tf.uint8)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
         (lambda: FeatureNoise(-0.1), "additive_noise=-0.1 must be a number at"),
         (lambda: FeatureNoise(0, float("nan")), "multiplicative_noise=nan"),
-        (
-            lambda: FeatureNoise(noise_sparsity=1.5),
-            "noise_sparsity=1.5 must be a number in [0, 1]: it is the share",
-        ),
+        (lambda: FeatureNoise(1, 1, 1.5), "noise_sparsity=1.5 must be a numbe"),
         (lambda: FeatureNoise(seed=None), "seed=None must be a whole number"),
-        (lambda: FeatureNoise(seed=0.5), "seed=0.5 must be a whole number"),
-        (
-            lambda: FeatureNoise()(tf.zeros([2, 3], tf.uint8)),
-            "FeatureNoise takes floats, got uint8; scale images first",
-        ),
-        (
-            lambda: FeatureNoise()(keras.Input((3,), dtype="uint8")),
-            "FeatureNoise takes floats, got uint8",
-        ),
+        (lambda: FeatureNoise()(BYTES), "takes floats, got uint8; scale image"),
+        (lambda: FeatureNoise()(keras.Input([3], None, "uint8")), "got uint8"),
     ],
 )
 def test_refuses_arguments_and_what_is_no_float(call, words):

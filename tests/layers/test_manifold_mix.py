@@ -10,6 +10,7 @@ from noisymix_tf.layers import ManifoldMix
 from noisymix_tf.mixing import ManifoldMixing, MixPlan, with_plan
 from noisymix_tf.training.trainer import NoisyMix
 from support.layer_contract import assert_layer_contract
+from support.small_trainer import QUIET, two_replicas
 from support.usage import assert_usage_error
 
 PERMUTATION = [3, 1, 5, 0, 2, 4]
@@ -73,23 +74,21 @@ def test_every_example_may_have_its_own_coefficient_and_tap():
     lam = np.linspace(0, 1, 6, dtype="float32")
     tap = np.array([0, 1, 0, 1, 1, 0], "int32")
     plan = (tf.constant(tap), tf.constant(lam), tf.constant(PERMUTATION))
-    y = ManifoldMix(1)(x, plan, training=True)
     own = np.where(tap == 1, lam, 1)[:, np.newaxis]
-    np.testing.assert_allclose(
-        y, own * x + (1 - own) * x[PERMUTATION], atol=1e-6
-    )
+    expected = own * x + (1 - own) * x[PERMUTATION]
+    y = ManifoldMix(1)(x, plan, training=True)
+    np.testing.assert_allclose(y, expected, atol=1e-6)
 
 
 def test_a_partner_outside_of_the_batch_is_not_silent():
     layer = ManifoldMix()
-    x = _normal(3, 2)
+    compiled = tf.function(layer, jit_compile=True)
     for outside in (5, -1):
         plan = _plan(permutation=[1, outside, 0])
-        compiled = tf.function(layer, jit_compile=True)
-        y = compiled(x, plan, training=True).numpy()
+        y = compiled(_normal(3, 2), plan, training=True).numpy()
         assert np.isnan(y[1]).all() and np.isfinite(y[[0, 2]]).all()
         with pytest.raises(tf.errors.InvalidArgumentError, match=str(outside)):
-            layer(x, plan, training=True)
+            layer(_normal(3, 2), plan, training=True)
 
 
 def test_masks_stay_those_of_the_example_itself():
@@ -159,26 +158,20 @@ def test_plain_fit_trains_as_the_trainer_does_and_serves_without_a_plan():
     losses = model.fit(_planned(), verbose=0, shuffle=False).history["loss"]
 
     images, _ = _inputs()
-    trainer = NoisyMix(
-        keras.Model(images, _Network()(images)),
-        taps=["scale", "stem"],
-        additive_noise=0.0,
-        multiplicative_noise=0.0,
-        jsd_weight=0.0,
-        seed=5,
-    )
+    twin = keras.Model(images, _Network()(images))
+    options = {"jsd_weight": 0.0, "seed": 5, **QUIET}
+    trainer = NoisyMix(twin, taps=["scale", "stem"], **options)
     _compiled(trainer, keras.losses.SparseCategoricalCrossentropy)
     logs = trainer.fit(_batches(), verbose=0, shuffle=False).history
     np.testing.assert_allclose(losses, logs["loss"], rtol=1e-5)
-    for a, b in zip(model.get_weights(), trainer.model.get_weights()):
+    for a, b in zip(model.get_weights(), twin.get_weights()):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
     classifier = keras.Model(images, network(images))
     x = next(iter(_batches()))[0]
     expected = network.head(network.pool(network.stem(network.scale(x))))
-    np.testing.assert_allclose(
-        classifier(x, training=True), expected, atol=1e-6
-    )
+    served = classifier(x, training=True)
+    np.testing.assert_allclose(served, expected, atol=1e-6)
     # The model with a plan validates on unmixed batches.
     whole = model.evaluate(_planned(alpha=0), verbose=0)
     _compiled(classifier, keras.losses.SparseCategoricalCrossentropy)
@@ -187,10 +180,7 @@ def test_plain_fit_trains_as_the_trainer_does_and_serves_without_a_plan():
 
 
 def test_two_replicas_find_partners_in_their_own_part():
-    strategy = tf.distribute.MirroredStrategy(
-        ["CPU:0", "CPU:1"],
-        cross_device_ops=tf.distribute.ReductionToOneDevice(),
-    )
+    strategy = two_replicas()
     planned = _planned(num_replicas=2)
 
     def in_whole_batch(inputs, mixed):
@@ -246,6 +236,8 @@ def test_labels_may_be_numbers_a_column_or_one_hot_of_unknown_number():
 
 
 X, LABELS = tf.zeros([6, 3]), tf.zeros([6], tf.int32)
+WEIGHTED, WIDE = (X, LABELS, tf.ones([6])), (X, tf.zeros([6, 5]))
+WITHOUT_LAM = [tf.constant(0), None, LABELS]
 
 
 @pytest.mark.parametrize(
@@ -256,33 +248,18 @@ X, LABELS = tf.zeros([6, 3]), tf.zeros([6], tf.int32)
         (lambda: with_plan(2, float("nan"), 3), "alpha=nan"),
         (lambda: with_plan(2, 1.0, 2.5), "num_classes=2.5"),
         (lambda: with_plan(2, 1.0, 3, 0, 0), "num_replicas=0"),
+        (lambda: with_plan(2, 1.0, 3)(0, WEIGHTED), "without weights"),
+        (lambda: with_plan(2, 1.0, 3)(0, WIDE), "neither numbers [B] nor one-"),
         (
-            lambda: with_plan(2, 1.0, 3)(0, (X, LABELS, tf.ones([6]))),
-            "without weights",
-        ),
-        (
-            lambda: with_plan(2, 1.0, 3)(0, (X, tf.zeros([6, 5]))),
-            "(6, 5) are neither numbers [B] nor one-hot [B, 3]",
-        ),
-        (
-            lambda: with_plan(2, 1.0, 3, num_replicas=4)(0, (X, LABELS)),
-            "batch of 6 does not split into 4",
+            lambda: with_plan(2, 1.0, 3, 0, 4)(0, (X, LABELS)),
+            "a batch size tha",
         ),
         (lambda: ManifoldMix(-1), "tap=-1 must be a whole number, at least 0"),
         (lambda: ManifoldMix(0.5), "tap=0.5 must be a whole"),
         (lambda: ManifoldMix()(X, tf.constant([0, 1])), "must be a MixPlan"),
-        (
-            lambda: ManifoldMix()(X, _plan(permutation=1)),
-            "permutation must have shape [B], got ()",
-        ),
-        (
-            lambda: ManifoldMix()(X, [tf.constant(0), None, LABELS]),
-            "lam must have shape a scalar or [B], got None",
-        ),
-        (
-            lambda: ManifoldMix()(LABELS[:, None], _plan()),
-            "ManifoldMix takes floats, got int32",
-        ),
+        (lambda: ManifoldMix()(X, _plan(permutation=1)), "shape [B], got ()"),
+        (lambda: ManifoldMix()(X, WITHOUT_LAM), "a scalar or [B], got None"),
+        (lambda: ManifoldMix()(LABELS[:, None], _plan()), "floats, got int32"),
     ],
 )
 def test_refuses_what_is_no_plan_or_does_not_fit(call, words):

@@ -14,65 +14,57 @@ from support.usage import assert_usage_error
 HEIGHT, WIDTH, BATCH = 12, 20, 4
 
 
-def _clean(shape=(BATCH, HEIGHT, WIDTH, 1)):
-    return types.SimpleNamespace(
-        images=tf.zeros(shape), features=lambda images: images
-    )
+def _settled(drawn, shape=(BATCH, HEIGHT, WIDTH, 1)):
+    images = tf.zeros(shape)
+    clean = types.SimpleNamespace(images=images, features=lambda x: x)
+    return CutMix().settle(drawn, clean)
 
 
-def _published(lam, row, column, height, width):
-    """The published rule, with the sides called by their names."""
-    cut = np.sqrt(1.0 - lam)
-    half_h, half_w = int(height * cut) // 2, int(width * cut) // 2
-    inside = np.zeros((height, width), bool)
-    top, left = max(row - half_h, 0), max(column - half_w, 0)
-    inside[top : row + half_h, left : column + half_w] = True
-    return inside
-
-
-@pytest.mark.parametrize("lam", [0.0, 0.1, 0.37, 0.93, 0.999, 1.0])
-def test_boxes_are_the_published_ones(lam):
-    for row, column in ((0, 0), (3, 19), (11, 7), (6, 10)):
-        centre = tf.constant([(row + 0.5) / HEIGHT, (column + 0.5) / WIDTH])
-        np.testing.assert_array_equal(
-            box(tf.constant(lam), centre, HEIGHT, WIDTH),
-            _published(lam, row, column, HEIGHT, WIDTH),
-        )
+def test_boxes_are_the_published_ones():
+    for lam in (0.0, 0.1, 0.37, 0.93, 0.999, 1.0):
+        # The published rule, with the sides called by their names.
+        cut = np.sqrt(1.0 - lam)
+        half_h, half_w = int(HEIGHT * cut) // 2, int(WIDTH * cut) // 2
+        for row, column in ((0, 0), (3, 19), (11, 7), (6, 10)):
+            expected = np.zeros((HEIGHT, WIDTH), bool)
+            top, left = max(row - half_h, 0), max(column - half_w, 0)
+            expected[top : row + half_h, left : column + half_w] = True
+            centre = [(row + 0.5) / HEIGHT, (column + 0.5) / WIDTH]
+            ours = box(tf.constant(lam), tf.constant(centre), HEIGHT, WIDTH)
+            np.testing.assert_array_equal(ours, expected)
 
 
 def test_lam_is_the_pixels_share_and_draws_have_their_laws():
     """In every view; compiled by XLA as in a train step."""
     mixing = CutMix(probability=0.7).bind(num_taps=4, alpha=0.5)
+    draw = tf.function(lambda s: mixing.plan(rng.stream(1, s, "mixing"), BATCH))
+    count = 400
+    draws = [draw(tf.constant(step)) for step in range(count)]
     marks = tf.reshape(tf.range(BATCH, dtype=tf.float32), [-1, 1, 1, 1])
     marks += tf.zeros([2, BATCH, HEIGHT, WIDTH, 1])
 
     @tf.function(jit_compile=True)
-    def settled(step):
-        drawn = mixing.plan(rng.stream(1, step, "mixing"), BATCH)
-        plan = mixing.settle(drawn, _clean())
-        return drawn.lam, drawn.centre, plan, mixing.mix(marks, plan)
+    def mixed(drawn):
+        plan = _settled(drawn)
+        return plan, mixing.mix(marks, plan)
 
-    count = 400
-    draws = [settled(tf.constant(step)) for step in range(count)]
-    for _, _, plan, mixed in draws[:40]:
+    own = marks.numpy()
+    for plan, ours in map(mixed, draws[:40]):
         inside, order = plan.inside.numpy(), plan.permutation.numpy()
-        expected = np.where(
-            inside[..., None], marks.numpy()[:, order], marks.numpy()
-        )
-        np.testing.assert_array_equal(mixed, expected)
+        expected = np.where(inside[..., None], own[:, order], own)
+        np.testing.assert_array_equal(ours, expected)
         np.testing.assert_allclose(plan.lam, 1 - inside.mean(), atol=1e-6)
         assert int(plan.tap) == 0
-    lams = np.array([float(lam) for lam, *_ in draws])
+    lams = np.array([float(plan.lam) for plan in draws])
     mixes = lams < 1.0
-    sigma = np.sqrt(0.7 * 0.3 / count)
-    assert abs(mixes.mean() - 0.7) < 4 * sigma
+    assert abs(mixes.mean() - 0.7) < 4 * np.sqrt(0.7 * 0.3 / count)
+    centres = np.array([plan.centre for plan in draws])
     # Beta(1/2, 1/2) is the arcsine law.
-    laws = [2 / np.pi * np.arcsin(np.sqrt(lams[mixes]))]
-    centres = np.array([centre for _, centre, *_ in draws])
-    for values in (*laws, *centres.T):
-        values = np.sort(values)
+    levels = 2 / np.pi * np.arcsin(np.sqrt(lams[mixes]))
+    for values in (levels, *centres.T):
         places = (np.arange(len(values)) + 0.5) / len(values)
-        assert abs(values - places).max() < 1.95 / np.sqrt(len(values))
+        distance = abs(np.sort(values) - places).max()
+        assert distance < 1.95 / np.sqrt(len(values))
     assert abs(np.corrcoef(centres.T)[0, 1]) < 4 / np.sqrt(count)
     assert abs(np.corrcoef(centres[mixes, 0], lams[mixes])[0, 1]) < 0.25
 
@@ -85,20 +77,14 @@ def test_the_partners_of_a_step_do_not_depend_on_the_kind():
     assert float(other.lam) == 1.0 > float(one.lam)
 
 
+DRAWN = CutMix().plan(rng.stream(0, 0, "mixing"), 8)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (
-            lambda: CutMix().check((2,)),
-            "CutMix mixes regions of images [H, W, C], but an example has "
-            "shape [2]; use mixing='input'",
-        ),
-        (
-            lambda: CutMix().settle(
-                CutMix().plan(rng.stream(0, 0, "mixing"), 8), _clean((8, 2))
-            ),
-            "shape [2]",
-        ),
+        (lambda: CutMix().check((2,)), "shape [2]; use mixing='input'"),
+        (lambda: _settled(DRAWN, (8, 2)), "CutMix mixes regions of images [H"),
         (lambda: CutMix(-0.1), "probability=-0.1 must be a number in [0, 1]"),
         (lambda: CutMix(1.5), "probability=1.5"),
         (lambda: CutMix(None), "probability=None"),

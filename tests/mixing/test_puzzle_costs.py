@@ -20,35 +20,27 @@ def batch():
 
 
 def _costs(batch, **options):
-    return puzzle_costs.costs(
-        *map(tf.constant, batch),
-        tf.constant(PERMUTATION, tf.int32),
-        tf.constant(LAM),
-        beta=BETA,
-        gamma=GAMMA,
-        eta=ETA,
-        **options,
-    )
-
-
-def _difference(upper, lower, i, j, grid, side):
-    """Mean difference of the patches above and below one border."""
-    height, width = upper.shape[0] // grid, upper.shape[1] // grid
-    edge = (i + 1) * height
-    terms = []
-    for column in range(j * width, (j + 1) * width, side):
-        a = upper[edge - side : edge, column : column + side]
-        b = lower[edge : edge + side, column : column + side]
-        terms.append(abs(a.mean((0, 1)) - b.mean((0, 1))).mean())
-    return np.mean(terms)
+    options |= {"beta": BETA, "gamma": GAMMA, "eta": ETA}
+    order = tf.constant(PERMUTATION, tf.int32)
+    lam = tf.constant(LAM)
+    return puzzle_costs.costs(*map(tf.constant, batch), order, lam, **options)
 
 
 def _seams(mask, pixels, grid, side):
     """What the borders between blocks and those below them cost."""
+    height, width = (size // grid for size in pixels[0].shape[:2])
     for i, j in itertools.product(range(grid - 1), range(grid)):
-        upper, lower = mask[i, j], mask[i + 1, j]
-        difference = _difference(pixels[upper], pixels[lower], i, j, grid, side)
-        yield BETA / grid / 16 * ((upper != lower) + GAMMA * difference)
+        above, below = mask[i, j], mask[i + 1, j]
+        edge = (i + 1) * height
+        # Mean difference of the patches above and below the border.
+        terms = []
+        for column in range(j * width, (j + 1) * width, side):
+            patch = slice(column, column + side)
+            a = pixels[above][edge - side : edge, patch].mean((0, 1))
+            b = pixels[below][edge : edge + side, patch].mean((0, 1))
+            terms.append(abs(a - b).mean())
+        cost = (above != below) + GAMMA * np.mean(terms)
+        yield BETA / grid / 16 * cost
 
 
 def _energy(mask, saliency, pixels, labels, grid, side):
@@ -121,10 +113,7 @@ def test_images_without_saliency_count_alike_everywhere():
     np.testing.assert_array_equal(shares, np.full((2, 2, 4), 1 / 8))
 
 
-@pytest.mark.parametrize(
-    ("height", "width", "limit", "side"),
-    [(16, 16, 4, 4), (14, 14, 4, 2), (2, 2, 4, 2), (6, 4, 4, 2), (7, 3, 9, 1)],
-)
-def test_sides_of_patches_divide_blocks(height, width, limit, side):
+def test_sides_of_patches_divide_blocks():
     """As published where they do: 4 for blocks of 32 pixels, 2 for 224."""
-    assert puzzle_costs.divisor(height, width, limit) == side
+    sizes = (16, 16, 4), (14, 14, 4), (2, 2, 4), (6, 4, 4), (7, 3, 9)
+    assert [puzzle_costs.divisor(*size) for size in sizes] == [4, 2, 2, 2, 1]
