@@ -1,7 +1,6 @@
 """Numbers that may change while a traced step runs."""
 
 import copy
-import functools
 
 import keras
 import numpy as np
@@ -19,8 +18,7 @@ class Scaled(keras.Layer):
 
     def __init__(self, rate=0.5, bias=0.0, **kwargs):
         super().__init__(**kwargs)
-        self.rate = rate
-        self.bias = bias
+        self.rate, self.bias = rate, bias
 
     def call(self, x):
         return x * Scaled.rate.tensor(self) + Scaled.bias.tensor(self)
@@ -34,8 +32,7 @@ def test_assignments_reach_what_is_traced_without_a_new_trace(jit_compile):
     layer = Scaled(rate=0.5)
     step = tf.function(lambda x: layer(x), jit_compile=jit_compile)
     assert float(step(tf.constant(2.0))) == 1.0
-    layer.rate = 0.25
-    layer.bias = 3
+    layer.rate, layer.bias = 0.25, 3
     assert float(step(tf.constant(2.0))) == 3.5
     assert step.experimental_get_tracing_count() == 1
 
@@ -46,11 +43,12 @@ def test_it_reads_like_the_float_of_its_owner():
     c.rate = 0.3
     # Not the nearest float32, and a type that JSON knows.
     assert [layer.rate for layer in (a, b, c)] == [0.1, 0.2, 0.3]
-    assert a.get_config()["rate"] == 0.1 and type(a.rate) is float
-    assert a.bias == 2.0 and type(a.bias) is float
+    assert type(a.rate) is type(a.bias) is float
     values = [float(Scaled.rate.tensor(layer)) for layer in (a, b, c)]
     np.testing.assert_allclose(values, [0.1, 0.2, 0.3], rtol=1e-6)
     assert Scaled.rate.high == 1.0
+    # What was not assigned is missing.
+    assert not hasattr(Scaled.__new__(Scaled), "rate")
 
 
 def test_it_is_no_weight_and_is_saved_by_the_config_only(tmp_path):
@@ -61,32 +59,13 @@ def test_it_is_no_weight_and_is_saved_by_the_config_only(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.get_layer("scaled").rate == 0.7
-    model.save_weights(tmp_path / "model.weights.h5")
-    layer.rate = 0.2
-    model.load_weights(tmp_path / "model.weights.h5")
-    assert layer.rate == 0.2
 
 
-@pytest.mark.parametrize("value", [-0.1, 1.5, float("nan"), None, "1", True])
+@pytest.mark.parametrize("value", [-0.1, 1.5, float("nan"), None, "1", 10**400])
 def test_refuses_what_is_out_of_range_and_keeps_the_old(value):
     layer = Scaled(rate=0.5)
     words = f"rate={value!r} must be a number in [0, 1]: it is the share that"
     assert_usage_error(lambda: setattr(layer, "rate", value), words)
-    assert layer.rate == 0.5
-
-
-@pytest.mark.parametrize("value", [float("inf"), 1e300, 10**400])
-def test_refuses_what_float32_cannot_hold(value):
-    layer = Scaled()
-    set_bias = functools.partial(setattr, layer, "bias", value)
-    assert_usage_error(set_bias, "bias=", "must be a number at least 0.")
-    assert layer.bias == 0.0
-
-
-def test_an_attribute_that_was_not_assigned_is_missing():
-    class Bare:
-        rate = Adjustable()
-
-    assert not hasattr(Bare(), "rate")
-    with pytest.raises(AttributeError, match="rate"):
-        Bare.rate.tensor(Bare())
+    words = "must be a number at least 0."
+    assert_usage_error(lambda: setattr(layer, "bias", float("inf")), words)
+    assert (layer.rate, layer.bias) == (0.5, 0.0)

@@ -5,6 +5,7 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
+from numpy.testing import assert_allclose, assert_array_equal
 
 from noisymix_tf import rng
 from noisymix_tf.mixing import CutMix, InputMixing
@@ -31,7 +32,7 @@ def test_boxes_are_the_published_ones():
             expected[top : row + half_h, left : column + half_w] = True
             centre = [(row + 0.5) / HEIGHT, (column + 0.5) / WIDTH]
             ours = box(tf.constant(lam), tf.constant(centre), HEIGHT, WIDTH)
-            np.testing.assert_array_equal(ours, expected)
+            assert_array_equal(ours, expected)
 
 
 def test_lam_is_the_pixels_share_and_draws_have_their_laws():
@@ -52,8 +53,8 @@ def test_lam_is_the_pixels_share_and_draws_have_their_laws():
     for plan, ours in map(mixed, draws[:40]):
         inside, order = plan.inside.numpy(), plan.permutation.numpy()
         expected = np.where(inside[..., None], own[:, order], own)
-        np.testing.assert_array_equal(ours, expected)
-        np.testing.assert_allclose(plan.lam, 1 - inside.mean(), atol=1e-6)
+        assert_array_equal(ours, expected)
+        assert_allclose(plan.lam, 1 - inside.mean(), atol=1e-6)
         assert int(plan.tap) == 0
     lams = np.array([float(plan.lam) for plan in draws])
     mixes = lams < 1.0
@@ -73,7 +74,7 @@ def test_the_partners_of_a_step_do_not_depend_on_the_kind():
     seed = rng.stream(0, 5, "mixing")
     one = CutMix().bind(1, 1.0).plan(seed, 8)
     other = InputMixing(probability=0.0).bind(1, 1.0).plan(seed, 8)
-    np.testing.assert_array_equal(one.permutation, other.permutation)
+    assert_array_equal(one.permutation, other.permutation)
     assert float(other.lam) == 1.0 > float(one.lam)
 
 

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
+from numpy.testing import assert_allclose
 
 from noisymix_tf.mixing import grid_labels
 
@@ -52,7 +53,7 @@ def test_energies_are_nearly_the_least_of_all(labels, rows, columns):
         found = solve(*problem, sweeps=20)
         energy = grid_labels.energy(found, *problem).numpy()
         theirs = _energies(found.numpy(), *problem)
-        np.testing.assert_allclose(energy, theirs, rtol=1e-5)
+        assert_allclose(energy, theirs, rtol=1e-5)
         lost.append(energy / best - 1.0)
     # Edges of no weight leave each node its own best.
     assert abs(lost[0]).max() < 1e-5

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from numpy.testing import assert_allclose, assert_array_equal
 
 from noisymix_tf import config
 from noisymix_tf.mixing import MIXINGS, CutMix, PuzzleMix
@@ -40,7 +41,7 @@ def test_a_step_is_one_program_of_xla_and_repeats_from_its_state():
     logs = small_trainer.assert_repeats(trainer, _batch())
     assert np.isfinite(logs["loss"]) and logs["jsd"] > 0
     total = logs["cross_entropy"] + 12.0 * logs["jsd"]
-    np.testing.assert_allclose(logs["loss"], total, rtol=1e-5)
+    assert_allclose(logs["loss"], total, rtol=1e-5)
 
 
 def _case(name):
@@ -103,8 +104,8 @@ def test_losses_and_steps_are_those_of_labels_mixed_by_the_pixels(kind, case):
     before = kernel.numpy()
     parts = (x, labels) if weight is None else (x, labels, weight)
     logs = trainer.train_step(tuple(map(tf.constant, parts)))
-    np.testing.assert_allclose(float(logs["loss"]), expected, rtol=1e-5)
-    np.testing.assert_allclose(before - kernel, 0.02 * slope, atol=1e-6)
+    assert_allclose(float(logs["loss"]), expected, rtol=1e-5)
+    assert_allclose(before - kernel, 0.02 * slope, atol=1e-6)
 
 
 @pytest.mark.parametrize("softmax", [False, True])
@@ -129,9 +130,9 @@ def test_saliency_is_the_gradient_of_each_images_loss(softmax):
     factors = (ours * theirs).sum(axes) / (theirs**2).sum(axes)
     assert (factors > 0).all()
     theirs *= factors[:, None, None, None]
-    np.testing.assert_allclose(ours, theirs, atol=1e-5 * abs(ours).max())
+    assert_allclose(ours, theirs, atol=1e-5 * abs(ours).max())
     for a, b in zip(before, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
+        assert_array_equal(a, b)
 
 
 def test_half_precision_trains_and_its_saliency_is_exact_enough():
@@ -158,9 +159,9 @@ def test_two_replicas_share_boxes_grids_and_attacks_but_not_their_starts():
     with strategy.scope():
         boxes, puzzle = _trainer("cutmix"), _trainer(KINDS["adversarial"])
     # Not what is found for a grid, which takes long to compile.
-    empty = {"own": tf.zeros([B, SIDE**2], "i4"), "mask": tf.ones([B, 6, 6])}
-    empty["partner"] = empty["own"]
-    puzzle._mixing._compiled = lambda grid: lambda *_: empty
+    places, mask = tf.zeros([B, SIDE**2], tf.int32), tf.ones([B, SIDE, SIDE])
+    found = {"own": places, "partner": places, "mask": mask}
+    puzzle._mixing._compiled = lambda grid: lambda *_: found
     x, labels = _batch(views=1)
 
     @tf.function
@@ -172,7 +173,7 @@ def test_two_replicas_share_boxes_grids_and_attacks_but_not_their_starts():
     box, joined = plans()
     for values in (box.lam, box.inside, joined.permutation, joined.chances):
         first, second = values.values
-        np.testing.assert_array_equal(first, second)
+        assert_array_equal(first, second)
     first, second = joined.attack.values
     assert 0.1 < np.mean(first.numpy() != second.numpy())
     assert joined.lam.values[0].shape == [B]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from numpy.testing import assert_allclose, assert_array_equal
 
 from noisymix_tf import rng
 from noisymix_tf.mixing import MIXINGS, ManifoldMixing, MixPlan, feature_noise
@@ -44,9 +45,9 @@ def test_mix_and_inject_reproduce_the_reference(golden):
         )
         out, _ = noise_lib.inject(mixed, draws)
         expected = file[f"{case}__out"].reshape(out.shape)
-        np.testing.assert_allclose(out, expected, atol=2e-6, err_msg=case)
+        assert_allclose(out, expected, atol=2e-6, err_msg=case)
         labels = file[f"{case}__y"]
-        np.testing.assert_array_equal(file[f"{case}__y_b"], labels[order])
+        assert_array_equal(file[f"{case}__y_b"], labels[order])
 
 
 def test_permute_gradient_is_that_of_gather():
@@ -56,9 +57,9 @@ def test_permute_gradient_is_that_of_gather():
         tape.watch(x)
         ours = tf.reduce_sum(permute(x, order) * weights)
         theirs = tf.reduce_sum(tf.gather(x, order, axis=1) * weights)
-    np.testing.assert_array_equal(permute(x, order), x.numpy()[:, order])
+    assert_array_equal(permute(x, order), x.numpy()[:, order])
     expected = tape.gradient(theirs, x)
-    np.testing.assert_allclose(tape.gradient(ours, x), expected, rtol=1e-6)
+    assert_allclose(tape.gradient(ours, x), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.65])
@@ -74,23 +75,18 @@ def test_noise_has_its_conditional_law(sparsity):
         share = (1 - sparsity) ** power
         sigma = np.sqrt(share * (1 - share) / mask[0].size)
         found = mask.mean((1, 2, 3, 4))
-        np.testing.assert_allclose(found, share, atol=5 * sigma + 1e-6)
+        assert_allclose(found, share, atol=5 * sigma + 1e-6)
     normal, uniform = draws.normal[kept[0]], draws.uniform[kept[1]]
     assert abs(uniform.numpy()).max() <= 1
+    laws = (normal, 1, 3, 105), (uniform, 1 / 3, 1 / 5, 1 / 9)
     # Five standard errors of the mean, the second and the fourth moment.
-    for values, moments in (
-        (normal, (1, 3, 105)),
-        (uniform, (1 / 3, 1 / 5, 1 / 9)),
-    ):
-        values = values.numpy().astype("float64")
-        second, fourth, eighth = moments
-        for power, mean, square in (
-            (1, 0, second),
-            (2, second, fourth),
-            (4, fourth, eighth),
-        ):
-            sigma = np.sqrt((square - mean**2) / len(values))
-            assert abs((values**power).mean() - mean) < 5 * sigma
+    for values, *moments in laws:
+        moments = dict(zip((0, 1, 2, 4, 8), (1, 0, *moments)))
+        for power in (1, 2, 4):
+            found = (values.numpy().astype("float64") ** power).mean()
+            variance = moments[2 * power] - moments[power] ** 2
+            sigma = np.sqrt(variance / len(values))
+            assert abs(found - moments[power]) < 5 * sigma
 
 
 def test_noise_amplitudes_follow_the_scaled_beta():
@@ -125,7 +121,7 @@ def test_noise_is_linear_and_its_gradient_is_the_slope():
     at_zero, _ = noisy(zeros)
     at_one, gradient = noisy(zeros + 1.0)
     slope = at_one - at_zero
-    np.testing.assert_allclose(gradient, 2.0 * at_one * slope, atol=1e-5)
+    assert_allclose(gradient, 2.0 * at_one * slope, atol=1e-5)
     for changed in (at_zero.numpy() != 0, abs(slope.numpy() - 1) > 1e-4):
         assert 0.3 < changed.mean() < 0.4
 
@@ -138,7 +134,7 @@ def test_noise_keeps_the_dtype_and_without_a_level_the_features(dtype):
     assert y.dtype == dtype and np.isfinite(tf.cast(y, tf.float32)).all()
     for level, sparsity in ((0.0, 0.5), (1.0, 1.0)):
         y = feature_noise(x, seed, [level] * 2, [level] * 2, sparsity)
-        np.testing.assert_array_equal(y, x)
+        assert_array_equal(y, x)
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
@@ -173,7 +169,7 @@ def test_kinds_that_do_not_mix_or_only_at_the_first_tap():
         for mixing in (still, none):
             plan = mixing.plan(seed, 5)
             assert float(plan.lam) == 1.0
-            np.testing.assert_array_equal(mixing.mix(x, plan), x)
+            assert_array_equal(mixing.mix(x, plan), x)
         plan = first.plan(seed, 5)
         assert int(plan.tap) == 0 and float(plan.lam) < 1.0
     known = "'mixed'", "none, input, manifold"

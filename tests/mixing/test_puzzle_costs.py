@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
+from numpy.testing import assert_allclose, assert_array_equal
 
 from noisymix_tf.mixing import grid_labels, puzzle_costs
 
@@ -86,18 +87,14 @@ def test_energies_of_masks_are_those_of_the_definition(
             ]
         )
     ours, theirs = np.array(ours), np.array(theirs)
-    np.testing.assert_allclose(
-        ours - ours[0], theirs - theirs[0], atol=2e-6, rtol=1e-5
-    )
+    assert_allclose(ours - ours[0], theirs - theirs[0], atol=2e-6, rtol=1e-5)
 
 
 def test_levels_between_share_what_they_hide_and_have_their_prior(batch):
     unary = _costs(batch, grid=2, labels=3).unary.numpy()
     prior = np.array([(1 - LAM) ** 2, 2 * LAM * (1 - LAM), LAM**2])
     bare = unary + ETA / 4 * np.log(prior + 1e-8)
-    np.testing.assert_allclose(
-        bare[..., 1], (bare[..., 0] + bare[..., 2]) / 2, rtol=1e-5
-    )
+    assert_allclose(bare[..., 1], (bare[..., 0] + bare[..., 2]) / 2, rtol=1e-5)
 
 
 def test_no_edge_attracts_different_levels(batch):
@@ -110,7 +107,7 @@ def test_no_edge_attracts_different_levels(batch):
 
 def test_images_without_saliency_count_alike_everywhere():
     shares = puzzle_costs.shares(tf.zeros([2, 4, 8]), 2, 4)
-    np.testing.assert_array_equal(shares, np.full((2, 2, 4), 1 / 8))
+    assert_array_equal(shares, np.full((2, 2, 4), 1 / 8))
 
 
 def test_sides_of_patches_divide_blocks():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from numpy.testing import assert_array_equal
 
 from noisymix_tf.mixing import transport
 
@@ -41,8 +42,8 @@ def test_what_is_seen_comes_from_where_it_is_published_to(size):
         ours = sources(saliency.astype("float32"), visible, EPS).numpy()
         ours, seen = ours.reshape(BATCH, -1), visible.reshape(BATCH, -1)
         # Every visible place has got one block.
-        np.testing.assert_array_equal(plan.sum(-2)[seen], 1)
-        np.testing.assert_array_equal(ours[seen], plan.argmax(-2)[seen])
+        assert_array_equal(plan.sum(-2)[seen], 1)
+        assert_array_equal(ours[seen], plan.argmax(-2)[seen])
         for places, is_seen in zip(ours, seen):
             assert len(set(places[is_seen])) == is_seen.sum()
         moved += (ours != np.arange(size * size))[seen].sum()
@@ -58,4 +59,4 @@ def test_blocks_become_pixels():
     expected = image.copy()
     expected[:, 0, :2, :3] = image[:, 0, 2:, 3:6]
     expected[:, 0, 2:, 3:6] = image[:, 0, :2, :3]
-    np.testing.assert_array_equal(moved, expected)
+    assert_array_equal(moved, expected)

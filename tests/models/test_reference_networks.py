@@ -1,13 +1,18 @@
 """The reference's own networks: shapes, counts, values and gradients."""
 
+import itertools
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from numpy.testing import assert_allclose
 
 from noisymix_tf import models
-from support.network_checks import segments, trainable_count
+from support.network_checks import trainable_count
 
-TAPS = models.default_taps("preact_resnet18")
+SLOW = pytest.mark.slow
+LAYOUTS = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
 
 
 class Case:
@@ -16,12 +21,14 @@ class Case:
     def __init__(self, arrays, model, name):
         self.arrays, self.model = arrays, model
         self.names = models.MODELS.get(name).torch_names[0]
-        self.images = arrays["images_uint8"]
-        self.lam, self.perm = arrays["lam"].item(), arrays["perm"]
-        self.state = {
-            k[3:]: arrays[k] for k in arrays.files if k.startswith("w__")
-        }
-        self.reset()
+        self.images, self.perm = arrays["images_uint8"], arrays["perm"]
+        self.lam = arrays["lam"].item()
+        keys = [k for k in arrays.files if k.startswith("w__")]
+        self.state = {k[3:]: arrays[k] for k in keys}
+        # The functions from pixels to the first tap, tap to tap...
+        taps = [model.get_layer(t).output for t in models.default_taps(name)]
+        points = [model.input, *taps, model.output]
+        self.parts = [keras.Model(*ends) for ends in itertools.pairwise(points)]
 
     def reset(self, nudge=0):
         """Sets the weights, for a nudge with errors as those of rounding."""
@@ -34,7 +41,7 @@ class Case:
     def mixed(self, images, k):
         """Logits in training, with the views' examples mixed at tap `k`."""
         h = images
-        for index, part in enumerate(segments(self.model, TAPS)):
+        for index, part in enumerate(self.parts):
             h = part(h, training=True)
             if index == k:
                 views = tf.reshape(h, [-1, len(self.perm), *h.shape[1:]])
@@ -46,18 +53,15 @@ class Case:
     def loss(self, logits):
         """Mixed cross-entropy on the clean third plus 12 times the JSD."""
         log_p = tf.nn.log_softmax(tf.reshape(logits, [3, len(self.perm), -1]))
-        labels = self.arrays["targets"]
         p = tf.exp(log_p)
         log_m = tf.math.log(tf.clip_by_value(tf.reduce_mean(p, 0), 1e-7, 1.0))
         jsd = tf.reduce_mean(tf.reduce_sum(p * (log_p - log_m), axis=-1))
+        labels = self.arrays["targets"]
         own, other = (
             -tf.reduce_mean(tf.gather(log_p[0], y, batch_dims=1))
             for y in (labels, labels[self.perm])
         )
         return self.lam * own + (1 - self.lam) * other + 12.0 * jsd
-
-
-SLOW = pytest.mark.slow
 
 
 @pytest.fixture(
@@ -70,24 +74,23 @@ def case(request):
         model = models.wide_resnet(10, 1, dropout=0.0)
         return Case(arrays, model, "wide_resnet28_4")
     load = request.getfixturevalue("full_golden")
+    arrays = load("tiny_preactresnet18_w0125.npz")
     model = models.build("preact_resnet18", width=0.125)
-    return Case(load("tiny_preactresnet18_w0125.npz"), model, "preact_resnet18")
+    return Case(arrays, model, "preact_resnet18")
 
 
 def test_logits_and_running_statistics(case):
     case.reset()
     images, arrays = case.images[:8], case.arrays
-    np.testing.assert_allclose(
-        case.model(images), arrays["eval_logits_first8"], atol=1e-4
-    )
+    expected = arrays["eval_logits_first8"]
+    assert_allclose(case.model(images), expected, atol=1e-4)
     logits = case.model(images, training=True)
-    expected = arrays["train_logits_first8_nomix"]
-    np.testing.assert_allclose(logits, expected, atol=1e-4)
+    assert_allclose(logits, arrays["train_logits_first8_nomix"], atol=1e-4)
     checked = 0
     for layer in case.model.layers:
         name = case.names.of(layer.name)
-        prefix = f"train_nomix_after__{name}"
-        if f"{prefix}.running_mean" not in arrays.files:
+        key = f"train_nomix_after__{name}.running_"
+        if f"{key}mean" not in arrays.files:
             continue
         checked += 1
         # PyTorch keeps the unbiased variance of a batch, Keras the biased.
@@ -96,21 +99,17 @@ def test_logits_and_running_statistics(case):
         old = case.state[f"{name}.running_var"]
         biased = (layer.moving_variance - keep * old) / (1 - keep)
         unbiased = keep * old + (1 - keep) * biased * count / (count - 1)
-        expected = [arrays[f"{prefix}.running_{x}"] for x in ("mean", "var")]
-        np.testing.assert_allclose(layer.moving_mean, expected[0], atol=1e-5)
-        np.testing.assert_allclose(unbiased, expected[1], rtol=1e-4)
+        assert_allclose(layer.moving_mean, arrays[f"{key}mean"], atol=1e-5)
+        assert_allclose(unbiased, arrays[f"{key}var"], rtol=1e-4)
     assert checked >= 3
 
 
 @pytest.mark.parametrize("k", range(4))
 def test_mixed_logits_loss_and_gradients(case, k):
-    arrays = case.arrays
+    arrays, layer = case.arrays, case.model.get_layer
     case.reset()
-    expected = arrays[f"train_logits_k{k}_jsd0"]
     logits = case.mixed(case.images[:8], k)
-    np.testing.assert_allclose(logits, expected, atol=1e-4)
-    layouts = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
-    layer = case.model.get_layer
+    assert_allclose(logits, arrays[f"train_logits_k{k}_jsd0"], atol=1e-4)
     variables = {
         "conv1": layer("stem").kernel,
         "linear": layer("logits").kernel,
@@ -123,13 +122,12 @@ def test_mixed_logits_loss_and_gradients(case, k):
         with tf.GradientTape() as tape:
             logits = case.mixed(case.images, k)
             loss = case.loss(logits)
-        gradients = tape.gradient(loss, [v.value for v in variables.values()])
-        expected = arrays[f"train_logits_k{k}_jsd1"]
-        np.testing.assert_allclose(logits, expected, atol=1e-4)
+        assert_allclose(logits, arrays[f"train_logits_k{k}_jsd1"], atol=1e-4)
         assert abs(float(loss) - arrays[f"loss_k{k}"].item()) < 1e-4
+        gradients = tape.gradient(loss, [v.value for v in variables.values()])
         for name, gradient in zip(variables, gradients):
             expected = arrays[f"grad_{name}_k{k}"]
-            actual = np.transpose(gradient, layouts[expected.ndim])
+            actual = np.transpose(gradient, LAYOUTS[expected.ndim])
             yield np.abs(actual - expected).max() / np.abs(expected).max()
 
     # Some rectifier stands so near its kink that rounding, which differs among
@@ -137,40 +135,33 @@ def test_mixed_logits_loss_and_gradients(case, k):
     assert any(max(errors(nudge)) < 1e-3 for nudge in range(8))
 
 
-WIDE = pytest.param("preact_wide_resnet18", "PreActWideResNet18", marks=SLOW)
+NAMES = {
+    "preact_resnet18": "PreActResNet18",
+    "wide_resnet28_4": "WideResNet28",
+    "resnet50": "ResNet50",
+}
 
 
-@pytest.mark.parametrize(
-    ("name", "reference"),
-    [
-        ("preact_resnet18", "PreActResNet18"),
-        ("wide_resnet28_4", "WideResNet28"),
-        ("resnet50", "ResNet50"),
-        WIDE,
-    ],
-)
-def test_shapes_counts_and_entries_of_every_layer(golden, name, reference):
+@pytest.mark.parametrize("name", NAMES)
+def test_shapes_counts_and_entries_of_every_layer(golden, name):
     file = golden("params_and_shapes.json")
-    expected = file[f"{reference}_10"]
+    expected = file[f"{NAMES[name]}_10"]
     model = models.build(name, num_classes=10)
     for classes in (10, 100, 1000):
-        logits = model.get_layer("logits")
-        more = (classes - 10) * (logits.kernel.shape[0] + 1)
-        counts = file[f"{reference}_{classes}"]
+        more = (classes - 10) * (model.get_layer("logits").kernel.shape[0] + 1)
+        counts = file[f"{NAMES[name]}_{classes}"]
         assert trainable_count(model) + more == counts["trainable_params"]
         assert model.count_params() + more == counts["keras_total_params"]
     channels, height, width = expected["input_nchw"][1:]
     assert model.input_shape[1:] == (height, width, channels)
     (names,) = models.MODELS.get(name).torch_names
     layers = {names.of(x.name): x for x in model.layers if x.weights}
-    for stage in "1", "2", "3":
+    for stage in "123":
         layers[f"layer{stage}"] = model.get_layer(f"stage{stage}")
     rows = {row["name"]: row for row in expected["layers_in_call_order"]}
     for torch_name, layer in layers.items():
-        shape = rows[torch_name]["out_nchw"]
-        if len(shape) == 4:
-            shape = [shape[i] for i in (0, 2, 3, 1)]
-        assert list(layer.output.shape) == shape, torch_name
+        _, channels, *sides = rows[torch_name]["out_nchw"]
+        assert layer.output.shape[1:] == (*sides, channels), torch_name
     # And the other way round: the reference has no layer that is missing.
     for torch_name, row in rows.items():
         if row["n_params"] and not row["type"].startswith("Sequential"):
@@ -188,4 +179,3 @@ def test_the_wide_one_is_the_other_at_twice_the_width():
     wide = models.build("preact_wide_resnet18", width=0.0625)
     other = models.build("preact_resnet18", width=0.125)
     assert [v.shape for v in wide.weights] == [v.shape for v in other.weights]
-    assert wide.name == "preact_wide_resnet18"

@@ -1,8 +1,5 @@
 """What the tests of the networks share."""
 
-import itertools
-
-import keras
 import numpy as np
 
 
@@ -14,16 +11,6 @@ def normalized(images, mean=0.5, std=0.5):
     """What a PyTorch network is given for images: float64 `[N, C, H, W]`."""
     x = (images / 255.0 - np.array(mean)) / np.array(std)
     return x.transpose(0, 3, 1, 2)
-
-
-def segments(model, taps):
-    """The model's functions from pixels to the first tap, tap to tap..."""
-    points = [
-        model.input,
-        *(model.get_layer(t).output for t in taps),
-        model.output,
-    ]
-    return [keras.Model(a, b) for a, b in itertools.pairwise(points)]
 
 
 def trainable_count(model):

@@ -16,22 +16,24 @@ def classifier(
     dtype=None, activation=None, units=K, scale=1.0, l2=0.0, dropout=0.0
 ):
     """Takes pixels 0..255 `[B, 6, 6, 3]`; always the same."""
-    inits = [keras.initializers.GlorotUniform(seed) for seed in (1, 2)]
+    conv, dense = (keras.initializers.GlorotUniform(seed) for seed in (1, 2))
     layers = keras.layers
-    dense = {"kernel_initializer": inits[1], "dtype": "float32"}
-    dense["kernel_regularizer"] = keras.regularizers.L2(l2) if l2 else None
     model = keras.Sequential(
         [
             keras.Input((SIDE, SIDE, 3)),
             layers.Rescaling(1 / 127.5, -1.0, name="normalize"),
-            layers.Conv2D(
-                4, 3, kernel_initializer=inits[0], name="conv", dtype=dtype
-            ),
-            layers.BatchNormalization(name="norm", dtype=dtype),
+            layers.Conv2D(4, 3, kernel_initializer=conv, dtype=dtype),
+            layers.BatchNormalization(dtype=dtype),
             layers.ReLU(name="relu", dtype=dtype),
             layers.Flatten(dtype=dtype),
             layers.Dropout(dropout, seed=3, dtype=dtype),
-            layers.Dense(units, activation, **dense),
+            layers.Dense(
+                units,
+                activation,
+                kernel_initializer=dense,
+                kernel_regularizer=keras.regularizers.L2(l2) if l2 else None,
+                dtype="float32",
+            ),
         ]
     )
     model.layers[-1].kernel.assign(scale * model.layers[-1].kernel)
@@ -51,9 +53,8 @@ def trainer(
 
 def fit(subject, batch, steps=1):
     """Trains on the same batch in each step; returns the logs."""
-    data = tf.data.Dataset.from_tensors(batch).repeat()
-    options = {"steps_per_epoch": steps, "verbose": 0, "shuffle": False}
-    history = subject.fit(data, **options).history
+    data = tf.data.Dataset.from_tensors(batch).repeat(steps)
+    history = subject.fit(data, verbose=0, shuffle=False).history
     return {name: values[0] for name, values in history.items()}
 
 

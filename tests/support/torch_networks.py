@@ -21,27 +21,24 @@ class Network:
         return self.state[name]
 
     def conv(self, x, name, filters, size, stride=1):
-        channels = x.shape[1]
-        spread = (channels * size**2) ** -0.5
-        shape = filters, channels, size, size
+        shape = filters, x.shape[1], size, size
+        spread = (x.shape[1] * size**2) ** -0.5
         weight = self._drawn(f"{name}.weight", "normal", 0, spread, shape)
         windows = _windows(x, size, stride)
         y = np.tensordot(windows, weight, [(1, 4, 5), (1, 2, 3)])
         return y.transpose(0, 3, 1, 2)
 
     def bn(self, x, name):
-        values = [
-            self._drawn(f"{name}.{suffix}", law, *arguments, x.shape[1])
-            for suffix, law, *arguments in (
-                ("weight", "uniform", 0.5, 1.5),
-                ("bias", "normal", 0, 0.3),
-                ("running_mean", "normal", 0, 0.3),
-                ("running_var", "uniform", 0.5, 1.5),
-            )
-        ]
+        def drawn(suffix, *law):
+            return self._drawn(f"{name}.{suffix}", *law, x.shape[1])
+
+        scale = drawn("weight", "uniform", 0.5, 1.5)
+        offset = drawn("bias", "normal", 0, 0.3)
+        mean = drawn("running_mean", "normal", 0, 0.3)
+        var = drawn("running_var", "uniform", 0.5, 1.5)
         self.state[f"{name}.num_batches_tracked"] = np.array(7)
-        scale, offset, mean, var = (v[:, None, None] for v in values)
-        return (x - mean) / np.sqrt(var + 1e-5) * scale + offset
+        y = (np.moveaxis(x, 1, -1) - mean) / np.sqrt(var + 1e-5)
+        return np.moveaxis(y * scale + offset, -1, 1)
 
     def linear(self, x, name, units):
         shape = units, x.shape[1]
@@ -107,7 +104,7 @@ def preact_resnet(net, x, counts, base, classes):
     return net.linear(x.mean((2, 3)), "linear", classes)
 
 
-def augmix_wide_resnet(net, x, num_blocks, stem, base, classes, shortcut):
+def augmix_wide_resnet(net, x, shortcut, num_blocks, stem, base, classes):
     """AugMix's wide ResNet; `shortcut` is its spelling of that module."""
     x = net.conv(x, "conv1", stem, 3)
     for place, width, stride in _blocks([num_blocks] * 3, base):
