@@ -30,9 +30,9 @@ def _trainer(mixing, model=None, **options):
 
 
 def _batch(views=3):
-    key = [0, 7]
-    x = tf.random.stateless_uniform([B, views, SIDE, SIDE, 3], key, 0, 255)
-    return x, tf.random.stateless_uniform([B], key, 0, K, tf.int32)
+    shape = B, views, SIDE, SIDE, 3
+    x = tf.random.stateless_uniform(shape, [0, 7], 0, 255)
+    return x, tf.range(B) % K
 
 
 def test_a_step_is_one_program_of_xla_and_repeats_from_its_state():
@@ -44,37 +44,30 @@ def test_a_step_is_one_program_of_xla_and_repeats_from_its_state():
     assert_allclose(logs["loss"], total, rtol=1e-5)
 
 
-def _case(name):
-    """Loss, labels, weights and label shares `[B, K]` of a batch."""
-    labels = _batch()[1].numpy()
-    one_hot = np.eye(K)[labels]
-    weight = np.linspace(0.5, 2.0, B).astype("float32")
-    soft = np.random.default_rng(0).dirichlet(np.ones(K), B).astype("float32")
-    smooth = SmoothedCrossEntropy(0.3)
-    of_soft = keras.losses.CategoricalCrossentropy(True, label_smoothing=0.2)
-    return {
-        "numbers": (SPARSE, labels, None, one_hot),
-        "weighted": (SPARSE, labels, weight, one_hot),
-        "smoothed": (smooth, labels, weight, 0.7 * one_hot + 0.1),
-        "soft": (of_soft, soft, None, 0.8 * soft + 0.2 / K),
-    }[name]
+LABELS = np.arange(B, dtype="int32") % K
+ONE_HOT, WEIGHT = np.eye(K)[LABELS], np.linspace(0.5, 2.0, B, dtype="f")
+SHARES = np.random.default_rng(0).dirichlet(np.ones(K), B).astype("f")
+SMOOTH = SmoothedCrossEntropy(0.3)
+OF_SHARES = keras.losses.CategoricalCrossentropy(True, label_smoothing=0.2)
 
 
 @pytest.mark.parametrize(
-    ("kind", "case"),
+    ("kind", "loss", "labels", "weight", "shares"),
     [
-        ("input", "numbers"),
-        ("cutmix", "weighted"),
-        ("puzzlemix", "smoothed"),
-        ("adversarial", "soft"),
+        ("input", SPARSE, LABELS, None, ONE_HOT),
+        ("cutmix", SPARSE, LABELS, WEIGHT, ONE_HOT),
+        ("puzzlemix", SMOOTH, LABELS, WEIGHT, 0.7 * ONE_HOT + 0.1),
+        ("adversarial", OF_SHARES, SHARES, None, 0.8 * SHARES + 0.2 / K),
     ],
+    ids=KINDS,
 )
-def test_losses_and_steps_are_those_of_labels_mixed_by_the_pixels(kind, case):
+def test_losses_and_steps_are_those_of_labels_mixed_by_the_pixels(
+    kind, loss, labels, weight, shares
+):
     """Cross-entropy with the label shares that the mixed images have.
 
     Regularisation counts once; no gradient runs through the plan.
     """
-    loss, labels, weight, shares = _case(case)
     model = classifier(l2=0.1)
     options = {"loss": loss, "jsd_weight": 0.0, "seed": 10, **QUIET}
     trainer = _trainer(KINDS[kind], model, **options)
@@ -164,13 +157,10 @@ def test_two_replicas_share_boxes_grids_and_attacks_but_not_their_starts():
     puzzle._mixing._compiled = lambda grid: lambda *_: found
     x, labels = _batch(views=1)
 
-    @tf.function
     def plans():
-        return strategy.run(
-            lambda: [t._plan(x[:, 0], labels) for t in (boxes, puzzle)]
-        )
+        return [t._plan(x[:, 0], labels) for t in (boxes, puzzle)]
 
-    box, joined = plans()
+    box, joined = tf.function(lambda: strategy.run(plans))()
     for values in (box.lam, box.inside, joined.permutation, joined.chances):
         first, second = values.values
         assert_array_equal(first, second)
@@ -202,8 +192,8 @@ def test_flags_make_kinds_with_their_options_and_the_first_taps():
     # The flags' defaults are those of the kind.
     options = config.PuzzleMixConfig().options()
     assert PuzzleMix(**options).get_config() == PuzzleMix().get_config()
-    known = config.MethodConfig.__dataclass_fields__["mixing"].metadata
-    assert set(known["choices"]) == set(MIXINGS.names())
+    field = config.MethodConfig.__dataclass_fields__["mixing"]
+    assert set(field.metadata["choices"]) == set(MIXINGS.names())
     assert made(taps=("auto:1",)).taps == ("normalize",)
     assert made(taps=("auto:9",)).taps == ("normalize", "relu")
 

@@ -12,11 +12,11 @@ from noisymix_tf.mixing import PuzzleMix
 from noisymix_tf.training import setup
 from noisymix_tf.training.trainer import NoisyMix
 from support import small_trainer
-from support.small_trainer import SIDE, K, fit
+from support.small_trainer import SIDE, K
 from support.usage import assert_usage_error
 
 B = 16
-QUIET = {"alpha": 0.0, **small_trainer.QUIET}
+QUIET = {"alpha": 0.0, "mixing": "none", **small_trainer.QUIET}
 KINDS = {
     "pgd": PGDAdversary(steps=3),
     "fast": FastAdversary(),
@@ -34,52 +34,44 @@ def _trainer(adversary, model=None, **options):
     return small_trainer.trainer(model, adversary=adversary, **options)
 
 
-def _batch(views=3):
-    """Views of half-black, half-white images: many pixels at the limits."""
+def _views(count):
+    """Half-black, half-white images: many pixels at the limits."""
     generator = np.random.default_rng(0)
-    x = generator.uniform(-200, 455, (B, views, SIDE, SIDE, 3)).clip(0, 255)
-    return x.astype("float32"), generator.integers(0, K, B).astype("int32")
+    x = generator.uniform(-200, 455, (B, count, SIDE, SIDE, 3)).clip(0, 255)
+    return x.astype("float32")
 
 
-IMAGES, LABELS = _batch(1)[0][:, 0], _batch(1)[1]
+IMAGES, LABELS = _views(1)[:, 0], np.arange(B, dtype="int32") % K
+X, Y = tf.constant(IMAGES), tf.constant(LABELS)
 
 
-def _by_evaluation(trainer, adversary, x=IMAGES, y=LABELS, replica=0):
+def _by_evaluation(trainer, adversary, count=B, replica=0):
     """What the attack that evaluation measures with finds."""
     key = rng.stream(trainer.seed, trainer.step, "adversary", replica)
     step_size = adversary.step_size or adversary.relative_step * adversary.eps
-    found = attacks.pgd(
-        trainer.model,
-        x,
-        y,
-        adversary.eps / 255,
-        norm=adversary.norm,
-        steps=adversary.steps,
-        step_size=step_size / 255,
-        random_start=adversary.random_start,
-        seed=int(key[0]) & 0x7FFFFFFF,
-        jit_compile=False,
-    )
-    return found.numpy()
+    names = "norm", "steps", "random_start"
+    options = {name: getattr(adversary, name) for name in names}
+    options |= {"step_size": step_size / 255, "jit_compile": False}
+    options["seed"] = int(key[0]) & 0x7FFFFFFF
+    batch = trainer.model, IMAGES[:count], LABELS[:count]
+    return attacks.pgd(*batch, adversary.eps / 255, **options).numpy()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_step_trains_on_what_evaluation_would_attack_with(kind):
     """Bit by bit, before mixing and noise; in the ball and in 0..255."""
-    adversary = KINDS[kind]
-    quiet = {} if kind == "l2" else QUIET
+    adversary, quiet = KINDS[kind], {} if kind == "l2" else QUIET
 
     def trainer(adversary):
         trainer = _trainer(adversary, seed=5, **quiet)
         trainer.step.assign(7)
         return trainer
 
-    x, y = _batch()
     count = B // 2 if kind == "l2" else B
+    x = _views(3)
+    x[:, 0] = IMAGES
     found = x.copy()
-    found[:count, 0] = _by_evaluation(
-        trainer(adversary), adversary, x[:count, 0], y[:count]
-    )
+    found[:count, 0] = _by_evaluation(trainer(adversary), adversary, count)
     assert found.min() >= 0 and found.max() <= 255
     moved = np.abs(found - x).reshape(B, -1).astype("float64")
     moved = np.sqrt((moved**2).sum(1)) if kind == "l2" else moved.max(1)
@@ -89,7 +81,7 @@ def test_a_step_trains_on_what_evaluation_would_attack_with(kind):
     ends = []
     for images, attack in ((x, adversary), (found, "none"), (x, "none")):
         subject = trainer(attack)
-        logs = subject.train_step((tf.constant(images), tf.constant(y)))
+        logs = subject.train_step((tf.constant(images), Y))
         ends.append([float(logs["loss"]), *subject.model.get_weights()])
     for ours, theirs in zip(*ends[:2], strict=True):
         assert_array_equal(ours, theirs)
@@ -100,8 +92,7 @@ def test_compiled_by_xla_it_is_the_same_attack_and_changes_nothing():
     adversary = PGDAdversary(steps=2, random_start=False)
     trainer = _trainer(adversary)
     before = [variable.numpy() for variable in trainer.variables]
-    attack = tf.function(trainer._attacked, jit_compile=True)
-    found = attack(tf.constant(IMAGES), tf.constant(LABELS)).numpy()
+    found = tf.function(trainer._attacked, jit_compile=True)(X, Y)
     # The sign of a slope of nearly zero is a matter of rounding.
     assert np.mean(found == _by_evaluation(trainer, adversary)) > 0.99
     for a, b in zip(before, trainer.variables, strict=True):
@@ -110,35 +101,29 @@ def test_compiled_by_xla_it_is_the_same_attack_and_changes_nothing():
 
 @pytest.mark.slow
 def test_a_step_with_views_is_one_program_and_can_be_repeated():
-    trainer = _trainer(KINDS["fast"], mixing="none", jit=True, **QUIET)
-    logs = small_trainer.assert_repeats(trainer, _batch())
+    trainer = _trainer(KINDS["fast"], jit=True, **QUIET)
+    logs = small_trainer.assert_repeats(trainer, (_views(3), LABELS))
     assert np.isfinite(logs["loss"]) and logs["jsd"] > 0
 
 
 def test_half_precision_finds_the_way_up_where_the_network_is_sure():
     half, exact = (_classifier(d, scale=40.0) for d in ("mixed_float16", None))
-    images = tf.constant(IMAGES)
-    labels = tf.argmax(exact(images), axis=-1, output_type=tf.int32)
+    labels = tf.argmax(exact(X), axis=-1, output_type=tf.int32)
     adversary = PGDAdversary(steps=1, step_size=8.0, random_start=False)
     ours, theirs = (
-        np.sign(_trainer(adversary, model)._attacked(images, labels) - images)
+        np.sign(_trainer(adversary, model)._attacked(X, labels) - X)
         for model in (half, exact)
     )
     assert np.mean(ours == theirs) > 0.97
-    logs = fit(_trainer(FastAdversary(), half, **QUIET), _batch())
-    assert np.isfinite(logs["loss"])
+    trainer = _trainer(FastAdversary(), half, **QUIET)
+    assert np.isfinite(trainer.train_step((_views(3), Y))["loss"])
 
 
 def test_two_replicas_start_at_places_of_their_own():
     strategy = small_trainer.two_replicas()
     with strategy.scope():
-        trainer = _trainer(KINDS["fast"], seed=3, mixing="none", **QUIET)
-    images, labels = tf.constant(IMAGES), tf.constant(LABELS)
-
-    @tf.function
-    def attacked():
-        return strategy.run(trainer._attacked, (images, labels))
-
+        trainer = _trainer(KINDS["fast"], seed=3, **QUIET)
+    attacked = tf.function(lambda: strategy.run(trainer._attacked, (X, Y)))
     alone = _trainer("none", seed=3)
     for replica, found in enumerate(attacked().values):
         expected = _by_evaluation(alone, KINDS["fast"], replica=replica)
@@ -146,33 +131,31 @@ def test_two_replicas_start_at_places_of_their_own():
 
 
 def test_labels_and_outputs_of_other_forms_are_attacked_alike():
-    x, trainer = tf.constant(IMAGES), _trainer(PGDAdversary(steps=2))
-    expected = trainer._attacked(x, tf.constant(LABELS))
+    trainer = _trainer(PGDAdversary(steps=2))
+    expected = trainer._attacked(X, Y)
     soft = 0.7 * np.eye(K, dtype="float32")[LABELS] + 0.1
     for labels in (LABELS[:, None], LABELS.astype("float32"), soft):
-        found = trainer._attacked(x, tf.constant(labels))
+        found = trainer._attacked(X, tf.constant(labels))
         assert_array_equal(found, expected)
-    model = _classifier(activation="softmax")
     loss = "sparse_categorical_crossentropy"
-    trainer = _trainer(PGDAdversary(steps=2), model, loss=loss)
-    found = trainer._attacked(x, tf.constant(LABELS))
+    model = _classifier(activation="softmax")
+    found = _trainer(PGDAdversary(steps=2), model, loss=loss)._attacked(X, Y)
     assert_allclose(found, expected, atol=1e-4)
 
 
 def test_a_batch_of_unknown_size_and_pixels_out_of_range():
     trainer = _trainer(PGDAdversary(steps=1, share=0.3, random_start=False))
-    specs = (
-        tf.TensorSpec([None, *IMAGES.shape[1:]]),
-        tf.TensorSpec([None], "int32"),
-    )
+    specs = tf.TensorSpec([None, SIDE, SIDE, 3]), tf.TensorSpec([None], "int32")
     attack = tf.function(trainer._attacked, input_signature=specs)
     for size, count in ((16, 5), (4, 1), (1, 1)):
-        images, labels = IMAGES[:size] * 2 - 100, LABELS[:size]
-        found = attack(images, labels).numpy()
+        images = IMAGES[:size] * 2 - 100
+        expected = images.copy()
+        expected[:count] = images[:count].clip(0, 255)
+        found = attack(images, LABELS[:size]).numpy()
         assert found[:count].min() >= 0 and found[:count].max() <= 255
-        assert np.abs(found[:count] - images[:count].clip(0, 255)).max() <= 8.1
+        assert np.abs(found - expected).max() <= 8.1
         assert_array_equal(found[count:], images[count:])
-        again = trainer._attacked(tf.constant(images), tf.constant(labels))
+        again = trainer._attacked(tf.constant(images), Y[:size])
         assert_array_equal(found, again)
 
 
@@ -186,31 +169,34 @@ def test_trainers_keep_their_adversary_when_saved(adversary, tmp_path):
         assert copy.get_config() == trainer._adversary.get_config()
 
 
+FLAGS = config.AdversaryConfig
+
+
 def test_flags_make_adversaries_with_their_options():
-    def made(**flags):
-        flags = {f"adversary_{k}".rstrip("_"): v for k, v in flags.items()}
-        run = config.Config(adversary=config.AdversaryConfig(**flags))
+    def made(kind="none", **options):
+        options = {f"adversary_{k}": v for k, v in options.items()}
+        run = config.Config(adversary=FLAGS(adversary=kind, **options))
         return setup.trainer(run, _classifier(), 1)._adversary
 
     assert made() is None
     for kind, cls in attacks.ADVERSARIES.items():
         # The flags' defaults are those of the kind.
-        adversary = made(**{"": kind})
-        assert type(adversary) is cls
-        assert adversary.get_config() == cls().get_config()
+        assert type(made(kind)) is cls
+        assert made(kind).get_config() == cls().get_config()
     options = PGDAdversary(100.0, "l2", 3, 50.0, False, 0.5).get_config()
-    assert made(**{"": "pgd"}, **options).get_config() == options
-    known = config.AdversaryConfig.__dataclass_fields__["adversary"].metadata
-    assert set(known["choices"]) == {"none", *attacks.ADVERSARIES.names()}
+    assert made("pgd", **options).get_config() == options
+    choices = FLAGS.__dataclass_fields__["adversary"].metadata["choices"]
+    assert set(choices) == {"none", *attacks.ADVERSARIES.names()}
 
 
 def _attacked(labels, loss, **options):
-    trainer = _trainer("pgd", _classifier(**options), loss=loss)
-    return trainer._attacked(tf.constant(IMAGES), labels)
+    return _trainer("pgd", _classifier(**options), loss=loss)._attacked(
+        X, labels
+    )
 
 
-FLAGS = config.AdversaryConfig
 VECTORS = keras.Sequential([keras.Input((7,)), keras.layers.Dense(2)])
+SIGMOID = {"loss": "binary_crossentropy", "activation": "sigmoid"}
 ONE_HOT = tf.one_hot(LABELS, K)
 ATTACKING = PuzzleMix(adversarial_probability=0.1)
 
@@ -219,13 +205,10 @@ ATTACKING = PuzzleMix(adversarial_probability=0.1)
     ("call", "words"),
     [
         (lambda: FLAGS(adversary_eps=8 / 255), "range give 8."),
-        (
-            lambda: FLAGS(adversary_norm="l2", adversary_eps=0.5),
-            "--adversary_eps=0.5 must be in grey levels",
-        ),
+        (lambda: FLAGS(adversary_norm="l2", adversary_eps=0.5), "give 127.5"),
         (
             lambda: FLAGS(adversary="fast", adversary_steps=7),
-            "--adversary=fast takes one step, not --adversary_steps=7; give",
+            "takes one step, ",
         ),
         (lambda: PGDAdversary(0), "eps=0 must be a number of grey levels abov"),
         (lambda: PGDAdversary(float("inf")), "eps=inf must be"),
@@ -243,12 +226,7 @@ ATTACKING = PuzzleMix(adversarial_probability=0.1)
             lambda: _trainer("pgd", mixing=ATTACKING),
             "attacks the images itself",
         ),
-        (
-            lambda: _attacked(
-                ONE_HOT, "binary_crossentropy", activation="sigmoid"
-            ),
-            "yes or no to several",
-        ),
+        (lambda: _attacked(ONE_HOT, **SIGMOID), "yes or no to several"),
         (lambda: _attacked(ONE_HOT[:, :1], "mse", units=1), "gives [16, 1]"),
     ],
 )
