@@ -11,7 +11,7 @@ from noisymix_tf.layers import ManifoldMix
 from noisymix_tf.mixing import ManifoldMixing, MixPlan, with_plan
 from noisymix_tf.training.trainer import NoisyMix
 from support.layer_contract import assert_layer_contract
-from support.small_trainer import QUIET, two_replicas
+from support.small_trainer import QUIET
 from support.usage import assert_usage_error
 
 PERMUTATION = [3, 1, 5, 0, 2, 4]
@@ -31,6 +31,7 @@ def _per_example(plan):
 
 
 def test_contract(tmp_path):
+    assert ManifoldMix().supports_masking
     arguments = _normal(6, 2, 2, 3), _per_example(_plan(tap=2))
     layer = ManifoldMix(2, name="mix")
     assert_layer_contract(layer, *arguments, tmp_path=tmp_path, atol=1e-6)
@@ -77,15 +78,6 @@ def test_a_partner_outside_of_the_batch_is_not_silent():
         assert np.isnan(y[1]).all() and np.isfinite(y[[0, 2]]).all()
         with pytest.raises(tf.errors.InvalidArgumentError, match=str(outside)):
             layer(_normal(3, 2), plan, training=True)
-
-
-def test_masks_stay_those_of_the_example_itself():
-    tokens = keras.Input((None,), dtype="int32")
-    x = keras.layers.Embedding(10, 4, mask_zero=True)(tokens)
-    x = keras.layers.GlobalAveragePooling1D()(ManifoldMix()(x))
-    model = keras.Model(tokens, x)
-    short, long = model(tf.constant([[3, 4]])), model(tf.constant([[3, 4, 0]]))
-    assert_allclose(short, long, rtol=1e-6)
 
 
 def _compiled(model, loss=LOSSES.SparseCategoricalCrossentropy):
@@ -138,37 +130,23 @@ def test_plain_fit_trains_as_the_trainer_does_and_serves_without_a_plan():
     assert_allclose(whole, alone, rtol=1e-5)
 
 
-def test_two_replicas_find_partners_in_their_own_part():
-    planned = _planned(num_replicas=2)
-
-    def in_whole_batch(inputs, mixed):
-        images, tap, lam, order = inputs
-        assert order.shape == [8]
-        return (images, tap, lam, order + [0, 0, 0, 0, 4, 4, 4, 4]), mixed
-
-    with two_replicas().scope():
-        double, _ = _network()
-    single, _ = _network()
-    _fit(double, planned)
-    _fit(single, planned.map(in_whole_batch))
-    for a, b in zip(double.get_weights(), single.get_weights(), strict=True):
-        assert_allclose(a, b, atol=1e-6)
-
-
-def test_plans_and_labels_are_a_function_of_seed_and_index():
-    mixing = ManifoldMixing().bind(2, 1.0)
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_plans_and_labels_are_a_function_of_seed_and_index(replicas):
+    """Replicas find partners in their own part of a batch."""
+    mixing, size = ManifoldMixing().bind(2, 1.0), 8 // replicas
     batches = [y.numpy() for _, y in _batches()]
-    for seed in (5, 6):
-        for index, (parts, mixed) in enumerate(_planned(seed=seed)):
-            plan = mixing.plan(rng.stream(seed, index, "mixing"), 8)
-            expected = tf.fill([8], plan.tap), tf.fill([8], plan.lam), plan[2]
-            for ours, theirs in zip(parts[1:], expected, strict=True):
-                assert ours.dtype == theirs.dtype
-                assert_allclose(ours, theirs, rtol=1e-6)
-            one_hot = np.eye(3, dtype="float32")[batches[index]]
-            own, order = float(plan.lam), plan.permutation.numpy()
-            expected = own * one_hot + (1 - own) * one_hot[order]
-            assert_allclose(mixed, expected, atol=1e-6)
+    planned = _planned(seed=6, num_replicas=replicas)
+    for index, (parts, mixed) in enumerate(planned):
+        plan = mixing.plan(rng.stream(6, index, "mixing"), size)
+        order = np.tile(plan.permutation, replicas)
+        expected = tf.fill([8], plan.tap), tf.fill([8], plan.lam), order
+        for ours, theirs in zip(parts[1:], expected, strict=True):
+            assert ours.dtype == theirs.dtype
+            assert_allclose(ours, theirs, rtol=1e-6)
+        one_hot = np.eye(3, dtype="float32")[batches[index]]
+        own, order = float(plan.lam), order + np.arange(8) // size * size
+        expected = own * one_hot + (1 - own) * one_hot[order]
+        assert_allclose(mixed, expected, atol=1e-6)
 
 
 def test_labels_may_be_numbers_a_column_or_one_hot_of_unknown_number():

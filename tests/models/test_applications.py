@@ -1,4 +1,4 @@
-"""Networks of keras.applications: cut exactly, and trained whole."""
+"""Networks of keras.applications: cut exactly."""
 
 import keras
 import numpy as np
@@ -8,7 +8,6 @@ from numpy.testing import assert_allclose
 
 from noisymix_tf.training import fused_norm
 from noisymix_tf.training import segments as segments_lib
-from noisymix_tf.training.trainer import NoisyMix
 
 SIDE = 64
 SLOW = {"marks": pytest.mark.slow}
@@ -24,9 +23,7 @@ SLOW = {"marks": pytest.mark.slow}
         pytest.param("ConvNeXtTiny", (16, 8, 4), {}, **SLOW),
     ],
 )
-def test_a_backbone_is_cut_exactly_and_trained_whole(
-    name, sides, options, monkeypatch
-):
+def test_a_backbone_is_cut_exactly(name, sides, options, monkeypatch):
     """As for transfer learning: the network as a layer of another model."""
     inputs, layers = keras.Input((SIDE, SIDE, 3)), keras.layers
     options |= {"include_top": False, "input_shape": inputs.shape[1:]}
@@ -40,12 +37,10 @@ def test_a_backbone_is_cut_exactly_and_trained_whole(
     first, *hidden = segments_lib.auto_taps(model)
     assert first != "input" and len(hidden) == len(sides)
     for tap, side in zip(hidden, sides):
-        names = list(points)
-        later = names[names.index(tap) + 1 :]
+        later = list(points)[list(points).index(tap) + 1 :]
         assert points[tap].shape[1:3] == (side, side)
         sums = [points[n].shape[1] for n in later if "add" in n.lower()]
         assert side not in sums
-
     # The segments are the network, its state and draws included: Keras has no
     # public list of a nested model's generators of numbers.
     flat = model._flatten_layers()
@@ -63,13 +58,3 @@ def test_a_backbone_is_cut_exactly_and_trained_whole(
             h = segment(h, training=True)
     for ours, theirs in zip([h, *variables], expected, strict=True):
         assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
-
-    trainer = NoisyMix(model)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    # Adam also moves what has small gradients: ConvNeXt scales some by 1e-6.
-    trainer.compile("adam", loss, run_eagerly=True, jit_compile=False)
-    before = [w.numpy() for w in model.trainable_weights]
-    views = tf.reshape(x, [2, 3, SIDE, SIDE, 3])
-    assert np.isfinite(trainer.train_step((views, tf.range(2)))["loss"])
-    for weight, old in zip(model.trainable_weights, before):
-        assert (weight.numpy() != old).any(), weight.path

@@ -17,20 +17,13 @@ ARGUMENTS = normalized(IMAGES), "convShortcut", 1, 4, 4, 10
 LOGITS = augmix_wide_resnet(NET, *ARGUMENTS)
 
 
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory):
-    """The network under a name of its own, saved and loaded; its weights."""
-    path = tmp_path_factory.mktemp("model") / "mine.keras"
+@pytest.fixture
+def model(tmp_path):
+    """The network under a name of its own, saved and loaded."""
     shape = {"width": 0.25, "input_shape": (16, 16, 3)}
     model = models.augmix_wide_resnet(10, 1, name="mine", **shape)
-    model.save(path)
-    return keras.models.load_model(path), model.get_weights()
-
-
-@pytest.fixture
-def model(loaded):
-    loaded[0].set_weights(loaded[1])
-    return loaded[0]
+    model.save(tmp_path / "mine.keras")
+    return keras.models.load_model(tmp_path / "mine.keras")
 
 
 def _in_parallel(state, prefix="module."):
@@ -65,10 +58,6 @@ def test_what_wrappers_add_is_dropped(model, wrap):
     assert_allclose(model(IMAGES), LOGITS, atol=1e-4)
 
 
-def _changed(key, value):
-    return lambda s: s | {key: value(s)}
-
-
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -79,15 +68,15 @@ def _changed(key, value):
             "lack 'block2.layer.0.conv2.weight', which 'mine' needs",
         ),
         (
-            _changed("block4.conv1.weight", lambda s: np.zeros(1)),
+            lambda s: s | {"block4.conv1.weight": np.zeros(1)},
             "hold 'block4.conv1.weight', which 'mine' does not have (1 such",
         ),
         (
-            _changed("fc.weight", lambda s: s["fc.weight"][:9]),
+            lambda s: s | {"fc.weight": s["fc.weight"][:9]},
             "'fc.weight' has shape (16, 9) in Keras's layout, but 'mine' needs",
         ),
         (
-            _changed("conv1.weight", lambda s: s["conv1.weight"].ravel()),
+            lambda s: s | {"conv1.weight": s["conv1.weight"].ravel()},
             "'conv1.weight' has shape (108,)",
         ),
         (
@@ -102,12 +91,11 @@ def _changed(key, value):
         (lambda s: {"state_dict": [1.0]}, "are a list"),
     ],
 )
-def test_what_does_not_fit_is_refused_and_changes_nothing(
-    loaded, model, spoil, words
-):
+def test_what_does_not_fit_is_refused_and_changes_nothing(model, spoil, words):
+    before = model.get_weights()
     state = spoil(NET.state)
     assert_usage_error(lambda: load_torch_weights(model, state), words)
-    for a, b in zip(model.weights, loaded[1], strict=True):
+    for a, b in zip(model.weights, before, strict=True):
         assert_array_equal(a, b)
 
 

@@ -1,7 +1,6 @@
 """A small classifier of images and its trainer, on one replica or two."""
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from noisymix_tf.training.trainer import NoisyMix
@@ -49,26 +48,6 @@ def trainer(
     eager = {"run_eagerly": jit is None, "jit_compile": bool(jit)}
     subject.compile(keras.optimizers.SGD(rate), loss, **eager)
     return subject
-
-
-def fit(subject, batch, steps=1):
-    """Trains on the same batch in each step; returns the logs."""
-    data = tf.data.Dataset.from_tensors(batch).repeat(steps)
-    history = subject.fit(data, verbose=0, shuffle=False).history
-    return {name: values[0] for name, values in history.items()}
-
-
-def assert_repeats(subject, batch):
-    """Two steps from the same state end alike; returns their logs."""
-    start, ends = [v.numpy() for v in subject.variables], []
-    for _ in range(2):
-        for variable, value in zip(subject.variables, start):
-            variable.assign(value)
-        logs = fit(subject, batch, steps=2)
-        ends.append(subject.get_weights())
-    for a, b in zip(*ends, strict=True):
-        np.testing.assert_array_equal(a, b)
-    return logs
 
 
 def two_replicas():

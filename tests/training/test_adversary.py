@@ -99,13 +99,6 @@ def test_compiled_by_xla_it_is_the_same_attack_and_changes_nothing():
         assert_array_equal(a, b.numpy())
 
 
-@pytest.mark.slow
-def test_a_step_with_views_is_one_program_and_can_be_repeated():
-    trainer = _trainer(KINDS["fast"], jit=True, **QUIET)
-    logs = small_trainer.assert_repeats(trainer, (_views(3), LABELS))
-    assert np.isfinite(logs["loss"]) and logs["jsd"] > 0
-
-
 def test_half_precision_finds_the_way_up_where_the_network_is_sure():
     half, exact = (_classifier(d, scale=40.0) for d in ("mixed_float16", None))
     labels = tf.argmax(exact(X), axis=-1, output_type=tf.int32)
@@ -116,7 +109,8 @@ def test_half_precision_finds_the_way_up_where_the_network_is_sure():
     )
     assert np.mean(ours == theirs) > 0.97
     trainer = _trainer(FastAdversary(), half, **QUIET)
-    assert np.isfinite(trainer.train_step((_views(3), Y))["loss"])
+    logs = trainer.train_step((tf.constant(_views(3)), Y))
+    assert np.isfinite(logs["loss"])
 
 
 def test_two_replicas_start_at_places_of_their_own():
