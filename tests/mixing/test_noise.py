@@ -30,7 +30,7 @@ def test_mix_and_inject_reproduce_the_reference(golden):
             return np.reshape(found, [views, *shape]).astype("float32")
 
         lam, order = file[f"{case}__lam"], file[f"{case}__perm"]
-        plan = MixPlan(tf.constant(0), tf.constant(lam, "f4"), order)
+        plan = MixPlan(tf.constant(0), tf.constant(lam, "float32"), order)
         mixed = ManifoldMixing().bind(4, 1.0).mix(x, plan)
         shape = x.shape[1:]
         draws = noise_lib.NoiseDraws(
