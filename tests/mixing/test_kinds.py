@@ -16,12 +16,11 @@ from support.small_trainer import QUIET, SIDE, SPARSE, K, classifier
 from support.usage import assert_usage_error
 
 B = 8
-SMALL = {"neigh_size": 1, "transport_size": 1}
 KINDS = {
     "input": "input",
     "cutmix": CutMix(0.8),
-    "puzzlemix": PuzzleMix(0.8, **SMALL),
-    "adversarial": PuzzleMix(adversarial_probability=0.5, **SMALL),
+    "puzzlemix": PuzzleMix(0.8, transport_size=-1),
+    "adversarial": PuzzleMix(adversarial_probability=0.5, neigh_size=1),
 }
 
 
@@ -211,8 +210,9 @@ MEAN = keras.losses.SparseCategoricalCrossentropy(
 )
 
 
-def _step(**options):
-    return _trainer("puzzlemix", **options).train_step(_batch())
+def _fit(**options):
+    data = tf.data.Dataset.from_tensors(_batch())
+    _trainer("puzzlemix", **options).fit(data, verbose=0)
 
 
 @pytest.mark.parametrize(
@@ -223,8 +223,8 @@ def _step(**options):
         (lambda: NoisyMix(VECTORS, mixing="cutmix"), "an example has shape"),
         (lambda: NoisyMix(VECTORS, mixing="puzzlemix"), "has shape [7]"),
         (lambda: _trainer(3), "mixing=3 must be one of none, inp"),
-        (lambda: _step(taps=["conv"]), "let taps begin with 'input'"),
-        (lambda: _step(loss=MEAN), "reduction='mean_with_sample_w"),
+        (lambda: _fit(taps=["relu"]), "let taps begin with 'input'"),
+        (lambda: _fit(loss=MEAN), "reduction='mean_with_sample_w"),
     ],
 )
 def test_mistakes_are_named(call, words):
