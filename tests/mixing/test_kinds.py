@@ -4,187 +4,116 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from numpy.testing import assert_allclose, assert_array_equal
 
 from noisymix_tf import config
-from noisymix_tf.errors import UsageError
 from noisymix_tf.mixing import MIXINGS, CutMix, PuzzleMix
 from noisymix_tf.training import setup
-from noisymix_tf.training.checkpoint import CheckpointFolder
 from noisymix_tf.training.losses import SmoothedCrossEntropy
-from noisymix_tf.training.optimizers import L2SGD
 from noisymix_tf.training.trainer import NoisyMix
+from support import small_trainer
+from support.small_trainer import QUIET, SIDE, SPARSE, K, classifier
+from support.usage import assert_usage_error
 
-# Two divides six, four does not: one grid, and little to compile.
-B, SIDE, K = 8, 6, 3
-QUIET = {"additive_noise": 0.0, "multiplicative_noise": 0.0}
-SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-SOFT = keras.losses.CategoricalCrossentropy(
-    from_logits=True, label_smoothing=0.2
-)
-
-
-def _classifier(dtype=None, l2=0.0, softmax=False):
-    def init(seed):
-        return keras.initializers.GlorotUniform(seed=seed)
-
-    return keras.Sequential(
-        [
-            keras.Input((SIDE, SIDE, 3)),
-            keras.layers.Rescaling(1 / 127.5, -1.0, name="normalize"),
-            keras.layers.Conv2D(
-                4, 3, kernel_initializer=init(1), name="conv", dtype=dtype
-            ),
-            keras.layers.BatchNormalization(name="norm", dtype=dtype),
-            keras.layers.ReLU(name="relu", dtype=dtype),
-            keras.layers.Flatten(name="flatten", dtype=dtype),
-            keras.layers.Dense(
-                K,
-                "softmax" if softmax else None,
-                kernel_initializer=init(2),
-                kernel_regularizer=keras.regularizers.L2(l2) if l2 else None,
-                name="logits",
-                dtype="float32",
-            ),
-        ]
-    )
-
-
-def _trainer(
-    mixing, *, model=None, loss=SPARSE, jit_compile=False, taps=None, **options
-):
-    trainer = NoisyMix(
-        model or _classifier(),
-        taps or ["normalize", "relu"],
-        mixing=mixing,
-        **options,
-    )
-    trainer.compile(
-        optimizer=L2SGD(0.02, momentum=0.9),
-        loss=loss,
-        metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")]
-        if loss is SPARSE
-        else None,
-        jit_compile=jit_compile,
-    )
-    return trainer
-
-
-def _batch(step=0, views=3):
-    key = tf.stack([tf.cast(step, tf.int32), 7])
-    x = tf.random.stateless_uniform([B, views, SIDE, SIDE, 3], key, 0, 255)
-    return x, tf.random.stateless_uniform([B], key, 0, K, tf.int32)
-
-
-def _fit(trainer, start=0, steps=4):
-    batches = tf.data.Dataset.counter(start).map(_batch)
-    history = trainer.fit(
-        batches, steps_per_epoch=steps, verbose=0, shuffle=False
-    ).history
-    return {name: values[0] for name, values in history.items()}
-
-
+B = 8
 KINDS = {
+    "input": "input",
     "cutmix": CutMix(0.8),
-    "puzzlemix": PuzzleMix(0.8, neigh_size=1, transport_size=1),
-    "adversarial": PuzzleMix(adversarial_probability=0.5),
+    "puzzlemix": PuzzleMix(0.8, transport_size=-1),
+    "adversarial": PuzzleMix(adversarial_probability=0.5, neigh_size=1),
 }
 
 
-@pytest.mark.parametrize("kind", ["cutmix", "adversarial"])
-def test_runs_resume_bit_by_bit_in_one_program(kind, tmp_path):
-    """Compiled by XLA, with noise, views and the Jensen-Shannon term."""
-    trainer = _trainer(KINDS[kind], jit_compile=True, seed=5)
-    _fit(trainer, steps=2)
-    folder = CheckpointFolder(tmp_path)
-    folder.save(trainer, 2)
-    logs = _fit(trainer, start=2, steps=2)
-    assert np.isfinite(logs["loss"])
-    assert logs["jsd"] > 0
-    total = logs["cross_entropy"] + 12.0 * logs["jsd"]
-    np.testing.assert_allclose(logs["loss"], total, rtol=1e-5)
-    whole = trainer.get_weights()
-    # The program is compiled already; a new trainer has but its state.
-    folder.restore(trainer)
-    assert int(trainer.step) == 2
-    _fit(trainer, start=2, steps=2)
-    for a, b in zip(whole, trainer.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
+def _trainer(mixing, model=None, **options):
+    return small_trainer.trainer(model, mixing=mixing, **options)
 
 
-def _log_softmax(logits):
-    logits = np.asarray(logits, "float64")
-    return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+def _batch(views=3):
+    shape = B, views, SIDE, SIDE, 3
+    x = tf.random.stateless_uniform(shape, [0, 7], 0, 255)
+    return x, tf.range(B) % K
 
 
-def _case(name):
-    """Loss, labels, weights and label shares `[B, K]` of a batch."""
-    labels = _batch()[1].numpy()
-    one_hot = np.eye(K)[labels]
-    weight = np.linspace(0.5, 2.0, B).astype("float32")
-    if name == "numbers":
-        return SPARSE, labels, None, one_hot
-    if name == "weighted":
-        return SPARSE, labels, weight, one_hot
-    if name == "smoothed":
-        return SmoothedCrossEntropy(0.3), labels, weight, 0.7 * one_hot + 0.1
-    soft = np.random.default_rng(0).dirichlet(np.ones(K), B).astype("float32")
-    return SOFT, soft, None, 0.8 * soft + 0.2 / K
+def test_a_step_is_one_program_of_xla_and_repeats_from_its_state():
+    """With views, the Jensen-Shannon term and all of PuzzleMix."""
+    trainer = _trainer(KINDS["adversarial"], jit=True, seed=5, **QUIET)
+    data = tf.data.Dataset.from_tensors(_batch()).repeat(2)
+    start, ends = [v.numpy() for v in trainer.variables], []
+    for _ in range(2):
+        for variable, value in zip(trainer.variables, start):
+            variable.assign(value)
+        logs = trainer.fit(data, verbose=0, shuffle=False).history
+        ends.append(trainer.get_weights())
+    for a, b in zip(*ends, strict=True):
+        assert_array_equal(a, b)
+    assert np.isfinite(logs["loss"][0]) and logs["jsd"][0] > 0
+    total = logs["cross_entropy"][0] + 12.0 * logs["jsd"][0]
+    assert_allclose(logs["loss"][0], total, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["cutmix", "puzzlemix"])
-@pytest.mark.parametrize("case", ["numbers", "weighted", "smoothed", "soft"])
-def test_losses_are_those_of_labels_mixed_by_the_pixels(kind, case):
+LABELS = np.arange(B, dtype="int32") % K
+ONE_HOT, WEIGHT = np.eye(K)[LABELS], np.linspace(0.5, 2.0, B, dtype="f")
+SHARES = np.random.default_rng(0).dirichlet(np.ones(K), B).astype("f")
+SMOOTH = SmoothedCrossEntropy(0.3)
+OF_SHARES = keras.losses.CategoricalCrossentropy(True, label_smoothing=0.2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "loss", "labels", "weight", "shares"),
+    [
+        ("input", SPARSE, LABELS, None, ONE_HOT),
+        ("cutmix", SPARSE, LABELS, WEIGHT, ONE_HOT),
+        ("puzzlemix", SMOOTH, LABELS, WEIGHT, 0.7 * ONE_HOT + 0.1),
+        ("adversarial", OF_SHARES, SHARES, None, 0.8 * SHARES + 0.2 / K),
+    ],
+    ids=KINDS,
+)
+def test_losses_and_steps_are_those_of_labels_mixed_by_the_pixels(
+    kind, loss, labels, weight, shares
+):
     """Cross-entropy with the label shares that the mixed images have.
 
-    Regularisation counts once.
+    Regularisation counts once; no gradient runs through the plan.
     """
-    loss, labels, weight, shares = _case(case)
-    model = _classifier(l2=0.1)
-    trainer = _trainer(
-        KINDS[kind], model=model, loss=loss, jsd_weight=0.0, seed=10, **QUIET
-    )
+    model = classifier(l2=0.1)
+    options = {"loss": loss, "jsd_weight": 0.0, "seed": 10, **QUIET}
+    trainer = _trainer(KINDS[kind], model, **options)
     x = _batch(views=1)[0]
-    flat, _ = trainer._view_major(x)
-    plan = trainer._plan(flat, tf.constant(labels))
+    plan = trainer._plan(trainer._view_major(x)[0], tf.constant(labels))
     permutation = plan.permutation.numpy()
-    # Each image's own pixels are marked by ones.
-    own = np.stack(
-        [
-            trainer._mixing.mix(
-                tf.reshape(tf.one_hot(b, B), [1, B, 1, 1, 1])
-                * tf.ones([1, B, SIDE, SIDE, 3]),
-                plan,
-            ).numpy()[0, b, ..., 0]
-            for b in range(B)
-        ]
-    )
-    share = own.mean((1, 2))
-    share[permutation == np.arange(B)] = 1.0
+    # Each image's own pixels are marked by ones, in a view without an attack.
+    share = np.ones(B)
+    for b in np.flatnonzero(permutation != range(B)):
+        marks = tf.one_hot(b, B)[:, None, None, None]
+        views = tf.tile(marks[None], [2, 1, SIDE, SIDE, 3])
+        share[b] = np.mean(trainer._mixing.mix(views, plan)[1, b])
     assert 0 < share.min() < 1
-    targets = share[:, None] * shares
-    partners = (1 - share)[:, None] * shares[permutation]
-    if weight is not None:
-        targets = targets * weight[:, None]
-        partners = partners * weight[permutation][:, None]
-    mixed = trainer._mixing.mix(model.layers[0](x[:, 0])[None], plan)[0]
-    for layer in model.layers[1:]:
-        mixed = layer(mixed, training=True)
-    expected = -((targets + partners) * _log_softmax(mixed)).sum(-1).mean()
-    expected += 0.1 * np.square(model.layers[-1].kernel).sum()
-    logs = trainer.train_step(
-        (x, tf.constant(labels))
-        if weight is None
-        else (x, tf.constant(labels), tf.constant(weight))
-    )
-    np.testing.assert_allclose(float(logs["loss"]), expected, rtol=1e-5)
+    weighted = shares if weight is None else shares * weight[:, None]
+    targets = share[:, None] * weighted
+    targets += (1 - share)[:, None] * weighted[permutation]
+    kernel = model.layers[-1].kernel
+    state = model.get_weights()
+    with tf.GradientTape() as tape:
+        h = trainer._mixing.mix(model.layers[0](x[:, 0])[None], plan)[0]
+        for layer in model.layers[1:]:
+            h = layer(h, training=True)
+        each = tf.reduce_sum(targets * tf.nn.log_softmax(h), -1)
+        expected = 0.1 * tf.reduce_sum(kernel**2) - tf.reduce_mean(each)
+    slope = tape.gradient(expected, kernel.value)
+    model.set_weights(state)
+    before = kernel.numpy()
+    parts = (x, labels) if weight is None else (x, labels, weight)
+    logs = trainer.train_step(tuple(map(tf.constant, parts)))
+    assert_allclose(float(logs["loss"]), expected, rtol=1e-5)
+    assert_allclose(before - kernel, 0.02 * slope, atol=1e-6)
 
 
 @pytest.mark.parametrize("softmax", [False, True])
 def test_saliency_is_the_gradient_of_each_images_loss(softmax):
     """Up to a factor for each image; the network stays as it is."""
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not softmax)
-    model = _classifier(softmax=softmax)
-    trainer = _trainer("none", model=model, loss=loss)
+    model = classifier(activation="softmax" if softmax else None)
+    trainer = _trainer("none", model, loss=loss)
     before = model.get_weights()
     x, labels = _batch(views=1)
     features = model.layers[0](x[:, 0])
@@ -194,84 +123,59 @@ def test_saliency_is_the_gradient_of_each_images_loss(softmax):
         outputs = features
         for layer in model.layers[1:]:
             outputs = layer(outputs, training=False)
-        each = -tf.gather(
-            tf.math.log(outputs) if softmax else tf.nn.log_softmax(outputs),
-            labels,
-            batch_dims=1,
-        )
+        log_p = tf.math.log(outputs) if softmax else tf.nn.log_softmax(outputs)
+        each = -tf.gather(log_p, labels, batch_dims=1)
     theirs = tape.gradient(each, features).numpy()
     axes = (1, 2, 3)
     factors = (ours * theirs).sum(axes) / (theirs**2).sum(axes)
     assert (factors > 0).all()
-    np.testing.assert_allclose(
-        ours, factors[:, None, None, None] * theirs, atol=1e-5 * abs(ours).max()
-    )
+    theirs *= factors[:, None, None, None]
+    assert_allclose(ours, theirs, atol=1e-5 * abs(ours).max())
     for a, b in zip(before, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
+        assert_array_equal(a, b)
 
 
-def test_saliency_is_exact_enough_in_half_precision():
+def test_half_precision_trains_and_its_saliency_is_exact_enough():
     """Also of images of which the network is sure."""
-    model = _classifier("mixed_float16")
-    logits = model.layers[-1]
-    logits.kernel.assign(100.0 * logits.kernel)
+    half, exact = (classifier(d, scale=100.0) for d in ("mixed_float16", None))
     x, _ = _batch(views=1)
-    features = model.layers[0](x[:, 0])
-    labels = tf.argmax(model(x[:, 0]), axis=-1)
-    ours = _trainer("puzzlemix", model=model)._slope(features, labels)
+    features = exact.layers[0](x[:, 0])
+    labels = tf.argmax(exact(x[:, 0]), axis=-1)
+    ours, theirs = (
+        _trainer("none", model)._slope(features, labels)
+        for model in (half, exact)
+    )
     assert ours.dtype == tf.float32
-    exact = _classifier()
-    exact.set_weights(model.get_weights())
-    theirs = _trainer("puzzlemix", model=exact)._slope(features, labels)
     for a, b in zip(ours.numpy(), theirs.numpy()):
         assert np.abs(a).max() > 0
         assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.999
+    trainer = _trainer(KINDS["adversarial"], classifier("mixed_bfloat16"))
+    assert np.isfinite(trainer.train_step(_batch())["loss"])
 
 
 def test_two_replicas_share_boxes_grids_and_attacks_but_not_their_starts():
-    strategy = tf.distribute.MirroredStrategy(
-        ["CPU:0", "CPU:1"],
-        cross_device_ops=tf.distribute.ReductionToOneDevice(),
-    )
-    options = {"adversarial_probability": 1.0, "transport": False}
+    strategy = small_trainer.two_replicas()
     with strategy.scope():
-        boxes, puzzle = _trainer("cutmix"), _trainer(PuzzleMix(**options))
+        boxes, puzzle = _trainer("cutmix"), _trainer(KINDS["adversarial"])
+    # Not what is found for a grid, which takes long to compile.
+    places, mask = tf.zeros([B, SIDE**2], tf.int32), tf.ones([B, SIDE, SIDE])
+    found = {"own": places, "partner": places, "mask": mask}
+    puzzle._mixing._compiled = lambda grid: lambda *_: found
     x, labels = _batch(views=1)
-    images = x[:, 0]
 
-    @tf.function
     def plans():
-        return strategy.run(
-            lambda: (boxes._plan(images, labels), puzzle._plan(images, labels))
-        )
+        return [t._plan(x[:, 0], labels) for t in (boxes, puzzle)]
 
-    box, joined = plans()
+    box, joined = tf.function(lambda: strategy.run(plans))()
     for values in (box.lam, box.inside, joined.permutation, joined.chances):
         first, second = values.values
-        np.testing.assert_array_equal(first, second)
+        assert_array_equal(first, second)
     first, second = joined.attack.values
     assert 0.1 < np.mean(first.numpy() != second.numpy())
-    first, second = joined.lam.values
-    assert first.shape == [B]
-    logs = _fit_both(strategy, puzzle)
-    assert np.isfinite(logs["loss"])
+    assert joined.lam.values[0].shape == [B]
 
 
-def _fit_both(strategy, trainer):
-    data = tf.data.Dataset.from_tensors(_batch()).unbatch().batch(B).repeat()
-    data = strategy.experimental_distribute_dataset(data)
-    history = trainer.fit(data, steps_per_epoch=2, verbose=0, shuffle=False)
-    return {name: values[0] for name, values in history.history.items()}
-
-
-@pytest.mark.parametrize("kind", ["cutmix", "adversarial"])
-def test_half_precision_trains(kind):
-    model = _classifier("mixed_bfloat16")
-    logs = _fit(_trainer(KINDS[kind], model=model), steps=2)
-    assert np.isfinite(logs["loss"])
-
-
-@pytest.mark.parametrize("mixing", ["cutmix", *KINDS.values()])
+@pytest.mark.parametrize("mixing", ["cutmix", KINDS["cutmix"], PuzzleMix(0.3)])
 def test_trainers_keep_their_mixing_when_saved(mixing, tmp_path):
     trainer = _trainer(mixing)
     trainer.save(tmp_path / "trainer.keras")
@@ -280,54 +184,48 @@ def test_trainers_keep_their_mixing_when_saved(mixing, tmp_path):
     assert copy._mixing.get_config() == trainer._mixing.get_config()
 
 
-def test_flags_make_kinds_with_their_options():
-    method = config.MethodConfig(mixing="puzzlemix", mixing_probability=0.5)
-    puzzle = config.PuzzleMixConfig(puzzle_labels=2, puzzle_transport_size=-1)
-    run = config.Config(method=method, puzzlemix=puzzle)
-    made = setup.trainer(run, _classifier(), steps_per_epoch=1)._mixing
+def test_flags_make_kinds_with_their_options_and_the_first_taps():
+    def made(puzzle=None, **method):
+        method = config.MethodConfig(**method)
+        puzzle = config.PuzzleMixConfig(**puzzle or {})
+        run = config.Config(method=method, puzzlemix=puzzle)
+        return setup.trainer(run, classifier(), steps_per_epoch=1)
+
+    flags = {"puzzle_labels": 2, "puzzle_transport_size": -1}
+    mixing = made(flags, mixing="puzzlemix", mixing_probability=0.5)._mixing
     expected = PuzzleMix(0.5, labels=2, transport_size=-1)
-    assert made.get_config() == expected.get_config()
+    assert mixing.get_config() == expected.get_config()
     # The flags' defaults are those of the kind.
-    assert PuzzleMix(**config.PuzzleMixConfig().options()).get_config() == (
-        PuzzleMix().get_config()
-    )
-    known = config.MethodConfig.__dataclass_fields__["mixing"].metadata
-    assert set(known["choices"]) == set(MIXINGS.names())
+    options = config.PuzzleMixConfig().options()
+    assert PuzzleMix(**options).get_config() == PuzzleMix().get_config()
+    field = config.MethodConfig.__dataclass_fields__["mixing"]
+    assert set(field.metadata["choices"]) == set(MIXINGS.names())
+    assert made(taps=("auto:1",)).taps == ("normalize",)
+    assert made(taps=("auto:9",)).taps == ("normalize", "relu")
+
+
+VECTORS = keras.Sequential([keras.Input((7,)), keras.layers.Dense(2)])
+MEAN = keras.losses.SparseCategoricalCrossentropy(
+    from_logits=True, reduction="mean_with_sample_weight"
+)
+
+
+def _fit(**options):
+    data = tf.data.Dataset.from_tensors(_batch())
+    _trainer("puzzlemix", **options).fit(data, verbose=0)
 
 
 @pytest.mark.parametrize(
-    ("taps", "expected"),
+    ("call", "words"),
     [
-        (("auto:2",), ("normalize", "relu")),
-        (("auto:1",), ("normalize",)),
-        (("auto:9",), ("normalize", "relu")),
+        (lambda: _trainer("input", taps="auto:0"), "taps='auto:0' must"),
+        (lambda: _trainer("input", taps="auto:x"), "taps='auto:x' must"),
+        (lambda: NoisyMix(VECTORS, mixing="cutmix"), "an example has shape"),
+        (lambda: NoisyMix(VECTORS, mixing="puzzlemix"), "has shape [7]"),
+        (lambda: _trainer(3), "mixing=3 must be one of none, inp"),
+        (lambda: _fit(taps=["relu"]), "let taps begin with 'input'"),
+        (lambda: _fit(loss=MEAN), "reduction='mean_with_sample_w"),
     ],
 )
-def test_the_first_taps_can_be_asked_for(taps, expected):
-    run = config.Config(method=config.MethodConfig(taps=taps))
-    assert setup.trainer(run, _classifier(), 1).taps == expected
-
-
-@pytest.mark.parametrize("taps", ["auto:0", "auto:x", "auto:"])
-def test_bad_numbers_of_taps_are_refused(taps):
-    with pytest.raises(UsageError, match=f"taps='{taps}' must be 'auto'"):
-        NoisyMix(_classifier(), taps=taps)
-
-
-@pytest.mark.parametrize("kind", ["cutmix", "puzzlemix"])
-def test_vectors_are_refused_at_once(kind):
-    model = keras.Sequential([keras.Input((7,)), keras.layers.Dense(2)])
-    with pytest.raises(UsageError, match=r"regions of images.*shape \[7\]"):
-        NoisyMix(model, mixing=kind)
-
-
-def test_other_mistakes_are_named():
-    with pytest.raises(UsageError, match=r"mixing=3 must be one of none, inp"):
-        NoisyMix(_classifier(), mixing=3)
-    with pytest.raises(UsageError, match="let taps begin with 'input'"):
-        _fit(_trainer("puzzlemix", taps=["conv"]))
-    loss = keras.losses.SparseCategoricalCrossentropy(
-        from_logits=True, reduction="mean_with_sample_weight"
-    )
-    with pytest.raises(UsageError, match="reduction='mean_with_sample_w"):
-        _fit(_trainer("puzzlemix", loss=loss))
+def test_mistakes_are_named(call, words):
+    assert_usage_error(call, words)

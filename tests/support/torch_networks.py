@@ -15,36 +15,35 @@ class Network:
         self.state = {}
         self._rng = np.random.default_rng(seed)
 
+    def _drawn(self, name, law, *arguments):
+        if name not in self.state:
+            self.state[name] = getattr(self._rng, law)(*arguments)
+        return self.state[name]
+
     def conv(self, x, name, filters, size, stride=1):
-        channels = x.shape[1]
-        spread = (channels * size**2) ** -0.5
-        weight = self._rng.normal(0, spread, [filters, channels, size, size])
-        self.state[f"{name}.weight"] = weight
-        pad = size // 2
-        x = np.pad(x, [(0, 0), (0, 0), (pad, pad), (pad, pad)])
-        windows = np.lib.stride_tricks.sliding_window_view(
-            x, (size, size), axis=(2, 3)
-        )[:, :, ::stride, ::stride]
+        shape = filters, x.shape[1], size, size
+        spread = (x.shape[1] * size**2) ** -0.5
+        weight = self._drawn(f"{name}.weight", "normal", 0, spread, shape)
+        windows = _windows(x, size, stride)
         y = np.tensordot(windows, weight, [(1, 4, 5), (1, 2, 3)])
         return y.transpose(0, 3, 1, 2)
 
     def bn(self, x, name):
-        values = {
-            "weight": self._rng.uniform(0.5, 1.5, x.shape[1]),
-            "bias": self._rng.normal(0, 0.3, x.shape[1]),
-            "running_mean": self._rng.normal(0, 0.3, x.shape[1]),
-            "running_var": self._rng.uniform(0.5, 1.5, x.shape[1]),
-        }
-        for suffix, value in values.items():
-            self.state[f"{name}.{suffix}"] = value
+        def drawn(suffix, *law):
+            return self._drawn(f"{name}.{suffix}", *law, x.shape[1])
+
+        scale = drawn("weight", "uniform", 0.5, 1.5)
+        offset = drawn("bias", "normal", 0, 0.3)
+        mean = drawn("running_mean", "normal", 0, 0.3)
+        var = drawn("running_var", "uniform", 0.5, 1.5)
         self.state[f"{name}.num_batches_tracked"] = np.array(7)
-        scale, offset, mean, var = (v[:, None, None] for v in values.values())
-        return (x - mean) / np.sqrt(var + 1e-5) * scale + offset
+        y = (np.moveaxis(x, 1, -1) - mean) / np.sqrt(var + 1e-5)
+        return np.moveaxis(y * scale + offset, -1, 1)
 
     def linear(self, x, name, units):
-        weight = self._rng.normal(0, 1, [units, x.shape[1]])
-        bias = self._rng.normal(0, 1, units)
-        self.state |= {f"{name}.weight": weight, f"{name}.bias": bias}
+        shape = units, x.shape[1]
+        weight = self._drawn(f"{name}.weight", "normal", 0, 1, shape)
+        bias = self._drawn(f"{name}.bias", "normal", 0, 1, units)
         return x @ weight.T + bias
 
 
@@ -54,71 +53,69 @@ def relu(x):
 
 def max_pool(x):
     """Of 3 x 3 pixels, every other one, with -inf around the image."""
-    x = np.pad(x, [(0, 0), (0, 0), (1, 1), (1, 1)], constant_values=-np.inf)
-    windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(2, 3))
-    return windows[:, :, ::2, ::2].max((4, 5))
+    return _windows(x, 3, 2, -np.inf).max((4, 5))
 
 
-def bottleneck_resnet(net, x, blocks, base, classes):
+def _windows(x, size, stride, around=0.0):
+    """`[N, C, H, W, size, size]`, of images padded alike on all sides."""
+    pad = [(0, 0)] * 2 + [(size // 2, size // 2)] * 2
+    x = np.pad(x, pad, constant_values=around)
+    view = np.lib.stride_tricks.sliding_window_view
+    return view(x, (size, size), axis=(2, 3))[:, :, ::stride, ::stride]
+
+
+def _blocks(counts, base):
+    """Stage and number, width and stride of every block."""
+    for stage, count in enumerate(counts, start=1):
+        for index in range(count):
+            stride = 2 if stage > 1 and index == 0 else 1
+            yield (stage, index), base * 2 ** (stage - 1), stride
+
+
+def bottleneck_resnet(net, x, counts, base, classes):
     """torchvision's ResNet of bottleneck blocks (version 1.5)."""
     x = relu(net.bn(net.conv(x, "conv1", base, 7, 2), "bn1"))
     x = max_pool(x)
-    for stage, num_blocks in enumerate(blocks, start=1):
-        width = base * 2 ** (stage - 1)
-        for index in range(num_blocks):
-            name = f"layer{stage}.{index}"
-            stride = 2 if stage > 1 and index == 0 else 1
-            y = net.conv(x, f"{name}.conv1", width, 1)
-            y = relu(net.bn(y, f"{name}.bn1"))
-            y = net.conv(y, f"{name}.conv2", width, 3, stride)
-            y = relu(net.bn(y, f"{name}.bn2"))
-            y = net.conv(y, f"{name}.conv3", 4 * width, 1)
-            y = net.bn(y, f"{name}.bn3")
-            if index == 0:
-                x = net.conv(x, f"{name}.downsample.0", 4 * width, 1, stride)
-                x = net.bn(x, f"{name}.downsample.1")
-            x = relu(x + y)
+    for place, width, stride in _blocks(counts, base):
+        name = "layer{}.{}".format(*place)
+        y = relu(net.bn(net.conv(x, f"{name}.conv1", width, 1), f"{name}.bn1"))
+        y = net.conv(y, f"{name}.conv2", width, 3, stride)
+        y = relu(net.bn(y, f"{name}.bn2"))
+        y = net.bn(net.conv(y, f"{name}.conv3", 4 * width, 1), f"{name}.bn3")
+        if place[1] == 0:
+            x = net.conv(x, f"{name}.downsample.0", 4 * width, 1, stride)
+            x = net.bn(x, f"{name}.downsample.1")
+        x = relu(x + y)
     return net.linear(x.mean((2, 3)), "fc", classes)
 
 
-def option_a_resnet(net, x, num_blocks, base, classes):
-    """The CIFAR ResNet with shortcuts that have no parameters."""
-    x = relu(net.bn(net.conv(x, "conv1", base, 3), "bn1"))
-    for stage in (1, 2, 3):
-        width = base * 2 ** (stage - 1)
-        for index in range(num_blocks):
-            name = f"layer{stage}.{index}"
-            stride = 2 if stage > 1 and index == 0 else 1
-            y = net.conv(x, f"{name}.conv1", width, 3, stride)
-            y = relu(net.bn(y, f"{name}.bn1"))
-            y = net.bn(net.conv(y, f"{name}.conv2", width, 3), f"{name}.bn2")
-            if stride == 2:
-                quarter = width // 4
-                x = np.pad(
-                    x[:, :, ::2, ::2],
-                    [(0, 0), (quarter, quarter), (0, 0), (0, 0)],
-                )
-            x = relu(x + y)
+def preact_resnet(net, x, counts, base, classes):
+    """NoisyMix's network: no shortcut is raw, nothing ends the last stage."""
+    x = net.conv(x, "conv1", base, 3)
+    for place, width, stride in _blocks(counts, base):
+        name = "layer{}.{}".format(*place)
+        x = relu(net.bn(x, f"{name}.bn1"))
+        y = net.conv(x, f"{name}.conv1", width, 3, stride)
+        y = relu(net.bn(y, f"{name}.bn2"))
+        y = net.conv(y, f"{name}.conv2", width, 3)
+        if stride == 2:
+            x = net.conv(x, f"{name}.shortcut.0", width, 1, stride)
+        x = x + y
     return net.linear(x.mean((2, 3)), "linear", classes)
 
 
-def augmix_wide_resnet(net, x, num_blocks, stem, base, classes, shortcut):
+def augmix_wide_resnet(net, x, shortcut, num_blocks, stem, base, classes):
     """AugMix's wide ResNet; `shortcut` is its spelling of that module."""
     x = net.conv(x, "conv1", stem, 3)
-    for stage in (1, 2, 3):
-        width = base * 2 ** (stage - 1)
-        for index in range(num_blocks):
-            name = f"block{stage}.layer.{index}"
-            stride = 2 if stage > 1 and index == 0 else 1
-            changes = x.shape[1] != width
-            activated = relu(net.bn(x, f"{name}.bn1"))
-            if changes:
-                x = activated
-            y = net.conv(activated, f"{name}.conv1", width, 3, stride)
-            y = relu(net.bn(y, f"{name}.bn2"))
-            y = net.conv(y, f"{name}.conv2", width, 3)
-            if changes:
-                x = net.conv(x, f"{name}.{shortcut}", width, 1, stride)
-            x = x + y
+    for place, width, stride in _blocks([num_blocks] * 3, base):
+        name = "block{}.layer.{}".format(*place)
+        changes = x.shape[1] != width
+        activated = relu(net.bn(x, f"{name}.bn1"))
+        y = net.conv(activated, f"{name}.conv1", width, 3, stride)
+        y = relu(net.bn(y, f"{name}.bn2"))
+        y = net.conv(y, f"{name}.conv2", width, 3)
+        if changes:
+            x = net.conv(activated, f"{name}.{shortcut}", width, 1, stride)
+        x = x + y
     x = relu(net.bn(x, "bn1"))
     return net.linear(x.mean((2, 3)), "fc", classes)
