@@ -5,7 +5,7 @@ import json
 import pytest
 import tensorflow as tf
 
-from noisymix_tf import distribution
+from noisymix_tf import distribution as lib
 from support.usage import assert_usage_error
 
 
@@ -17,68 +17,44 @@ def test_strategies_of_one_machine(monkeypatch, gpus, auto, mirrored):
     cpus = tf.config.list_logical_devices("CPU")[:2]
     devices = {"GPU": cpus[:gpus], "CPU": cpus}
     monkeypatch.setattr(tf.config, "list_logical_devices", devices.get)
-    for name, wanted in (
-        ("auto", auto),
-        ("mirrored", mirrored),
-        ("single", None),
-    ):
-        made = distribution.strategy(name)
-        assert (made is None) == (wanted is None)
-        assert distribution.num_replicas(made) == (wanted or 1)
-        # A second default strategy of a process breaks.
-        assert distribution.strategy(name) is made
-    assert isinstance(
-        distribution.strategy("mirrored"), tf.distribute.MirroredStrategy
-    )
-
-
-def test_one_machine_is_its_own_chief():
+    wanted = {"auto": auto, "mirrored": mirrored, "single": None}
     error = tf.errors.UnavailableError(None, None, "gone")
-    for made in (None, distribution.strategy("mirrored")):
-        assert distribution.is_chief(made)
-        assert not distribution.has_many_machines(made)
-        assert not distribution.is_lost_machine(made, error)
-        with distribution.scope(made):
+    for name, count in wanted.items():
+        made = lib.strategy(name)
+        assert (made is None) == (count is None)
+        assert lib.num_replicas(made) == (count or 1)
+        # A second default strategy of a process breaks.
+        assert lib.strategy(name) is made
+        assert lib.is_chief(made) and not lib.has_many_machines(made)
+        assert not lib.is_lost_machine(made, error)
+        with lib.scope(made):
             assert tf.distribute.has_strategy() == (made is not None)
-        distribution.check_batch(made, 8)
-        distribution.check_jit(made, made is None)
-        distribution.check_accumulation(made, 1)
+        lib.check_batch(made, 8)
+        lib.check_jit(made, not count or count == 1)
+        lib.check_accumulation(made, 1 if count else 2)
 
 
-def _two():
-    return distribution.strategy("mirrored")
-
-
-def _alone():
-    return tf.distribute.MirroredStrategy(["CPU:0"])
+def _cluster(task, **cluster):
+    return json.dumps({"cluster": cluster, "task": task})
 
 
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: distribution.strategy("gpu"), ("'gpu'", "single, mirrored")),
-        (lambda: distribution.strategy(None), ("None", "auto, single, mir")),
-        (lambda: distribution.check_batch(_two(), 7), ("=7 ", "such as 6")),
-        (lambda: distribution.check_batch(_two(), 1), ("=1 ", "such as 2")),
-        (lambda: distribution.check_jit(_two(), True), ("--jit_compile=true",)),
-        (
-            lambda: distribution.check_accumulation(_alone(), 2),
-            ("--accumulation_steps=2", "MirroredStrategy"),
-        ),
-        (lambda: distribution.strategy("tpu", "local"), ("No TPU was found",)),
-        (
-            lambda: distribution.strategy("tpu", "grpc://127.0.0.1:1"),
-            ("No TPU was found as --tpu=grpc",),
-        ),
-        (lambda: distribution.strategy("auto", "me"), ("--tpu=me belongs",)),
+        (lambda two: lib.strategy("gpu"), "'gpu': choose auto, single, mirr"),
+        (lambda two: lib.strategy(None), "None: choose auto, single"),
+        (lambda two: lib.check_batch(two, 7), "--batch_size=7 does not"),
+        (lambda two: lib.check_batch(two, 7), "such as 6"),
+        (lambda two: lib.check_batch(two, 1), "such as 2"),
+        (lambda two: lib.check_jit(two, True), "--jit_compile=true"),
+        (lambda two: lib.check_accumulation(two, 2), "MirroredStrategy"),
+        (lambda two: lib.strategy("tpu", "local"), "No TPU was found"),
+        (lambda two: lib.strategy("tpu", "grpc://127.0.0.1:1"), "--tpu=grpc"),
+        (lambda two: lib.strategy("auto", "mine"), "--tpu=mine belongs"),
     ],
 )
 def test_mistakes_are_one_line(call, words):
-    assert_usage_error(call, *words)
-
-
-def _cluster(task, **cluster):
-    return json.dumps({"cluster": cluster, "task": task})
+    assert_usage_error(lambda: call(lib.strategy("mirrored")), words)
 
 
 @pytest.mark.parametrize(
@@ -95,5 +71,5 @@ def _cluster(task, **cluster):
 )
 def test_what_is_no_cluster(monkeypatch, config):
     monkeypatch.setenv("TF_CONFIG", config)
-    call = lambda: distribution.strategy("multi_worker")  # noqa: E731
-    assert_usage_error(call, "TF_CONFIG", '"cluster"')
+    made = lambda: lib.strategy("multi_worker")  # noqa: E731
+    assert_usage_error(made, "TF_CONFIG", '"cluster"')

@@ -6,22 +6,12 @@ import pytest
 
 from noisymix_tf import model_card
 from noisymix_tf.training.trainer import NoisyMix
-from support import fit_models, fresh_models
-from support.fresh_models import assert_equal
+from support import fit_models
+from support.trainings import assert_equal, fresh
 from support.usage import assert_usage_error
 
 DECAY = 0.3
 QUIET = {"mixing": "none", "additive_noise": 0, "multiplicative_noise": 0}
-
-
-class _Recorder(keras.callbacks.Callback):
-    """The classifier's weights after every step."""
-
-    def on_train_begin(self, logs=None):
-        self.weights = []
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.weights.append(self.model.model.get_weights())
 
 
 def _expected(recorded):
@@ -35,10 +25,6 @@ def _expected(recorded):
     ]
 
 
-def _trainer():
-    return fresh_models.get("noisymix", ema=DECAY)
-
-
 def _averages(trainer):
     with trainer.evaluation_weights():
         return trainer.model.get_weights()
@@ -46,17 +32,17 @@ def _averages(trainer):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_average_is_the_closed_form_statistics_included(jit_compile):
-    trainer = _trainer()
-    if jit_compile:
-        trainer = fit_models.model(
-            "noisymix", ema=DECAY, jit_compile=True, **QUIET
+    options = {"jit_compile": True, **QUIET} if jit_compile else {}
+    trainer, weights = fresh("noisymix", ema=DECAY, **options), []
+    recorder = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: weights.append(
+            trainer.model.get_weights()
         )
-    recorder = _Recorder()
+    )
     fit_models.fit(trainer, callbacks=[recorder], steps_per_epoch=10)
-    raw = trainer.model.get_weights()
-    averages = _averages(trainer)
+    raw, averages = trainer.model.get_weights(), _averages(trainer)
     assert len(averages) == 8  # Two of them moving statistics.
-    for value, expected in zip(averages, _expected(recorder.weights)):
+    for value, expected in zip(averages, _expected(weights)):
         np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
     # The weights that are trained on are back, and not what was averaged.
     assert_equal(raw, trainer.model.get_weights())
@@ -65,9 +51,8 @@ def test_average_is_the_closed_form_statistics_included(jit_compile):
 
 def test_what_measures_and_saves_takes_the_averages(tmp_path):
     """And training itself is as it is without them."""
-    plain = fresh_models.get("noisymix")
+    plain, trainer = fresh("noisymix"), fresh("noisymix", ema=DECAY)
     fit_models.fit(plain, epochs=2)
-    trainer = _trainer()
     data = fit_models.batches("plain").take(2)
     history = fit_models.fit(trainer, 2, validation_data=data)
     raw, averages = trainer.model.get_weights(), _averages(trainer)
@@ -88,15 +73,14 @@ def test_what_measures_and_saves_takes_the_averages(tmp_path):
     assert copy.ema == DECAY and copy.evaluate_ema
     assert_equal(averages, _averages(copy))
     trainer.evaluate_ema = False
-    try:
-        assert loss() != pytest.approx(measured, rel=1e-4)
-        assert_equal(_averages(trainer), raw)
-    finally:
-        trainer.evaluate_ema = True
+    other, found = loss(), _averages(trainer)
+    trainer.evaluate_ema = True
+    assert other != pytest.approx(measured, rel=1e-4)
+    assert_equal(found, raw)
 
 
 def test_contexts_nest_and_do_nothing_before_the_first_step():
-    trainer = _trainer()
+    trainer = fresh("noisymix", ema=DECAY)
     trainer.model.set_weights([w + 1.0 for w in trainer.model.get_weights()])
     assert_equal(_averages(trainer), trainer.model.get_weights())
     fit_models.fit(trainer)
@@ -108,8 +92,7 @@ def test_contexts_nest_and_do_nothing_before_the_first_step():
 
 @pytest.mark.parametrize("decay", [1.0, -0.1, True, "0.9"])
 def test_bad_decays_and_models_without_weights_are_refused(decay):
-    assert_usage_error(
-        lambda: fit_models.model("noisymix", ema=decay), "a number in [0, 1)"
-    )
+    made = lambda: fit_models.model("noisymix", ema=decay)  # noqa: E731
+    assert_usage_error(made, "a number in [0, 1)")
     unbuilt = keras.Sequential([keras.layers.Dense(2)])
     assert_usage_error(lambda: NoisyMix(unbuilt, "input", ema=0.9))

@@ -10,26 +10,18 @@ import time
 import keras
 import pytest
 
-from noisymix_tf.callbacks.json_lines import read_json_lines
 from support import door_processes
-from support.fresh_models import assert_equal
+from support.trainings import assert_equal, log_of
 
 pytestmark = pytest.mark.slow
 
 TINY = (
     "--flagfile=flags/data/digits.flags",
     "--flagfile=flags/method/nfm.flags",
-    "--model=tiny",
-    "--taps=normalize,stage1",
-    "--train_examples=100",
-    "--test_examples=50",
-    "--batch_size=20",
-    "--epochs=12",
-    "--checkpoint_steps=2",
-    "--validation_epochs=4",
-    "--suites=clean",
-    "--notensorboard",
-    "--noexport",
+    *("--model=tiny", "--taps=normalize,stage1", "--batch_size=20"),
+    *("--train_examples=100", "--test_examples=50", "--epochs=12"),
+    *("--checkpoint_steps=2", "--validation_epochs=4", "--suites=clean"),
+    *("--notensorboard", "--noexport"),
 )
 # The same command, by two devices of one process.
 _TWO_DEVICES = f"""
@@ -51,6 +43,7 @@ def _machines(folder, logs):
     hosts = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
     for each in sockets:
         each.close()
+    command = (*TINY, "--strategy=multi_worker", f"--output_dir={folder}")
     with contextlib.ExitStack() as stack:
         machines = []
         for index in range(2):
@@ -58,9 +51,7 @@ def _machines(folder, logs):
             config = {"cluster": {"worker": hosts}, "task": task}
             machine = door_processes.Process(
                 "support.tiny_network",
-                *TINY,
-                "--strategy=multi_worker",
-                f"--output_dir={folder}",
+                *command,
                 log=logs / f"{index}.log",
                 environment={
                     "TF_CONFIG": json.dumps(config),
@@ -71,6 +62,10 @@ def _machines(folder, logs):
         yield machines
 
 
+def _said(logs):
+    return [(logs / f"{index}.log").read_text() for index in range(2)]
+
+
 def _run(folder, logs):
     """Runs both to the end; returns what they said."""
     with _machines(folder, logs) as machines:
@@ -78,10 +73,6 @@ def _run(folder, logs):
     said = _said(logs)
     assert codes == [0, 0], said[0][-2000:]
     return said
-
-
-def _said(logs):
-    return [(logs / f"{index}.log").read_text() for index in range(2)]
 
 
 def _newest(folder):
@@ -95,9 +86,8 @@ def _assert_same(one, other):
     statistics of its own, which a start makes those of the chief."""
     models = [keras.models.load_model(f / "model.keras") for f in (one, other)]
     assert_equal(models[0].get_weights(), models[1].get_weights())
-    logs = [read_json_lines(f / "metrics.jsonl") for f in (one, other)]
-    for a, b in zip(*logs, strict=True):
-        assert a["loss"] == pytest.approx(b["loss"], rel=1e-6)
+    losses = [[line["loss"] for line in log_of(f)] for f in (one, other)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
 @pytest.fixture(scope="module")
