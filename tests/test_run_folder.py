@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import functools
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import pytest
 from noisymix_tf import data
 from noisymix_tf.config import Config, MethodConfig, RunConfig
 from noisymix_tf.data import folder as folder_lib
+from noisymix_tf.data.identity import Identity
 from noisymix_tf.run_folder import RunFolder
 from support import picture_folders as folders
 from support.usage import assert_usage_error
@@ -64,90 +66,72 @@ def test_only_the_same_configuration_may_come_back(tmp_path):
     _refused(config, "txt cannot be read")
 
 
-@pytest.fixture
-def photos(tmp_path):
-    root = folders.make(tmp_path / "photos", train=3, test=1)
-    with open(root / "train" / "dog" / "2.png", "ab") as file:
-        file.write(b"1")  # Behind the end of the image.
-    return root
-
-
-def load(root):
-    return data.load("folder", data_dir=root)
-
-
-def _train_on(path, dataset):
+def _train_on(path, root):
     """As `train` begins or continues; what is then kept of the data."""
-    _use(_config(path / "run"), dataset)
+    _use(_config(path / "run"), data.load("folder", data_dir=root))
     return (path / "run" / "data.json").read_text()
 
 
-def test_the_same_data_may_come_back_and_be_moved(photos, tmp_path):
-    kept = _train_on(tmp_path, load(photos))
+def test_the_same_files_may_come_back_and_be_moved(tmp_path, monkeypatch):
+    photos = folders.make(tmp_path / "photos", train=3, test=1)
+    kept = _train_on(tmp_path, photos)
     moved = photos.rename(tmp_path / "moved")
-    assert _train_on(tmp_path, load(moved)) == kept
+    assert _train_on(tmp_path, moved) == kept
     # `cp -r` makes new times, which are then those that are kept.
     copy = tmp_path / "copy"
     shutil.copytree(moved, copy, copy_function=shutil.copyfile)
-    for path in copy.rglob("*.png"):
-        os.utime(path, (1, 1))
-    after = json.loads(_train_on(tmp_path, load(copy)))
-    before = json.loads(kept)
+    image = copy / "train" / "dog" / "2.png"
+    os.utime(image, (1, 1))
+    after, before = json.loads(_train_on(tmp_path, copy)), json.loads(kept)
     assert after.pop("times") != before.pop("times") and after == before
     # The test images are no part of the training.
     folders.save(copy / "val" / "dog" / "9.png", folders.picture(9))
-    _train_on(tmp_path, load(copy))
-
-
-def _add(root):
-    for name in folders.CLASSES:
-        folders.save(root / "train" / name / "9.png", folders.picture(9))
-
-
-def _edit(root):
-    path = root / "train" / "dog" / "2.png"
-    path.write_bytes(path.read_bytes()[:-1] + b"2")
-
-
-def _rename_a_file(root):
-    (root / "train/dog/2.png").rename(root / "train/dog/3.png")
-
-
-def _rename_a_class(root):
-    for part in ("train", "val"):
-        (root / part / "dog").rename(root / part / "hound")
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (_add, "now: 8 training images (was 6)."),
-        (_edit, "now: other contents."),
-        (_rename_a_file, "now: other names of files."),
-        (_rename_a_class, "now: classes hound (was dog)."),
-    ],
-)
-def test_a_run_does_not_go_on_with_other_data(photos, tmp_path, change, words):
-    """Images that came, went or changed under a run were not noticed."""
-    kept = _train_on(tmp_path, load(photos))
-    change(photos)
-    assert_usage_error(lambda: _train_on(tmp_path, load(photos)), words)
-    assert (tmp_path / "run" / "data.json").read_text() == kept
-    # An older run keeps what its data is from now on.
-    (tmp_path / "run" / "data.json").unlink()
-    assert _train_on(tmp_path, load(photos)) != kept
-
-
-def test_many_files_are_known_by_their_times(photos, tmp_path, monkeypatch):
-    """They are not read; what to do about copies is said."""
-    # How many files are read, which is too many for a test.
+    _train_on(tmp_path, copy)
+    content = bytearray(image.read_bytes())
+    content[-1] ^= 1
+    image.write_bytes(content)
+    call = functools.partial(_train_on, tmp_path, copy)
+    assert_usage_error(call, "now: other contents.")
+    # Of many files, which are not read, what to do about copies is said.
     monkeypatch.setattr(folder_lib, "_CHECKED_FILES", 5)
-    _train_on(tmp_path, load(photos))
-    os.utime(photos / "train" / "dog" / "2.png", (1, 1))
-    call = lambda: _train_on(tmp_path, load(photos))  # noqa: E731
+    (tmp_path / "run" / "data.json").unlink()
+    call()
+    os.utime(image, (2, 2))
     assert_usage_error(call, "times of ", " remove ", "data.json")
     (tmp_path / "run" / "data.json").write_text("half")
     assert_usage_error(call, "data.json is damaged")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"images": 19}, "now: 19 training images (was 20)."),
+        ({"contents": "b", "times": "b"}, "now: other contents."),
+        ({"names": "b"}, "now: other names of files."),
+        ({"labels": "b"}, "now: other labels."),
+        ({"reading": "b"}, "now: other way of reading files."),
+        ({}, "now: classes hound (was dog)."),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_data(tmp_path, changes, words):
+    """Images that came, went or changed under a run were not noticed."""
+
+    def dataset(*classes, **values):
+        known = {name: "a" for name in ("names", "labels", "contents")}
+        known |= {"images": 20, "reading": "a", "times": "a", **values}
+        split = types.SimpleNamespace(identity=Identity(**known), files=None)
+        return types.SimpleNamespace(train=split, class_names=classes)
+
+    config, kept = _config(tmp_path), tmp_path / "data.json"
+    _use(config, dataset("cat", "dog"))
+    before = kept.read_bytes()
+    other = dataset("cat", "dog" if changes else "hound", **changes)
+    assert_usage_error(lambda: _use(config, other), words)
+    assert kept.read_bytes() == before
+    # An older run keeps what its data is from now on.
+    kept.unlink()
+    _use(config, other)
+    assert_usage_error(lambda: _use(config, dataset("cat", "dog")), "was")
 
 
 def test_unusable_directories(tmp_path, monkeypatch):

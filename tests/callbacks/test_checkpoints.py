@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from noisymix_tf import callbacks as lib
-from noisymix_tf import model_card
+from noisymix_tf import distribution, model_card
 from noisymix_tf.errors import Preempted, UsageError
 from noisymix_tf.training import checkpoint_files as files
 from noisymix_tf.training import loop
@@ -21,6 +21,7 @@ from support.trainings import assert_equal, fresh, log_of
 from support.usage import assert_usage_error
 
 IMAGES = np.random.default_rng(0).integers(0, 256, [12, 8, 8, 3], np.uint8)
+LABELS = np.arange(12) % 3
 TERM, INT = signal.SIGTERM, signal.SIGINT
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*holds the best model of an earlier run"
@@ -52,12 +53,9 @@ def _get(kind):
 
 
 def _callbacks(folder, kind):
-    evaluation = lib.CorruptionEvaluation(
-        IMAGES, np.arange(12) % 3, ["contrast"], every_epochs=2
-    )
     callbacks = [
         lib.StopOnNaN(),
-        evaluation,
+        lib.CorruptionEvaluation(IMAGES, LABELS, ["contrast"], every_epochs=2),
         lib.BestCheckpoint(folder / "best.keras", "loss"),
         lib.JsonLines(folder / "metrics.jsonl"),
     ]
@@ -267,3 +265,40 @@ def test_divergence_stops_and_keeps_the_last_good_checkpoint(tmp_path, kind):
     copy = _get(kind)
     assert folder.restore(copy)[0] >= 1
     assert all(np.isfinite(w).all() for w in copy.get_weights())
+
+
+QUIET = {"mixing": "none", "additive_noise": 0, "multiplicative_noise": 0}
+
+
+@pytest.mark.parametrize("kind", ["plain", "noisymix"])
+def test_callbacks_beside_two_replicas(
+    tmp_path, kind
+):
+    strategy, path = distribution.strategy("mirrored"), tmp_path / "best.keras"
+    options, weight = {}, []
+    if kind == "noisymix":
+        options = {"jsd_weight": 0, **QUIET}
+        weight = [lib.NoisyMixSchedule(jsd_weight=lambda epoch: 5.0 * epoch)]
+    with strategy.scope():
+        model = fit_models.model(kind, **options)
+    count = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: logs.update(epochs=epoch)
+    )
+    evaluation = lib.CorruptionEvaluation(IMAGES, LABELS, ["contrast"])
+    best = lib.BestCheckpoint(path, "epochs", "max")
+    lines = lib.JsonLines(tmp_path / "metrics.jsonl")
+    callbacks = [*weight, count, evaluation, best, lines]
+    history = fit_models.fit(model, 3, callbacks)
+    found = [(line["step"], line["loss"]) for line in log_of(tmp_path)]
+    assert found == list(zip([4, 8, 12], history["loss"]))
+    saved = keras.models.load_model(path)
+    classifier = getattr(model, "model", model)
+    assert_equal(saved.get_weights(), [w.numpy() for w in classifier.weights])
+    assert model_card.read(path)["best"]["step"] == 12
+    evaluation.set_model(saved)
+    for name, value in evaluation.measure().items():
+        assert value == history[name][-1]
+    if weight:
+        weighted = np.array([0, 5, 10]) * history["jsd"]
+        total = history["cross_entropy"] + weighted
+        np.testing.assert_allclose(history["loss"], total, rtol=1e-5)
