@@ -25,7 +25,8 @@ from support.usage import assert_usage_error
 TINY = (
     "--flagfile=flags/quickstart.flags",
     *("--train_examples=110", "--test_examples=50", "--batch_size=25"),
-    *("--epochs=2", "--model=tiny", "--dropout=0.1", "--notensorboard"),
+    *("--epochs=2", "--model=tiny", "--dropout=0.1", "--ema=0.5"),
+    "--notensorboard",
     *("--suites=clean,c", "--corruptions=gaussian_noise,contrast"),
     "--severities=1,5",
     # Less to trace: not all taps, one chain of AugMix.
@@ -35,7 +36,7 @@ TINY = (
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """An uninterrupted run of NoisyMix with dropout: folder, process."""
+    """An uninterrupted run with dropout and averages: folder, process."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
     command = [sys.executable, tiny_network.__file__, *TINY]
     command.append(f"--output_dir={folder}")

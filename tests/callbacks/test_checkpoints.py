@@ -271,9 +271,7 @@ QUIET = {"mixing": "none", "additive_noise": 0, "multiplicative_noise": 0}
 
 
 @pytest.mark.parametrize("kind", ["plain", "noisymix"])
-def test_callbacks_beside_two_replicas(
-    tmp_path, kind
-):
+def test_callbacks_beside_two_replicas(tmp_path, kind):
     strategy, path = distribution.strategy("mirrored"), tmp_path / "best.keras"
     options, weight = {}, []
     if kind == "noisymix":

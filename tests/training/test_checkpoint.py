@@ -96,6 +96,10 @@ def test_only_the_newest_are_kept(tmp_path):
     CheckpointFolder(tmp_path / "none").tidy()
 
 
+def _copy(folder, manifest):
+    shutil.copytree(folder, manifest.parent, dirs_exist_ok=True)
+
+
 _CHECKSUM = "its bytes do not match its checksum"
 
 
@@ -108,6 +112,8 @@ _CHECKSUM = "its bytes do not match its checksum"
         (lambda s, m: os.truncate(m, 0), _CHECKSUM),
         (lambda s, m: m.unlink(), "manifest.json is missing"),
         (lambda s, m: (s.unlink(), s.mkdir()), "Is a directory"),
+        # A whole checkpoint of another step.
+        (lambda s, m: _copy(s.parents[1] / "step-00000001", m), _CHECKSUM),
     ],
 )
 def test_damage_is_reported_and_the_previous_one_used(
