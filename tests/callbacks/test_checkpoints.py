@@ -31,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings(
 class _End(keras.callbacks.Callback):
     """Kills or signals before a step or at the end of an epoch."""
 
-    def __init__(self, number=None, step=None, epoch=None):
+    def __init__(self, number, step=None, epoch=None):
         super().__init__()
         self.number, self.step, self.epoch = number, step, epoch
 
