@@ -74,6 +74,8 @@ def _train_on(path, root):
 
 def test_the_same_files_may_come_back_and_be_moved(tmp_path, monkeypatch):
     photos = folders.make(tmp_path / "photos", train=3, test=1)
+    with open(photos / "train" / "dog" / "2.png", "ab") as file:
+        file.write(b"1")  # Behind the end of the image.
     kept = _train_on(tmp_path, photos)
     moved = photos.rename(tmp_path / "moved")
     assert _train_on(tmp_path, moved) == kept
