@@ -74,9 +74,10 @@ def _is_writing(folder):
 
 
 def _wait(process, is_reached):
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 600
     while not is_reached() and process.is_running():
         assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 def test_kills_leave_no_trace(whole, tmp_path):
