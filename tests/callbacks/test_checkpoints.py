@@ -1,232 +1,302 @@
-"""Interrupted and continued training, with every callback."""
+"""Training that is killed, preempted or diverges, with every callback."""
 
 import errno
+import functools
+import os
+import signal
+import threading
 
 import keras
 import numpy as np
 import pytest
 
-from noisymix_tf import model_card
-from noisymix_tf.callbacks import (
-    BestCheckpoint,
-    Checkpoints,
-    CorruptionEvaluation,
-    JsonLines,
-    NoisyMixSchedule,
-    StopOnNaN,
-)
-from noisymix_tf.callbacks.json_lines import read_json_lines
-from noisymix_tf.errors import UsageError
+from noisymix_tf import callbacks as lib
+from noisymix_tf import distribution, model_card
+from noisymix_tf.errors import Preempted, UsageError
 from noisymix_tf.training import checkpoint_files as files
 from noisymix_tf.training import loop
 from noisymix_tf.training.checkpoint import CheckpointFolder
 from support import fit_models
+from support.trainings import assert_equal, fresh, log_of
+from support.usage import assert_usage_error
 
-KINDS = ("plain", "noisymix")
 IMAGES = np.random.default_rng(0).integers(0, 256, [12, 8, 8, 3], np.uint8)
 LABELS = np.arange(12) % 3
+TERM, INT = signal.SIGTERM, signal.SIGINT
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*holds the best model of an earlier run"
+)
 
 
-class _Kill(keras.callbacks.Callback):
-    """Interrupts before a step, or at the end of an epoch."""
+class _End(keras.callbacks.Callback):
+    """Kills or signals before a step or at the end of an epoch."""
 
-    def __init__(self, step=None, epoch=None):
+    def __init__(self, number, step=None, epoch=None):
         super().__init__()
-        self.step, self.epoch = step, epoch
+        self.number, self.step, self.epoch = number, step, epoch
 
     def on_train_batch_begin(self, batch, logs=None):
-        if int(self.model.optimizer.iterations) == self.step:
-            raise KeyboardInterrupt
+        self._end(int(self.model.optimizer.iterations) == self.step)
 
     def on_epoch_end(self, epoch, logs=None):
-        if epoch == self.epoch:
-            raise KeyboardInterrupt
+        self._end(epoch == self.epoch)
+
+    def _end(self, is_due):
+        if is_due and self.number is None:
+            raise InterruptedError
+        if is_due:
+            os.kill(os.getpid(), self.number)
 
 
-def _callbacks(folder, kind, *more):
+def _get(kind):
+    return fresh(kind, **({"ema": 0.3} if kind != "plain" else {}))
+
+
+def _callbacks(folder, kind):
     callbacks = [
-        StopOnNaN(),
-        CorruptionEvaluation(IMAGES, LABELS, ["contrast"], every_epochs=2),
-        BestCheckpoint(folder / "best.keras", "loss"),
-        JsonLines(folder / "metrics.jsonl"),
-        *more,
+        lib.StopOnNaN(),
+        lib.CorruptionEvaluation(IMAGES, LABELS, ["contrast"], every_epochs=2),
+        lib.BestCheckpoint(folder / "best.keras", "loss"),
+        lib.JsonLines(folder / "metrics.jsonl"),
     ]
-    if kind == "noisymix":
-        weight = NoisyMixSchedule(jsd_weight=lambda step: 1.0 + step, by="step")
-        callbacks.append(weight)
+    if kind != "plain":
+        callbacks.append(
+            lib.NoisyMixSchedule(jsd_weight=lambda step: 1.0 + step, by="step")
+        )
+        callbacks.append(lib.NoisyMixSchedule(alpha=lib.ramp(0.0, 1.0, 3)))
     return callbacks
 
 
-def _train(model, folder, callbacks, **kwargs):
-    kind = "plain" if isinstance(model, keras.Sequential) else "noisymix"
-    return loop.train(
+def _train(kind, folder, callbacks=(), checkpoint_steps=0):
+    """Three epochs of four steps; the step it began at, and all weights."""
+    model = _get(kind)
+    start = loop.train(
         model,
         lambda step: fit_models.batches(kind, step),
         epochs=3,
         steps_per_epoch=4,
         checkpoints=CheckpointFolder(folder / "checkpoints"),
+        checkpoint_steps=checkpoint_steps,
         verbose=0,
         callbacks=callbacks,
-        **kwargs,
     )
+    return start, model.get_weights()
 
 
-def _log(folder):
-    timing = ("seconds", "steps_per_second")
-    return [
-        {k: v for k, v in line.items() if k not in timing}
-        for line in read_json_lines(folder / "metrics.jsonl")
-    ]
+def _handlers():
+    return [signal.getsignal(number) for number in (TERM, INT)]
 
 
-@pytest.fixture(scope="module", params=KINDS)
-def whole(request, tmp_path_factory):
-    """Kind, weights and folder of an uninterrupted run."""
-    folder = tmp_path_factory.mktemp("whole")
-    model = fit_models.model(request.param)
-    _train(model, folder, _callbacks(folder, request.param))
-    return request.param, model.get_weights(), folder
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Weights and folder of an uninterrupted run of a kind."""
+
+    @functools.cache
+    def run(kind):
+        folder = tmp_path_factory.mktemp("whole")
+        return _train(kind, folder, _callbacks(folder, kind))[1], folder
+
+    return run
 
 
-def _assert_same(whole, model, folder):
-    _, weights, expected = whole
-    for a, b in zip(weights, model.get_weights()):
-        np.testing.assert_array_equal(a, b)
-    assert _log(folder) == _log(expected)
-    assert [line["epoch"] for line in _log(folder)] == [1, 2, 3]
-    assert "val_corruption_accuracy" in _log(folder)[1]
-    cards = [model_card.read(f / "best.keras") for f in (folder, expected)]
-    assert cards[0]["best"] == cards[1]["best"]
-    fingerprints = [card["model"]["fingerprint"] for card in cards]
-    assert fingerprints[0] == fingerprints[1]
+def _assert_same(whole, weights, folder):
+    expected, other = whole
+    assert_equal(weights, expected)
+    log = log_of(folder)
+    assert log == log_of(other)
+    assert [line["epoch"] for line in log] == [1, 2, 3]
+    assert "val_corruption_accuracy" in log[1]
+    cards = [model_card.read(f / "best.keras") for f in (folder, other)]
+    for card in cards:
+        del card["created"]
+    assert cards[0] == cards[1]
 
 
 @pytest.mark.parametrize(
-    ("killed_at", "checkpoint_steps"),
-    [(0, 0), (5, 0), (4, 1), (11, 1), (7, 3)],
+    ("kind", "number", "moment", "place", "every", "start"),
+    [
+        ("noisymix", None, {"step": 0}, 0, 0, 0),
+        ("noisymix", None, {"step": 5}, 0, 0, 4),
+        ("noisymix", None, {"step": 7}, 0, 3, 6),
+        ("plain", None, {"step": 11}, 0, 1, 11),
+        # Between an epoch's last step and its checkpoint: no callback's work
+        # at the end of an epoch is lost, or done twice.
+        ("noisymix", None, {"epoch": 1}, 0, 0, 4),
+        ("noisymix", None, {"epoch": 2}, 5, 0, 8),
+        ("plain", None, {"epoch": 0}, 2, 0, 0),
+        # A signal lets the step be finished and saved.
+        ("noisymix", TERM, {"step": 5}, 0, 0, 6),
+        ("plain", INT, {"step": 1}, 0, 0, 2),
+        # After the last step of an epoch, the epoch is done first.
+        ("noisymix", TERM, {"step": 3}, 0, 0, 4),
+        ("noisymix", TERM, {"epoch": 1}, 0, 0, 8),
+        ("plain", TERM, {"step": 11}, 0, 0, 12),
+    ],
 )
-@pytest.mark.filterwarnings("ignore:.*holds the best model of an earlier run")
 def test_interrupted_training_ends_as_if_it_was_not(
-    whole, tmp_path, killed_at, checkpoint_steps
+    whole, tmp_path, capsys, kind, number, moment, place, every, start
 ):
-    """Weights, every number of every epoch in the log, the best model."""
-    kind = whole[0]
-    with pytest.raises(KeyboardInterrupt):
-        _train(
-            fit_models.model(kind),
-            tmp_path,
-            _callbacks(tmp_path, kind, _Kill(killed_at)),
-            checkpoint_steps=checkpoint_steps,
-        )
-    model = fit_models.model(kind)
-    start = _train(
-        model,
-        tmp_path,
-        _callbacks(tmp_path, kind),
-        checkpoint_steps=checkpoint_steps,
-    )
-    every = checkpoint_steps or 4
-    assert start == killed_at // every * every
-    _assert_same(whole, model, tmp_path)
+    """Weights, averages, every number of the log, the best model.
 
-
-@pytest.mark.parametrize(("place", "epoch"), [(0, 1), (2, 0), (4, 2)])
-@pytest.mark.filterwarnings("ignore:.*holds the best model of an earlier run")
-def test_interrupted_between_an_epochs_last_step_and_its_checkpoint(
-    whole, tmp_path, place, epoch
-):
-    """No callback's work at the end of an epoch is lost, or done twice."""
-    kind = whole[0]
+    Where it goes on is said before the training, not hours later.
+    """
+    expected, handlers, said = whole(kind), _handlers(), []
     callbacks = _callbacks(tmp_path, kind)
-    callbacks.insert(place, _Kill(epoch=epoch))
-    with pytest.raises(KeyboardInterrupt):
-        _train(fit_models.model(kind), tmp_path, callbacks)
-    model = fit_models.model(kind)
-    assert _train(model, tmp_path, _callbacks(tmp_path, kind)) == 4 * epoch
-    _assert_same(whole, model, tmp_path)
-
-
-def test_finished_training_is_left_alone(whole):
-    kind, weights, folder = whole
-    again = fit_models.model(kind)
-    assert _train(again, folder, _callbacks(folder, kind)) == 12
-    for a, b in zip(again.get_weights(), weights):
-        np.testing.assert_array_equal(a, b)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_steps_that_fall_on_the_end_of_an_epoch_or_not(tmp_path, kind):
-    seen = []
-
-    class Folder(CheckpointFolder):
-        def save(self, model, step, background=False):
-            seen.append(step)
-            return super().save(model, step, background)
-
-    folder = Folder(tmp_path / "checkpoints", keep=9)
-    fit_models.fit(
-        fit_models.model(kind), 3, [Checkpoints(folder, every_steps=2)]
+    callbacks.insert(place, _End(number, **moment))
+    error = {TERM: Preempted, INT: KeyboardInterrupt}
+    with pytest.raises(error.get(number, InterruptedError)) as caught:
+        _train(kind, tmp_path, callbacks, every)
+    assert _handlers() == handlers
+    if number is not None:
+        assert str(caught.value) == f"saved at step {start}"
+        assert log_of(tmp_path) == log_of(expected[1])[: start // 4]
+    capsys.readouterr()
+    look = keras.callbacks.LambdaCallback(
+        on_train_begin=lambda logs: said.append(capsys.readouterr().err)
     )
+    callbacks = [*_callbacks(tmp_path, kind), look]
+    begun, weights = _train(kind, tmp_path, callbacks, every)
+    assert begun == start
+    if 0 < start < 12:
+        assert said[0] == f"Continued from step {start}.\n"
+    _assert_same(expected, weights, tmp_path)
+
+
+def test_steps_that_fall_on_the_end_of_an_epoch_or_not(tmp_path):
+    """None is saved twice."""
+    seen, folder = [], CheckpointFolder(tmp_path / "a", keep=9)
+    save = folder.save
+    folder.save = lambda model, step, **more: (
+        seen.append(step) or save(model, step, **more)
+    )
+    fit_models.fit(_get("noisymix"), 3, [lib.Checkpoints(folder, 2)])
     assert seen == [2, 4, 6, 8, 10, 12] == folder.steps()
-
-
-def test_epochs_of_unknown_length_and_a_path(tmp_path):
+    # Of unknown length, and a path in place of a folder.
+    dataset = fit_models.batches("plain").take(4).filter(lambda x, y: True)
+    checkpoints = lib.Checkpoints(str(tmp_path / "b"), every_steps=3)
+    _get("plain").fit(dataset, verbose=0, callbacks=[checkpoints])
+    assert 3 in CheckpointFolder(tmp_path / "b").steps()
+    # Several in one: what falls due in between is saved at the second.
+    folder = CheckpointFolder(tmp_path / "c", keep=9)
     model = fit_models.model("plain")
-    dataset = fit_models.batches("plain").take(4)
-    dataset = dataset.filter(lambda x, y: True)
-    checkpoints = Checkpoints(str(tmp_path), every_steps=3)
-    model.fit(
-        dataset, epochs=1, verbose=0, shuffle=False, callbacks=[checkpoints]
-    )
-    assert 3 in CheckpointFolder(tmp_path).steps()
+    model.steps_per_execution = 4
+    fit_models.fit(model, 2, [lib.Checkpoints(folder, 6)], steps_per_epoch=12)
+    assert folder.steps() == [8, 12, 20, 24]
 
 
-class _FullDisk:
+def _fill_disk(monkeypatch, *full):
     """Makes the writes of some checkpoints fail."""
+    original = files.write
 
-    def __init__(self, monkeypatch, steps):
-        self.write, self.steps = files.write, steps
-        monkeypatch.setattr(files, "write", self)
-
-    def __call__(self, path, step, arrays):
-        if step in self.steps:
+    def write(path, step, arrays):
+        if step in full:
             raise OSError(errno.ENOSPC, "No space left on device")
-        self.write(path, step, arrays)
+        original(path, step, arrays)
+
+    monkeypatch.setattr(files, "write", write)
 
 
 def test_a_full_disk_does_not_end_training(
     whole, tmp_path, monkeypatch, capsys
 ):
-    kind = whole[0]
-    _FullDisk(monkeypatch, {3, 4, 9})
-    model = fit_models.model(kind)
-    _train(model, tmp_path, _callbacks(tmp_path, kind), checkpoint_steps=1)
-    _assert_same(whole, model, tmp_path)
+    expected = whole("noisymix")
+    capsys.readouterr()
+    _fill_disk(monkeypatch, 3, 4, 9)
+    callbacks = _callbacks(tmp_path, "noisymix")
+    _, weights = _train("noisymix", tmp_path, callbacks, 1)
+    _assert_same(expected, weights, tmp_path)
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 3
-    for line, step in zip(lines, (3, 4, 9)):
+    for line, step in zip(lines, (3, 4, 9), strict=True):
         assert f"checkpoint of step {step} could not be written" in line
         assert "(No space left on device)" in line
 
 
 def test_the_last_checkpoint_is_tried_again_and_must_succeed(
-    tmp_path, monkeypatch, capsys
+    tmp_path, monkeypatch
 ):
-    _FullDisk(monkeypatch, {12})
-    with pytest.raises(UsageError) as error:
-        _train(fit_models.model("plain"), tmp_path, [])
-    assert "checkpoint of step 12 cannot be written" in str(error.value)
-    assert "\n" not in str(error.value)
+    """That after a signal, too."""
+    _fill_disk(monkeypatch, 3, 12)
+    call = functools.partial(_train, "plain", tmp_path)
+    assert_usage_error(call, "checkpoint of step 12 cannot be written")
     assert CheckpointFolder(tmp_path / "checkpoints").steps() == [4, 8]
+    call = functools.partial(_train, "plain", tmp_path / "b")
+    end = _End(TERM, step=2)
+    assert_usage_error(lambda: call([end]), "step 3 cannot be written")
     # By then there is room again.
     monkeypatch.undo()
-    assert _train(fit_models.model("plain"), tmp_path, []) == 8
+    assert _train("plain", tmp_path)[0] == 8
 
 
-def test_several_steps_in_one(tmp_path):
-    """What falls due between two calls is saved at the second."""
-    folder = CheckpointFolder(tmp_path / "checkpoints", keep=9)
-    model = fit_models.model("plain")
-    model.steps_per_execution = 4
-    fit_models.fit(model, 2, [Checkpoints(folder, 6)], steps_per_epoch=12)
-    assert folder.steps() == [8, 12, 20, 24]
+@pytest.mark.filterwarnings("error:Exception in thread")
+def test_signals_that_others_need_are_left_to_them(tmp_path):
+    """After a `fit` that fails, outside the main thread, where ignored."""
+
+    def fail(batch, logs):
+        raise UsageError("no more")
+
+    handlers = _handlers()
+    failing = keras.callbacks.LambdaCallback(on_train_batch_end=fail)
+    call = functools.partial(_train, "plain", tmp_path)
+    assert_usage_error(lambda: call([failing]), "no more")
+    assert _handlers() == handlers
+    preemption = lib.Preemption(lib.Checkpoints(tmp_path, every_steps=100))
+    preemption.set_model(_get("plain"))
+    thread = threading.Thread(target=preemption.on_train_begin)
+    thread.start()
+    thread.join()
+    assert _handlers() == handlers
+    signal.signal(INT, signal.SIG_IGN)  # `nohup` and the like.
+    try:
+        assert call([_End(INT, step=1)])[0] == 0
+    finally:
+        signal.signal(INT, handlers[1])
+
+
+@pytest.mark.parametrize("kind", ["plain", "noisymix"])
+def test_divergence_stops_and_keeps_the_last_good_checkpoint(tmp_path, kind):
+    folder = CheckpointFolder(tmp_path / "checkpoints")
+    callbacks = [lib.StopOnNaN("do less"), lib.Checkpoints(folder, 1)]
+    model = _get(kind)
+    # One step at this rate still gives finite weights.
+    model.optimizer.learning_rate = 1e37
+    message = r"became (inf|nan) at step \d.*: do less"
+    with pytest.raises(lib.TrainingDiverged, match=message):
+        fit_models.fit(model, 3, callbacks)
+    copy = _get(kind)
+    assert folder.restore(copy)[0] >= 1
+    assert all(np.isfinite(w).all() for w in copy.get_weights())
+
+
+QUIET = {"mixing": "none", "additive_noise": 0, "multiplicative_noise": 0}
+
+
+@pytest.mark.parametrize("kind", ["plain", "noisymix"])
+def test_callbacks_beside_two_replicas(tmp_path, kind):
+    strategy, path = distribution.strategy("mirrored"), tmp_path / "best.keras"
+    options, weight = {}, []
+    if kind == "noisymix":
+        options = {"jsd_weight": 0, **QUIET}
+        weight = [lib.NoisyMixSchedule(jsd_weight=lambda epoch: 5.0 * epoch)]
+    with strategy.scope():
+        model = fit_models.model(kind, **options)
+    count = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: logs.update(epochs=epoch)
+    )
+    evaluation = lib.CorruptionEvaluation(IMAGES, LABELS, ["contrast"])
+    best = lib.BestCheckpoint(path, "epochs", "max")
+    lines = lib.JsonLines(tmp_path / "metrics.jsonl")
+    callbacks = [*weight, count, evaluation, best, lines]
+    history = fit_models.fit(model, 3, callbacks)
+    found = [(line["step"], line["loss"]) for line in log_of(tmp_path)]
+    assert found == list(zip([4, 8, 12], history["loss"]))
+    saved = keras.models.load_model(path)
+    classifier = getattr(model, "model", model)
+    assert_equal(saved.get_weights(), [w.numpy() for w in classifier.weights])
+    assert model_card.read(path)["best"]["step"] == 12
+    evaluation.set_model(saved)
+    for name, value in evaluation.measure().items():
+        assert value == history[name][-1]
+    if weight:
+        weighted = np.array([0, 5, 10]) * history["jsd"]
+        total = history["cross_entropy"] + weighted
+        np.testing.assert_allclose(history["loss"], total, rtol=1e-5)

@@ -32,14 +32,8 @@ class Process:
     Like `subprocess.Popen`: any number run at a time, and a process id stays
     that of the process until its end is asked for. It is killed where the
     `with` block ends before it. The module may be any of `tests/`, or
-    `SCRIPT`, its argument code.
-
-    Args:
-        module: Name of the module.
-        *arguments: Of the command line.
-        log: File to which both outputs are appended; by default they are kept
-            apart, for `communicate`.
-        environment: Variables that differ from those of this process.
+    `SCRIPT`, its argument code. Both outputs are appended to the file `log`,
+    or kept for `communicate`; `environment` has variables that differ.
     """
 
     def __init__(self, module, *arguments, log=None, environment=None):
@@ -55,8 +49,7 @@ class Process:
         return self
 
     def __exit__(self, *_):
-        if self.poll() is None:
-            self.kill()
+        self.kill()
         self._folder.cleanup()
 
     def poll(self):
@@ -80,7 +73,6 @@ class Process:
         return self.returncode
 
     def send_signal(self, number):
-        # At once: whoever kills it means this moment.
         if self.returncode is None:
             os.kill(self.pid, number)
 
@@ -113,14 +105,11 @@ def _ask(*request):
 @functools.cache
 def _server():
     # Threads do not survive a fork, so that there must be none.
-    changes = {
-        "OPENBLAS_NUM_THREADS": "1",
-        "PYTHONPATH": f"{ROOT}:{ROOT}/tests",
-    }
+    paths = {"PYTHONPATH": f"{ROOT}:{ROOT}/tests", "OPENBLAS_NUM_THREADS": "1"}
     server = subprocess.Popen(
         [sys.executable, "-m", "support.door_processes"],
         cwd=ROOT,
-        env={**os.environ, **changes},
+        env={**os.environ, **paths},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -132,9 +121,6 @@ def _server():
 
 
 def _serve():
-    import keras  # noqa: F401
-    import tensorflow  # noqa: F401
-
     import noisymix_tf.callbacks
     import noisymix_tf.evaluation
     import noisymix_tf.serving
@@ -156,18 +142,15 @@ def _serve():
 def _become(command, files, environment):
     """Turns this process into `python -m command`."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    streams = [os.open(os.devnull, os.O_RDONLY)]
-    streams += [os.open(file, flags) for file in files]
-    for number, stream in enumerate(streams):
-        os.dup2(stream, number)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number, file in enumerate(files, 1):
+        os.dup2(os.open(file, flags), number)
     os.environ.update(environment)
-    module = command[0]
     sys.argv = command
-    if module == SCRIPT:
-        code = sys.argv.pop(1)
-        exec(code, {"__name__": "__main__"})
+    if command[0] == SCRIPT:
+        exec(sys.argv.pop(1), {"__name__": "__main__"})
     else:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        runpy.run_module(command[0], run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

@@ -2,33 +2,25 @@
 
 import contextlib
 import json
-import os
 import signal
 import socket
 import time
 
 import keras
-import numpy as np
 import pytest
 
 from support import door_processes
+from support.trainings import assert_equal, log_of
 
 pytestmark = pytest.mark.slow
 
-STEPS = 60
 TINY = (
     "--flagfile=flags/data/digits.flags",
     "--flagfile=flags/method/nfm.flags",
-    "--model=tiny",
-    "--taps=normalize,stage1",
-    "--train_examples=100",
-    "--test_examples=50",
-    "--batch_size=20",
-    f"--epochs={STEPS // 5}",
-    "--checkpoint_steps=2",
-    "--suites=clean",
-    "--notensorboard",
-    "--noexport",
+    *("--model=tiny", "--taps=normalize,stage1", "--batch_size=20"),
+    *("--train_examples=100", "--test_examples=50", "--epochs=12"),
+    *("--checkpoint_steps=2", "--validation_epochs=4", "--suites=clean"),
+    *("--notensorboard", "--noexport"),
 )
 # The same command, by two devices of one process.
 _TWO_DEVICES = f"""
@@ -42,7 +34,7 @@ runpy.run_module("support.tiny_network", run_name="__main__", alter_sys=True)
 
 
 @contextlib.contextmanager
-def _machines(folder, logs, *more):
+def _machines(folder, logs):
     """Starts both machines; gives their processes, the chief first."""
     sockets = [socket.socket() for _ in range(2)]
     for each in sockets:
@@ -50,31 +42,34 @@ def _machines(folder, logs, *more):
     hosts = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
     for each in sockets:
         each.close()
+    command = (*TINY, "--strategy=multi_worker", f"--output_dir={folder}")
     with contextlib.ExitStack() as stack:
         machines = []
         for index in range(2):
             task = {"type": "worker", "index": index}
             config = {"cluster": {"worker": hosts}, "task": task}
+            given = {"TF_CONFIG": json.dumps(config), "TMPDIR": str(logs)}
             machine = door_processes.Process(
                 "support.tiny_network",
-                *TINY,
-                "--strategy=multi_worker",
-                f"--output_dir={folder}",
-                *more,
+                *command,
                 log=logs / f"{index}.log",
-                environment={
-                    "TF_CONFIG": json.dumps(config),
-                    "TMPDIR": str(logs),
-                },
+                environment=given,
             )
             machines.append(stack.enter_context(machine))
         yield machines
 
 
-def _run(folder, logs, *more):
-    with _machines(folder, logs, *more) as machines:
+def _said(logs):
+    return [(logs / f"{index}.log").read_text() for index in range(2)]
+
+
+def _run(folder, logs):
+    """Runs both to the end; returns what they said."""
+    with _machines(folder, logs) as machines:
         codes = [machine.wait() for machine in machines]
-    assert codes == [0, 0], (logs / "0.log").read_text()[-2000:]
+    said = _said(logs)
+    assert codes == [0, 0], said[0][-2000:]
+    return said
 
 
 def _newest(folder):
@@ -83,69 +78,50 @@ def _newest(folder):
     return max((int(path.name[5:]) for path in paths), default=0)
 
 
-def _weights(folder):
-    return keras.models.load_model(folder / "model.keras").get_weights()
-
-
-def _epochs(folder):
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
+def _assert_same(one, other):
+    """To the last bit, but for validation: each machine's has moving
+    statistics of its own, which a start makes those of the chief."""
+    models = [keras.models.load_model(f / "model.keras") for f in (one, other)]
+    assert_equal(models[0].get_weights(), models[1].get_weights())
+    losses = [[line["loss"] for line in log_of(f)] for f in (one, other)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):
-    """An uninterrupted run by two machines."""
+    """An uninterrupted run by two machines: its folder, and all outputs."""
     folder = tmp_path_factory.mktemp("together")
-    logs = tmp_path_factory.mktemp("logs")
-    _run(folder / "run", logs, "--validation_epochs=4")
-    return folder / "run", logs
+    return folder / "run", _run(folder / "run", folder)
 
 
-def test_only_the_chief_writes(together):
-    folder, logs = together
-    assert {path.name for path in folder.iterdir()} >= {
-        "checkpoints",
-        "evaluation",
-        "flags.txt",
-        "metrics.jsonl",
-        "model.keras",
-    }
+def test_two_machines_are_two_devices_and_the_chief_writes(together, tmp_path):
+    folder, said = together
+    names = {"checkpoints", "evaluation", "metrics.jsonl", "model.keras"}
+    assert {path.name for path in folder.iterdir()} >= names
     # What the other machine needed for itself is gone.
-    assert not list(logs.glob("noisymix-*"))
-    said = [(logs / f"{index}.log").read_text() for index in range(2)]
-    assert "number 0, the chief" in said[0]
-    assert "number 1)" in said[1]
+    assert not list(folder.parent.glob("noisymix-*"))
+    assert "number 0, the chief" in said[0] and "number 1)" in said[1]
     for text in said:
-        assert "own part of each batch" in text
-        assert f"{20 // 2} images each" in text
+        assert "own part of each batch" in text and "10 images each" in text
     assert str(folder) not in said[1]
-
-
-def test_two_machines_are_two_devices(together, tmp_path):
-    """Of one machine, to the last bit."""
-    folder = tmp_path / "run"
     done = door_processes.run(
         door_processes.SCRIPT,
         _TWO_DEVICES,
         "--strategy=mirrored",
-        f"--output_dir={folder}",
+        f"--output_dir={tmp_path / 'run'}",
     )
     assert done.returncode == 0, done.stderr
-    for a, b in zip(_weights(together[0]), _weights(folder), strict=True):
-        np.testing.assert_array_equal(a, b)
-    for a, b in zip(_epochs(together[0]), _epochs(folder), strict=True):
-        assert a["loss"] == pytest.approx(b["loss"], rel=1e-6)
+    _assert_same(folder, tmp_path / "run")
 
 
 def _end_early(folder, logs, index, number):
     """Starts both machines, sends one a signal; returns the return codes."""
-    with _machines(folder, logs, "--validation_epochs=4") as machines:
+    with _machines(folder, logs) as machines:
         before = _newest(folder)
-        deadline = time.monotonic() + 300
         while _newest(folder) == before:
-            assert machines[0].is_running() and time.monotonic() < deadline
+            assert machines[0].is_running()
             time.sleep(0.01)
-        os.kill(machines[index].pid, number)
+        machines[index].send_signal(number)
         # Well before the other would give up waiting for the network.
         return [machine.wait(90) for machine in machines]
 
@@ -154,24 +130,14 @@ def test_both_end_when_one_does_and_go_on_exactly(together, tmp_path):
     folder = tmp_path / "run"
     # One that schedulers announce ends with a checkpoint.
     assert _end_early(folder, tmp_path, 1, signal.SIGTERM) == [75, 75]
-    step = _newest(folder)
-    for index in range(2):
-        text = (tmp_path / f"{index}.log").read_text()
-        assert f"preempted: saved at step {step};" in text
+    for text in _said(tmp_path):
+        assert f"preempted: saved at step {_newest(folder)};" in text
     for victim in range(2):
         codes = _end_early(folder, tmp_path, victim, signal.SIGKILL)
-        assert codes[victim] == -signal.SIGKILL
-        assert codes[1 - victim] == 75
-        said = (tmp_path / f"{1 - victim}.log").read_text()
+        assert codes[victim] == -signal.SIGKILL and codes[1 - victim] == 75
+        said = _said(tmp_path)[1 - victim]
         assert "another machine of this training has gone" in said
         assert not (folder / "model.keras").exists()
     step = _newest(folder)
-    _run(folder, tmp_path, "--validation_epochs=4")
-    said = (tmp_path / "0.log").read_text()
-    assert f"Continued from step {step}." in said
-    for a, b in zip(_weights(together[0]), _weights(folder), strict=True):
-        np.testing.assert_array_equal(a, b)
-    # Not the validation: each machine's has moving statistics of its own, which
-    # a start from a checkpoint makes those of the chief.
-    for a, b in zip(_epochs(together[0]), _epochs(folder), strict=True):
-        assert a["loss"] == pytest.approx(b["loss"], rel=1e-6)
+    assert f"Continued from step {step}." in _run(folder, tmp_path)[0]
+    _assert_same(together[0], folder)

@@ -1,148 +1,111 @@
-"""Everything that a long run may use, together: run, killed, continued."""
+"""All that a long run may use, together, and killed at any moment."""
 
-import json
-import types
+import os
+import random
+import time
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from absl import flags
 
-from noisymix_tf import command_line, evaluation, train
-from noisymix_tf.errors import UsageError
-from noisymix_tf.training import loop, setup
-from support import ROOT
+from noisymix_tf import evaluation
+from support import door_processes
+from support.trainings import log_of
 
-TINY = (
+pytestmark = pytest.mark.slow
+
+STEPS = 80
+RUN = (
     "--flagfile=flags/quickstart.flags",
-    "--train_examples=96",
-    "--test_examples=20",
-    "--batch_size=24",
-    "--epochs=3",
-    "--suites=clean",
-    "--notensorboard",
-    # Determinism is a setting of the process, which other tests share.
-    "--nodeterministic",
-    "--progress=none",
+    "--model=tiny",
+    "--taps=normalize,stage1",
+    "--ramps=additive_noise:0.1:0.2:0.8,alpha:0.5:0:1",
+    *("--train_examples=96", "--test_examples=20", "--batch_size=24"),
+    *(f"--epochs={STEPS // 4}", "--warmup_epochs=1", "--base_batch_size=24"),
+    *("--precision=mixed_bfloat16", "--ema=0.9", "--clip_norm=1.0"),
+    *("--accumulation_steps=2", "--steps_per_execution=2"),
+    *("--label_smoothing=0.1", "--validation_epochs=1"),
+    *("--checkpoint_steps=2", "--suites=clean", "--notensorboard"),
 )
-RECIPE = (
-    "--precision=mixed_bfloat16",
-    "--ema=0.9",
-    "--clip_norm=1.0",
-    "--accumulation_steps=2",
-    "--steps_per_execution=2",
-    "--checkpoint_steps=2",
-    "--warmup_epochs=1",
-    "--base_batch_size=24",
-    "--label_smoothing=0.1",
-    "--validation_epochs=1",
-)
+# What a kill of the campaign hits.
+PHASES = (*["writing", "training"] * 4, "start", "ending", "ending")
 
 
-class _Killed(BaseException):
-    pass
-
-
-def _config(*arguments):
-    values = flags.FlagValues()
-    command_line.define_flags(values)
-    flags.DEFINE_string("flagfile", "", "As absl's.", flag_values=values)
-    return command_line.parse(["train", *TINY, *arguments], values)
-
-
-@pytest.fixture(autouse=True)
-def _in_the_root(monkeypatch):
-    monkeypatch.chdir(ROOT)
-
-
-@pytest.mark.slow
-def test_everything_together_is_continued_exactly(tmp_path, monkeypatch):
-    run = _config(*RECIPE, f"--output_dir={tmp_path / 'whole'}")
-    train.run(run)
-    logs = [
-        json.loads(line)
-        for line in (tmp_path / "whole/metrics.jsonl").read_text().splitlines()
-    ]
-    assert [log["step"] for log in logs] == [4, 8, 12]
-    # 0.1 * 24 / 12, reached after the first of three epochs.
-    rates = [log["learning_rate"] for log in logs]
-    np.testing.assert_allclose(rates, [0.2, 0.1, 1e-6], rtol=1e-2)
-    saved = keras.models.load_model(tmp_path / "whole/model.keras")
-    assert saved.get_layer("stage1").output.dtype == "bfloat16"
-    assert saved.output.dtype == "float32"
-    signature = tf.saved_model.load(str(tmp_path / "whole/saved_model/1"))
-    outputs = signature.signatures["serving_default"](
-        images=tf.zeros([1, 32, 32, 3], tf.uint8)
+def _start(folder, log, *more):
+    return door_processes.Process(
+        "support.tiny_network", *RUN, *more, f"--output_dir={folder}", log=log
     )
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of an uninterrupted run."""
+    folder = tmp_path_factory.mktemp("whole")
+    with _start(folder / "run", folder / "log") as process:
+        assert process.wait() == 0, (folder / "log").read_text()
+    return folder / "run"
+
+
+def test_each_part_of_the_recipe_has_its_effect(whole):
+    logs = log_of(whole)
+    assert [log["step"] for log in logs] == [*range(4, STEPS + 1, 4)]
+    assert all(0 <= log["val_accuracy"] <= 1 for log in logs)
+    # 0.1 * 2 * 24 / 24, reached after the first epoch.
+    rates = [log["learning_rate"] for log in logs]
+    assert rates == sorted(rates, reverse=True)
+    np.testing.assert_allclose([rates[0], rates[-1]], [0.2, 1e-6], rtol=1e-2)
+    saved = keras.models.load_model(whole / "model.keras")
+    assert saved.get_layer("stage1").output.dtype == "bfloat16"
+    assert evaluation.load_classifier(whole).name == saved.name
+    served = tf.saved_model.load(str(whole / "saved_model/1"))
+    images = tf.zeros([1, 32, 32, 3], tf.uint8)
+    outputs = served.signatures["serving_default"](images=images)
     assert outputs["probabilities"].dtype == tf.float32
 
-    class _Kill(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            if int(self.model.step.numpy()) == 8:
-                raise _Killed
 
-    fit = loop.train
-
-    def killed(*args, callbacks, **kwargs):
-        fit(*args, callbacks=[*callbacks, _Kill()], **kwargs)
-
-    cut = _config(*RECIPE, f"--output_dir={tmp_path / 'cut'}")
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "train", killed)
-        with pytest.raises(_Killed):
-            train.run(cut)
-    assert not (tmp_path / "cut/model.keras").exists()
-    train.run(cut)
-    models = [tmp_path / name / "model.keras" for name in ("whole", "cut")]
-    assert models[0].read_bytes() == models[1].read_bytes()
-    assert evaluation.load_classifier(tmp_path / "cut").name == saved.name
+def _steps(folder):
+    checkpoints = (folder / "checkpoints").glob("step-*")
+    return max((int(path.name[5:]) for path in checkpoints), default=0)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--steps_per_execution=3"], "does not divide the 4 steps of an"),
-        (
-            ["--steps_per_execution=2", "--checkpoint_steps=3"],
-            "--steps_per_execution=2 does not divide --checkpoint_steps=3",
-        ),
-        (["--accumulation_steps=0"], "--accumulation_steps=0 must be at"),
-        (["--warmup_epochs=3"], "--warmup_epochs=3.0 leaves nothing"),
-        (["--precision=float16"], "--precision=float16"),
-    ],
-)
-def test_bad_combinations_are_one_line(tmp_path, arguments, message):
-    with pytest.raises(UsageError) as error:
-        train.run(_config(*arguments, f"--output_dir={tmp_path / 'run'}"))
-    assert message in str(error.value) and "\n" not in str(error.value)
-    assert not (tmp_path / "run").exists()
+def _is_writing(folder):
+    return any((folder / "checkpoints").glob(".partial-*"))
 
 
-@pytest.mark.parametrize(
-    ("cores", "free", "flag", "batches"),
-    [
-        (96, 400e9, (), 96),
-        # A batch of 24 x 3 views of 32 pixels, in float32: 0.88 MB.
-        (96, 40e6, (), 11),
-        (2, 400e9, (), 2),
-        (96, 1e6, (), 1),
-        (96, 40e6, ("--augment_on=device",), 33),
-        (96, 1e6, ("--input_threads=5",), 5),
-    ],
-)
-def test_input_uses_all_cores_within_memory(
-    monkeypatch, cores, free, flag, batches
-):
-    """It made two batches at a time on any machine."""
-    seen = {}
-    monkeypatch.setattr(setup.os, "cpu_count", lambda: cores)
-    memory = types.SimpleNamespace(available=int(free))
-    monkeypatch.setattr(setup.psutil, "virtual_memory", lambda: memory)
-    monkeypatch.setattr(
-        setup.data, "views", lambda *a, **more: seen.update(more)
-    )
-    config = _config(*flag)
-    setup.views(config, setup.dataset(config.data))
-    assert seen["num_parallel_calls"] == batches
-    assert seen["prefetch"] == 2
+def _wait(process, is_reached):
+    deadline = time.monotonic() + 600
+    while not is_reached() and process.is_running():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def test_kills_leave_no_trace(whole, tmp_path):
+    """The same bytes as the whole run, no epoch twice, no litter."""
+    folder, log, rng = tmp_path / "run", tmp_path / "log", random.Random(0)
+    kills = torn = 0
+    for phase in PHASES:
+        with _start(folder, log, "--noexport") as process:
+            goal = _steps(folder) + rng.randint(1, 8)
+            if phase == "start":
+                time.sleep(rng.uniform(0, 4))
+            else:
+                goal = STEPS if phase == "ending" else goal
+                _wait(process, lambda goal=goal: _steps(folder) >= goal)
+            if phase == "writing":
+                _wait(process, lambda: _is_writing(folder))
+            elif phase == "ending":
+                time.sleep(rng.uniform(0, 0.2))
+            process.kill()
+            kills += process.returncode == -9
+            torn += _is_writing(folder)
+    with _start(folder, log, "--noexport") as process:
+        assert process.wait() == 0, log.read_text()
+    assert kills >= 9 and torn >= 1, (kills, torn)
+    for name in ("model.keras", "views.png", "*/*78/*.npz", "*/*80/*.npz"):
+        [one], [other] = whole.glob(name), folder.glob(name)
+        assert one.read_bytes() == other.read_bytes(), name
+    assert log_of(folder) == log_of(whole)
+    left = {os.path.relpath(path, folder) for path in folder.rglob("*")}
+    expected = {os.path.relpath(path, whole) for path in whole.rglob("*")}
+    assert left == {x for x in expected if not x.startswith("saved_model")}
