@@ -1,7 +1,10 @@
 """What is registered, seeds, shapes and bad input of the corruptions."""
 
+import functools
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from noisymix_tf import corruptions
 from noisymix_tf.corruptions import core, streams
@@ -14,7 +17,15 @@ from support.corruption_oracle import (
 from support.usage import assert_usage_error
 
 NAMES = COMMON + EXTRA
-corrupt = corruptions.corrupt
+
+
+@pytest.fixture(scope="module")
+def corrupt(tmp_path_factory):
+    """With a picture of frost that need not be drawn first."""
+    folder = tmp_path_factory.mktemp("frost")
+    picture = Image.fromarray(photographs(1, 90, 120)[0])
+    picture.save(folder / "frost.png")
+    return functools.partial(corruptions.corrupt, frost_folder=folder)
 
 
 def test_names_are_the_benchmarks_in_its_order():
@@ -24,9 +35,11 @@ def test_names_are_the_benchmarks_in_its_order():
     by_family = [corruptions.names(f) for f in corruptions.FAMILIES]
     assert sorted(sum(by_family, ())) == sorted(NAMES)
     assert "spatter" in corruptions.names("weather")
+    words = "'loud'", "common, extra, noise"
+    assert_usage_error(lambda: corruptions.names("loud"), *words)
 
 
-def test_a_new_corruption_plugs_in(monkeypatch):
+def test_a_new_corruption_plugs_in(corrupt, monkeypatch):
     # The private entries, so that other tests do not see the new one.
     entries = dict(corruptions.CORRUPTIONS._entries)
     monkeypatch.setattr(corruptions.CORRUPTIONS, "_entries", entries)
@@ -53,7 +66,7 @@ def test_a_new_corruption_plugs_in(monkeypatch):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_image_becomes_the_same_in_any_batch(name, monkeypatch):
+def test_an_image_becomes_the_same_in_any_batch(corrupt, name, monkeypatch):
     images = photographs(5, 20, 24)
     whole = corrupt(images, name, 3, seed=5)
     order = np.array([4, 0, 2])
@@ -66,7 +79,7 @@ def test_an_image_becomes_the_same_in_any_batch(name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_index_and_seed_count_where_there_is_chance(name):
+def test_index_and_seed_count_where_there_is_chance(corrupt, name):
     twins = np.repeat(photographs(1), 2, axis=0)
     made = corrupt(twins, name, 3, seed=1)
     chance = name not in DETERMINISTIC
@@ -92,7 +105,7 @@ def test_streams_of_severities_and_corruptions_differ():
 
 @pytest.mark.parametrize("shape", [(20, 37, 3), (9, 8, 1), (65, 100, 3)])
 @pytest.mark.parametrize("name", NAMES)
-def test_any_shape(name, shape):
+def test_any_shape(corrupt, name, shape):
     images = photographs(2, *shape)
     for table in corruptions.TABLES:
         for severity in corruptions.SEVERITIES:
@@ -104,7 +117,7 @@ def test_any_shape(name, shape):
 @pytest.mark.parametrize(
     "name", [n for n in NAMES if "noise" not in n and n != "saturate"]
 )
-def test_grey_is_the_brightness_of_a_grey_rgb_image(name):
+def test_grey_is_the_brightness_of_a_grey_rgb_image(corrupt, name):
     grey = photographs(3, channels=1) // 3
     one = corrupt(grey, name, 3)[..., 0].astype(float)
     three = corrupt(np.repeat(grey, 3, axis=-1), name, 3)
@@ -114,14 +127,14 @@ def test_grey_is_the_brightness_of_a_grey_rgb_image(name):
     assert error < (1.6 if coloured else 1e-6)
 
 
-def test_saturation_of_grey():
+def test_saturation_of_grey(corrupt):
     """Grey is a red without saturation; one channel has none to change."""
     images = np.full([1, 8, 8, 3], 200, np.uint8)
     assert (corrupt(images, "saturate", 5) == [200, 160, 160]).all()
     assert (corrupt(images[..., :1], "saturate", 5) == 200).all()
 
 
-def test_the_table_follows_the_shorter_side():
+def test_the_table_follows_the_shorter_side(corrupt):
     small, large = photographs(1, 63, 80), photographs(1, 80, 64)
     for images, table in ((small, "cifar"), (large, "imagenet")):
         auto = corrupt(images, "contrast", 2)
@@ -159,9 +172,4 @@ GOOD = np.zeros([2, 32, 32, 3], np.uint8)
 )
 def test_bad_input(arguments, words):
     call = {"images": GOOD, "name": "contrast", "severity": 1, **arguments}
-    assert_usage_error(lambda: corrupt(**call), *words)
-
-
-def test_bad_tag():
-    words = ("'loud'", "common, extra, noise")
-    assert_usage_error(lambda: corruptions.names("loud"), *words)
+    assert_usage_error(lambda: corruptions.corrupt(**call), *words)

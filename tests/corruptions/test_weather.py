@@ -19,22 +19,31 @@ def test_clouds_are_as_large_as_the_smallest_power_of_two():
     np.testing.assert_array_equal(foggy, corruptions.core.to_uint8(wanted))
 
 
-# --- frost -------------------------------------------------------------------
-
-FROST = {
-    "cifar": ((1, 0.2), (1, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45)),
-    "imagenet": ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)),
-}
+def test_images_without_drops_stay_as_they_are():
+    images = photographs(2)
+    noise = np.zeros([2, 32, 32])
+    noise[1, 10:20, 10:20] = 1.0
+    for liquid, amount in (("water", 0.5), ("mud", 1.0)):
+        splashed = spatter.splashed(images, noise, 0.7, 0.69, amount, liquid)
+        pixels = corruptions.core.to_uint8(splashed)
+        np.testing.assert_array_equal(pixels[0], images[0])
+        assert (pixels[1] != images[1]).any()
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two pictures and something else."""
+    """Two pictures of frost and something else."""
     for seed, name in enumerate(["a.png", "b.PNG"]):
         picture = np.random.default_rng(seed).integers(0, 256, [60, 90, 3])
         Image.fromarray(picture.astype(np.uint8)).save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("not a picture")
     return tmp_path
+
+
+FROST = {
+    "cifar": ((1, 0.2), (1, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45)),
+    "imagenet": ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)),
+}
 
 
 @pytest.mark.parametrize("table", corruptions.TABLES)
@@ -82,63 +91,16 @@ def test_drawn_frost_is_frost_coloured_and_the_same_every_time():
 
 
 def test_the_version_tells_the_pictures(folder, tmp_path_factory):
-    plain = corruptions.version()
+    plain, own = corruptions.version(), corruptions.version(folder)
     assert plain == str(corruptions.VERSION)
-    with_folder = corruptions.version(folder)
-    assert with_folder.startswith(plain + "+")
-    assert corruptions.version(str(folder)) == with_folder
+    assert own.startswith(plain + "+") and corruptions.version(folder) == own
     other = tmp_path_factory.mktemp("other")
+
+    def refused(words):
+        assert_usage_error(lambda: corruptions.version(other), words)
+
+    refused(f"No picture of frost in '{other}'")
+    (other / "a.png").write_bytes(b"no picture")
+    refused("a.png' cannot be read")
     (other / "a.png").write_bytes((folder / "a.png").read_bytes())
-    assert corruptions.version(other) != with_folder
-
-
-def test_folders_without_pictures_and_with_broken_ones(tmp_path):
-    (tmp_path / "notes.txt").write_text("nothing here")
-
-    def ask():
-        corruptions.version(tmp_path)
-
-    assert_usage_error(ask, "No picture of frost", tmp_path, ".png")
-    (tmp_path / "frost.png").write_bytes(b"no picture")
-    assert_usage_error(ask, "frost.png' cannot be read", "replace or remove")
-
-
-# --- spatter -----------------------------------------------------------------
-
-
-def test_distances_are_the_shortest_ways():
-    """Closed form of steps to eight neighbours and knight's moves."""
-    away = np.random.default_rng(0).random([3, 15, 22]) > 0.02
-    rows, columns = np.mgrid[:15, :22]
-    for mask, ours in zip(away, spatter.distance(away, 9.0)):
-        wanted = np.full(mask.shape, 9.0)
-        for row, column in np.argwhere(~mask):
-            far = np.maximum(abs(rows - row), abs(columns - column))
-            near = np.minimum(abs(rows - row), abs(columns - column))
-            way = np.where(
-                near <= far - near,
-                near * 2.1969 + (far - 2 * near),
-                (far - near) * 2.1969 + (2 * near - far) * 1.4,
-            )
-            wanted = np.minimum(wanted, way)
-        np.testing.assert_allclose(ours, wanted, atol=1e-5)
-
-
-def test_outlines_start_where_they_are_strong_and_go_on_where_faint():
-    planes = np.zeros([2, 8, 30], np.uint8)
-    planes[:, 4:] = 20
-    planes[1, 4:, 20:] = 90
-    faint, joined = spatter.edges(planes, 50, 150)
-    assert not faint.any()
-    assert joined[:, 2:18].any(axis=0).all()
-
-
-def test_images_without_drops_stay_as_they_are():
-    images = photographs(2)
-    noise = np.zeros([2, 32, 32])
-    noise[1, 10:20, 10:20] = 1.0
-    for liquid, amount in (("water", 0.5), ("mud", 1.0)):
-        splashed = spatter.splashed(images, noise, 0.7, 0.69, amount, liquid)
-        pixels = corruptions.core.to_uint8(splashed)
-        np.testing.assert_array_equal(pixels[0], images[0])
-        assert (pixels[1] != images[1]).any()
+    assert corruptions.version(other) != own
