@@ -1,4 +1,4 @@
-"""What is registered, seeds, shapes and bad input of the corruptions."""
+"""Registries, seeds, shapes and bad input of corruptions and perturbations."""
 
 import functools
 
@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from noisymix_tf import corruptions
-from noisymix_tf.corruptions import core, streams
+from noisymix_tf.corruptions import core, corrupt, perturb, streams
+from noisymix_tf.corruptions.perturbations import sequence
 from support.corruption_oracle import (
     COMMON,
     DETERMINISTIC,
@@ -16,75 +17,146 @@ from support.corruption_oracle import (
 )
 from support.usage import assert_usage_error
 
-NAMES = COMMON + EXTRA
+MOVING = ("zoom_blur", "translate", "rotate", "tilt", "scale", "shear")
+FILMS = (
+    *("gaussian_noise", "shot_noise", "motion_blur", "zoom_blur", "spatter"),
+    *("brightness", "translate", "rotate", "tilt", "scale"),
+)
+HELD_OUT = ("speckle_noise", "gaussian_blur", "shear")
+# Every corruption ("c") and every perturbation ("p").
+ALL = [("c", name) for name in COMMON + EXTRA]
+ALL += [("p", name) for name in (*FILMS, "snow", *HELD_OUT)]
+
+
+def has_chance(suite, name):
+    calm = ("motion_blur", *MOVING) if suite == "p" else ()
+    return name not in (*DETERMINISTIC, *calm)
 
 
 @pytest.fixture(scope="module")
-def corrupt(tmp_path_factory):
-    """With a picture of frost that need not be drawn first."""
+def make(tmp_path_factory):
+    """`make((suite, name), images)`; frost has a picture, not drawn first."""
     folder = tmp_path_factory.mktemp("frost")
     picture = Image.fromarray(photographs(1, 90, 120)[0])
     picture.save(folder / "frost.png")
-    return functools.partial(corruptions.corrupt, frost_folder=folder)
+
+    def make(kind, images, severity=3, **arguments):
+        suite, name = kind
+        if suite == "p":
+            return perturb(images, name, **arguments)
+        arguments["frost_folder"] = folder
+        return corrupt(images, name, severity, **arguments)
+
+    return make
+
+
+# --- what is registered ------------------------------------------------------
 
 
 def test_names_are_the_benchmarks_in_its_order():
-    assert corruptions.names("common") == COMMON
-    assert corruptions.names("extra") == EXTRA
-    assert corruptions.names() == NAMES
-    by_family = [corruptions.names(f) for f in corruptions.FAMILIES]
-    assert sorted(sum(by_family, ())) == sorted(NAMES)
-    assert "spatter" in corruptions.names("weather")
-    words = "'loud'", "common, extra, noise"
-    assert_usage_error(lambda: corruptions.names("loud"), *words)
+    names = corruptions.names
+    assert names("common") == COMMON and names("extra") == EXTRA
+    assert names() == COMMON + EXTRA
+    by_family = [names(family) for family in corruptions.FAMILIES]
+    assert sorted(sum(by_family, ())) == sorted(names())
+    assert "spatter" in names("weather")
+    assert_usage_error(lambda: names("loud"), "'loud'", "common, extra, noise")
 
 
-def test_a_new_corruption_plugs_in(corrupt, monkeypatch):
-    # The private entries, so that other tests do not see the new one.
-    entries = dict(corruptions.CORRUPTIONS._entries)
-    monkeypatch.setattr(corruptions.CORRUPTIONS, "_entries", entries)
-    constants = {
-        "cifar": (0.9, 0.8, 0.7, 0.6, 0.5),
-        "imagenet": (0.5, 0.4, 0.3, 0.2, 0.1),
-    }
+def test_names_of_perturbations_are_the_benchmarks_in_its_order():
+    names = corruptions.perturbation_names
+    assert names("cifar") == FILMS
+    with_snow = ["snow" if name == "spatter" else name for name in FILMS]
+    assert names("imagenet") == tuple(with_snow)
+    assert set(names("cifar_extra")) == {*HELD_OUT, "snow"}
+    assert set(names("imagenet_extra")) == {*HELD_OUT, "spatter"}
+    assert names("noise") == ("gaussian_noise", "shot_noise", "speckle_noise")
+    assert len(names()) == 14 and names()[-3:] == HELD_OUT
+    by_family = [names(family) for family in sequence.FAMILIES]
+    assert sorted(sum(by_family, ())) == sorted(names())
+    assert_usage_error(lambda: names("loud"), "'loud'", "cifar, imagenet")
 
-    @corruptions.corruption("dark", family="weather", extra=True, **constants)
+
+@pytest.fixture
+def registries(monkeypatch):
+    """Private: entries of this test alone."""
+    for registry in (corruptions.CORRUPTIONS, corruptions.PERTURBATIONS):
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+
+
+@pytest.mark.usefixtures("registries")
+def test_a_new_corruption_plugs_in():
+    tables = {"cifar": (5, 4, 3, 2, 1), "imagenet": (50, 40, 30, 20, 10)}
+
+    @corruptions.corruption("dark", family="weather", extra=True, **tables)
     def dark(images, factor, streams):
-        return images / 255.0 * factor
+        return images / 255.0 * (factor / 100)
 
     images = np.full([1, 32, 32, 3], 200, np.uint8)
     assert "dark" in corruptions.names("extra")
-    assert (corrupt(images, "dark", 5) == 100).all()
-    assert (corrupt(images, "dark", 5, table="imagenet") == 20).all()
+    assert (corrupt(images, "dark", 5) == 2).all()
+    assert (corrupt(images, "dark", 1, table="imagenet") == 100).all()
     for wrong in ({"family": "sound"}, {"cifar": (1, 2)}, {"imagenet": ()}):
-        arguments = {"family": "weather", **constants, **wrong}
+        arguments = {"family": "weather", **tables, **wrong}
         with pytest.raises(ValueError, match="five constants"):
             corruptions.corruption("hum", **arguments)
+
+
+@pytest.mark.usefixtures("registries")
+def test_a_new_perturbation_plugs_in():
+    """One that yields too few frames or too many is found."""
+    add = corruptions.perturbation
+    shared = {"family": "weather", "cifar": 0.25, "imagenet": 0.5}
+    for frames in (4, 5, 6):
+
+        @add(
+            f"fade{frames}", sets=("cifar_extra",), frames=(frames, 3), **shared
+        )
+        def fade(images, step, streams):
+            for frame in range(round(1 / step) + 1):
+                yield images / 255.0 * (1 - frame * step)
+
+    assert "fade5" in corruptions.perturbation_names("cifar_extra")
+    images = np.full([1, 32, 32, 3], 200, np.uint8)
+    films = perturb(images, "fade5")
+    assert films[0, :, 0, 0, 0].tolist() == [200, 150, 100, 50, 0]
+    films = perturb(images, "fade5", table="imagenet")
+    assert films[0, :, 0, 0, 0].tolist() == [200, 100, 0]
+    for wrong in ("fade4", "fade6"):
+        with pytest.raises(ValueError, match="zip"):
+            perturb(images, wrong)
+    with pytest.raises(ValueError, match="3 constants"):
+        add("hum", family="noise", sets=(), cifar=(1, 2), imagenet=(1, 2, 3))
+    with pytest.raises(ValueError, match="known sets"):
+        add("hum", sets=("mnist",), **shared)
 
 
 # --- seeds -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_an_image_becomes_the_same_in_any_batch(corrupt, name, monkeypatch):
-    images = photographs(5, 20, 24)
-    whole = corrupt(images, name, 3, seed=5)
+@pytest.mark.parametrize("kind", ALL, ids="-".join)
+def test_an_image_becomes_the_same_in_any_batch(make, kind, monkeypatch):
+    images = photographs(5, 12, 16)
+    whole = make(kind, images, seed=5)
     order = np.array([4, 0, 2])
-    some = corrupt(images[order], name, 3, seed=5, indices=order)
+    some = make(kind, images[order], seed=5, indices=order)
     np.testing.assert_array_equal(some, whole[order])
     # Private: how much is computed at a time, here two images.
-    monkeypatch.setattr(core, "_BLOCK_VALUES", 2 * images[0].size)
-    blocks = corrupt(images, name, 3, seed=5)
-    np.testing.assert_array_equal(blocks, whole)
+    for module in (core, sequence):
+        monkeypatch.setattr(module, "_BLOCK_VALUES", 2 * images[0].size)
+    np.testing.assert_array_equal(make(kind, images, seed=5), whole)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_index_and_seed_count_where_there_is_chance(corrupt, name):
+@pytest.mark.parametrize("kind", ALL, ids="-".join)
+def test_index_and_seed_count_where_there_is_chance(make, kind):
     twins = np.repeat(photographs(1), 2, axis=0)
-    made = corrupt(twins, name, 3, seed=1)
-    chance = name not in DETERMINISTIC
-    assert (made[0] != made[1]).any() == chance
-    assert (corrupt(twins, name, 3, seed=2) != made).any() == chance
+    made = make(kind, twins, seed=1)
+    assert (made[0] != made[1]).any() == has_chance(*kind)
+    assert (make(kind, twins, seed=2) != made).any() == has_chance(*kind)
+    if kind[0] == "p":  # Of noise alone there are three difficulties.
+        for difficulty in (2, 3):
+            harder = make(kind, twins, seed=1, difficulty=difficulty)
+            assert (harder != made).any() == ("noise" in kind[1])
 
 
 def test_streams_of_severities_and_corruptions_differ():
@@ -103,73 +175,102 @@ def test_streams_of_severities_and_corruptions_differ():
 # --- shapes and tables -------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [(20, 37, 3), (9, 8, 1), (65, 100, 3)])
-@pytest.mark.parametrize("name", NAMES)
-def test_any_shape(corrupt, name, shape):
+@pytest.mark.parametrize("shape", [(20, 37, 3), (9, 8, 1), (70, 66, 3)])
+@pytest.mark.parametrize("kind", ALL, ids="-".join)
+def test_any_shape(make, kind, shape):
     images = photographs(2, *shape)
     for table in corruptions.TABLES:
-        for severity in corruptions.SEVERITIES:
-            out = corrupt(images, name, severity, table=table)
-            assert out.shape == images.shape
-            assert out.dtype == np.uint8
+        if kind[0] == "c":
+            for severity in corruptions.SEVERITIES:
+                made = make(kind, images, severity, table=table)
+                assert made.shape == images.shape and made.dtype == np.uint8
+        else:
+            made = make(kind, images, table=table)
+            frames = {
+                ("motion_blur", "cifar"): 21,
+                ("translate", "cifar"): 16,
+                ("translate", "imagenet"): 41,
+            }.get((kind[1], table), 31)
+            assert made.shape == (2, frames, *shape)
+            assert made.dtype == np.uint8
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in NAMES if "noise" not in n and n != "saturate"]
+    "kind",
+    [kind for kind in ALL if "noise" not in kind[1] and kind[1] != "saturate"],
+    ids="-".join,
 )
-def test_grey_is_the_brightness_of_a_grey_rgb_image(corrupt, name):
-    grey = photographs(3, channels=1) // 3
-    one = corrupt(grey, name, 3)[..., 0].astype(float)
-    three = corrupt(np.repeat(grey, 3, axis=-1), name, 3)
+def test_grey_is_the_brightness_of_a_grey_rgb_image(make, kind):
+    grey = photographs(2, channels=1) // 3
+    one = make(kind, grey)[..., 0].astype(float)
+    three = make(kind, np.repeat(grey, 3, axis=-1))
     error = np.abs(one - three @ [0.299, 0.587, 0.114]).max()
     # Frost and drops have a colour; JPEG and snow round on the way.
-    coloured = name in ("frost", "spatter", "jpeg_compression", "snow")
+    coloured = kind[1] in ("frost", "spatter", "jpeg_compression", "snow")
     assert error < (1.6 if coloured else 1e-6)
 
 
-def test_saturation_of_grey(corrupt):
+def test_saturation_of_grey():
     """Grey is a red without saturation; one channel has none to change."""
     images = np.full([1, 8, 8, 3], 200, np.uint8)
     assert (corrupt(images, "saturate", 5) == [200, 160, 160]).all()
     assert (corrupt(images[..., :1], "saturate", 5) == 200).all()
 
 
-def test_the_table_follows_the_shorter_side(corrupt):
+@pytest.mark.parametrize("kind", [("c", "contrast"), ("p", "brightness")])
+def test_the_table_follows_the_shorter_side(make, kind):
     small, large = photographs(1, 63, 80), photographs(1, 80, 64)
     for images, table in ((small, "cifar"), (large, "imagenet")):
-        auto = corrupt(images, "contrast", 2)
+        auto = make(kind, images)
         for other in corruptions.TABLES:
-            chosen = corrupt(images, "contrast", 2, table=other)
+            chosen = make(kind, images, table=other)
             assert (auto == chosen).all() == (other == table)
 
 
 # --- bad input ---------------------------------------------------------------
 
 GOOD = np.zeros([2, 32, 32, 3], np.uint8)
+CORRUPT = functools.partial(corrupt, GOOD, name="contrast", severity=1)
+PERTURB = functools.partial(perturb, GOOD, name="rotate")
 
 
+@pytest.mark.parametrize("function", [CORRUPT, PERTURB])
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ({"name": "rain"}, ["'rain'", "Known: gaussian_noise"]),
-        ({"severity": 0}, ["Severity 0", "1, 2, 3, 4 or 5"]),
-        ({"severity": 6}, ["Severity 6"]),
-        ({"severity": True}, ["Severity True"]),
-        ({"severity": 1.5}, ["Severity 1.5"]),
-        ({"images": GOOD.astype("f4")}, ["float32", "cast to uint8"]),
-        ({"images": GOOD[0]}, ["[32, 32, 3]", "missing axis"]),
-        ({"images": GOOD[..., :2]}, ["C = 1 or 3"]),
-        ({"images": GOOD[:0]}, ["at least one image"]),
         ({"table": "mnist"}, ["'mnist'", "auto, cifar, imagenet"]),
         ({"seed": -1}, ["at least 0, got -1"]),
         ({"seed": 0.5}, ["got 0.5"]),
         ({"indices": [0]}, ["2 ints"]),
         ({"indices": [0, -1]}, ["at least 0"]),
         ({"indices": [0.0, 1.0]}, ["float64"]),
-        ({"frost_folder": 7}, ["path of a folder", "got 7"]),
-        ({"name": "frost", "frost_folder": "no/such"}, ["'no/such'", ".png"]),
     ],
 )
-def test_bad_input(arguments, words):
-    call = {"images": GOOD, "name": "contrast", "severity": 1, **arguments}
-    assert_usage_error(lambda: corruptions.corrupt(**call), *words)
+def test_bad_input(function, arguments, words):
+    assert_usage_error(lambda: function(**arguments), *words)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: CORRUPT(severity=0), "Severity 0 does not exist: choose 1, 2"),
+        (lambda: CORRUPT(severity=True), "Severity True"),
+        (lambda: CORRUPT(severity=1.5), "Severity 1.5"),
+        (
+            lambda: CORRUPT(frost_folder=7),
+            "path of a folder of pictures, got 7",
+        ),
+        (lambda: CORRUPT(name="frost", frost_folder="no"), "'no'"),
+        (lambda: PERTURB(difficulty=4), "Difficulty 4 does not exist"),
+        (lambda: PERTURB(crop=33), "from 1 to 32"),
+        (lambda: PERTURB(crop=0), "got 0"),
+        (lambda: PERTURB(crop=True), "got True"),
+        (lambda: corrupt(GOOD / 255, "fog", 1), "float64: scale to 0..255"),
+        (lambda: corrupt(GOOD[0], "fog", 1), "[32, 32, 3]: add the missing"),
+        (lambda: corrupt(GOOD[..., :2], "fog", 1), "C = 1 or 3"),
+        (lambda: perturb(GOOD[:0], "tilt"), "at least one image"),
+    ],
+)
+def test_bad_levels_sizes_and_images(call, words):
+    assert_usage_error(call, words)

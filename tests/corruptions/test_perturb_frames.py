@@ -1,17 +1,20 @@
-"""Frames of perturbation sequences: the benchmark's own, and closed forms."""
+"""Frames of perturbations: the benchmark's own, closed forms, crops."""
+
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from noisymix_tf import corruptions
 from noisymix_tf.corruptions import core, perturb
+from noisymix_tf.corruptions.perturbations import sequence
 from noisymix_tf.corruptions.perturbations.geometry import tilted_view, turn
 from noisymix_tf.corruptions.perturbations.sampling import about_centre, project
 
 # Private: drops move by two weights in the benchmark's frames, here by four.
 from noisymix_tf.corruptions.perturbations.weather import _moved_down
 from noisymix_tf.corruptions.pictures import Pictures
-from support.corruption_oracle import LegacyStreams, generators, photographs
+from support.corruption_oracle import LegacyStreams, photographs
 
 # The oracle's numbering of the perturbations, part of its seeds.
 ORDER = (
@@ -80,46 +83,6 @@ def test_constants_of_imagenet(name, constant):
     assert corruptions.PERTURBATIONS.get(name).imagenet == constant
 
 
-# --- noise -------------------------------------------------------------------
-
-NOISES = {
-    "gaussian_noise": (
-        lambda unit, c, draw: (
-            unit + np.float32(c) * draw.standard_normal(unit.shape, np.float32)
-        ),
-        (0.02, 0.04, 0.06),
-        (0.03, 0.05, 0.08),
-    ),
-    "shot_noise": (
-        lambda unit, c, draw: draw.poisson(unit * c) / c,
-        (700, 400, 200),
-        (300, 120, 60),
-    ),
-    "speckle_noise": (
-        lambda unit, c, draw: unit * (1 + c * draw.standard_normal(unit.shape)),
-        (0.05, 0.07, 0.1),
-        (0.05, 0.1, 0.15),
-    ),
-}
-
-
-@pytest.mark.parametrize("name", NOISES)
-def test_noises_are_formulas_of_their_draws(name):
-    """The first frame is the image; draws are not those of corruptions."""
-    images = photographs(2, 18, 25)
-    formula, *tables = NOISES[name]
-    for table, constants in zip(corruptions.TABLES, tables):
-        for level, constant in enumerate(constants, 1):
-            films = perturb(images, name, 7, table=table, difficulty=level)
-            np.testing.assert_array_equal(films[:, 0], images)
-            draws = generators(7, f"perturb {name}", level, 2)
-            for image, film, draw in zip(images, films, draws):
-                for noisy in film[1:]:
-                    exact = formula(image / 255, constant, draw).clip(0, 1)
-                    error = 255 * exact - noisy  # Truncated.
-                    assert -1e-4 < error.min() and error.max() < 1 + 1e-4
-
-
 # --- what the benchmark's square images do not show --------------------------
 
 
@@ -172,3 +135,34 @@ def test_liquid_moves_down(weights, step):
     wanted = np.convolve(column, weights[::-1], mode="same")
     moved = _moved_down(column[None, :, None], weights)[0, :, 0]
     np.testing.assert_allclose(moved, wanted, atol=1e-12)
+
+
+# --- crops and memory --------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_crop_is_the_centre(name):
+    images = photographs(1, 41, 50)
+    cropped = perturb(images, name, crop=32)
+    centre = np.s_[:, 4:36, 9:41]  # 4.5 rounded to the even whole number
+    if name in ("zoom_blur", "translate", "rotate", "tilt", "scale", "shear"):
+        # What comes in is what lies outside of the crop.
+        wanted = perturb(images, name)[:, :, *centre[1:]]
+    else:
+        wanted = perturb(images[centre], name)
+    np.testing.assert_array_equal(cropped, wanted)
+
+
+@pytest.mark.parametrize("name", ["shot_noise", "zoom_blur", "snow", "tilt"])
+def test_only_the_films_are_large(name, monkeypatch):
+    images = photographs(60, 16, 16)
+    # Private: six images at a time.
+    monkeypatch.setattr(sequence, "_BLOCK_VALUES", 6 * images[0].size)
+    perturb(images[:1], name)  # Loads what is loaded on first use.
+    tracemalloc.start()
+    films = perturb(images, name)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # A block of six, its temporaries and Pillow; the batch in floats would be
+    # 370 kB a frame.
+    assert peak - films.nbytes < 370_000

@@ -1,5 +1,7 @@
 """Corruptions against the benchmark's own pixels, given the same draws."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -94,48 +96,70 @@ def test_constants_of_imagenet(line):
             assert value * scale == pytest.approx(float(word))
 
 
-def impulse(unit, amount, generator):
-    place = generator.random(unit.shape)
+def impulse(unit, amount, draw, _):
+    place = draw.random(unit.shape)
     salted = np.where(place < amount, 1.0, unit)
     return np.where(place < amount / 2, 0.0, salted)
 
 
+# Formula; constants of images of 32 and of 224 pixels; and of their sequences.
 NOISES = {
     "gaussian_noise": (
-        lambda unit, c, draw: unit + c * draw.standard_normal(unit.shape),
-        (0.04, 0.06, 0.08, 0.09, 0.10),
-        (0.08, 0.12, 0.18, 0.26, 0.38),
+        lambda unit, c, draw, dtype: (
+            unit + dtype(c) * draw.standard_normal(unit.shape, dtype)
+        ),
+        ((0.04, 0.06, 0.08, 0.09, 0.10), (0.08, 0.12, 0.18, 0.26, 0.38)),
+        ((0.02, 0.04, 0.06), (0.03, 0.05, 0.08)),
     ),
     "shot_noise": (
-        lambda unit, c, draw: draw.poisson(unit * c) / c,
-        (500, 250, 100, 75, 50),
-        (60, 25, 12, 5, 3),
+        lambda unit, c, draw, _: draw.poisson(unit * c) / c,
+        ((500, 250, 100, 75, 50), (60, 25, 12, 5, 3)),
+        ((700, 400, 200), (300, 120, 60)),
     ),
     "impulse_noise": (
         impulse,
-        (0.01, 0.02, 0.03, 0.05, 0.07),
-        (0.03, 0.06, 0.09, 0.17, 0.27),
+        ((0.01, 0.02, 0.03, 0.05, 0.07), (0.03, 0.06, 0.09, 0.17, 0.27)),
+        (),
     ),
     "speckle_noise": (
-        lambda unit, c, draw: unit * (1 + c * draw.standard_normal(unit.shape)),
-        (0.06, 0.1, 0.12, 0.16, 0.2),
-        (0.15, 0.2, 0.35, 0.45, 0.6),
+        lambda unit, c, draw, _: (
+            unit + unit * c * draw.standard_normal(unit.shape)
+        ),
+        ((0.06, 0.1, 0.12, 0.16, 0.2), (0.15, 0.2, 0.35, 0.45, 0.6)),
+        ((0.05, 0.07, 0.1), (0.05, 0.1, 0.15)),
     ),
 }
 
 
 @pytest.mark.parametrize("name", NOISES)
 def test_noises_are_formulas_of_their_draws(name):
+    """Of a sequence the first frame is the image; its draws are its own."""
     images = photographs(2, 18, 25)
     formula, *tables = NOISES[name]
-    for table, constants in zip(corruptions.TABLES, tables):
-        for severity, constant in enumerate(constants, 1):
-            ours = corruptions.corrupt(images, name, severity, 7, table=table)
-            draws = generators(7, name, severity, 2)
-            for image, noisy, draw in zip(images, ours, draws):
-                exact = 255 * formula(image / 255, constant, draw).clip(0, 1)
-                error = exact - noisy  # Truncated: up to the last bits.
-                assert -1e-9 < error.min() and error.max() < 1 + 1e-9
+
+    def check(made, level, name, constant, dtype):
+        for image, frames, draw in zip(
+            images, made, generators(7, name, level, 2)
+        ):
+            for noisy in frames:
+                exact = formula(image / 255, constant, draw, dtype)
+                error = 255 * exact.clip(0, 1) - noisy
+                # Truncated, up to the last bits.
+                assert -1e-4 < error.min() and error.max() < 1 + 1e-4
+
+    for table, stills, films in itertools.zip_longest(
+        corruptions.TABLES, *tables, fillvalue=()
+    ):
+        for level, constant in enumerate(stills, 1):
+            made = corruptions.corrupt(images, name, level, 7, table=table)
+            check(made[:, None], level, name, constant, np.float64)
+        for level, constant in enumerate(films, 1):
+            made = corruptions.perturb(
+                images, name, 7, table=table, difficulty=level
+            )
+            np.testing.assert_array_equal(made[:, 0], images)
+            dtype = np.float32 if name == "gaussian_noise" else np.float64
+            check(made[:, 1:], level, f"perturb {name}", constant, dtype)
 
 
 def test_noise_of_neighbours_channels_and_images_is_independent():
