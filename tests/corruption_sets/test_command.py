@@ -16,35 +16,10 @@ def run(*arguments):
     doors.run(door.main, ["corruptions", *arguments])
 
 
-def test_digits_from_the_command_line(tmp_path, capfd):
+def test_flags_reach_what_they_name(tmp_path, capfd):
     """Twice: the second time nothing is left to do."""
     arguments = [
         "--dataset=digits",
-        "--test_examples=50",
-        "--corruptions=fog,gaussian_noise",
-        "--seed=4",
-        "--processes=2",
-        f"--output_dir={tmp_path}",
-    ]
-    run(*arguments)
-    lines = capfd.readouterr().err.splitlines()
-    assert lines[0].startswith("[1/2] gaussian_noise       250 images in")
-    assert lines[-1] == f"Written: {tmp_path}"
-    images = data.load("digits", test_examples=50).test.images
-    for name in ("fog", "gaussian_noise"):
-        expected = [
-            corruptions.corrupt(images, name, severity, seed=4)
-            for severity in corruptions.SEVERITIES
-        ]
-        stored = np.load(tmp_path / f"{name}.npy")
-        np.testing.assert_array_equal(stored, np.concatenate(expected))
-        assert (tmp_path / "sheets" / f"{name}.png").exists()
-    run(*arguments)
-    assert "[2/2] fog                  there already" in capfd.readouterr().err
-
-
-def test_flags_reach_what_they_name(tmp_path):
-    run(
         "--test_examples=20",
         "--suite=p",
         "--corruptions=brightness,shot_noise",
@@ -52,9 +27,13 @@ def test_flags_reach_what_they_name(tmp_path):
         "--crop=28",
         "--table=imagenet",
         "--seed=9",
-        "--processes=1",
+        "--processes=2",
         f"--output_dir={tmp_path}",
-    )
+    ]
+    run(*arguments)
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[0].startswith("[1/2] shot_noise_2         20 images in")
+    assert lines[-1] == f"Written: {tmp_path}"
     images = data.load("digits", test_examples=20).test.images
     for name, file in (("brightness",) * 2, ("shot_noise", "shot_noise_2")):
         expected = corruptions.perturb(
@@ -62,6 +41,9 @@ def test_flags_reach_what_they_name(tmp_path):
         )
         stored = np.load(tmp_path / f"{file}.npy")
         np.testing.assert_array_equal(stored, expected)
+        assert (tmp_path / "sheets" / f"{file}.png").exists()
+    run(*arguments)
+    assert "[2/2] brightness           there already" in capfd.readouterr().err
 
 
 def test_help_names_every_flag_without_tensorflow():
@@ -110,30 +92,25 @@ def test_mistakes_are_one_line_and_status_2(tmp_path, capsys, argument, words):
     assert not list(folder.glob("*.npy"))
 
 
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(monkeypatch):
-    def report(stream):
-        clock = iter(range(100))
-        monkeypatch.setattr(sys, "stderr", stream)
-        monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
-        bar = Progress(total=200, sets=2)
-        for name in ("fog", "snow"):
-            bar.begin(name)
-            for done in (0, 50, 100):
-                bar.advance(done)
-            bar.end()
-        return stream.getvalue()
-
-    lines = report(io.StringIO())
-    assert lines.splitlines() == [
-        "[1/2] fog                  100 images in 4.0 s",
-        "[2/2] snow                 100 images in 4.0 s",
-    ]
-    drawn = report(Terminal())
-    assert "\r[============            ]  50 % fog" in drawn
-    assert "images/s, 0:" in drawn
-    assert "\r[========================] 100 % snow" in drawn
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_progress_is_a_bar_on_a_terminal_and_lines(monkeypatch, is_terminal):
+    stream, clock = io.StringIO(), iter(range(100))
+    stream.isatty = lambda: is_terminal
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
+    bar = Progress(total=200, sets=2)
+    for name in ("fog", "snow"):
+        bar.begin(name)
+        for done in (0, 50, 100):
+            bar.advance(done)
+        bar.end()
+    text = stream.getvalue()
+    if is_terminal:
+        assert "\r[============            ]  50 % fog" in text
+        assert "images/s, 0:" in text
+        assert "\r[========================] 100 % snow" in text
+    else:
+        assert text.splitlines() == [
+            "[1/2] fog                  100 images in 4.0 s",
+            "[2/2] snow                 100 images in 4.0 s",
+        ]

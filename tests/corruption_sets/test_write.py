@@ -1,4 +1,4 @@
-"""Corrupted sets: files in the released layouts hold what `corrupt` gives."""
+"""Corrupted sets hold what `corrupt` gives, and are read as released ones."""
 
 import dataclasses
 import hashlib
@@ -9,38 +9,26 @@ import pytest
 from PIL import Image
 
 from noisymix_tf import corruption_sets, corruptions, data
+from noisymix_tf.data.released import corrupted_images, perturbed_sequences
 from support.corruption_oracle import photographs
+from support.released_sets import assert_holds, save_image
 from support.usage import assert_usage_error
 
-CLASSES = ("ape", "bee/wasp", "cat")
+LABELS = np.arange(11) % 3
 
 
 def dataset(split):
     return dataclasses.replace(
         data.load("digits"),
         test=split,
-        class_names=CLASSES,
+        class_names=("ape", "bee/wasp", "cat"),
         image_shape=split.image_shape,
     )
 
 
 def in_memory(number=11, height=32, width=32):
     images = photographs(number, height, width)
-    return dataset(data.ArraySplit(images, np.arange(number) % len(CLASSES)))
-
-
-@pytest.fixture
-def on_disk(tmp_path):
-    """Six files, of which two of one class differ only in the suffix."""
-    names = ["ape/a.png", "ape/a.bmp", "ape/b.png"]
-    names += ["bee/a.png", "bee/b.c.png", "cat/a.png"]
-    images = photographs(len(names), 40, 40)
-    paths = [tmp_path / "source" / name for name in names]
-    for path, image in zip(paths, images):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(path)
-    split = data.FileSplit(paths, [0, 0, 0, 1, 1, 2], (40, 40))
-    return dataset(split), images
+    return dataset(data.ArraySplit(images, LABELS[:number]))
 
 
 def write(dataset, folder, **arguments):
@@ -51,147 +39,152 @@ def test_arrays_stack_the_severities_as_the_released_ones(
     tmp_path, monkeypatch
 ):
     """Those of a tag, in their own order, in whatever calls they are made."""
-    digits = in_memory()
+    source = in_memory()
     # Private: seven images a call, which end at odd places.
     monkeypatch.setattr(
         "noisymix_tf.corruption_sets.arrays._CALL_BYTES", 7 * 32 * 32 * 3
     )
-    names = ("defocus_blur", *corruptions.names("noise"))
+    names = (*corruptions.names("noise"), "defocus_blur")
     folder = write(
-        digits,
+        source,
         tmp_path,
-        names=["noise", "defocus_blur"],
+        names=["defocus_blur", "noise"],
         severities=(4, 2, 4),
         seed=3,
     )
-    images, labels = digits.test.images, digits.test.labels
+    opened = corrupted_images(tmp_path, source)
+    assert set(opened.names) == set(names) and opened.source == "generated"
+    assert "generated from digits, seed 3" in opened.description
+    assert opened.severities("defocus_blur") == (2, 4)
     for name in names:
-        expected = [
-            corruptions.corrupt(images, name, severity, seed=3)
+        made = [
+            corruptions.corrupt(source.test.images, name, severity, seed=3)
             for severity in (2, 4)
         ]
         stored = np.load(folder / f"{name}.npy")
         assert stored.dtype == np.uint8
-        np.testing.assert_array_equal(stored, np.concatenate(expected))
+        np.testing.assert_array_equal(stored, np.concatenate(made))
+        assert_holds(opened.split(name, 4), made[1], LABELS)
+    words = "no severity 3, but 2, 4"
+    assert_usage_error(lambda: opened.split("shot_noise", 3), words)
     stored = np.load(folder / "labels.npy")
-    np.testing.assert_array_equal(stored, np.tile(labels, 2))
+    np.testing.assert_array_equal(stored, np.tile(LABELS, 2))
+    files = {*(f"{name}.npy" for name in (*names, "labels")), "manifest.json"}
     visible = {p.name for p in folder.iterdir() if p.name[0] != "."}
-    assert visible == {
-        *(f"{name}.npy" for name in (*names, "labels")),
-        "manifest.json",
-        "sheets",
-    }
-
-
-def test_every_corruption_by_default(tmp_path):
-    write(in_memory(2), tmp_path, severities=[1])
-    made = {path.stem for path in tmp_path.glob("*.npy")}
-    assert made == {"labels", *corruptions.names()}
+    assert visible == files | {"sheets"}
+    manifest = json.loads((folder / "manifest.json").read_text())
+    settings, entry = manifest["settings"], manifest["files"]["shot_noise.npy"]
+    assert settings["seed"] == 3 and settings["images"] == 11
+    assert settings["generator"] == corruptions.version()
+    assert settings["table"] == "cifar"
+    content = (folder / "shot_noise.npy").read_bytes()
+    assert entry["bytes"] == len(content)
+    assert entry["sha256"] == hashlib.sha256(content).hexdigest()
+    assert entry["shape"] == [22, 32, 32, 3]
 
 
 def test_perturbations_are_films(tmp_path):
-    frames = in_memory(5, height=40, width=36)
-    for difficulty in (1, 3):
-        folder = write(
-            frames,
-            tmp_path,
-            suite="p",
-            names=["gaussian_noise", "translate"],
-            difficulty=difficulty,
-            crop=32,
-            seed=1,
+    """All by default; of noise also harder ones."""
+    source = in_memory(3, height=18, width=17)
+    shared = {"crop": 16, "seed": 1}
+    write(source, tmp_path, suite="p", **shared)
+    files = {path.stem for path in tmp_path.glob("*.npy")}
+    assert files == {"labels", *corruptions.perturbation_names()}
+    names = ["gaussian_noise", "translate"]
+    write(source, tmp_path, suite="p", names=names, difficulty=3, **shared)
+    assert {p.stem for p in tmp_path.glob("*_3.npy")} == {"gaussian_noise_3"}
+    stored = np.load(tmp_path / "labels.npy")
+    np.testing.assert_array_equal(stored, LABELS[:3])
+    cropped = dataclasses.replace(source, image_shape=(16, 16, 3))
+    opened = perturbed_sequences(tmp_path, cropped)
+    assert "generated from digits, seed 1" in opened.description
+    for name, difficulty in (*((n, 3) for n in names), ("gaussian_noise", 1)):
+        (films,) = opened.sequences(name, difficulty).batches(3)
+        wanted = corruptions.perturb(
+            source.test.images, name, difficulty=difficulty, **shared
         )
-    for file, name, difficulty in (
-        ("gaussian_noise", "gaussian_noise", 1),
-        ("gaussian_noise_3", "gaussian_noise", 3),
-        ("translate", "translate", 1),
-    ):
-        expected = corruptions.perturb(
-            frames.test.images, name, 1, difficulty=difficulty, crop=32
-        )
-        films = np.load(folder / f"{file}.npy")
-        np.testing.assert_array_equal(films, expected)
-    assert not (folder / "translate_3.npy").exists()
-    stored = np.load(folder / "labels.npy")
-    np.testing.assert_array_equal(stored, frames.test.labels)
+        np.testing.assert_array_equal(films, wanted)
+    part = opened.sequences("tilt", 1).subset([2, 0])
+    assert part.labels.tolist() == [2, 0]
 
 
 @pytest.mark.parametrize("image_format", ["jpeg", "png"])
-def test_a_tree_keeps_class_and_file_names(tmp_path, on_disk, image_format):
-    source, images = on_disk
+def test_a_tree_keeps_class_and_file_names(tmp_path, image_format):
+    """Two of one class differ only in the suffix; 224 pixels stay so."""
+    names = ["cat/a.png", "ape/a.png", "ape/a.bmp", "bee/b.c.png"]
+    images = photographs(len(names), 224, 224)
+    paths = [tmp_path / "source" / name for name in names]
+    for path, image in zip(paths, images):
+        save_image(path, image)
+    source = dataset(data.FileSplit(paths, [2, 0, 0, 1], (224, 224)))
+    names = ["contrast", "impulse_noise"]
     folder = write(
         source,
         tmp_path / "c",
-        names=["snow", "impulse_noise"],
+        names=names,
         severities=[1, 5],
         seed=2,
         image_format=image_format,
     )
     suffix = {"jpeg": ".JPEG", "png": ".png"}[image_format]
-    files = ["ape/a.png", "ape/a.bmp", "ape/b"]
-    files += ["bee_wasp/a", "bee_wasp/b.c", "cat/a"]
+    files = ["cat/a", "ape/a.png", "ape/a.bmp", "bee_wasp/b.c"]
     written = {p for p in folder.rglob("*/*/*/*") if p.is_file()}
     assert len(written) == 2 * 2 * len(files)
-    for name in ("snow", "impulse_noise"):
-        for severity in (1, 5):
+    opened = corrupted_images(folder, source)
+    assert opened.layout == "tree" and opened.source == "generated"
+    assert str(opened.preprocess) == "as_stored"
+    for name in names:
+        for severity in opened.severities(name):
             made = corruptions.corrupt(images, name, severity, seed=2)
             for file, expected in zip(files, made):
                 path = folder / name / str(severity) / f"{file}{suffix}"
+                other = tmp_path / "expected.jpg"
                 if image_format == "jpeg":
-                    other = tmp_path / "expected.jpg"
                     picture = Image.fromarray(expected)
                     picture.save(other, quality=85, optimize=True)
                     assert path.read_bytes() == other.read_bytes()
-                else:
-                    pixels = np.asarray(Image.open(path))
-                    np.testing.assert_array_equal(pixels, expected)
+            if image_format == "png":
+                split = opened.split(name, severity)
+                assert_holds(split, made[[2, 1, 3, 0]], [0, 0, 1, 2])
 
 
-def test_arrays_of_files_and_trees_of_arrays(tmp_path, on_disk):
-    source, images = on_disk
-    shared = {"names": ["fog"], "severities": [3]}
-    folder = write(source, tmp_path / "a", layout="arrays", **shared)
-    expected = corruptions.corrupt(images, "fog", 3)
-    np.testing.assert_array_equal(np.load(folder / "fog.npy"), expected)
-    source = in_memory(11)
-    folder = write(
-        source, tmp_path / "t", layout="tree", image_format="png", **shared
-    )
-    pixels = np.asarray(Image.open(folder / "fog/3/bee_wasp/10.png"))
-    expected = corruptions.corrupt(source.test.images, "fog", 3)[10]
-    np.testing.assert_array_equal(pixels, expected)
-    assert (folder / "fog/3/ape/00.png").exists()
-
-
-def test_the_manifest_says_how_the_files_were_made(tmp_path):
-    folder = write(in_memory(), tmp_path, names=["contrast"], seed=5)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    settings, entry = manifest["settings"], manifest["files"]["contrast.npy"]
-    assert settings["seed"] == 5 and settings["images"] == 11
-    assert settings["generator"] == corruptions.version()
-    assert settings["table"] == "cifar"
-    content = (folder / "contrast.npy").read_bytes()
-    assert entry["bytes"] == len(content)
-    assert entry["sha256"] == hashlib.sha256(content).hexdigest()
-    assert entry["shape"] == [55, 32, 32, 3]
+def test_arrays_of_files_and_a_tree_of_arrays(tmp_path):
+    """Files are numbered; a set that lacks one is not finished."""
+    source = in_memory()
+    paths = [tmp_path / f"{place}.png" for place in range(11)]
+    for path, image in zip(paths, source.test.images):
+        save_image(path, image)
+    on_disk = dataset(data.FileSplit(paths, LABELS, (32, 32)))
+    write(on_disk, tmp_path / "a", names=["fog"], layout="arrays")
+    stored = np.load(tmp_path / "a" / "fog.npy")[22:33]
+    shared = {"names": ["fog"], "severities": [3], "image_format": "png"}
+    write(source, tmp_path / "t", layout="tree", **shared)
+    expected = corruptions.corrupt(source.test.images, "fog", 3)
+    np.testing.assert_array_equal(stored, expected)
+    opened = corrupted_images(tmp_path / "t", source)
+    order = np.argsort(LABELS, kind="stable")
+    assert_holds(opened.split("fog", 3), expected[order], LABELS[order])
+    (tmp_path / "t/fog/3/bee_wasp/10.png").unlink()
+    words = "10 images", "notes 11", "has not finished, run it again"
+    assert_usage_error(lambda: opened.split("fog", 3), *words)
 
 
 def test_sheets_show_clean_images_and_five_severities(tmp_path):
-    source = in_memory(height=96, width=96)
+    source = in_memory(height=40, width=40)
     folder = write(source, tmp_path, names=["pixelate"], severities=[2])
     sheet = np.asarray(Image.open(folder / "sheets" / "pixelate.png"))
-    # Six rows and columns with gaps of two pixels.
-    assert sheet.shape == (6 * 98 + 2, 6 * 98 + 2, 3)
     place = 10  # The last of six evenly spaced ones of eleven.
     image = source.test.images[place : place + 1]
-    for column in range(6):
-        expected = image
-        if column:
-            expected = corruptions.corrupt(
-                image, "pixelate", column, indices=[place]
-            )
-        tile = sheet[5 * 98 + 2 : 6 * 98, column * 98 + 2 : column * 98 + 98]
-        np.testing.assert_array_equal(tile, expected[0])
+    tiles = [image]
+    for severity in corruptions.SEVERITIES:
+        made = corruptions.corrupt(image, "pixelate", severity, indices=[place])
+        tiles.append(made)
+    side = (len(sheet) - 2) // 6  # With gaps of two pixels.
+    scale = (side - 2) // 40
+    for column, tile in enumerate(tiles):
+        shown = sheet[5 * side + 2 : 6 * side, column * side + 2 :]
+        shown = shown[::scale, : side - 2 : scale]
+        np.testing.assert_array_equal(shown, tile[0])
 
 
 @pytest.mark.parametrize(
