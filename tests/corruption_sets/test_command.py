@@ -67,12 +67,10 @@ def test_help_names_every_flag_without_tensorflow():
 @pytest.mark.parametrize(
     "argument, words",
     [
-        ("--corruptions=fogg", "Unknown corruption 'fogg'. Known: gaussian_"),
         ("--severities=1,6", "Severity 6 does not exist: choose 1, 2, 3, 4"),
         ("--severities=one", "--severities=one must be a list of numbers"),
         ("--dataset=mnist", "Unknown dataset 'mnist'. Known: digits"),
         ("--seed=x", "seed"),
-        ("--layout=film", "auto|arrays|tree"),
         ("--processes=-1", "processes=-1 must be at least 1"),
         ("--epochs=3", "Unknown command line flag 'epochs'"),
         ("digits", "Unexpected argument 'digits'"),

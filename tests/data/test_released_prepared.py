@@ -118,29 +118,23 @@ def test_cells_are_known_by_their_files(cifar, cifar_root):
 
 
 def test_what_is_not_there(cifar, cifar_root, tmp_path):
-    def opened(root, *arguments, **keywords):
-        return corrupted_images(f"tfds:{root}", dataset(*arguments, **keywords))
-
+    there, empty = f"tfds:{cifar_root}", f"tfds:{tmp_path}"
+    small = corrupted_images(there, dataset(10, side=24))
+    cifar100 = dataset(100, name="cifar100")
     for call, words in (
         (lambda: cifar.split("fog", 3), "fog_3 is not prepared"),
         (lambda: cifar.split("glass_blur", 2), "(glass_blur, fog, elastic_tr"),
         (lambda: cifar.split("elastic", 5), "Unknown corruption"),
+        (lambda: small.split("fog", 2), "such as resize24-crop24"),
         (
-            lambda: opened(cifar_root, 10, side=24).split("fog", 2),
-            "such as resize24-crop24",
+            lambda: corrupted_images(there, cifar100),
+            "but not of cifar100: give",
         ),
         (
-            lambda: opened(cifar_root, 100, name="cifar100"),
-            "but not of cifar100: give the directory of",
+            lambda: corrupted_images(empty, dataset(10)),
+            f"prepared in {tmp_path}",
         ),
-        (
-            lambda: opened(tmp_path, 10),
-            f"No cifar10_corrupted is prepared in {tmp_path}",
-        ),
-        (
-            lambda: shifted_images(f"tfds:{tmp_path}", dataset(1000)),
-            f"No imagenet_r is prepared in {tmp_path}",
-        ),
+        (lambda: shifted_images(empty, dataset(1000)), "No imagenet_r is prep"),
     ):
         assert_usage_error(call, words)
     assert list(tmp_path.iterdir()) == []

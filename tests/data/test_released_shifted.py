@@ -26,18 +26,14 @@ def make(root, classes, shape=(8, 8)):
 
 
 def test_classes_of_imagenet_r():
-    """Their synsets, some of which are known by heart."""
+    """Goldfish, great white shark, pizza and acorn are there, tench is not."""
     wnids = imagenet_wnids()
     assert len(wnids) == 1000 and list(wnids) == sorted(set(wnids))
     assert len(R) == 200 and list(R) == sorted(set(R))
-    for place, wnid in (
-        (1, "n01443537"),  # goldfish
-        (2, "n01484850"),  # great white shark
-        (963, "n07873807"),  # pizza
-        (988, "n12267677"),  # acorn
-    ):
-        assert wnids[place] == wnid and place in R
-    assert wnids[0] == "n01440764" and 0 not in R  # tench
+    known = {wnids[place]: place for place in R}
+    assert known["n01443537"] == 1 and known["n01484850"] == 2
+    assert known["n07873807"] == 963 and known["n12267677"] == 988
+    assert wnids[0] == "n01440764" and 0 not in R
 
 
 def test_some_of_the_classes_in_the_order_of_the_dataset(tmp_path):

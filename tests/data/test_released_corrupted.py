@@ -1,15 +1,24 @@
-"""Released corrupted images in arrays: CIFAR-10-C and CIFAR-100-C."""
+"""Released corrupted images: CIFAR-10-C and CIFAR-100-C, ImageNet-C."""
 
 import json
 import pickle
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from noisymix_tf import corruptions, data
 from noisymix_tf.data.released import corrupted_images
-from support.released_sets import assert_holds, collect, dataset, noise
+from support.released_sets import (
+    assert_holds,
+    collect,
+    dataset,
+    noise,
+    save_image,
+)
 from support.usage import assert_usage_error
+
+# --- arrays ------------------------------------------------------------------
 
 N = 12
 LABELS = np.arange(N) % 10
@@ -27,21 +36,18 @@ def read(root, name="fog", severity=1):
     return corrupted_images(root, dataset(10)).split(name, severity)
 
 
-def test_what_is_there(tmp_path):
-    names = corruptions.names()[3::4]
-    opened = corrupted_images(make(tmp_path, names[::-1]), dataset(10))
-    assert opened.names == names
-    assert opened.layout == "arrays" and opened.source == "released"
-    assert opened.severities("snow") == (1, 2, 3, 4, 5)
-    assert str(tmp_path) in opened.description
-    assert opened.description.endswith("preprocess as_stored")
-
-
 @pytest.mark.parametrize("labels", [LABELS, np.tile(LABELS, 5).astype("u1")])
 def test_severities_are_the_fifths_of_the_rows(labels, tmp_path):
-    make(tmp_path, labels=labels)
+    names = corruptions.names()[3::4]
+    make(tmp_path, names[::-1], labels)
+    opened = corrupted_images(tmp_path, dataset(10))
+    assert opened.names == names
+    assert opened.layout == "arrays" and opened.source == "released"
+    assert opened.severities("snow") == corruptions.SEVERITIES
+    assert str(tmp_path) in opened.description
+    assert opened.description.endswith("preprocess as_stored")
     for severity, images in enumerate(np.split(IMAGES, 5), 1):
-        split = read(tmp_path, "fog", severity)
+        split = opened.split("snow", severity)
         assert_holds(split, images, LABELS)
         # Private: only mapped, so that memory holds one batch.
         assert isinstance(split._images, np.memmap)
@@ -143,3 +149,109 @@ def test_manifests_that_do_not_fit(tmp_path):
     assert_usage_error(lambda: read(tmp_path), "holds sets of suite p")
     manifest.write_text("{")
     assert_usage_error(lambda: read(tmp_path), "is damaged")
+
+
+# --- trees -------------------------------------------------------------------
+
+CLASSES = ("n01443537", "n01484850", "n02102040")
+PICTURES = noise(6, 32, 32, 3)
+
+
+def make_tree(root, name="fog", severities=(1, 3), suffix="png"):
+    """`root/name/severity/class/image`, two images of each class."""
+    for severity in severities:
+        for place, image in enumerate(PICTURES):
+            folder = root / f"{name}/{severity}/{CLASSES[place // 2]}"
+            # Other pixels at every severity.
+            save_image(folder / f"{place}.{suffix}", image ^ np.uint8(severity))
+    return root
+
+
+@pytest.mark.parametrize("group", [".", "weather", "extra"])
+def test_both_places_of_a_corruption(group, tmp_path):
+    """Classes are matched by name and not by order."""
+    make_tree(tmp_path / group)
+    opened = corrupted_images(tmp_path, dataset(CLASSES))
+    assert opened.names == ("fog",) and opened.layout == "tree"
+    assert opened.source == "released"
+    assert opened.severities("fog") == (1, 3)
+    assert_holds(opened.split("fog", 3), PICTURES ^ 3, [0, 0, 1, 1, 2, 2])
+    reordered = corrupted_images(tmp_path, dataset(CLASSES[::-1]))
+    images = (PICTURES ^ 1)[[4, 5, 2, 3, 0, 1]]
+    assert_holds(reordered.split("fog", 1), images, [0, 0, 1, 1, 2, 2])
+
+
+def test_groups_of_the_archives_together(tmp_path):
+    """In the benchmark's order; what lies at the top comes first."""
+    for place in ("noise/shot_noise", "blur/defocus_blur", "digital/contrast"):
+        make_tree(tmp_path, place, (1,))
+    make_tree(tmp_path, "snow", (1, 2, 4))
+    make_tree(tmp_path, "weather/snow", (1,))
+    opened = corrupted_images(tmp_path, dataset(CLASSES))
+    assert opened.names == ("shot_noise", "defocus_blur", "snow", "contrast")
+    assert opened.severities("snow") == (1, 2, 4)
+
+
+@pytest.mark.parametrize(
+    ("side", "own", "expected"),
+    [
+        (224, "as_stored", "resize256-crop224"),
+        (32, "as_stored", "as_stored"),
+        (64, "resize70-crop64", "resize70-crop64"),
+    ],
+)
+def test_usual_preprocess(side, own, expected, tmp_path):
+    """As for the published tables, and otherwise as the dataset's own."""
+    image = noise(side, side, 3)
+    for name in CLASSES:
+        save_image(tmp_path / "fog" / "1" / name / "a.png", image)
+    full = dataset(CLASSES, side, preprocess=own)
+    opened = corrupted_images(tmp_path, full, preprocess="auto")
+    assert str(opened.preprocess) == expected
+    assert opened.description.endswith(f"preprocess {expected}")
+    made, _, _ = collect(opened.split("fog", 1))
+    assert made.shape == (3, side, side, 3)
+    if side == 224:
+        large = Image.fromarray(image).resize((256, 256), Image.BILINEAR)
+        wanted = np.asarray(large.crop((16, 16, 240, 240))).astype(int)
+        assert np.abs(made - wanted).max() <= 1
+        stored = corrupted_images(tmp_path, full, preprocess="as_stored")
+        assert_holds(stored.split("fog", 1), [image] * 3, range(3))
+
+
+def test_refusals_of_trees(tmp_path):
+    def refused(words, name="fog", severity=1, classes=CLASSES, side=32):
+        opened = corrupted_images(tmp_path, dataset(classes, side))
+        assert_usage_error(lambda: opened.split(name, severity), words)
+
+    make_tree(tmp_path)
+    make_tree(tmp_path / "weather", "snow")
+    refused("such as resize40-crop40", side=40)
+    refused("lacks the folder frost", "frost")
+    refused("snow has no folder of severity 2, but 1, 3", "snow", 2)
+    words = "has the classes n02102040, which are none of the 2"
+    refused(words, classes=CLASSES[:2])
+    words = "lacks the classes n9 of cifar10"
+    refused(words, classes=(*CLASSES, "n9"))
+    refused("(class 0, class 1,", classes=10)
+    (tmp_path / "fog" / "2").mkdir()
+    refused("fog/2 holds no class folders", severity=2)
+    (tmp_path / "fog" / "1" / "n03000684").mkdir()
+    refused("n03000684 holds no files")
+    # Videos of perturbations are no corruptions.
+    (tmp_path / "frost" / CLASSES[0]).mkdir(parents=True)
+    refused(f"no folder of severity 1, but {CLASSES[0]}", "frost")
+
+
+def test_an_image_that_cannot_be_read_is_named(tmp_path):
+    make_tree(tmp_path, suffix="JPEG")
+    bad = tmp_path / "fog" / "1" / CLASSES[1] / "3.JPEG"
+    content = bad.read_bytes()
+    split = corrupted_images(tmp_path, dataset(CLASSES)).split("fog", 1)
+    for part in (content[:-300], b"x", b""):
+        bad.write_bytes(part)
+        assert_usage_error(lambda: collect(split), bad)
+        assert_usage_error(split.check, bad)
+    save_image(bad, noise(40, 32, 3))
+    words = bad, "40 x 32", "or give a preprocess"
+    assert_usage_error(lambda: collect(split), *words)
