@@ -87,8 +87,9 @@ def registries(monkeypatch):
 @pytest.mark.usefixtures("registries")
 def test_a_new_corruption_plugs_in():
     tables = {"cifar": (5, 4, 3, 2, 1), "imagenet": (50, 40, 30, 20, 10)}
+    add = functools.partial(corruptions.corruption, family="weather", **tables)
 
-    @corruptions.corruption("dark", family="weather", extra=True, **tables)
+    @add("dark", extra=True)
     def dark(images, factor, streams):
         return images / 255.0 * (factor / 100)
 
@@ -97,38 +98,35 @@ def test_a_new_corruption_plugs_in():
     assert (corrupt(images, "dark", 5) == 2).all()
     assert (corrupt(images, "dark", 1, table="imagenet") == 100).all()
     for wrong in ({"family": "sound"}, {"cifar": (1, 2)}, {"imagenet": ()}):
-        arguments = {"family": "weather", **tables, **wrong}
         with pytest.raises(ValueError, match="five constants"):
-            corruptions.corruption("hum", **arguments)
+            add("hum", **wrong)
 
 
 @pytest.mark.usefixtures("registries")
 def test_a_new_perturbation_plugs_in():
     """One that yields too few frames or too many is found."""
-    add = corruptions.perturbation
-    shared = {"family": "weather", "cifar": 0.25, "imagenet": 0.5}
+    add = functools.partial(
+        corruptions.perturbation, sets=("cifar_extra",), cifar=5, imagenet=3
+    )
     for frames in (4, 5, 6):
 
-        @add(
-            f"fade{frames}", sets=("cifar_extra",), frames=(frames, 3), **shared
-        )
-        def fade(images, step, streams):
-            for frame in range(round(1 / step) + 1):
-                yield images / 255.0 * (1 - frame * step)
+        @add(f"fade{frames}", family="weather", frames=(frames, 3))
+        def fade(images, count, streams):
+            for frame in range(count):
+                yield images / 255.0 * (1 - frame / 4)
 
     assert "fade5" in corruptions.perturbation_names("cifar_extra")
     images = np.full([1, 32, 32, 3], 200, np.uint8)
     films = perturb(images, "fade5")
     assert films[0, :, 0, 0, 0].tolist() == [200, 150, 100, 50, 0]
-    films = perturb(images, "fade5", table="imagenet")
-    assert films[0, :, 0, 0, 0].tolist() == [200, 100, 0]
+    assert perturb(images, "fade5", table="imagenet").shape[1] == 3
     for wrong in ("fade4", "fade6"):
         with pytest.raises(ValueError, match="zip"):
             perturb(images, wrong)
     with pytest.raises(ValueError, match="3 constants"):
-        add("hum", family="noise", sets=(), cifar=(1, 2), imagenet=(1, 2, 3))
+        add("hum", family="noise", cifar=(1, 2), imagenet=(1, 2, 3))
     with pytest.raises(ValueError, match="known sets"):
-        add("hum", sets=("mnist",), **shared)
+        add("hum", family="blur", sets=("mnist",))
 
 
 # --- seeds -------------------------------------------------------------------
@@ -136,6 +134,7 @@ def test_a_new_perturbation_plugs_in():
 
 @pytest.mark.parametrize("kind", ALL, ids="-".join)
 def test_an_image_becomes_the_same_in_any_batch(make, kind, monkeypatch):
+    """By its index and the seed alone, where there is chance."""
     images = photographs(5, 12, 16)
     whole = make(kind, images, seed=5)
     order = np.array([4, 0, 2])
@@ -145,18 +144,13 @@ def test_an_image_becomes_the_same_in_any_batch(make, kind, monkeypatch):
     for module in (core, sequence):
         monkeypatch.setattr(module, "_BLOCK_VALUES", 2 * images[0].size)
     np.testing.assert_array_equal(make(kind, images, seed=5), whole)
-
-
-@pytest.mark.parametrize("kind", ALL, ids="-".join)
-def test_index_and_seed_count_where_there_is_chance(make, kind):
     twins = np.repeat(photographs(1), 2, axis=0)
     made = make(kind, twins, seed=1)
     assert (made[0] != made[1]).any() == has_chance(*kind)
     assert (make(kind, twins, seed=2) != made).any() == has_chance(*kind)
-    if kind[0] == "p":  # Of noise alone there are three difficulties.
-        for difficulty in (2, 3):
-            harder = make(kind, twins, seed=1, difficulty=difficulty)
-            assert (harder != made).any() == ("noise" in kind[1])
+    for difficulty in (2, 3) if kind[0] == "p" else ():
+        harder = make(kind, twins, seed=1, difficulty=difficulty)
+        assert (harder != made).any() == ("noise" in kind[1])
 
 
 def test_streams_of_severities_and_corruptions_differ():
@@ -180,19 +174,10 @@ def test_streams_of_severities_and_corruptions_differ():
 def test_any_shape(make, kind, shape):
     images = photographs(2, *shape)
     for table in corruptions.TABLES:
-        if kind[0] == "c":
-            for severity in corruptions.SEVERITIES:
-                made = make(kind, images, severity, table=table)
-                assert made.shape == images.shape and made.dtype == np.uint8
-        else:
-            made = make(kind, images, table=table)
-            frames = {
-                ("motion_blur", "cifar"): 21,
-                ("translate", "cifar"): 16,
-                ("translate", "imagenet"): 41,
-            }.get((kind[1], table), 31)
-            assert made.shape == (2, frames, *shape)
-            assert made.dtype == np.uint8
+        for severity in corruptions.SEVERITIES if kind[0] == "c" else (1,):
+            made = make(kind, images, severity, table=table)
+            assert made.dtype == np.uint8 and made.shape[-3:] == shape
+            assert len(made) == 2 and made.ndim == (4 if kind[0] == "c" else 5)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`data.corrupted`: a corrupted split as a `tf.data.Dataset`."""
 
 import threading
+import types
 
 import keras
 import numpy as np
@@ -41,41 +42,43 @@ def test_it_equals_corrupt_on_the_whole_split(digits, batch_size):
     np.testing.assert_array_equal(predicted, expected.max(axis=(1, 2)))
 
 
+@pytest.fixture
+def before_each(monkeypatch):
+    """Calls `before_each.action(indices)` before a batch is corrupted."""
+    calls, real = types.SimpleNamespace(), corruptions.corrupt
+
+    def corrupt(images, *arguments, indices, **options):
+        calls.action(indices)
+        return real(images, *arguments, indices=indices, **options)
+
+    monkeypatch.setattr(corruptions, "corrupt", corrupt)
+    calls.action = len
+    return calls
+
+
 def test_batches_keep_their_order_when_late_ones_are_ready_first(
-    digits, monkeypatch
+    digits, before_each
 ):
-    later = threading.Event()
-    real = corruptions.corrupt
-
-    def slow_first(images, name, severity, seed, *, indices, **options):
-        # The first batch waits until a later one has been made.
-        if len(indices) > 1 and indices[0] == 0:
-            assert later.wait(30)
-        elif indices[0] > 0:
-            later.set()
-        return real(images, name, severity, seed, indices=indices, **options)
-
-    monkeypatch.setattr(corruptions, "corrupt", slow_first)
+    expected = corruptions.corrupt(digits.images, "fog", 2, indices=range(103))
     dataset = data.corrupted(
         digits, "fog", 2, batch_size=10, num_parallel_calls=4
     )
+    later = threading.Event()
+    # The first batch waits until a later one is being made.
+    before_each.action = lambda indices: (
+        later.set() if indices[0] else later.wait(30)
+    )
     images, labels, _ = collect(dataset)
-    np.testing.assert_array_equal(images, real(digits.images, "fog", 2))
+    np.testing.assert_array_equal(images, expected)
     np.testing.assert_array_equal(labels, digits.labels)
 
 
-def test_only_a_few_batches_are_made_ahead(digits, monkeypatch):
-    made = []
-    real = corruptions.corrupt
-
-    def counted(images, *arguments, **options):
-        made.append(len(images))
-        return real(images, *arguments, **options)
-
+def test_only_a_few_batches_are_made_ahead(digits, before_each):
     dataset = data.corrupted(
         digits, "brightness", 2, batch_size=1, num_parallel_calls=2
     )
-    monkeypatch.setattr(corruptions, "corrupt", counted)
+    made = []
+    before_each.action = made.append
     batches = iter(dataset)
     for taken in range(1, 21):
         next(batches)

@@ -26,16 +26,15 @@ def assert_holds(sequences, films, labels, within=0):
     made = np.concatenate(batches)
     assert made.dtype == np.uint8 and made.shape == films.shape
     assert np.abs(made - films.astype(float)).max() <= within
-    assert len(sequences) == len(films)
-    assert sequences.num_frames == films.shape[1]
-    assert sequences.image_shape == films.shape[2:]
+    shape = (sequences.num_frames, *sequences.image_shape)
+    assert (len(sequences), *shape) == films.shape
     part = sequences.subset(np.array([3, 0, 1])).subset(range(2))
     np.testing.assert_array_equal(*part.batches(2), made[[3, 0]])
-    if labels is None:
-        assert sequences.labels is None and part.labels is None
-    else:
-        assert sequences.labels.tolist() == list(labels)
-        assert part.labels.tolist() == [labels[3], labels[0]]
+    for each, places in ((sequences, range(len(films))), (part, [3, 0])):
+        if labels is None:
+            assert each.labels is None
+        else:
+            assert each.labels.tolist() == [labels[n] for n in places]
 
 
 def refused(root, words, name="tilt", difficulty=1, side=32):
