@@ -92,10 +92,10 @@ def test_mistakes_are_one_line_and_status_2(tmp_path, capsys, argument, words):
 
 @pytest.mark.parametrize("is_terminal", [False, True])
 def test_progress_is_a_bar_on_a_terminal_and_lines(monkeypatch, is_terminal):
-    stream, clock = io.StringIO(), iter(range(100))
+    stream, clock = io.StringIO(), map(float, range(100))
     stream.isatty = lambda: is_terminal
     monkeypatch.setattr(sys, "stderr", stream)
-    monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("time.monotonic", clock.__next__)
     bar = Progress(total=200, sets=2)
     for name in ("fog", "snow"):
         bar.begin(name)
@@ -103,12 +103,11 @@ def test_progress_is_a_bar_on_a_terminal_and_lines(monkeypatch, is_terminal):
             bar.advance(done)
         bar.end()
     text = stream.getvalue()
+    line = "[2/2] snow                 100 images in 4.0 s\n"
+    assert text.endswith(line) and text.count("\n") == 2
     if is_terminal:
         assert "\r[============            ]  50 % fog" in text
         assert "images/s, 0:" in text
         assert "\r[========================] 100 % snow" in text
     else:
-        assert text.splitlines() == [
-            "[1/2] fog                  100 images in 4.0 s",
-            "[2/2] snow                 100 images in 4.0 s",
-        ]
+        assert text == line.replace("2/2", "1/2").replace("snow", "fog ") + line

@@ -50,9 +50,6 @@ def make(tmp_path_factory):
     return make
 
 
-# --- what is registered ------------------------------------------------------
-
-
 def test_names_are_the_benchmarks_in_its_order():
     names = corruptions.names
     assert names("common") == COMMON and names("extra") == EXTRA
@@ -129,9 +126,6 @@ def test_a_new_perturbation_plugs_in():
         add("hum", family="blur", sets=("mnist",))
 
 
-# --- seeds -------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("kind", ALL, ids="-".join)
 def test_an_image_becomes_the_same_in_any_batch(make, kind, monkeypatch):
     """By its index and the seed alone, where there is chance."""
@@ -164,9 +158,6 @@ def test_streams_of_severities_and_corruptions_differ():
         )
     ]
     assert len(set(draws)) == len(draws)
-
-
-# --- shapes and tables -------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(20, 37, 3), (9, 8, 1), (70, 66, 3)])
@@ -211,8 +202,6 @@ def test_the_table_follows_the_shorter_side(make, kind):
             chosen = make(kind, images, table=other)
             assert (auto == chosen).all() == (other == table)
 
-
-# --- bad input ---------------------------------------------------------------
 
 GOOD = np.zeros([2, 32, 32, 3], np.uint8)
 CORRUPT = functools.partial(corrupt, GOOD, name="contrast", severity=1)

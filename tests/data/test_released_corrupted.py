@@ -18,8 +18,6 @@ from support.released_sets import (
 )
 from support.usage import assert_usage_error
 
-# --- arrays ------------------------------------------------------------------
-
 N = 12
 LABELS = np.arange(N) % 10
 IMAGES = noise(5 * N, 32, 32, 3)
@@ -150,8 +148,6 @@ def test_manifests_that_do_not_fit(tmp_path):
     manifest.write_text("{")
     assert_usage_error(lambda: read(tmp_path), "is damaged")
 
-
-# --- trees -------------------------------------------------------------------
 
 CLASSES = ("n01443537", "n01484850", "n02102040")
 PICTURES = noise(6, 32, 32, 3)

@@ -57,8 +57,6 @@ def jpeg(label, image):
     return {"image": buffer, "label": label, "file_name": name}
 
 
-# --- CIFAR-10-C --------------------------------------------------------------
-
 STORED = {
     "glass_blur": "frosted_glass_blur_1",
     "fog": "fog_2",
@@ -152,9 +150,6 @@ def test_what_is_damaged(how, tmp_path):
     opened = corrupted_images(f"tfds:{tmp_path}", dataset(10))
     words = folder, "prepare it again"
     assert_usage_error(lambda: collect(opened.split("fog", 1)), *words)
-
-
-# --- ImageNet ----------------------------------------------------------------
 
 
 def test_imagenet_c(tmp_path):
