@@ -70,31 +70,11 @@ def test_arrays(tmp_path):
     refused(tmp_path, "Unknown perturbation", "fog")
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (np.zeros([3, 1, 32, 32, 3], np.uint8), "sequences of 1 frame"),
-        (np.zeros([15, 32, 32, 3], np.uint8), "images, for suite c"),
-        (np.zeros([3, 4, 32, 32, 3]), "float64"),
-        (np.zeros([3, 4, 3, 32, 32], np.uint8), "the channels come first"),
-        (np.array([{}] * 3), "is refused"),
-        (None, "it is cut short"),
-    ],
-)
-def test_arrays_of_another_kind(content, words, tmp_path):
-    path = tmp_path / "tilt.npy"
-    np.save(path, films_of(3) if content is None else content)
-    if content is None:
-        path.write_bytes(path.read_bytes()[:5_000])
-    refused(tmp_path, words)
-
-
-def test_what_is_missing(tmp_path):
+def test_what_is_missing_or_another_set(tmp_path):
     def not_opened(path, words):
         opened = dataset(10)
         assert_usage_error(lambda: perturbed_sequences(path, opened), words)
 
-    not_opened(tmp_path / "nowhere", "does not exist")
     (tmp_path / "notes.txt").write_text("x")
     words = "it holds notes.txt; give the directory of CIFAR-10-P"
     not_opened(tmp_path, words)
@@ -102,6 +82,10 @@ def test_what_is_missing(tmp_path):
     refused(tmp_path, "holds no class folders")
     (tmp_path / "tilt" / "n1").mkdir()
     refused(tmp_path, "holds no files (.mp4)")
+    np.save(tmp_path / "tilt.npy", films_of(1))
+    refused(tmp_path, "sequences of 1 frame")
+    np.save(tmp_path / "tilt.npy", films_of(1)[:, 0])
+    refused(tmp_path, "images, for suite c")
     settings = dict.fromkeys(["dataset", "seed", "generator", "table"], 1)
     manifest = {"settings": {**settings, "suite": "c"}, "files": {}}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
