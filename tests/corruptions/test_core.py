@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from noisymix_tf import corruptions
-from noisymix_tf.corruptions import core, corrupt, perturb, streams
+from noisymix_tf.corruptions import core, corrupt, perturb
 from noisymix_tf.corruptions.perturbations import sequence
 from support.corruption_oracle import (
     COMMON,
@@ -145,19 +145,6 @@ def test_an_image_becomes_the_same_in_any_batch(make, kind, monkeypatch):
     for difficulty in (2, 3) if kind[0] == "p" else ():
         harder = make(kind, twins, seed=1, difficulty=difficulty)
         assert (harder != made).any() == ("noise" in kind[1])
-
-
-def test_streams_of_severities_and_corruptions_differ():
-    draws = [
-        generator.random()
-        for name in ("gaussian_noise", "speckle_noise")
-        for severity in (1, 2)
-        for seed in (0, 1)
-        for generator in streams.Streams(
-            streams.stream_key(seed, name, severity), [0, 1, 2**40]
-        )
-    ]
-    assert len(set(draws)) == len(draws)
 
 
 @pytest.mark.parametrize("shape", [(20, 37, 3), (9, 8, 1), (70, 66, 3)])

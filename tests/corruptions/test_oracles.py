@@ -7,21 +7,8 @@ from scipy import ndimage
 
 from noisymix_tf import corruptions
 from noisymix_tf.corruptions import frost_textures, glass, plasma, spatter
-from noisymix_tf.corruptions.zoom import zoom
 from support.corruption_oracle import generators, photographs
 from support.usage import assert_usage_error
-
-
-@pytest.mark.parametrize("factor", [1.0, 1.06, 1.31, 4.5])
-def test_zoom_is_what_scipy_makes(factor):
-    planes = np.random.default_rng(0).random([2, 33, 40])
-    kept = [int(np.ceil(size / factor)) for size in (33, 40)]
-    top, left = (33 - kept[0]) // 2, (40 - kept[1]) // 2
-    centre = planes[:, top : top + kept[0], left : left + kept[1]]
-    large = ndimage.zoom(centre, (1, factor, factor), order=1)
-    top, left = (large.shape[1] - 33) // 2, (large.shape[2] - 40) // 2
-    wanted = large[:, top : top + 33, left : left + 40]
-    np.testing.assert_allclose(zoom(planes, factor), wanted, atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -162,16 +162,6 @@ def test_noises_are_formulas_of_their_draws(name):
             check(made[:, 1:], level, f"perturb {name}", constant, dtype)
 
 
-def test_noise_of_neighbours_channels_and_images_is_independent():
-    images = np.full([40, 32, 32, 3], 128, np.uint8)
-    noise = corruptions.corrupt(images, "gaussian_noise", 5).astype(float)
-    noise = (noise - noise.mean()) / noise.std()
-    for axis in range(4):
-        along = np.moveaxis(noise, axis, 0)
-        product = along[1:] * along[:-1]
-        assert abs(product.mean()) < 4 / np.sqrt(product.size)
-
-
 @pytest.mark.slow
 def test_drawn_frost_costs_what_photographs_cost(
     full_golden, cifar10_test, trained_resnet20
