@@ -50,7 +50,7 @@ def running(pids):
 @pytest.mark.parametrize(
     "layout, name, begun, last",
     [
-        ("arrays", "noise", ".gaussian_noise.npy.*", "speckle_noise.npy"),
+        ("arrays", "noise", "*shot_noise.npy*", "speckle_noise.npy"),
         ("tree", "contrast", "contrast/1/9/*.png", "contrast/5/4/363.png"),
     ],
 )

@@ -1,12 +1,20 @@
 """By other ways to compute them: sizes and constants beyond CIFAR's; frost."""
 
+import math
+
 import numpy as np
 import pytest
 from PIL import Image
 from scipy import ndimage
 
 from noisymix_tf import corruptions
-from noisymix_tf.corruptions import frost_textures, glass, plasma, spatter
+from noisymix_tf.corruptions import (
+    frost_textures,
+    glass,
+    motion,
+    plasma,
+    spatter,
+)
 from support.corruption_oracle import generators, photographs
 from support.usage import assert_usage_error
 
@@ -35,6 +43,23 @@ def test_defocus_is_a_mean_over_a_disk(severity, radius, deviation):
     assert -1e-3 < error.min() and error.max() < 1 + 1e-3
 
 
+def test_taps_at_whole_degrees():
+    """Some lie half-way between two pixels, where the last bit decides.
+
+    So the rule is restated operation by operation: a line of as many pixels as
+    there are taps, and its length divided out again.
+    """
+    taps, angles, wanted = 29, range(-180, 181), []
+    for angle in angles:
+        radians = math.pi * angle / 180
+        line = taps * math.sin(radians), taps * math.cos(radians)
+        for tap in range(taps):
+            places = [tap * side / math.hypot(*line) for side in line]
+            wanted.append([math.ceil(place - 0.5) for place in places])
+    ours = motion.offsets(taps, angles).reshape(-1, 2)
+    np.testing.assert_array_equal(ours, wanted)
+
+
 @pytest.mark.parametrize("reach", [1, 2, 4])
 @pytest.mark.parametrize("shape", [(11, 17, 1), (8, 9, 3)])
 def test_glass_copies_one_pixel_after_the_other(shape, reach):
@@ -57,26 +82,28 @@ def test_glass_copies_one_pixel_after_the_other(shape, reach):
 
 
 @pytest.mark.parametrize(
-    ("severity", "shares"), [(1, (2, 0.7, 0.1)), (5, (0.12, 0.01, 0.02))]
+    ("severity", "shares", "height", "width"),
+    [(1, (2, 0.7, 0.1), 40, 56), (5, (0.12, 0.01, 0.02), 56, 40)],
 )
-def test_elastic_transform_is_what_scipy_makes(severity, shares):
+def test_elastic_transform_is_what_scipy_makes(severity, shares, height, width):
     """Strong and smooth, or weak and rough; of an image that is no square."""
     name = "elastic_transform"
-    (image,) = images = photographs(1, 40, 56)
+    (image,) = images = photographs(1, height, width)
     strength, smoothness, shift = np.multiply(shares, 40 * 244 / 224)
     ours = corruptions.corrupt(images, name, severity, 3, table="imagenet")
     (generator,) = generators(3, name, severity, 1)
     shifts, noise = np.split(generator.uniform(-1, 1, 6 + 2 * 40 * 56), [6])
     # A third of the shorter side away from the centre, as (x, y).
-    before = np.array([[28 + 13, 20 + 13], [41, 7], [15, 7]], float)
+    before = np.array([[1, 1], [1, -1], [-1, -1]]) * 13
+    before = before + [width // 2, height // 2]
     after = before + shift * shifts.reshape(3, 2)
     back = np.linalg.solve(np.column_stack([after, np.ones(3)]), before)
-    rows, columns = np.mgrid[:40, :56]
-    places = np.stack([columns, rows, np.ones((40, 56))], axis=-1) @ back
+    rows, columns = np.mgrid[:height, :width]
+    places = np.stack([columns, rows, np.ones(rows.shape)], axis=-1) @ back
     x, y = np.moveaxis(np.round(places * 32) / 32, -1, 0)
     right, down = (
         ndimage.gaussian_filter(plane, smoothness, mode="reflect", truncate=3)
-        for plane in strength * noise.reshape(2, 40, 56)
+        for plane in strength * noise.reshape(2, height, width)
     )
     wanted = np.moveaxis(image / 255, -1, 0)
     for places, border in (
