@@ -121,7 +121,11 @@ class _Rows:
         if self._file.read(len(header)) == header:
             body = self._file.seek(0, os.SEEK_END) - len(header)
             self.count = min(body // self._row_bytes, shape[0])
+            there = self.count
             while self.count and not self._last_row(len(header)):
+                self.count -= 1
+            # They may begin in the middle of the row before.
+            if 0 < self.count < there:
                 self.count -= 1
         else:
             self._file.seek(0)

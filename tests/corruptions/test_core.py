@@ -1,215 +1,237 @@
-"""What is registered, seeds, shapes and bad input of the corruptions."""
+"""Registries, seeds, shapes and bad input of corruptions and perturbations."""
 
-import re
+import functools
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from noisymix_tf import corruptions
-from noisymix_tf.corruptions import core, streams
-from noisymix_tf.errors import UsageError
+from noisymix_tf.corruptions import core, corrupt, perturb
+from noisymix_tf.corruptions.perturbations import sequence
 from support.corruption_oracle import (
     COMMON,
     DETERMINISTIC,
     EXTRA,
-    STOCHASTIC,
     photographs,
 )
+from support.usage import assert_usage_error
 
-# --- what is registered ------------------------------------------------------
+MOVING = ("zoom_blur", "translate", "rotate", "tilt", "scale", "shear")
+FILMS = (
+    *("gaussian_noise", "shot_noise", "motion_blur", "zoom_blur", "spatter"),
+    *("brightness", "translate", "rotate", "tilt", "scale"),
+)
+HELD_OUT = ("speckle_noise", "gaussian_blur", "shear")
+# Every corruption ("c") and every perturbation ("p").
+ALL = [("c", name) for name in COMMON + EXTRA]
+ALL += [("p", name) for name in (*FILMS, "snow", *HELD_OUT)]
+
+
+def has_chance(suite, name):
+    calm = ("motion_blur", *MOVING) if suite == "p" else ()
+    return name not in (*DETERMINISTIC, *calm)
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory):
+    """`make((suite, name), images)`; frost has a picture, not drawn first."""
+    folder = tmp_path_factory.mktemp("frost")
+    picture = Image.fromarray(photographs(1, 90, 120)[0])
+    picture.save(folder / "frost.png")
+
+    def make(kind, images, severity=3, **arguments):
+        suite, name = kind
+        if suite == "p":
+            return perturb(images, name, **arguments)
+        arguments["frost_folder"] = folder
+        return corrupt(images, name, severity, **arguments)
+
+    return make
 
 
 def test_names_are_the_benchmarks_in_its_order():
-    assert corruptions.names("common") == COMMON
-    assert corruptions.names("extra") == EXTRA
-    assert corruptions.names() == COMMON + EXTRA
+    names = corruptions.names
+    assert names("common") == COMMON and names("extra") == EXTRA
+    assert names() == COMMON + EXTRA
+    by_family = [names(family) for family in corruptions.FAMILIES]
+    assert sorted(sum(by_family, ())) == sorted(names())
+    assert "spatter" in names("weather")
+    assert_usage_error(lambda: names("loud"), "'loud'", "common, extra, noise")
 
 
-def test_families_hold_every_name_once():
-    by_family = [corruptions.names(f) for f in corruptions.FAMILIES]
-    assert sorted(sum(by_family, ())) == sorted(COMMON + EXTRA)
-    assert "spatter" in corruptions.names("weather")
-    assert "elastic_transform" in corruptions.names("digital")
+def test_names_of_perturbations_are_the_benchmarks_in_its_order():
+    names = corruptions.perturbation_names
+    assert names("cifar") == FILMS
+    with_snow = ["snow" if name == "spatter" else name for name in FILMS]
+    assert names("imagenet") == tuple(with_snow)
+    assert set(names("cifar_extra")) == {*HELD_OUT, "snow"}
+    assert set(names("imagenet_extra")) == {*HELD_OUT, "spatter"}
+    assert names("noise") == ("gaussian_noise", "shot_noise", "speckle_noise")
+    assert len(names()) == 14 and names()[-3:] == HELD_OUT
+    by_family = [names(family) for family in sequence.FAMILIES]
+    assert sorted(sum(by_family, ())) == sorted(names())
+    assert_usage_error(lambda: names("loud"), "'loud'", "cifar, imagenet")
 
 
-def test_a_new_corruption_plugs_in(monkeypatch):
-    monkeypatch.setattr(
-        core.CORRUPTIONS, "_entries", dict(core.CORRUPTIONS._entries)
-    )
+@pytest.fixture
+def registries(monkeypatch):
+    """Private: entries of this test alone."""
+    for registry in (corruptions.CORRUPTIONS, corruptions.PERTURBATIONS):
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
 
-    @corruptions.corruption(
-        "darken",
-        family="weather",
-        cifar=(0.9, 0.8, 0.7, 0.6, 0.5),
-        imagenet=(0.5, 0.4, 0.3, 0.2, 0.1),
-        extra=True,
-    )
-    def darken(images, factor, streams):
-        return images / 255.0 * factor
+
+@pytest.mark.usefixtures("registries")
+def test_a_new_corruption_plugs_in():
+    tables = {"cifar": (5, 4, 3, 2, 1), "imagenet": (50, 40, 30, 20, 10)}
+    add = functools.partial(corruptions.corruption, family="weather", **tables)
+
+    @add("dark", extra=True)
+    def dark(images, factor, streams):
+        return images / 255.0 * (factor / 100)
 
     images = np.full([1, 32, 32, 3], 200, np.uint8)
-    assert "darken" in corruptions.names("extra")
-    assert (corruptions.corrupt(images, "darken", 5) == 100).all()
-    dark = corruptions.corrupt(images, "darken", 5, table="imagenet")
-    assert (dark == 20).all()
+    assert "dark" in corruptions.names("extra")
+    assert (corrupt(images, "dark", 5) == 2).all()
+    assert (corrupt(images, "dark", 1, table="imagenet") == 100).all()
+    for wrong in ({"family": "sound"}, {"cifar": (1, 2)}, {"imagenet": ()}):
+        with pytest.raises(ValueError, match="five constants"):
+            add("hum", **wrong)
 
 
-# --- seeds -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", corruptions.names())
-def test_batch_size_and_order_do_not_matter(name):
-    images = photographs(batch=7)
-    whole = corruptions.corrupt(images, name, 3, seed=5)
-    for start in range(0, 7, 3):
-        part = slice(start, start + 3)
-        some = corruptions.corrupt(
-            images[part], name, 3, seed=5, indices=np.arange(7)[part]
-        )
-        np.testing.assert_array_equal(some, whole[part])
-    order = np.array([4, 0, 6, 2])
-    shuffled = corruptions.corrupt(
-        images[order], name, 3, seed=5, indices=order
+@pytest.mark.usefixtures("registries")
+def test_a_new_perturbation_plugs_in():
+    """One that yields too few frames or too many is found."""
+    add = functools.partial(
+        corruptions.perturbation, sets=("cifar_extra",), cifar=5, imagenet=3
     )
-    np.testing.assert_array_equal(shuffled, whole[order])
+    for frames in (4, 5, 6):
+
+        @add(f"fade{frames}", family="weather", frames=(frames, 3))
+        def fade(images, count, streams):
+            for frame in range(count):
+                yield images / 255.0 * (1 - frame / 4)
+
+    assert "fade5" in corruptions.perturbation_names("cifar_extra")
+    images = np.full([1, 32, 32, 3], 200, np.uint8)
+    films = perturb(images, "fade5")
+    assert films[0, :, 0, 0, 0].tolist() == [200, 150, 100, 50, 0]
+    assert perturb(images, "fade5", table="imagenet").shape[1] == 3
+    for wrong in ("fade4", "fade6"):
+        with pytest.raises(ValueError, match="zip"):
+            perturb(images, wrong)
+    with pytest.raises(ValueError, match="3 constants"):
+        add("hum", family="noise", cifar=(1, 2), imagenet=(1, 2, 3))
+    with pytest.raises(ValueError, match="known sets"):
+        add("hum", family="blur", sets=("mnist",))
 
 
-@pytest.mark.parametrize("name", corruptions.names())
-def test_blocks_do_not_matter(name, monkeypatch):
-    images = photographs(batch=5)
-    whole = corruptions.corrupt(images, name, 4)
-    monkeypatch.setattr(core, "_BLOCK_VALUES", 2 * images[0].size)
-    np.testing.assert_array_equal(corruptions.corrupt(images, name, 4), whole)
+@pytest.mark.parametrize("kind", ALL, ids="-".join)
+def test_an_image_becomes_the_same_in_any_batch(make, kind, monkeypatch):
+    """By its index and the seed alone, where there is chance."""
+    images = photographs(5, 12, 16)
+    whole = make(kind, images, seed=5)
+    order = np.array([4, 0, 2])
+    some = make(kind, images[order], seed=5, indices=order)
+    np.testing.assert_array_equal(some, whole[order])
+    # Private: how much is computed at a time, here two images.
+    for module in (core, sequence):
+        monkeypatch.setattr(module, "_BLOCK_VALUES", 2 * images[0].size)
+    np.testing.assert_array_equal(make(kind, images, seed=5), whole)
+    twins = np.repeat(photographs(1), 2, axis=0)
+    made = make(kind, twins, seed=1)
+    assert (made[0] != made[1]).any() == has_chance(*kind)
+    assert (make(kind, twins, seed=2) != made).any() == has_chance(*kind)
+    for difficulty in (2, 3) if kind[0] == "p" else ():
+        harder = make(kind, twins, seed=1, difficulty=difficulty)
+        assert (harder != made).any() == ("noise" in kind[1])
 
 
-@pytest.mark.parametrize("name", STOCHASTIC)
-def test_everything_in_the_seed_counts(name):
-    images = np.repeat(photographs(batch=1), 2, axis=0)
-    base = corruptions.corrupt(images, name, 3, seed=1)
-    again = corruptions.corrupt(images, name, 3, seed=1)
-    np.testing.assert_array_equal(base, again)
-    assert (base[0] != base[1]).any()
-    assert (corruptions.corrupt(images, name, 3, seed=2) != base).any()
-
-
-def test_streams_of_severities_and_corruptions_differ():
-    draws = [
-        generator.random()
-        for name in ("gaussian_noise", "speckle_noise")
-        for severity in (1, 2)
-        for seed in (0, 1)
-        for generator in streams.Streams(
-            streams.stream_key(seed, name, severity), [0, 1, 2**40]
-        )
-    ]
-    assert len(set(draws)) == len(draws)
-
-
-def test_input_is_left_alone_and_the_global_state_too():
-    images = photographs()
-    copy = images.copy()
-    images.flags.writeable = False
-    np.random.seed(0)  # noqa: NPY002
-    state = np.random.get_state()[1].copy()  # noqa: NPY002
-    for name in corruptions.names():
-        corruptions.corrupt(images, name, 5)
-    np.testing.assert_array_equal(images, copy)
-    np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
-
-
-# --- shapes and tables -------------------------------------------------------
-
-
-SHAPES = [(32, 32, 1), (20, 37, 3), (9, 8, 1), (300, 8, 3), (65, 130, 3)]
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("table", corruptions.TABLES)
-@pytest.mark.parametrize("name", corruptions.names())
-def test_any_shape(name, table, shape):
+@pytest.mark.parametrize("shape", [(20, 37, 3), (9, 8, 1), (70, 66, 3)])
+@pytest.mark.parametrize("kind", ALL, ids="-".join)
+def test_any_shape(make, kind, shape):
     images = photographs(2, *shape)
-    for severity in corruptions.SEVERITIES:
-        out = corruptions.corrupt(images, name, severity, table=table)
-        assert out.shape == images.shape
-        assert out.dtype == np.uint8
-
-
-# Those whose draws do not depend on the number of channels and which do not
-# bring a colour of their own.
-COLOURLESS = (
-    *(name for name in DETERMINISTIC if name != "saturate"),
-    *("glass_blur", "motion_blur", "snow", "fog", "elastic_transform"),
-)
-
-
-@pytest.mark.parametrize("name", COLOURLESS)
-def test_grey_is_one_channel_of_a_grey_rgb_image(name):
-    grey = photographs(channels=1)
-    rgb = np.repeat(grey, 3, axis=-1)
-    one = corruptions.corrupt(grey, name, 3)[..., 0].astype(int)
-    three = corruptions.corrupt(rgb, name, 3)[..., 0]
-    # JPEG converts RGB to luma and back, with rounding; snow adds luma.
-    rounded = name in ("jpeg_compression", "snow")
-    assert np.abs(one - three).max() <= (1 if rounded else 0)
-
-
-@pytest.mark.parametrize("name", ["frost", "spatter"])
-def test_grey_images_get_the_brightness_of_a_colour(name):
-    grey = np.full([3, 32, 32, 1], 60, np.uint8)
-    one = corruptions.corrupt(grey, name, 3)[..., 0].astype(float)
-    three = corruptions.corrupt(np.repeat(grey, 3, axis=-1), name, 3)
-    luma = three @ [0.299, 0.587, 0.114]
-    assert np.abs(one - luma).max() <= 1.5
-    assert (one != 60).any()
-
-
-def test_the_table_follows_the_size():
-    small, large = photographs(1, 63, 80), photographs(1, 64, 80)
-    for images, table in ((small, "cifar"), (large, "imagenet")):
-        auto = corruptions.corrupt(images, "contrast", 2)
-        chosen = corruptions.corrupt(images, "contrast", 2, table=table)
-        np.testing.assert_array_equal(auto, chosen)
-    other = corruptions.corrupt(small, "contrast", 2, table="imagenet")
-    assert (other != corruptions.corrupt(small, "contrast", 2)).any()
-
-
-# --- bad input ---------------------------------------------------------------
-
-GOOD = np.zeros([2, 32, 32, 3], np.uint8)
+    for table in corruptions.TABLES:
+        for severity in corruptions.SEVERITIES if kind[0] == "c" else (1,):
+            made = make(kind, images, severity, table=table)
+            assert made.dtype == np.uint8 and made.shape[-3:] == shape
+            assert len(made) == 2 and made.ndim == (4 if kind[0] == "c" else 5)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    "kind",
+    [kind for kind in ALL if "noise" not in kind[1] and kind[1] != "saturate"],
+    ids="-".join,
+)
+def test_grey_is_the_brightness_of_a_grey_rgb_image(make, kind):
+    grey = photographs(2, channels=1) // 3
+    one = make(kind, grey)[..., 0].astype(float)
+    three = make(kind, np.repeat(grey, 3, axis=-1))
+    error = np.abs(one - three @ [0.299, 0.587, 0.114]).max()
+    # Frost and drops have a colour; JPEG and snow round on the way.
+    coloured = kind[1] in ("frost", "spatter", "jpeg_compression", "snow")
+    assert error < (1.6 if coloured else 1e-6)
+
+
+def test_saturation_of_grey():
+    """Grey is a red without saturation; one channel has none to change."""
+    images = np.full([1, 8, 8, 3], 200, np.uint8)
+    assert (corrupt(images, "saturate", 5) == [200, 160, 160]).all()
+    assert (corrupt(images[..., :1], "saturate", 5) == 200).all()
+
+
+@pytest.mark.parametrize("kind", [("c", "contrast"), ("p", "brightness")])
+def test_the_table_follows_the_shorter_side(make, kind):
+    small, large = photographs(1, 63, 80), photographs(1, 80, 64)
+    for images, table in ((small, "cifar"), (large, "imagenet")):
+        auto = make(kind, images)
+        for other in corruptions.TABLES:
+            chosen = make(kind, images, table=other)
+            assert (auto == chosen).all() == (other == table)
+
+
+GOOD = np.zeros([2, 32, 32, 3], np.uint8)
+CORRUPT = functools.partial(corrupt, GOOD, name="contrast", severity=1)
+PERTURB = functools.partial(perturb, GOOD, name="rotate")
+
+
+@pytest.mark.parametrize("function", [CORRUPT, PERTURB])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
     [
-        ({"name": "rain"}, r"'rain'.*Known: .*gaussian_noise"),
-        ({"severity": 0}, "Severity 0.*1, 2, 3, 4 or 5"),
-        ({"severity": 6}, "Severity 6"),
-        ({"severity": True}, "Severity True"),
-        ({"severity": 2.5}, "Severity 2.5"),
-        ({"images": GOOD.astype(np.float32)}, "float32.*cast to uint8"),
-        ({"images": GOOD[0]}, r"\[32, 32, 3\].*missing axis"),
-        ({"images": GOOD[..., :2]}, "C = 1 or 3"),
-        ({"images": GOOD[:0]}, "at least one image"),
-        ({"images": GOOD[:, :0]}, "at least one image"),
-        ({"table": "mnist"}, "'mnist'.*auto, cifar, imagenet"),
-        ({"seed": -1}, "at least 0, got -1"),
-        ({"seed": 0.5}, "got 0.5"),
-        ({"indices": [0]}, "2 ints"),
-        ({"indices": [0, -1]}, "at least 0"),
-        ({"indices": [0.0, 1.0]}, "float64"),
-        ({"frost_folder": 7}, "path of a folder.*got 7"),
-        ({"name": "frost", "frost_folder": "no/such"}, "'no/such'.*.png"),
+        ({"name": "rain"}, ["'rain'", "Known: gaussian_noise"]),
+        ({"table": "mnist"}, ["'mnist'", "auto, cifar, imagenet"]),
+        ({"seed": -1}, ["at least 0, got -1"]),
+        ({"seed": 0.5}, ["got 0.5"]),
+        ({"indices": [0]}, ["2 ints"]),
+        ({"indices": [0, -1]}, ["at least 0"]),
+        ({"indices": [0.0, 1.0]}, ["float64"]),
     ],
 )
-def test_bad_input(arguments, message):
-    call = {"images": GOOD, "name": "contrast", "severity": 1, **arguments}
-    with pytest.raises(UsageError) as caught:
-        corruptions.corrupt(**call)
-    text = str(caught.value)
-    assert re.search(message, text)
-    assert "\n" not in text
+def test_bad_input(function, arguments, words):
+    assert_usage_error(lambda: function(**arguments), *words)
 
 
-def test_bad_tag():
-    with pytest.raises(UsageError, match=r"'loud'.*common, extra, noise"):
-        corruptions.names("loud")
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: CORRUPT(severity=0), "Severity 0 does not exist: choose 1, 2"),
+        (lambda: CORRUPT(severity=True), "Severity True"),
+        (lambda: CORRUPT(severity=1.5), "Severity 1.5"),
+        (
+            lambda: CORRUPT(frost_folder=7),
+            "path of a folder of pictures, got 7",
+        ),
+        (lambda: CORRUPT(name="frost", frost_folder="no"), "'no'"),
+        (lambda: PERTURB(difficulty=4), "Difficulty 4 does not exist"),
+        (lambda: PERTURB(crop=33), "from 1 to 32"),
+        (lambda: PERTURB(crop=0), "got 0"),
+        (lambda: PERTURB(crop=True), "got True"),
+        (lambda: corrupt(GOOD / 255, "fog", 1), "float64: scale to 0..255"),
+        (lambda: corrupt(GOOD[0], "fog", 1), "[32, 32, 3]: add the missing"),
+        (lambda: corrupt(GOOD[..., :2], "fog", 1), "C = 1 or 3"),
+        (lambda: perturb(GOOD[:0], "tilt"), "at least one image"),
+    ],
+)
+def test_bad_levels_sizes_and_images(call, words):
+    assert_usage_error(call, words)
