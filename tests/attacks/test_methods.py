@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 
 import noisymix_tf as nm
-from noisymix_tf.attacks import BALLS, Budget, objective, search
+from noisymix_tf.attacks import BALLS, draws, objective
 from noisymix_tf.attacks.victims import victim
-from noisymix_tf.errors import UsageError
+from support.usage import assert_usage_error
 
 ROUNDING = 1e-3  # Grey levels; a perturbation of Euclidean length 100 or so.
 RNG = np.random.default_rng(0)
@@ -21,9 +21,9 @@ LABELS = np.array([0, 1, 1, 0, 1, 0])
 SIZE = IMAGES[0].size
 
 
-def linear(scale=1.0, num_classes=2, activation=None, seed=1):
+def linear(scale=1.0, num_classes=2, activation=None):
     """A linear classifier; its scores differ by about `scale`."""
-    weights = np.random.default_rng(seed).normal(size=[SIZE, num_classes])
+    weights = np.random.default_rng(1).normal(size=[SIZE, num_classes])
     model = keras.Sequential(
         [
             keras.Input([4, 4, 3]),
@@ -34,6 +34,16 @@ def linear(scale=1.0, num_classes=2, activation=None, seed=1):
     )
     model.layers[-1].kernel.assign(weights * scale)
     return model
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return linear()
+
+
+@pytest.fixture(scope="module")
+def constant():
+    return linear(0.0)
 
 
 def uphill(model, labels):
@@ -50,27 +60,33 @@ def lengths(perturbation):
 # Against closed forms.
 
 
-@pytest.mark.parametrize("eps", [3 / 255, 0.3])
-@pytest.mark.parametrize("scale", [0.01, 1.0, 10.0])
 @pytest.mark.parametrize("attack", [nm.attacks.fgsm, nm.attacks.pgd])
-def test_linear_model_in_the_maximum_norm(attack, scale, eps):
-    """Also where it is so sure that p rounds to one (scale 10)."""
-    model = linear(scale)
+def test_linear_model_in_the_maximum_norm(attack):
+    """Also clipped at both ends, where p rounds to one, with new weights."""
+    model, dense = linear(), linear().layers[-1]
     images = IMAGES + np.where(IMAGES > 125, 100, -100)
-    expected = images + 255 * eps * np.sign(uphill(model, LABELS))
-    loss = "log_odds" if scale > 1 else "cross_entropy"
-    found = attack(model, images, LABELS, eps, random_start=False, loss=loss)
-    np.testing.assert_allclose(
-        found, np.clip(expected, 0, 255), rtol=0, atol=1e-4
-    )
+    for scale, eps, loss in (
+        (0.01, 3 / 255, "cross_entropy"),
+        (-1.0, 0.3, "cross_entropy"),
+        (10.0, 3 / 255, "log_odds"),
+    ):
+        model.layers[-1].kernel.assign(scale * dense.kernel)
+        found = attack(
+            model, images, LABELS, eps, random_start=False, loss=loss
+        )
+        expected = images + 255 * eps * np.sign(uphill(model, LABELS))
+        np.testing.assert_allclose(
+            found, np.clip(expected, 0, 255), rtol=0, atol=1e-4
+        )
 
 
-@pytest.mark.parametrize("activation", [None, "softmax"])
-@pytest.mark.parametrize("scale", [0.01, 1.0])
+@pytest.mark.parametrize(
+    "scale, activation", [(0.01, None), (1.0, None), (0.01, "softmax")]
+)
 def test_linear_model_in_the_euclidean_norm(scale, activation):
     model = linear(scale, activation=activation)
     toward = uphill(model, LABELS)
-    expected = IMAGES + 0.5 * 255 * toward / np.sqrt((toward[0] ** 2).sum())
+    expected = IMAGES + 0.5 * 255 * toward / lengths(toward[:1])
     options = dict(eps=0.5, norm="l2")
     found = nm.attacks.pgd(
         model, IMAGES, LABELS, random_start=False, steps=5, **options
@@ -81,50 +97,63 @@ def test_linear_model_in_the_euclidean_norm(scale, activation):
     np.testing.assert_allclose(found, expected, rtol=0, atol=0.05)
 
 
-@pytest.mark.parametrize("margin", [1.0, 5.0, 30.0, 300.0])
-def test_log_odds_in_closed_form(margin):
+def test_balls_in_closed_form():
+    """Each image on its own; no direction and no projection of zero is NaN."""
+    x = tf.constant([3.0, -4.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0])
+    x = tf.reshape(x, [3, 1, 1, 3])
+    cube, sphere = BALLS.get("linf"), BALLS.get("l2")
+    for found, expected in (
+        (cube.direction(x), [1, -1, 0, 1, 0, 0, 0, 0, 0]),
+        (cube.project(x, 2.0), [2, -2, 0, 0.5, 0, 0, 0, 0, 0]),
+        (sphere.direction(x), [0.6, -0.8, 0, 1, 0, 0, 0, 0, 0]),
+        (sphere.direction(1e-30 * x), [0.6, -0.8, 0, 1, 0, 0, 0, 0, 0]),
+        (sphere.direction(1e30 * x), [0.6, -0.8, 0, 1, 0, 0, 0, 0, 0]),
+        (sphere.project(x, 2.0), [1.2, -1.6, 0, 0.5, 0, 0, 0, 0, 0]),
+        (sphere.project(x, 0.0), [0.0] * 9),
+    ):
+        np.testing.assert_allclose(np.ravel(found), expected, rtol=1e-6)
+    assert (cube.span(48), sphere.span(48)) == (1.0, math.sqrt(48))
+
+
+def test_log_odds_in_closed_form():
     """Also where float32's log-softmax knows no right class any more."""
-    logits = tf.constant([[margin, 1.0, 0.0]])
-    labels = tf.constant([0])
-    with tf.GradientTape(persistent=True) as tape:
-        tape.watch(logits)
-        loss = objective.log_odds(logits, labels)
-        plain = objective.cross_entropy(logits, labels)
     q = 1 / (1 + math.exp(-1))
-    np.testing.assert_allclose(loss, [math.log(math.e + 1) - margin], rtol=1e-5)
-    gradient = tape.gradient(loss, logits).numpy()[0]
-    np.testing.assert_allclose(gradient, [-1, q, 1 - q], rtol=1e-5)
-    np.testing.assert_allclose(
-        plain, np.log1p(np.exp(np.float64(loss))), atol=1e-6
-    )
-    rounded = tape.gradient(plain, logits).numpy()[0]
-    if margin < 10:
-        np.testing.assert_allclose(rounded / -rounded[0], gradient, rtol=1e-3)
-    else:
-        assert rounded[0] == 0.0
+    labels = tf.constant([0])
+    for margin in (1.0, 5.0, 30.0, 300.0):
+        logits = tf.constant([[margin, 1.0, 0.0]])
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(logits)
+            loss = objective.log_odds(logits, labels)
+            entropy = objective.cross_entropy(logits, labels)
+        expected = math.log(math.e + 1) - margin
+        np.testing.assert_allclose(loss, [expected], rtol=1e-5)
+        gradient = tape.gradient(loss, logits).numpy()[0]
+        np.testing.assert_allclose(gradient, [-1, q, 1 - q], rtol=1e-5)
+        soft = np.log1p(np.exp(np.float64(loss)))
+        np.testing.assert_allclose(entropy, soft, atol=1e-6)
+        rounded = tape.gradient(entropy, logits).numpy()[0]
+        if margin < 10:
+            np.testing.assert_allclose(
+                rounded / -rounded[0], gradient, rtol=1e-3
+            )
+        else:
+            assert rounded[0] == 0.0
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_probabilities_and_logits_give_the_same_attack(norm):
+def test_probabilities_and_logits_give_the_same_attack():
     """Softmax in sight, softmax hidden from the attack, and logits."""
     model = linear(0.1, num_classes=3)
     exported = tf.function(
         lambda x: tf.nn.softmax(model(x)), autograph=False
     ).get_concrete_function(tf.TensorSpec([None, 4, 4, 3]))
-    classifiers = (
-        model,
-        linear(0.1, num_classes=3, activation="softmax"),
-        lambda x: exported(x),
-    )
+    softmax = linear(0.1, num_classes=3, activation="softmax")
+    classifiers = model, softmax, lambda x: exported(x)
     first, *others = (
-        nm.attacks.pgd(classifier, IMAGES, LABELS, 0.1, norm=norm)
+        nm.attacks.pgd(classifier, IMAGES, LABELS, 0.1, norm="l2")
         for classifier in classifiers
     )
-    assert [victim(c).nature(IMAGES)[1] for c in classifiers] == [
-        True,
-        False,
-        False,
-    ]
+    natures = [victim(c).nature(IMAGES)[1] for c in classifiers]
+    assert natures == [True, False, False]
     for other in others:
         np.testing.assert_allclose(other, first, rtol=0, atol=0.01)
 
@@ -132,59 +161,37 @@ def test_probabilities_and_logits_give_the_same_attack(norm):
 # The ball, the range, the starts.
 
 
-@pytest.mark.parametrize("random_start", [False, True])
 @pytest.mark.parametrize("norm, eps", [("linf", 8 / 255), ("l2", 0.7)])
-def test_ends_lie_in_the_ball_and_in_the_range(norm, eps, random_start):
+def test_ends_lie_in_the_ball_and_in_the_range(norm, eps):
     model = linear(num_classes=5)
     images = RNG.integers(0, 256, [32, 4, 4, 3], dtype=np.uint8)
     images[:8] = 255 * (images[:8] > 127)
     labels = RNG.integers(0, 5, 32)
-    found = nm.attacks.pgd(
-        model,
-        images,
-        labels,
-        eps,
-        norm=norm,
-        step_size=eps,
-        random_start=random_start,
-    ).numpy()
+    options = dict(norm=norm, step_size=eps)
+    found = nm.attacks.pgd(model, images, labels, eps, **options).numpy()
     assert found.dtype == np.float32
     assert found.min() >= 0 and found.max() <= 255
     delta = found - images.astype(float)
     size = np.abs(delta).max((1, 2, 3)) if norm == "linf" else lengths(delta)
     assert (size <= 255 * eps + ROUNDING).all()
     assert (size[8:] > 0.5 * 255 * eps).all()
-
-
-@pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_no_radius_no_change(norm):
-    images = IMAGES.astype("uint8")
-    model = linear()
-    for options in ({}, {"step_size": 0.1}, {"restarts": 2}):
-        found = nm.attacks.pgd(model, images, LABELS, 0, norm=norm, **options)
+    for more in ({}, {"restarts": 2}):
+        found = nm.attacks.pgd(model, images, labels, 0, **options, **more)
         np.testing.assert_array_equal(found, images)
-    found = nm.attacks.fgsm(model, images, LABELS, 0.0)
-    np.testing.assert_array_equal(found, images)
 
 
-def start_of(norm, count, eps=0.2, **options):
+def start_of(model, norm, count, eps=0.2, **options):
     """Where attacks on a constant classifier end: where they started."""
-    return (
-        nm.attacks.pgd(
-            linear(0.0),
-            np.full([count, 4, 4, 3], 127.5),
-            np.zeros(count, int),
-            eps,
-            norm=norm,
-            steps=2,
-            **options,
-        ).numpy()
-        - 127.5
-    ) / (255 * eps)
+    images = np.full([count, 4, 4, 3], 127.5)
+    labels = np.zeros(count, int)
+    found = nm.attacks.pgd(
+        model, images, labels, eps, norm=norm, steps=2, **options
+    )
+    return (found.numpy() - 127.5) / (255 * eps)
 
 
-def test_random_starts_fill_the_cube():
-    starts = start_of("linf", 300)
+def test_random_starts_fill_the_cube(constant):
+    starts = start_of(constant, "linf", 300)
     count = starts.size
     assert np.abs(starts).max() <= 1.0 + 1e-6
     assert abs(starts.mean()) < 4 / math.sqrt(3 * count)
@@ -192,8 +199,8 @@ def test_random_starts_fill_the_cube():
     assert abs((starts**2).mean() - 1 / 3) < 4 * math.sqrt(4 / 45 / count)
 
 
-def test_random_starts_fill_the_sphere():
-    starts = start_of("l2", 300)
+def test_random_starts_fill_the_sphere(constant):
+    starts = start_of(constant, "l2", 300)
     radii = lengths(starts)
     assert radii.max() <= 1.0 + 1e-5
     # The share of volume within the radius is uniform.
@@ -204,28 +211,32 @@ def test_random_starts_fill_the_sphere():
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_starts_follow_seed_and_index_only(norm):
-    together = start_of(norm, 6, seed=3)
+def test_starts_follow_seed_and_index_only(constant, norm):
+    together = start_of(constant, norm, 6, seed=3)
     order = np.array([4, 1, 5])
-    apart = start_of(norm, 3, seed=3, indices=order)
+    apart = start_of(constant, norm, 3, seed=3, indices=order)
     np.testing.assert_allclose(apart, together[order], atol=1e-6)
-    np.testing.assert_array_equal(start_of(norm, 6, seed=3), together)
-    compiled = start_of(norm, 6, seed=3, jit_compile=True)
-    np.testing.assert_allclose(compiled, together, atol=1e-5)
-    others = [*start_of(norm, 6, seed=4), *together]
+    others = [*start_of(constant, norm, 6, seed=4), *together]
     assert len({other.tobytes() for other in others}) == 12
+    # Restarts begin elsewhere, in XLA's programs at the same places.
+    draw = tf.function(BALLS.get(norm).draw, jit_compile=True)
+    keys = [draws.key(3, restart, 0) for restart in (0, 1)]
+    first, second = (draw(key, [4, 4, 3], 1.0) for key in keys)
+    np.testing.assert_allclose(first, together[0], atol=1e-5)
+    assert np.abs(first - second).max() > 0.1
 
 
-def test_fgsm_from_a_random_start():
-    model = linear()
-    options = dict(eps=8 / 255, random_start=True)
-    found = nm.attacks.fgsm(model, IMAGES, LABELS, seed=5, **options)
-    again = nm.attacks.fgsm(model, IMAGES, LABELS, seed=5, **options)
-    np.testing.assert_array_equal(found, again)
-    other = nm.attacks.fgsm(model, IMAGES, LABELS, seed=6, **options)
-    assert (found.numpy() != other.numpy()).any()
+def test_fgsm_from_a_random_start(plain):
+    def attack(seed):
+        return nm.attacks.fgsm(
+            plain, IMAGES, LABELS, 8 / 255, random_start=True, seed=seed
+        ).numpy()
+
+    found = attack(5)
+    np.testing.assert_array_equal(found, attack(5))
+    assert (found != attack(6)).any()
     # A step of eps from a place in the cube: the sign is never undone.
-    moved = (found.numpy() - IMAGES) * np.sign(uphill(model, LABELS))
+    moved = (found - IMAGES) * np.sign(uphill(plain, LABELS))
     assert moved.min() >= -ROUNDING and moved.max() <= 8 + ROUNDING
     assert (moved < 7.9).any() and (moved > 7.9999).any()
 
@@ -233,24 +244,30 @@ def test_fgsm_from_a_random_start():
 # Models, labels, compilation.
 
 
-def noisy_network():
+def curved_network():
     """Layers that behave otherwise in training, with statistics of note."""
+
+    def init(seed):
+        return keras.initializers.RandomNormal(stddev=0.5, seed=seed)
+
     model = keras.Sequential(
         [
             keras.Input([4, 4, 3]),
-            keras.layers.Rescaling(1 / 255),
-            keras.layers.Conv2D(4, 3, activation="relu"),
+            keras.layers.Rescaling(1 / 30, -4.0),
+            keras.layers.Conv2D(
+                4, 3, activation="tanh", kernel_initializer=init(1)
+            ),
             keras.layers.BatchNormalization(),
             keras.layers.Dropout(0.5, seed=1),
             keras.layers.Flatten(),
-            keras.layers.Dense(2),
+            keras.layers.Dense(3, kernel_initializer=init(2)),
         ]
     )
     model.layers[2].moving_variance.assign([0.1, 2.0, 0.5, 1.0])
     return model
 
 
-class Plain(keras.Model):
+class Unbuilt(keras.Model):
     """A subclassed model, not built, whose call knows no `training`."""
 
     def __init__(self):
@@ -262,39 +279,55 @@ class Plain(keras.Model):
         return self.dense(self.flatten(images / 255.0))
 
 
-@pytest.mark.parametrize("make", [noisy_network, Plain])
-def test_model_is_left_as_it_is(make):
-    model = make()
-    found = [
-        nm.attacks.pgd(model, IMAGES, LABELS, 0.1, restarts=2) for _ in range(2)
-    ]
-    np.testing.assert_array_equal(*found)
+def test_a_model_is_left_as_it_is_and_xla_finds_the_same():
+    model = curved_network()
     weights = model.get_weights()
-    nm.attacks.pgd(model, IMAGES, LABELS, 0.1, norm="l2")
+    options = dict(eps=0.1, norm="l2", restarts=2, steps=3)
+    once, again, compiled = (
+        nm.attacks.pgd(model, IMAGES, LABELS, jit_compile=jit, **options)
+        for jit in (False, False, True)
+    )
+    np.testing.assert_array_equal(once, again)
+    # A sign may differ where a gradient is nearly zero; starts never do.
+    assert (np.abs(compiled - once) < 0.01).mean() > 0.99
     for before, after in zip(weights, model.get_weights()):
         np.testing.assert_array_equal(before, after)
+    found = nm.attacks.fgsm(Unbuilt(), IMAGES, LABELS, 0.1)
+    assert (np.abs(found - IMAGES) > 25.4).all()
 
 
-def test_new_weights_count_at_once():
-    model = linear()
-    nm.attacks.fgsm(model, IMAGES, LABELS, 0.1)
-    dense = model.layers[-1]
-    dense.kernel.assign(-dense.kernel)
-    found = nm.attacks.fgsm(model, IMAGES, LABELS, 0.1)
-    expected = IMAGES + 25.5 * np.sign(uphill(model, LABELS))
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+def test_restarts_find_more_and_never_lose_a_miss():
+    """Per image; among equals the loss only grows."""
+    model = curved_network()
+    images = RNG.uniform(50, 200, [64, 4, 4, 3]).astype("float32")
+    labels = model(images).numpy().argmax(-1)
+
+    def measured(restarts):
+        found = nm.attacks.pgd(
+            model, images, labels, 6 / 255, restarts=restarts, steps=2
+        )
+        scores, int32 = model(found), tf.constant(labels, tf.int32)
+        return (
+            objective.missed(scores, int32).numpy(),
+            objective.cross_entropy(scores, int32).numpy(),
+        )
+
+    missed, loss = measured(1)
+    for restarts in (2, 5):
+        more_missed, more_loss = measured(restarts)
+        assert (more_missed >= missed).all()
+        assert 0.1 < more_missed.mean() < 0.9
+        same = more_missed == missed
+        assert (more_loss[same] >= loss[same] - 1e-5).all()
+        assert (more_loss > loss + 1e-5).any()
+        missed, loss = more_missed, more_loss
 
 
-def test_one_hot_labels_are_labels():
-    model = linear()
-    expected = nm.attacks.fgsm(model, IMAGES, LABELS, 0.1)
-    for labels in (
-        np.eye(2)[LABELS],
-        np.eye(2, dtype=int)[LABELS],
-        LABELS[:, None],
-        tf.constant(LABELS),
-    ):
-        found = nm.attacks.fgsm(model, IMAGES, labels, 0.1)
+def test_one_hot_labels_are_labels(plain):
+    expected = nm.attacks.fgsm(plain, IMAGES, LABELS, 0.1)
+    one_hot = np.eye(2)[LABELS], np.eye(2, dtype=int)[LABELS]
+    for labels in (*one_hot, LABELS[:, None], tf.constant(LABELS)):
+        found = nm.attacks.fgsm(plain, IMAGES, labels, 0.1)
         np.testing.assert_array_equal(found, expected)
 
 
@@ -319,74 +352,26 @@ def test_batches_share_one_trace_and_models_can_go():
         return len(calls)
 
     attack(6, 0.1, 2, 2, 0)
-    attack(5, 0.1, 2, 2, 0)
     # Sizes of batches traced once more, for any size.
-    traced = attack(4, 0.1, 2, 2, 0)
-    for options in ((3, 0.2, 2, 2, 0), (6, 0.2, 3, 4, 7), (1, 0, 9, 3, 1)):
+    traced = attack(5, 0.1, 2, 2, 0)
+    for options in ((3, 0.2, 2, 2, 0), (6, 0.2, 3, 4, 7)):
         assert attack(*options) == traced
-    gone = weakref.ref(classifier)
-    del classifier, attack
-    gc.collect()
-    assert gone() is None
     model = linear()
     nm.attacks.fgsm(model, IMAGES, LABELS, 0.1)
-    gone = weakref.ref(model)
-    del model
+    gone = weakref.ref(classifier), weakref.ref(model)
+    del classifier, attack, model
     gc.collect()
-    assert gone() is None
-
-
-@pytest.mark.parametrize("restarts", [1, 2])
-@pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_compiled_by_xla_it_finds_the_same(norm, restarts):
-    model = noisy_network()
-    options = dict(eps=0.1, norm=norm, restarts=restarts, steps=3)
-    plain = nm.attacks.pgd(model, IMAGES, LABELS, **options)
-    compiled = nm.attacks.pgd(
-        model, IMAGES, LABELS, jit_compile=True, **options
-    )
-    # A sign may differ where a gradient is nearly zero; starts never do.
-    close = np.abs(compiled.numpy() - plain.numpy()) < 0.01
-    assert close.mean() > 0.99
-
-
-def test_search_inside_a_compiled_train_step():
-    model = noisy_network()
-
-    @tf.function(jit_compile=True)
-    def worst(images, labels, step):
-        return search(
-            lambda x: model(x, training=False),
-            images,
-            labels,
-            tf.range(6),
-            Budget(eps=8.0, step_size=2.0, steps=3, restarts=1, seed=step),
-            ball=BALLS.get("linf"),
-            loss=objective.cross_entropy,
-            random_start=True,
-        )
-
-    labels = tf.cast(LABELS, tf.int32)
-    found = worst(tf.constant(IMAGES), labels, tf.constant(7))
-    expected = nm.attacks.pgd(
-        model, IMAGES, LABELS, 8 / 255, steps=3, step_size=2 / 255, seed=7
-    )
-    assert (np.abs(found - expected) < 0.01).mean() > 0.99
-
-
-# Bad input.
+    assert [reference() for reference in gone] == [None, None]
 
 
 @pytest.mark.parametrize(
-    "change, message",
+    "change, words",
     [
         ({"eps": -0.1}, "eps=-0.1 must be a number of at least 0"),
         ({"eps": 4}, "such as 4/255"),
         ({"eps": "4/255"}, "must be a number"),
-        ({"eps": float("nan")}, "must be a number"),
         ({"eps": 7.0, "norm": "l2"}, "largest distance of two images, 6.9"),
         ({"norm": [1]}, "Unknown norm '[1]'"),
-        ({"norm": "l1"}, "Unknown norm 'l1'. Known: linf, l2"),
         ({"loss": "hinge"}, "Known: cross_entropy, log_odds"),
         ({"steps": 0}, "steps=0 must be a whole number from 1"),
         ({"steps": 2.0}, "steps=2.0"),
@@ -417,26 +402,20 @@ def test_search_inside_a_compiled_train_step():
             {"model": lambda x: tf.reduce_sum(x, [1, 2])[:, :2] / 0.0},
             "not finite",
         ),
-        (
-            {"model": linear(activation="softmax"), "from_logits": True},
-            "ends in softmax",
-        ),
     ],
 )
-def test_bad_input_is_said_in_one_line(change, message):
-    options = dict(model=linear(), images=IMAGES, labels=LABELS, eps=0.1)
-    with pytest.raises(UsageError) as error:
-        nm.attacks.pgd(**{**options, **change})
-    assert message in str(error.value)
-    assert "\n" not in str(error.value)
+def test_bad_input_is_said_in_one_line(plain, change, words):
+    options = dict(model=plain, images=IMAGES, labels=LABELS, eps=0.1)
+    assert_usage_error(lambda: nm.attacks.pgd(**{**options, **change}), words)
 
 
-def test_symbolic_tensors_are_sent_to_search():
-    model = linear()
-
-    @tf.function
-    def step(images):
-        return nm.attacks.fgsm(model, images, LABELS, 0.1)
-
-    with pytest.raises(UsageError, match=r"attacks\.search"):
-        step(tf.constant(IMAGES))
+def test_what_cannot_be_attacked_is_said_in_one_line(plain):
+    """Logits out of a softmax; tensors that are not there yet."""
+    softmax = linear(activation="softmax")
+    attack = nm.attacks.fgsm
+    assert_usage_error(
+        lambda: attack(softmax, IMAGES, LABELS, 0.1, from_logits=True),
+        "ends in softmax",
+    )
+    step = tf.function(lambda images: attack(plain, images, LABELS, 0.1))
+    assert_usage_error(lambda: step(tf.constant(IMAGES)), "attacks.search")

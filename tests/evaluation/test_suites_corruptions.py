@@ -7,7 +7,6 @@ import pytest
 
 from noisymix_tf import corruption_sets, corruptions
 from noisymix_tf.data import released
-from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation import metrics
 from support.evaluation_toys import (
     brightness_model,
@@ -16,6 +15,7 @@ from support.evaluation_toys import (
     whole_dataset,
     without_seconds,
 )
+from support.usage import assert_usage_error
 
 NAMES = ("shot_noise", "fog", "saturate")
 
@@ -43,7 +43,7 @@ def options(**more):
     return {"suites": ("c",), "corruptions": NAMES, "seed": 4, **more}
 
 
-def same_sums(one, other):
+def assert_same(one, other):
     assert one["correct"] == other["correct"]
     for name in ("nll_sum", "brier_sum"):
         assert one[name] == pytest.approx(other[name], rel=1e-6)
@@ -51,32 +51,28 @@ def same_sums(one, other):
 
 
 def test_files_give_what_the_generator_gives(model, data, root):
+    """Numbers are the same; sections tell the two apart."""
     made = run(model, data, **options())
-    read = run(model, data, **options(c_dir=root))
-    assert len(read.records) == len(made.records) == 3 * 2
-    for cell, sums in read.records.items():
+    read = run(model, data, **options(suites=("c", "calibration"), c_dir=root))
+    _, *cells = read.records
+    assert len(cells) == len(made.records) == 3 * 2
+    for cell, own in zip(cells, made.records.values()):
+        sums = read.records[cell]
         assert (cell.source, cell.seed, cell.generator) == (
-            "released",
-            None,
-            None,
+            *("released", None, None),
         )
         images = corruptions.corrupt(
             data.test.images, cell.corruption, cell.severity, 4
         )
         outputs = model.predict(images, verbose=0)
         wanted = metrics.tally(outputs, data.test.labels)
-        same_sums(sums, wanted.measurements())
-    for one, other in zip(made.records.values(), read.records.values()):
-        same_sums(one, other)
-    assert len(set(sums["nll_sum"] for sums in read.records.values())) == 6
-
-
-def test_sections_tell_files_and_generated_images_apart(model, data, root):
-    made = run(model, data, **options())
-    read = run(model, data, **options(c_dir=root))
-    sections = {}
-    for results in (made, read):
-        sections |= results.report.as_dict()["sections"]
+        assert_same(sums, wanted.measurements())
+        assert_same(sums, own)
+    assert len({read.records[cell]["nll_sum"] for cell in cells}) == 6
+    assert "calibration/c_released_mean_ece" in read.figures
+    assert "calibration/c_mean_ece" not in read.figures
+    reports = (results.report.as_dict() for results in (made, read))
+    sections = {k: v for r in reports for k, v in r["sections"].items()}
     for name, source in (
         ("c", "generated"),
         ("c_extra", "generated"),
@@ -87,19 +83,16 @@ def test_sections_tell_files_and_generated_images_apart(model, data, root):
         assert len(sections[name]["cells"]) == (1 if "extra" in name else 2)
     assert "from released files" in sections["c_released"]["origin"]
     assert "seed 4" in sections["c"]["origin"]
-    both = run(
-        model, data, **options(suites=("c", "calibration"), c_dir=root)
-    ).figures
-    assert "calibration/c_released_mean_ece" in both
-    assert "calibration/c_mean_ece" not in both
 
 
-def test_files_of_this_package_are_called_generated(model, data, root):
-    (root / "manifest.txt").rename(root / "manifest.json")
-    try:
-        results = run(model, data, **options(c_dir=root))
-    finally:
-        (root / "manifest.json").rename(root / "manifest.txt")
+def test_files_of_this_package_are_called_generated(
+    model, data, root, tmp_path
+):
+    """And examples of them are shown."""
+    folder = shutil.copytree(root, tmp_path / "sets")
+    (folder / "manifest.txt").rename(folder / "manifest.json")
+    more = options(c_dir=folder, output_dir=tmp_path / "run")
+    results = run(model, data, **more)
     section = results.report.as_dict()["sections"]["c_written"]
     assert section["source"] == "generated"
     assert section["title"] == "Common corruptions in files"
@@ -108,6 +101,8 @@ def test_files_of_this_package_are_called_generated(model, data, root):
     (cell, *_) = results.records
     assert cell.seed == 4
     assert cell.generator == f"{corruptions.version()}-cifar"
+    assert list((tmp_path / "run/examples").glob("*.json"))
+    assert "fog, severity 1" in (tmp_path / "run/report.html").read_text()
 
 
 def test_another_row_of_a_file_is_another_cell(model, data, root, tmp_path):
@@ -122,27 +117,13 @@ def test_another_row_of_a_file_is_another_cell(model, data, root, tmp_path):
     assert run(model, data, **more).computed == 2
 
 
-def test_examples_of_such_files_are_shown(model, data, tmp_path):
-    sets, folder = tmp_path / "sets", tmp_path / "run"
-    corruption_sets.write(data, sets, names=["fog"], progress=False)
-    run(
-        model,
-        data,
-        suites=("c",),
-        corruptions=("fog",),
-        c_dir=sets,
-        output_dir=folder,
-    )
-    assert list((folder / "examples").glob("*.json"))
-    assert "fog, severity 1" in (folder / "report.html").read_text()
-
-
-def test_released_cells_are_opened_one_at_a_time(
+def test_released_cells_are_opened_one_at_a_time_and_read_by_batches(
     model, data, root, monkeypatch
 ):
     """A tree has a list of files for each; they are not held together."""
-    opened, most = [], []
-    split = released.corrupted_arrays.CorruptedArrays.split
+    opened, most, sizes = [], [], []
+    arrays = released.corrupted_arrays.CorruptedArrays
+    split = arrays.split
 
     class Counted:
         def __init__(self, inner):
@@ -159,29 +140,21 @@ def test_released_cells_are_opened_one_at_a_time(
         def __del__(self):
             opened.remove(id(self))
 
+        def batches(self, batch_size):
+            for batch in self._inner.batches(batch_size):
+                sizes.append(len(batch[0]))
+                yield batch
+
     monkeypatch.setattr(
-        released.corrupted_arrays.CorruptedArrays,
-        "split",
-        lambda self, *arguments: Counted(split(self, *arguments)),
+        arrays, "split", lambda self, *names: Counted(split(self, *names))
     )
-    results = run(model, data, **options(c_dir=root, severities=(1, 2, 3)))
-    assert len(results.records) == 9
-    assert len(most) == 18  # Once for the list of cells, once to measure.
+    results = run(
+        model, data, **options(c_dir=root, severities=(1, 2)), batch_size=4
+    )
+    assert len(results.records) == 6
+    assert len(most) == 12  # Once for the list of cells, once to measure.
     # The next cell is opened while the last one is still being measured.
     assert max(most) <= 2
-
-
-def test_a_released_cell_is_read_by_batches(model, data, root, monkeypatch):
-    sizes = []
-    batches = released.mapped.MappedImages.batches
-
-    def spy(self, batch_size):
-        for batch in batches(self, batch_size):
-            sizes.append(len(batch[0]))
-            yield batch
-
-    monkeypatch.setattr(released.mapped.MappedImages, "batches", spy)
-    run(model, data, **options(c_dir=root), batch_size=4)
     assert max(sizes) == 4
 
 
@@ -193,47 +166,38 @@ def test_a_part_of_released_images(model, data, root):
 
 
 @pytest.mark.parametrize(
-    ("break_it", "message"),
+    ("damage", "words"),
     [
-        (lambda root: (root / "fog.npy").unlink(), r"lacks fog\.npy"),
+        (lambda file: file.unlink(), "lacks fog.npy"),
+        (lambda file: file.write_bytes(file.read_bytes()[:-100]), "cut short"),
         (
-            lambda root: (root / "fog.npy").write_bytes(
-                (root / "fog.npy").read_bytes()[:-100]
-            ),
-            r"fog\.npy.*cut short",
-        ),
-        (
-            lambda root: np.save(
-                root / "fog.npy", np.array([{}]), allow_pickle=True
-            ),
-            r"fog\.npy.*refused",
+            lambda file: np.save(file, np.array([{}]), allow_pickle=True),
+            "refused",
         ),
     ],
     ids=["missing", "truncated", "pickle"],
 )
 def test_damaged_files_are_named_before_anything_is_measured(
-    data, tmp_path, break_it, message
+    data, root, tmp_path, damage, words
 ):
-    corruption_sets.write(data, tmp_path, names=["fog", "snow"], progress=False)
-    (tmp_path / "manifest.json").unlink()
-    break_it(tmp_path)
+    folder = shutil.copytree(root, tmp_path / "sets")
+    damage(folder / "fog.npy")
     calls = []
-    with pytest.raises(UsageError, match=message) as caught:
-        run(
+    assert_usage_error(
+        lambda: run(
             data=data,
             suites=("clean", "c"),
-            corruptions=("snow", "fog"),
-            c_dir=tmp_path,
+            corruptions=("shot_noise", "fog"),
+            c_dir=folder,
             progress=lambda *call: calls.append(call),
-        )
-    assert "\n" not in str(caught.value)
+        ),
+        "fog.npy",
+        words,
+    )
     assert not calls
 
 
-# --- calibration -------------------------------------------------------------
-
-
-def test_calibration_measures_no_image_twice(data):
+def test_calibration_measures_no_image_twice(data, tmp_path):
     model = brightness_model(scale=30.0)
     alone = run(model, data, suites=("calibration",))
     assert [cell.suite for cell in alone.records] == ["clean"] + 4 * ["c"]
@@ -241,15 +205,10 @@ def test_calibration_measures_no_image_twice(data):
     assert together.computed == 5
     assert without_seconds(together) == without_seconds(alone)
     assert set(alone.figures) == set(together.figures)
-
-
-def test_calibration_finishes_what_the_others_began(data, tmp_path):
-    run(data=data, suites=("clean",), output_dir=tmp_path)
-    results = run(data=data, suites=("calibration",), output_dir=tmp_path)
-    assert results.computed == 4
-
-
-# --- many images -------------------------------------------------------------
+    # It finishes what another suite began.
+    run(model, data, suites=("clean",), output_dir=tmp_path)
+    rest = run(model, data, suites=("calibration",), output_dir=tmp_path)
+    assert rest.computed == 4
 
 
 def test_images_flow_through_and_are_not_collected(monkeypatch):
@@ -266,15 +225,16 @@ def test_images_flow_through_and_are_not_collected(monkeypatch):
 
     class Endless:
         def __len__(self):
-            return 2 * 300
+            return 2 * 200
 
         def batches(self, batch_size):
             for _ in range(0, len(self), batch_size):
                 images = np.zeros([batch_size, 16, 16, 3], np.uint8)
                 yield images.view(Batch), np.zeros(batch_size, np.int32)
 
-    data = whole_dataset(n=4)
-    endless = type(data)(**{**vars(data), "test": Endless()})
+    endless = type(whole_dataset(n=4))(
+        **{**vars(whole_dataset(n=4)), "test": Endless()}
+    )
     monkeypatch.setattr("noisymix_tf.evaluation.images._CACHE_BYTES", 4000)
     results = run(
         data=endless,
@@ -283,7 +243,7 @@ def test_images_flow_through_and_are_not_collected(monkeypatch):
         batch_size=2,
         num_workers=2,
     )
-    assert [cell.n for cell in results.records] == [600] * 3
+    assert [cell.n for cell in results.records] == [400] * 3
     # Four prepared ahead, the one that is measured, one that is on its way,
     # and views of them.
     assert most[0] < 60
