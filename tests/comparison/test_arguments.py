@@ -1,62 +1,63 @@
 """Command lines of comparisons, and what they make of their trainings."""
 
+import pathlib
+
 import pytest
 from absl import flags
 
 from noisymix_tf import command_line
 from noisymix_tf.comparison import arguments, runs, trainings
-from noisymix_tf.config.compare import CompareConfig, ComparisonFlags
-from noisymix_tf.errors import UsageError
+from support import comparison_runs
+from support.usage import assert_usage_error
 
 
-@pytest.fixture
-def values():
-    values = flags.FlagValues()
-    command_line.define_flags(values)
-    command_line.define_flags(values, config=ComparisonFlags)
-    return values
+def plan(*line, folder="out"):
+    words, config, values = comparison_runs.parsed(*line)
+    return trainings.plan(words, config, folder, values)
 
 
-def _plan(values, *line, folder="out"):
-    words = arguments.tidy(line, values)
-    config = command_line.parse(["compare", *words], values, CompareConfig)
-    flat = arguments.flat(words, values)
-    return trainings.plan(flat, config, folder, values)
+def method(path, *lines):
+    """A flagfile of one's own on top of a method's."""
+    own = [f"--flagfile=flags/method/{lines[0]}.flags", *lines[1:]]
+    path.write_text("\n".join(own) + "\n")
+    return path
 
 
-def test_words_are_joined_and_runs_are_collected(values):
-    given = ["runs/a", "--epochs", "3", "--flip", "runs/b", "--width=2"]
-    assert arguments.tidy(given, values) == [
-        "--epochs=3",
-        "--flip",
-        "--width=2",
-        "--runs=runs/a,runs/b",
-    ]
-    given = ["--runs", "x", "--", "--odd"]
-    assert arguments.tidy(given, values) == ["--runs=x,--odd"]
-    # What is not known is left to the parser.
-    assert arguments.tidy(["--bogus", "a"], values)[0] == "--bogus"
-    assert arguments.tidy(["--help"], values) == ["--help"]
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (
+            "runs/a --epochs 3 --flip runs/b --width=2",
+            "--epochs=3 --flip --width=2 --runs=runs/a,runs/b",
+        ),
+        ("--runs x -- --odd", "--runs=x,--odd"),
+        # What is not known is left to the parser.
+        ("--bogus a", "--bogus --runs=a"),
+        ("--help", "--help"),
+    ],
+)
+def test_words_are_joined_and_runs_are_collected(given, wanted):
+    values = comparison_runs.parsed()[-1]
+    assert arguments.tidy(given.split(), values) == wanted.split()
 
 
-def test_every_method_with_every_seed_on_one_base(values):
-    planned = _plan(
-        values,
+def test_every_method_with_every_seed_on_one_base():
+    planned = plan(
         "--flagfile=flags/quickstart.flags",
         "--methods=baseline,mixup,noisymix",
         "--seeds=0,1",
         "--epochs=2",
     )
     assert [str(t.folder) for t in planned] == [
-        f"out/{method}/seed{seed}"
+        f"out/{name}/seed{seed}"
         for seed in (0, 1)
-        for method in ("baseline", "mixup", "noisymix")
+        for name in ("baseline", "mixup", "noisymix")
     ]
-    base, mixup, noisy = (t.config for t in planned[:3])
-    assert base.method.method == "baseline" and base.method.views == "none"
-    assert base.method.additive_noise == 0
-    assert mixup.method.mixing == "input" and mixup.method.stability == "none"
-    assert noisy.method.stability == "jsd"
+    base, mixup, noisy = (t.config.method for t in planned[:3])
+    assert (base.method, base.views) == ("baseline", "none")
+    assert base.additive_noise == 0
+    assert (mixup.mixing, mixup.stability) == ("input", "none")
+    assert noisy.stability == "jsd"
     for training in planned:
         assert training.config.optimizer.epochs == 2
         assert training.config.model.width == 0.125
@@ -65,95 +66,75 @@ def test_every_method_with_every_seed_on_one_base(values):
     assert planned[3].title == "Baseline, seed 1"
 
 
-def test_flags_behind_the_methods_override_them(values):
+def test_flags_behind_the_methods_override_them():
     own = "--methods=augmix,noisymix"
-    behind = _plan(values, own, "--jsd_weight=3", "--seed=5")
+    behind = plan(own, "--jsd_weight=3", "--seed=5")
     assert {t.config.method.jsd_weight for t in behind} == {3.0}
     assert {t.config.run.seed for t in behind} == {5}
-    before = _plan(values, "--jsd_weight=3", own)
+    before = plan("--jsd_weight=3", own)
     assert {t.config.method.jsd_weight for t in before} == {12.0}
-
-
-def test_what_is_no_method_by_itself_may_be_a_base(values):
     # By itself a term without views is refused.
-    (training,) = _plan(values, "--views=none", "--methods=augmix")
+    (training,) = plan("--views=none", "--methods=augmix")
     assert training.config.method.views == "augmix"
 
 
-def test_a_flagfile_is_a_method_of_its_name(values, tmp_path):
-    file = tmp_path / "cutmix_wide.flags"
-    file.write_text("--flagfile=flags/method/cutmix.flags\n--alpha=2\n")
-    (training,) = _plan(values, f"--methods={file}")
-    assert training.config.method.method == "cutmix_wide"
-    assert training.config.method.mixing == "cutmix"
-    assert training.config.method.alpha == 2.0
+def test_a_flagfile_is_a_method_of_its_name(tmp_path):
+    file = method(tmp_path / "cutmix_wide.flags", "cutmix", "--alpha=2")
+    (training,) = plan(f"--methods={file}", "--corruptions=fog")
+    own = training.config.method
+    assert (own.method, own.mixing, own.alpha) == ("cutmix_wide", "cutmix", 2)
     assert training.folder.parts[-2:] == ("cutmix_wide", "seed0")
-
-
-def test_the_flagfile_of_a_training_gives_its_configuration(values):
-    (training,) = _plan(
-        values, "--methods=noisymix", "--epochs=7", "--corruptions=fog"
-    )
-    lines = training.text.splitlines()
+    # The flagfile of the training gives its configuration again.
     fresh = flags.FlagValues()
     command_line.define_flags(fresh)
-    assert (
-        command_line.parse_expanded(["train", *lines], fresh) == training.config
-    )
+    line = ["train", *training.text.splitlines()]
+    assert command_line.parse_expanded(line, fresh) == training.config
 
 
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        (["--methods=mixup,nothing"], "Unknown method 'nothing'. Known: "),
-        (["--methods=none.flags"], "none.flags cannot be opened"),
+        ("--methods=mixup,nothing", ["Unknown method 'nothing'. Known: "]),
+        ("--methods=none.flags", ["none.flags cannot be opened"]),
         (
-            ["--methods=augmix", "--views=none"],
-            "Method augmix: --stability=jsd compares several views",
+            "--methods=augmix --views=none",
+            ["Method augmix: --stability=jsd compares several views"],
         ),
-        (["--methods=mixup", "--bogus=1"], "bogus"),
-        (["--methods=mixup", "--seeds=a"], "--seeds=a must be a list of whole"),
+        ("--methods=mixup --bogus=1", ["bogus"]),
+        ("--methods=mixup --seeds=a", ["--seeds=a must be a list of whole"]),
+        (
+            "--methods=mixup,stylized --train_data_dir=tree",
+            ["Method stylized: --train_data_dir=tree is no folder; make it"],
+        ),
+        (
+            "--methods=mixup,deepaugment --extra_data_dirs=tree",
+            ["Method deepaugment: --extra_data_dirs=tree is no folder"],
+        ),
+        ("--methods=mixup,long.flags", ["epochs: 200 (mixup); 9 (long)"]),
+        ("--methods=mixup,mixup.flags", ["names two methods alike"]),
     ],
 )
-def test_mistakes_are_told_before_anything_is_trained(values, line, words):
-    with pytest.raises(UsageError, match=words):
-        _plan(values, *line)
+def test_mistakes_are_told_before_anything_is_trained(
+    tmp_path, monkeypatch, line, words
+):
+    (tmp_path / "flags").symlink_to(pathlib.Path("flags").resolve())
+    monkeypatch.chdir(tmp_path)
+    method(tmp_path / "long.flags", "mixup", "--epochs=9")
+    method(tmp_path / "mixup.flags", "mixup")
+    assert_usage_error(lambda: plan(*line.split()), *words)
+    if "long" in line:
+        assert len(plan(*line.split(), "--compare_anyway")) == 2
 
 
-@pytest.mark.parametrize(
-    ("method", "flag"),
-    [("stylized", "train_data_dir"), ("deepaugment", "extra_data_dirs")],
-)
-def test_trees_of_images_must_be_there(values, tmp_path, method, flag):
-    line = [f"--methods=mixup,{method}", f"--{flag}={tmp_path / 'tree'}"]
-    words = f"Method .*: --{flag}={tmp_path / 'tree'} is no folder; make it"
-    with pytest.raises(UsageError, match=words):
-        _plan(values, *line)
-    (tmp_path / "tree").mkdir()
-    assert len(_plan(values, *line)) == 2
-
-
-def test_what_is_finished_needs_its_trees_no_more(values, tmp_path):
-    (tmp_path / "tree").mkdir()
-    line = ["--methods=stylized", f"--train_data_dir={tmp_path / 'tree'}"]
-    (training,) = _plan(values, *line, folder=tmp_path)
+def test_what_is_finished_needs_its_trees_no_more(tmp_path):
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    line = ["--methods=stylized", f"--train_data_dir={tree}"]
+    (training,) = plan(*line, folder=tmp_path)
     training.prepare()
     report = training.folder / runs.REPORT
     report.parent.mkdir(parents=True)
     report.write_text("{}")
     training.mark_finished()
-    (tmp_path / "tree").rmdir()
-    assert _plan(values, *line, folder=tmp_path) == [training]
-
-
-def test_methods_may_not_change_the_budget(values, tmp_path):
-    file = tmp_path / "long.flags"
-    file.write_text("--flagfile=flags/method/mixup.flags\n--epochs=9\n")
-    line = [f"--methods=mixup,{file}"]
-    with pytest.raises(UsageError, match=r"epochs: 200 \(mixup\); 9 \(long\)"):
-        _plan(values, *line)
-    assert len(_plan(values, *line, "--compare_anyway")) == 2
-    twice = tmp_path / "mixup.flags"
-    twice.write_text("--flagfile=flags/method/mixup.flags\n")
-    with pytest.raises(UsageError, match="two methods alike"):
-        _plan(values, f"--methods=mixup,{twice}")
+    tree.rmdir()
+    assert plan(*line, folder=tmp_path) == [training]

@@ -7,13 +7,10 @@ import signal
 import time
 
 import pytest
-from absl import flags
 
-from noisymix_tf import command_line
-from noisymix_tf.comparison import arguments, command
-from noisymix_tf.config.compare import CompareConfig, ComparisonFlags
-from noisymix_tf.errors import UsageError
+from noisymix_tf.comparison import command
 from support import comparison_runs, door_processes
+from support.usage import assert_usage_error
 
 FILES = {f"comparison.{s}" for s in ("md", "csv", "tex", "html", "json")}
 TINY = (
@@ -32,19 +29,10 @@ TINY = (
 )
 
 
-def _compare(*line):
-    return door_processes.run("noisymix_tf.compare", *line)
-
-
-def _in_this_process(*line, launch=None):
+def compare(*line, launch=None):
     """The door without a process of its own; returns its `Table`."""
-    values = flags.FlagValues()
-    command_line.define_flags(values)
-    command_line.define_flags(values, config=ComparisonFlags)
-    words = arguments.tidy(map(str, line), values)
-    config = command_line.parse(["compare", *words], values, CompareConfig)
-    flat = arguments.flat(words, values)
-    return command.run(config, flat, launch=launch, flag_values=values)
+    words, config, values = comparison_runs.parsed(*line)
+    return command.run(config, words, launch=launch, flag_values=values)
 
 
 @pytest.fixture
@@ -60,28 +48,27 @@ def two(tmp_path):
     ]
 
 
-def test_two_runs_give_a_table(two, tmp_path):
+def test_two_runs_give_a_table_and_their_command_gives_it_again(two, tmp_path):
     folder = tmp_path / "table"
-    done = _compare(*two, f"--output_dir={folder}")
+    done = door_processes.run(
+        "noisymix_tf.compare", two[0].parent, f"--output_dir={folder}"
+    )
     assert done.returncode == 0, done.stderr
     assert "| NoisyMix | **87.5** |" in done.stdout
-    assert {path.name for path in folder.iterdir()} == {
-        *FILES,
-        "comparison.flags",
-    }
-    assert (folder / "comparison.md").read_text().strip() == (
-        done.stdout.strip()
-    )
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert files.keys() == {*FILES, "comparison.flags"}
+    assert files["comparison.md"].decode().strip() == done.stdout.strip()
     for name in FILES:
         assert f"Table: {folder / name}" in done.stderr
+    compare(f"--flagfile={folder / 'comparison.flags'}")
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == files
 
 
 def test_what_is_left_out_is_told_and_the_rest_compared(two, tmp_path, capsys):
     (two[1] / "evaluation" / "report.json").unlink()
     (tmp_path / "empty").mkdir()
     line = [*two, tmp_path / "empty", tmp_path / "nowhere"]
-    with pytest.raises(UsageError, match="3 left out, as said above"):
-        _in_this_process(*line)
+    assert_usage_error(lambda: compare(*line), "3 left out, as said above")
     out, err = capsys.readouterr()
     assert "| Baseline |  75.0 |" in out and "NoisyMix" not in out
     told = [x for x in err.splitlines() if x.startswith("left out: ")]
@@ -89,14 +76,6 @@ def test_what_is_left_out_is_told_and_the_rest_compared(two, tmp_path, capsys):
     assert "empty holds no run" in told[0]
     assert "nowhere is no directory" in told[1]
     assert "noisymix was not evaluated yet" in told[2]
-
-
-def test_the_same_command_writes_the_same_table(two, tmp_path):
-    line = [f"--runs={two[0].parent}", f"--output_dir={tmp_path / 'table'}"]
-    _in_this_process(*line)
-    before = {p: p.read_bytes() for p in (tmp_path / "table").iterdir()}
-    _in_this_process(f"--flagfile={tmp_path / 'table' / 'comparison.flags'}")
-    assert {p: p.read_bytes() for p in before} == before
 
 
 @pytest.mark.parametrize(
@@ -107,32 +86,27 @@ def test_the_same_command_writes_the_same_table(two, tmp_path):
         (["--methods=mixup"], "--output_dir is missing"),
         (["runs/a", "--epochs=3"], "--epochs is for trainings"),
         (["nowhere"], "nowhere is no directory"),
+        # Nothing of others is written over.
+        (["runs", "--output_dir=runs/baseline"], "holds a run"),
+        (["runs", "--output_dir=full"], "holds no comparison"),
+        (["runs", "--output_dir=full/mine/table"], "cannot be written"),
     ],
 )
-def test_mistakes_of_the_command_line(line, words):
-    with pytest.raises(UsageError, match=words):
-        _in_this_process(*line)
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [("runs/baseline", "holds a run"), ("full", "holds no comparison")],
-)
-def test_nothing_of_others_is_written_over(two, tmp_path, name, words):
+def test_mistakes_of_the_command_line(two, tmp_path, monkeypatch, line, words):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "comparison.md").write_text("mine")
-    with pytest.raises(UsageError, match=words):
-        _in_this_process(*two, f"--output_dir={tmp_path / name}")
-    assert (tmp_path / "full" / "comparison.md").read_text() == "mine"
+    (tmp_path / "full" / "mine").write_text("mine")
+    assert_usage_error(lambda: compare(*line), words)
+    assert (tmp_path / "full" / "mine").read_text() == "mine"
 
 
 def test_a_mistake_is_one_line_and_status_2():
-    done = _compare("nowhere")
+    done = door_processes.run("noisymix_tf.compare", "nowhere")
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.splitlines()[-1].startswith("error: nowhere is no dir")
 
 
-def _launch(training, jobs):
+def launch(training, jobs):
     """A training of the tiny network."""
     return door_processes.Process(
         "support.tiny_network",
@@ -141,51 +115,35 @@ def _launch(training, jobs):
     )
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("trained") / "comparison"
-    line = [
-        *TINY,
-        "--methods=baseline,mixup",
-        "--jobs=2",
-        f"--output_dir={folder}",
-    ]
-    return folder, line, _in_this_process(*line, launch=_launch)
-
-
-def test_methods_are_trained_and_compared(trained):
-    folder, _, table = trained
+def test_methods_are_trained_in_processes_and_compared(tmp_path, capsys):
+    """Once: the same command trains nothing, another one is refused."""
+    folder = tmp_path / "comparison"
+    line = [*TINY, "--methods=baseline,mixup", "--jobs=2"]
+    line.append(f"--output_dir={folder}")
+    table = compare(*line, launch=launch)
     assert [row.title for row in table.rows] == ["Baseline", "Mixup"]
-    for method in ("baseline", "mixup"):
+    rows = list(csv.DictReader((folder / "comparison.csv").open()))
+    for row, method in zip(rows, ("baseline", "mixup")):
         run = folder / method / "seed0"
-        assert (run / "model.keras").is_file()
         assert f"--method={method}" in (run / "flags.txt").read_text()
         log = (folder / method / "seed0.log").read_text()
         assert f"{method} on digits: 100 training" in log
-    rows = list(csv.DictReader((folder / "comparison.csv").open()))
-    for row in rows:
-        report = folder / row["method"] / "seed0" / "evaluation/report.json"
-        sections = json.loads(report.read_text())["sections"]
-        accuracy = sections["clean"]["figures"]["accuracy"]
+        report = json.loads((run / "evaluation/report.json").read_text())
+        accuracy = report["sections"]["clean"]["figures"]["accuracy"]
         assert float(row["clean"]) == pytest.approx(100 * accuracy)
-
-
-def test_a_finished_comparison_trains_nothing(trained, capsys):
-    folder, line, table = trained
-    before = (folder / "comparison.json").read_bytes()
-    assert _in_this_process(*line).rows == table.rows
-    assert (folder / "comparison.json").read_bytes() == before
+    capsys.readouterr()
+    files = [folder / "comparison.json", folder / "mixup/seed0/model.keras"]
+    before = [file.read_bytes() for file in files]
+    assert compare(*line).rows == table.rows
     assert capsys.readouterr().err.count("there already") == 2
+    assert_usage_error(
+        lambda: compare(*line, "--alpha=3"),
+        "run of another configuration: --al",
+    )
+    assert [file.read_bytes() for file in files] == before
 
 
-def test_other_hyperparameters_need_another_directory(trained):
-    folder, line, _ = trained
-    weights = (folder / "mixup" / "seed0" / "model.keras").read_bytes()
-    with pytest.raises(UsageError, match="run of another configuration: --al"):
-        _in_this_process(*line, "--alpha=3")
-    assert (folder / "mixup/seed0/model.keras").read_bytes() == weights
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "status", "word"),
     [(signal.SIGTERM, 75, "preempted"), (signal.SIGINT, 130, "interrupted")],

@@ -66,40 +66,32 @@ class Launch:
 EVERY = ["baseline0", "mixup0", "baseline1", "mixup1"]
 
 
-def test_all_are_trained_in_turn_with_one_line_each(tmp_path, capsys):
-    launch = Launch()
+def test_what_is_not_finished_is_trained_in_turn(tmp_path, capsys):
+    """Finished: with these very flags, and its results are there."""
     trainings = _trainings(tmp_path)
+
+    def started(trainings):
+        launch = Launch()
+        assert processes.run_all(trainings, launch) == []
+        assert all(training.is_finished() for training in trainings)
+        return launch.started, capsys.readouterr().err.splitlines()
+
     assert not any(training.is_finished() for training in trainings)
-    assert processes.run_all(trainings, launch) == []
-    assert launch.started == EVERY
-    assert all(training.is_finished() for training in trainings)
-    lines = capsys.readouterr().err.splitlines()
+    names, lines = started(trainings)
+    assert names == EVERY and len(lines) == 4
     assert lines[1] == "[2/4] Mixup, seed 0: 0 s; clean 75.0 %"
-    assert len(lines) == 4
-
-
-def test_what_is_finished_is_not_trained_again(tmp_path, capsys):
-    trainings = _trainings(tmp_path)
-    processes.run_all(trainings, Launch())
-    capsys.readouterr()
+    names, lines = started(trainings)
+    assert names == []
+    assert lines[0] == "[1/4] Baseline, seed 0: there already; clean 75.0 %"
+    (trainings[2].folder / "evaluation" / "report.json").unlink()
+    # It is not written again here: the folder is there.
     again = Launch()
     processes.run_all(trainings, again)
-    assert again.started == []
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "[1/4] Baseline, seed 0: there already; clean 75.0 %"
+    assert again.started == ["baseline1"]
     # Other measurements are asked for: the process knows what is missing.
     more = Launch()
     processes.run_all(_trainings(tmp_path, suites=("clean",)), more)
     assert more.started == EVERY
-
-
-def test_results_that_are_gone_are_made_again(tmp_path):
-    trainings = _trainings(tmp_path)
-    processes.run_all(trainings, Launch())
-    (trainings[2].folder / "evaluation" / "report.json").unlink()
-    again = Launch()
-    processes.run_all(trainings, again)
-    assert again.started == ["baseline1"]
 
 
 def test_one_that_fails_does_not_keep_the_rest(tmp_path, capsys):
@@ -111,15 +103,11 @@ def test_one_that_fails_does_not_keep_the_rest(tmp_path, capsys):
     assert failure == f"Mixup, seed 0: status 2, see {log}: no such thing"
     assert "failed after 0 s: status 2" in capsys.readouterr().err
     assert not trainings[1].is_finished()
+    (failure,) = processes.run_all(trainings, Launch(("mixup0",), -9))
+    assert failure.startswith("Mixup, seed 0: its process was ended by SIGKILL")
     again = Launch()
     assert processes.run_all(trainings, again) == []
     assert again.started == ["mixup0"]
-
-
-def test_a_killed_process_is_named(tmp_path):
-    launch = Launch(failing=("mixup1",), status=-9)
-    (failure,) = processes.run_all(_trainings(tmp_path), launch)
-    assert failure.startswith("Mixup, seed 1: its process was ended by SIGKILL")
 
 
 @pytest.mark.parametrize(
@@ -149,10 +137,9 @@ open(sys.argv[1], "w").write(json.dumps(seen))
 
 
 @pytest.mark.parametrize(
-    ("number", "error"),
-    [(signal.SIGTERM, Preempted), (signal.SIGINT, KeyboardInterrupt)],
+    ("number", "error", "jobs"),
+    [(signal.SIGTERM, Preempted, 1), (signal.SIGINT, KeyboardInterrupt, 2)],
 )
-@pytest.mark.parametrize("jobs", [1, 2])
 def test_a_signal_is_passed_on_once_and_waited_for(
     tmp_path, number, error, jobs
 ):
@@ -214,27 +201,24 @@ def test_two_at_a_time(tmp_path, capsys):
     assert processes.run_all(trainings, launch, jobs=2) == []
     assert all(training.is_finished() for training in trainings)
     lines = capsys.readouterr().err.splitlines()
-    assert lines[:2] == [
-        "[1/4] Baseline, seed 0: started",
-        "[2/4] Mixup, seed 0: started",
-    ]
+    heads = ["[1/4] Baseline, seed 0: started", "[2/4] Mixup, seed 0: started"]
+    assert lines[:2] == heads
     assert len([x for x in lines if x.endswith(" s; clean 75.0 %")]) == 4
 
 
 def test_what_goes_wrong_here_ends_the_others(tmp_path):
     """No training is left without the one who waits for it."""
-    process = None
+    started = []
 
     def launch(training, jobs):
-        nonlocal process
-        if process is None:
-            process = subprocess.Popen(["sleep", "60"])
-            return process
-        raise OSError("no space left on device")
+        if started:
+            raise OSError("no space left on device")
+        started.append(subprocess.Popen(["sleep", "60"]))
+        return started[0]
 
     with pytest.raises(OSError, match="no space"):
         processes.run_all(_trainings(tmp_path), launch, jobs=2)
-    assert process.returncode == -signal.SIGTERM
+    assert started[0].returncode == -signal.SIGTERM
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from noisymix_tf.comparison import published, runs, table
+from noisymix_tf.comparison import published
 from noisymix_tf.comparison.writers.csv import csv
 from noisymix_tf.comparison.writers.html import html
 from noisymix_tf.comparison.writers.json import json
@@ -33,7 +33,7 @@ def built(tmp_path_factory):
                 # Not all of them have been attacked.
                 **({} if method == ODD else {"fgsm": {FGSM: base - 0.4}}),
             )
-    return table.build([runs.read(path) for path in runs.find(folder)])
+    return comparison_runs.build(folder)
 
 
 def _rows(text):
@@ -112,9 +112,6 @@ def test_latex(built):
     code = "\n".join(x for x in text.split("\n") if not x.startswith("%"))
     assert not re.search(r"(?<!\\)[%#_]", code)
     assert code.count("{") == code.count("}")
-
-
-def test_escapes_of_latex():
     assert escape("a_b & 5 % $x$ #1 {~^\\}") == (
         r"a\_b \& 5 \% \$x\$ \#1 \{\textasciitilde{}\textasciicircum{}"
         r"\textbackslash{}\}"
@@ -155,26 +152,13 @@ def test_html(built):
 def test_published_numbers_of_the_paper():
     rows = published.of_dataset("imagenet")
     paper = [row for row in rows if "Table 1" in row.source]
-    assert [row.method for row in paper] == [
-        "baseline",
-        "adversarial",
-        "stylized",
-        "autoaugment",
-        "mixup",
-        "manifold_mixup",
-        "cutmix",
-        "puzzlemix",
-        "augmix",
-        "noisymix",
-    ]
     assert all(len(row.values) == 7 for row in paper)
+    assert len(paper) == 10
     assert paper[0].values["c"] == 39.2 and paper[-1].values["c"] == 52.3
     assert published.of_dataset("digits") == ()
     titles = [row.title for row in rows]
     assert len(set(titles)) == len(titles)
-
-
-def test_the_published_mean_without_noise_is_that_of_its_corruptions():
+    # Means are those of the corruptions, as they are published, too.
     ours = published.of_dataset("cifar10")[-1].values
     assert ours["c"] == pytest.approx(sum(CIFAR10_MEANS) / 15, abs=0.01)
     quiet = CIFAR10_MEANS[3:]

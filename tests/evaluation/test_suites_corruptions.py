@@ -54,7 +54,7 @@ def test_files_give_what_the_generator_gives(model, data, root):
     """Numbers are the same; sections tell the two apart."""
     made = run(model, data, **options())
     read = run(model, data, **options(suites=("c", "calibration"), c_dir=root))
-    _, *cells = read.records
+    cells = [cell for cell in read.records if cell.suite == "c"]
     assert len(cells) == len(made.records) == 3 * 2
     for cell, own in zip(cells, made.records.values()):
         sums = read.records[cell]

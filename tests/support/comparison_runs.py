@@ -3,7 +3,10 @@
 import dataclasses
 import json
 
-from noisymix_tf import corruptions
+from absl import flags as absl_flags
+
+from noisymix_tf import command_line, corruptions
+from noisymix_tf.comparison import arguments, runs, table
 from noisymix_tf.config import (
     Config,
     DataConfig,
@@ -12,6 +15,7 @@ from noisymix_tf.config import (
     OptimizerConfig,
     RunConfig,
 )
+from noisymix_tf.config.compare import CompareConfig, ComparisonFlags
 from noisymix_tf.evaluation import Report
 from support.evaluation_toys import cell, clean_cell, flip_sums, sums
 
@@ -84,6 +88,26 @@ def write(folder, config=None, reference=None, data=None, **measured):
     (folder / "flags.txt").write_text("\n".join(lines) + "\n")
     (folder / "evaluation" / "report.json").write_text(json.dumps(report))
     return folder
+
+
+def build(folder, *more, **options):
+    """The `Table` of all runs below a folder."""
+    found = [runs.read(path) for path in runs.find(folder)]
+    return table.build(found, *more, **options)
+
+
+def parsed(*line):
+    """A command line of `compare` as its door reads it.
+
+    Returns:
+        The words, the configuration, and the holder of the flags.
+    """
+    values = absl_flags.FlagValues()
+    command_line.define_flags(values)
+    command_line.define_flags(values, config=ComparisonFlags)
+    words = arguments.tidy(map(str, line), values)
+    config = command_line.parse(["compare", *words], values, CompareConfig)
+    return arguments.flat(words, values), config, values
 
 
 def with_flags(config, group, **values):
