@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import noisymix_tf as nm
 from noisymix_tf.attacks.autoattack import VERSIONS, auto_attack, torch_scores
 from support.usage import assert_usage_error
 
@@ -19,17 +18,14 @@ FIRST = RNG.normal(size=[SIZE * SIZE * 3, HIDDEN]).astype("float32") * 0.2
 LAST = RNG.normal(size=[HIDDEN, CLASSES]).astype("float32") * 0.3
 
 
-def network(activation=None, num_classes=CLASSES):
+def network(num_classes=CLASSES):
     """Two layers of fixed weights."""
-    model = keras.Sequential(
-        [
-            keras.Input([SIZE, SIZE, 3]),
-            keras.layers.Rescaling(1 / 127.5, offset=-1.0),
-            keras.layers.Flatten(),
-            keras.layers.Dense(HIDDEN, "softplus", use_bias=False),
-            keras.layers.Dense(num_classes, activation, use_bias=False),
-        ]
-    )
+    images = keras.Input([SIZE, SIZE, 3])
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
+    x = keras.layers.Flatten()(x)
+    x = keras.layers.Dense(HIDDEN, "softplus", use_bias=False)(x)
+    x = keras.layers.Dense(num_classes, use_bias=False)(x)
+    model = keras.Model(images, x)
     model.set_weights([FIRST, LAST[:, :num_classes]])
     return model
 
@@ -85,27 +81,22 @@ def test_scores_and_gradients_are_those_of_tensorflow(torch, policy):
         model = network()
     finally:
         keras.config.set_dtype_policy("float32")
-    bridge = torch_scores(
-        torch, lambda x: tf.cast(model(x, training=False), tf.float32)
-    )
-    pixels = torch_images(torch)
-    found, expected = [], []
-    for scores, gradients in (
-        (bridge, found),
-        (torch_network(torch), expected),
-    ):
-        images = pixels.clone().requires_grad_()
-        outputs = scores(images)
-        gradients.append(outputs.detach().numpy())
+    bridge = torch_scores(torch, lambda x: tf.cast(model(x), tf.float32))
+
+    def scores_and_gradients(network):
+        images = torch_images(torch).requires_grad_()
+        scores = network(images)
+        yield scores.detach().numpy()
         for slope in (torch.ones(CLASSES), 1e-9 * torch.arange(CLASSES)):
-            (gradient,) = torch.autograd.grad(
-                (outputs * slope).sum(), images, retain_graph=True
-            )
-            gradients.append(gradient.numpy())
+            value = (scores * slope).sum()
+            yield torch.autograd.grad(value, images, retain_graph=True)[0]
+
     tolerance = 1e-5 if policy == "float32" else 2e-2
-    for ours, theirs in zip(found, expected):
+    for ours, theirs in zip(
+        scores_and_gradients(bridge), scores_and_gradients(torch_network(torch))
+    ):
         atol = tolerance * np.abs(theirs).max()
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=atol)
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=float(atol))
 
 
 @pytest.mark.parametrize(
@@ -124,10 +115,8 @@ def test_it_finds_what_it_finds_on_a_torch_model(
     found = auto_attack(
         MODEL, IMAGES, LABELS, eps, attacks=[attack], **options
     ).numpy()
-    norm = {"linf": "Linf", "l2": "L2"}[norm]
-    search = package.AutoAttack(
-        torch_network(torch), norm=norm, eps=eps, seed=3
-    )
+    options = dict(norm={"linf": "Linf", "l2": "L2"}[norm], eps=eps, seed=3)
+    search = package.AutoAttack(torch_network(torch), **options)
     search.attacks_to_run = [attack]
     search.apgd_targeted.n_target_classes = CLASSES - 1
     search.fab.n_target_classes = CLASSES - 1
@@ -157,30 +146,7 @@ def test_ends_lie_in_the_ball_and_robust_images_stay(package, norm, eps):
     assert 0.2 < broken.mean() < 0.9
     np.testing.assert_array_equal(found[~broken], IMAGES[~broken])
     assert (lengths[broken] > 0).all()
-
-
-def test_together_they_are_stronger(package):
-    """Than any of ours, or one alone; of softmax, by its logits."""
-
-    def attack(*names, model=MODEL, labels=LABELS, eps=3 / 255):
-        return auto_attack(model, IMAGES, labels, eps, attacks=names or None)
-
-    alone = attack("apgd-ce")
-    found = missed(attack("apgd-ce", "apgd-t"))
-    assert 0.2 < found.mean() < 0.9
-    for other in (
-        nm.attacks.fgsm(MODEL, IMAGES, LABELS, 3 / 255),
-        nm.attacks.pgd(MODEL, IMAGES, LABELS, 3 / 255),
-        alone,
-    ):
-        assert (found >= missed(other)).all()
-    same = attack(
-        "apgd-ce", model=network("softmax"), labels=np.eye(CLASSES)[LABELS]
-    )
-    assert (np.abs(same - alone) < 0.01).mean() > 0.98
-    # The standard version ends when no image is left.
-    assert missed(attack(eps=0.1)).all()
-    np.testing.assert_array_equal(attack(eps=0), IMAGES)
+    np.testing.assert_array_equal(auto_attack(MODEL, IMAGES, labels, 0), IMAGES)
 
 
 def test_seed_decides_and_the_process_stays_as_it_was(package, torch):
@@ -195,11 +161,9 @@ def test_seed_decides_and_the_process_stays_as_it_was(package, torch):
     state, threads = torch.get_rng_state(), torch.get_num_threads()
     tracer = sys.gettrace()
     sys.settrace(trace)
-    try:
-        first = attack(1)
-        assert sys.gettrace() is trace
-    finally:
-        sys.settrace(tracer)
+    first = attack(1)
+    assert sys.gettrace() is trace
+    sys.settrace(tracer)
     np.testing.assert_array_equal(first, attack(1))
     assert (first != attack(2)).any()
     assert torch.equal(torch.get_rng_state(), state)
@@ -208,12 +172,11 @@ def test_seed_decides_and_the_process_stays_as_it_was(package, torch):
 
 def test_no_gradient(package):
     def model(images):
-        return tf.round(tf.reshape(images, [-1, 192])) @ tf.constant(FIRST)
+        return tf.stop_gradient(tf.round(images[:, 0, 0]) @ tf.eye(3, 4))
 
     labels = model(tf.cast(IMAGES, tf.float32)).numpy().argmax(-1)
-    flat = lambda x: tf.stop_gradient(model(x))  # noqa: E731
     assert_usage_error(
-        lambda: auto_attack(flat, IMAGES, labels, 8 / 255), "no gradient"
+        lambda: auto_attack(model, IMAGES, labels, 8 / 255), "no gradient"
     )
 
 
@@ -226,9 +189,7 @@ def test_versions_are_those_of_the_package(package):
 @pytest.mark.parametrize(
     "change, words",
     [
-        ({"eps": -0.1}, "must be a number of at least 0"),
         ({"eps": 7.0}, "such as 4/255"),
-        ({"norm": "l1"}, "Unknown norm 'l1'"),
         ({"version": "best"}, "Unknown version 'best'. Known: standard, plus"),
         ({"attacks": "square"}, "attacks='square' must be a list"),
         ({"attacks": []}, "attacks=[] must be a list of at least one"),
@@ -237,7 +198,6 @@ def test_versions_are_those_of_the_package(package):
         ({"batch_size": 0}, "batch_size=0"),
         ({"from_logits": 1.5}, "from_logits=1.5"),
         ({"labels": LABELS[:4]}, "one per image"),
-        ({"images": IMAGES.astype(int)}, "uint8 or floats"),
         ({"model": "model.keras"}, "got str: load the model"),
         (
             {"model": network(num_classes=3), "labels": LABELS % 3},

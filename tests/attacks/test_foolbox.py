@@ -18,7 +18,7 @@ import noisymix_tf as nm
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 foolbox = pytest.importorskip("foolbox")
 
-PGD = {"steps": 10, "rel_stepsize": 0.25, "random_start": False}
+PGD = {"steps": 10, "rel_stepsize": 0.25}
 LINF, L2 = [1 / 255, 2 / 255, 4 / 255], [0.05, 0.1, 0.2]
 
 
@@ -42,26 +42,19 @@ def smooth():
 
 
 @pytest.mark.parametrize(
-    "ours, theirs, radii",
+    "ours, name, options, radii",
     [
-        (
-            nm.attacks.fgsm,
-            foolbox.attacks.LinfFastGradientAttack(random_start=False),
-            LINF,
-        ),
-        (nm.attacks.pgd, foolbox.attacks.LinfPGD(**PGD), LINF),
-        (nm.attacks.pgd, foolbox.attacks.L2PGD(**PGD), L2),
+        (nm.attacks.fgsm, "LinfFastGradientAttack", {}, LINF),
+        (nm.attacks.pgd, "LinfPGD", PGD, LINF),
+        (nm.attacks.pgd, "L2PGD", PGD, L2),
     ],
-    ids=["fgsm", "pgd-linf", "pgd-l2"],
 )
-def test_it_finds_the_same_images(smooth, ours, theirs, radii):
+def test_it_finds_the_same_images(smooth, ours, name, options, radii):
     model, images, labels = smooth
+    theirs = getattr(foolbox.attacks, name)(random_start=False, **options)
+    scaled = tf.function(lambda x: model(255.0 * x), autograph=False)
     _, expected, missed = theirs(
-        foolbox.TensorFlowModel(
-            tf.function(lambda x: model(255.0 * x), autograph=False),
-            bounds=(0.0, 1.0),
-            device="/CPU:0",
-        ),
+        foolbox.TensorFlowModel(scaled, bounds=(0.0, 1.0), device="/CPU:0"),
         tf.cast(images, tf.float32) / 255.0,
         tf.cast(labels, tf.int64),
         epsilons=radii,

@@ -104,11 +104,11 @@ def test_a_flagfile_is_a_method_of_its_name(tmp_path):
         ("--methods=mixup --seeds=a", ["--seeds=a must be a list of whole"]),
         (
             "--methods=mixup,stylized --train_data_dir=tree",
-            ["Method stylized: --train_data_dir=tree is no folder; make it"],
+            ["Method mixup: --train_data_dir=tree is no folder; make it"],
         ),
         (
             "--methods=mixup,deepaugment --extra_data_dirs=tree",
-            ["Method deepaugment: --extra_data_dirs=tree is no folder"],
+            ["Method mixup: --extra_data_dirs=tree is no folder"],
         ),
         ("--methods=mixup,long.flags", ["epochs: 200 (mixup); 9 (long)"]),
         ("--methods=mixup,mixup.flags", ["names two methods alike"]),

@@ -10,8 +10,6 @@ from noisymix_tf.evaluation.suites import auto_attack
 from support.evaluation_toys import brightness_model, dataset, run
 from support.usage import assert_usage_error
 
-AUTO = {"suites": ("autoattack",)}
-
 
 def test_cells_hold_what_the_attack_leaves(monkeypatch):
     calls = []
@@ -23,9 +21,8 @@ def test_cells_hold_what_the_attack_leaves(monkeypatch):
     monkeypatch.setattr(attacks, "auto_attack", darken)
     monkeypatch.setattr(auto_attack, "require_packages", lambda: None)
     data = dataset(num_classes=4)
-    results = run(
-        brightness_model(4), data, eps=("1/255", "80/255"), seed=3, **AUTO
-    )
+    options = {"suites": ("autoattack",), "eps": ("1/255", "80/255"), "seed": 3}
+    results = run(brightness_model(4), data, **options)
     weak, strong = (
         results.figures[f"autoattack/accuracy[{cell.setting}]"]
         for cell in results.planned
@@ -43,19 +40,19 @@ def test_cells_hold_what_the_attack_leaves(monkeypatch):
 def test_what_it_lacks_is_told_before_anything_is_measured(monkeypatch):
     """A package; or classes: the other suites had been measured by then."""
     calls = []
-    options = {"suites": ("clean", "autoattack")}
-    options["progress"] = lambda *call: calls.append(call)
+
+    def measure():
+        progress = lambda *call: calls.append(call)  # noqa: E731
+        run(suites=("clean", "autoattack"), progress=progress)
+
+    words = "noisymix_tf[autoattack]"
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "pyautoattack", None)
-        words = "noisymix_tf[autoattack]"
+        selection = ("autoattack",), dataset()
         assert_usage_error(
-            lambda: evaluation.check_selection(("autoattack",), dataset()),
-            words,
+            lambda: evaluation.check_selection(*selection), words
         )
-        assert_usage_error(lambda: run(data=dataset(n=4), **options), words)
+        assert_usage_error(measure, words)
     monkeypatch.setattr(auto_attack, "require_packages", lambda: None)
-    assert_usage_error(
-        lambda: run(data=dataset(n=4), **options),
-        "at least 4 classes, flat has 3",
-    )
+    assert_usage_error(measure, "at least 4 classes, flat has 3")
     assert not calls

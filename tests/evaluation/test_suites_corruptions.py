@@ -1,6 +1,7 @@
 """Suites c and calibration on files, beside what is generated."""
 
 import shutil
+import weakref
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from support.evaluation_toys import (
 from support.usage import assert_usage_error
 
 NAMES = ("shot_noise", "fog", "saturate")
+OPTIONS = {"corruptions": NAMES, "seed": 4}
 
 
 @pytest.fixture(scope="module")
@@ -31,54 +33,47 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def root(data, tmp_path_factory):
-    """Arrays of three corruptions with seed 4, as if they were published."""
+def written(data, tmp_path_factory):
+    """Arrays of three corruptions with seed 4."""
     path = tmp_path_factory.mktemp("sets")
     corruption_sets.write(data, path, names=NAMES, seed=4, progress=False)
-    (path / "manifest.json").rename(path / "manifest.txt")
     return path
 
 
-def options(**more):
-    return {"suites": ("c",), "corruptions": NAMES, "seed": 4, **more}
-
-
-def assert_same(one, other):
-    assert one["correct"] == other["correct"]
-    for name in ("nll_sum", "brier_sum"):
-        assert one[name] == pytest.approx(other[name], rel=1e-6)
-    np.testing.assert_allclose(one["bins"], other["bins"], rtol=1e-6)
+@pytest.fixture
+def root(written, tmp_path):
+    """The same as if they were published."""
+    folder = shutil.copytree(written, tmp_path / "sets")
+    (folder / "manifest.json").unlink()
+    return folder
 
 
 def test_files_give_what_the_generator_gives(model, data, root):
     """Numbers are the same; sections tell the two apart."""
-    made = run(model, data, **options())
-    read = run(model, data, **options(suites=("c", "calibration"), c_dir=root))
+    made = run(model, data, suites=("c",), **OPTIONS)
+    read = run(model, data, suites=("c", "calibration"), c_dir=root, **OPTIONS)
     cells = [cell for cell in read.records if cell.suite == "c"]
     assert len(cells) == len(made.records) == 3 * 2
     for cell, own in zip(cells, made.records.values()):
-        sums = read.records[cell]
-        assert (cell.source, cell.seed, cell.generator) == (
-            *("released", None, None),
-        )
+        assert cell.source == "released"
+        assert cell.seed is cell.generator is None
         images = corruptions.corrupt(
             data.test.images, cell.corruption, cell.severity, 4
         )
         outputs = model.predict(images, verbose=0)
-        wanted = metrics.tally(outputs, data.test.labels)
-        assert_same(sums, wanted.measurements())
-        assert_same(sums, own)
+        wanted = metrics.tally(outputs, data.test.labels).measurements()
+        for sums in (own, read.records[cell]):
+            assert sums["correct"] == wanted["correct"]
+            for name in ("nll_sum", "brier_sum"):
+                assert sums[name] == pytest.approx(wanted[name], rel=1e-6)
+            np.testing.assert_allclose(sums["bins"], wanted["bins"], rtol=1e-6)
     assert len({read.records[cell]["nll_sum"] for cell in cells}) == 6
     assert "calibration/c_released_mean_ece" in read.figures
     assert "calibration/c_mean_ece" not in read.figures
-    reports = (results.report.as_dict() for results in (made, read))
-    sections = {k: v for r in reports for k, v in r["sections"].items()}
-    for name, source in (
-        ("c", "generated"),
-        ("c_extra", "generated"),
-        ("c_released", "released"),
-        ("c_released_extra", "released"),
-    ):
+    sections = made.report.as_dict()["sections"]
+    sections |= read.report.as_dict()["sections"]
+    for name in ("c", "c_extra", "c_released", "c_released_extra"):
+        source = "released" if "released" in name else "generated"
         assert sections[name]["source"] == source
         assert len(sections[name]["cells"]) == (1 if "extra" in name else 2)
     assert "from released files" in sections["c_released"]["origin"]
@@ -86,13 +81,11 @@ def test_files_give_what_the_generator_gives(model, data, root):
 
 
 def test_files_of_this_package_are_called_generated(
-    model, data, root, tmp_path
+    model, data, written, tmp_path
 ):
     """And examples of them are shown."""
-    folder = shutil.copytree(root, tmp_path / "sets")
-    (folder / "manifest.txt").rename(folder / "manifest.json")
-    more = options(c_dir=folder, output_dir=tmp_path / "run")
-    results = run(model, data, **more)
+    options = {"suites": ("c",), "c_dir": written, "output_dir": tmp_path}
+    results = run(model, data, **options, **OPTIONS)
     section = results.report.as_dict()["sections"]["c_written"]
     assert section["source"] == "generated"
     assert section["title"] == "Common corruptions in files"
@@ -101,68 +94,58 @@ def test_files_of_this_package_are_called_generated(
     (cell, *_) = results.records
     assert cell.seed == 4
     assert cell.generator == f"{corruptions.version()}-cifar"
-    assert list((tmp_path / "run/examples").glob("*.json"))
-    assert "fog, severity 1" in (tmp_path / "run/report.html").read_text()
+    assert list((tmp_path / "examples").glob("*.json"))
+    assert "fog, severity 1" in (tmp_path / "report.html").read_text()
 
 
-def test_another_row_of_a_file_is_another_cell(model, data, root, tmp_path):
-    """Cells of files were known by the first image alone."""
-    folder = shutil.copytree(root, tmp_path / "sets")
-    more = options(c_dir=folder, output_dir=tmp_path / "run")
-    run(model, data, **more)
-    assert run(model, data, **more).computed == 0
-    fog = np.load(folder / "fog.npy")
+def test_cells_are_those_of_their_very_rows(model, data, root, tmp_path):
+    """They were known by the first image alone."""
+    options = {"suites": ("c",), "c_dir": root, "output_dir": tmp_path / "run"}
+    options |= OPTIONS
+    run(model, data, **options)
+    assert run(model, data, **options).computed == 0
+    fog = np.load(root / "fog.npy")
     fog[-1] = 255 - fog[-1]
-    np.save(folder / "fog.npy", fog)
-    assert run(model, data, **more).computed == 2
+    np.save(root / "fog.npy", fog)
+    assert run(model, data, **options).computed == 2
+    part = run(model, data, **options, examples=6)
+    section = part.report.as_dict()["sections"]["c_released"]
+    assert section["n"] == 6
+    assert section["origin"].startswith("6 of 11 images per cell")
 
 
 def test_released_cells_are_opened_one_at_a_time_and_read_by_batches(
     model, data, root, monkeypatch
 ):
     """A tree has a list of files for each; they are not held together."""
-    opened, most, sizes = [], [], []
-    arrays = released.corrupted_arrays.CorruptedArrays
-    split = arrays.split
-
-    class Counted:
-        def __init__(self, inner):
-            self._inner = inner
-            opened.append(id(self))
-            most.append(len(opened))
-
-        def __getattr__(self, name):
-            return getattr(self._inner, name)
-
-        def __len__(self):
-            return len(self._inner)
-
-        def __del__(self):
-            opened.remove(id(self))
-
-        def batches(self, batch_size):
-            for batch in self._inner.batches(batch_size):
-                sizes.append(len(batch[0]))
-                yield batch
-
-    monkeypatch.setattr(
-        arrays, "split", lambda self, *names: Counted(split(self, *names))
+    opened, alive, sizes = [], [], []
+    arrays, images = (
+        released.corrupted_arrays.CorruptedArrays,
+        released.mapped.MappedImages,
     )
-    results = run(
-        model, data, **options(c_dir=root, severities=(1, 2)), batch_size=4
-    )
-    assert len(results.records) == 6
-    assert len(most) == 12  # Once for the list of cells, once to measure.
+    split, batches = arrays.split, images.batches
+
+    def open_one(self, *names):
+        found = split(self, *names)
+        opened.append(weakref.ref(found))
+        alive.append(sum(one() is not None for one in opened))
+        return found
+
+    def read(self, size):
+        sizes.append(size)
+        return batches(self, size)
+
+    monkeypatch.setattr(arrays, "split", open_one)
+    monkeypatch.setattr(images, "batches", read)
+    options = {"suites": ("c",), "c_dir": root, "batch_size": 4}
+    run(model, data, **options, **OPTIONS)
+    assert len(opened) == 12  # Once for the list of cells, once to measure.
     # The next cell is opened while the last one is still being measured.
-    assert max(most) <= 2
-    assert max(sizes) == 4
+    assert max(alive) <= 2 and max(sizes) == 4
 
 
-def test_a_part_of_released_images(model, data, root):
-    results = run(model, data, **options(c_dir=root, examples=6))
-    section = results.report.as_dict()["sections"]["c_released"]
-    assert section["n"] == 6
-    assert section["origin"].startswith("6 of 11 images per cell")
+def pickle(file):
+    np.save(file, np.array([{}]), allow_pickle=True)
 
 
 @pytest.mark.parametrize(
@@ -170,29 +153,18 @@ def test_a_part_of_released_images(model, data, root):
     [
         (lambda file: file.unlink(), "lacks fog.npy"),
         (lambda file: file.write_bytes(file.read_bytes()[:-100]), "cut short"),
-        (
-            lambda file: np.save(file, np.array([{}]), allow_pickle=True),
-            "refused",
-        ),
+        (pickle, "refused"),
     ],
-    ids=["missing", "truncated", "pickle"],
 )
 def test_damaged_files_are_named_before_anything_is_measured(
-    data, root, tmp_path, damage, words
+    data, root, damage, words
 ):
-    folder = shutil.copytree(root, tmp_path / "sets")
-    damage(folder / "fog.npy")
+    damage(root / "fog.npy")
     calls = []
+    options = {"progress": lambda *call: calls.append(call), "c_dir": root}
     assert_usage_error(
-        lambda: run(
-            data=data,
-            suites=("clean", "c"),
-            corruptions=("shot_noise", "fog"),
-            c_dir=folder,
-            progress=lambda *call: calls.append(call),
-        ),
-        "fog.npy",
-        words,
+        lambda: run(data=data, suites=("clean", "c"), **options, **OPTIONS),
+        *("fog.npy", words),
     )
     assert not calls
 
@@ -209,41 +181,3 @@ def test_calibration_measures_no_image_twice(data, tmp_path):
     run(model, data, suites=("clean",), output_dir=tmp_path)
     rest = run(model, data, suites=("calibration",), output_dir=tmp_path)
     assert rest.computed == 4
-
-
-def test_images_flow_through_and_are_not_collected(monkeypatch):
-    """However many batches there are, only a few are alive at once."""
-    alive, most = [0], [0]
-
-    class Batch(np.ndarray):
-        def __array_finalize__(self, parent):
-            alive[0] += 1
-            most[0] = max(most[0], alive[0])
-
-        def __del__(self):
-            alive[0] -= 1
-
-    class Endless:
-        def __len__(self):
-            return 2 * 200
-
-        def batches(self, batch_size):
-            for _ in range(0, len(self), batch_size):
-                images = np.zeros([batch_size, 16, 16, 3], np.uint8)
-                yield images.view(Batch), np.zeros(batch_size, np.int32)
-
-    endless = type(whole_dataset(n=4))(
-        **{**vars(whole_dataset(n=4)), "test": Endless()}
-    )
-    monkeypatch.setattr("noisymix_tf.evaluation.images._CACHE_BYTES", 4000)
-    results = run(
-        data=endless,
-        suites=("clean", "c"),
-        corruptions=("contrast",),
-        batch_size=2,
-        num_workers=2,
-    )
-    assert [cell.n for cell in results.records] == [400] * 3
-    # Four prepared ahead, the one that is measured, one that is on its way,
-    # and views of them.
-    assert most[0] < 60

@@ -42,15 +42,11 @@ def save(root, names, number, frames):
         np.save(root / f"{name}.npy", films)
 
 
-def films(root, *names, **more):
-    """Options of an evaluation of such films."""
-    return {"suites": ("p",), "p_dir": root, "perturbations": names, **more}
-
-
-def by_hand(outputs, **more):
-    tally = flips.FlipTally(**more)
-    tally.update(outputs)
-    return tally
+def measure(root, outputs, *names, **more):
+    """An evaluation of films in a folder by `Lookup`."""
+    data = released_sets.dataset(outputs.shape[-1])
+    options = {"suites": ("p",), "p_dir": root, "perturbations": names, **more}
+    return run(Lookup(outputs), data, **options)
 
 
 @pytest.mark.parametrize("difficulty", [1, 2, 3])
@@ -58,18 +54,15 @@ def test_oracle(golden, tmp_path, difficulty):
     """The oracle's outputs as a model's, through files, suite and report."""
     outputs = golden("p_metrics_inputs.npz")["logits"]
     expected = golden("p_metrics_expected.json")
-    noises = ("gaussian_noise", "gaussian_noise_2", "gaussian_noise_3")
-    save(tmp_path, ("tilt", *noises), *outputs.shape[:2])
-    results = run(
-        Lookup(outputs),
-        released_sets.dataset(outputs.shape[-1]),
-        **films(tmp_path, "gaussian_noise", "tilt", difficulty=difficulty),
-        batch_size=100,
-    )
+    names = ("gaussian_noise", "tilt")
+    noises = ("gaussian_noise_2", "gaussian_noise_3")
+    save(tmp_path, (*names, *noises), *outputs.shape[:2])
+    options = {"difficulty": difficulty, "batch_size": 100}
+    results = measure(tmp_path, outputs, *names, **options)
     section = results.report.as_dict()["sections"]["p_released"]
     assert section["n"] == len(outputs)
     rates = []
-    for cell, kind in (("gaussian_noise", "noise"), ("tilt", "nonnoise")):
+    for cell, kind in zip(names, ("noise", "nonnoise")):
         wanted = expected[f"difficulty{difficulty}_{kind}"]
         for metric, word in (
             ("flip_probability", "flip_prob"),
@@ -94,17 +87,14 @@ def test_cells_are_what_functions_compute(difficulty):
     for cell, got in results.records.items():
         assert (cell.severity, cell.n) == (difficulty, 9)
         assert cell.source == "generated"
-        made = corruptions.perturb(
+        films = corruptions.perturb(
             data.test.images, cell.corruption, difficulty=difficulty
         )
-        frames = made.reshape(-1, *made.shape[2:]).astype(np.float32)
+        frames = films.reshape(-1, *films.shape[2:]).astype(np.float32)
         outputs = model.predict(frames, batch_size=100, verbose=0)
         noise = cell.corruption == "shot_noise"
-        tally = by_hand(
-            outputs.reshape(*made.shape[:2], -1),
-            noise=noise,
-            difficulty=difficulty,
-        )
+        tally = flips.FlipTally(noise=noise, difficulty=difficulty)
+        tally.update(outputs.reshape(*films.shape[:2], -1))
         assert tally.flip_probability > 0
         assert (got["noise"], got["difficulty"]) == (noise, difficulty)
         for sums in ("sums", "square_sums"):
@@ -112,29 +102,21 @@ def test_cells_are_what_functions_compute(difficulty):
             assert got[sums] == pytest.approx(wanted, rel=1e-9)
 
 
-def test_batch_size_does_not_matter():
-    """Sequences are cut into batches, and those into batches of frames."""
-    model, data = random_model(), dataset(n=5)
-    options = {"suites": ("p",), "perturbations": ("tilt", "motion_blur")}
-    one, *others = (
-        without_seconds(run(model, data, batch_size=size, **options))
-        for size in (5, 1, 256)
-    )
-    assert others == [one, one]
-
-
-def test_a_batch_of_frames_is_no_larger_than_the_models(monkeypatch):
-    sizes = []
-    perturb = corruptions.perturb
+def test_sequences_are_cut_into_batches_of_frames(monkeypatch):
+    """None is larger than the model's; their size does not matter."""
+    sizes, perturb = [], corruptions.perturb
 
     def spy(images, *arguments, **keywords):
         sizes.append(len(images))
         return perturb(images, *arguments, **keywords)
 
+    model, data = random_model(), dataset(n=66)
+    options = {"suites": ("p",), "perturbations": ("translate", "tilt")}
+    one = without_seconds(run(model, data, batch_size=1, **options))
     monkeypatch.setattr(corruptions, "perturb", spy)
-    names = ("translate", "tilt")  # 16 and 31 frames.
-    data = dataset(n=66)
-    run(data=data, suites=("p",), perturbations=names, batch_size=64)
+    other = run(model, data, batch_size=64, **options)
+    assert without_seconds(other) == one
+    # 16 frames and 31.
     assert sorted(sizes) == [2] * 34 + [4] * 16
 
 
@@ -147,25 +129,19 @@ def test_the_benchmark_is_the_default():
     assert "1 sequences per cell" in section["origin"]
 
 
-@pytest.mark.parametrize(
-    ("examples", "p_examples", "n"), [(None, 4, 4), (3, 6, 3)]
-)
+@pytest.mark.parametrize("examples, p_examples, n", [(None, 4, 4), (3, 6, 3)])
 def test_fewer_sequences_than_images(examples, p_examples, n):
     """They are those of so many `examples`; other suites keep theirs."""
     model, data = random_model(), whole_dataset(n=9)
     options = {"suites": ("clean", "p"), "perturbations": ("tilt",)}
-    results = run(
-        model, data, examples=examples, p_examples=p_examples, **options
-    )
+    part = {"examples": examples, "p_examples": p_examples}
+    results = run(model, data, **part, **options)
     (clean, _), (cell, sums) = results.records.items()
     assert (clean.n, cell.n) == (examples or 9, n)
     _, wanted = run(model, data, examples=n, **options).records.values()
     assert clean.data == cell.data and sums["sums"] == wanted["sums"]
     origin = results.report.as_dict()["sections"]["p"]["origin"]
     assert origin.startswith(f"{n} of 9 sequences per cell")
-
-
-# --- files -------------------------------------------------------------------
 
 
 def test_files_of_this_package_are_called_generated(tmp_path):
@@ -207,35 +183,28 @@ def test_a_part_is_balanced_where_labels_are_known(tmp_path):
     outputs[:, :, 0] = 1
     outputs[3:, 1::2] = (0, 5, 0)  # The answers of the second class alternate.
     save(tmp_path, ("tilt",), 6, 4)
-    data, options = released_sets.dataset(3), films(tmp_path, "tilt")
-    first = run(Lookup(outputs), data, examples=2, **options)
+    first = measure(tmp_path, outputs, "tilt", examples=2)
     assert first.figures["p_released/mfp"] == 0.0
     np.save(tmp_path / "labels.npy", np.repeat([0, 1], 3))
-    balanced = run(Lookup(outputs), data, examples=2, **options)
+    balanced = measure(tmp_path, outputs, "tilt", examples=2)
     assert balanced.figures["p_released/mfp"] == 0.5
 
 
-def test_released_films_may_have_any_length(tmp_path):
+def test_released_films_may_have_any_length_but_must_be_there(tmp_path):
     outputs = np.random.default_rng(0).normal(size=[3, 9, 4])
     save(tmp_path, ("tilt",), 3, 9)
     save(tmp_path, ("scale",), 2, 5)
-    model, data = Lookup(outputs), released_sets.dataset(4)
-    results = run(model, data, **films(tmp_path, "tilt"))
-    wanted = by_hand(outputs.astype(np.float32), noise=False).measurements()
-    (sums,) = results.records.values()
-    assert sums["sums"] == pytest.approx(wanted["sums"])
-    both = run(model, data, **films(tmp_path, "tilt", "scale"))
+    (sums,) = measure(tmp_path, outputs, "tilt").records.values()
+    tally = flips.FlipTally(noise=False)
+    tally.update(outputs.astype(np.float32))
+    assert sums["sums"] == pytest.approx(tally.measurements()["sums"])
+    both = measure(tmp_path, outputs, "tilt", "scale")
     assert_usage_error(lambda: both.report, "about one n", "3, 2")
-
-
-def test_a_missing_file_is_named_before_anything_is_measured(tmp_path):
-    save(tmp_path, ("tilt",), 2, 3)
     calls = []
-    options = films(tmp_path, "tilt", "scale", suites=("clean", "p"))
-    options["progress"] = lambda *call: calls.append(call)
-    model = Lookup(np.zeros([2, 3, 3]))
+    options = {"progress": lambda *call: calls.append(call)}
+    options["suites"] = ("clean", "p")
     assert_usage_error(
-        lambda: run(model, released_sets.dataset(3), **options),
-        "lacks scale.npy",
+        lambda: measure(tmp_path, outputs, "tilt", "rotate", **options),
+        "lacks rotate.npy",
     )
     assert not calls

@@ -53,13 +53,7 @@ def accuracies(base, noise=0.0):
 
 
 def records(
-    clean=0.9,
-    c=None,
-    p=None,
-    fgsm=None,
-    n=200,
-    source="generated",
-    made=False,
+    clean=0.9, c=None, p=None, fgsm=None, n=200, source="generated", made=False
 ):
     """Measured cells: `p` is `{perturbation: flip probability}`.
 
