@@ -59,14 +59,14 @@ def parse(*arguments):
 
 
 def test_flags_are_the_settings():
+    """And words for corruptions are tags or names."""
     given = EvaluationConfig().settings()
     assert set(given) == {field.name for field in dataclasses.fields(Settings)}
     assert Settings.of(given) == Settings()
-    for word, names in (("extra", corruptions.names("extra")), ("fog", "fog")):
+    for word, names in (("extra", "saturate"), ("fog", ("fog",))):
         own = parse(f"--corruptions={word}").evaluation.settings()
-        assert Settings.of(own).corruptions == (
-            names if word == "extra" else (names,)
-        )
+        own = Settings.of(own).corruptions
+        assert own == (corruptions.names("extra") if word == "extra" else names)
 
 
 def test_everything_is_written_and_measured_once(model_path, tmp_path, capsys):

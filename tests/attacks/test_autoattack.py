@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from noisymix_tf.attacks.autoattack import VERSIONS, auto_attack, torch_scores
+from noisymix_tf.attacks.autoattack import auto_attack, torch_scores
 from support.usage import assert_usage_error
 
 SIZE, HIDDEN, CLASSES = 8, 16, 4
@@ -126,33 +126,14 @@ def test_it_finds_what_it_finds_on_a_torch_model(
     expected = 255 * expected.numpy().transpose(0, 2, 3, 1)
     assert 0.2 < missed(expected).mean()
     np.testing.assert_array_equal(missed(found), missed(expected))
+    # An image that is right at the end comes back as it was.
+    right = ~missed(found)
+    np.testing.assert_array_equal(found[right], IMAGES[right])
     # Where a gradient is nearly zero its sign may differ.
     assert (np.abs(found - expected) < 0.01).mean() > 0.99
 
 
-@pytest.mark.parametrize("norm, eps", [("linf", 4 / 255), ("l2", 0.15)])
-def test_ends_lie_in_the_ball_and_robust_images_stay(package, norm, eps):
-    labels = LABELS.copy()
-    labels[:4] = (labels[:4] + 1) % CLASSES
-    options = dict(norm=norm, attacks=["apgd-ce"])
-    found = auto_attack(MODEL, IMAGES, labels, eps, **options).numpy()
-    assert found.dtype == np.float32
-    assert found.min() >= 0 and found.max() <= 255
-    order = np.inf if norm == "linf" else 2
-    delta = (found - IMAGES).reshape(len(IMAGES), -1) / 255
-    lengths = np.linalg.norm(delta, order, axis=-1)
-    assert lengths.max() <= eps + 1e-6
-    broken = missed(found, labels) & ~missed(IMAGES, labels)
-    assert 0.2 < broken.mean() < 0.9
-    np.testing.assert_array_equal(found[~broken], IMAGES[~broken])
-    assert (lengths[broken] > 0).all()
-    np.testing.assert_array_equal(auto_attack(MODEL, IMAGES, labels, 0), IMAGES)
-
-
 def test_seed_decides_and_the_process_stays_as_it_was(package, torch):
-    def trace(frame, event, argument):
-        return None
-
     def attack(seed):
         return auto_attack(
             MODEL, IMAGES, LABELS, 0.3, attacks=["square"], seed=seed
@@ -160,7 +141,7 @@ def test_seed_decides_and_the_process_stays_as_it_was(package, torch):
 
     state, threads = torch.get_rng_state(), torch.get_num_threads()
     tracer = sys.gettrace()
-    sys.settrace(trace)
+    sys.settrace(trace := lambda *_: None)
     first = attack(1)
     assert sys.gettrace() is trace
     sys.settrace(tracer)
@@ -178,12 +159,6 @@ def test_no_gradient(package):
     assert_usage_error(
         lambda: auto_attack(model, IMAGES, labels, 8 / 255), "no gradient"
     )
-
-
-def test_versions_are_those_of_the_package(package):
-    for version, attacks in VERSIONS.items():
-        search = package.AutoAttack(None, version=version)
-        assert tuple(search.attacks_to_run) == attacks
 
 
 @pytest.mark.parametrize(

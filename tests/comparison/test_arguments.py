@@ -11,16 +11,15 @@ from support import comparison_runs
 from support.usage import assert_usage_error
 
 
-def plan(*line, folder="out"):
-    words, config, values = comparison_runs.parsed(*line)
+def plan(line, folder="out"):
+    words, config, values = comparison_runs.parsed(*line.split())
     return trainings.plan(words, config, folder, values)
 
 
-def method(path, *lines):
+def write_method(path, method, *lines):
     """A flagfile of one's own on top of a method's."""
-    own = [f"--flagfile=flags/method/{lines[0]}.flags", *lines[1:]]
+    own = [f"--flagfile=flags/method/{method}.flags", *lines]
     path.write_text("\n".join(own) + "\n")
-    return path
 
 
 @pytest.mark.parametrize(
@@ -42,12 +41,8 @@ def test_words_are_joined_and_runs_are_collected(given, wanted):
 
 
 def test_every_method_with_every_seed_on_one_base():
-    planned = plan(
-        "--flagfile=flags/quickstart.flags",
-        "--methods=baseline,mixup,noisymix",
-        "--seeds=0,1",
-        "--epochs=2",
-    )
+    base = "--flagfile=flags/quickstart.flags --epochs=2 --seeds=0,1"
+    planned = plan(f"{base} --methods=baseline,mixup,noisymix")
     assert [str(t.folder) for t in planned] == [
         f"out/{name}/seed{seed}"
         for seed in (0, 1)
@@ -68,23 +63,24 @@ def test_every_method_with_every_seed_on_one_base():
 
 def test_flags_behind_the_methods_override_them():
     own = "--methods=augmix,noisymix"
-    behind = plan(own, "--jsd_weight=3", "--seed=5")
+    behind = plan(f"{own} --jsd_weight=3 --seed=5")
     assert {t.config.method.jsd_weight for t in behind} == {3.0}
     assert {t.config.run.seed for t in behind} == {5}
-    before = plan("--jsd_weight=3", own)
+    before = plan(f"--jsd_weight=3 {own}")
     assert {t.config.method.jsd_weight for t in before} == {12.0}
     # By itself a term without views is refused.
-    (training,) = plan("--views=none", "--methods=augmix")
+    (training,) = plan("--views=none --methods=augmix")
     assert training.config.method.views == "augmix"
 
 
 def test_a_flagfile_is_a_method_of_its_name(tmp_path):
-    file = method(tmp_path / "cutmix_wide.flags", "cutmix", "--alpha=2")
-    (training,) = plan(f"--methods={file}", "--corruptions=fog")
+    """And the flagfile of its training gives its configuration again."""
+    file = tmp_path / "cutmix_wide.flags"
+    write_method(file, "cutmix", "--alpha=2")
+    (training,) = plan(f"--methods={file} --corruptions=fog")
     own = training.config.method
     assert (own.method, own.mixing, own.alpha) == ("cutmix_wide", "cutmix", 2)
     assert training.folder.parts[-2:] == ("cutmix_wide", "seed0")
-    # The flagfile of the training gives its configuration again.
     fresh = flags.FlagValues()
     command_line.define_flags(fresh)
     line = ["train", *training.text.splitlines()]
@@ -94,24 +90,15 @@ def test_a_flagfile_is_a_method_of_its_name(tmp_path):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("--methods=mixup,nothing", ["Unknown method 'nothing'. Known: "]),
-        ("--methods=none.flags", ["none.flags cannot be opened"]),
-        (
-            "--methods=augmix --views=none",
-            ["Method augmix: --stability=jsd compares several views"],
-        ),
-        ("--methods=mixup --bogus=1", ["bogus"]),
-        ("--methods=mixup --seeds=a", ["--seeds=a must be a list of whole"]),
-        (
-            "--methods=mixup,stylized --train_data_dir=tree",
-            ["Method mixup: --train_data_dir=tree is no folder; make it"],
-        ),
-        (
-            "--methods=mixup,deepaugment --extra_data_dirs=tree",
-            ["Method mixup: --extra_data_dirs=tree is no folder"],
-        ),
-        ("--methods=mixup,long.flags", ["epochs: 200 (mixup); 9 (long)"]),
-        ("--methods=mixup,mixup.flags", ["names two methods alike"]),
+        ("mixup,nothing", "Unknown method 'nothing'. Known: "),
+        ("none.flags", "none.flags cannot be opened"),
+        ("augmix --views=none", "Method augmix: --stability=jsd compares"),
+        ("mixup --bogus=1", "bogus"),
+        ("mixup --seeds=a", "--seeds=a must be a list of whole"),
+        ("mixup --train_data_dir=x", "--train_data_dir=x is no folder; make"),
+        ("mixup --extra_data_dirs=x", "--extra_data_dirs=x is no folder"),
+        ("mixup,long.flags", "epochs: 200 (mixup); 9 (long)"),
+        ("mixup,mixup.flags", "names two methods alike"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_trained(
@@ -119,22 +106,22 @@ def test_mistakes_are_told_before_anything_is_trained(
 ):
     (tmp_path / "flags").symlink_to(pathlib.Path("flags").resolve())
     monkeypatch.chdir(tmp_path)
-    method(tmp_path / "long.flags", "mixup", "--epochs=9")
-    method(tmp_path / "mixup.flags", "mixup")
-    assert_usage_error(lambda: plan(*line.split()), *words)
+    write_method(tmp_path / "long.flags", "mixup", "--epochs=9")
+    write_method(tmp_path / "mixup.flags", "mixup")
+    assert_usage_error(lambda: plan(f"--methods={line}"), words)
     if "long" in line:
-        assert len(plan(*line.split(), "--compare_anyway")) == 2
+        assert len(plan(f"--methods={line} --compare_anyway")) == 2
 
 
 def test_what_is_finished_needs_its_trees_no_more(tmp_path):
     tree = tmp_path / "tree"
     tree.mkdir()
-    line = ["--methods=stylized", f"--train_data_dir={tree}"]
-    (training,) = plan(*line, folder=tmp_path)
+    line = f"--methods=stylized --train_data_dir={tree}"
+    (training,) = plan(line, tmp_path)
     training.prepare()
     report = training.folder / runs.REPORT
     report.parent.mkdir(parents=True)
     report.write_text("{}")
     training.mark_finished()
     tree.rmdir()
-    assert plan(*line, folder=tmp_path) == [training]
+    assert plan(line, tmp_path) == [training]

@@ -14,31 +14,16 @@ from noisymix_tf.comparison.trainings import Training
 from noisymix_tf.errors import Preempted
 from support import comparison_runs
 
-
-class Done:
-    """A process that has ended."""
-
-    def __init__(self, status):
-        self._status = status
-
-    def poll(self):
-        return self._status
-
-    wait = poll
-
-    def send_signal(self, number):
-        pass
+EVERY = ["baseline0", "mixup0", "baseline1", "mixup1"]
 
 
-def _trainings(folder, **more):
+def trainings(folder, **more):
+    def config(method, seed):
+        flags = comparison_runs.flags(method, seed)
+        return comparison_runs.with_flags(flags, "evaluation", **more)
+
     return [
-        Training(
-            method,
-            comparison_runs.with_flags(
-                comparison_runs.flags(method, seed), "evaluation", **more
-            ),
-            folder / method / f"seed{seed}",
-        )
+        Training(method, config(method, seed), folder / f"{method}{seed}/run")
         for seed in (0, 1)
         for method in ("baseline", "mixup")
     ]
@@ -47,7 +32,7 @@ def _trainings(folder, **more):
 class Launch:
     """Writes the results that a training would; some of them fail."""
 
-    def __init__(self, failing=(), status=2):
+    def __init__(self, failing=None, status=2):
         self.started = []
         self._failing, self._status = failing, status
 
@@ -55,58 +40,65 @@ class Launch:
         name = f"{training.name}{training.config.run.seed}"
         self.started.append(name)
         assert training.flagfile.read_text() == training.text
-        if name in self._failing:
+        if name == self._failing:
             training.log.write_text("some words\nerror: no such thing\n\n")
-            return Done(self._status)
+            return Ended(self._status)
         if not training.folder.exists():
             comparison_runs.write(training.folder, training.config, clean=0.75)
-        return Done(0)
+        return Ended(0)
 
 
-EVERY = ["baseline0", "mixup0", "baseline1", "mixup1"]
+class Ended:
+    """A process that has ended."""
+
+    def __init__(self, status):
+        self.status = status
+
+    def poll(self):
+        return self.status
+
+    def wait(self):
+        return self.status
+
+    def send_signal(self, number):
+        pass
 
 
 def test_what_is_not_finished_is_trained_in_turn(tmp_path, capsys):
     """Finished: with these very flags, and its results are there."""
-    trainings = _trainings(tmp_path)
 
-    def started(trainings):
+    def started(**more):
         launch = Launch()
-        assert processes.run_all(trainings, launch) == []
-        assert all(training.is_finished() for training in trainings)
+        assert processes.run_all(trainings(tmp_path, **more), launch) == []
         return launch.started, capsys.readouterr().err.splitlines()
 
-    assert not any(training.is_finished() for training in trainings)
-    names, lines = started(trainings)
+    planned = trainings(tmp_path)
+    assert not any(training.is_finished() for training in planned)
+    names, lines = started()
+    assert all(training.is_finished() for training in planned)
     assert names == EVERY and len(lines) == 4
     assert lines[1] == "[2/4] Mixup, seed 0: 0 s; clean 75.0 %"
-    names, lines = started(trainings)
+    names, lines = started()
     assert names == []
     assert lines[0] == "[1/4] Baseline, seed 0: there already; clean 75.0 %"
-    (trainings[2].folder / "evaluation" / "report.json").unlink()
-    # It is not written again here: the folder is there.
-    again = Launch()
-    processes.run_all(trainings, again)
-    assert again.started == ["baseline1"]
+    (planned[2].folder / "evaluation" / "report.json").unlink()
+    assert started()[0] == ["baseline1"]
     # Other measurements are asked for: the process knows what is missing.
-    more = Launch()
-    processes.run_all(_trainings(tmp_path, suites=("clean",)), more)
-    assert more.started == EVERY
+    assert started(suites=("clean",))[0] == EVERY
 
 
 def test_one_that_fails_does_not_keep_the_rest(tmp_path, capsys):
-    trainings = _trainings(tmp_path)
-    launch = Launch(failing=("mixup0",))
-    (failure,) = processes.run_all(trainings, launch)
+    planned, launch = trainings(tmp_path), Launch("mixup0")
+    (failure,) = processes.run_all(planned, launch)
     assert launch.started == EVERY
-    log = trainings[1].log
+    log = planned[1].log
     assert failure == f"Mixup, seed 0: status 2, see {log}: no such thing"
     assert "failed after 0 s: status 2" in capsys.readouterr().err
-    assert not trainings[1].is_finished()
-    (failure,) = processes.run_all(trainings, Launch(("mixup0",), -9))
+    assert not planned[1].is_finished()
+    (failure,) = processes.run_all(planned, Launch("mixup0", -9))
     assert failure.startswith("Mixup, seed 0: its process was ended by SIGKILL")
     again = Launch()
-    assert processes.run_all(trainings, again) == []
+    assert processes.run_all(planned, again) == []
     assert again.started == ["mixup0"]
 
 
@@ -114,9 +106,9 @@ def test_one_that_fails_does_not_keep_the_rest(tmp_path, capsys):
     ("status", "error"), [(75, Preempted), (130, KeyboardInterrupt)]
 )
 def test_a_training_that_was_told_to_end_ends_all(tmp_path, status, error):
-    launch = Launch(failing=("mixup0",), status=status)
+    launch = Launch("mixup0", status)
     with pytest.raises(error, match="Mixup, seed 0 is kept"):
-        processes.run_all(_trainings(tmp_path), launch)
+        processes.run_all(trainings(tmp_path), launch)
     assert launch.started == EVERY[:2]
 
 
@@ -124,10 +116,8 @@ def test_a_training_that_was_told_to_end_ends_all(tmp_path, status, error):
 PATIENT = """
 import json, signal, sys, time
 seen = []
-def note(number, frame):
-    seen.append(number)
 for number in (signal.SIGTERM, signal.SIGINT):
-    signal.signal(number, note)
+    signal.signal(number, lambda number, frame: seen.append(number))
 print("ready", flush=True)
 while not seen:
     time.sleep(0.01)
@@ -163,46 +153,37 @@ def test_a_signal_is_passed_on_once_and_waited_for(
     previous = signal.signal(signal.SIGTERM, end)
     try:
         with pytest.raises(error, match="Baseline, seed 0 is kept") as caught:
-            processes.run_all(_trainings(tmp_path), launch, jobs)
+            processes.run_all(trainings(tmp_path), launch, jobs)
     finally:
         signal.signal(signal.SIGTERM, previous)
     assert ("Mixup, seed 0 is kept" in str(caught.value)) == (jobs == 2)
     assert len(started) == jobs
     for place, process in enumerate(started):
-        seen = (tmp_path / f"{place}.json").read_text()
-        assert json.loads(seen) == [number]
+        seen = json.loads((tmp_path / f"{place}.json").read_text())
+        assert (seen, process.returncode) == ([number], 0)
         process.stdout.close()
-        assert process.returncode == 0
-
-
-# Ends when the other one of a pair has come, too.
-SOCIABLE = """
-import pathlib, sys, time
-mine, other = map(pathlib.Path, sys.argv[1:])
-mine.touch()
-end = time.monotonic() + 60
-while not other.exists():
-    assert time.monotonic() < end
-    time.sleep(0.01)
-"""
 
 
 def test_two_at_a_time(tmp_path, capsys):
-    number = 0
+    """Each ends when the other one of its pair has begun, too."""
+    launch = Launch()
 
-    def launch(training, jobs):
-        nonlocal number
-        pair = [tmp_path / str(number), tmp_path / str(number ^ 1)]
-        number += 1
-        comparison_runs.write(training.folder, training.config, clean=0.75)
-        return subprocess.Popen([sys.executable, "-c", SOCIABLE, *pair])
+    class Sociable(Ended):
+        def poll(self):
+            return 0 if len(launch.started) > self.status ^ 1 else None
 
-    trainings = _trainings(tmp_path)
-    assert processes.run_all(trainings, launch, jobs=2) == []
-    assert all(training.is_finished() for training in trainings)
+        def wait(self):
+            return self.poll()
+
+    def begin(training, jobs):
+        launch(training, jobs)
+        return Sociable(len(launch.started) - 1)
+
+    assert processes.run_all(trainings(tmp_path), begin, jobs=2) == []
+    assert all(training.is_finished() for training in trainings(tmp_path))
     lines = capsys.readouterr().err.splitlines()
-    heads = ["[1/4] Baseline, seed 0: started", "[2/4] Mixup, seed 0: started"]
-    assert lines[:2] == heads
+    assert lines[0] == "[1/4] Baseline, seed 0: started"
+    assert lines[1] == "[2/4] Mixup, seed 0: started"
     assert len([x for x in lines if x.endswith(" s; clean 75.0 %")]) == 4
 
 
@@ -217,13 +198,13 @@ def test_what_goes_wrong_here_ends_the_others(tmp_path):
         return started[0]
 
     with pytest.raises(OSError, match="no space"):
-        processes.run_all(_trainings(tmp_path), launch, jobs=2)
+        processes.run_all(trainings(tmp_path), launch, jobs=2)
     assert started[0].returncode == -signal.SIGTERM
 
 
 @pytest.mark.parametrize(
     ("jobs", "own", "threads"),
-    [(1, None, ""), (3, None, "2"), (9, None, "1"), (3, "5", "5")],
+    [(1, "", ""), (3, "", "2"), (9, "", "1"), (3, "5", "5")],
 )
 def test_each_has_its_share_of_the_cores(
     tmp_path, monkeypatch, jobs, own, threads
@@ -233,10 +214,10 @@ def test_each_has_its_share_of_the_cores(
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS")
-    if own:
-        monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", own)
-    training = _trainings(tmp_path)[0]
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", own)
+    if not own:
+        monkeypatch.delenv("TF_NUM_INTRAOP_THREADS")
+    training = trainings(tmp_path)[0]
     training.prepare()
     assert processes.launch(training, jobs).wait() == 0
     assert training.log.read_text() == f"{threads}\n"

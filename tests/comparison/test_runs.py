@@ -10,6 +10,7 @@ from support.usage import assert_usage_error
 
 
 def test_a_run_is_its_flags_and_its_report(tmp_path):
+    """Flags that an older version lacked have their defaults."""
     config = comparison_runs.flags("augmix", 3)
     folder = comparison_runs.write(tmp_path / "run", config, clean=0.75)
     file = folder / "flags.txt"
@@ -18,12 +19,9 @@ def test_a_run_is_its_flags_and_its_report(tmp_path):
     run = runs.read(folder)
     assert (run.method, run.seed, run.path) == ("augmix", 3, folder)
     assert run.figure("clean", "accuracy") == pytest.approx(0.75)
-    assert run.figure("p", "mfp") is None
-    assert run.value("epochs") == "3" and run.value("nesterov") == "true"
-    assert run.value("augmix_all_ops") == "false"
-    assert run.value("image_size") is None
-    # Flags that an older version lacked have their defaults.
-    assert run.value("clip_norm") == "0.0"
+    assert run.figure("p", "mfp") is run.value("image_size") is None
+    names = ("epochs", "nesterov", "augmix_all_ops", "clip_norm")
+    assert [run.value(n) for n in names] == ["3", "true", "false", "0.0"]
 
 
 def test_runs_are_found_below_a_directory(tmp_path):
@@ -35,14 +33,10 @@ def test_runs_are_found_below_a_directory(tmp_path):
     # What lies in a run is no run of its own.
     comparison_runs.write(below[0] / "inner")
     assert runs.find(below[0]) == [below[0]]
-    (tmp_path / "empty").mkdir()
-    empty, none = tmp_path / "empty", tmp_path / "none"
-    assert_usage_error(lambda: runs.find(empty), "holds no run")
-    assert_usage_error(lambda: runs.find(none), "is no directory")
 
 
 REPORT, FLAGS = "evaluation/report.json", "flags.txt"
-CELLS = {"fog": {"1": {}}}
+NO_REPORT = ["no report of schema 2"]
 
 
 def changed(section, key, value):
@@ -57,25 +51,15 @@ def changed(section, key, value):
 @pytest.mark.parametrize(
     ("name", "change", "words"),
     [
-        (REPORT, None, ["was not evaluated yet"]),
         (REPORT, lambda text: text[:-20], ["cannot be read ", "remove it"]),
-        (REPORT, lambda text: b'{"schema": 1}', ["no report of schema 2"]),
-        *(
-            (REPORT, changed(*change), ["no report of schema 2"])
-            for change in (
-                ("clean", "figures", {"accuracy": "high"}),
-                ("clean", "n", None),
-                ("clean", "cells", {"clean": 1}),
-                ("c", "cells", CELLS),
-                ("p", "cells", CELLS),
-            )
-        ),
+        (REPORT, lambda text: b'{"schema": 1}', NO_REPORT),
+        (REPORT, changed("clean", "figures", {"accuracy": "high"}), NO_REPORT),
+        (REPORT, changed("clean", "n", None), NO_REPORT),
+        (REPORT, changed("clean", "cells", {"clean": 1}), NO_REPORT),
+        (REPORT, changed("c", "cells", {"fog": {"1": {}}}), NO_REPORT),
+        (REPORT, changed("p", "cells", {"tilt": {}}), NO_REPORT),
         (FLAGS, lambda text: b"--schemes=a\n", ["no run of python -m noisymi"]),
-        (
-            FLAGS,
-            lambda text: text.replace(b"--seed=0", b"--seed=zero"),
-            ["damaged"],
-        ),
+        (FLAGS, lambda text: text.replace(b"seed=0", b"seed=o"), ["damaged"]),
         (FLAGS, lambda text: b"\xff\xfe", ["cannot be read", "no text"]),
     ],
 )
@@ -84,8 +68,5 @@ def test_what_is_damaged_is_told_in_one_line(tmp_path, name, change, words):
         tmp_path / "run", c={"fog": {1: 0.5}}, p={"tilt": 0.1}
     )
     file = folder / name
-    if change is None:
-        file.unlink()
-    else:
-        file.write_bytes(change(file.read_bytes()))
+    file.write_bytes(change(file.read_bytes()))
     assert_usage_error(lambda: runs.read(folder), folder, *words)

@@ -119,10 +119,8 @@ def test_released_cells_are_opened_one_at_a_time_and_read_by_batches(
 ):
     """A tree has a list of files for each; they are not held together."""
     opened, alive, sizes = [], [], []
-    arrays, images = (
-        released.corrupted_arrays.CorruptedArrays,
-        released.mapped.MappedImages,
-    )
+    arrays = released.corrupted_arrays.CorruptedArrays
+    images = released.mapped.MappedImages
     split, batches = arrays.split, images.batches
 
     def open_one(self, *names):
