@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import functools
 import importlib
 import json
 import shutil
@@ -12,18 +11,10 @@ import numpy as np
 import pytest
 from absl import flags
 
-from noisymix_tf import command_line, corruptions, data, model_card
-from noisymix_tf.config import (
-    Config,
-    DataConfig,
-    EvaluateConfig,
-    EvaluationConfig,
-    RunConfig,
-)
+from noisymix_tf import command_line, config, corruptions, data, model_card
 from noisymix_tf.evaluation import Settings
 from noisymix_tf.run_folder import RunFolder
-from support import door_processes
-from support import picture_folders as folders
+from support import door_processes, picture_folders
 from support.usage import assert_usage_error
 
 # The name in the package may be the function.
@@ -38,7 +29,6 @@ def model_path(tmp_path_factory):
     small = images.reshape(-1, 8, 4, 8, 4, 3).mean(axis=(2, 4, 5)) / 255
     columns = np.c_[small.reshape(-1, 64), np.ones(len(small))]
     weights, *_ = np.linalg.lstsq(columns, np.eye(10)[labels], rcond=None)
-
     inputs = keras.Input([32, 32, 3])
     x = keras.layers.Rescaling(1 / 255)(inputs)
     x = keras.layers.Flatten()(keras.layers.AveragePooling2D(4)(x))
@@ -50,27 +40,24 @@ def model_path(tmp_path_factory):
     return path
 
 
-def parse(*arguments):
-    values = flags.FlagValues()
-    command_line.define_flags(values, config=EvaluateConfig)
-    return command_line.parse(
-        ["evaluate", *map(str, arguments)], values, EvaluateConfig
-    )
+def parse(*words):
+    values, kind = flags.FlagValues(), config.EvaluateConfig
+    command_line.define_flags(values, config=kind)
+    return command_line.parse(["evaluate", *map(str, words)], values, kind)
 
 
 def test_flags_are_the_settings():
     """And words for corruptions are tags or names."""
-    given = EvaluationConfig().settings()
+    given = config.EvaluationConfig().settings()
     assert set(given) == {field.name for field in dataclasses.fields(Settings)}
     assert Settings.of(given) == Settings()
-    for word, names in (("extra", "saturate"), ("fog", ("fog",))):
-        own = parse(f"--corruptions={word}").evaluation.settings()
-        own = Settings.of(own).corruptions
-        assert own == (corruptions.names("extra") if word == "extra" else names)
+    own = parse("--corruptions=fog,extra").evaluation.settings()
+    names = ("fog", *corruptions.names("extra"))
+    assert Settings.of(own).corruptions == names
 
 
 def test_everything_is_written_and_measured_once(model_path, tmp_path, capsys):
-    config = parse(
+    line = parse(
         f"--model={model_path}",
         "--dataset=digits",
         "--suites=clean,c,p,fgsm,calibration",
@@ -81,7 +68,7 @@ def test_everything_is_written_and_measured_once(model_path, tmp_path, capsys):
         f"--output_dir={tmp_path}",
         f"--robustbench_json={tmp_path}/Linear",
     )
-    results = door.run(config)
+    results = door.run(line)
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["schema"] == 2
     sections = report["sections"]
@@ -103,7 +90,7 @@ def test_everything_is_written_and_measured_once(model_path, tmp_path, capsys):
     assert rows[2][0] == "Linear" and len(rows[2]) == 76
     assert np.mean([float(v) for v in rows[2][1:]]) == pytest.approx(mean)
     capsys.readouterr()
-    again = door.run(config)
+    again = door.run(line)
     assert again.computed == 0 and again.figures == results.figures
     assert (tmp_path / "cells.jsonl").read_bytes() == lines
     # The result was buried in 140 lines, the page had no name.
@@ -117,57 +104,49 @@ def test_everything_is_written_and_measured_once(model_path, tmp_path, capsys):
 def run_of_photos(tmp_path, monkeypatch):
     """A run as `train` leaves it: flags, and a model with its card."""
     monkeypatch.chdir(tmp_path)
-    folders.make(tmp_path / "photos", train=2, test=2, size=(20, 24))
-    config = Config(
-        data=DataConfig(
-            dataset="folder", data_dir="photos", image_size=16, test_examples=2
-        ),
-        run=RunConfig(output_dir="run"),
+    photos = picture_folders.make(tmp_path / "photos", 2, 2, (20, 24)).name
+    size = dict(image_size=16, test_examples=2)
+    own = config.Config(
+        data=config.DataConfig(dataset="folder", data_dir=photos, **size),
+        run=config.RunConfig(output_dir="run"),
     )
     inputs = keras.Input([16, 16, 3])
     x = keras.layers.GlobalAveragePooling2D()(inputs)
     model = keras.Model(inputs, keras.layers.Dense(2)(x))
-    with RunFolder(config) as folder:
-        model_card.save(model, folder.model, flags=config)
+    with RunFolder(own) as folder:
+        model_card.save(model, folder.model, flags=own)
     return model
 
 
 @pytest.mark.parametrize("model", ["run", "run/model.keras"])
-def test_a_run_is_measured_on_its_own_data(
-    run_of_photos, model, capsys, tmp_path
-):
+def test_a_run_is_measured_on_its_own_data(run_of_photos, model, capsys):
     """Without --dataset everything was measured on digits, silently."""
-    results = door.run(parse(f"--model={model}", "--suites=clean"))
-    ((cell, sums),) = results.records.items()
+    line = [f"--model={model}", "--suites=clean"]
+    ((cell, sums),) = door.run(parse(*line)).records.items()
     assert (cell.dataset, cell.n, sums["available"]) == ("folder", 2, 2)
     assert cell.preprocess == "resize16-crop16"
-    line = capsys.readouterr().err.splitlines()[0]
-    assert line == (
+    assert capsys.readouterr().err.splitlines()[0] == (
         f"Measuring {model} on the data of its run, folder in photos: 2 test "
         "images of 2 classes"
     )
     # Given flags override those of the run.
-    given = ["--preprocess=resize20-crop16", "--test_examples=3"]
-    shutil.move(tmp_path / "photos", tmp_path / "moved")
-    (cell,) = door.run(
-        parse(f"--model={model}", "--suites=clean", "--data_dir=moved", *given)
-    ).records
+    shutil.move("photos", "moved")
+    line += ["--preprocess=resize20-crop16", "--test_examples=3"]
+    (cell,) = door.run(parse(*line, "--data_dir=moved")).records
     assert (cell.n, cell.preprocess) == (3, "resize20-crop16")
 
 
-def test_a_run_that_does_not_say_its_data_is_one_line(
-    model_path, run_of_photos, tmp_path
-):
+def test_a_run_that_does_not_say_its_data(model_path, run_of_photos, tmp_path):
     model_card.save(run_of_photos, "alone.keras", dataset="folder")
-    for config in (parse(f"--model={m}") for m in (model_path, "alone.keras")):
-        assert_usage_error(
-            functools.partial(door.run, config),
-            "--dataset is missing",
-            config.target.model,
-        )
+
+    def refused(model, *words):
+        assert_usage_error(lambda: door.run(parse(f"--model={model}")), *words)
+
+    for model in (model_path, "alone.keras"):
+        refused(model, "--dataset is missing", model)
     for content in (b"\x80\x81", b"--dataset=folder\n--image_size=6x\n"):
         (tmp_path / "run" / "flags.txt").write_bytes(content)
-        assert_usage_error(lambda: door.run(parse("--model=run")), "flags")
+        refused("run", "flags")
 
 
 def test_the_imported_door_is_the_function(model_path):
@@ -191,27 +170,26 @@ def test_a_mistake_is_one_line_and_status_2():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("words", "message"),
     [
-        ([], ["--model is missing"]),
-        (["--suites=clean,dream"], ["suite 'dream'"]),
-        (["--suites=r"], ["r_dir", "shift_dir"]),
-        (["--suites=r", "--shift_dir=nowhere"], ["nowhere"]),
-        (["--c_dir=nowhere"], ["nowhere", "does not exist"]),
-        (["--eps=much"], ["eps='much'"]),
-        (["--attack_norms=l7"], ["'l7'", "linf, l2"]),
-        (["--reference=nowhere.json"], ["'nowhere.json' cannot be read"]),
-        (["--outputs=probabilities"], ["this model gives logits"]),
-        (["--dataset=cifar10", "--data_dir=nowhere"], ["cifar10", "nowhere"]),
-        (["--robustbench_json=x", "--corruptions=fog"], ["15 corruptions"]),
-        (["--robustbench_json=nowhere/x"], ["folder 'nowhere'"]),
-        (["--strategy=tpu"], ["strategy"]),
-        (["--preprocess=big"], ["preprocess"]),
+        ("--suites=clean,dream", "suite 'dream'"),
+        ("--suites=r", "shift_dir"),
+        ("--suites=r --shift_dir=nowhere", "nowhere"),
+        ("--c_dir=nowhere", "nowhere does not exist"),
+        ("--eps=much", "eps='much'"),
+        ("--attack_norms=l7", "linf, l2"),
+        ("--reference=nowhere.json", "'nowhere.json' cannot be read"),
+        ("--outputs=probabilities", "this model gives logits"),
+        ("--dataset=cifar10 --data_dir=nowhere", "nowhere"),
+        ("--robustbench_json=x --corruptions=fog", "15 corruptions"),
+        ("--robustbench_json=nowhere/x", "folder 'nowhere'"),
+        ("--strategy=tpu", "strategy"),
+        ("--preprocess=big", "preprocess"),
+        ("--model=", "--model is missing"),
     ],
 )
-def test_bad_input(model_path, tmp_path, monkeypatch, arguments, words):
+def test_bad_input(model_path, tmp_path, monkeypatch, words, message):
     monkeypatch.chdir(tmp_path)
-    if arguments:
-        arguments = [f"--model={model_path}", "--dataset=digits", *arguments]
-    assert_usage_error(lambda: door.run(parse(*arguments)), *words)
+    line = [f"--model={model_path}", "--dataset=digits", *words.split()]
+    assert_usage_error(lambda: door.run(parse(*line)), message)
     assert not list(tmp_path.iterdir())

@@ -1,6 +1,5 @@
 """AutoAttack on Keras models against the same package on PyTorch models."""
 
-import logging
 import sys
 
 import keras
@@ -44,15 +43,8 @@ def torch():
 
 
 @pytest.fixture
-def package(torch, caplog):
-    """The package; it warns of models that its evaluation does not fit."""
-    yield pytest.importorskip("pyautoattack")
-    warned = [r for r in caplog.records if r.levelno >= logging.WARNING]
-    assert not [record.getMessage() for record in warned]
-
-
-def missed(images, labels=LABELS):
-    return MODEL(np.asarray(images, "float32")).numpy().argmax(-1) != labels
+def package(torch):
+    return pytest.importorskip("pyautoattack")
 
 
 def torch_images(torch):
@@ -77,26 +69,23 @@ def torch_network(torch):
 def test_scores_and_gradients_are_those_of_tensorflow(torch, policy):
     """Also of steep slopes and of tiny ones, which float16 cannot hold."""
     keras.config.set_dtype_policy(policy)
-    try:
-        model = network()
-    finally:
-        keras.config.set_dtype_policy("float32")
+    model = network()
+    keras.config.set_dtype_policy("float32")
     bridge = torch_scores(torch, lambda x: tf.cast(model(x), tf.float32))
 
     def scores_and_gradients(network):
         images = torch_images(torch).requires_grad_()
         scores = network(images)
-        yield scores.detach().numpy()
+        yield scores.detach()
         for slope in (torch.ones(CLASSES), 1e-9 * torch.arange(CLASSES)):
             value = (scores * slope).sum()
             yield torch.autograd.grad(value, images, retain_graph=True)[0]
 
     tolerance = 1e-5 if policy == "float32" else 2e-2
-    for ours, theirs in zip(
-        scores_and_gradients(bridge), scores_and_gradients(torch_network(torch))
-    ):
-        atol = tolerance * np.abs(theirs).max()
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=float(atol))
+    theirs = scores_and_gradients(torch_network(torch))
+    for found, expected in zip(scores_and_gradients(bridge), theirs):
+        error = (found - expected).abs().max()
+        assert error <= tolerance * expected.abs().max()
 
 
 @pytest.mark.parametrize(
@@ -111,10 +100,8 @@ def test_scores_and_gradients_are_those_of_tensorflow(torch, policy):
 def test_it_finds_what_it_finds_on_a_torch_model(
     package, torch, attack, norm, eps
 ):
-    options = dict(norm=norm, seed=3, batch_size=10)
-    found = auto_attack(
-        MODEL, IMAGES, LABELS, eps, attacks=[attack], **options
-    ).numpy()
+    options = dict(norm=norm, seed=3, batch_size=10, attacks=[attack])
+    found = auto_attack(MODEL, IMAGES, LABELS, eps, **options).numpy()
     options = dict(norm={"linf": "Linf", "l2": "L2"}[norm], eps=eps, seed=3)
     search = package.AutoAttack(torch_network(torch), **options)
     search.attacks_to_run = [attack]
@@ -124,20 +111,20 @@ def test_it_finds_what_it_finds_on_a_torch_model(
         torch_images(torch), torch.tensor(LABELS), batch_size=10
     )
     expected = 255 * expected.numpy().transpose(0, 2, 3, 1)
-    assert 0.2 < missed(expected).mean()
-    np.testing.assert_array_equal(missed(found), missed(expected))
-    # An image that is right at the end comes back as it was.
-    right = ~missed(found)
-    np.testing.assert_array_equal(found[right], IMAGES[right])
     # Where a gradient is nearly zero its sign may differ.
     assert (np.abs(found - expected) < 0.01).mean() > 0.99
+    ends = [MODEL(x).numpy().argmax(-1) == LABELS for x in (found, expected)]
+    np.testing.assert_array_equal(*ends)
+    right = ends[0]
+    assert right.mean() < 0.8
+    # What stays right comes back as it is.
+    np.testing.assert_array_equal(found[right], IMAGES[right])
 
 
 def test_seed_decides_and_the_process_stays_as_it_was(package, torch):
-    def attack(seed):
-        return auto_attack(
-            MODEL, IMAGES, LABELS, 0.3, attacks=["square"], seed=seed
-        ).numpy()
+    def attack(seed, eps=0.3):
+        options = dict(attacks=["square"], seed=seed)
+        return auto_attack(MODEL, IMAGES, LABELS, eps, **options).numpy()
 
     state, threads = torch.get_rng_state(), torch.get_num_threads()
     tracer = sys.gettrace()
@@ -147,18 +134,21 @@ def test_seed_decides_and_the_process_stays_as_it_was(package, torch):
     sys.settrace(tracer)
     np.testing.assert_array_equal(first, attack(1))
     assert (first != attack(2)).any()
+    np.testing.assert_array_equal(attack(1, eps=0), IMAGES)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_num_threads() == threads
 
 
 def test_no_gradient(package):
     def model(images):
-        return tf.stop_gradient(tf.round(images[:, 0, 0]) @ tf.eye(3, 4))
+        return tf.stop_gradient(images[:, 0, 0] @ tf.eye(3, 4))
 
     labels = model(tf.cast(IMAGES, tf.float32)).numpy().argmax(-1)
-    assert_usage_error(
-        lambda: auto_attack(model, IMAGES, labels, 8 / 255), "no gradient"
-    )
+    attack = lambda: auto_attack(model, IMAGES, labels, 8 / 255)  # noqa: E731
+    assert_usage_error(attack, "no gradient")
+
+
+FEW = "apgd-t needs a model of at least 4 classes, this one has 3: leave it out"
 
 
 @pytest.mark.parametrize(
@@ -174,11 +164,7 @@ def test_no_gradient(package):
         ({"from_logits": 1.5}, "from_logits=1.5"),
         ({"labels": LABELS[:4]}, "one per image"),
         ({"model": "model.keras"}, "got str: load the model"),
-        (
-            {"model": network(num_classes=3), "labels": LABELS % 3},
-            "apgd-t needs a model of at least 4 classes, this one has 3: leave "
-            "it out with attacks=['apgd-ce', 'fab-t', 'square']",
-        ),
+        ({"model": network(3), "labels": LABELS % 3}, FEW),
     ],
 )
 def test_bad_input_is_said_in_one_line(change, words):
@@ -191,8 +177,5 @@ def test_a_missing_package_is_named(monkeypatch, name):
     if name == "torch":
         pytest.importorskip("pyautoattack")
     monkeypatch.setitem(sys.modules, name, None)
-    assert_usage_error(
-        lambda: auto_attack(MODEL, IMAGES, LABELS, 0.1),
-        f"package {name}: pip install",
-        "noisymix_tf[autoattack]",
-    )
+    words = f"package {name}: pip install", "noisymix_tf[autoattack]"
+    assert_usage_error(lambda: auto_attack(MODEL, IMAGES, LABELS, 0.1), *words)

@@ -51,9 +51,6 @@ def lengths(perturbation):
     return np.sqrt((np.asarray(perturbation, float) ** 2).sum((1, 2, 3)))
 
 
-# Against closed forms.
-
-
 @pytest.mark.parametrize("attack", [fgsm, pgd])
 def test_linear_model_in_the_maximum_norm(attack):
     """Also clipped, where p rounds to one, of new weights; of any labels."""
@@ -72,21 +69,8 @@ def test_linear_model_in_the_maximum_norm(attack):
         np.testing.assert_allclose(found, expected.clip(0, 255), atol=1e-4)
 
 
-@pytest.mark.parametrize("activation", [None, "softmax"])
-def test_linear_model_in_the_euclidean_norm(activation):
-    model = linear(0.01, activation=activation)
-    toward = uphill(model, LABELS)
-    expected = IMAGES + 0.5 * 255 * toward / lengths(toward[:1])
-    options = dict(eps=0.5, norm="l2")
-    found = pgd(model, IMAGES, LABELS, random_start=False, steps=5, **options)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
-    # From anywhere in the ball, projected steps lead to the same place.
-    found = pgd(model, IMAGES, LABELS, steps=200, **options)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=0.05)
-
-
 def test_balls_in_closed_form():
-    """Each image on its own; of zero, of tiny and of huge ones no NaN."""
+    """Each image on its own; no NaN of zero, of tiny and of huge ones."""
     x = [[[[3.0, -4.0, 0.0]]], [[[0.5, 0.0, 0.0]]], [[[0.0, 0.0, 0.0]]]]
     x, unit = tf.constant(x), [0.6, -0.8, 0, 1, 0, 0, 0, 0, 0]
     cube, sphere = BALLS.get("linf"), BALLS.get("l2")
@@ -139,28 +123,6 @@ def test_probabilities_and_logits_give_the_same_attack():
         np.testing.assert_allclose(other, first, rtol=0, atol=0.01)
 
 
-# The ball, the range, the starts.
-
-
-@pytest.mark.parametrize("norm, eps", [("linf", 8 / 255), ("l2", 0.7)])
-def test_ends_lie_in_the_ball_and_in_the_range(norm, eps):
-    model = linear(num_classes=5)
-    images = RNG.integers(0, 256, [32, 4, 4, 3], dtype=np.uint8)
-    images[:8] = 255 * (images[:8] > 127)
-    labels = RNG.integers(0, 5, 32)
-    options = dict(norm=norm, step_size=eps)
-    found = pgd(model, images, labels, eps, **options).numpy()
-    assert found.dtype == np.float32
-    assert found.min() >= 0 and found.max() <= 255
-    delta = found - images.astype(float)
-    size = np.abs(delta).max((1, 2, 3)) if norm == "linf" else lengths(delta)
-    assert (size <= 255 * eps + 1e-3).all()
-    assert (size[8:] > 0.5 * 255 * eps).all()
-    for restarts in (1, 2):
-        found = pgd(model, images, labels, 0, restarts=restarts, **options)
-        np.testing.assert_array_equal(found, images)
-
-
 def start_of(model, norm, count, **options):
     """Where attacks on a constant classifier end: where they started."""
     images, labels = np.full([count, 4, 4, 3], 127.5), np.zeros(count, int)
@@ -205,38 +167,30 @@ def test_starts_follow_seed_and_index_only(constant, norm):
         np.testing.assert_array_less(0, np.abs(found - IMAGES).max((1, 2, 3)))
 
 
-# Models, labels, compilation.
-
-
 @pytest.fixture(scope="module")
 def curved():
     """Layers that behave otherwise in training, with statistics of note."""
     first, last = (keras.initializers.RandomNormal(0, 0.5, k) for k in (1, 2))
-    layers = keras.layers
-    norm = layers.BatchNormalization()
-    model = keras.Sequential(
-        [
-            keras.Input([4, 4, 3]),
-            layers.Rescaling(1 / 30, -4.0),
-            layers.Conv2D(4, 3, activation="tanh", kernel_initializer=first),
-            norm,
-            layers.Dropout(0.5, seed=1),
-            layers.Flatten(),
-            layers.Dense(3, kernel_initializer=last),
-        ]
-    )
+    layers, norm = keras.layers, keras.layers.BatchNormalization()
+    inputs = keras.Input([4, 4, 3])
+    x = layers.Rescaling(1 / 30, -4.0)(inputs)
+    x = norm(layers.Conv2D(4, 3, 1, "same", kernel_initializer=first)(x))
+    x = layers.Dropout(0.5, seed=1)(keras.ops.tanh(x))
+    x = layers.Flatten()(x)
     norm.moving_variance.assign([0.1, 2.0, 0.5, 1.0])
-    return model
+    return keras.Model(inputs, layers.Dense(3, kernel_initializer=last)(x))
 
 
 def test_a_model_is_left_as_it_is_and_xla_finds_the_same(curved):
+    """And no image leaves the ball, or the range."""
     weights = curved.get_weights()
-    options = dict(eps=0.1, norm="l2", restarts=2, steps=3)
+    options = dict(eps=0.1, norm="l2", restarts=2, steps=3, step_size=0.2)
     once, again, compiled = (
         pgd(curved, IMAGES, LABELS, jit_compile=jit, **options)
         for jit in (False, False, True)
     )
     np.testing.assert_array_equal(once, again)
+    assert (np.abs(lengths(once - IMAGES) - 25.5) < 1e-2).all()
     # A sign may differ where a gradient is nearly zero; starts never do.
     assert (np.abs(compiled - once) < 0.01).mean() > 0.99
     for before, after in zip(weights, curved.get_weights()):

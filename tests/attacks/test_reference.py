@@ -1,25 +1,21 @@
-"""Attacks against what the reference implementation finds."""
+"""Attacks against what other implementations find.
 
+Foolbox is told that pixels lie in 0..1, so that eps is the literature's. It has
+to be given int64 labels: other dtypes than those of TensorFlow's argmax need a
+function that NumPy 2 no longer has.
+"""
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-import noisymix_tf as nm
-from noisymix_tf.attacks import objective
+from noisymix_tf.attacks import fgsm, objective, pgd
 
 
 @pytest.fixture(scope="module")
 def oracle(golden):
     return golden("attacks_images.npz")
-
-
-def loss_and_miss(model, images, labels):
-    """Cross-entropy in float64, and misses, by NumPy."""
-    logits = np.asarray(model(np.asarray(images)), float)
-    top = logits.max(-1, keepdims=True)
-    total = np.log(np.exp(logits - top).sum(-1)) + top[:, 0]
-    own = logits[np.arange(len(labels)), labels]
-    return total - own, logits.argmax(-1) != labels
 
 
 def test_gradient_of_the_reference(trained_resnet20, oracle):
@@ -36,28 +32,77 @@ def test_gradient_of_the_reference(trained_resnet20, oracle):
 
 
 def test_fgsm_images_of_the_reference(trained_resnet20, oracle):
-    found = nm.attacks.fgsm(
-        trained_resnet20, oracle["input"], oracle["labels"], 4 / 255
-    )
+    images, labels = oracle["input"], oracle["labels"]
+    found = fgsm(trained_resnet20, images, labels, 4 / 255).numpy()
     gradient = np.abs(oracle["input_grad_sumCE"])
     sure = gradient >= 1e-5 * gradient.max((1, 2, 3), keepdims=True)
     assert sure.mean() > 0.99
-    np.testing.assert_allclose(
-        found.numpy()[sure], 255 * oracle["fgsm_eps4"][sure], atol=1e-4
-    )
+    expected = 255 * oracle["fgsm_eps4"]
+    np.testing.assert_allclose(found[sure], expected[sure], atol=1e-4)
 
 
-def test_pgd_of_the_reference(trained_resnet20, oracle):
-    """Signs of tiny gradients flip: compared by the loss it reaches."""
+def test_pgd_images_of_the_reference(trained_resnet20, oracle):
+    """Signs of tiny gradients flip: compared by the loss it reaches, too."""
     images, labels = oracle["input"], oracle["labels"]
-    found = nm.attacks.pgd(
-        trained_resnet20, images, labels, 4 / 255, random_start=False
+    found = pgd(trained_resnet20, images, labels, 4 / 255, random_start=False)
+    expected = 255 * oracle["pgd10_eps4"]
+    assert (np.abs(found - expected) < 0.01).mean() > 0.8
+    scores = [trained_resnet20(x) for x in (found, expected)]
+    labels = tf.constant(labels, tf.int32)
+    assert objective.missed(scores[0], labels).numpy().all()
+    losses = [objective.cross_entropy(s, labels) for s in scores]
+    np.testing.assert_allclose(*losses, rtol=0.02)
+
+
+@pytest.fixture(scope="module")
+def smooth():
+    """No kinks, images that touch both ends of the range, its answers."""
+    init = keras.initializers.RandomNormal(stddev=0.3, seed=3)
+    inputs = keras.Input([8, 8, 3])
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(inputs)
+    x = keras.layers.Conv2D(8, 3, kernel_initializer=init)(x)
+    x = keras.layers.Flatten()(keras.layers.Activation("softplus")(x))
+    x = keras.layers.Dense(5, kernel_initializer=init)(x)
+    model = keras.Model(inputs, x)
+    images = np.random.default_rng(0).integers(0, 256, [64, 8, 8, 3])
+    images = images.astype(np.uint8)
+    return model, images, model.predict(images, verbose=0).argmax(-1)
+
+
+PGD = {"steps": 10, "rel_stepsize": 0.25}
+LINF, L2 = [1 / 255, 2 / 255, 4 / 255], [0.05, 0.1, 0.2]
+
+
+@pytest.mark.parametrize(
+    "attack, options, name, theirs, radii",
+    [
+        (fgsm, {}, "LinfFastGradientAttack", {}, LINF),
+        (pgd, {}, "LinfPGD", PGD, LINF),
+        (pgd, {"norm": "l2"}, "L2PGD", PGD, L2),
+    ],
+)
+def test_images_of_foolbox(
+    smooth, monkeypatch, attack, options, name, theirs, radii
+):
+    # It imports GitPython, which refuses to where there is no git.
+    monkeypatch.setenv("GIT_PYTHON_REFRESH", "quiet")
+    foolbox = pytest.importorskip("foolbox")
+    model, images, labels = smooth
+    scaled = tf.function(lambda x: model(255.0 * x), autograph=False)
+    _, expected, missed = getattr(foolbox.attacks, name)(
+        random_start=False, **theirs
+    )(
+        foolbox.TensorFlowModel(scaled, bounds=(0.0, 1.0), device="/CPU:0"),
+        tf.cast(images, tf.float32) / 255.0,
+        tf.cast(labels, tf.int64),
+        epsilons=radii,
     )
-    (loss, missed), (expected, _) = (
-        loss_and_miss(trained_resnet20, x, labels)
-        for x in (found, 255 * oracle["pgd10_eps4"])
-    )
-    assert missed.all()
-    np.testing.assert_allclose(loss, expected, rtol=0.02)
-    same = np.abs(found - 255 * oracle["pgd10_eps4"]) < 0.01
-    assert same.mean() > 0.8
+    shares = missed.numpy().mean(-1)
+    assert 0.1 < shares[0] < shares[-1] < 1.0
+    options = {"random_start": False, **options}
+    for radius, wanted, share in zip(radii, expected, shares):
+        found = attack(model, images, labels, radius, **options)
+        # Signs of tiny gradients may differ.
+        near = np.abs(found.numpy() - 255.0 * wanted.numpy()) < 2e-3
+        assert near.mean() > 0.999
+        assert (model(found).numpy().argmax(-1) != labels).mean() == share

@@ -32,11 +32,8 @@ def two(tmp_path, monkeypatch):
     """Two runs below the working directory, and something that is none."""
     monkeypatch.chdir(tmp_path)
     for method, clean in (("baseline", 0.75), ("noisymix", 0.875)):
-        folder, config = (
-            tmp_path / "runs" / method,
-            comparison_runs.flags(method),
-        )
-        comparison_runs.write(folder, config, clean=clean)
+        config = comparison_runs.flags(method)
+        comparison_runs.write(tmp_path / "runs" / method, config, clean=clean)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_text("mine")
     return tmp_path / "runs"

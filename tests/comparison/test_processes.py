@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import types
 
 import pytest
 
@@ -42,26 +43,17 @@ class Launch:
         assert training.flagfile.read_text() == training.text
         if name == self._failing:
             training.log.write_text("some words\nerror: no such thing\n\n")
-            return Ended(self._status)
+            return ended(self._status)
         if not training.folder.exists():
             comparison_runs.write(training.folder, training.config, clean=0.75)
-        return Ended(0)
+        return ended(0)
 
 
-class Ended:
+def ended(status):
     """A process that has ended."""
-
-    def __init__(self, status):
-        self.status = status
-
-    def poll(self):
-        return self.status
-
-    def wait(self):
-        return self.status
-
-    def send_signal(self, number):
-        pass
+    own = types.SimpleNamespace(send_signal=lambda number: None)
+    own.poll = own.wait = lambda: status
+    return own
 
 
 def test_what_is_not_finished_is_trained_in_turn(tmp_path, capsys):
@@ -168,22 +160,17 @@ def test_two_at_a_time(tmp_path, capsys):
     """Each ends when the other one of its pair has begun, too."""
     launch = Launch()
 
-    class Sociable(Ended):
-        def poll(self):
-            return 0 if len(launch.started) > self.status ^ 1 else None
-
-        def wait(self):
-            return self.poll()
-
     def begin(training, jobs):
-        launch(training, jobs)
-        return Sociable(len(launch.started) - 1)
+        number = len(launch.started)
+        process = launch(training, jobs)
+        process.poll = lambda: 0 if len(launch.started) > number ^ 1 else None
+        return process
 
     assert processes.run_all(trainings(tmp_path), begin, jobs=2) == []
     assert all(training.is_finished() for training in trainings(tmp_path))
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "[1/4] Baseline, seed 0: started"
-    assert lines[1] == "[2/4] Mixup, seed 0: started"
+    heads = ["[1/4] Baseline, seed 0: ", "[2/4] Mixup, seed 0: "]
+    assert lines[:2] == [f"{head}started" for head in heads]
     assert len([x for x in lines if x.endswith(" s; clean 75.0 %")]) == 4
 
 
@@ -202,22 +189,17 @@ def test_what_goes_wrong_here_ends_the_others(tmp_path):
     assert started[0].returncode == -signal.SIGTERM
 
 
-@pytest.mark.parametrize(
-    ("jobs", "own", "threads"),
-    [(1, "", ""), (3, "", "2"), (9, "", "1"), (3, "5", "5")],
-)
-def test_each_has_its_share_of_the_cores(
-    tmp_path, monkeypatch, jobs, own, threads
-):
-    python = tmp_path / "python"
-    python.write_text('#!/bin/sh\necho "$TF_NUM_INTRAOP_THREADS"\n')
+def test_each_has_its_share_of_the_cores(tmp_path, monkeypatch):
+    python, name = tmp_path / "python", "TF_NUM_INTRAOP_THREADS"
+    python.write_text(f'#!/bin/sh\necho "${name}"\n')
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", own)
-    if not own:
-        monkeypatch.delenv("TF_NUM_INTRAOP_THREADS")
-    training = trainings(tmp_path)[0]
+    monkeypatch.delenv(name)
+    (training, *_) = trainings(tmp_path)
     training.prepare()
-    assert processes.launch(training, jobs).wait() == 0
-    assert training.log.read_text() == f"{threads}\n"
+    for jobs in (1, 3, 9):
+        assert processes.launch(training, jobs).wait() == 0
+    monkeypatch.setenv(name, "5")
+    processes.launch(training, 3).wait()
+    assert training.log.read_text().split("\n") == ["", "2", "1", "5", ""]

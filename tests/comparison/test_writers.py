@@ -6,7 +6,6 @@ import re
 
 import pytest
 
-from noisymix_tf.comparison import published
 from noisymix_tf.comparison.writers.csv import csv
 from noisymix_tf.comparison.writers.html import html
 from noisymix_tf.comparison.writers.json import json
@@ -14,7 +13,6 @@ from noisymix_tf.comparison.writers.latex import escape, latex
 from noisymix_tf.comparison.writers.markdown import markdown
 from support import comparison_runs
 from support.comparison_runs import FGSM, accuracies
-from support.published import CIFAR10_MEANS
 from support.report_page import Page
 
 ODD = "my_<b>method</b> & 100 %"
@@ -129,17 +127,3 @@ def test_html(built):
     best = page.all("td", "best", "further")[0]["text"]
     assert best == built.rows[1].text(mce)
     assert {e["text"] for e in page.all("li")} == set(built.notes)
-
-
-def test_published_numbers():
-    rows = published.of_dataset("imagenet")
-    paper = [row for row in rows if "Table 1" in row.source]
-    assert [len(row.values) for row in paper] == [7] * 10
-    assert paper[0].values["c"] == 39.2 and paper[-1].values["c"] == 52.3
-    assert published.of_dataset("digits") == ()
-    assert len({row.title for row in rows}) == len(rows)
-    # Means are those of the corruptions, which are published, too.
-    ours = published.of_dataset("cifar10")[-1].values
-    assert ours["c"] == pytest.approx(sum(CIFAR10_MEANS) / 15, abs=0.01)
-    quiet = sum(CIFAR10_MEANS[3:]) / 12
-    assert ours["c_without_noise"] == pytest.approx(quiet, abs=0.01)

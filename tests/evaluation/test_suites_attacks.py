@@ -1,40 +1,34 @@
-"""Suites fgsm and pgd: what the attacks find when they are called by hand."""
+"""Suites of attacks: what the attacks find when they are called by hand."""
+
+import sys
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from noisymix_tf import attacks
+from noisymix_tf import attacks, evaluation
 from noisymix_tf.evaluation import metrics
-from support.evaluation_toys import (
-    SIDE,
-    SizedTest,
-    dataset,
-    random_model,
-    run,
-    without_seconds,
-)
+from noisymix_tf.evaluation.suites import auto_attack
+from support import evaluation_toys as toys
+from support.usage import assert_usage_error
 
 N = 23
 PGD = {
-    "eps": ("1/255",),
-    "l2_eps": (0.2,),
-    "attack_losses": ("cross_entropy",),
-    "attack_steps": 3,
-    "attack_step_size": 0.5,
-    "batch_size": 7,
+    **dict(eps=("1/255",), l2_eps=(0.2,), attack_losses=("cross_entropy",)),
+    **dict(attack_steps=3, attack_step_size=0.5, batch_size=7),
 }
 
 
 @pytest.fixture(scope="module")
 def model():
-    return random_model()
+    return toys.random_model()
 
 
 @pytest.fixture(scope="module")
 def data(model):
     """Labels are what the model says, but for a tenth: some are wrong."""
-    toy = dataset(n=N)
+    toy = toys.dataset(n=N)
     noise = np.random.default_rng(0).integers(0, 256, toy.test.images.shape)
     toy.test.images[:] = noise
     toy.test.labels[:] = model.predict(toy.test.images, verbose=0).argmax(-1)
@@ -54,7 +48,7 @@ def test_fgsm_cells(model, data):
     images, labels = data.test.images, data.test.labels
     radii = {0.5 / 255: "0.00196078", 4 / 255: "4/255"}
     options = dict(suites=("fgsm",), batch_size=7, eps=(0.5 / 255, "4/255"))
-    records = run(model, data, **options).records
+    records = toys.run(model, data, **options).records
     cases = [(e, loss) for e in radii for loss in ("cross_entropy", "log_odds")]
     for (cell, sums), (eps, loss) in zip(records.items(), cases, strict=True):
         assert cell.setting == f"linf eps={radii[eps]} {loss}"
@@ -64,9 +58,9 @@ def test_fgsm_cells(model, data):
     correct = [sums["correct"] for sums in records.values()]
     # A test that finds the same of everything would prove nothing.
     assert 0.85 * N > correct[0] > correct[2]
-    softmax = random_model(softmax=True)
+    softmax = toys.random_model(softmax=True)
     softmax.set_weights(model.get_weights())
-    hidden = run(softmax, data, **options).records.values()
+    hidden = toys.run(softmax, data, **options).records.values()
     assert [sums["correct"] for sums in hidden] == correct
 
 
@@ -82,8 +76,8 @@ def test_pgd_cells(model, data, norm, eps, more, words):
     """A random start belongs to the image, not to its place in a batch."""
     images, labels = data.test.images, data.test.labels
     own = {k.replace("restarts", "attack_restarts"): v for k, v in more.items()}
-    results = run(model, data, suites=("pgd",), norms=(norm,), **PGD, **own)
-    ((cell, sums),) = results.records.items()
+    own |= dict(suites=("pgd",), norms=(norm,))
+    ((cell, sums),) = toys.run(model, data, **PGD, **own).records.items()
     radius = {"linf": "1/255", "l2": "0.2"}[norm]
     attack = f"{norm} eps={radius} cross_entropy, 3 steps of 0.5 eps"
     assert cell.setting == f"{attack}, {words}"
@@ -93,12 +87,10 @@ def test_pgd_cells(model, data, norm, eps, more, words):
     assert_measured(sums, model, found, labels)
 
 
-def test_what_a_report_says_of_attacks(model, data, tmp_path):
+def test_what_a_report_says_of_attacks(model, data):
     losses = "cross_entropy", "log_odds"
-    options = dict(suites=("fgsm", "pgd"), output_dir=tmp_path)
-    options = {**PGD, **options, "attack_losses": losses}
-    results = run(model, data, **options)
-    sections = results.report.as_dict()["sections"]
+    options = {**PGD, "suites": ("fgsm", "pgd"), "attack_losses": losses}
+    sections = toys.run(model, data, **options).report.as_dict()["sections"]
     for name in ("fgsm", "pgd"):
         section = sections[name]
         assert (section["n"], section["source"]) == (N, "generated")
@@ -110,14 +102,9 @@ def test_what_a_report_says_of_attacks(model, data, tmp_path):
             figure = section["figures"][f"accuracy[{setting}]"]
             assert cell["accuracy"] == figure
     assert any("assumption" in note for note in sections["fgsm"]["notes"])
-    again = run(model, data, **options)
-    assert again.computed == 0
-    assert without_seconds(again) == without_seconds(results)
-    options |= {"eps": ("2/255",), "attack_losses": ("log_odds",)}
-    more = run(model, data, **options)
-    assert more.computed == 2
-    notes = more.report.as_dict()["sections"]["fgsm"]["notes"]
-    assert not any("weaker" in note for note in notes)
+    options |= {"suites": ("fgsm",), "attack_losses": ("log_odds",)}
+    (section,) = toys.run(model, data, **options).report.sections[:1]
+    assert not any("weaker" in note for note in section.notes)
 
 
 class Spy(keras.layers.Layer):
@@ -131,14 +118,14 @@ class Spy(keras.layers.Layer):
 
 
 def test_radii_share_one_compilation(data):
+    """Of batches of 7 the last one is filled up."""
     traces = []
     for eps in (("1/255",), ("1/255", "2/255", "4/255")):
-        inputs = keras.Input([SIDE, SIDE, 3])
+        inputs = keras.Input([toys.SIDE, toys.SIDE, 3])
         x = keras.layers.GlobalAveragePooling2D()(Spy()(inputs))
         spied = keras.Model(inputs, keras.layers.Dense(3)(x))
         Spy.calls = 0
-        # Of batches of 7 the last one is filled up.
-        run(spied, data, **{**PGD, "suites": ("fgsm", "pgd"), "eps": eps})
+        toys.run(spied, data, **{**PGD, "suites": ("fgsm", "pgd"), "eps": eps})
         traces.append(Spy.calls)
     assert traces[0] == traces[1]
 
@@ -153,12 +140,12 @@ def test_oracle_accuracies(
     full_golden, cifar10_test, trained_resnet20, suite, name, levels
 ):
     """ResNet-20 on 1,000 images; where it is sure, log odds find more."""
-    data = dataset(num_classes=10)
-    data.test = SizedTest(*(array[:1000] for array in cifar10_test))
-    options = dict(suites=(suite,), random_start=False, batch_size=250)
+    data = toys.dataset(num_classes=10)
+    data.test = toys.SizedTest(*(array[:1000] for array in cifar10_test))
     losses = ("cross_entropy", "log_odds")[: 1 + (suite == "fgsm")]
+    options = dict(suites=(suite,), random_start=False, batch_size=250)
     options |= dict(eps=[f"{k}/255" for k in levels], attack_losses=losses)
-    records = run(trained_resnet20, data, **options).records
+    records = toys.run(trained_resnet20, data, **options).records
     expected = full_golden("attacks_accuracy.json")
     found = {c.setting.split(",")[0]: sums for c, sums in records.items()}
     for level in levels:
@@ -170,3 +157,46 @@ def test_oracle_accuracies(
         if len(losses) == 2:
             exact = found[f"linf eps={level}/255 log_odds"]
             assert exact["correct"] < sums["correct"]
+
+
+def test_auto_attack_cells_hold_what_the_attack_leaves(monkeypatch):
+    calls = []
+
+    def darken(model, images, labels, eps, **options):
+        calls.append((len(images), round(eps * 255), options))
+        return tf.maximum(tf.cast(images, tf.float32) - 255.0 * eps, 0.0)
+
+    monkeypatch.setattr(attacks, "auto_attack", darken)
+    monkeypatch.setattr(auto_attack, "require_packages", lambda: None)
+    data = toys.dataset(num_classes=4)
+    options = dict(suites=("autoattack",), eps=("1/255", "80/255"), seed=3)
+    results = toys.run(toys.brightness_model(4), data, **options)
+    weak, strong = (sums["correct"] for sums in results.records.values())
+    # 20, 87, 153 and 220 become 0, 7, 73 and 140: only the darkest stays.
+    assert (weak, strong) == (N, (data.test.labels == 0).sum())
+    assert [call[0] for call in calls] == [8, 8, 7] * 2
+    assert [call[1] for call in calls] == [1] * 3 + [80] * 3
+    options = {"norm": "linf", "seed": 3, "batch_size": 8, "from_logits": True}
+    assert calls[0][2] == options
+    assert "batches of 8" in results.planned[0].setting
+
+
+def test_what_auto_attack_lacks_is_told_before_anything_is_measured(
+    monkeypatch,
+):
+    """A package; or classes: the other suites had been measured by then."""
+    calls, suites = [], ("clean", "autoattack")
+
+    def measure():
+        toys.run(suites=suites, progress=lambda *call: calls.append(call))
+
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "pyautoattack", None)
+        for call in (
+            lambda: evaluation.check_selection(suites, toys.dataset()),
+            measure,
+        ):
+            assert_usage_error(call, "noisymix_tf[autoattack]")
+    monkeypatch.setattr(auto_attack, "require_packages", lambda: None)
+    assert_usage_error(measure, "at least 4 classes, flat has 3")
+    assert not calls

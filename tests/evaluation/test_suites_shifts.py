@@ -102,18 +102,6 @@ def test_masked_accuracies_by_hand(data, shifted, root, softmax):
     assert figures["shift/gap"] == pytest.approx(gap)
 
 
-def test_all_classes_means_no_mask(data, tmp_path):
-    labels = np.arange(5).repeat(2)
-    images, classifier = labelled_images(labels, 3), model(bias=(0,) * 5)
-    save(tmp_path, images, labels)
-    figures = run(
-        classifier, data, suites=("clean", "r"), shift_dir=tmp_path
-    ).figures
-    assert figures["shift/clean_accuracy"] == figures["clean/accuracy"]
-    outputs = classifier.predict(images, verbose=0)
-    assert figures["shift/accuracy"] == metrics.accuracy(outputs, labels)
-
-
 def test_a_part_is_balanced_and_the_report_says_what_is_left_out(
     data, shifted, root
 ):
