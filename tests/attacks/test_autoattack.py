@@ -139,15 +139,6 @@ def test_seed_decides_and_the_process_stays_as_it_was(package, torch):
     assert torch.get_num_threads() == threads
 
 
-def test_no_gradient(package):
-    def model(images):
-        return tf.stop_gradient(images[:, 0, 0] @ tf.eye(3, 4))
-
-    labels = model(tf.cast(IMAGES, tf.float32)).numpy().argmax(-1)
-    attack = lambda: auto_attack(model, IMAGES, labels, 8 / 255)  # noqa: E731
-    assert_usage_error(attack, "no gradient")
-
-
 FEW = "apgd-t needs a model of at least 4 classes, this one has 3: leave it out"
 
 

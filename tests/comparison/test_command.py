@@ -1,14 +1,17 @@
-"""`python -m noisymix_tf.compare`: whole comparisons, and its mistakes."""
+"""`python -m noisymix_tf.compare`: its command line, whole comparisons."""
 
 import csv
 import json
 import os
+import pathlib
 import signal
 import time
 
 import pytest
+from absl import flags
 
-from noisymix_tf.comparison import command
+from noisymix_tf import command_line
+from noisymix_tf.comparison import arguments, command, runs, trainings
 from support import comparison_runs, door_processes
 from support.usage import assert_usage_error
 
@@ -19,6 +22,116 @@ TINY = (
     "--train_examples=100 --test_examples=40 --batch_size=50 --suites=clean,c "
     "--corruptions=fog --severities=1 --notensorboard --noexport"
 ).split()
+
+
+def plan(line, folder="out"):
+    words, config, values = comparison_runs.parsed(*line.split())
+    return trainings.plan(words, config, folder, values)
+
+
+def write_method(path, method, *lines):
+    """A flagfile of one's own on top of a method's."""
+    own = [f"--flagfile=flags/method/{method}.flags", *lines]
+    path.write_text("\n".join(own) + "\n")
+
+
+def test_words_are_joined_and_runs_are_collected():
+    """What is not known is left to the parser."""
+    values = comparison_runs.parsed()[-1]
+    long = "runs/a --epochs 3 --flip runs/b --width=2"
+    for given, wanted in (
+        (long, "--epochs=3 --flip --width=2 --runs=runs/a,runs/b"),
+        ("--runs x -- --odd", "--runs=x,--odd"),
+        ("--bogus a", "--bogus --runs=a"),
+        ("--help", "--help"),
+    ):
+        assert arguments.tidy(given.split(), values) == wanted.split()
+
+
+def test_every_method_with_every_seed_on_one_base():
+    base = "--flagfile=flags/quickstart.flags --epochs=2 --seeds=0,1"
+    planned = plan(f"{base} --methods=baseline,mixup,noisymix")
+    names = ("baseline", "mixup", "noisymix")
+    folders = [f"out/{name}/seed{seed}" for seed in (0, 1) for name in names]
+    assert [str(training.folder) for training in planned] == folders
+    own = [(t.config.method.mixing, t.config.method.views) for t in planned]
+    assert own[:2] == [("none", "none"), ("input", "none")]
+    assert planned[2].config.method.stability == "jsd"
+    for training in planned:
+        assert training.config.optimizer.epochs == 2
+        assert training.config.model.width == 0.125
+        assert training.config.run.output_dir == str(training.folder)
+    assert planned[3].config.run.seed == 1
+    assert planned[3].title == "Baseline, seed 1"
+
+
+def test_flags_behind_the_methods_override_them():
+    own = "--methods=augmix,noisymix"
+    behind = plan(f"{own} --jsd_weight=3 --seed=5")
+    assert {t.config.method.jsd_weight for t in behind} == {3.0}
+    assert {t.config.run.seed for t in behind} == {5}
+    before = plan(f"--jsd_weight=3 {own}")
+    assert {t.config.method.jsd_weight for t in before} == {12.0}
+    # By itself a term without views is refused.
+    (training,) = plan("--views=none --methods=augmix")
+    assert training.config.method.views == "augmix"
+
+
+def test_a_flagfile_is_a_method_of_its_name(tmp_path):
+    """And the flagfile of its training gives its configuration again."""
+    file = tmp_path / "cutmix_wide.flags"
+    write_method(file, "cutmix", "--alpha=2")
+    (training,) = plan(f"--methods={file} --corruptions=fog")
+    own = training.config.method
+    assert (own.method, own.mixing, own.alpha) == ("cutmix_wide", "cutmix", 2)
+    assert training.folder.parts[-2:] == ("cutmix_wide", "seed0")
+    fresh = flags.FlagValues()
+    command_line.define_flags(fresh)
+    line = ["train", *training.text.splitlines()]
+    assert command_line.parse_expanded(line, fresh) == training.config
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("mixup,nothing", "Unknown method 'nothing'. Known: "),
+        ("none.flags", "none.flags cannot be opened"),
+        ("augmix --views=none", "Method augmix: --stability=jsd compares"),
+        ("mixup --bogus=1", "bogus"),
+        ("mixup --seeds=a", "--seeds=a must be a list of whole"),
+        ("mixup --train_data_dir=x", "--train_data_dir=x is no folder; make"),
+        ("mixup --extra_data_dirs=x", "--extra_data_dirs=x is no folder"),
+        ("mixup,long.flags", "epochs: 200 (mixup); 9 (long)"),
+        ("mixup,mixup.flags", "names two methods alike"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_trained(
+    tmp_path, monkeypatch, line, words
+):
+    (tmp_path / "flags").symlink_to(pathlib.Path("flags").resolve())
+    monkeypatch.chdir(tmp_path)
+    write_method(tmp_path / "long.flags", "mixup", "--epochs=9")
+    write_method(tmp_path / "mixup.flags", "mixup")
+    assert_usage_error(lambda: plan(f"--methods={line}"), words)
+    if "long" in line:
+        assert len(plan(f"--methods={line} --compare_anyway")) == 2
+
+
+def test_what_is_finished_needs_its_trees_no_more(tmp_path):
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    line = f"--methods=stylized --train_data_dir={tree}"
+    (training,) = plan(line, tmp_path)
+    training.prepare()
+    report = training.folder / runs.REPORT
+    report.parent.mkdir(parents=True)
+    report.write_text("{}")
+    training.mark_finished()
+    tree.rmdir()
+    assert plan(line, tmp_path) == [training]
+
+
+# Whole comparisons.
 
 
 def compare(*line, launch=None):
@@ -82,12 +195,10 @@ def test_what_is_left_out_is_told_and_the_rest_compared(two, capsys):
 def test_mistakes_of_the_command_line(two, line, words):
     assert_usage_error(lambda: compare(*line.split()), words)
     assert (two.parent / "full" / "mine").read_text() == "mine"
-
-
-def test_a_mistake_is_one_line_and_status_2():
-    done = door_processes.run(DOOR, "nowhere")
-    assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr.splitlines()[-1].startswith("error: nowhere is no dir")
+    if line == "nowhere":
+        done = door_processes.run(DOOR, line)
+        assert done.returncode == 2 and done.stdout == ""
+        assert done.stderr.splitlines()[-1].startswith(f"error: {words}")
 
 
 def launch(training, jobs):
@@ -108,7 +219,6 @@ def test_methods_are_trained_in_processes_and_compared(tmp_path, capsys):
     rows = list(csv.DictReader((folder / "comparison.csv").open()))
     for row, method in zip(rows, ("baseline", "mixup")):
         run = folder / method / "seed0"
-        assert f"--method={method}" in (run / "flags.txt").read_text()
         log = (folder / method / "seed0.log").read_text()
         assert f"{method} on digits: 100 training" in log
         report = json.loads((run / "evaluation/report.json").read_text())

@@ -1,4 +1,6 @@
-"""The table of a comparison against means, deviations and ratios by NumPy."""
+"""Runs, and their table against means, deviations and ratios by NumPy."""
+
+import json
 
 import numpy as np
 import pytest
@@ -83,8 +85,7 @@ def test_rows_and_columns_are_those_of_the_paper(built):
     assert methods.title("of_my_own") == "of my own"
     # What a bar has room for.
     assert max(map(len, methods.TITLES.values())) <= 19
-    (heading, main), (_, more) = built.parts
-    assert heading == ""
+    (_, main), (_, more) = built.parts
     assert [column.key for column in (*main, *more)] == list(_expected(0.5))
     titles = [column.title for column in main]
     assert titles[:3] == ["Clean", "C", "C without noise"]
@@ -133,6 +134,11 @@ def test_a_reference_of_ones_own_comes_first(found, tmp_path):
     assert _columns(built)["p_mfr"].divisor == "Baseline"
     mce = _columns(built)["c_mce"]
     assert (mce.divisor, mce.title) == (str(path), "mCE (reference)")
+    path.write_text(text.replace('"data": null', '"data": "77.5"'))
+    write(tmp_path / "run", data="1234.5")
+    for name, words in ((path, "measured on toy"), ("x", "cannot be read")):
+        with pytest.raises(UsageError, match=words):
+            build(tmp_path / "run", str(name))
 
 
 def test_alexnet_where_the_reports_have_it(tmp_path):
@@ -162,14 +168,7 @@ def test_alexnet_where_the_reports_have_it(tmp_path):
     assert any("Published: Erichson" in note for note in built.notes)
 
 
-def test_published_numbers():
-    rows = published.of_dataset("imagenet")
-    paper = [row for row in rows if "Table 1" in row.source]
-    assert [len(row.values) for row in paper] == [7] * 10
-    assert paper[0].values["c"] == 39.2 and paper[-1].values["c"] == 52.3
-    assert published.of_dataset("digits") == ()
-    assert len({row.title for row in rows}) == len(rows)
-    # Means are those of the corruptions, which are published, too.
+def test_published_means_are_those_of_their_corruptions():
     ours = published.of_dataset("cifar10")[-1].values
     assert ours["c"] == pytest.approx(np.mean(CIFAR10_MEANS), abs=0.01)
     quiet = np.mean(CIFAR10_MEANS[3:])
@@ -267,9 +266,65 @@ def test_what_does_not_compare(tmp_path, name, value, words):
     assert any(note.startswith("Differs: ") for note in notes)
 
 
-def test_a_reference_of_other_images_does_not_divide(tmp_path):
-    write(tmp_path / "run", data="1234.5")
-    report = write(tmp_path / "c", data="77.5") / "evaluation/report.json"
-    for path, words in ((report, "was measured on toy"), ("x", "cannot be re")):
-        with pytest.raises(UsageError, match=words):
-            build(tmp_path / "run", str(path))
+# Reading runs.
+
+
+def test_a_run_is_its_flags_and_its_report(tmp_path):
+    """Flags that an older version lacked have their defaults."""
+    config = flags("augmix", 3)
+    folder = write(tmp_path / "run", config, clean=0.75)
+    file = folder / "flags.txt"
+    lines = [x for x in file.read_text().split("\n") if "clip_norm" not in x]
+    file.write_text("\n".join(lines))
+    run = runs.read(folder)
+    assert (run.method, run.seed, run.path) == ("augmix", 3, folder)
+    assert run.figure("clean", "accuracy") == pytest.approx(0.75)
+    assert run.figure("p", "mfp") is run.value("image_size") is None
+    names = ("epochs", "nesterov", "augmix_all_ops", "clip_norm")
+    assert [run.value(n) for n in names] == ["3", "true", "false", "0.0"]
+
+
+def test_runs_are_found_below_a_directory(tmp_path):
+    below = [tmp_path / "b" / "seed0", tmp_path / "a" / "seed1"]
+    for folder in below:
+        write(folder)
+    assert runs.find(tmp_path) == sorted(below)
+    assert runs.find(tmp_path / "a") == [below[1]]
+    # What lies in a run is no run of its own.
+    write(below[0] / "inner")
+    assert runs.find(below[0]) == [below[0]]
+
+
+REPORT, FLAGS = "evaluation/report.json", "flags.txt"
+NO_REPORT = ["no report of schema 2"]
+
+
+def changed(section, key, value):
+    def change(text):
+        content = json.loads(text)
+        content["sections"][section][key] = value
+        return json.dumps(content).encode()
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        (REPORT, lambda text: text[:-20], ["cannot be read ", "remove it"]),
+        (REPORT, lambda text: b'{"schema": 1}', NO_REPORT),
+        (REPORT, changed("clean", "figures", {"accuracy": "high"}), NO_REPORT),
+        (REPORT, changed("clean", "n", None), NO_REPORT),
+        (REPORT, changed("clean", "cells", {"clean": 1}), NO_REPORT),
+        (REPORT, changed("c", "cells", {"fog": {"1": {}}}), NO_REPORT),
+        (REPORT, changed("p", "cells", {"tilt": {}}), NO_REPORT),
+        (FLAGS, lambda text: b"--schemes=a\n", ["no run of python -m noisymi"]),
+        (FLAGS, lambda text: text.replace(b"seed=0", b"seed=o"), ["damaged"]),
+        (FLAGS, lambda text: b"\xff\xfe", ["cannot be read", "no text"]),
+    ],
+)
+def test_what_is_damaged_is_told_in_one_line(tmp_path, name, change, words):
+    folder = write(tmp_path / "run", c={"fog": {1: 0.5}}, p={"tilt": 0.1})
+    file = folder / name
+    file.write_bytes(change(file.read_bytes()))
+    assert_usage_error(lambda: runs.read(folder), folder, *words)

@@ -162,11 +162,8 @@ def test_files_of_this_package_are_called_generated(tmp_path):
     assert (name, section["source"]) == ("p_written", "generated")
     assert "files that were generated" in section["origin"]
     assert "seed 3" in section["origin"]
-    for part in ({"examples": 3}, {"examples": 5, "p_examples": 3}):
-        read, _, section = measured(p_dir=tmp_path, **part)
-        for cell, sums in read.items():
-            assert (cell.n, sums["available"]) == (3, 6)
-        assert section["origin"].startswith("3 of 6 sequences per cell")
+    _, _, section = measured(p_dir=tmp_path, examples=5, p_examples=3)
+    assert section["origin"].startswith("3 of 6 sequences per cell")
     (tmp_path / "manifest.json").unlink()
     _, name, section = measured(p_dir=tmp_path)
     assert (name, section["source"]) == ("p_released", "released")

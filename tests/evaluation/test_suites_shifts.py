@@ -155,14 +155,11 @@ def test_cells_are_those_of_their_very_images(data, shifted, root, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({}, ["needs images: give r_dir"]),
-        ({"shift_dir": "nowhere"}, ["nowhere does not exist"]),
-        ({"shift_dir": "stranger"}, ["fox", "none of the 5 classes of pets"]),
-        ({"shift_dir": "alone"}, ["one class only"]),
-        (
-            {"shift_dir": "two", "released_preprocess": "resize8"},
-            ["8 x 8", "16 x 16"],
-        ),
+        ({}, "needs images: give r_dir"),
+        ({"shift_dir": "nowhere"}, "nowhere does not exist"),
+        ({"shift_dir": "stranger"}, "none of the 5 classes of pets"),
+        ({"shift_dir": "alone"}, "one class only"),
+        ({"shift_dir": "two", "released_preprocess": "resize8"}, "8 x 8"),
     ],
 )
 def test_bad_input(data, tmp_path, monkeypatch, options, words):
@@ -175,7 +172,7 @@ def test_bad_input(data, tmp_path, monkeypatch, options, words):
             tmp_path / root, np.zeros([1, SIDE, SIDE, 3], np.uint8), [0], [name]
         )
     options |= {"suites": ("r",)}
-    assert_usage_error(lambda: run(model(), data, **options), *words)
+    assert_usage_error(lambda: run(model(), data, **options), words)
 
 
 def test_a_split_without_labels(root):
