@@ -2,13 +2,12 @@
 
 import sys
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from noisymix_tf import attacks, evaluation
-from noisymix_tf.evaluation import metrics
+from noisymix_tf.evaluation import metrics, replicas
 from noisymix_tf.evaluation.suites import auto_attack
 from support import evaluation_toys as toys
 from support.usage import assert_usage_error
@@ -43,8 +42,8 @@ def assert_measured(sums, model, found, labels):
     assert sums["nll_sum"] == pytest.approx(tally.nll_sum, rel=1e-4)
 
 
-def test_fgsm_cells(model, data):
-    """Every radius with every loss; softmax makes no difference."""
+def test_fgsm_cells(model, data, monkeypatch):
+    """Every radius with every loss, in one compilation; of softmax, too."""
     images, labels = data.test.images, data.test.labels
     radii = {0.5 / 255: "0.00196078", 4 / 255: "4/255"}
     options = dict(suites=("fgsm",), batch_size=7, eps=(0.5 / 255, "4/255"))
@@ -60,8 +59,18 @@ def test_fgsm_cells(model, data):
     assert 0.85 * N > correct[0] > correct[2]
     softmax = toys.random_model(softmax=True)
     softmax.set_weights(model.get_weights())
+    compiled, compile_one = [], replicas.Replicas.compile
+
+    def compile_and_note(self, function, **options):
+        compiled.append(function)
+        return compile_one(self, function, **options)
+
+    monkeypatch.setattr(replicas.Replicas, "compile", compile_and_note)
     hidden = toys.run(softmax, data, **options).records.values()
     assert [sums["correct"] for sums in hidden] == correct
+    # The first one is the model; radii and the last batch trace nothing more.
+    traces = [f.experimental_get_tracing_count() for f in compiled[1:]]
+    assert traces == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -103,29 +112,6 @@ def test_what_a_report_says_of_attacks(model, data):
     options |= {"suites": ("fgsm",), "attack_losses": ("log_odds",)}
     (section,) = toys.run(model, data, **options).report.sections[:1]
     assert not any("weaker" in note for note in section.notes)
-
-
-class Spy(keras.layers.Layer):
-    """Counts how often it is traced."""
-
-    calls = 0
-
-    def call(self, x):
-        Spy.calls += 1
-        return x
-
-
-def test_radii_share_one_compilation(data):
-    """Of batches of 7 the last one is filled up."""
-    traces = []
-    for eps in (("1/255",), ("1/255", "2/255", "4/255")):
-        inputs = keras.Input([toys.SIDE, toys.SIDE, 3])
-        x = keras.layers.GlobalAveragePooling2D()(Spy()(inputs))
-        spied = keras.Model(inputs, keras.layers.Dense(3)(x))
-        Spy.calls = 0
-        toys.run(spied, data, **{**PGD, "suites": ("fgsm", "pgd"), "eps": eps})
-        traces.append(Spy.calls)
-    assert traces[0] == traces[1]
 
 
 # PGD at 4/255 leaves no image right, long before its tenth step.
