@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from noisymix_tf.attacks import BALLS, draws, fgsm, objective, pgd
+from noisymix_tf.attacks import (
+    BALLS,
+    Budget,
+    draws,
+    fgsm,
+    objective,
+    pgd,
+    search,
+)
 from noisymix_tf.attacks.victims import victim
 from support.usage import assert_usage_error
 
@@ -217,6 +225,19 @@ def test_restarts_find_more_and_never_lose_a_miss(curved):
         assert (more_loss[same] >= loss[same] - 1e-5).all()
         assert (more_loss > loss + 1e-5).any()
         missed, loss = more_missed, more_loss
+
+    def missed_shares(restarts):
+        """Of starts alone, where the loss would rather have no miss."""
+        found = search(
+            *(curved, images, tf.constant(labels), tf.range(64)),
+            Budget(20.0, 1e-3, 1, restarts),
+            ball=BALLS.get("linf"),
+            loss=lambda *given: -objective.cross_entropy(*given),
+            random_start=True,
+        )
+        return (curved(found).numpy().argmax(-1) != labels).mean()
+
+    assert missed_shares(5) > missed_shares(1)
 
 
 class Unbuilt(keras.Model):

@@ -5,16 +5,8 @@ import json
 
 from absl import flags as absl_flags
 
-from noisymix_tf import command_line, corruptions
+from noisymix_tf import command_line, config, corruptions
 from noisymix_tf.comparison import arguments, runs, table
-from noisymix_tf.config import (
-    Config,
-    DataConfig,
-    MethodConfig,
-    ModelConfig,
-    OptimizerConfig,
-    RunConfig,
-)
 from noisymix_tf.config.compare import CompareConfig, ComparisonFlags
 from noisymix_tf.evaluation import Report
 from support.evaluation_toys import cell, clean_cell, flip_sums, sums
@@ -30,14 +22,13 @@ _FLIP_NOISES = ("gaussian_noise", "shot_noise")
 def flags(method="baseline", seed=0, dataset="digits", **optimizer):
     """The `Config` of a made-up run."""
     stability = "jsd" if method in ("augmix", "noisymix") else "none"
-    return Config(
-        data=DataConfig(dataset=dataset),
-        model=ModelConfig(model="resnet20", width=0.5),
-        method=MethodConfig(method=method, stability=stability),
-        optimizer=OptimizerConfig(
-            **{"epochs": 3, "batch_size": 64, **optimizer}
-        ),
-        run=RunConfig(seed=seed),
+    optimizer = {"epochs": 3, "batch_size": 64, **optimizer}
+    return config.Config(
+        data=config.DataConfig(dataset=dataset),
+        model=config.ModelConfig(model="resnet20", width=0.5),
+        method=config.MethodConfig(method=method, stability=stability),
+        optimizer=config.OptimizerConfig(**optimizer),
+        run=config.RunConfig(seed=seed),
     )
 
 
