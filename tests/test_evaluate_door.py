@@ -101,12 +101,12 @@ def run_of_photos(tmp_path, monkeypatch):
     """A run as `train` leaves it: flags, and a model with its card."""
     monkeypatch.chdir(tmp_path)
     photos = picture_folders.make(tmp_path / "photos", 2, 2, (20, 24)).name
-    size = dict(image_size=16, test_examples=2)
+    size = dict(preprocess="resize16-crop16", test_examples=2)
     own = config.Config(
         data=config.DataConfig(dataset="folder", data_dir=photos, **size),
         run=config.RunConfig(output_dir="run"),
     )
-    inputs = keras.Input([16, 16, 3])
+    inputs = keras.Input([None, None, 3])
     x = keras.layers.GlobalAveragePooling2D()(inputs)
     model = keras.Model(inputs, keras.layers.Dense(2)(x))
     with RunFolder(own) as folder:
@@ -127,9 +127,9 @@ def test_a_run_is_measured_on_its_own_data(run_of_photos, model, capsys):
     )
     # Given flags override those of the run.
     shutil.move("photos", "moved")
-    line += ["--preprocess=resize20-crop16", "--test_examples=3"]
+    line += ["--image_size=12", "--test_examples=3"]
     (cell,) = door.run(parse(*line, "--data_dir=moved")).records
-    assert (cell.n, cell.preprocess) == (3, "resize20-crop16")
+    assert (cell.n, cell.preprocess) == (3, "resize12-crop12")
 
 
 def test_a_run_that_does_not_say_its_data(model_path, run_of_photos, tmp_path):
