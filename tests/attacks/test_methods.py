@@ -116,6 +116,19 @@ def test_log_odds_in_closed_form():
             np.testing.assert_allclose(own / -own[0], gradient, rtol=1e-3)
 
 
+def test_half_precision_hides_no_image_behind_another():
+    """A gradient as small as that of the second one is zero in float16."""
+
+    def score(x):
+        return tf.cast(tf.cast(x[:, 0, 0], tf.float16), tf.float32)
+
+    images = tf.constant([[[[0.0, 0.0, 0.0]]], [[[18.0, 0.0, 0.0]]]])
+    labels = tf.constant([0, 0])
+    loss = objective.cross_entropy
+    direction, _ = objective.ascent(loss, score, images, labels)
+    np.testing.assert_allclose(np.abs(direction).max((1, 2, 3)), 1, rtol=1e-2)
+
+
 def test_probabilities_and_logits_give_the_same_attack():
     """Softmax in sight, softmax hidden from the attack, and logits."""
     model = linear(0.1, num_classes=3)

@@ -70,7 +70,7 @@ def test_flags_behind_the_methods_override_them():
     behind = plan(f"{own} --jsd_weight=3 --seed=5")
     assert {t.config.method.jsd_weight for t in behind} == {3.0}
     assert {t.config.run.seed for t in behind} == {5}
-    before = plan(f"--jsd_weight=3 {own}")
+    before = plan(f"--methods=mixup --jsd_weight=3 {own}")
     assert {t.config.method.jsd_weight for t in before} == {12.0}
     # By itself a term without views is refused.
     (training,) = plan("--views=none --methods=augmix")
