@@ -1,6 +1,5 @@
 """AutoAttack on Keras models against the same package on PyTorch models."""
 
-import logging
 import sys
 
 import keras
@@ -8,9 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import noisymix_tf as nm
-from noisymix_tf.attacks.autoattack import VERSIONS, auto_attack, torch_scores
-from noisymix_tf.errors import UsageError
+from noisymix_tf.attacks.autoattack import auto_attack, torch_scores
+from support.usage import assert_usage_error
 
 SIZE, HIDDEN, CLASSES = 8, 16, 4
 RNG = np.random.default_rng(0)
@@ -19,28 +17,20 @@ FIRST = RNG.normal(size=[SIZE * SIZE * 3, HIDDEN]).astype("float32") * 0.2
 LAST = RNG.normal(size=[HIDDEN, CLASSES]).astype("float32") * 0.3
 
 
-def network(activation=None, num_classes=CLASSES):
+def network(num_classes=CLASSES):
     """Two layers of fixed weights."""
-    model = keras.Sequential(
-        [
-            keras.Input([SIZE, SIZE, 3]),
-            keras.layers.Rescaling(1 / 127.5, offset=-1.0),
-            keras.layers.Flatten(),
-            keras.layers.Dense(HIDDEN, "softplus", use_bias=False),
-            keras.layers.Dense(num_classes, activation, use_bias=False),
-        ]
-    )
+    images = keras.Input([SIZE, SIZE, 3])
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
+    x = keras.layers.Flatten()(x)
+    x = keras.layers.Dense(HIDDEN, "softplus", use_bias=False)(x)
+    x = keras.layers.Dense(num_classes, use_bias=False)(x)
+    model = keras.Model(images, x)
     model.set_weights([FIRST, LAST[:, :num_classes]])
     return model
 
 
 MODEL = network()
 LABELS = MODEL(IMAGES.astype("float32")).numpy().argmax(-1)
-
-
-@pytest.fixture
-def package():
-    return pytest.importorskip("pyautoattack")
 
 
 @pytest.fixture
@@ -53,29 +43,8 @@ def torch():
 
 
 @pytest.fixture
-def quiet(caplog):
-    """The package warns of models that its evaluation does not fit."""
-    yield
-    warnings = [
-        record.getMessage()
-        for record in caplog.records
-        if record.levelno >= logging.WARNING
-    ]
-    assert not warnings
-
-
-def missed(images, labels=LABELS, model=MODEL):
-    return model(np.asarray(images, "float32")).numpy().argmax(-1) != labels
-
-
-def lengths(images, norm):
-    delta = np.asarray(images, float) - IMAGES
-    if norm == "linf":
-        return np.abs(delta).max((1, 2, 3)) / 255
-    return np.sqrt((delta**2).sum((1, 2, 3))) / 255
-
-
-# Against PyTorch.
+def package(torch):
+    return pytest.importorskip("pyautoattack")
 
 
 def torch_images(torch):
@@ -99,31 +68,24 @@ def torch_network(torch):
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
 def test_scores_and_gradients_are_those_of_tensorflow(torch, policy):
     """Also of steep slopes and of tiny ones, which float16 cannot hold."""
-    exact = torch_network(torch)
     keras.config.set_dtype_policy(policy)
-    try:
-        model = network()
-    finally:
-        keras.config.set_dtype_policy("float32")
-    bridge = torch_scores(
-        torch, lambda x: tf.cast(model(x, training=False), tf.float32)
-    )
-    pixels = torch_images(torch)
-    found, expected = [], []
-    for scores, gradients in ((bridge, found), (exact, expected)):
-        images = pixels.clone().requires_grad_()
-        outputs = scores(images)
-        gradients.append(outputs.detach().numpy())
+    model = network()
+    keras.config.set_dtype_policy("float32")
+    bridge = torch_scores(torch, lambda x: tf.cast(model(x), tf.float32))
+
+    def scores_and_gradients(network):
+        images = torch_images(torch).requires_grad_()
+        scores = network(images)
+        yield scores.detach()
         for slope in (torch.ones(CLASSES), 1e-9 * torch.arange(CLASSES)):
-            (gradient,) = torch.autograd.grad(
-                (outputs * slope).sum(), images, retain_graph=True
-            )
-            gradients.append(gradient.numpy())
-    for ours, theirs in zip(found, expected):
-        tolerance = 1e-5 if policy == "float32" else 2e-2
-        np.testing.assert_allclose(
-            ours, theirs, rtol=0, atol=tolerance * np.abs(theirs).max()
-        )
+            value = (scores * slope).sum()
+            yield torch.autograd.grad(value, images, retain_graph=True)[0]
+
+    tolerance = 1e-5 if policy == "float32" else 2e-2
+    theirs = scores_and_gradients(torch_network(torch))
+    for found, expected in zip(scores_and_gradients(bridge), theirs):
+        error = (found - expected).abs().max()
+        assert error <= tolerance * expected.abs().max()
 
 
 @pytest.mark.parametrize(
@@ -136,18 +98,12 @@ def test_scores_and_gradients_are_those_of_tensorflow(torch, policy):
     ],
 )
 def test_it_finds_what_it_finds_on_a_torch_model(
-    package, torch, quiet, attack, norm, eps
+    package, torch, attack, norm, eps
 ):
-    options = dict(norm=norm, seed=3, batch_size=10)
-    found = auto_attack(
-        MODEL, IMAGES, LABELS, eps, attacks=[attack], **options
-    ).numpy()
-    search = package.AutoAttack(
-        torch_network(torch),
-        norm={"linf": "Linf", "l2": "L2"}[norm],
-        eps=eps,
-        seed=3,
-    )
+    options = dict(norm=norm, seed=3, batch_size=10, attacks=[attack])
+    found = auto_attack(MODEL, IMAGES, LABELS, eps, **options).numpy()
+    options = dict(norm={"linf": "Linf", "l2": "L2"}[norm], eps=eps, seed=3)
+    search = package.AutoAttack(torch_network(torch), **options)
     search.attacks_to_run = [attack]
     search.apgd_targeted.n_target_classes = CLASSES - 1
     search.fab.n_target_classes = CLASSES - 1
@@ -155,109 +111,40 @@ def test_it_finds_what_it_finds_on_a_torch_model(
         torch_images(torch), torch.tensor(LABELS), batch_size=10
     )
     expected = 255 * expected.numpy().transpose(0, 2, 3, 1)
-    assert 0.2 < missed(expected).mean()
-    np.testing.assert_array_equal(missed(found), missed(expected))
     # Where a gradient is nearly zero its sign may differ.
     assert (np.abs(found - expected) < 0.01).mean() > 0.99
-
-
-# What it promises.
-
-
-@pytest.mark.parametrize("norm, eps", [("linf", 4 / 255), ("l2", 0.15)])
-def test_ends_lie_in_the_ball_and_robust_images_stay(package, norm, eps):
-    labels = LABELS.copy()
-    labels[:4] = (labels[:4] + 1) % CLASSES
-    found = auto_attack(
-        MODEL, IMAGES, labels, eps, norm=norm, attacks=["apgd-ce"]
-    )
-    assert found.dtype == tf.float32
-    found = found.numpy()
-    assert found.min() >= 0 and found.max() <= 255
-    assert lengths(found, norm).max() <= eps + 1e-6
-    broken = missed(found, labels) & ~missed(IMAGES, labels)
-    assert 0.2 < broken.mean() < 0.9
-    np.testing.assert_array_equal(found[~broken], IMAGES[~broken])
-    assert (lengths(found, norm)[broken] > 0).all()
-
-
-def test_together_they_are_stronger(package, quiet):
-    options = dict(eps=3 / 255)
-    found = missed(
-        auto_attack(
-            MODEL, IMAGES, LABELS, attacks=["apgd-ce", "apgd-t"], **options
-        )
-    )
-    assert 0.2 < found.mean() < 0.9
-    for other in (
-        nm.attacks.fgsm(MODEL, IMAGES, LABELS, **options),
-        nm.attacks.pgd(MODEL, IMAGES, LABELS, **options),
-        auto_attack(MODEL, IMAGES, LABELS, attacks=["apgd-ce"], **options),
-    ):
-        assert (found >= missed(other)).all()
-
-
-def test_standard_version_ends_when_no_image_is_left(package, quiet):
-    assert missed(auto_attack(MODEL, IMAGES, LABELS, 0.1)).all()
+    ends = [MODEL(x).numpy().argmax(-1) == LABELS for x in (found, expected)]
+    np.testing.assert_array_equal(*ends)
+    right = ends[0]
+    assert right.mean() < 0.8
+    # What stays right comes back as it is.
+    np.testing.assert_array_equal(found[right], IMAGES[right])
 
 
 def test_seed_decides_and_the_process_stays_as_it_was(package, torch):
-    def trace(frame, event, argument):
-        return None
-
-    def attack(seed):
-        return auto_attack(
-            MODEL, IMAGES, LABELS, 0.3, attacks=["square"], seed=seed
-        ).numpy()
+    def attack(seed, eps=0.3):
+        options = dict(attacks=["square"], seed=seed)
+        return auto_attack(MODEL, IMAGES, LABELS, eps, **options).numpy()
 
     state, threads = torch.get_rng_state(), torch.get_num_threads()
     tracer = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        first = attack(1)
-        assert sys.gettrace() is trace
-    finally:
-        sys.settrace(tracer)
+    sys.settrace(trace := lambda *_: None)
+    first = attack(1)
+    assert sys.gettrace() is trace
+    sys.settrace(tracer)
     np.testing.assert_array_equal(first, attack(1))
     assert (first != attack(2)).any()
+    np.testing.assert_array_equal(attack(1, eps=0), IMAGES)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_num_threads() == threads
 
 
-def test_probabilities_are_attacked_by_their_logits(package, quiet):
-    options = dict(eps=4 / 255, attacks=["apgd-ce"])
-    expected = auto_attack(MODEL, IMAGES, LABELS, **options)
-    one_hot = np.eye(CLASSES)[LABELS]
-    found = auto_attack(network("softmax"), IMAGES, one_hot, **options)
-    np.testing.assert_array_equal(missed(found), missed(expected))
-    assert (np.abs(found - expected) < 0.01).mean() > 0.98
-
-
-def test_no_radius_no_change(package):
-    found = auto_attack(MODEL, IMAGES, LABELS, 0)
-    np.testing.assert_array_equal(found, IMAGES)
-
-
-def test_no_gradient(package):
-    def model(images):
-        return tf.round(tf.reshape(images, [-1, 192])) @ tf.constant(FIRST)
-
-    labels = model(tf.cast(IMAGES, tf.float32)).numpy().argmax(-1)
-    with pytest.raises(UsageError, match="no gradient"):
-        auto_attack(
-            lambda x: tf.stop_gradient(model(x)), IMAGES, labels, 8 / 255
-        )
-
-
-# Bad input.
+FEW = "apgd-t needs a model of at least 4 classes, this one has 3: leave it out"
 
 
 @pytest.mark.parametrize(
-    "change, message",
+    "change, words",
     [
-        ({"eps": -0.1}, "must be a number of at least 0"),
-        ({"eps": 7.0}, "such as 4/255"),
-        ({"norm": "l1"}, "Unknown norm 'l1'"),
         ({"version": "best"}, "Unknown version 'best'. Known: standard, plus"),
         ({"attacks": "square"}, "attacks='square' must be a list"),
         ({"attacks": []}, "attacks=[] must be a list of at least one"),
@@ -265,35 +152,18 @@ def test_no_gradient(package):
         ({"seed": -1}, "seed=-1"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"from_logits": 1.5}, "from_logits=1.5"),
-        ({"labels": LABELS[:4]}, "one per image"),
-        ({"images": IMAGES.astype(int)}, "uint8 or floats"),
-        ({"model": "model.keras"}, "got str: load the model"),
-        (
-            {"model": network(num_classes=3), "labels": LABELS % 3},
-            "apgd-t needs a model of at least 4 classes, this one has 3: leave "
-            "it out with attacks=['apgd-ce', 'fab-t', 'square']",
-        ),
+        ({"model": network(3), "labels": LABELS % 3}, FEW),
     ],
 )
-def test_bad_input_is_said_in_one_line(change, message):
+def test_bad_input_is_said_in_one_line(change, words):
     options = dict(model=MODEL, images=IMAGES, labels=LABELS, eps=0.1)
-    with pytest.raises(UsageError) as error:
-        auto_attack(**{**options, **change})
-    assert message in str(error.value)
-    assert "\n" not in str(error.value)
+    assert_usage_error(lambda: auto_attack(**{**options, **change}), words)
 
 
 @pytest.mark.parametrize("name", ["pyautoattack", "torch"])
 def test_a_missing_package_is_named(monkeypatch, name):
-    pytest.importorskip("pyautoattack")
+    if name == "torch":
+        pytest.importorskip("pyautoattack")
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(UsageError) as error:
-        auto_attack(MODEL, IMAGES, LABELS, 0.1)
-    assert f"package {name}: pip install" in str(error.value)
-    assert "noisymix_tf[autoattack]" in str(error.value)
-
-
-def test_versions_are_those_of_the_package(package):
-    for version, attacks in VERSIONS.items():
-        search = package.AutoAttack(None, version=version)
-        assert tuple(search.attacks_to_run) == attacks
+    words = f"package {name}: pip install", "noisymix_tf[autoattack]"
+    assert_usage_error(lambda: auto_attack(MODEL, IMAGES, LABELS, 0.1), *words)

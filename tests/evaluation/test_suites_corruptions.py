@@ -1,289 +1,161 @@
 """Suites c and calibration on files, beside what is generated."""
 
 import shutil
+import weakref
 
 import numpy as np
 import pytest
 
 from noisymix_tf import corruption_sets, corruptions
 from noisymix_tf.data import released
-from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation import metrics
-from support.evaluation_toys import (
-    brightness_model,
-    random_model,
-    run,
-    whole_dataset,
-    without_seconds,
-)
+from support import evaluation_toys as toys
+from support.usage import assert_usage_error
 
 NAMES = ("shot_noise", "fog", "saturate")
 
 
 @pytest.fixture(scope="module")
 def data():
-    return whole_dataset(n=11)
+    return toys.whole_dataset(n=11)
 
 
 @pytest.fixture(scope="module")
 def model():
-    return random_model()
+    return toys.random_model()
 
 
 @pytest.fixture(scope="module")
-def root(data, tmp_path_factory):
-    """Arrays of three corruptions with seed 4, as if they were published."""
+def written(data, tmp_path_factory):
+    """Arrays of three corruptions with seed 4."""
     path = tmp_path_factory.mktemp("sets")
     corruption_sets.write(data, path, names=NAMES, seed=4, progress=False)
-    (path / "manifest.json").rename(path / "manifest.txt")
     return path
 
 
-def options(**more):
-    return {"suites": ("c",), "corruptions": NAMES, "seed": 4, **more}
+@pytest.fixture
+def root(written, tmp_path):
+    """The same as if they were published."""
+    folder = shutil.copytree(written, tmp_path / "sets")
+    (folder / "manifest.json").unlink()
+    return folder
 
 
-def same_sums(one, other):
-    assert one["correct"] == other["correct"]
-    for name in ("nll_sum", "brier_sum"):
-        assert one[name] == pytest.approx(other[name], rel=1e-6)
-    np.testing.assert_allclose(one["bins"], other["bins"], rtol=1e-6)
+@pytest.fixture
+def run(model, data):
+    def run(suites=("c",), **more):
+        more = {"suites": suites, "corruptions": NAMES, "seed": 4, **more}
+        return toys.run(model, data, **more)
+
+    return run
 
 
-def test_files_give_what_the_generator_gives(model, data, root):
-    made = run(model, data, **options())
-    read = run(model, data, **options(c_dir=root))
-    assert len(read.records) == len(made.records) == 3 * 2
-    for cell, sums in read.records.items():
-        assert (cell.source, cell.seed, cell.generator) == (
-            "released",
-            None,
-            None,
-        )
+def test_files_give_what_the_generator_gives(model, data, root, run):
+    """Numbers are the same; sections tell the two apart."""
+    made, read = run(), run(suites=("c", "calibration"), c_dir=root)
+    cells = [cell for cell in read.records if cell.suite == "c"]
+    assert len(cells) == len(made.records) == 3 * 2
+    for cell, own in zip(cells, made.records.values()):
+        assert cell.source == "released"
+        assert cell.seed is cell.generator is None
         images = corruptions.corrupt(
             data.test.images, cell.corruption, cell.severity, 4
         )
         outputs = model.predict(images, verbose=0)
-        wanted = metrics.tally(outputs, data.test.labels)
-        same_sums(sums, wanted.measurements())
-    for one, other in zip(made.records.values(), read.records.values()):
-        same_sums(one, other)
-    assert len(set(sums["nll_sum"] for sums in read.records.values())) == 6
-
-
-def test_sections_tell_files_and_generated_images_apart(model, data, root):
-    made = run(model, data, **options())
-    read = run(model, data, **options(c_dir=root))
-    sections = {}
-    for results in (made, read):
-        sections |= results.report.as_dict()["sections"]
-    for name, source in (
-        ("c", "generated"),
-        ("c_extra", "generated"),
-        ("c_released", "released"),
-        ("c_released_extra", "released"),
-    ):
+        wanted = metrics.tally(outputs, data.test.labels).measurements()
+        for sums in (own, read.records[cell]):
+            assert sums["correct"] == wanted["correct"]
+            for name in ("nll_sum", "brier_sum"):
+                assert sums[name] == pytest.approx(wanted[name], rel=1e-6)
+            np.testing.assert_allclose(sums["bins"], wanted["bins"], rtol=1e-6)
+    assert len({read.records[cell]["nll_sum"] for cell in cells}) == 6
+    assert "calibration/c_released_mean_ece" in read.figures
+    assert "calibration/c_mean_ece" not in read.figures
+    sections = made.report.as_dict()["sections"]
+    sections |= read.report.as_dict()["sections"]
+    for name in ("c", "c_extra", "c_released", "c_released_extra"):
+        source = "released" if "released" in name else "generated"
         assert sections[name]["source"] == source
         assert len(sections[name]["cells"]) == (1 if "extra" in name else 2)
     assert "from released files" in sections["c_released"]["origin"]
     assert "seed 4" in sections["c"]["origin"]
-    both = run(
-        model, data, **options(suites=("c", "calibration"), c_dir=root)
-    ).figures
-    assert "calibration/c_released_mean_ece" in both
-    assert "calibration/c_mean_ece" not in both
 
 
-def test_files_of_this_package_are_called_generated(model, data, root):
-    (root / "manifest.txt").rename(root / "manifest.json")
-    try:
-        results = run(model, data, **options(c_dir=root))
-    finally:
-        (root / "manifest.json").rename(root / "manifest.txt")
+def test_files_of_this_package_are_called_generated(written, tmp_path, run):
+    """And examples of them are shown."""
+    results = run(c_dir=written, output_dir=tmp_path)
     section = results.report.as_dict()["sections"]["c_written"]
     assert section["source"] == "generated"
     assert section["title"] == "Common corruptions in files"
     assert "11 images per cell, files that were generated" in section["origin"]
     assert "seed 4" in section["origin"]
-    (cell, *_) = results.records
-    assert cell.seed == 4
-    assert cell.generator == f"{corruptions.version()}-cifar"
+    cell = next(iter(results.records))
+    wanted = (4, f"{corruptions.version()}-cifar")
+    assert (cell.seed, cell.generator) == wanted
+    assert list((tmp_path / "examples").glob("*.json"))
+    assert "fog, severity 1" in (tmp_path / "report.html").read_text()
 
 
-def test_another_row_of_a_file_is_another_cell(model, data, root, tmp_path):
-    """Cells of files were known by the first image alone."""
-    folder = shutil.copytree(root, tmp_path / "sets")
-    more = options(c_dir=folder, output_dir=tmp_path / "run")
-    run(model, data, **more)
-    assert run(model, data, **more).computed == 0
-    fog = np.load(folder / "fog.npy")
+def test_cells_are_those_of_their_very_rows(root, tmp_path, run):
+    """They were known by the first image alone."""
+    options = {"c_dir": root, "output_dir": tmp_path / "run"}
+    run(**options)
+    assert run(**options).computed == 0
+    fog = np.load(root / "fog.npy")
     fog[-1] = 255 - fog[-1]
-    np.save(folder / "fog.npy", fog)
-    assert run(model, data, **more).computed == 2
-
-
-def test_examples_of_such_files_are_shown(model, data, tmp_path):
-    sets, folder = tmp_path / "sets", tmp_path / "run"
-    corruption_sets.write(data, sets, names=["fog"], progress=False)
-    run(
-        model,
-        data,
-        suites=("c",),
-        corruptions=("fog",),
-        c_dir=sets,
-        output_dir=folder,
-    )
-    assert list((folder / "examples").glob("*.json"))
-    assert "fog, severity 1" in (folder / "report.html").read_text()
-
-
-def test_released_cells_are_opened_one_at_a_time(
-    model, data, root, monkeypatch
-):
-    """A tree has a list of files for each; they are not held together."""
-    opened, most = [], []
-    split = released.corrupted_arrays.CorruptedArrays.split
-
-    class Counted:
-        def __init__(self, inner):
-            self._inner = inner
-            opened.append(id(self))
-            most.append(len(opened))
-
-        def __getattr__(self, name):
-            return getattr(self._inner, name)
-
-        def __len__(self):
-            return len(self._inner)
-
-        def __del__(self):
-            opened.remove(id(self))
-
-    monkeypatch.setattr(
-        released.corrupted_arrays.CorruptedArrays,
-        "split",
-        lambda self, *arguments: Counted(split(self, *arguments)),
-    )
-    results = run(model, data, **options(c_dir=root, severities=(1, 2, 3)))
-    assert len(results.records) == 9
-    assert len(most) == 18  # Once for the list of cells, once to measure.
-    # The next cell is opened while the last one is still being measured.
-    assert max(most) <= 2
-
-
-def test_a_released_cell_is_read_by_batches(model, data, root, monkeypatch):
-    sizes = []
-    batches = released.mapped.MappedImages.batches
-
-    def spy(self, batch_size):
-        for batch in batches(self, batch_size):
-            sizes.append(len(batch[0]))
-            yield batch
-
-    monkeypatch.setattr(released.mapped.MappedImages, "batches", spy)
-    run(model, data, **options(c_dir=root), batch_size=4)
-    assert max(sizes) == 4
-
-
-def test_a_part_of_released_images(model, data, root):
-    results = run(model, data, **options(c_dir=root, examples=6))
-    section = results.report.as_dict()["sections"]["c_released"]
+    np.save(root / "fog.npy", fog)
+    assert run(**options).computed == 2
+    part = run(examples=6, **options)
+    section = part.report.as_dict()["sections"]["c_released"]
     assert section["n"] == 6
     assert section["origin"].startswith("6 of 11 images per cell")
 
 
+def test_released_cells_are_opened_one_at_a_time(root, run, monkeypatch):
+    """A tree has a list of files for each; they are not held together."""
+    opened, alive = [], []
+    arrays = released.corrupted_arrays.CorruptedArrays
+    split = arrays.split
+
+    def open_one(self, *names):
+        found = split(self, *names)
+        opened.append(weakref.ref(found))
+        alive.append(sum(one() is not None for one in opened))
+        return found
+
+    monkeypatch.setattr(arrays, "split", open_one)
+    run(c_dir=root, batch_size=4)
+    assert len(opened) == 12  # Once for the list of cells, once to measure.
+    # The next cell is opened while the last one is still being measured.
+    assert max(alive) <= 2
+
+
 @pytest.mark.parametrize(
-    ("break_it", "message"),
+    ("damage", "words"),
     [
-        (lambda root: (root / "fog.npy").unlink(), r"lacks fog\.npy"),
-        (
-            lambda root: (root / "fog.npy").write_bytes(
-                (root / "fog.npy").read_bytes()[:-100]
-            ),
-            r"fog\.npy.*cut short",
-        ),
-        (
-            lambda root: np.save(
-                root / "fog.npy", np.array([{}]), allow_pickle=True
-            ),
-            r"fog\.npy.*refused",
-        ),
+        (lambda file: file.unlink(), "lacks fog.npy"),
+        (lambda file: file.write_bytes(file.read_bytes()[:-100]), "cut short"),
     ],
-    ids=["missing", "truncated", "pickle"],
 )
 def test_damaged_files_are_named_before_anything_is_measured(
-    data, tmp_path, break_it, message
+    root, run, damage, words
 ):
-    corruption_sets.write(data, tmp_path, names=["fog", "snow"], progress=False)
-    (tmp_path / "manifest.json").unlink()
-    break_it(tmp_path)
+    damage(root / "fog.npy")
     calls = []
-    with pytest.raises(UsageError, match=message) as caught:
-        run(
-            data=data,
-            suites=("clean", "c"),
-            corruptions=("snow", "fog"),
-            c_dir=tmp_path,
-            progress=lambda *call: calls.append(call),
-        )
-    assert "\n" not in str(caught.value)
+    options = {"progress": lambda *call: calls.append(call), "c_dir": root}
+    call = lambda: run(suites=("clean", "c"), **options)  # noqa: E731
+    assert_usage_error(call, "fog.npy", words)
     assert not calls
 
 
-# --- calibration -------------------------------------------------------------
-
-
-def test_calibration_measures_no_image_twice(data):
-    model = brightness_model(scale=30.0)
-    alone = run(model, data, suites=("calibration",))
-    assert [cell.suite for cell in alone.records] == ["clean"] + 4 * ["c"]
-    together = run(model, data, suites=("clean", "c", "calibration"))
-    assert together.computed == 5
-    assert without_seconds(together) == without_seconds(alone)
+def test_calibration_measures_no_image_twice(run, tmp_path):
+    """It finishes what another suite began."""
+    cells = ["clean"] + 6 * ["c"]
+    alone = run(suites=("calibration",))
+    assert [cell.suite for cell in alone.records] == cells
+    together = run(suites=("clean", "c", "calibration"))
+    assert together.computed == 7
+    assert toys.without_seconds(together) == toys.without_seconds(alone)
     assert set(alone.figures) == set(together.figures)
-
-
-def test_calibration_finishes_what_the_others_began(data, tmp_path):
-    run(data=data, suites=("clean",), output_dir=tmp_path)
-    results = run(data=data, suites=("calibration",), output_dir=tmp_path)
-    assert results.computed == 4
-
-
-# --- many images -------------------------------------------------------------
-
-
-def test_images_flow_through_and_are_not_collected(monkeypatch):
-    """However many batches there are, only a few are alive at once."""
-    alive, most = [0], [0]
-
-    class Batch(np.ndarray):
-        def __array_finalize__(self, parent):
-            alive[0] += 1
-            most[0] = max(most[0], alive[0])
-
-        def __del__(self):
-            alive[0] -= 1
-
-    class Endless:
-        def __len__(self):
-            return 2 * 300
-
-        def batches(self, batch_size):
-            for _ in range(0, len(self), batch_size):
-                images = np.zeros([batch_size, 16, 16, 3], np.uint8)
-                yield images.view(Batch), np.zeros(batch_size, np.int32)
-
-    data = whole_dataset(n=4)
-    endless = type(data)(**{**vars(data), "test": Endless()})
-    monkeypatch.setattr("noisymix_tf.evaluation.images._CACHE_BYTES", 4000)
-    results = run(
-        data=endless,
-        suites=("clean", "c"),
-        corruptions=("contrast",),
-        batch_size=2,
-        num_workers=2,
-    )
-    assert [cell.n for cell in results.records] == [600] * 3
-    # Four prepared ahead, the one that is measured, one that is on its way,
-    # and views of them.
-    assert most[0] < 60
+    run(suites=("clean",), output_dir=tmp_path)
+    assert run(suites=("calibration",), output_dir=tmp_path).computed == 6

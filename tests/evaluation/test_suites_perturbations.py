@@ -5,16 +5,11 @@ import pytest
 import tensorflow as tf
 
 from noisymix_tf import corruption_sets, corruptions
-from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation import flips
+from support import evaluation_toys as toys
 from support import released_sets
-from support.evaluation_toys import (
-    dataset,
-    random_model,
-    run,
-    whole_dataset,
-    without_seconds,
-)
+from support.evaluation_toys import dataset, random_model, run, whole_dataset
+from support.usage import assert_usage_error
 
 
 class Lookup:
@@ -33,140 +28,92 @@ class Lookup:
         return tf.gather_nd(self._outputs, places)
 
 
-def numbered_films(number, frames):
+def save(root, names, number, frames):
     """Films `[N, T, 32, 32, 3]` for `Lookup`."""
     films = np.zeros([number, frames, 32, 32, 3], np.uint8)
     films[..., 0] = np.arange(number)[:, None, None, None]
     films[..., 1] = np.arange(frames)[None, :, None, None]
-    return films
-
-
-def save(root, names, films):
     for name in names:
         np.save(root / f"{name}.npy", films)
 
 
-NOISE_FILES = ("gaussian_noise", "gaussian_noise_2", "gaussian_noise_3")
+def measure(root, outputs, *names, **more):
+    """An evaluation of films in a folder by `Lookup`."""
+    data = released_sets.dataset(outputs.shape[-1])
+    options = {"suites": ("p",), "p_dir": root, "perturbations": names, **more}
+    return run(Lookup(outputs), data, **options)
 
 
 @pytest.mark.parametrize("difficulty", [1, 2, 3])
-@pytest.mark.parametrize("name", ["logits", "logits_ties_c10"])
-def test_oracle(golden, tmp_path, name, difficulty):
+def test_oracle(golden, tmp_path, difficulty):
     """The oracle's outputs as a model's, through files, suite and report."""
-    outputs = golden("p_metrics_inputs.npz")[name]
+    outputs = golden("p_metrics_inputs.npz")["logits"]
     expected = golden("p_metrics_expected.json")
-    save(tmp_path, ("tilt", *NOISE_FILES), numbered_films(*outputs.shape[:2]))
-    results = run(
-        Lookup(outputs),
-        released_sets.dataset(outputs.shape[-1]),
-        suites=("p",),
-        p_dir=tmp_path,
-        perturbations=("gaussian_noise", "tilt"),
-        difficulty=difficulty,
-    )
+    names = ("gaussian_noise", "tilt")
+    noises = ("gaussian_noise_2", "gaussian_noise_3")
+    save(tmp_path, (*names, *noises), *outputs.shape[:2])
+    options = {"difficulty": difficulty, "batch_size": 100}
+    results = measure(tmp_path, outputs, *names, **options)
     section = results.report.as_dict()["sections"]["p_released"]
     assert section["n"] == len(outputs)
-    for cell, kind in (("gaussian_noise", "noise"), ("tilt", "nonnoise")):
+    rates = []
+    for cell, kind in zip(names, ("noise", "nonnoise")):
         wanted = expected[f"difficulty{difficulty}_{kind}"]
-        got = section["cells"][cell]
         for metric, word in (
             ("flip_probability", "flip_prob"),
             ("top5_distance", "top5"),
             ("zipf_distance", "zipf"),
         ):
-            value = wanted[f"{name}_{word}"]
-            assert got[metric] == pytest.approx(value, abs=1e-9)
-
-
-@pytest.mark.parametrize("difficulty", [1, 2, 3])
-def test_oracle_predictions(golden, tmp_path, difficulty):
-    predictions = golden("p_metrics_inputs.npz")["predictions"]
-    expected = golden("p_metrics_expected.json")
-    outputs = np.eye(predictions.max() + 1)[predictions]
-    save(tmp_path, ("tilt", *NOISE_FILES), numbered_films(*predictions.shape))
-    results = run(
-        Lookup(3 * outputs - 1),
-        released_sets.dataset(outputs.shape[-1]),
-        suites=("p",),
-        p_dir=tmp_path,
-        perturbations=("gaussian_noise", "tilt"),
-        difficulty=difficulty,
-        batch_size=100,
-    )
-    noise, other = (
-        expected[f"difficulty{difficulty}_{kind}"]["flip_prob_predictions"]
-        for kind in ("noise", "nonnoise")
-    )
-    assert results.figures["p_released/mfp"] == pytest.approx(
-        (noise + other) / 2, abs=1e-9
-    )
-    assert results.figures["p_released/mfp_without_noise"] == pytest.approx(
-        other, abs=1e-9
-    )
-
-
-NAMES = ("shot_noise", "brightness", "translate")
+            value = pytest.approx(wanted[f"logits_{word}"], abs=1e-9)
+            assert section["cells"][cell][metric] == value
+        rates.append(wanted["logits_flip_prob"])
+    figures = results.figures
+    assert figures["p_released/mfp"] == pytest.approx(np.mean(rates))
+    assert figures["p_released/mfp_without_noise"] == pytest.approx(rates[1])
 
 
 @pytest.mark.parametrize("difficulty", [1, 3])
 def test_cells_are_what_functions_compute(difficulty):
     model, data = random_model(), dataset(n=9)
-    results = run(
-        model, data, suites=("p",), perturbations=NAMES, difficulty=difficulty
-    )
-    assert [cell.corruption for cell in results.records] == list(NAMES)
+    names = ("shot_noise", "brightness", "translate")
+    options = {"perturbations": names, "difficulty": difficulty}
+    results = run(model, data, suites=("p",), **options)
+    assert [cell.corruption for cell in results.records] == list(names)
     for cell, got in results.records.items():
-        assert (cell.severity, cell.n, cell.source) == (
-            difficulty,
-            9,
-            "generated",
-        )
+        assert (cell.severity, cell.n) == (difficulty, 9)
+        assert cell.source == "generated"
         films = corruptions.perturb(
             data.test.images, cell.corruption, difficulty=difficulty
         )
         frames = films.reshape(-1, *films.shape[2:]).astype(np.float32)
         outputs = model.predict(frames, batch_size=100, verbose=0)
-        tally = flips.FlipTally(
-            noise=cell.corruption == "shot_noise", difficulty=difficulty
-        )
+        noise = cell.corruption == "shot_noise"
+        tally = flips.FlipTally(noise=noise, difficulty=difficulty)
         tally.update(outputs.reshape(*films.shape[:2], -1))
         assert tally.flip_probability > 0
-        wanted = tally.measurements()
-        assert (got["noise"], got["difficulty"]) == (
-            wanted["noise"],
-            difficulty,
-        )
+        assert (got["noise"], got["difficulty"]) == (noise, difficulty)
         for sums in ("sums", "square_sums"):
-            assert got[sums] == pytest.approx(wanted[sums], rel=1e-9)
+            wanted = tally.measurements()[sums]
+            assert got[sums] == pytest.approx(wanted, rel=1e-9)
 
 
-def test_batch_size_does_not_matter():
-    """Sequences are cut into batches, and those into batches of frames."""
-    model, data = random_model(), dataset(n=5)
-    options = {"suites": ("p",), "perturbations": ("tilt", "motion_blur")}
-    wanted = without_seconds(run(model, data, batch_size=5, **options))
-    for batch_size in (1, 31, 256):
-        results = run(model, data, batch_size=batch_size, **options)
-        assert without_seconds(results) == wanted
-
-
-def test_a_batch_of_frames_is_no_larger_than_the_models(monkeypatch):
-    sizes = []
-    perturb = corruptions.perturb
+def test_sequences_are_cut_into_batches_of_frames(monkeypatch):
+    """None is larger than the model's; their size does not matter."""
+    sizes, perturb = [], corruptions.perturb
 
     def spy(images, *arguments, **keywords):
         sizes.append(len(images))
         return perturb(images, *arguments, **keywords)
 
+    model, data = random_model(), dataset(n=66)
+    options = {"suites": ("p",), "perturbations": ("translate", "tilt")}
+    one = toys.without_seconds(run(model, data, batch_size=1, **options))
     monkeypatch.setattr(corruptions, "perturb", spy)
-    run(
-        data=dataset(n=70),
-        suites=("p",),
-        perturbations=("translate", "tilt"),  # 16 and 31 frames.
-        batch_size=64,
-    )
-    assert max(sizes[:18]) == 4 and sum(sizes[:18]) == 70
-    assert max(sizes[18:]) == 2 and sum(sizes[18:]) == 70
+    other = run(model, data, batch_size=64, **options)
+    for a, b in zip(one.values(), toys.without_seconds(other).values()):
+        assert a["sums"] == pytest.approx(b["sums"], rel=1e-9)
+    # 16 frames and 31.
+    assert sorted(sizes) == [2] * 34 + [4] * 16
 
 
 def test_the_benchmark_is_the_default():
@@ -178,16 +125,13 @@ def test_the_benchmark_is_the_default():
     assert "1 sequences per cell" in section["origin"]
 
 
-@pytest.mark.parametrize(
-    ("examples", "p_examples", "n"), [(None, 4, 4), (6, 4, 4), (3, 6, 3)]
-)
+@pytest.mark.parametrize("examples, p_examples, n", [(None, 4, 4), (3, 6, 3)])
 def test_fewer_sequences_than_images(examples, p_examples, n):
     """They are those of so many `examples`; other suites keep theirs."""
     model, data = random_model(), whole_dataset(n=9)
     options = {"suites": ("clean", "p"), "perturbations": ("tilt",)}
-    results = run(
-        model, data, examples=examples, p_examples=p_examples, **options
-    )
+    part = {"examples": examples, "p_examples": p_examples}
+    results = run(model, data, **part, **options)
     (clean, _), (cell, sums) = results.records.items()
     assert (clean.n, cell.n) == (examples or 9, n)
     _, wanted = run(model, data, examples=n, **options).records.values()
@@ -196,66 +140,34 @@ def test_fewer_sequences_than_images(examples, p_examples, n):
     assert origin.startswith(f"{n} of 9 sequences per cell")
 
 
-# --- files -------------------------------------------------------------------
-
-
-@pytest.fixture
-def written(tmp_path):
-    """A dataset, and a directory of sequences that this package made of it."""
-    data = whole_dataset(n=10)
+def test_files_of_this_package_are_called_generated(tmp_path):
+    """Published ones are not; of both a part can be measured."""
+    names = ("shot_noise", "tilt")
+    model, data = random_model(), whole_dataset(n=6)
     corruption_sets.write(
-        data,
-        tmp_path / "sets",
-        suite="p",
-        names=["shot_noise", "tilt"],
-        seed=3,
-        progress=False,
+        data, tmp_path, suite="p", names=names, seed=3, progress=False
     )
-    return data, tmp_path / "sets"
 
+    def measured(**more):
+        options = {"suites": ("p",), "perturbations": names, "seed": 3}
+        results = run(model, data, **options, **more)
+        (section, *_) = results.report.as_dict()["sections"].items()
+        return results.records, *section
 
-def test_files_of_this_package_are_called_generated(written):
-    data, path = written
-    model = random_model()
-    options = {
-        "suites": ("p",),
-        "perturbations": ("shot_noise", "tilt"),
-        "seed": 3,
-    }
-    made = run(model, data, **options)
-    read = run(model, data, p_dir=path, **options)
-    for one, other in zip(made.records.values(), read.records.values()):
+    made, name, _ = measured()
+    assert name == "p"
+    read, name, section = measured(p_dir=tmp_path)
+    for one, other in zip(made.values(), read.values(), strict=True):
         assert one["sums"] == pytest.approx(other["sums"], rel=1e-9)
-    section = read.report.as_dict()["sections"]["p_written"]
-    assert section["source"] == "generated"
+    assert (name, section["source"]) == ("p_written", "generated")
     assert "files that were generated" in section["origin"]
     assert "seed 3" in section["origin"]
-    (path / "manifest.json").unlink()
-    published = run(model, data, p_dir=path, **options).report
-    section = published.as_dict()["sections"]["p_released"]
-    assert section["source"] == "released"
-    assert section["origin"] == "10 sequences per cell, from released files"
-
-
-@pytest.mark.parametrize(
-    "part",
-    [{"examples": 3}, {"p_examples": 3}, {"examples": 5, "p_examples": 3}],
-    ids=" ".join,
-)
-def test_a_part_of_released_sequences(written, tmp_path, part):
-    data, path = written
-    results = run(
-        data=data,
-        suites=("p",),
-        perturbations=("tilt",),
-        p_dir=path,
-        output_dir=tmp_path / "run",
-        **part,
-    )
-    ((cell, sums),) = results.records.items()
-    assert (cell.n, sums["available"]) == (3, 10)
-    section = results.report.as_dict()["sections"]["p_written"]
-    assert section["origin"].startswith("3 of 10 sequences per cell")
+    _, _, section = measured(p_dir=tmp_path, examples=5, p_examples=3)
+    assert section["origin"].startswith("3 of 6 sequences per cell")
+    (tmp_path / "manifest.json").unlink()
+    _, name, section = measured(p_dir=tmp_path)
+    assert (name, section["source"]) == ("p_released", "released")
+    assert section["origin"] == "6 sequences per cell, from released files"
 
 
 def test_a_part_is_balanced_where_labels_are_known(tmp_path):
@@ -263,58 +175,29 @@ def test_a_part_is_balanced_where_labels_are_known(tmp_path):
     outputs = np.zeros([6, 4, 3])
     outputs[:, :, 0] = 1
     outputs[3:, 1::2] = (0, 5, 0)  # The answers of the second class alternate.
-    save(tmp_path, ("tilt",), numbered_films(6, 4))
-    options = {
-        "suites": ("p",),
-        "perturbations": ("tilt",),
-        "p_dir": tmp_path,
-        "examples": 2,
-    }
-    data = released_sets.dataset(3)
-    first = run(Lookup(outputs), data, **options)
+    save(tmp_path, ("tilt",), 6, 4)
+    first = measure(tmp_path, outputs, "tilt", examples=2)
     assert first.figures["p_released/mfp"] == 0.0
     np.save(tmp_path / "labels.npy", np.repeat([0, 1], 3))
-    balanced = run(Lookup(outputs), data, **options)
+    balanced = measure(tmp_path, outputs, "tilt", examples=2)
     assert balanced.figures["p_released/mfp"] == 0.5
 
 
-def test_released_films_may_have_any_length(tmp_path):
+def test_released_films_may_have_any_length_but_must_be_there(tmp_path):
     outputs = np.random.default_rng(0).normal(size=[3, 9, 4])
-    save(tmp_path, ("tilt",), numbered_films(3, 9))
-    save(tmp_path, ("scale",), numbered_films(2, 5))
-    results = run(
-        Lookup(outputs),
-        released_sets.dataset(4),
-        suites=("p",),
-        perturbations=("tilt",),
-        p_dir=tmp_path,
-    )
+    save(tmp_path, ("tilt",), 3, 9)
+    save(tmp_path, ("scale",), 2, 5)
+    (sums,) = measure(tmp_path, outputs, "tilt").records.values()
     tally = flips.FlipTally(noise=False)
     tally.update(outputs.astype(np.float32))
-    (sums,) = results.records.values()
     assert sums["sums"] == pytest.approx(tally.measurements()["sums"])
-    both = run(
-        Lookup(outputs),
-        released_sets.dataset(4),
-        suites=("p",),
-        perturbations=("tilt", "scale"),
-        p_dir=tmp_path,
-    )
-    with pytest.raises(UsageError, match=r"about one n.*3, 2"):
-        _ = both.report
-
-
-def test_a_missing_file_is_named_before_anything_is_measured(tmp_path):
-    save(tmp_path, ("tilt",), numbered_films(2, 3))
+    both = measure(tmp_path, outputs, "tilt", "scale")
+    assert_usage_error(lambda: both.report, "about one n", "3, 2")
     calls = []
-    with pytest.raises(UsageError, match=r"lacks scale\.npy") as caught:
-        run(
-            Lookup(np.zeros([2, 3, 3])),
-            released_sets.dataset(3),
-            suites=("clean", "p"),
-            perturbations=("tilt", "scale"),
-            p_dir=tmp_path,
-            progress=lambda *call: calls.append(call),
-        )
-    assert "\n" not in str(caught.value)
+    options = {"progress": lambda *call: calls.append(call)}
+    options["suites"] = ("clean", "p")
+    assert_usage_error(
+        lambda: measure(tmp_path, outputs, "tilt", "rotate", **options),
+        "lacks rotate.npy",
+    )
     assert not calls

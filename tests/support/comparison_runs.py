@@ -3,15 +3,11 @@
 import dataclasses
 import json
 
-from noisymix_tf import corruptions
-from noisymix_tf.config import (
-    Config,
-    DataConfig,
-    MethodConfig,
-    ModelConfig,
-    OptimizerConfig,
-    RunConfig,
-)
+from absl import flags as absl_flags
+
+from noisymix_tf import command_line, config, corruptions
+from noisymix_tf.comparison import arguments, runs, table
+from noisymix_tf.config.compare import CompareConfig, ComparisonFlags
 from noisymix_tf.evaluation import Report
 from support.evaluation_toys import cell, clean_cell, flip_sums, sums
 
@@ -26,14 +22,13 @@ _FLIP_NOISES = ("gaussian_noise", "shot_noise")
 def flags(method="baseline", seed=0, dataset="digits", **optimizer):
     """The `Config` of a made-up run."""
     stability = "jsd" if method in ("augmix", "noisymix") else "none"
-    return Config(
-        data=DataConfig(dataset=dataset),
-        model=ModelConfig(model="resnet20", width=0.5),
-        method=MethodConfig(method=method, stability=stability),
-        optimizer=OptimizerConfig(
-            **{"epochs": 3, "batch_size": 64, **optimizer}
-        ),
-        run=RunConfig(seed=seed),
+    optimizer = {"epochs": 3, "batch_size": 64, **optimizer}
+    return config.Config(
+        data=config.DataConfig(dataset=dataset),
+        model=config.ModelConfig(model="resnet20", width=0.5),
+        method=config.MethodConfig(method=method, stability=stability),
+        optimizer=config.OptimizerConfig(**optimizer),
+        run=config.RunConfig(seed=seed),
     )
 
 
@@ -49,13 +44,7 @@ def accuracies(base, noise=0.0):
 
 
 def records(
-    clean=0.9,
-    c=None,
-    p=None,
-    fgsm=None,
-    n=200,
-    source="generated",
-    made=False,
+    clean=0.9, c=None, p=None, fgsm=None, n=200, source="generated", made=False
 ):
     """Measured cells: `p` is `{perturbation: flip probability}`.
 
@@ -84,6 +73,26 @@ def write(folder, config=None, reference=None, data=None, **measured):
     (folder / "flags.txt").write_text("\n".join(lines) + "\n")
     (folder / "evaluation" / "report.json").write_text(json.dumps(report))
     return folder
+
+
+def build(folder, *more, **options):
+    """The `Table` of all runs below a folder."""
+    found = [runs.read(path) for path in runs.find(folder)]
+    return table.build(found, *more, **options)
+
+
+def parsed(*line):
+    """A command line of `compare` as its door reads it.
+
+    Returns:
+        The words, the configuration, and the holder of the flags.
+    """
+    values = absl_flags.FlagValues()
+    command_line.define_flags(values)
+    command_line.define_flags(values, config=ComparisonFlags)
+    words = arguments.tidy(map(str, line), values)
+    config = command_line.parse(["compare", *words], values, CompareConfig)
+    return arguments.flat(words, values), config, values
 
 
 def with_flags(config, group, **values):
