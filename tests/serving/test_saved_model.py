@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.saved_model import loader_impl as loader
 
 from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.serving import (
@@ -87,6 +88,8 @@ def test_what_is_in_the_folder(model, served, loaded):
     assert normalisation["scale"] == [pytest.approx(1 / 127.5)]
     assert normalisation["offset"] == [-1.0]
     assert constants["encoded_images"]["preprocess"] == PREPROCESS
+    # What TensorFlow Serving goes by, which no loader of Python reads.
+    (graph,) = loader.parse_saved_model(str(served.path)).meta_graphs
     described = json.loads((extra / "signatures.json").read_text())
     assert set(described) == set(loaded.signatures) == set(SIGNATURES.names())
     for name, signature in loaded.signatures.items():
@@ -94,6 +97,9 @@ def test_what_is_in_the_folder(model, served, loaded):
             "inputs": signature.structured_input_signature[1],
             "outputs": signature.structured_outputs,
         }
+        method = SIGNATURES.get(name).method
+        assert graph.signature_def[name].method_name == method
+        assert described[name]["method"] == method
         for side, those in specs.items():
             entries = described[name][side]
             assert {k: e["dtype"] for k, e in entries.items()} == {

@@ -3,7 +3,6 @@
 import concurrent.futures
 import io
 import json
-import re
 import subprocess
 import sys
 import zlib
@@ -16,7 +15,7 @@ from PIL import Image
 from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.serving import SIGNATURES
 from noisymix_tf.serving.image_bytes import MAX_PIXELS
-from support import ROOT, door_processes
+from support import ROOT
 from support.served import BATCHES, NAMES, PREPROCESS, encoded
 
 
@@ -198,34 +197,6 @@ def test_what_a_server_warms_up_with_and_batches(served):
     assert (served.path / "batching_params.pbtxt").read_text() == (
         "max_batch_size { value: 4 }\n"
         "allowed_batch_sizes: 1\nallowed_batch_sizes: 4\n"
-    )
-
-
-# Other tools.
-
-
-def cli(*arguments):
-    module = "tensorflow.python.tools.saved_model_cli"
-    done = door_processes.run(module, *arguments)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def test_saved_model_cli_shows_and_runs(model, served, photograph, tmp_path):
-    shown = cli("show", "--dir", served.path, "--all")
-    for name, signature in SIGNATURES.items():
-        part = shown[shown.index(f"signature_def['{name}']") :]
-        method = re.search(r"Method name is: (\S+)", part).group(1)
-        assert method == signature.method
-    file, pixels = tmp_path / "in.npz", photograph[None, :32, :32]
-    np.savez(file, x=pixels)
-    cli(
-        *("run", "--dir", served.path, "--tag_set", "serve"),
-        *("--signature_def", "serving_default", "--outdir", tmp_path),
-        *("--inputs", f"images={file}[x]"),
-    )
-    np.testing.assert_allclose(
-        np.load(tmp_path / "logits.npy"), model(pixels), atol=1e-4
     )
 
 
