@@ -17,33 +17,13 @@ LAYERS = (
     ("places", "probabilities"),
     ("attacks", "augment", "mixing", "corruptions"),
     ("layers", "models", "data"),
-    (
-        "training",
-        "evaluation",
-        "callbacks",
-        "corruption_sets",
-        "model_card",
-        "serving",
-        "theory",
-        "config",
-        "flagfiles",
-        "command_line",
-    ),
+    ("training", "evaluation", "callbacks", "corruption_sets", "model_card")
+    + ("serving", "theory", "config", "flagfiles", "command_line"),
     ("run_folder", "doors", "benchmarks", "toys", "image_trees"),
     ("stylizing", "deep_augment"),
     ("comparison",),
-    (
-        "train",
-        "evaluate",
-        "export",
-        "compare",
-        "benchmark",
-        "data_service",
-        "toy",
-        "stylize",
-        "deepaugment",
-        "__main__",
-    ),
+    ("train", "evaluate", "export", "compare", "benchmark", "data_service")
+    + ("toy", "stylize", "deepaugment", "__main__"),
 )
 # A door in a room that belongs to a lower layer.
 DOORS = {
@@ -51,12 +31,9 @@ DOORS = {
     "theory/__main__.py": "train",
 }
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-UNSEEDED = (
-    "tf.random.uniform",
-    "tf.random.normal",
-    "tf.random.gamma",
-    "tf.random.shuffle",
-    "tf.random.stateless_gamma",
+UNSEEDED = tuple(
+    f"tf.random.{name}"
+    for name in "uniform normal gamma shuffle stateless_gamma".split()
 )
 FILES = sorted(
     path
@@ -73,19 +50,15 @@ def _room(path):
 def _imports(path):
     """Rooms of the package that a file imports, anywhere in it."""
     for node in ast.walk(ast.parse(path.read_text())):
+        names = []
         if isinstance(node, ast.ImportFrom) and node.module:
-            parts = node.module.split(".")
-            if parts[0] != "noisymix_tf":
-                continue
-            if len(parts) > 1:
-                yield parts[1]
-            else:
-                yield from (alias.name for alias in node.names)
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
-            for alias in node.names:
-                parts = alias.name.split(".")
-                if parts[0] == "noisymix_tf" and len(parts) > 1:
-                    yield parts[1]
+            names = [alias.name for alias in node.names]
+        for name in names:
+            package, _, rest = name.partition(".")
+            if package == "noisymix_tf" and rest:
+                yield rest.partition(".")[0]
 
 
 def test_imports_go_one_way():

@@ -24,15 +24,8 @@ DOORS = {
     "toy": ((ToyConfig,), ToyConfig),
     "compare": ((Config, ComparisonFlags), CompareConfig),
 }
-ALL_CONFIGS = (
-    Config,
-    DeepAugmentConfig,
-    EvaluateConfig,
-    ExportConfig,
-    StylizeConfig,
-    TheoryConfig,
-    ToyConfig,
-)
+ALL_CONFIGS = (Config, DeepAugmentConfig, EvaluateConfig, ExportConfig)
+ALL_CONFIGS += (StylizeConfig, TheoryConfig, ToyConfig)
 
 
 def _parse(*arguments, defined=(Config,), config=Config):
