@@ -2,7 +2,6 @@
 
 import fractions
 
-import numpy as np
 import pytest
 
 from noisymix_tf.augment import policy_space
@@ -125,18 +124,6 @@ def test_magnitudes_are_equal_steps_through_the_ranges(space, strongest):
             assert found == pytest.approx(expected, rel=1e-12), name
             if name in WHOLE:
                 assert found == expected, (name, magnitude)
-
-
-def test_some_magnitudes_written_out():
-    """AutoAugment's rotations, bits and factors, as one would by hand."""
-
-    def ten(name):
-        return [AUTO_AUGMENT.parameter(name, m, 9, 32, 32) for m in range(10)]
-
-    assert ten("rotate") == [0, 3, 6, 10, 13, 16, 20, 23, 26, 30]
-    assert ten("posterize") == [8, 8, 8, 7, 7, 6, 6, 5, 5, 4]
-    assert ten("translate_x") == [0, 1, 3, 4, 6, 8, 9, 11, 12, 14]
-    np.testing.assert_allclose(ten("color"), np.arange(0.1, 2.0, 0.2))
 
 
 def test_operations_of_the_spaces():
