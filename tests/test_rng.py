@@ -15,9 +15,9 @@ from support.augmentation import assert_law, assert_uncorrelated
 P_VALUE = 1e-3
 COUNT = 20_000
 KEYS = {
-    (0, 0, "noise", 0): (1513496281, 0),
-    (1, 7, "mixing", 2): (529131588, 2),
-    (-5, 3, "augmix", 0): (1336939295, 0),
+    (0, 0, "noise", 0): [1513496281, 0],
+    (1, 7, "mixing", 2): [529131588, 2],
+    (-5, 3, "augmix", 0): [1336939295, 0],
 }
 
 
@@ -54,15 +54,17 @@ def test_beta(a, b, compiled):
 
 
 @pytest.mark.parametrize("compiled", [True, False])
-@pytest.mark.parametrize("concentration", [0.2, 1.0, 20.0])
-def test_log_gamma_variates(concentration, compiled):
-    seed = rng.stream(2, 0, "gamma")
-    draws = drawer(rng.log_gamma_variates, compiled)(
-        seed, concentration=concentration
-    )
-    law = stats.loggamma(concentration)
-    assert np.all(np.isfinite(draws))
-    assert stats.kstest(draws, law.cdf).pvalue > P_VALUE
+def test_log_gamma_variates_and_uniform_numbers(compiled):
+    draw = drawer(rng.log_gamma_variates, compiled)
+    for concentration in (0.2, 1.0, 20.0):
+        draws = draw(rng.stream(2, 0, "gamma"), concentration=concentration)
+        law = stats.loggamma(concentration)
+        assert np.all(np.isfinite(draws))
+        assert stats.kstest(draws, law.cdf).pvalue > P_VALUE
+    draws = drawer(rng.uniform, compiled)(rng.stream(4, 0, "uniform"))
+    # Never zero: its logarithm is taken.
+    assert draws.min() > 0 and draws.max() < 1
+    assert stats.kstest(draws, "uniform").pvalue > P_VALUE
 
 
 def test_concentration_may_be_a_tensor():
@@ -72,31 +74,20 @@ def test_concentration_may_be_a_tensor():
     )
 
 
-@pytest.mark.parametrize("compiled", [True, False])
-def test_uniform_is_never_zero(compiled):
-    seed = rng.stream(4, 0, "uniform")
-    draws = drawer(rng.uniform, compiled)(seed)
-    assert draws.min() > 0 and draws.max() < 1
-    assert stats.kstest(draws, "uniform").pvalue > P_VALUE
-
-
-def test_streams_are_distinct_and_pure_functions():
-    where = [
-        (seed, step, name, replica)
-        for seed in range(2)
-        for step in range(8)
-        for name in ("noise", "mixing", "augmix")
-        for replica in range(3)
-    ]
-    keys = [tuple(rng.stream(*each).numpy()) for each in where]
-    assert len(set(keys)) == len(where)
-    assert keys == [tuple(rng.stream(*each).numpy()) for each in where]
-
-
-def test_streams_stay_what_they_are():
+def test_streams_are_distinct_and_stay_what_they_are():
     """A run that goes on with another version draws what it would have."""
+    names = ("noise", "mixing", "augmix")
+    grid = np.stack(np.meshgrid(range(2), range(8), range(3)), -1)
+    keys = {
+        tuple(rng.stream(int(seed), int(step), name, int(replica)).numpy())
+        for seed, step, replica in grid.reshape(-1, 3)
+        for name in names
+    }
+    assert len(keys) == 2 * 8 * 3 * len(names)
     for where, key in KEYS.items():
-        assert rng.stream(*where).numpy().tolist() == list(key)
+        assert rng.stream(*where).numpy().tolist() == key
+    splits = rng.split(rng.stream(0, 0, "x"), 100).numpy()
+    assert len({tuple(key) for key in splits}) == 100
 
 
 def test_streams_of_neighbours_are_independent():
@@ -104,13 +95,8 @@ def test_streams_of_neighbours_are_independent():
         where = dict(seed=0, step=0, name="noise", replica=0) | changes
         return tf.random.stateless_normal([COUNT], rng.stream(**where)).numpy()
 
-    assert_uncorrelated(
-        draws(),
-        draws(seed=1),
-        draws(step=1),
-        draws(name="mixing"),
-        draws(replica=1),
-    )
+    changes = ({}, {"seed": 1}, {"step": 1}, {"name": "mix"}, {"replica": 1})
+    assert_uncorrelated(*(draws(**each) for each in changes))
 
 
 def test_streams_do_not_depend_on_the_compiler_or_on_tensors():
@@ -137,22 +123,14 @@ def test_by_name_is_what_the_host_draws_under_xla():
             np.testing.assert_array_equal(named, unnamed)
 
 
-def test_split_is_distinct():
-    keys = rng.split(rng.stream(0, 0, "x"), 100).numpy()
-    assert len({tuple(key) for key in keys}) == 100
-
-
-@pytest.mark.parametrize("compiled", [True, False])
-@pytest.mark.parametrize("num", [1, 2, 128])
-def test_permutation(num, compiled):
-    draw = tf.function(
-        lambda seed: rng.permutation(seed, num), jit_compile=compiled
-    )
+@pytest.mark.parametrize("num", [1, 128])
+def test_permutation(num):
+    draw = tf.function(lambda seed: rng.permutation(seed, num))
     results = [draw(rng.stream(0, step, "perm")).numpy() for step in range(5)]
     for result in results:
         assert result.dtype == np.int32
         np.testing.assert_array_equal(np.sort(result), np.arange(num))
-    assert num < 128 or len({tuple(result) for result in results}) == 5
+    assert num == 1 or len({tuple(result) for result in results}) == 5
 
 
 def test_permutation_is_uniform():
@@ -163,5 +141,6 @@ def test_permutation_is_uniform():
     def draw(seeds):
         return tf.map_fn(lambda seed: rng.permutation(seed, 4), seeds)
 
-    _, orders = np.unique(draw(seeds) @ [64, 16, 4, 1], return_inverse=True)
+    codes = draw(seeds).numpy() @ [64, 16, 4, 1]
+    _, orders = np.unique(codes, return_inverse=True)
     assert_law(orders, dict.fromkeys(range(24), 1 / 24))

@@ -1,108 +1,89 @@
 """DeepAugment: perturbations, the autoencoder, the tree."""
 
-import dataclasses
 import shutil
 
 import keras
 import numpy as np
 import pytest
 
-from noisymix_tf import UsageError, deep_augment
+from noisymix_tf import deep_augment
 from noisymix_tf.config.deepaugment import DeepAugmentConfig
 from noisymix_tf.deep_augment import activations, autoencoder, command, weights
 from noisymix_tf.image_trees import writer
 from support import picture_folders as folders
+from support.parsing import parsed
+from support.usage import assert_usage_error
 
-STEPS = 100
+STEPS = 60
 
 
 def generator(*words):
     return np.random.default_rng([0, *words])
 
 
-def kernel():
-    return generator(1).normal(size=(3, 3, 8, 400)).astype(np.float32)
-
-
-def code():
-    return generator(2).uniform(-1, 1, (2, 20, 24, 30)).astype(np.float32)
-
-
-BOTH = [(p, kernel) for p in weights.PERTURBATIONS] + [
-    (p, code) for p in activations.PERTURBATIONS
-]
-
-
-# Perturbations
+KERNEL = generator(1).normal(size=(3, 3, 8, 400)).astype(np.float32)
+CODE = generator(2).uniform(-1, 1, (2, 20, 24, 30)).astype(np.float32)
 
 
 @pytest.mark.parametrize(
-    ("perturb", "make"), BOTH, ids=lambda f: getattr(f, "__name__", "")
+    ("perturb", "plain"),
+    [(each, KERNEL) for each in weights.PERTURBATIONS]
+    + [(each, CODE) for each in activations.PERTURBATIONS],
 )
-def test_perturbations_are_functions_of_the_generator(perturb, make):
-    plain = make()
+def test_perturbations_are_functions_of_the_generator(perturb, plain):
+    before = plain.copy()
     np.testing.assert_array_equal(perturb(plain, generator(3), 0.0), plain)
     made = perturb(plain, generator(3), 1.0)
     assert made.shape == plain.shape and (made != plain).any()
     np.testing.assert_array_equal(perturb(plain, generator(3), 1.0), made)
     assert (perturb(plain, generator(4), 1.0) != made).any()
-    np.testing.assert_array_equal(plain, make())
+    np.testing.assert_array_equal(plain, before)
 
 
 def test_shares_of_weights():
-    plain = kernel()
-
     def made(name, strength=1.0):
-        return getattr(weights, name)(plain, generator(5), strength)
+        return getattr(weights, name)(KERNEL, generator(5), strength)
 
     assert np.mean(made("zero") == 0) == pytest.approx(0.5, abs=0.01)
     assert np.mean(made("zero", 0.5) == 0) == pytest.approx(0.25, abs=0.01)
-    assert np.mean(made("negate") == -plain) == pytest.approx(0.5, abs=0.01)
-    ratio = made("negate_filters") / plain
+    assert np.mean(made("negate") == -KERNEL) == pytest.approx(0.5, abs=0.01)
+    ratio = made("negate_filters") / KERNEL
     assert (ratio == ratio[:1, :1, :1]).all()
     assert np.mean(ratio == -1) == pytest.approx(0.4, abs=0.08)
     transposed = made("transpose")
-    is_swapped = (transposed == plain.transpose(1, 0, 2, 3)).all((0, 1, 2))
-    assert np.mean(is_swapped) == pytest.approx(0.5, abs=0.08)
-    assert (transposed == plain).all((0, 1, 2))[~is_swapped].all()
+    is_moved = (transposed == KERNEL.transpose(1, 0, 2, 3)).all((0, 1, 2))
+    assert np.mean(is_moved) == pytest.approx(0.5, abs=0.08)
+    assert (transposed == KERNEL).all((0, 1, 2))[~is_moved].all()
     swapped = made("swap")
-    assert sorted(swapped.sum((0, 1, 2))) == sorted(plain.sum((0, 1, 2)))
-    kept = (swapped == plain).all((0, 1, 2))
+    assert sorted(swapped.sum((0, 1, 2))) == sorted(KERNEL.sum((0, 1, 2)))
+    kept = (swapped == KERNEL).all((0, 1, 2))
     assert np.mean(kept) == pytest.approx(0.5, abs=0.08)
-    factors = made("scale") / plain
+    factors = made("scale") / KERNEL
     assert 0 < factors.std() and np.abs(factors - 1).max() < 2
     assert factors.mean() == pytest.approx(1, abs=0.02)
 
 
 def test_shares_of_the_code():
-    plain = code()
-
-    def made(name, strength=1.0):
-        return getattr(activations, name)(plain, generator(6), strength)
+    def made(name):
+        return getattr(activations, name)(CODE, generator(6), 1.0)
 
     zeros = (made("zero") == 0).all((0, 3))
     assert np.mean(zeros) == pytest.approx(0.2, abs=0.06)
-    negative = (made("negate") == -plain).all((0, 3))
+    negative = (made("negate") == -CODE).all((0, 3))
     assert np.mean(negative) == pytest.approx(0.1, abs=0.05)
     swapped = made("swap")
-    assert sorted(swapped.sum((0, 1, 2))) == sorted(plain.sum((0, 1, 2)))
+    assert sorted(swapped.sum((0, 1, 2))) == sorted(CODE.sum((0, 1, 2)))
     mirrored = made("flip")
-    options = [np.flip(plain, axis) for axis in (1, 2)]
-    is_flipped = [(mirrored == o).all((0, 1, 2)) for o in options]
-    is_plain = (mirrored == plain).all((0, 1, 2))
-    assert (is_plain | is_flipped[0] | is_flipped[1]).all()
-    assert 0 < np.sum(~is_plain) < 12
+    options = [CODE, np.flip(CODE, 1), np.flip(CODE, 2)]
+    found = np.array([(mirrored == o).all((0, 1, 2)) for o in options])
+    assert found.any(axis=0).all() and 0 < np.sum(~found[0]) < 12
     moved = made("shift")
     places = [
-        (moved == np.roll(plain, (i, j), (1, 2))).all((0, 1, 2))
-        for i in (-1, 0, 1)
-        for j in (-1, 0, 1)
+        np.roll(CODE, (i - 1, j - 1), (1, 2)) for i, j in np.ndindex(3, 3)
     ]
-    assert np.any(places, axis=0).all() and 4 < np.sum(~places[4]) < 26
-    assert 0 < np.abs(made("mix") - plain).max() < 0.1 * 30
-
-
-# The autoencoder
+    found = np.array([(moved == place).all((0, 1, 2)) for place in places])
+    assert found.any(axis=0).all() and 4 < np.sum(~found[4]) < 26
+    assert 0 < np.abs(made("mix") - CODE).max() < 0.1 * 30
 
 
 @pytest.fixture(scope="module")
@@ -113,30 +94,25 @@ def photos(tmp_path_factory):
     return root
 
 
-def configuration(photos, output, **changes):
+def run(photos, output, **changes):
     values = {
-        "data_dir": str(photos),
-        "output_dir": str(output),
         "autoencoder_steps": STEPS,
         "autoencoder_crops": 48,
         "autoencoder_batch_size": 8,
-        "autoencoder_width": 24,
-        "learning_rate": 3e-3,
+        "autoencoder_width": 16,
+        "learning_rate": 4e-3,
         "batch_size": 2,
-    } | changes
-    groups = {}
-    for field in dataclasses.fields(DeepAugmentConfig):
-        own = {f.name for f in dataclasses.fields(field.type)}
-        mine = {k: v for k, v in values.items() if k in own}
-        groups[field.name] = field.type(**mine)
-    return DeepAugmentConfig(**groups)
+        **changes,
+    }
+    places = {"data_dir": photos, "output_dir": output}
+    command.run(parsed(DeepAugmentConfig, **places, **values))
 
 
 @pytest.fixture(scope="module")
 def whole(photos, tmp_path_factory):
     """A tree that was made at once."""
     root = tmp_path_factory.mktemp("tree") / "whole"
-    command.run(configuration(photos, root))
+    run(photos, root)
     return root
 
 
@@ -145,26 +121,24 @@ def trained(whole):
     return keras.models.load_model(whole / "autoencoder.keras")
 
 
-def images():
-    return np.array([folders.picture(i, (24, 32)) for i in range(2)])
+IMAGES = np.array([folders.picture(i, (24, 32)) for i in range(2)])
 
 
 def test_autoencoder_learns_to_reproduce_images(trained, photos):
     paths = sorted((photos / "train" / "cat").iterdir())
     seen = np.array([folders.read(path) for path in paths])
     made = trained(seen.astype(np.float32)).numpy()
-    assert np.sqrt(np.mean((made - seen) ** 2)) < 0.6 * seen.std()
-    code = trained.get_layer("encoder")(images().astype(np.float32))
+    assert np.sqrt(np.mean((made - seen) ** 2)) < 0.7 * seen.std()
+    code = trained.get_layer("encoder")(IMAGES.astype(np.float32))
     assert code.shape == (2, 6, 8, 32) and np.abs(code).max() <= 1
 
 
 def test_first_weights_are_a_function_of_the_seed():
     one, two, other = (
-        deep_augment.build(4, seed).get_layer("encoder").get_weights()
+        deep_augment.build(4, seed).get_layer("encoder").get_weights()[0]
         for seed in (0, 0, 1)
     )
-    assert all((a == b).all() for a, b in zip(one, two))
-    assert (one[0] != other[0]).all()
+    assert (one == two).all() and (one != other).all()
 
 
 def test_images_are_padded_to_a_multiple_of_four():
@@ -175,32 +149,24 @@ def test_images_are_padded_to_a_multiple_of_four():
     np.testing.assert_array_equal(padded[:, 7], image[:, 4])
 
 
-def test_strength_zero_is_the_plain_autoencoder(trained):
-    network = deep_augment.PerturbedNetwork(trained, strength=0.0)
-    plain = trained(images().astype(np.float32)).numpy()
-    expected = np.clip(np.round(plain), 0, 255).astype(int)
-    for seed in range(3):
-        made = network(images(), generator(seed)).astype(int)
-        assert np.abs(made - expected).max() <= 1
-        assert np.mean(made != expected) < 0.01
-
-
 def test_perturbed_images_differ_and_the_network_is_left_as_it_was(trained):
+    plain = trained(IMAGES.astype(np.float32)).numpy()
+    made = deep_augment.PerturbedNetwork(trained, strength=0.0)(
+        IMAGES, generator(0)
+    )
+    off = np.abs(made - np.clip(np.round(plain), 0, 255))
+    assert off.max() <= 1 and np.mean(off > 0) < 0.01
     network = deep_augment.PerturbedNetwork(trained)
     before = trained.get_weights()
-    made = [network(images(), generator(i)) for i in range(8)]
+    made = [network(IMAGES, generator(i)) for i in range(8)]
     for a, b in zip(trained.get_weights(), before):
         np.testing.assert_array_equal(a, b)
-    plain = trained(images().astype(np.float32)).numpy()
     moved = [np.abs(m - plain).mean() for m in made]
     assert len({m.tobytes() for m in made}) == 8 and max(moved) > 5
-    np.testing.assert_array_equal(network(images(), generator(3)), made[3])
+    np.testing.assert_array_equal(network(IMAGES, generator(3)), made[3])
     # What is in the pictures can still be seen in most of them.
-    seen = [np.corrcoef(m.ravel(), images().ravel())[0, 1] for m in made]
+    seen = [np.corrcoef(m.ravel(), IMAGES.ravel())[0, 1] for m in made]
     assert np.median(seen) > 0.5
-
-
-# The tree
 
 
 def test_tree_has_the_training_images_in_their_sizes(photos, whole):
@@ -215,12 +181,9 @@ def test_tree_has_the_training_images_in_their_sizes(photos, whole):
 def test_killed_in_training_it_trains_the_same_network_again(
     photos, whole, tmp_path
 ):
-    config = configuration(photos, tmp_path)
-    (tmp_path / "manifest.json").write_bytes(
-        (whole / "manifest.json").read_bytes()
-    )
+    shutil.copy(whole / "manifest.json", tmp_path)
     (tmp_path / ".partial.keras").write_bytes(b"half")
-    command.run(config)
+    run(photos, tmp_path)
     assert folders.tree(tmp_path) == folders.tree(whole)
     assert not (tmp_path / ".partial.keras").exists()
 
@@ -228,78 +191,42 @@ def test_killed_in_training_it_trains_the_same_network_again(
 def test_killed_while_it_writes_it_goes_on_to_the_same_bytes(
     photos, whole, tmp_path, monkeypatch
 ):
-    config = configuration(photos, tmp_path / "tree")
-    shutil.copytree(whole, tmp_path / "tree")
+    tree = shutil.copytree(whole, tmp_path / "tree")
     for name in ("cat/1.png", "dog/0.png", "dog/1.png", "sheet.png"):
-        (tmp_path / "tree" / name).unlink()
-    (tmp_path / "tree" / "dog" / "2.png").write_bytes(b"")
+        (tree / name).unlink()
+    (tree / "dog" / "2.png").write_bytes(b"")
     saved = []
 
     def counting(image, path, image_format):
-        saved.append(path.relative_to(tmp_path / "tree").as_posix())
+        saved.append(path.relative_to(tree).as_posix())
         save(image, path, image_format)
 
     save = writer.save
     monkeypatch.setattr(writer, "save", counting)
     monkeypatch.setattr(autoencoder, "trained", None)
-    command.run(config)
-    assert folders.tree(tmp_path / "tree") == folders.tree(whole)
-    assert sorted(saved) == [
-        "cat/1.png",
-        "dog/0.png",
-        "dog/1.png",
-        "dog/2.png",
-    ]
+    run(photos, tree)
+    assert folders.tree(tree) == folders.tree(whole)
+    assert sorted(saved) == ["cat/1.png", *(f"dog/{i}.png" for i in range(3))]
 
 
-def test_other_settings_are_refused(photos, whole):
+def test_what_cannot_go_on_is_one_line(photos, whole, tmp_path):
     before = folders.tree(whole)
     for changes, words in (
         ({"strength": 0.5}, "strength 0.5 (was 1.0)"),
         ({"autoencoder_steps": 1}, f"autoencoder_steps 1 (was {STEPS})"),
         ({"image_size": 20}, "image_size 20 (was None)"),
     ):
-        with pytest.raises(UsageError, match="of other settings") as caught:
-            command.run(configuration(photos, whole, **changes))
-        assert words in str(caught.value)
-    assert folders.tree(whole) == before
-
-
-def test_a_damaged_autoencoder_is_named(photos, tmp_path, whole):
-    config = configuration(photos, tmp_path)
-    (tmp_path / "manifest.json").write_bytes(
-        (whole / "manifest.json").read_bytes()
-    )
-    (tmp_path / "autoencoder.keras").write_bytes(b"half")
-    with pytest.raises(UsageError, match="is damaged; remove it"):
-        command.run(config)
-
-
-def test_a_training_that_diverges_is_one_line(photos, tmp_path):
-    with pytest.raises(UsageError, match="diverged with --learning_rate=1e"):
-        command.run(
-            configuration(
-                photos,
-                tmp_path / "out",
-                learning_rate=1e30,
-                autoencoder_steps=4,
-            )
+        assert_usage_error(
+            lambda changes=changes: run(photos, whole, **changes),
+            "of other settings",
+            words,
         )
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"strength": 1.1},
-        {"weight_perturbations": -1},
-        {"learning_rate": 0.0},
-        {"autoencoder_steps": 0},
-        {"autoencoder_crops": 0},
-        {"autoencoder_width": 0},
-        {"autoencoder_batch_size": 0},
-    ],
-)
-def test_ranges(photos, changes):
-    (name,) = changes
-    with pytest.raises(UsageError, match=f"--{name}=.* must be"):
-        configuration(photos, "out", **changes)
+    assert folders.tree(whole) == before
+    shutil.copy(whole / "manifest.json", tmp_path)
+    (tmp_path / "autoencoder.keras").write_bytes(b"half")
+    assert_usage_error(lambda: run(photos, tmp_path), "is damaged; remove it")
+    wild = {"learning_rate": 1e30, "autoencoder_steps": 4}
+    assert_usage_error(
+        lambda: run(photos, tmp_path / "out", **wild),
+        "diverged with --learning_rate=1e",
+    )
