@@ -5,6 +5,8 @@ import functools
 import numpy as np
 import pytest
 import tensorflow as tf
+from numpy.testing import assert_allclose as close
+from numpy.testing import assert_array_equal as same
 from scipy import stats
 
 from noisymix_tf.augment import (
@@ -50,11 +52,9 @@ def test_golden_chains(golden, compiled):
     plan = tf.nest.map_structure(lambda each: each[:, tf.newaxis], plan)
     apply = tf.function(apply_plan, jit_compile=compiled)
     views = apply(tf.constant(cases["input"]), plan).numpy()
-    np.testing.assert_array_equal(views[:, 0], cases["input"])
+    same(views[:, 0], cases["input"])
     normalised = (views[:, 1] / 255 - 0.5) / 0.5
-    np.testing.assert_allclose(
-        normalised, cases["output_norm05"], rtol=0, atol=2e-6
-    )
+    close(normalised, cases["output_norm05"], rtol=0, atol=2e-6)
 
 
 def with_pillow(images, plan):
@@ -92,9 +92,7 @@ def test_long_chains_of_all_operations_on_grey_images():
         assert values.max() == pytest.approx(high, abs=0.01)
     plan = tf.nest.map_structure(lambda each: each[:12], plan)
     views = tf.function(apply_plan)(tf.constant(images), plan)
-    np.testing.assert_allclose(
-        views[:, 1:], with_pillow(images, plan), rtol=0, atol=2e-4
-    )
+    close(views[:, 1:], with_pillow(images, plan), rtol=0, atol=2e-4)
 
 
 # What is not the default has to reach the program.
@@ -115,10 +113,8 @@ def views(images):
 def test_views_are_those_of_pillow_for_the_same_draws(images, views):
     plan = drawn(AugMixOptions(**OPTIONS), (12, 2), SHAPE[:2], (-5, 6))
     assert views.shape == (12, 3, *SHAPE) and views.dtype == np.float32
-    np.testing.assert_array_equal(views[:, 0], images)
-    np.testing.assert_allclose(
-        views[:, 1:], with_pillow(images, plan), rtol=0, atol=2e-4
-    )
+    same(views[:, 0], images)
+    close(views[:, 1:], with_pillow(images, plan), rtol=0, atol=2e-4)
     # Equal images, and the views of one image, have their own draws; nothing
     # is rounded.
     assert not np.array_equal(views[0, 1:], views[6, 1:])
@@ -130,9 +126,9 @@ def test_pure_function_of_images_and_seed(images, views):
     def again(seed, **more):
         return augmix_views(images, seed, **OPTIONS, **more)
 
-    np.testing.assert_array_equal(again([-5, 6]), views)
+    same(again([-5, 6]), views)
     assert not np.array_equal(again([-5, 7]), views)
-    np.testing.assert_array_equal(again([-5, 6], clean=False), views[:, 1:])
+    same(again([-5, 6], clean=False), views[:, 1:])
     # Private: neither seeds nor `clean` made another program.
     compiled = _compiled_views(AugMixOptions(**OPTIONS), 2, 1)
     assert compiled.experimental_get_tracing_count() == 1
@@ -198,7 +194,7 @@ def test_laws_of_the_draws(golden, case):
 def test_laws_of_the_weights(case):
     plan, alpha = sample(case), SAMPLES[case][2]
     weights, m = plan.weights.reshape([-1, 3]), plan.m.ravel()
-    np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-6)
+    close(weights.sum(-1), 1, atol=1e-6)
     # A component of Dirichlet(a, a, a) is Beta(a, 2 a).
     for values, law in (
         (weights[:, 0], stats.beta(alpha, 2 * alpha)),
@@ -207,6 +203,41 @@ def test_laws_of_the_weights(case):
     ):
         assert stats.kstest(values, law.cdf).pvalue > P_VALUE
     assert_uncorrelated(m, weights[:, 0])
+
+
+def test_the_pillow_version_has_the_golden_chains_and_draws(golden):
+    cases = golden("augmix_fixed_chains.npz")
+    for chain, image, weights, m, expected in zip(
+        golden_chains(cases),
+        *(cases[key] for key in ("input", "weights", "m", "output_norm05")),
+    ):
+        mixed = pillow_reference.mix(image, chain, weights, m) / 255
+        close((mixed - 0.5) / 0.5, expected, 0, 2e-6)
+    generator = np.random.default_rng(0)
+    for operations, options in (
+        (pillow_reference.OPERATIONS, {}),
+        (pillow_reference.ALL_OPERATIONS, {"all_ops": True, "depth": 7}),
+    ):
+        drawn = [
+            pillow_reference.draw_chain(generator, (32, 32), **options)
+            for _ in range(6000)
+        ]
+        depths = (7,) if options else (1, 2, 3)
+        law = dict.fromkeys(depths, 1 / len(depths))
+        assert_law(np.array([len(chain) for chain in drawn]), law)
+        steps = [step for chain in drawn for step in chain]
+        names = list(operations)
+        law = dict.fromkeys(range(len(names)), 1 / len(names))
+        assert_law(np.array([names.index(name) for name, _ in steps]), law)
+        shears = np.array([v for name, v in steps if name.startswith("shear")])
+        assert 0.003 <= np.abs(shears).min() and np.abs(shears).max() < 0.09
+        assert_even_signs(shears)
+    for channels in (1, 3):
+        image = np.full([12, 10, channels], 9, np.uint8)
+        views = pillow_reference.augmix_views(image, generator, width=1)
+        assert views.shape == (3, 12, 10, channels)
+        same(views[0], image)
+        assert views.dtype == np.float32 and not np.allclose(*views[1:])
 
 
 @pytest.mark.slow

@@ -8,14 +8,10 @@ import functools
 import numpy as np
 import pytest
 import tensorflow as tf
+from numpy.testing import assert_array_equal as same
 
 from noisymix_tf.augment import nearest, ops, pillow_reference, tables
-from support.augmentation import (
-    NEAREST,
-    sample_images,
-    split_key,
-    with_pillow,
-)
+from support.augmentation import NEAREST, sample_images, split_key, with_pillow
 
 NAMES = [each.name for each in ops.ALL_OPERATIONS]
 FUNCTIONS = {name: ops.named(name) for name in NAMES} | {
@@ -78,9 +74,9 @@ def test_golden(golden, name):
         images, parameters, expected = golden_cases(cases, name)
         for compiled in (True, False):
             made = results(name, images, parameters, compiled)
-            np.testing.assert_array_equal(made, expected)
+            same(made, expected)
         eager = ops.named(name)(tf.constant(images[-1]), parameters[-1])
-        np.testing.assert_array_equal(eager, expected[-1])
+        same(eager, expected[-1])
 
 
 @pytest.mark.slow
@@ -91,7 +87,7 @@ def test_golden_at_full_size(full_golden):
     for name in names:
         images, parameters, expected = golden_cases(cases, name)
         made = results(name, images, parameters)
-        np.testing.assert_array_equal(made, expected, err_msg=name)
+        same(made, expected, err_msg=name)
 
 
 def sample_parameters(name, shape):
@@ -99,7 +95,7 @@ def sample_parameters(name, shape):
     if name == "posterize":
         return np.arange(1, 9)
     if name == "solarize":
-        return np.arange(0, 257, 4)
+        return np.arange(257)
     if "rotate" in name:
         return np.arange(-135, 136)
     if name.startswith("shear"):
@@ -124,20 +120,7 @@ def test_equals_pillow(name, shape):
     made = results(name, images, parameters, shape in COMPILED_SHAPES)
     for image, parameter, result in zip(images, parameters, made):
         expected = with_pillow(PILLOW[name], image, parameter)
-        np.testing.assert_array_equal(result, expected, err_msg=str(parameter))
-
-
-def test_keras_cv_tables_equal_pillow():
-    ramp = np.arange(256, dtype=np.uint8).reshape([1, 256, 1])
-    for name, table, parameters in (
-        ("posterize", tables.posterize_table, range(1, 9)),
-        ("solarize", tables.solarize_table, range(257)),
-    ):
-        for parameter in parameters:
-            np.testing.assert_array_equal(
-                table(parameter),
-                with_pillow(PILLOW[name], ramp, parameter).ravel(),
-            )
+        same(result, expected, err_msg=str(parameter))
 
 
 def test_tables_can_first_be_needed_in_a_trace():
@@ -150,20 +133,17 @@ def test_tables_can_first_be_needed_in_a_trace():
     for name in ("posterize", "solarize"):
         (result,) = dataset.map(lambda x, name=name: ops.named(name)(x, 3))
         expected = with_pillow(PILLOW[name], image[0], 3)
-        np.testing.assert_array_equal(result, expected)
+        same(result, expected)
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-def test_autocontrast_table_for_every_range(compiled):
+def test_autocontrast_table_for_every_range():
     """All 32,640 pairs of a lowest and a highest value: nothing is fused."""
     low, high = np.triu_indices(256, k=1)
     counts = np.zeros([len(low), 256], np.int32)
     counts[np.arange(len(low)), low] = 1
     counts[np.arange(len(low)), high] = 1
-    table = tf.function(tables.autocontrast_table, jit_compile=compiled)
+    table = tf.function(tables.autocontrast_table, jit_compile=True)
     scale = 255.0 / (high - low)
     offset = -low * scale
     expected = np.arange(256) * scale[:, np.newaxis] + offset[:, np.newaxis]
-    np.testing.assert_array_equal(
-        table(tf.constant(counts)), np.clip(expected, 0, 255).astype(np.uint8)
-    )
+    same(table(tf.constant(counts)), np.clip(expected, 0, 255).astype(np.uint8))

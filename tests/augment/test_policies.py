@@ -12,32 +12,35 @@ WITHOUT_MAGNITUDE = ("autocontrast", "equalize", "invert")
 # Exact ends of the published ranges: Table 6 of arXiv:1805.09501 (150 pixels of
 # 331), and "wide_standard" of automl/trivialaugment.
 TENTH = fractions.Fraction(1, 10)
+WIDER = {"rotate": (0, 135), "posterize": (8, 2)}
+COMMON = {"rotate": (0, 30), "solarize": (256, 0), "posterize": (8, 4)}
+
+
+def _ranges(shear, x, y, enhancement, **more):
+    return {
+        **dict.fromkeys(("shear_x", "shear_y"), (0, shear)),
+        **{"translate_x": (0, x), "translate_y": (0, y)},
+        **dict.fromkeys(
+            ("color", "contrast", "brightness", "sharpness"), enhancement
+        ),
+        **COMMON,
+        **more,
+    }
+
+
+PIXELS = fractions.Fraction(150, 331)
 RANGES = {
-    AUTO_AUGMENT: {
-        "shear_x": (0, 3 * TENTH),
-        "shear_y": (0, 3 * TENTH),
-        "translate_x": (0, fractions.Fraction(150 * 48, 331)),
-        "translate_y": (0, fractions.Fraction(150 * 32, 331)),
-        "rotate": (0, 30),
-        "solarize": (256, 0),
-        "posterize": (8, 4),
-        **dict.fromkeys(
-            ("color", "contrast", "brightness", "sharpness"),
-            (TENTH, 19 * TENTH),
-        ),
-    },
-    WIDE: {
-        "shear_x": (0, 99 * TENTH / 10),
-        "shear_y": (0, 99 * TENTH / 10),
-        "translate_x": (0, 32),
-        "translate_y": (0, 32),
-        "rotate": (0, 135),
-        "solarize": (256, 0),
-        "posterize": (8, 2),
-        **dict.fromkeys(
-            ("color", "contrast", "brightness", "sharpness"), (TENTH / 10, 2)
-        ),
-    },
+    AUTO_AUGMENT: _ranges(
+        3 * TENTH, 48 * PIXELS, 32 * PIXELS, (TENTH, 19 * TENTH)
+    ),
+    WIDE: _ranges(
+        99 * TENTH / 10,
+        32,
+        32,
+        (TENTH / 10, 2),
+        rotate=(0, 135),
+        posterize=(8, 2),
+    ),
 }
 WHOLE = ("translate_x", "translate_y", "rotate", "solarize", "posterize")
 
@@ -82,20 +85,11 @@ def test_magnitudes_are_equal_steps_through_the_ranges(space, strongest):
 
 def test_operations_of_the_spaces():
     """The fourteen of RandAugment and TrivialAugment, and invert."""
-    assert set(policy_space.COMMON) == {
-        *RANGES[WIDE],
-        "identity",
-        "autocontrast",
-        "equalize",
-    }
+    plain = {"identity", "autocontrast", "equalize"}
+    assert set(policy_space.COMMON) == {*RANGES[WIDE]} | plain
     assert set(policy_space.NAMES) == {*policy_space.COMMON, "invert"}
     signed = {each.name for each in policy_space.OPERATIONS if each.signed}
-    assert signed == {
-        "rotate",
-        "shear_x",
-        "shear_y",
-        "translate_x",
-        "translate_y",
-    }
+    moves = ("shear_x", "shear_y", "translate_x", "translate_y")
+    assert signed == {"rotate", *moves}
     for name in ("identity", *WITHOUT_MAGNITUDE):
         assert WIDE.parameter(name, 7, 30, 32, 32) == 0.0

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
+from numpy.testing import assert_array_equal as same
 from scipy import stats
 
 from noisymix_tf import augment
@@ -60,7 +61,7 @@ def test_crops_are_the_same_everywhere():
     eager = random_crop_flip(images, seed)
     assert eager.dtype == tf.uint8
     compiled = tf.function(random_crop_flip, jit_compile=True)(images, seed)
-    np.testing.assert_array_equal(eager, compiled)
+    same(eager, compiled)
     assert not np.array_equal(eager, random_crop_flip(images, [-3, 5]))
     # The last batch of a pipeline is smaller.
     data = tf.data.Dataset.from_tensor_slices(np.tile(images, [2, 1, 1, 1]))
@@ -71,7 +72,7 @@ def test_crops_are_the_same_everywhere():
 def test_neither_crop_nor_flip_unless_asked_for():
     images = numbered(64)
     same = random_crop_flip(images, [0, 0], padding=0, flip=False)
-    np.testing.assert_array_equal(same, images)
+    same(same, images)
     for padding, flip in ((0, True), (1, False)):
         options = {"padding": padding, "flip": flip}
         results = random_crop_flip(images, [0, 0], **options)
@@ -83,7 +84,7 @@ def test_noise_is_gaussian_and_a_function_of_the_seed():
     make = functools.partial(gaussian_views, level=20.0, num_views=2)
     views = make(images, [1, -2]).numpy()
     assert views.shape == (12, 3, 16, 12, 3) and views.dtype == np.float32
-    np.testing.assert_array_equal(views[:, 0], images)
+    same(views[:, 0], images)
     noise = (views[:, 1:] - images[:, np.newaxis]) / 20.0
     assert stats.kstest(noise.ravel(), "norm").pvalue > P_VALUE
     # Every view of every image has its own.
@@ -91,9 +92,9 @@ def test_noise_is_gaussian_and_a_function_of_the_seed():
     correlations = np.corrcoef(rows)[np.triu_indices(24, 1)]
     assert np.abs(correlations).max() < 5 / np.sqrt(rows.shape[1])
 
-    np.testing.assert_array_equal(make(images, [1, -2]), views)
+    same(make(images, [1, -2]), views)
     without = make(images, [1, -2], clean=False)
-    np.testing.assert_array_equal(without, views[:, 1:])
+    same(without, views[:, 1:])
     assert not np.array_equal(make(images, [1, -3]), views)
     step = tf.function(make, jit_compile=True)
     again = step(tf.constant(images), tf.constant([1, -2]))
@@ -128,7 +129,7 @@ def test_parts_of_a_batch_get_what_they_get_in_it(function):
         for index, part in enumerate(np.split(IMAGES, 3))
     ]
     whole = function(IMAGES, seed)
-    np.testing.assert_array_equal(tf.concat(parts, 0), whole)
+    same(tf.concat(parts, 0), whole)
 
 
 def test_functions_that_know_no_parts_draw_for_each():
@@ -140,7 +141,7 @@ def test_functions_that_know_no_parts_draw_for_each():
         batch_views, IMAGES[:2] // 4, seed=1, step=2, standard=brighter
     )
     parts = [make(shard=(index, 2)) for index in (0, 1, 0)]
-    np.testing.assert_array_equal(parts[0], parts[2])
+    same(parts[0], parts[2])
     assert not np.array_equal(parts[0], parts[1])
     assert not np.array_equal(parts[0], make())
 
