@@ -11,14 +11,14 @@ import tensorflow as tf
 from numpy.testing import assert_array_equal as same
 
 from noisymix_tf.augment import nearest, ops, pillow_reference, tables
-from support.augmentation import NEAREST, sample_images, split_key, with_pillow
+from support import augmentation as laws
 
 NAMES = [each.name for each in ops.ALL_OPERATIONS]
 FUNCTIONS = {name: ops.named(name) for name in NAMES} | {
-    f"nearest_{name}": getattr(nearest, name) for name in NEAREST
+    f"nearest_{name}": getattr(nearest, name) for name in laws.NEAREST
 }
 PILLOW = pillow_reference.ALL_OPERATIONS | {
-    f"nearest_{name}": operation for name, operation in NEAREST.items()
+    f"nearest_{name}": operation for name, operation in laws.NEAREST.items()
 }
 COMPILED_SHAPES = [(32, 32, 3), (17, 23, 1)]
 BATCH = 32
@@ -61,7 +61,9 @@ def golden_cases(cases, name):
     keys = [key for key in cases.files if key.startswith(f"{name}__")]
     assert keys
     images = cases["input"]
-    parameters = np.repeat([split_key(key)[1] for key in keys], len(images))
+    parameters = np.repeat(
+        [laws.split_key(key)[1] for key in keys], len(images)
+    )
     expected = np.concatenate([cases[key] for key in keys])
     return np.tile(images, [len(keys), 1, 1, 1]), parameters, expected
 
@@ -116,10 +118,10 @@ def sample_parameters(name, shape):
 def test_equals_pillow(name, shape):
     """All angles, bits and moves, and factors between levels."""
     parameters = sample_parameters(name, shape)
-    images = sample_images(len(parameters), shape, seed=1)
+    images = laws.sample_images(len(parameters), shape, seed=1)
     made = results(name, images, parameters, shape in COMPILED_SHAPES)
     for image, parameter, result in zip(images, parameters, made):
-        expected = with_pillow(PILLOW[name], image, parameter)
+        expected = laws.with_pillow(PILLOW[name], image, parameter)
         same(result, expected, err_msg=str(parameter))
 
 
@@ -128,11 +130,11 @@ def test_tables_can_first_be_needed_in_a_trace():
     # Private: nothing else makes the tables again.
     tables._posterize_tables.cache_clear()
     tables._solarize_tables.cache_clear()
-    image = sample_images(1, (4, 5, 3), seed=5)
+    image = laws.sample_images(1, (4, 5, 3), seed=5)
     dataset = tf.data.Dataset.from_tensor_slices(image)
     for name in ("posterize", "solarize"):
         (result,) = dataset.map(lambda x, name=name: ops.named(name)(x, 3))
-        expected = with_pillow(PILLOW[name], image[0], 3)
+        expected = laws.with_pillow(PILLOW[name], image[0], 3)
         same(result, expected)
 
 

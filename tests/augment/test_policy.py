@@ -24,13 +24,7 @@ from noisymix_tf.augment.policy_steps import (
     Steps,
     TrivialAugment,
 )
-from support.augmentation import (
-    POLICY_OPERATIONS,
-    assert_even_signs,
-    assert_law,
-    assert_uncorrelated,
-    sample_images,
-)
+from support import augmentation as laws
 
 SHAPE = (12, 15, 3)
 
@@ -58,7 +52,7 @@ def with_pillow(images, steps):
     ):
         picture = Image.fromarray(image)
         for name, parameter in zip(row, parameters):
-            picture = POLICY_OPERATIONS[name](picture, parameter)
+            picture = laws.POLICY_OPERATIONS[name](picture, parameter)
         results.append(np.asarray(picture))
     return np.stack(results)
 
@@ -76,7 +70,7 @@ def test_all_pairs_of_operations_equal_pillow():
         for pair in operations
     ]
     steps = Steps(operations.astype(np.int32), np.float64(parameters))
-    images = sample_images(len(operations), SHAPE, seed=1)
+    images = laws.sample_images(len(operations), SHAPE, seed=1)
     apply = tf.function(policy.apply_steps)
     one_view = tf.nest.map_structure(lambda each: each[:, tf.newaxis], steps)
     results = apply(tf.constant(images), one_view)[:, 0]
@@ -104,45 +98,41 @@ def test_auto_augment_draws_its_policy(name):
         (a, x, b, y) for (a, b), (x, y) in zip(names(steps).tolist(), sizes)
     ]
     numbers = {key: index for index, key in enumerate(law)}
-    assert_law(
+    laws.assert_law(
         np.array([numbers[key] for key in found]),
         {index: law[key] for key, index in numbers.items()},
     )
     moved = np.isin(names(steps), [e.name for e in OPERATIONS if e.signed])
-    assert_even_signs(steps.parameter[moved & (steps.parameter != 0)])
+    laws.assert_even_signs(steps.parameter[moved & (steps.parameter != 0)])
     assert np.all(steps.parameter[~moved & (steps.operation > 0)] >= 0)
 
 
 @pytest.mark.parametrize("magnitude", [0, 4.5])
 def test_rand_augment_draws_of_one_magnitude(magnitude):
     steps = drawn(RandAugment(3, magnitude))
-    assert_law(steps.operation.ravel(), dict.fromkeys(range(14), 1 / 14))
+    laws.assert_law(steps.operation.ravel(), dict.fromkeys(range(14), 1 / 14))
     # With replacement, and independently of one another.
     pairs = steps.operation[:, 1] * 14 + steps.operation[:, 2]
-    assert_law(pairs, dict.fromkeys(range(196), 1 / 196))
-    assert_uncorrelated(*steps.operation.T)
+    laws.assert_law(pairs, dict.fromkeys(range(196), 1 / 196))
+    laws.assert_uncorrelated(*steps.operation.T)
     for index, name in enumerate(COMMON):
         values = steps.parameter[steps.operation == index]
         expected = AUTO_AUGMENT.parameter(name, magnitude, 30, 32, 48)
         same(np.abs(values), abs(expected))
         if OPERATIONS[index].signed and expected:
-            assert_even_signs(values)
+            laws.assert_even_signs(values)
 
 
 def test_trivial_augment_draws_operation_and_magnitude():
     steps = drawn(TrivialAugment(), 40_000)
     assert steps.operation.shape == (40_000, 1)
-    assert_law(steps.operation.ravel(), dict.fromkeys(range(14), 1 / 14))
+    laws.assert_law(steps.operation.ravel(), dict.fromkeys(range(14), 1 / 14))
     for name in ("shear_y", "rotate", "color", "solarize", "posterize"):
         values = steps.parameter[names(steps) == name]
         law = collections.Counter()
         for magnitude in range(31):
             law[WIDE.parameter(name, magnitude, 30, 32, 48)] += 1 / 31
-        places = {value: index for index, value in enumerate(law)}
-        assert_law(
-            np.array([places[abs(value)] for value in values]),
-            {index: law[value] for value, index in places.items()},
-        )
+        laws.assert_law(np.abs(values), law)
 
 
 def with_square(image, centre, size):
@@ -155,15 +145,15 @@ def with_square(image, centre, size):
 def test_cutout_centres_are_uniform():
     draw = tf.function(cutout.draw_centres, jit_compile=True)
     rows, columns = draw(tf.constant([1, 2]), [4000], 5, 9).numpy().T
-    assert_law(rows, dict.fromkeys(range(5), 1 / 5))
-    assert_law(columns, dict.fromkeys(range(9), 1 / 9))
-    assert_uncorrelated(rows, columns)
+    laws.assert_law(rows, dict.fromkeys(range(5), 1 / 5))
+    laws.assert_law(columns, dict.fromkeys(range(9), 1 / 9))
+    laws.assert_uncorrelated(rows, columns)
 
 
 def test_views_are_those_of_pillow_for_the_same_draws():
     """One compiled program, of all options; a pure function of the seed."""
     options = {"num_ops": 3, "magnitude": 25, "cutout": 5}
-    images = np.tile(sample_images(4, SHAPE, seed=3), [2, 1, 1, 1])
+    images = np.tile(laws.sample_images(4, SHAPE, seed=3), [2, 1, 1, 1])
 
     def made(seed):
         return augment.rand_augment_views(images, seed, **options).numpy()
@@ -196,17 +186,7 @@ def test_views_are_those_of_pillow_for_the_same_draws():
     assert not np.array_equal(views[0, 1:], views[4, 1:])
 
 
-@pytest.mark.parametrize(
-    ("function", "sampler", "options"),
-    [
-        (augment.auto_augment, AutoAugment, {"policy": "svhn"}),
-        (augment.rand_augment, RandAugment, {"num_ops": 3, "magnitude": 25}),
-        (augment.trivial_augment, TrivialAugment, {}),
-    ],
-)
-def test_functions_ask_for_what_their_names_say(
-    monkeypatch, function, sampler, options
-):
+def test_functions_ask_for_what_their_names_say(monkeypatch):
     calls = []
 
     def compiled(*key):
@@ -215,12 +195,15 @@ def test_functions_ask_for_what_their_names_say(
 
     # Private: makes a program, whose options are all that differs.
     monkeypatch.setattr(policy, "_compiled", compiled)
-    images = sample_images(2, SHAPE, seed=4)
-    one = function(images, [0, 1], cutout=6, **options)
-    same(one, images)
-    views = getattr(augment, f"{function.__name__}_views")
-    views(images, [0, 1], num_views=4, shard=(1, 2), **options)
-    assert calls == [
-        (sampler(**options), 6, 1, False, 1),
-        (sampler(**options), 0, 4, True, 2),
-    ]
+    images = laws.sample_images(2, SHAPE, seed=4)
+    for name, sampler, options in (
+        ("auto_augment", AutoAugment, {"policy": "svhn"}),
+        ("rand_augment", RandAugment, {"num_ops": 3, "magnitude": 25}),
+        ("trivial_augment", TrivialAugment, {}),
+    ):
+        same(getattr(augment, name)(images, 0, cutout=6, **options), images)
+        views = getattr(augment, f"{name}_views")
+        views(images, 0, num_views=4, shard=(1, 2), **options)
+        asked = sampler(**options)
+        assert calls == [(asked, 6, 1, False, 1), (asked, 0, 4, True, 2)]
+        calls.clear()

@@ -16,13 +16,7 @@ from noisymix_tf.augment import (
     random_crop_flip,
     shards,
 )
-from support.augmentation import (
-    P_VALUE,
-    assert_even_signs,
-    assert_law,
-    assert_uncorrelated,
-    sample_images,
-)
+from support import augmentation as laws
 from support.usage import assert_usage_error
 
 
@@ -50,9 +44,9 @@ def test_offsets_and_flips_are_uniform_and_independent():
     results = random_crop_flip(images, [1, 2], padding=2)
     rows, columns, mirrored = found(images, results, 2)
     for offsets in (rows, columns):
-        assert_law(offsets, dict.fromkeys(range(5), 1 / 5))
-    assert_even_signs(0.5 - mirrored)
-    assert_uncorrelated(rows, columns, mirrored)
+        laws.assert_law(offsets, dict.fromkeys(range(5), 1 / 5))
+    laws.assert_even_signs(0.5 - mirrored)
+    laws.assert_uncorrelated(rows, columns, mirrored)
 
 
 def test_crops_are_the_same_everywhere():
@@ -80,13 +74,13 @@ def test_neither_crop_nor_flip_unless_asked_for():
 
 
 def test_noise_is_gaussian_and_a_function_of_the_seed():
-    images = sample_images(12, (16, 12, 3), seed=0)
+    images = laws.sample_images(12, (16, 12, 3), seed=0)
     make = functools.partial(gaussian_views, level=20.0, num_views=2)
     views = make(images, [1, -2]).numpy()
     assert views.shape == (12, 3, 16, 12, 3) and views.dtype == np.float32
     same(views[:, 0], images)
     noise = (views[:, 1:] - images[:, np.newaxis]) / 20.0
-    assert stats.kstest(noise.ravel(), "norm").pvalue > P_VALUE
+    assert stats.kstest(noise.ravel(), "norm").pvalue > laws.P_VALUE
     # Every view of every image has its own.
     rows = noise.reshape([24, -1])
     correlations = np.corrcoef(rows)[np.triu_indices(24, 1)]
@@ -101,7 +95,7 @@ def test_noise_is_gaussian_and_a_function_of_the_seed():
     np.testing.assert_allclose(again, views, atol=1e-4)
 
 
-IMAGES = np.tile(sample_images(2, (6, 7, 3), seed=0), [3, 1, 1, 1])
+IMAGES = np.tile(laws.sample_images(2, (6, 7, 3), seed=0), [3, 1, 1, 1])
 FUNCTIONS = {
     "crop": random_crop_flip,
     "augmix": functools.partial(augment.augmix_views, width=2),

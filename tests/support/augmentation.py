@@ -87,7 +87,7 @@ def assert_law(values, law):
     """
     count = len(values)
     expected = np.array([law[key] for key in law]) * count
-    found = np.array([np.sum(values == int(key)) for key in law])
+    found = np.array([np.sum(values == float(key)) for key in law])
     assert found.sum() == count, "a value that the law does not have"
     sigma = np.sqrt(expected * (1 - expected / count))
     assert np.all(np.abs(found - expected) <= 4 * sigma + 1e-9)
