@@ -44,7 +44,7 @@ def stylize(inputs, output_dir, **changes):
 
 def deepaugment(inputs, output_dir, **changes):
     values = {"data_dir": inputs / "photos", "output_dir": output_dir}
-    deep_command.run(parsed(DeepAugmentConfig, **values, **DEEP | changes))
+    deep_command.run(parsed(DeepAugmentConfig, **values | DEEP | changes))
 
 
 @pytest.fixture(scope="module", params=[stylize, deepaugment])
