@@ -65,8 +65,7 @@ def test_crops_are_the_same_everywhere():
 
 def test_neither_crop_nor_flip_unless_asked_for():
     images = numbered(64)
-    same = random_crop_flip(images, [0, 0], padding=0, flip=False)
-    same(same, images)
+    same(random_crop_flip(images, [0, 0], padding=0, flip=False), images)
     for padding, flip in ((0, True), (1, False)):
         options = {"padding": padding, "flip": flip}
         results = random_crop_flip(images, [0, 0], **options)
