@@ -223,11 +223,12 @@ def test_benchmark_reports_both(monkeypatch, capsys):
 
     # Private: a rest between turns, which only evens out the timings.
     monkeypatch.setattr(benchmark, "_REST_SECONDS", 0.0)
-    figures = benchmark.run(batch_size=4, image_size=16, seconds=0.2)
+    options = {"batch_size": 4, "image_size": 16, "seconds": 0.2}
+    figures = benchmark.run(**options, rounds=1)
     for name in ("ours", "pillow"):
         assert figures[name]["samples_per_second"] > 0
         assert figures[name]["cpu_seconds_per_1000"] == pytest.approx(
-            1000 / figures[name]["samples_per_cpu_second"], rel=0.5
+            1000 / figures[name]["samples_per_cpu_second"]
         )
     assert figures["ratio"] > 0
     printed = capsys.readouterr().out
