@@ -9,40 +9,11 @@ from noisymix_tf.augment.policies import POLICIES
 from noisymix_tf.augment.policy_space import AUTO_AUGMENT, WIDE
 
 WITHOUT_MAGNITUDE = ("autocontrast", "equalize", "invert")
-# Exact ends of the published ranges: Table 6 of arXiv:1805.09501 (150 pixels of
-# 331), and "wide_standard" of automl/trivialaugment.
-TENTH = fractions.Fraction(1, 10)
-WIDER = {"rotate": (0, 135), "posterize": (8, 2)}
-COMMON = {"rotate": (0, 30), "solarize": (256, 0), "posterize": (8, 4)}
-
-
-def _ranges(shear, x, y, enhancement, **more):
-    return {
-        **dict.fromkeys(("shear_x", "shear_y"), (0, shear)),
-        **{"translate_x": (0, x), "translate_y": (0, y)},
-        **dict.fromkeys(
-            ("color", "contrast", "brightness", "sharpness"), enhancement
-        ),
-        **COMMON,
-        **more,
-    }
-
-
-PIXELS = fractions.Fraction(150, 331)
-RANGES = {
-    AUTO_AUGMENT: _ranges(
-        3 * TENTH, 48 * PIXELS, 32 * PIXELS, (TENTH, 19 * TENTH)
-    ),
-    WIDE: _ranges(
-        99 * TENTH / 10,
-        32,
-        32,
-        (TENTH / 10, 2),
-        rotate=(0, 135),
-        posterize=(8, 2),
-    ),
-}
+SPACES = {"auto_augment": AUTO_AUGMENT, "wide": WIDE}
 WHOLE = ("translate_x", "translate_y", "rotate", "solarize", "posterize")
+
+
+STEPS = [(strongest, m) for strongest in (9, 30) for m in range(strongest + 1)]
 
 
 def name_of(published):
@@ -68,25 +39,27 @@ def test_policies_are_the_published_ones(golden, policy):
                 assert magnitude == int(numbers[1])
 
 
-@pytest.mark.parametrize("strongest", [9, 30])
-@pytest.mark.parametrize("space", RANGES, ids=["table_6", "wide"])
-def test_magnitudes_are_equal_steps_through_the_ranges(space, strongest):
-    for name, (weakest, limit) in RANGES[space].items():
-        for magnitude in range(strongest + 1):
+@pytest.mark.parametrize("space", SPACES)
+def test_magnitudes_are_equal_steps_through_the_ranges(golden, space):
+    ranges = golden("auto_augment_policies.json")[f"{space}_ranges"]
+    # The fourteen of RandAugment and TrivialAugment, and invert.
+    plain = {"identity", "autocontrast", "equalize"}
+    assert set(policy_space.COMMON) == {*ranges} | plain
+    for name, ends in ranges.items():
+        weakest, limit = map(fractions.Fraction, ends)
+        if name.startswith("translate") and space == "auto_augment":
+            limit *= 48 if name.endswith("x") else 32
+        for strongest, magnitude in STEPS:
             step = fractions.Fraction(magnitude, strongest) * (limit - weakest)
             if name in WHOLE:  # What is added or taken away is truncated.
                 step = int(step)
-            found = space.parameter(name, magnitude, strongest, 32, 48)
-            expected = float(weakest + step)
-            assert found == pytest.approx(expected, rel=1e-12), name
-            if name in WHOLE:
-                assert found == expected, (name, magnitude)
+            numbers = (name, magnitude, strongest, 32, 48)
+            found, expected = SPACES[space].parameter(*numbers), weakest + step
+            assert found == pytest.approx(float(expected), rel=1e-12), numbers
+            assert found == expected or name not in WHOLE, numbers
 
 
 def test_operations_of_the_spaces():
-    """The fourteen of RandAugment and TrivialAugment, and invert."""
-    plain = {"identity", "autocontrast", "equalize"}
-    assert set(policy_space.COMMON) == {*RANGES[WIDE]} | plain
     assert set(policy_space.NAMES) == {*policy_space.COMMON, "invert"}
     signed = {each.name for each in policy_space.OPERATIONS if each.signed}
     moves = ("shear_x", "shear_y", "translate_x", "translate_y")

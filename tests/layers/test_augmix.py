@@ -177,8 +177,7 @@ def test_in_a_model_it_augments_in_training_only():
 
 
 MIRRORED = tf.distribute.MirroredStrategy(
-    ["CPU:0", "CPU:1"],
-    cross_device_ops=tf.distribute.ReductionToOneDevice(),
+    ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
 )
 
 
