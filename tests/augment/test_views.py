@@ -9,7 +9,7 @@ import tensorflow as tf
 from numpy.testing import assert_array_equal as same
 from scipy import stats
 
-from noisymix_tf import augment
+from noisymix_tf import augment, rng
 from noisymix_tf.augment import (
     batch_views,
     gaussian_views,
@@ -123,6 +123,21 @@ def test_parts_of_a_batch_get_what_they_get_in_it(function):
     ]
     whole = function(IMAGES, seed)
     same(tf.concat(parts, 0), whole)
+
+
+def test_views_of_a_batch_are_functions_of_seed_step_and_stream():
+    seeds, expected = [], []
+
+    def note(images, seed):
+        seeds.append(seed.numpy().tolist())
+        return images
+
+    for seed, step in ((0, 0), (1, 0), (0, 1)):
+        where = {"seed": seed, "step": step}
+        batch_views(IMAGES, **where, standard=note, augment=note)
+        for name in ("standard", "augment"):
+            expected.append(rng.stream(**where, name=name).numpy().tolist())
+    assert seeds == expected
 
 
 def test_functions_that_know_no_parts_draw_for_each():
