@@ -5,14 +5,21 @@ import functools
 import numpy as np
 import pytest
 import tensorflow as tf
+from numpy.testing import assert_array_equal as same
 from scipy import stats
 
 from noisymix_tf import rng
+from support.augmentation import assert_law, assert_uncorrelated
 
 # Every test below has fixed seeds; this is the level that each was held to
 # when it was written, so that a failure means a change, not bad luck.
 P_VALUE = 1e-3
 COUNT = 20_000
+KEYS = {
+    (0, 0, "noise", 0): [1513496281, 0],
+    (1, 7, "mixing", 2): [529131588, 2],
+    (-5, 3, "augmix", 0): [1336939295, 0],
+}
 
 
 @functools.cache
@@ -29,7 +36,7 @@ def drawer(function, compiled):
 
 @pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize(
-    ("a", "b"), [(1.0, 1.0), (2.0, 5.0), (0.5, 0.5), (0.2, 0.2), (30.0, 10.0)]
+    ("a", "b"), [(1.0, 1.0), (2.0, 5.0), (0.2, 0.2), (30.0, 10.0)]
 )
 def test_beta(a, b, compiled):
     seed = rng.stream(0, 0, "beta")
@@ -48,125 +55,80 @@ def test_beta(a, b, compiled):
 
 
 @pytest.mark.parametrize("compiled", [True, False])
-@pytest.mark.parametrize("concentration", [0.2, 1.0, 3.0, 20.0])
-def test_log_gamma_variates(concentration, compiled):
-    seed = rng.stream(2, 0, "gamma")
-    draws = drawer(rng.log_gamma_variates, compiled)(
-        seed, concentration=concentration
-    )
-    law = stats.loggamma(concentration)
-    assert np.all(np.isfinite(draws))
-    assert stats.kstest(draws, law.cdf).pvalue > P_VALUE
-
-
-def test_concentration_may_be_a_tensor():
-    seed = rng.stream(3, 0, "beta")
-    np.testing.assert_array_equal(
-        rng.beta(seed, [5], tf.constant(2.0), 5), rng.beta(seed, [5], 2, 5.0)
-    )
-
-
-@pytest.mark.parametrize("compiled", [True, False])
-def test_uniform_is_never_zero(compiled):
-    seed = rng.stream(4, 0, "uniform")
-    draws = drawer(rng.uniform, compiled)(seed)
+def test_log_gamma_variates_and_uniform_numbers(compiled):
+    draw = drawer(rng.log_gamma_variates, compiled)
+    for concentration in (0.2, 1.0, 20.0):
+        draws = draw(rng.stream(2, 0, "gamma"), concentration=concentration)
+        law = stats.loggamma(concentration)
+        assert np.all(np.isfinite(draws))
+        assert stats.kstest(draws, law.cdf).pvalue > P_VALUE
+    draws = drawer(rng.uniform, compiled)(rng.stream(4, 0, "uniform"))
+    # Never zero: its logarithm is taken.
     assert draws.min() > 0 and draws.max() < 1
     assert stats.kstest(draws, "uniform").pvalue > P_VALUE
 
 
-def test_streams_are_distinct():
+def test_streams_are_distinct_and_stay_what_they_are():
+    """A run that goes on with another version draws what it would have."""
+    names = ("noise", "mixing", "augmix")
+    grid = np.stack(np.meshgrid(range(2), range(8), range(3)), -1)
     keys = {
-        tuple(rng.stream(seed, step, name, replica).numpy())
-        for seed in range(2)
-        for step in range(10)
-        for name in ("noise", "mixing", "augmix", "crop")
-        for replica in range(4)
+        tuple(rng.stream(int(seed), int(step), name, int(replica)).numpy())
+        for seed, step, replica in grid.reshape(-1, 3)
+        for name in names
     }
-    assert len(keys) == 2 * 10 * 4 * 4
+    assert len(keys) == 2 * 8 * 3 * len(names)
+    for where, key in KEYS.items():
+        assert rng.stream(*where).numpy().tolist() == key
+    splits = rng.split(rng.stream(0, 0, "x"), 100).numpy()
+    assert len({tuple(key) for key in splits}) == 100
 
 
 def test_streams_of_neighbours_are_independent():
-    """Correlations of neighbouring streams, each within 4 sigma."""
-
     def draws(**changes):
         where = dict(seed=0, step=0, name="noise", replica=0) | changes
         return tf.random.stateless_normal([COUNT], rng.stream(**where)).numpy()
 
-    base = draws()
-    for changes in (
-        {"seed": 1},
-        {"step": 1},
-        {"name": "mixing"},
-        {"replica": 1},
-    ):
-        correlation = np.corrcoef(base, draws(**changes))[0, 1]
-        assert abs(correlation) < 4 / np.sqrt(COUNT), changes
+    changes = ({}, {"seed": 1}, {"step": 1}, {"name": "mix"}, {"replica": 1})
+    assert_uncorrelated(*(draws(**each) for each in changes))
 
 
-def test_stream_takes_tensors_and_compiles():
-    compiled = tf.function(
-        lambda seed, step, replica: rng.stream(seed, step, "noise", replica),
-        jit_compile=True,
-    )
-    for step in (0, 1, 2**31 - 1):
-        np.testing.assert_array_equal(
-            compiled(
-                tf.constant(7, tf.int64),
-                tf.constant(step, tf.int64),
-                tf.constant(2),
-            ),
-            rng.stream(7, step, "noise", 2),
-        )
-
-
-def test_streams_do_not_depend_on_the_compiler():
+def test_streams_do_not_depend_on_the_compiler_or_on_tensors():
     """Also where a number in between is negative."""
     compiled = tf.function(rng.stream, jit_compile=True)
-    for step in range(20):
-        where = (tf.constant(-3), tf.constant(step), "augment", step % 2)
-        np.testing.assert_array_equal(compiled(*where), rng.stream(*where))
+    for seed, step in [(7, 2**31 - 1), *((-3, step) for step in range(8))]:
+        where = (tf.constant(seed, tf.int64), tf.constant(step, tf.int64))
+        for replica in (0, 2):
+            same(
+                compiled(*where, "noise", tf.constant(replica)),
+                rng.stream(seed, step, "noise", replica),
+            )
 
 
-@pytest.mark.parametrize("words", [(3, 4), (-3, 4), (3, -4), (-3, -4)])
-def test_by_name_is_what_the_host_draws_under_xla(words):
-    @functools.partial(tf.function, jit_compile=True)
+def test_by_name_is_what_the_host_draws_under_xla():
+    @tf.function(jit_compile=True)
     def draw(seed, by_name):
         gamma = rng.log_gamma_variates(seed, [9], 0.7, by_name=by_name)
         return rng.split(seed, 5, by_name=by_name), gamma
 
-    seed = tf.constant(words)
-    for named, unnamed in zip(draw(seed, True), draw(seed, False)):
-        np.testing.assert_array_equal(named, unnamed)
-
-
-def test_split_is_distinct():
-    keys = rng.split(rng.stream(0, 0, "x"), 100).numpy()
-    assert len({tuple(key) for key in keys}) == 100
-
-
-@pytest.mark.parametrize("compiled", [True, False])
-@pytest.mark.parametrize("num", [1, 2, 7, 128])
-def test_permutation(num, compiled):
-    draw = tf.function(
-        lambda seed: rng.permutation(seed, num), jit_compile=compiled
-    )
-    results = [draw(rng.stream(0, step, "perm")).numpy() for step in range(5)]
-    for result in results:
-        assert result.dtype == np.int32
-        np.testing.assert_array_equal(np.sort(result), np.arange(num))
-    if num >= 7:
-        assert len({tuple(result) for result in results}) == 5
+    for words in [(3, 4), (-3, 4), (3, -4), (-3, -4)]:
+        seed = tf.constant(words)
+        for named, unnamed in zip(draw(seed, True), draw(seed, False)):
+            same(named, unnamed)
 
 
 def test_permutation_is_uniform():
-    """All 24 orders of four, chi-square over 4,800 draws."""
+    """All 24 orders of four."""
     seeds = rng.split(rng.stream(0, 0, "perm"), 4800)
 
     @tf.function(jit_compile=True)
     def draw(seeds):
         return tf.map_fn(lambda seed: rng.permutation(seed, 4), seeds)
 
-    orders = draw(seeds).numpy()
-    _, counts = np.unique(orders, axis=0, return_counts=True)
-    assert len(counts) == 24
-    assert stats.chisquare(counts).pvalue > P_VALUE
+    drawn = draw(seeds).numpy()
+    same(np.sort(drawn), np.tile(np.arange(4), [4800, 1]))
+    _, orders = np.unique(drawn @ [64, 16, 4, 1], return_inverse=True)
+    assert_law(orders, dict.fromkeys(range(24), 1 / 24))
+    large = rng.permutation(seeds[0], 128)
+    assert large.dtype == tf.int32
+    same(np.sort(large), np.arange(128))

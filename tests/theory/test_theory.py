@@ -1,58 +1,60 @@
-"""The second-order theory against finite differences, quadrature, sampling."""
+"""The second-order theory against finite differences and closed forms."""
+
+import functools
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from numpy.testing import assert_allclose as close
 
 import noisymix_tf as nm
 from noisymix_tf import theory
 from noisymix_tf.theory import losses, problems
 from noisymix_tf.theory.tail import Tail
-from support import smooth_network
-from support.smooth_network import K, N, network
+from support.usage import assert_usage_error
 
-EPS = [0.016, 0.008, 0.004, 0.002]
 TAPS = ("input", "first")
+N, K = 12, 3
 
 
-@pytest.fixture(scope="module")
-def model():
-    return network()
+def network(outputs=K, activation=None):
+    """A small network in float64."""
+
+    def dense(units, activation, seed, **more):
+        more["kernel_initializer"] = keras.initializers.GlorotNormal(seed)
+        bias = keras.initializers.RandomNormal(0, 0.3, seed + 9)
+        more |= {"bias_initializer": bias, "dtype": "float64"}
+        return keras.layers.Dense(units, activation, **more)
+
+    layers = [dense(8, "tanh", 1, name="first"), dense(8, "tanh", 2)]
+    layers.append(dense(outputs, activation, 3))
+    return keras.Sequential([keras.Input([2], dtype="float64"), *layers])
 
 
-@pytest.fixture(scope="module")
-def examples():
-    return smooth_network.examples()
+MODEL = network()
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=[N, 2]), RNG.integers(K, size=N)
+NAMES = ("loss", "r1", "r2", "r3", "a2", "a3", "m2", "m3")
 
 
-def features(model, x, tap):
-    return Tail(model, x, tap).features.numpy()
-
-
-def numpy_logits(model, tap):
+def logits(h, tap="input"):
     """The network behind a tap, restated."""
-    weights = model.get_weights()[0 if tap == "input" else 2 :]
-
-    def logits(h):
-        *hidden, (kernel, bias) = zip(weights[::2], weights[1::2])
-        for w, b in hidden:
-            h = np.tanh(h @ w + b)
-        return h @ kernel + bias
-
-    return logits
+    weights = MODEL.get_weights()[0 if tap == "input" else 2 :]
+    *hidden, (kernel, bias) = zip(weights[::2], weights[1::2])
+    for w, b in hidden:
+        h = np.tanh(h @ w + b)
+    return h @ kernel + bias
 
 
 def differences(function, h, step=1e-4):
     """Jacobian `[K, D]` and Hessians `[K, D, D]` at one point."""
     unit = step * np.eye(len(h))
     slope = [(function(h + e) - function(h - e)) / (2 * step) for e in unit]
+    sides = [(1, 1), (-1, 1), (1, -1), (-1, -1)]
     bend = [
         [
-            function(h + d + e)
-            - function(h + d - e)
-            - function(h - d + e)
-            + function(h - d - e)
+            sum(s * t * function(h + s * d + t * e) for s, t in sides)
             for e in unit
         ]
         for d in unit
@@ -66,200 +68,86 @@ def softmax(logits):
 
 
 @pytest.mark.parametrize("tap", TAPS)
-def test_regularizers_are_those_of_finite_differences(model, examples, tap):
-    x, y = examples
-    h, logits = features(model, x, tap), numpy_logits(model, tap)
+def test_regularizers_are_those_of_finite_differences(tap):
+    h = Tail(MODEL, X, tap).features.numpy()
     totals = np.zeros(8)
-    for i in range(N):
-        p = softmax(logits(h[i]))
-        error = p - np.eye(K)[y[i]]
-        slope, bend = differences(logits, h[i])
+    for point, label in zip(h, Y):
+        p = softmax(logits(point, tap))
+        error = p - np.eye(K)[label]
+        slope, bend = differences(lambda h: logits(h, tap), point)
         newton = slope.T @ (np.diag(p) - np.outer(p, p)) @ slope
         curved = np.einsum("c,cde->de", error, bend)
-        away = h - h[i]
-        totals[:2] += -np.log(p[y[i]]), error @ slope @ away.mean(0)
-        for k, second in enumerate(
-            (away.T @ away / N, np.eye(len(h[i])), np.diag(h[i] ** 2))
-        ):
+        away = h - point
+        totals[:2] += -np.log(p[label]), error @ slope @ away.mean(0)
+        seconds = (away.T @ away / N, np.eye(len(point)), np.diag(point**2))
+        for k, second in enumerate(seconds):
             totals[2 + 2 * k] += 0.5 * np.sum(newton * second)
             totals[3 + 2 * k] += 0.5 * np.sum(curved * second)
-    found = nm.theory.regularizers(model, x, y, tap=tap)
-    names = ("loss", "r1", "r2", "r3", "a2", "a3", "m2", "m3")
-    np.testing.assert_allclose(
-        [getattr(found, name) for name in names],
+    found = theory.regularizers(MODEL, X, Y, tap=tap)
+    close(
+        [getattr(found, name) for name in NAMES],
         totals / N,
         rtol=1e-5,
         atol=1e-7,
     )
 
 
-def test_a_linear_classifier_has_no_curvature(examples):
-    x, y = examples
-    inputs = keras.Input([2], dtype="float64")
-    model = keras.Sequential([inputs, keras.layers.Dense(K, dtype="float64")])
-    found = theory.regularizers(model, x, y)
-    assert found.r3 == found.a3 == found.m3 == 0.0
-    assert min(found.r2, found.a2, found.m2) > 0.0
-
-
 @pytest.mark.parametrize("tap", TAPS)
 @pytest.mark.parametrize("jsd_weight", [0.0, 12.0])
-def test_the_remainder_is_of_third_order(model, examples, tap, jsd_weight):
-    numbers = {
-        "additive": 0.5,
-        "multiplicative": 0.4,
-        "jsd_weight": jsd_weight,
-    }
+def test_the_remainder_is_of_third_order(tap, jsd_weight):
+    numbers = {"additive": 0.5, "multiplicative": 0.4, "jsd_weight": jsd_weight}
     # The divergence's fourth order is large: it needs smaller steps.
-    eps = np.array(EPS) / (32 if jsd_weight else 1)
-    exact = theory.noisymix_loss(model, *examples, eps, tap=tap, **numbers)
-    found = theory.regularizers(model, *examples, tap=tap)
+    eps = np.array([0.016, 0.008, 0.004]) / (32 if jsd_weight else 1)
+    exact = theory.noisymix_loss(MODEL, X, Y, eps, tap=tap, **numbers)
+    found = theory.regularizers(MODEL, X, Y, tap=tap)
     rest = exact - np.array([found.expansion(e, **numbers) for e in eps])
     slope = np.polyfit(np.log(eps), np.log(np.abs(rest)), 1)[0]
     assert abs(slope - 3.0) < 0.2
 
 
-@pytest.mark.parametrize("alpha, beta", [(1.0, None), (0.5, 0.5), (2.0, 1.5)])
-def test_mixed_labels_are_a_law_of_the_coefficient(
-    model, examples, alpha, beta
-):
-    mixed, own = theory.mixup_losses(
-        model, *examples, alpha=alpha, beta=beta, nodes=32
-    )
+@pytest.mark.parametrize("alpha, beta", [(1.0, None), (2.0, 1.5)])
+def test_mixed_labels_are_a_law_of_the_coefficient(alpha, beta):
+    options = {"alpha": alpha, "beta": beta, "nodes": 32}
+    mixed, own = theory.mixup_losses(MODEL, X, Y, **options)
     assert abs(mixed - own) < 1e-10
     # Something is integrated: the law of the labels left alone is another.
-    unmixed = theory.regularizers(model, *examples).loss
-    assert abs(mixed - unmixed) > 1e-3
+    assert abs(mixed - theory.regularizers(MODEL, X, Y).loss) > 1e-3
 
 
-def test_mixup_is_the_mean_over_coefficients_and_pairs(model, examples):
-    x, y = examples
-    logits, labels = numpy_logits(model, "input"), np.eye(K)[y]
-    lams = (np.arange(2000) + 0.5) / 2000
+def test_mixup_is_the_mean_over_coefficients_and_pairs():
+    labels, expected = np.eye(K)[Y], []
     i, r = np.divmod(np.arange(N * N), N)
-    losses = []
-    for lam in lams[::20]:
-        p = softmax(logits(lam * x[i] + (1 - lam) * x[r]))
+    for lam in (np.arange(100) + 0.5) / 100:
+        p = softmax(logits(lam * X[i] + (1 - lam) * X[r]))
         targets = lam * labels[i] + (1 - lam) * labels[r]
-        losses.append(-np.mean(np.sum(targets * np.log(p), -1)))
-    mixed, _ = theory.mixup_losses(model, x, y, nodes=16)
-    assert mixed == pytest.approx(np.mean(losses), rel=0.01)
+        expected.append(-np.mean(np.sum(targets * np.log(p), -1)))
+    mixed, _ = theory.mixup_losses(MODEL, X, Y, nodes=16)
+    assert mixed == pytest.approx(np.mean(expected), rel=0.01)
 
 
 def test_the_design_has_the_moments_of_the_noise():
     scales = np.array([[0.5, 1.0, 1.5], [0.4, 0.4, 0.4]])
+    # Private: stands for all noise; its moments up to the third are the proof.
     points = np.stack(losses._design(*scales, dimension=2), axis=1)
     points = points.reshape(len(points), -1)
     expected = np.diag(np.repeat(scales.ravel() ** 2, 2))
-    np.testing.assert_allclose(points.mean(0), 0.0, atol=1e-15)
-    np.testing.assert_allclose(
-        points.T @ points / len(points), expected, atol=1e-12
-    )
+    second = points.T @ points / len(points)
     third = np.einsum("ni,nj,nk->ijk", points, points, points)
-    np.testing.assert_allclose(third, 0.0, atol=1e-12)
+    close(points.mean(0), 0.0, atol=1e-15)
+    close(second, expected, atol=1e-12)
+    close(third, 0.0, atol=1e-12)
 
 
-def test_the_design_is_normal_noise_to_the_fourth_order(model, examples):
-    """Gauss-Hermite quadrature over additive noise in the plane."""
-    x, y = examples
-    logits = numpy_logits(model, "input")
-    nodes, weights = np.polynomial.hermite_e.hermegauss(7)
-    noise = np.stack(np.meshgrid(nodes, nodes), -1).reshape(-1, 2)
-    weights = np.outer(weights, weights).ravel() / weights.sum() ** 2
-    i, r = np.divmod(np.arange(N * N), N)
-    eps, rest = np.array([0.08, 0.04]), []
-    for e in eps:
-        mixed = (1 - e) * x[i] + e * x[r]
-        p = softmax(logits(mixed + e * noise[:, None]))
-        loss = -np.log(p[:, np.arange(N * N), y[i]]).mean(1)
-        design = theory.noisymix_loss(model, x, y, e, multiplicative=0.0)
-        rest.append(weights @ loss - design)
-    slope = np.diff(np.log(np.abs(rest)))[0] / np.diff(np.log(eps))[0]
-    assert slope > 3.8
-
-
-@pytest.mark.parametrize("weights", [None, (0.5, 0.3, 0.2), (0.7, 0.3)])
-def test_divergence_of_displaced_views(model, examples, weights):
-    views = len(weights or "123")
-    moves = np.random.default_rng(1).normal(size=[views, N, 2])
-    ratios = []
-    for eps in (0.01, 0.005):
-        exact, near = theory.stability(
-            model, examples[0], eps * moves, weights=weights
-        )
-        ratios.append(exact / near - 1.0)
-    assert np.all(np.abs(ratios) < 0.01)
-    assert abs(ratios[1]) < 0.6 * abs(ratios[0])
-
-
-def test_divergence_of_two_views_is_the_fisher_information(model, examples):
-    x = examples[0]
-    logits = numpy_logits(model, "input")
+def test_divergence_of_two_views_is_the_fisher_information():
     move, expected = np.array([0.6, -0.8]), 0.0
-    for point in x:
+    for point in X:
         p, (slope, _) = softmax(logits(point)), differences(logits, point)
         change = slope @ move
         expected += 0.3 * 0.7 / 2 * (p @ change**2 - (p @ change) ** 2)
     moves = 0.001 * np.stack([np.zeros([N, 2]), np.tile(move, [N, 1])])
-    exact, near = theory.stability(model, x, moves, weights=(0.3, 0.7))
+    exact, near = theory.stability(MODEL, X, moves, weights=(0.3, 0.7))
     assert near == pytest.approx(1e-6 * expected / N, rel=1e-5)
     assert exact == pytest.approx(near, rel=0.01)
-
-
-@pytest.mark.parametrize(
-    "views, share", [((1.0, 2.0, 3.0), 14 / 9), ((0.0, 1.0), 1 / 8)]
-)
-def test_divergence_of_noisy_views(model, examples, views, share):
-    """Published factors of `sigma^2 tr F`; the mean of tr F is twice A2."""
-    eps, numbers = 0.002, {"multiplicative": 0.0, "noise_per_view": views}
-    with_it, without = (
-        theory.noisymix_loss(
-            model, *examples, eps, jsd_weight=weight, **numbers
-        )
-        for weight in (1.0, 1e-12)
-    )
-    trace = 2.0 * theory.regularizers(model, *examples).a2
-    ratio = (with_it - without) / (share * eps**2 * trace)
-    assert ratio == pytest.approx(1.0, abs=0.01)
-
-
-def test_what_the_trainer_adds_is_what_the_coefficients_say(model, examples):
-    """The divergence that `nm.NoisyMix` measures, noise drawn as it draws."""
-    x, y = (np.tile(a, [20] + [1] * (a.ndim - 1)) for a in examples)
-    plain = keras.models.clone_model(
-        model,
-        input_tensors=keras.Input([2]),
-        clone_function=lambda layer: type(layer).from_config(
-            {**layer.get_config(), "dtype": "float32"}
-        ),
-    )
-    plain.set_weights(model.get_weights())
-    levels = {
-        "additive_noise": 0.1,
-        "multiplicative_noise": 0.2,
-        "noise_sparsity": 0.3,
-    }
-    trainer = nm.NoisyMix(
-        plain, taps="input", alpha=0.0, mixing="manifold", **levels
-    )
-    trainer.compile(
-        keras.optimizers.SGD(0.0),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        steps_per_execution=50,
-    )
-    views = np.repeat(x[:, None], 3, axis=1)
-    steps = tf.data.Dataset.from_tensors((views, y)).repeat(2000)
-    measured = trainer.fit(steps, verbose=0, shuffle=False).history["jsd"][-1]
-    found = theory.regularizers(model, *examples)
-    times = {
-        weight: theory.coefficients(alpha=0.0, jsd_weight=weight, **levels)
-        for weight in (0.0, 1.0)
-    }
-    expected = sum(
-        (times[1.0][name] - times[0.0][name]) * getattr(found, name)
-        for name in ("a2", "m2")
-    )
-    assert measured == pytest.approx(expected, rel=0.05)
 
 
 def test_coefficients_of_the_defaults():
@@ -270,6 +158,10 @@ def test_coefficients_of_the_defaults():
     assert found["r1"] == pytest.approx(1 / 3)
     assert found["r2"] == found["r3"] == pytest.approx(1 / 6)
     assert theory.coefficients(alpha=0.0)["r1"] == 0.0
+    # What three views with factors 1, 2, 3 add, and one factor for `m2`.
+    more = theory.coefficients(jsd_weight=9.0)
+    assert more["a2"] / found["a2"] == pytest.approx(1 + 9 * 2 * 14 / 9)
+    assert more["m2"] / found["m2"] == pytest.approx(1 + 9 * 2 * 3 / 9)
 
 
 @pytest.fixture(scope="module")
@@ -278,36 +170,118 @@ def separated():
     return problems.piecewise_linear(x, y), x, y
 
 
-def test_the_adversarial_gap_is_as_predicted(separated):
+def test_the_adversarial_gap_is_as_predicted_and_the_worst(separated):
     for eps in (0.001, 0.0005):
         found = theory.adversarial_gap(
             *separated, eps, additive=0.7, multiplicative=0.5
         )
-        assert found.gap > 0.0
-        assert found.gap == pytest.approx(found.predicted, rel=0.02)
-
-
-def test_the_adversarial_loss_is_the_worst_in_the_ball(separated):
+        assert 0.0 < found.gap == pytest.approx(found.predicted, rel=0.02)
     model, x, y = separated
-    eps = 0.05
-    found = theory.adversarial_gap(model, x, y, eps)
-    sign = 2.0 * y - 1.0
+    eps, sign = 0.05, 2.0 * y - 1.0
 
     def margin(x):
-        logits = model(x.reshape(-1, 2)).numpy()
-        return (logits[:, 1] - logits[:, 0]).reshape(x.shape[:-1])
+        found = model(x.reshape(-1, 2)).numpy()
+        return (found[:, 1] - found[:, 0]).reshape(x.shape[:-1])
 
-    _, slope = zip(*(_slope(margin, point) for point in x))
-    radius = eps * np.abs(margin(x)) / np.linalg.norm(slope, axis=1)
+    slope = [(margin(x + e) - margin(x - e)) / 2e-6 for e in 1e-6 * np.eye(2)]
+    radius = eps * np.abs(margin(x)) / np.linalg.norm(slope, axis=0)
     angle = np.linspace(0, 2 * np.pi, 721)
     circle = np.stack([np.cos(angle), np.sin(angle)], -1)[:, None]
     worst = np.log1p(np.exp(-sign * margin(x + radius[:, None] * circle)))
+    found = theory.adversarial_gap(model, x, y, eps)
     assert found.adversarial == pytest.approx(worst.max(0).mean(), rel=1e-4)
+    for bad, words in (
+        ((model, x + 1.0, y), "mean of x is 1 away"),
+        ((model, x, 1 - y), "30 of 30 examples"),
+        ((network(2), x, y), "without biases"),
+        ((MODEL, X, Y), "3 classes"),
+    ):
+        call = functools.partial(theory.adversarial_gap, *bad, 0.1)
+        assert_usage_error(call, words)
 
 
-def _slope(function, point, step=1e-6):
-    units = step * np.eye(2)
-    return None, [
-        float(function(point + e) - function(point - e)) / (2 * step)
-        for e in units
-    ]
+def numbers(model, x=X, y=Y):
+    found = theory.regularizers(model, x, y)
+    return [getattr(found, name) for name in NAMES]
+
+
+def test_outputs_and_models_of_all_kinds():
+    """A logit, a sigmoid, two logits that differ by it, and their softmax."""
+    one, sigmoid = network(1), network(1, "sigmoid")
+    two, softmaxed = network(2), network(2, "softmax")
+    weights = one.get_weights()
+    sigmoid.set_weights(weights)
+    doubled = [*weights[:-2], *(np.insert(w, 0, 0, -1) for w in weights[-2:])]
+    two.set_weights(doubled)
+    softmaxed.set_weights(doubled)
+    found = [numbers(each, y=Y % 2) for each in (one, sigmoid, two, softmaxed)]
+    close(found, [found[0]] * 4, rtol=1e-9)
+
+    class Wrapped(keras.Model):
+        def call(self, x):
+            return MODEL(x)
+
+    assert numbers(Wrapped(dtype="float64")) == numbers(MODEL)
+    layer = keras.layers.Dense(K, dtype="float64")
+    linear = keras.Sequential([keras.Input([2], dtype="float64"), layer])
+    found = theory.regularizers(linear, X, Y)
+    assert found.r3 == found.a3 == found.m3 == 0.0
+    assert min(found.r2, found.a2, found.m2) > 0.0
+
+
+def test_a_copy_in_float64():
+    """In inference: dropout does nothing; also inside the trainer."""
+    for policy in ("float32", "mixed_float16"):
+        layers = [
+            keras.layers.Dense(4, "tanh", dtype=policy),
+            keras.layers.BatchNormalization(dtype=policy),
+            keras.layers.Dropout(0.5, dtype=policy),
+            keras.layers.Dense(K, dtype=policy),
+        ]
+        model = keras.Sequential([keras.Input([2]), *layers])
+        copy = theory.in_float64(model)
+        assert copy(X).dtype == tf.float64 and theory.in_float64(copy) is copy
+        if policy == "float32":
+            close(copy(X), model(X), atol=1e-6)
+            found = numbers(nm.NoisyMix(model))
+            close(numbers(copy), found, 1e-4, 1e-6)
+    assert_usage_error(lambda: numbers(model), "computes in float16")
+    assert numbers(copy)[4] > 0.0
+
+
+def test_mistakes():
+    yes_or_no = network(3, "sigmoid")
+    for x, y, words in (
+        (X, Y + 1, "from 1 to 3"),
+        (X, Y + 0.5, "whole numbers"),
+        (X, Y[:3], "y 3 labels"),
+        (X, np.eye(3)[Y] * 2, "no distribution"),
+        (X, Y[None, None], "y has the shape"),
+        (X[:, :1], Y, "takes [N, 2]"),
+        (X * np.nan, Y, "not finite"),
+        ("x", Y, "array of numbers"),
+        ([[1.0], [1.0, 2.0]], Y, "its parts differ in length"),
+        (X[:0], Y[:0], "x is empty"),
+    ):
+        assert_usage_error(lambda: numbers(MODEL, x, y), words)  # noqa: B023
+    for function, options, words in (
+        (theory.regularizers, {"model": None}, "no Keras model"),
+        (theory.regularizers, {"model": yes_or_no}, "yes or no answers"),
+        (theory.regularizers, {"tap": None}, "one name"),
+        (theory.regularizers, {"tap": "last"}, "'last'"),
+        (theory.noisymix_loss, {"eps": -0.1}, "eps=-0.1 must"),
+        (theory.noisymix_loss, {"eps": 0.1, "additive": -1.0}, "at least 0."),
+        (theory.mixup_losses, {"nodes": 0}, "nodes=0"),
+        (theory.mixup_losses, {"alpha": 0}, "alpha=0"),
+    ):
+        options = {"model": MODEL, "x": X, "y": Y, **options}
+        assert_usage_error(lambda: function(**options), words)  # noqa: B023
+    for moves, weights, words in (
+        (X, None, "give [V, 12, 2]"),
+        (np.stack([X, X]), (0.5, 0.6), "2 positive numbers"),
+    ):
+        call = functools.partial(theory.stability, MODEL, X, moves)
+        assert_usage_error(lambda: call(weights=weights), words)  # noqa: B023
+    for name, value in (("noise_per_view", ()), ("noise_sparsity", 2)):
+        call = functools.partial(theory.coefficients, **{name: value})
+        assert_usage_error(call, f"{name}={value} must be")

@@ -8,12 +8,15 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
+from numpy.testing import assert_array_equal as same
 
 from noisymix_tf.config.toy import ToyConfig
 from noisymix_tf.toys import figure, measures, network, report, search
 from noisymix_tf.toys.measures import Measures
 from noisymix_tf.toys.points import CLOUD, CURVE, Points, Problem
 from noisymix_tf.toys.schemes import SCHEMES
+
+POINTS = Problem().draw(500, seed=0)
 
 
 def test_points_lie_around_the_curve_and_in_the_cloud():
@@ -24,45 +27,37 @@ def test_points_lie_around_the_curve_and_in_the_cloud():
     np.testing.assert_allclose(cloud.std(0), 1.5, rtol=0.03)
     # Distance from the half circle below, and from the arms above.
     below = curve[:, 1] < 0
-    off = np.where(
-        below, np.linalg.norm(curve, axis=1) - 1, np.abs(curve[:, 0]) - 1
-    )
+    circle, arms = np.linalg.norm(curve, axis=1), np.abs(curve[:, 0])
+    off = np.where(below, circle - 1, arms - 1)
     assert off[np.abs(curve[:, 1]) > 0.3].std() == pytest.approx(0.1, rel=0.05)
     assert below.mean() == pytest.approx(np.pi / (np.pi + 1), abs=0.03)
-
-
-def test_points_depend_on_the_seed_alone():
-    first, again, other = (Problem().draw(50, seed) for seed in (0, 0, 1))
-    np.testing.assert_array_equal(first.x, again.x)
-    assert not np.isin(first.x, other.x).any()
-
-
-def test_wrong_labels_are_of_the_stated_share():
-    right, wrong = (Problem().draw(400, 0, noise) for noise in (0.0, 0.15))
-    np.testing.assert_array_equal(right.x, wrong.x)
-    assert np.mean(right.y != wrong.y) == 0.15
-    assert len(set(right.y[right.y != wrong.y])) == 2
+    again, other, wrong = (
+        Problem().draw(500, seed, noise)
+        for seed, noise in [(0, 0.0), (1, 0.0), (0, 0.14)]
+    )
+    same(POINTS.x, again.x)
+    same(POINTS.x, wrong.x)
+    assert not np.isin(POINTS.x, other.x).any()
+    assert np.mean(POINTS.y != wrong.y) == 0.14
+    assert len(set(POINTS.y[POINTS.y != wrong.y])) == 2
 
 
 def test_the_posterior_is_the_share_of_the_curve():
     """Where it says p, a share p of the points is of the curve."""
-    problem = Problem()
-    points = problem.draw(20_000, seed=0)
-    p = problem.posterior(points.x).numpy()
+    points = Problem().draw(20_000, seed=0)
+    p = Problem().posterior(points.x).numpy()
     # Even on the curve the cloud is there, so that p does not reach one.
-    edges = np.linspace(0.0, 0.75, 6)
-    for low, high in itertools.pairwise(edges):
+    for low, high in itertools.pairwise(np.linspace(0.0, 0.75, 6)):
         chosen = (low <= p) & (p < high)
         error = 4 * 0.5 / np.sqrt(chosen.sum())
-        share = points.y[chosen].mean()
-        assert share == pytest.approx(p[chosen].mean(), abs=error)
+        mean = p[chosen].mean()
+        assert points.y[chosen].mean() == pytest.approx(mean, abs=error)
 
 
 def test_measures_of_a_disk():
     """`sigmoid(4 (1 - r))`: a circle, and a gradient that is known."""
-    points = Problem().draw(500, seed=0)
-    r = np.linalg.norm(points.x, axis=1)
-    inside = Points(points.x, (r < 1).astype(np.int32))
+    r = np.linalg.norm(POINTS.x, axis=1)
+    inside = Points(POINTS.x, (r < 1).astype(np.int32))
     found, field = measures.measure(
         lambda x: tf.sigmoid(4.0 * (1.0 - tf.norm(x, axis=1))), inside
     )
@@ -72,139 +67,103 @@ def test_measures_of_a_disk():
     assert found.boundary_length == pytest.approx(2 * np.pi, rel=1e-3)
     # The second coordinate is along the rows.
     x = measures.axis()
-    assert field[10, 200] == pytest.approx(
-        1 / (1 + np.exp(-4 * (1 - np.hypot(x[200], x[10])))), rel=1e-5
-    )
+    expected = 1 / (1 + np.exp(-4 * (1 - np.hypot(x[200], x[10]))))
+    assert field[10, 200] == pytest.approx(expected, rel=1e-5)
 
 
 def test_views_are_copies_with_noise_of_their_own():
-    points = Problem().draw(60, seed=0)
     scheme = SCHEMES["noisymix"].with_values({"view_noise": 0.25})
-    views, labels = network.views(
-        points, scheme, epochs=50, batch_size=20, seed=1
-    )
-    assert views.shape == (150, 20, 3, 2)
-    clean = views[:, :, 0].reshape(50, 60, 2)
-    for epoch, own in zip(clean, labels.reshape(50, 60)):
+    sizes = {"epochs": 9, "batch_size": 100, "seed": 1}
+    views, labels = network.views(POINTS, scheme, **sizes)
+    assert views.shape == (45, 100, 3, 2)
+    clean = views[:, :, 0].reshape(9, 500, 2)
+    everyone = np.lexsort(POINTS.x.T)
+    for epoch, own in zip(clean, labels.reshape(9, 500)):
         order = np.lexsort(epoch.T)
-        everyone = np.lexsort(points.x.T)
-        np.testing.assert_array_equal(epoch[order], points.x[everyone])
-        np.testing.assert_array_equal(own[order], points.y[everyone])
+        same(epoch[order], POINTS.x[everyone])
+        same(own[order], POINTS.y[everyone])
     assert not np.array_equal(clean[0], clean[1])
     noise = views[:, :, 1:] - views[:, :, :1]
     np.testing.assert_allclose(noise.std(axis=(0, 1)), 0.25, rtol=0.05)
     assert abs(np.corrcoef(noise.reshape(-1, 4).T)[0, 2]) < 0.05
 
 
-def test_schemes_are_points_of_one_trainer():
+def test_schemes_are_points_of_one_trainer_searched_on_equal_terms():
     assert [s.num_views for s in SCHEMES.values()] == [1, 1, 1, 1, 3, 3]
-    changed = SCHEMES["nfm"].with_values({"alpha": 0.3, "view_noise": 9.0})
+    nfm = SCHEMES["nfm"]
+    changed = nfm.with_values({"alpha": 0.3, "view_noise": 9.0})
     assert (changed.alpha, changed.view_noise) == (0.3, 0.0)
-    assert SCHEMES["nfm"].with_values({"alpha": None}) == SCHEMES["nfm"]
+    assert nfm.with_values({"alpha": None}) == nfm
+    settings = [search.setting(name, 4) for name in SCHEMES]
+    assert all(s.items() <= settings[-1].items() for s in settings)
+    for key, value in settings[-1].items():
+        assert search.RANGES[key][0] <= value <= search.RANGES[key][1]
+    trials = search.search("nfm", 5, lambda scheme, index: [scheme.alpha] * 2)
+    means = [trial.mean for trial in trials]
+    assert means == sorted(means, reverse=True) and len(set(means)) == 5
+    assert trials[0].values["alpha"] == means[0]
 
 
-@pytest.fixture(scope="module")
-def training():
+def test_a_training_depends_on_its_seed_alone_and_compares_its_views():
     scheme = SCHEMES["manifold_mixup_jsd"]
-    return network.Training(
-        scheme, 100, width=8, depth=3, epochs=2, batch_size=50
-    )
-
-
-def test_a_training_depends_on_its_seed_alone(training):
+    sizes = {"width": 8, "depth": 3, "epochs": 2, "batch_size": 250}
+    training = network.Training(scheme, 500, **sizes)
     assert len(training.trainer.taps) == 4 and "input" in training.trainer.taps
-    points = Problem().draw(100, seed=0)
-    runs = [
-        np.concatenate([w.ravel() for w in model.get_weights()])
-        for model in (training.run(points, seed) for seed in (0, 1, 0))
-    ]
-    np.testing.assert_array_equal(runs[0], runs[2])
-    assert not np.isclose(runs[0], runs[1]).any(where=runs[0] != 0)
-
-
-def test_equal_views_without_noise_have_no_divergence(training):
-    """Why Manifold Mixup + JSD needs views that differ."""
-    points = Problem().draw(100, seed=0)
-    found = {}
+    runs = [training.run(POINTS, seed).get_weights()[2] for seed in (0, 1, 0)]
+    same(runs[0], runs[2])
+    assert not np.isclose(runs[0], runs[1]).any()
+    # Equal views have no divergence: why this scheme needs noise of its own.
     for level in (0.0, 0.3):
-        training._scheme = training._scheme.with_values({"view_noise": level})
-        training.run(points, seed=0)
-        found[level] = training.trainer.get_metrics_result()["jsd"]
-    assert abs(float(found[0.0])) < 1e-7
-    assert float(found[0.3]) > 1e-4
+        # Private: the level is no part of the traced step.
+        training._scheme = scheme.with_values({"view_noise": level})
+        training.run(POINTS, seed=0)
+        found = float(training.trainer.get_metrics_result()["jsd"])
+        assert found > 1e-4 if level else abs(found) < 1e-7
 
 
-def _row(name, *accuracies):
+def row(name, *accuracies):
     found = [Measures(a, a, 10 * a) for a in accuracies]
     return report.Row(SCHEMES[name], tuple(found))
 
 
 def test_the_table_compares_seed_by_seed():
-    rows = {
-        "baseline": _row("baseline", 0.8, 0.9),
-        "noisymix": _row("noisymix", 0.82, 0.93),
-    }
-    text = report.markdown(rows, Measures(0.95, 0.5, 9.0), ToyConfig())
+    rows = {"baseline": row("baseline", 0.8, 0.9)}
+    rows["noisymix"] = row("noisymix", 0.82, 0.93)
+    rest = Measures(0.95, 0.5, 9.0), ToyConfig()
+    text = report.markdown(rows, *rest)
     assert (
         "| NoisyMix | 87.50 ± 7.78 | +2.50 ± 0.50 | 0.875 ± 0.055 "
         "| +0.025 ± 0.005 | 8.75 ± 0.55 | +0.25 ± 0.05 |"
     ) in text
     assert "| best possible | 95.00 |" in text
     assert "NoisyMix, ahead of Baseline by 2.50 ± 0.50 points." in text
-    rows["nfm"], rows["manifold_mixup"] = (
-        _row("nfm", 0.85, 0.95),
-        _row("manifold_mixup", 0.84, 0.94),
-    )
-    assert report.markdown(rows, rows["nfm"].found[0], ToyConfig()).endswith(
-        "NFM, ahead of Manifold Mixup by 1.00 ± 0.00 points, ahead of NoisyMix "
-        "by 2.50 ± 0.50 points.\n"
-    )
-    content = json.loads(
-        report.to_json(rows, rows["baseline"].found[0], ToyConfig())
-    )
+    rows["nfm"] = row("nfm", 0.85, 0.95)
+    rows["manifold_mixup"] = row("manifold_mixup", 0.84, 0.94)
+    last = "NFM, ahead of Manifold Mixup by 1.00 ± 0.00 points, ahead of "
+    last += "NoisyMix by 2.50 ± 0.50 points.\n"
+    assert report.markdown(rows, *rest).endswith(last)
+    content = json.loads(report.to_json(rows, *rest))
     assert content["schemes"]["noisymix"]["seeds"][1]["accuracy"] == 0.93
-
-
-def test_a_table_of_one_seed_has_no_errors():
-    rows = {"nfm": _row("nfm", 0.8)}
-    text = report.markdown(rows, Measures(0.95, 0.5, 9.0), ToyConfig())
+    # One seed has no errors.
+    text = report.markdown({"nfm": row("nfm", 0.8)}, *rest)
     assert "| NFM | 80.00 |  | 0.800 |  | 8.00 |  |" in text
     assert "Highest mean accuracy: NFM." in text
 
 
-def test_the_search_is_on_equal_terms():
-    settings = [search.setting(name, 4) for name in SCHEMES]
-    widest = settings[-1]
-    for setting in settings:
-        assert setting.items() <= widest.items()
-    for key, value in widest.items():
-        low, high = search.RANGES[key]
-        assert low <= value <= high
-    trials = search.search(
-        "nfm", 5, lambda scheme, index: [scheme.alpha, scheme.alpha]
-    )
-    means = [trial.mean for trial in trials]
-    assert means == sorted(means, reverse=True) and len(set(means)) == 5
-    assert trials[0].values["alpha"] == means[0]
-
-
+@pytest.mark.slow
 def test_the_figure_shows_both_classes_in_every_panel():
-    points = Problem().draw(200, seed=0)
     x = measures.axis()
     field = np.broadcast_to(1 / (1 + np.exp(-4 * x)), [len(x)] * 2)
     panels = [
-        figure.Panel(scheme.title, _row(name, 0.8, 0.9), field)
+        figure.Panel(scheme.title, row(name, 0.8, 0.9), field)
         for name, scheme in SCHEMES.items()
     ]
-    files = figure.draw(panels, points)
-    assert files == figure.draw(panels, points)
-    assert b"<svg" in files["svg"][:1000]
+    files = figure.draw(panels, POINTS)
+    assert files == figure.draw(panels, POINTS) and b"<svg" in files["svg"]
     image = PIL.Image.open(io.BytesIO(files["png"])).convert("RGB")
-    assert 800 <= image.width <= 1400
-    pixels = np.asarray(image).astype(int)
-    thirds = np.array_split(pixels[: int(0.85 * len(pixels))], 3, axis=1)
-    for column in thirds:
+    pixels = np.asarray(image).astype(int)[: int(0.85 * image.height)]
+    for column in np.array_split(pixels, 3, axis=1):
         for panel in np.array_split(column, 2, axis=0):
             red, _, blue = panel.reshape(-1, 3).T
-            assert np.mean(red - blue > 100) > 0.2, "orange at the left"
-            assert np.mean(blue - red > 100) > 0.2, "blue at the right"
+            # Orange is at the left, blue at the right.
+            assert np.mean(red - blue > 100) > 0.2 < np.mean(blue - red > 100)

@@ -1,0 +1,106 @@
+"""What tests of augmentation share: images, Pillow's operations, laws."""
+
+import json
+import re
+
+import numpy as np
+from PIL import Image, ImageOps
+from scipy import stats
+
+from noisymix_tf.augment import pillow_reference
+
+# The chance that a normal number is 4 sigma away.
+P_VALUE = 6e-5
+
+
+def _nearest(*places):
+    def apply(image, factor):
+        coefficients = [1, 0, 0, 0, 1, 0]
+        coefficients[places[0]] = factor
+        return image.transform(image.size, Image.Transform.AFFINE, coefficients)
+
+    return apply
+
+
+# With the nearest pixel, as policies have them.
+NEAREST = {
+    "rotate": lambda image, degrees: image.rotate(degrees),
+    "shear_x": _nearest(1),
+    "shear_y": _nearest(3),
+}
+POLICY_OPERATIONS = {
+    **pillow_reference.ALL_OPERATIONS,
+    **NEAREST,
+    "invert": lambda image, unused: ImageOps.invert(image),
+    "identity": lambda image, unused: image,
+}
+
+
+def with_pillow(operation, image, parameter):
+    """An operation of Pillow images on uint8 `[H, W, C]`."""
+    grey = image.shape[-1] == 1
+    picture = Image.fromarray(image[..., 0] if grey else image)
+    return np.asarray(operation(picture, parameter)).reshape(image.shape)
+
+
+def sample_images(count, shape, seed):
+    """Smooth, noisy, flat, two-valued and low-contrast images by turns."""
+    generator = np.random.default_rng(seed)
+    height, width, channels = shape
+    y, x, _ = np.mgrid[:height, :width, :1]
+    images = []
+    for index in range(count):
+        noise = generator.uniform(size=shape)
+        phase = generator.uniform(0, 6, size=channels)
+        wave = 0.5 + 0.5 * np.sin(x / 3 + y / 5 + phase)
+        kinds = [
+            255 * (0.8 * wave + 0.2 * noise),
+            256 * noise,
+            np.full(shape, generator.integers(256)),
+            255 * (noise > 0.5),
+            100 + 10 * noise,
+            300 * wave,
+        ]
+        images.append(np.clip(kinds[index % 6], 0, 255).astype(np.uint8))
+    return np.stack(images)
+
+
+def split_key(key):
+    """Name and parameter of a golden array such as `rotate__deg-5`."""
+    name, parameter = key.split("__")
+    number = re.search(r"[-+]?[0-9.]+$", parameter)
+    return name, float(number.group()) if number else 0.0
+
+
+def golden_chains(cases):
+    """Chains of `(name, parameter)` pairs, W for each golden image."""
+    return [
+        [[split_key(key) for key in chain] for chain in spec["chains"]]
+        for spec in json.loads(cases["spec_json"].item())
+    ]
+
+
+def assert_law(values, law):
+    """Counts of whole numbers against their probabilities, 4 sigma each.
+
+    Chi-square over all of them too, at the same level.
+    """
+    count = len(values)
+    expected = np.array([law[key] for key in law]) * count
+    found = np.array([np.sum(values == float(key)) for key in law])
+    assert found.sum() == count, "a value that the law does not have"
+    sigma = np.sqrt(expected * (1 - expected / count))
+    assert np.all(np.abs(found - expected) <= 4 * sigma + 1e-9)
+    if len(law) > 1:
+        assert stats.chisquare(found, expected).pvalue > P_VALUE
+
+
+def assert_even_signs(values):
+    sigma = 0.5 / np.sqrt(len(values))
+    assert abs(np.mean(values < 0) - 0.5) < 4 * sigma
+
+
+def assert_uncorrelated(*rows):
+    """All pairs of rows, within 4 sigma."""
+    correlations = np.corrcoef(rows)[np.triu_indices(len(rows), 1)]
+    assert np.abs(correlations).max() < 4 / np.sqrt(len(rows[0]))
