@@ -13,6 +13,7 @@ from noisymix_tf.config.compare import ComparisonFlags
 from noisymix_tf.config.deepaugment import DeepAugmentConfig
 from noisymix_tf.config.stylize import StylizeConfig
 from noisymix_tf.corruption_sets import command as corruptions
+from support.parsing import parsed
 from support.usage import assert_usage_error
 
 
@@ -25,12 +26,6 @@ def photos(tmp_path, monkeypatch):
     return tmp_path / "photos"
 
 
-def parse(config, line):
-    values = flags.FlagValues()
-    command_line.define_flags(values, config=config)
-    return command_line.parse(["door", *line.split()], values, config)
-
-
 def compare(line):
     """What a comparison makes of its line for one of its trainings."""
     values = flags.FlagValues()
@@ -40,6 +35,10 @@ def compare(line):
     place = next(w for w in words if w.startswith("--output_dir="))
     folder = f"{place.partition('=')[2]}/augmix/seed0"
     return arguments.training(words, "augmix", 0, folder, values)
+
+
+def parse(config, line):
+    return parsed(config, *line.split())
 
 
 def train(line):

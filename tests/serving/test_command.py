@@ -6,17 +6,18 @@ import re
 import numpy as np
 import pytest
 import tensorflow as tf
-from absl import flags
 
 import noisymix_tf as nm
 import noisymix_tf.export as export_door
-from noisymix_tf import command_line, model_card
+from noisymix_tf import model_card
+from noisymix_tf.config import Config
 from noisymix_tf.config.export import ExportConfig
 from noisymix_tf.serving import reload, served_alone, sources
 from noisymix_tf.training import setup
 from noisymix_tf.training.checkpoint import CheckpointFolder
 from noisymix_tf.training.unwrap import classifier_of, evaluation_weights
 from support import tiny_network
+from support.parsing import parsed
 from support.usage import assert_usage_error
 
 FLAGS = ("--method=baseline", "--ema=0.5", "--test_examples=40")
@@ -38,9 +39,7 @@ def run(tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     folder.mkdir()
-    values = flags.FlagValues()
-    command_line.define_flags(values)
-    config = command_line.parse(["train", *FLAGS], values)
+    config = parsed(Config, *FLAGS)
     dataset = setup.dataset(config.data)
     model = tiny_network.build((32, 32, 3), 10, 0.5, 0.5, 1.0, seed=0)
     trainer = setup.trainer(config, model, steps_per_epoch=4)
@@ -67,12 +66,7 @@ def same_process(monkeypatch):
 
 
 def door(*arguments):
-    values = flags.FlagValues()
-    command_line.define_flags(values, config=ExportConfig)
-    arguments = ["export", *map(str, arguments)]
-    return export_door.run(
-        command_line.parse(arguments, values, config=ExportConfig)
-    )
+    return export_door.run(parsed(ExportConfig, *arguments))
 
 
 @pytest.mark.parametrize("which", ["saved", "last", "ema", "best"])
