@@ -129,6 +129,7 @@ def bad_images(photograph):
         (claiming(0, 5), damaged),
         (claiming(2**31 - 1, 2**31 - 1), many),
         (claiming(MAX_PIXELS + 1, 1), many),
+        (claiming(2**14, 2**14), many),
         (claiming(2**20, 1), many),  # when it is resized
     ]
 
