@@ -14,7 +14,6 @@ from tensorflow.python.framework import config as tf_config
 
 from noisymix_tf import benchmark, command_line, devices
 from noisymix_tf.benchmarks import (
-    corruptions,
     evaluation,
     memory,
     methods,
@@ -32,7 +31,6 @@ from support.usage import assert_usage_error
 TINY = "--model=tiny --batch_size=4 --train_examples=40 --jit_compile=false"
 TINY = TINY.split()
 PIXELS = {"mean": 0.5, "std": 0.5}
-STAGES = ("decode", "+ crop", "+ AugMix")
 
 
 @pytest.fixture(autouse=True)
@@ -63,61 +61,48 @@ def door(*arguments):
 
 def test_timing_takes_turns_and_tells_waiting_from_working():
     order = []
-
-    def wait():
-        order.append("wait")
-        time.sleep(0.02)
-
+    wait = lambda: order.append("wait") or time.sleep(0.02)  # noqa: E731
     functions = {"wait": wait, "other": lambda: order.append("other")}
     timings = timing.interleaved(functions, rounds=3, warmup=1)
     assert order == ["wait", "other"] * 4
     assert timings["wait"].wall >= 0.02 > timings["wait"].cpu
-    rows = [["name", "x"], ["a", "10"], ["long name", "1"]]
-    lines = "name        x\na          10\nlong name   1"
-    assert timing.table(rows[0], rows[1:]) == lines
 
 
 @pytest.mark.parametrize(
-    "module, line, wanted",
+    "line, wanted",
     [
         # Few rounds unless the user says how many; the flags get through.
-        (corruptions, "corruptions", [3, 0]),
-        (corruptions, "corruptions --rounds=1 --eval_seed=5", [1, 5]),
-        (input_benchmark, "input --method=baseline --data_dir=D", ["D", 20, 0]),
-        (memory, "memory --rounds=7", ["config", 7]),
-        (train_step, "train_step", ["config", 20]),
-        (segments, "segments", ["config", 20]),
-        (evaluation, "evaluation", ["config", 1]),
-        (serving, "serving", ["config", 5]),
-        (training, "training", ["config", 20]),
-        (training, "training --nodeterministic", ["config", 20]),
+        ("corruptions", [3, 0]),
+        ("corruptions --rounds=1 --eval_seed=5", [1, 5]),
+        ("input --method=baseline --data_dir=D", ["D", 20, 0]),
+        ("memory --rounds=7", ["config", 7]),
+        ("train_step", ["config", 20]),
+        ("segments", ["config", 20]),
+        ("evaluation", ["config", 1]),
+        ("serving", ["config", 5]),
+        ("training", ["config", 20]),
+        ("training --nodeterministic", ["config", 20]),
     ],
 )
-def test_the_door_gives_every_benchmark_its_flags(
-    monkeypatch, module, line, wanted
-):
-    """And to pipelines the operations of training, which decide whether
-    tf.data works in parallel and prefetches."""
+def test_every_benchmark_is_given_its_flags(monkeypatch, line, wanted):
+    """And pipelines the operations of training, which decide whether tf.data
+    works in parallel and prefetches."""
 
     def run(*arguments, **more):
         given = [*arguments, *more.values()]
         plain = ["config" if hasattr(a, "method") else a for a in given]
         calls.append((plain, "deterministic op" in devices.operations()))
 
-    calls = []
-    monkeypatch.setattr(module, "run", run)
+    calls, (name, *_) = [], line.split()
+    monkeypatch.setattr(f"noisymix_tf.benchmarks.{name}.run", run)
     door(*line.split())
-    as_training = line.split()[0] in ("input", "training")
-    assert calls == [(wanted, as_training and "--nodet" not in line)]
+    as_training = name in ("input", "training") and "--nodet" not in line
+    assert calls == [(wanted, as_training)]
 
 
 def test_train_step_compares_methods_of_several_views(monkeypatch, capsys):
     shapes, made = [], tf.data.Dataset.from_tensors
-
-    def noted(tensors):
-        shapes.append(tuple(tensors[0].shape[:2]))
-        return made(tensors)
-
+    noted = lambda t: shapes.append(tuple(t[0].shape[:2])) or made(t)  # noqa: E731
     monkeypatch.setattr(tf.data.Dataset, "from_tensors", noted)
     timings = train_step.run(config("--method=augmix"), rounds=1)
     plain = ["cross-entropy, 12 images", "cross-entropy, 4 images"]
@@ -130,11 +115,7 @@ def test_train_step_compares_methods_of_several_views(monkeypatch, capsys):
 def test_methods_are_compared_with_the_baseline(monkeypatch, capsys):
     """And flags of one leave no trace in others."""
     seen, run = {}, methods.run
-
-    def watched(configs, rounds):
-        seen.update(configs)
-        return run(configs, rounds)
-
+    watched = lambda configs, n: seen.update(configs) or run(configs, n)  # noqa: E731
     monkeypatch.setattr(methods, "run", watched)
     chosen = "--methods=nfm,baseline,stability_training"
     door("methods", chosen, "--rounds=1", *TINY)
@@ -183,15 +164,13 @@ def test_input_counts_images_stage_by_stage(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(input_benchmark.augment, "augmix_views", views)
     options = {"threads": (1,), "rounds": 1}
     figures = input_benchmark.run(sizes={16: (8,)}, **options)
-    assert list(figures) == [(16, 8, stage, 1) for stage in STAGES]
+    stages = ["decode", "+ crop", "+ AugMix"]
+    assert list(figures) == [(16, 8, stage, 1) for stage in stages]
     assert all(min(each.values()) > 0 for each in figures.values())
-    text = capsys.readouterr().out
-    assert "128 JPEG files made of photographs" in text
-    assert "16 px, batch 8, 1 thread " in text
+    assert "128 JPEG files made of photographs" in capsys.readouterr().out
     # More images in a batch than in a folder: they are repeated.
     root = str(picture_folders.make(tmp_path))
-    options["stages"] = STAGES[:1]
-    input_benchmark.run(root, sizes={16: (12,)}, **options)
+    input_benchmark.run(root, {16: (12,)}, stages=stages[:1], **options)
     text = capsys.readouterr().out
     assert f"Input pipeline from {root}" in text
     assert "batch 12" in text and "AugMix" not in text

@@ -12,10 +12,7 @@ from noisymix_tf.benchmarks import corruptions as benchmark
 def test_figures_are_per_result_of_every_name(monkeypatch, capsys):
     """Of two images at five severities there are ten, of films two."""
     seen = []
-
-    def record(images, name, *more):
-        seen.append((name, *more))
-        return images
+    record = lambda images, *more: seen.append(more) or images  # noqa: E731
 
     def interleaved(calls, rounds, warmup):
         for call in calls.values():
@@ -40,8 +37,7 @@ def test_figures_are_per_result_of_every_name(monkeypatch, capsys):
     assert figures["c_cpu_minutes"] == pytest.approx(5 * 15 * 10_000 / 60)
     assert figures["p_cpu_minutes"] == pytest.approx(5 * 10 * 10_000 / 60)
     text = capsys.readouterr().out
-    for line in ("224 px: images/s", "12500.0 CPU-minutes", "8333.3 CPU-minut"):
-        assert line in text
+    assert "12500.0 CPU-minutes" in text and "8333.3 CPU-minutes" in text
     assert all(f"\n{name} " in text for name in (*images, *films))
 
 

@@ -22,7 +22,7 @@ def random_split(size=4):
 SPLIT = random_split()
 
 
-def test_fetch_gathers_without_a_copy_in_the_graph():
+def test_a_split_gathers_in_order_without_a_copy_in_the_graph():
     indices = tf.constant([3, 0, 22, 3])
     # Before it was called eagerly.
     traced = tf.function(random_split().fetch).get_concrete_function(indices)
@@ -32,9 +32,6 @@ def test_fetch_gathers_without_a_copy_in_the_graph():
     assert fetched.dtype == tf.uint8
     np.testing.assert_array_equal(fetched, SPLIT.images[indices])
     np.testing.assert_array_equal(traced(indices), fetched)
-
-
-def test_batches_and_subsets_keep_the_order():
     images, labels = zip(*SPLIT.batches(10))
     assert [len(b) for b in images] == [10, 10, 3]
     np.testing.assert_array_equal(np.concatenate(images), SPLIT.images)
@@ -76,26 +73,16 @@ NO_SPLIT = types.SimpleNamespace(train=None)
         (lambda: JoinedSplit([SPLIT, random_split(5)]), "not 4 x 4 and 5 x 5"),
         (lambda: load("mnist"), "'mnist'. Known: digits, cifar10"),
         (lambda: digits(image_size="64"), "image_size='64' must be a whole"),
-        (lambda: digits(train_examples="50"), "train_examples='50' must be a"),
-        (
-            lambda: digits(test_examples=2.5),
-            "test_examples=2.5 must be a whole",
-        ),
+        (lambda: digits(test_examples=2.5), "test_examples=2.5 must be a"),
         (lambda: digits(train_examples=9), "=9 leaves some of the 10 classes"),
         (lambda: digits(test_examples=2000), "has only 364"),
         (lambda: digits(test_examples=0), "number from 1 to"),
         (lambda: digits(data_dir="D"), "--data_dir=D: digits is built in"),
         (lambda: digits(image_size=64), "=64: digits images are 32 x 32"),
-        (lambda: digits(preprocess="crop8"), "=crop8: digits images are 32"),
-        (lambda: load("cifar10", image_size=64), "cifar10 images are 32 x 32"),
         (lambda: load("cifar100", preprocess="crop8"), "=crop8: cifar100 imag"),
         (lambda: load("folder"), "needs --data_dir=DIR"),
         (lambda: folder(image_size=0), "--image_size=0"),
-        (
-            lambda: folder(preprocess="crop8"),
-            "=9 does not go with preprocess=c",
-        ),
-        (lambda: folder(preprocess="as_stored"), "=9 does not go with"),
+        (lambda: folder(preprocess="crop8"), "=9 does not go with preproces"),
         (lambda: load("imagenet", preprocess="as_stored"), "several sizes"),
         (lambda: views(NO_SPLIT), "a SimpleNamespace: give its train, as in"),
         (lambda: views("digits"), "got a str: load one"),

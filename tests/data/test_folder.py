@@ -29,11 +29,9 @@ def names(split):
     return ["/".join(path.split("/")[-2:]) for path in split.paths]
 
 
-# Layouts
-
-
 def test_layout_with_splits(root):
-    """Of val, validation and test the first that is there is tested on."""
+    """Of val, validation and test the first that is there is tested on;
+    hidden and other files are ignored."""
     (root / "val").rename(root / "other")
     for name in ("test", "validation", "val"):
         shutil.copytree(root / "other", root / name)
@@ -45,6 +43,15 @@ def test_layout_with_splits(root):
     assert dataset.std == (0.229, 0.224, 0.225)
     assert dataset.flip and dataset.padding == 4
     assert dataset.train.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    for name in (".cache", "train/.hidden"):
+        (root / name).mkdir()
+    for name in ("notes.txt", "train/cat/.x.png", "train/cat/list.csv"):
+        (root / name).write_text("x")
+    folders.save(root / "train/cat/UPPER.JPEG", folders.picture(0, SIZE))
+    cats = ["cat/0.png", "cat/1.png", "cat/2.png", "cat/UPPER.JPEG"]
+    assert names(load(root).train)[:4] == cats
+    few = load(root, train_examples=4).train
+    assert names(few) == ["cat/0.png", "cat/1.png", "dog/0.png", "dog/1.png"]
 
 
 def test_layout_without_splits(tmp_path):
@@ -66,27 +73,11 @@ def test_layout_without_splits(tmp_path):
     assert load(made).test.labels.tolist() == [0, 1]
 
 
-def test_hidden_and_other_files_are_ignored(root):
-    for name in (".cache", "train/.hidden"):
-        (root / name).mkdir()
-    for name in ("notes.txt", "train/cat/.x.png", "train/cat/list.csv"):
-        (root / name).write_text("x")
-    folders.save(root / "train/cat/UPPER.JPEG", folders.picture(0, SIZE))
-    cats = ["cat/0.png", "cat/1.png", "cat/2.png", "cat/UPPER.JPEG"]
-    assert names(load(root).train)[:4] == cats
-    few = load(root, train_examples=4).train
-    assert names(few) == ["cat/0.png", "cat/1.png", "dog/0.png", "dog/1.png"]
-
-
-# Pixels
-
-
 MODES = "png-RGB png-RGBA png-LA png-L png-P png-1 gif-P gif-L jpg-RGB jpg-L"
+BMPS = "bmp-RGB bmp-L bmp-P bmp-1 png-L jpg-RGB"
 
 
-@pytest.mark.parametrize(
-    "formats", [MODES, "bmp-RGB bmp-L bmp-P bmp-1 png-L jpg-RGB"]
-)
+@pytest.mark.parametrize("formats", [MODES, BMPS])
 def test_formats_become_the_rgb_of_pillow(formats, tmp_path):
     """And of a film the first frame is the image."""
     paths, expected = [], []
@@ -109,9 +100,6 @@ def test_formats_become_the_rgb_of_pillow(formats, tmp_path):
     assert split.find_unreadable() == []
 
 
-# Refusals
-
-
 def plant(root, files):
     """Makes files, or of a name without a point a folder."""
     root.mkdir()
@@ -130,23 +118,19 @@ def plant(root, files):
             folders.save(path, folders.picture(0, size))
 
 
-LEFT = ["only in ", "train: b; only in ", "val: c"]
 BOTH = ["a/0.png", "a/1.png", "b/0.png"]
+TRAIN = ["train/a/0.png", "train/b/0.png"]
 
 
 @pytest.mark.parametrize(
     "files, words",
     [
-        ([], ["holds no class folders"]),
         (["0.png"], ["holds no class folders"]),
         (["a/0.png", "b"], ["b holds no images"]),
-        (["train/a/0.png", "train/b/0.png"], ["val, validation, test"]),
+        (TRAIN, ["val, validation, test"]),
         (["a/0.png", "a/1.png"], ["one class only, 'a'"]),
         (BOTH, ["'b'", "b/0.png", "two are needed"]),
-        (
-            ["train/a/0.png", "train/b/0.png", "val/a/0.png", "val/c/0.png"],
-            LEFT,
-        ),
+        ([*TRAIN, "val/a/0.png", "val/c/0.png"], ["train: b; ", "val: c."]),
         ([*BOTH, "b/big.png"], ["' is 12 x 16", "g' is 30 x 20", "_size=N"]),
         ([*BOTH, "b/bad.png"], ["b/bad.png'", "Replace or remove it."]),
         # Tracebacks, a wait without end, and a class no export could name.
@@ -199,19 +183,12 @@ def test_bad_file_in_a_large_folder_is_named_when_read(root, monkeypatch):
     # What the training loop sees, and asks `find_unreadable` about.
     with pytest.raises(tf.errors.InvalidArgumentError):
         next(iter(data.views(dataset.test, batch_size=4)))
-
-
-def test_files_of_another_size_or_gone_are_named(root):
-    """Where no size is given; else they are brought to one."""
+    # So is one of another size, where none is given, and one that is gone.
     cat, dog = root / "train/cat/0.png", root / "train/dog/0.png"
     split = data.FileSplit([cat, dog], [0, 1], SIZE)
     folders.save(dog, folders.picture(0, (30, 20)))
-    assert load(root, image_size=10).train.fetch(tf.range(3, 4)).shape == (
-        1,
-        10,
-        10,
-        3,
-    )
+    (brought,) = load(root, image_size=10).train.fetch(tf.range(3, 4))
+    assert brought.shape == (10, 10, 3)
     words = ("dog/0.png'", "30 x 20", "12 x 16")
     assert_usage_error(lambda: list(split.batches(2)), *words)
     dog.unlink()

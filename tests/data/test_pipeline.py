@@ -8,9 +8,10 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.data.experimental.ops import testing
 
-from noisymix_tf import data, rng
+from noisymix_tf import augment, data, rng
 from noisymix_tf.data import pipeline
 from support import picture_folders as folders
+from support.released_sets import noise
 
 BATCH, SIDE, NUM = 4, 32, 27
 STEPS = 6  # in an epoch; three images are left out
@@ -50,7 +51,7 @@ def assert_same(ours, theirs):
         np.testing.assert_array_equal(one[1], other[1])
 
 
-@pytest.mark.parametrize(("seed", "start"), [(0, 0), (3, 5), (3, 8)])
+@pytest.mark.parametrize("seed, start", [(0, 0), (3, 5), (3, 8)])
 def test_a_batch_is_what_its_seeds_make_of_its_images(seed, start):
     """Wherever training starts: no batch is left out, none comes twice."""
     augmented = {"standard": shifted, "augment": noisy}
@@ -77,13 +78,25 @@ def test_shapes_are_static_and_batches_never_end():
     # A whole split may be one batch, shuffled.
     ((_, labels),) = take(make(batch_size=NUM), 1)
     assert sorted(labels) == list(range(NUM)) != list(labels)
-    batches = make(augment=tf.function(noisy, jit_compile=True))
+    batches = make(augment=noisy)
     spec = tf.TensorSpec([BATCH, 3, 4, 5, 3], tf.float32)
     assert batches.element_spec[0] == spec
     assert take(batches, 1)[0][0].shape == spec.shape
     assert batches.cardinality() == tf.data.INFINITE_CARDINALITY
     with pytest.raises(ValueError, match=r"\[B, V, H, W, 3\]"):
         make(augment=lambda images, seed: images)
+
+
+def test_augmix_views_go_on_at_a_step_as_going_through():
+    split = data.ArraySplit(noise(NUM, 8, 8, 3), np.arange(NUM))
+    augmix = functools.partial(augment.augmix_views, width=1, depth=1)
+    functions = {"standard": augment.random_crop_flip, "augment": augmix}
+    through = views(split, seed=7, **functions)
+    # From the middle of an epoch into the next.
+    later = views(split, 4, 4, seed=7, **functions)
+    assert_same(later, through[4:])
+    stacks = {images[:, 1:].tobytes() for images, _ in through}
+    assert len(stacks) == 8
 
 
 def test_late_start_reads_no_skipped_image():
@@ -101,7 +114,7 @@ def test_late_start_reads_no_skipped_image():
     np.testing.assert_array_equal(fetched[0], labels)
 
 
-# Files of every kind
+KINDS = ["files", "bmp", "records", "array_records", "joined"]
 
 
 @pytest.fixture(scope="module")
@@ -110,27 +123,19 @@ def splits(tmp_path_factory, imagenet_roots):
     paths = []
     for seed in range(NUM):
         paths.append(root / f"{seed}.{'bmp' if seed < 5 else 'jpg'}")
-        image = folders.picture(seed, (60 + seed, 90 - seed))
-        folders.save(paths[-1], image)
+        folders.save(paths[-1], folders.picture(seed, (60 + seed, 90 - seed)))
     bmp = data.FileSplit(paths, np.arange(NUM), SIDE)
     files = bmp.subset(np.arange(5, NUM))
     records, array_records = (
         data.load("imagenet", data_dir=root, image_size=SIDE).train
         for root in imagenet_roots.values()
     )
-    return {
-        "files": files,
-        "bmp": bmp,
-        "records": records,
-        "array_records": array_records,
-        # The share of the records is read ahead, that of the files is not.
-        "joined": data.JoinedSplit([files, records]),
-    }
+    # The share of the records is read ahead, that of the files is not.
+    joined = data.JoinedSplit([files, records])
+    return dict(zip(KINDS, (files, bmp, records, array_records, joined)))
 
 
-@pytest.mark.parametrize(
-    "kind", ["files", "bmp", "records", "array_records", "joined"]
-)
+@pytest.mark.parametrize("kind", KINDS)
 def test_determinism_leaves_input_parallel_and_as_it_is(
     splits, monkeypatch, determinism, kind
 ):
@@ -145,14 +150,10 @@ def test_determinism_leaves_input_parallel_and_as_it_is(
     np.testing.assert_array_equal(labels, split.labels)
     rows = take(made(len(split), batch_size=BATCH), 8)
     expected = [(images[own][:, None], labels[own]) for _, own in rows]
-    monkeypatch.setattr(
-        pipeline,
-        "index_batches",
-        # The choice of rows is the first map.
-        lambda *arguments, **more: made(*arguments, **more).apply(
-            testing.assert_next(["ParallelMap", *wanted])
-        ),
-    )
+    # The choice of rows is the first map.
+    check = testing.assert_next(["ParallelMap", *wanted])
+    checked = lambda *given, **more: made(*given, **more).apply(check)  # noqa: E731
+    monkeypatch.setattr(pipeline, "index_batches", checked)
     assert_same(views(split), expected)
     crops = {"crop": data.RandomResizedCrop(), "augment": noisy}
     cropped = views(split, threads=3, **crops)
@@ -166,12 +167,10 @@ def test_determinism_leaves_input_parallel_and_as_it_is(
 def test_crops_have_the_seed_of_their_step_and_parts_those_of_the_whole(splits):
     split, crop = splits["files"], data.RandomResizedCrop()
     (whole,) = views(split, 2, 1, seed=4, crop=crop)
-    parts = [
+    (one,), (two,) = (
         views(split, 2, 1, seed=4, crop=crop, shard=(i, 2)) for i in (0, 1)
-    ]
-    for place, image in enumerate(whole):
-        joined = np.concatenate([part[0][place] for part in parts])
-        np.testing.assert_array_equal(joined, image)
+    )
+    assert_same([list(map(np.concatenate, zip(one, two)))], [whole])
     key = rng.stream(4, 2, "crop")
     expected = split.fetch_crops(tf.constant(whole[1] - 5), key, crop)
     np.testing.assert_array_equal(whole[0][:, 0], expected)

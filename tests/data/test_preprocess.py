@@ -16,13 +16,11 @@ def torchvision(image, resize=None, crop=None):
     """What torchvision's Resize and CenterCrop make of a Pillow image."""
     image = Image.fromarray(image)
     width, height = image.size
-    if resize and crop:
-        short, long = sorted((width, height))
-        longer = int(resize * long / short)
+    if resize:
+        longer = int(resize * max(image.size) / min(image.size))
         size = (resize, longer) if width <= height else (longer, resize)
+        size = size if crop else (resize, resize)
         image = image.resize(size, Image.Resampling.BILINEAR)
-    elif resize:
-        image = image.resize((resize, resize), Image.Resampling.BILINEAR)
     if crop:
         width, height = image.size
         top = int(round((height - crop) / 2.0))  # noqa: RUF046
@@ -31,31 +29,20 @@ def torchvision(image, resize=None, crop=None):
     return np.asarray(image).astype(int)
 
 
-def test_a_word_is_given_back_and_tells_the_side():
+def test_a_word_is_given_back_and_tells_the_side_and_others_are_refused():
     words = {"as_stored": None, "resize256-crop224": 224}
     for word, side in {**words, "resize24": 24, "crop24": 24}.items():
         assert str(Preprocess.parse(word)) == word
         assert Preprocess.parse(Preprocess.parse(word)).side == side
-
-
-@pytest.mark.parametrize(
-    "word",
-    [
-        *("", "-", "resize", "resize256-", "-crop224", "resize256crop224"),
-        *("crop224-resize256", "resize0", "resize-1", "Resize256-crop224"),
-        *("resize256-crop224 ", "resize2.5", "none", None, 224),
-    ],
-)
-def test_other_words_are_refused(word):
-    words = (repr(word), "such as resize256-crop224")
-    assert_usage_error(lambda: Preprocess.parse(word), *words)
+    bad = "- resize -crop2 resize2crop2 crop2-resize2 resize0 Resize2 resize2.5"
+    for word in (*bad.split(), "", "crop2 ", None, 224):
+        words = (repr(word), "such as resize256-crop224")
+        assert_usage_error(lambda w=word: Preprocess.parse(w), *words)
     larger = lambda: Preprocess.parse("resize224-crop256")  # noqa: E731
     assert_usage_error(larger, "crops 256 pixels")
 
 
-@pytest.mark.parametrize(
-    "size", [(224, 224), (375, 500), (500, 333), (261, 229), (64, 90)]
-)
+@pytest.mark.parametrize("size", [(224, 224), (375, 500), (500, 333), (64, 90)])
 @pytest.mark.parametrize("rule", [(256, 224), (224, None), (32, 32), (24, 24)])
 def test_pixels_are_those_of_pillow_within_one_level(size, rule):
     """The worst case for two roundings instead of one is noise."""
@@ -75,8 +62,7 @@ def test_pixels_are_those_of_pillow_within_one_level(size, rule):
     "rule, size, tolerance",
     [
         # Odd rests: 77 -> 38, 1 -> 0, 3 -> 2 (half goes to the even number).
-        ((None, 224), (224, 301), 0),
-        ((None, 224), (225, 224), 0),
+        ((None, 224), (225, 301), 0),
         ((None, 224), (226, 227), 0),
         ((224, None), (224, 224), 0),
         ((224, 224), (224, 224), 0),
@@ -105,11 +91,10 @@ def test_batches_graphs_and_files_give_the_same(word, tmp_path):
     np.testing.assert_array_equal(traced(images), expected)
     output = traced.get_concrete_function().output_shapes
     assert output.as_list() == [None, 32, 32, 3]
-    sizes = [(50, 37), (33, 80), (32, 32)]
-    images = {tmp_path / f"{size}.png": noise(*size, 3) for size in sizes}
-    for item in images.items():
+    images = [noise(*size, 3) for size in [(50, 37), (33, 80), (32, 32)]]
+    paths = [tmp_path / f"{place}.png" for place in range(3)]
+    for item in zip(paths, images):
         folders.save(*item)
-    paths, images = list(images), list(images.values())
     part = data.FileSplit(paths, range(3), preprocess).subset([2, 0])
     assert part.preprocess == preprocess
     assert part.image_shape == (32, 32, 3)

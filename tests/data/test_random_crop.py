@@ -1,6 +1,7 @@
 """RandomResizedCrop: its law, its pixels, and that a part is decoded alone."""
 
 import dataclasses
+import functools
 import io
 
 import numpy as np
@@ -20,21 +21,15 @@ CROP = RandomResizedCrop()
 
 
 @tf.function
-def draw(number, height, width):
-    return tf.map_fn(
-        lambda step: CROP.box(rng.stream(0, step, "crop"), height, width),
-        tf.range(number),
-    )
+def boxes(seeds, size):
+    """A box of every seed, `[N, 4]`."""
+    box = functools.partial(CROP.box, height=size[0], width=size[1])
+    return tf.map_fn(lambda seed: box(rng.stream(0, seed, "crop")), seeds)
 
 
-def boxes(*numbers):
-    """Boxes of many seeds, NumPy `[number, 4]`."""
-    return draw(*map(tf.constant, numbers)).numpy()
-
-
-def published(number, height, width, seed=0):
+def published(number, height, width):
     """Boxes drawn as torchvision's documentation and code describe it."""
-    draws = np.random.default_rng(seed)
+    draws = np.random.default_rng(0)
     found = []
     for _ in range(number):
         for _ in range(10):
@@ -51,7 +46,8 @@ def published(number, height, width, seed=0):
 
 @pytest.mark.parametrize("size", [(375, 500), (224, 224), (90, 180)])
 def test_boxes_follow_the_published_law(size):
-    ours, theirs = boxes(4000, *size), published(4000, *size)
+    ours = boxes(tf.range(4000), tf.constant(size)).numpy()
+    theirs = published(4000, *size)
 
     def figures(box):
         top, left, high, wide = box.T.astype(float)
@@ -69,33 +65,22 @@ def test_boxes_follow_the_published_law(size):
     assert top.min() == 0 and left.min() == 0
     assert ((top + high).max(), (left + wide).max()) == size
 
-
-@pytest.mark.parametrize(
-    "size, centre",
-    [
-        # Cut to the largest part of a ratio of 4/3 or 3/4, as torchvision.
-        ((10, 400), (0, 193, 10, 13)),
-        ((400, 10), (193, 0, 13, 10)),
-        ((1, 1), (0, 0, 1, 1)),
-    ],
-)
-def test_where_nothing_fits_the_centre_is_taken(size, centre):
-    assert set(map(tuple, boxes(50, *size))) == {centre}
+    # Where nothing fits, the centre is cut to the largest part of a ratio of
+    # 4/3 or 3/4, as by torchvision.
+    for size, centre in (
+        ((10, 400), [0, 193, 10, 13]),
+        ((400, 10), [193, 0, 13, 10]),
+        ((1, 1), [0, 0, 1, 1]),
+    ):
+        assert (boxes(tf.range(50), tf.constant(size)) == centre).numpy().all()
 
 
-# Pixels
-
-
-def photograph(seed=0, size=(150, 200)):
-    """A random image with edges, smooth parts and colours."""
+def encoded(kind="JPEG", mode="RGB", size=(150, 200), seed=0, **options):
+    """An image with edges, smooth parts and colours."""
     pixels = np.array(picture_folders.picture(seed, size, 20))
     pixels[50:75, 50:100] = [250, 10, 90]
-    return Image.fromarray(pixels)
-
-
-def encoded(kind="JPEG", mode="RGB", size=(150, 200), **options):
     buffer = io.BytesIO()
-    photograph(size=size).convert(mode).save(buffer, kind, **options)
+    Image.fromarray(pixels).convert(mode).save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -120,55 +105,47 @@ def part_and_cut(content, step):
     ids=str,
 )
 def test_a_part_is_that_part_of_the_whole(options):
-    """Of a JPEG no more is decoded."""
-    content = tf.constant(encoded(**options))
+    """Of a JPEG no more is decoded; a truncated file is an error."""
+    content = encoded(**options)
     for step in tf.range(20):
-        np.testing.assert_array_equal(*part_and_cut(content, step))
-
-
-def test_a_truncated_file_is_an_error():
-    content = encoded()
+        parts = part_and_cut(tf.constant(content), step)
+        np.testing.assert_array_equal(*parts)
     for length in (40, len(content) - 900):
         with pytest.raises(tf.errors.OpError):
             CROP.decode(content[:length], [0, 1], (32, 32))
 
 
-# Splits
-
-
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("files")
-    paths = [folder / name for name in ("a.jpg", "b.png", "c.jpg", "d.bmp")]
-    for seed, path in enumerate(paths):
-        photograph(seed).save(path)
+    paths = []
+    for seed, kind in enumerate(("JPEG", "PNG", "JPEG", "BMP")):
+        paths.append(tmp_path_factory.mktemp("files") / f"{seed}.{kind}")
+        paths[-1].write_bytes(encoded(kind, seed=seed))
     return FileSplit(paths, range(4), image_size=32)
 
 
 def test_the_part_depends_on_seed_and_image_and_not_on_its_neighbours(files):
     """And is the same of an image in memory."""
     order, seed = tf.constant([3, 0, 2, 1]), tf.constant([5, 6])
-    batch = files.fetch_crops(order, seed, CROP).numpy()
     pixels = [decode_image(tf.io.read_file(p), True) for p in files.paths]
     memory = ArraySplit(np.stack(pixels), range(4))
-    whole = memory.fetch_crops(order, seed, CROP)
-    for place, index in enumerate(order):
-        own = tf.random.experimental.stateless_fold_in(seed, index)
-        expected = CROP.apply(pixels[index], own, (32, 32))
-        np.testing.assert_array_equal(batch[place], expected)
-        expected = CROP.apply(pixels[index], own, (150, 200))
-        np.testing.assert_array_equal(whole[place], expected)
-    other = files.fetch_crops(order, tf.constant([5, 7]), CROP).numpy()
-    assert (other != batch).any(axis=(1, 2, 3)).all()
+    for split in (files, memory):
+        batch = split.fetch_crops(order, seed, CROP).numpy()
+        for image, index in zip(batch, order):
+            own = tf.random.experimental.stateless_fold_in(seed, index)
+            expected = CROP.apply(pixels[index], own, split.image_shape[:2])
+            np.testing.assert_array_equal(image, expected)
+        other = split.fetch_crops(order, tf.constant([5, 7]), CROP).numpy()
+        assert (other != batch).any(axis=(1, 2, 3)).all()
 
 
 def test_the_flag_and_what_the_dataset_wants(files):
+    method = config.MethodConfig(views="none", stability="none")
+    optimizer = config.OptimizerConfig(batch_size=4)
+
     def batch(dataset, **options):
-        chosen = config.Config(
-            data=config.DataConfig(**options),
-            method=config.MethodConfig(views="none", stability="none"),
-            optimizer=config.OptimizerConfig(batch_size=4),
-        )
+        options = config.DataConfig(**options)
+        chosen = config.Config(options, method=method, optimizer=optimizer)
         views = next(iter(setup.views(chosen, dataset)))[0].numpy()
         return set(map(bytes, views))
 

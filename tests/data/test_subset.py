@@ -9,7 +9,7 @@ from support.usage import assert_usage_error
 
 
 @pytest.mark.parametrize(
-    ("sizes", "num_examples", "expected"),
+    "sizes, num_examples, expected",
     [
         ((50, 50, 50), 30, (10, 10, 10)),
         ((50, 50, 50), 32, (11, 11, 10)),  # the remainder: lowest ids

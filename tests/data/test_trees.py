@@ -21,11 +21,8 @@ def clean(tmp_path_factory):
 def flat(tmp_path_factory):
     """`class/name`, the order of whose classes on disk is no matter."""
     root = tmp_path_factory.mktemp("flat")
-    for label, name in reversed(list(enumerate(folders.CLASSES))):
-        for i in range(2):
-            image = folders.picture([7, i, label])
-            folders.save(root / name / f"{i}.png", image)
-    folders.save(root / "sheet.png", folders.picture(0))
+    for place, name in enumerate(("dog/0", "dog/1", "cat/0", "cat/1", "sheet")):
+        folders.save(root / f"{name}.png", folders.picture([7, place]))
     return root
 
 
@@ -60,13 +57,11 @@ def test_trees_join_any_dataset_at_its_size(clean, tmp_path):
     assert digits.train.labels[20:].tolist() == list(range(10))
     image = digits.train.fetch(tf.constant([27]))[0]
     np.testing.assert_array_equal(image, folders.picture(7, (32, 32)))
-    root = {
-        "extra_data_dirs": [folders.make(tmp_path / "large", size=(30, 41))]
-    }
-    joined = load(clean, image_size=16, **root)
+    large = [folders.make(tmp_path / "large", size=(30, 41))]
+    joined = load(clean, image_size=16, extra_data_dirs=large)
     assert joined.train.fetch(tf.range(8)).shape == (8, 16, 16, 3)
     words = "its size is 30 x 41, expected 24 x 24"
-    assert_usage_error(lambda: load(clean, **root), words)
+    assert_usage_error(lambda: load(clean, extra_data_dirs=large), words)
 
 
 def arrays(number, start):
@@ -88,9 +83,7 @@ def test_joined_arrays_read_as_one_array():
     assert [len(images) for images in seen] == [5, 5, 2]
     np.testing.assert_array_equal(np.concatenate(seen), whole)
     assert np.concatenate(labels).tolist() == list(range(12))
-
-
-def test_crops_are_functions_of_seed_and_position():
+    # Crops are functions of seed and position.
     joined, crop = JoinedSplit([arrays(4, 0)] * 2), RandomResizedCrop()
     seed, order = tf.constant([3, 4]), tf.constant([6, 1, 3])
     cut = joined.fetch_crops(tf.range(8), seed, crop).numpy()
@@ -120,7 +113,7 @@ def test_what_cannot_be_joined_is_one_line(clean, flat, tmp_path):
     (tmp_path / "empty").mkdir()
     folders.make(tmp_path / "other", classes=("cat", "emu"))
     folders.save(tmp_path / "bad/dog/1.png", folders.picture(0))
-    (tmp_path / "bad/cat").mkdir()
+    folders.save(tmp_path / "bad/cat/0.png", folders.picture(0))
     (tmp_path / "bad/cat/0.png").write_bytes(b"no image")
     for root, *words in (
         ("nowhere", "--extra_data_dirs=nowhere does not exist", "tf.stylize"),
@@ -134,12 +127,10 @@ def test_what_cannot_be_joined_is_one_line(clean, flat, tmp_path):
         assert_usage_error(call, *words)
     words = "--train_data_dir=nowhere does not exist"
     assert_usage_error(lambda: load(clean, train_data_dir="nowhere"), words)
-
-
-def test_a_bad_image_is_named_while_it_is_read(clean, tmp_path):
-    root = folders.make(tmp_path)
+    # A bad image is named while it is read.
+    root = folders.make(tmp_path / "changed")
     train = load(clean, extra_data_dirs=[root]).train
-    (root / "train" / "dog" / "1.png").write_bytes(b"no image")
+    (root / "train/dog/1.png").write_bytes(b"no image")
     assert_usage_error(lambda: list(train.batches(4)), "dog/1.png")
     assert_usage_error(train.check, "dog/1.png")
     train.check(range(6))

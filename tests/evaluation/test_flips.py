@@ -29,12 +29,11 @@ def draws(*shape, seed=0):
 @pytest.mark.parametrize("noise", [True, False])
 def test_oracle(golden, noise, difficulty):
     inputs = golden("p_metrics_inputs.npz")
-    kind = "noise" if noise else "nonnoise"
-    expected = golden("p_metrics_expected.json")
-    expected = expected[f"difficulty{difficulty}_{kind}"]
+    name = f"difficulty{difficulty}_{'noise' if noise else 'nonnoise'}"
+    expected = golden("p_metrics_expected.json")[name]
     pairing = {"noise": noise, "difficulty": difficulty}
-    wanted = expected["flip_prob_predictions"]
     got = flip(inputs["predictions"], **pairing)
+    wanted = expected["flip_prob_predictions"]
     assert got == pytest.approx(wanted, abs=1e-12)
     for name in ("logits", "logits_ties_c10"):
         outputs, ranks = inputs[name], inputs[f"{name}__ranks"].astype(int)
@@ -85,7 +84,7 @@ def test_sequences_weigh_the_same_whatever_their_length():
     assert error == pytest.approx(0, abs=1e-8)
 
 
-def test_batches_blocks_and_merging_add_up(monkeypatch):
+def test_batches_blocks_merging_and_restoring_add_up(monkeypatch):
     outputs = draws(50, 8, 20)
     whole = tally_of(outputs, difficulty=2)
     # How much is computed at a time never shows.
@@ -96,12 +95,8 @@ def test_batches_blocks_and_merging_add_up(monkeypatch):
     np.testing.assert_allclose(parts[0].sums, whole.sums, rtol=1e-12)
     squares = parts[0].square_sums, whole.square_sums
     np.testing.assert_allclose(*squares, rtol=1e-12)
-    assert (
-        tally_of(outputs, difficulty=2).measurements() == whole.measurements()
-    )
-
-
-def test_measurements_are_json_and_restore():
+    again = tally_of(outputs, difficulty=2)
+    assert again.measurements() == whole.measurements()
     outputs = draws(5, 4, 6)
     tally = tally_of(outputs, noise=np.bool_(True), difficulty=np.int64(2))
     measurements = json.loads(json.dumps(tally.measurements()))
@@ -143,16 +138,13 @@ NOISY = flips.FlipTally(noise=True)
         (lambda: flip(OUT, noise=True), "argmax"),
         (lambda: flip([[1]], noise=True), "2 frames"),
         (lambda: flip([[1, 2, 3]], noise=False, difficulty=3), "4 frames"),
-        (lambda: flip(OUT[:0, :, 0] > 0, noise=True), "bool"),
         (lambda: flip([[1, 2]], noise="no"), "'no'"),
         (lambda: tally_of(difficulty=4), "4 does not"),
-        (lambda: tally_of(difficulty=True), "True"),
         (lambda: top5(OUT[0], noise=False), "[4, 5]"),
         (lambda: top5(OUT[:0], noise=False), "[0, 4, 5]"),
         (lambda: tally_of().merge(NOISY), "with the first one"),
         (lambda: rates({"tilt": 0.1}, {}), "flip probability of til"),
         (lambda: rates({"tilt": 0.1}, {"tilt": 0.0}), "tilt"),
-        (lambda: rates({"tilt": 0.1}, {"tilt": None}), "None"),
         (lambda: rates({"tilt": None}, {"tilt": 1}), "None"),
         (lambda: flip_rates.top5_rates({"tilt": 1}, {}), "top-5 distance"),
         (lambda: mean({"tilt": 1}, ("tilt", "fog", "scale")), "'fog'"),
