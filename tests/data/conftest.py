@@ -25,15 +25,15 @@ def examples(split):
 def imagenet_roots(tmp_path_factory):
     """`{format: data_dir}` of imagenet2012, written by its own builder."""
     import tensorflow_datasets as tfds
+    from tensorflow_datasets import download
 
     roots = {}
     for kind in ("tfrecord", "array_record"):
         root = roots[kind] = tmp_path_factory.mktemp(kind)
         builder = tfds.builder("imagenet2012", data_dir=root, file_format=kind)
         builder._split_generators = lambda _: {n: examples(n) for n in NUM}
-        options = {"try_download_gcs": False, "num_shards": 3}
-        options = tfds.download.DownloadConfig(**options)
-        builder.download_and_prepare(download_config=options)
+        config = download.DownloadConfig(try_download_gcs=False, num_shards=3)
+        builder.download_and_prepare(download_config=config)
     return roots
 
 

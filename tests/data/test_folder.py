@@ -1,6 +1,7 @@
 """Image folders: layouts, sizes, formats, and what is refused."""
 
 import os
+import pathlib
 import shutil
 
 import numpy as np
@@ -43,12 +44,10 @@ def test_layout_with_splits(root):
     assert dataset.std == (0.229, 0.224, 0.225)
     assert dataset.flip and dataset.padding == 4
     assert dataset.train.labels.tolist() == [0, 0, 0, 1, 1, 1]
-    for name in (".cache", "train/.hidden"):
-        (root / name).mkdir()
-    for name in ("notes.txt", "train/cat/.x.png", "train/cat/list.csv"):
-        (root / name).write_text("x")
-    folders.save(root / "train/cat/UPPER.JPEG", folders.picture(0, SIZE))
-    cats = ["cat/0.png", "cat/1.png", "cat/2.png", "cat/UPPER.JPEG"]
+    for name in (".b/1.png", "cat/.3.png", "cat/UP.JPEG"):
+        folders.save(root / "train" / name, folders.picture(0, SIZE))
+    (root / "train/cat/list.csv").touch()
+    cats = ["cat/0.png", "cat/1.png", "cat/2.png", "cat/UP.JPEG"]
     assert names(load(root).train)[:4] == cats
     few = load(root, train_examples=4).train
     assert names(few) == ["cat/0.png", "cat/1.png", "dog/0.png", "dog/1.png"]
@@ -68,7 +67,6 @@ def test_layout_without_splits(tmp_path):
     assert not set(tested) & set(names(dataset.train))
     for path in made.glob("*/[2-9].png"):
         path.unlink()
-    # At least one.
     assert load(made).train.labels.tolist() == [0, 1]
     assert load(made).test.labels.tolist() == [0, 1]
 
@@ -100,22 +98,13 @@ def test_formats_become_the_rgb_of_pillow(formats, tmp_path):
     assert split.find_unreadable() == []
 
 
-def plant(root, files):
-    """Makes files, or of a name without a point a folder."""
-    root.mkdir()
-    for path in (root / os.fsdecode(file) for file in files):
-        path.parent.mkdir(exist_ok=True, parents=True)
-        if not path.suffix:
-            path.mkdir()
-        elif path.stem == "link":
-            path.symlink_to("gone")
-        elif path.stem == "pipe":
-            os.mkfifo(path)
-        elif path.stem == "bad":
-            path.write_bytes(b"this is no image")
-        else:
-            size = (30, 20) if path.stem == "big" else SIZE
-            folders.save(path, folders.picture(0, size))
+SPECIAL = {
+    "empty": lambda path: path.mkdir(),
+    "link": lambda path: path.symlink_to("gone"),
+    "pipe": os.mkfifo,
+    "bad": lambda path: path.write_bytes(b"this is no image"),
+    "big": lambda path: folders.save(path, folders.picture(0, (30, 20))),
+}
 
 
 BOTH = ["a/0.png", "a/1.png", "b/0.png"]
@@ -126,7 +115,7 @@ TRAIN = ["train/a/0.png", "train/b/0.png"]
     "files, words",
     [
         (["0.png"], ["holds no class folders"]),
-        (["a/0.png", "b"], ["b holds no images"]),
+        (["a/0.png", "empty"], ["empty holds no images"]),
         (TRAIN, ["val, validation, test"]),
         (["a/0.png", "a/1.png"], ["one class only, 'a'"]),
         (BOTH, ["'b'", "b/0.png", "two are needed"]),
@@ -143,7 +132,11 @@ TRAIN = ["train/a/0.png", "train/b/0.png"]
 def test_what_is_no_folder_of_images_is_one_line(files, words, tmp_path):
     root = tmp_path / "root"
     assert_usage_error(lambda: load(root), "root does not exist")
-    plant(root, files)
+    for path in (root / os.fsdecode(file) for file in files):
+        folders.save(path.with_suffix(".png"), folders.picture(0, SIZE))
+        if path.stem in SPECIAL:
+            path.with_suffix(".png").unlink()
+            SPECIAL[path.stem](path)
     assert_usage_error(lambda: load(root), *words)
     (tmp_path / "file").touch()
     assert_usage_error(lambda: load(tmp_path / "file"), "file is a file")
@@ -153,14 +146,12 @@ def test_bad_files_are_named(root):
     """When the folder is loaded; every kind of file and of damage is seen."""
     bad = []
     for suffix in ("jpg", "png", "bmp", "gif"):
-        path = root / f"train/dog/cut.{suffix}"
+        path = root.with_suffix(f".{suffix}")
         folders.save(path, folders.picture(0, (64, 64), 64))
         content = path.read_bytes()
-        path.unlink()
         for damage in (content[: len(content) // 2], b"this is no image", b""):
-            damaged = path.with_stem(f"bad{len(damage)}")
-            damaged.write_bytes(damage)
-            bad.append(str(damaged))
+            bad.append(f"{root}/train/dog/bad{len(damage)}.{suffix}")
+            pathlib.Path(bad[-1]).write_bytes(damage)
     sound = root / "train/dog/0.png"
     found = data.FileSplit([*bad, sound], [0] * 13, 8).find_unreadable()
     assert [name for name, _ in found] == bad
@@ -178,8 +169,7 @@ def test_bad_file_in_a_large_folder_is_named_when_read(root, monkeypatch):
     next(batches)
     assert_usage_error(lambda: next(batches), "val/dog/4.png'")
     ((path, reason),) = dataset.test.find_unreadable()
-    assert path == str(bad)
-    assert "PNG" in reason and "{{" not in reason
+    assert path == str(bad) and "PNG" in reason and "{{" not in reason
     # What the training loop sees, and asks `find_unreadable` about.
     with pytest.raises(tf.errors.InvalidArgumentError):
         next(iter(data.views(dataset.test, batch_size=4)))

@@ -31,16 +31,14 @@ def published(number, height, width):
     """Boxes drawn as torchvision's documentation and code describe it."""
     draws = np.random.default_rng(0)
     found = []
-    for _ in range(number):
-        for _ in range(10):
-            area = height * width * draws.uniform(0.08, 1)
-            ratio = np.exp(draws.uniform(np.log(3 / 4), np.log(4 / 3)))
-            w, h = round(np.sqrt(area * ratio)), round(np.sqrt(area / ratio))
-            if 0 < w <= width and 0 < h <= height:
-                top = draws.integers(0, height - h + 1)
-                left = draws.integers(0, width - w + 1)
-                found.append((top, left, h, w))
-                break
+    while len(found) < number:
+        area = height * width * draws.uniform(0.08, 1)
+        ratio = np.exp(draws.uniform(np.log(3 / 4), np.log(4 / 3)))
+        w, h = round(np.sqrt(area * ratio)), round(np.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            top = draws.integers(0, height - h + 1)
+            left = draws.integers(0, width - w + 1)
+            found.append((top, left, h, w))
     return np.array(found)
 
 
@@ -61,12 +59,11 @@ def test_boxes_follow_the_published_law(size):
     ties = [np.nan_to_num(stats.spearmanr(each).statistic) for each in both]
     np.testing.assert_allclose(*ties, atol=0.08)
     # All of the image is reached, and no more.
-    top, left, high, wide = ours.T
-    assert top.min() == 0 and left.min() == 0
-    assert ((top + high).max(), (left + wide).max()) == size
+    assert ours[:, :2].min(axis=0).tolist() == [0, 0]
+    assert (ours[:, :2] + ours[:, 2:]).max(axis=0).tolist() == [*size]
 
-    # Where nothing fits, the centre is cut to the largest part of a ratio of
-    # 4/3 or 3/4, as by torchvision.
+
+def test_where_nothing_fits_the_centre_is_cut_to_an_allowed_ratio():
     for size, centre in (
         ((10, 400), [0, 193, 10, 13]),
         ((400, 10), [193, 0, 13, 10]),
@@ -86,12 +83,10 @@ def encoded(kind="JPEG", mode="RGB", size=(150, 200), seed=0, **options):
 
 @tf.function(reduce_retracing=True)
 def part_and_cut(content, step):
-    seed = rng.stream(1, step, "crop")
+    seed, size = rng.stream(1, step, "crop"), (32, 40)
     whole = decode_image(content, has_bmp=True)
-    return (
-        CROP.decode(content, seed, (32, 40), has_bmp=True),
-        CROP.apply(whole, seed, (32, 40)),
-    )
+    part = CROP.decode(content, seed, size, has_bmp=True)
+    return part, CROP.apply(whole, seed, size)
 
 
 @pytest.mark.parametrize(
@@ -108,8 +103,8 @@ def test_a_part_is_that_part_of_the_whole(options):
     """Of a JPEG no more is decoded; a truncated file is an error."""
     content = encoded(**options)
     for step in tf.range(20):
-        parts = part_and_cut(tf.constant(content), step)
-        np.testing.assert_array_equal(*parts)
+        part_and_whole = part_and_cut(tf.constant(content), step)
+        np.testing.assert_array_equal(*part_and_whole)
     for length in (40, len(content) - 900):
         with pytest.raises(tf.errors.OpError):
             CROP.decode(content[:length], [0, 1], (32, 32))
@@ -153,9 +148,9 @@ def test_the_flag_and_what_the_dataset_wants(files):
     own = dataclasses.replace(own, train=files, padding=0)
     resized = dataclasses.replace(own, train_crop="resized")
     whole = set(map(bytes, files.fetch(tf.range(4)).numpy()))
-    crops = batch(own, train_crop="resized")
     # What a flag does not say, the dataset does.
     assert batch(own) == batch(resized, train_crop="pad") == whole
-    assert batch(resized) == crops and not crops & whole
+    crops = batch(resized)
+    assert batch(own, train_crop="resized") == crops and not crops & whole
     odd = config.DataConfig(crop_padding=2, train_crop="resized")
     assert_usage_error(lambda: setup.dataset(odd), "--crop_padding=2 belongs")

@@ -9,6 +9,7 @@ import tensorflow as tf
 from noisymix_tf import data
 from noisymix_tf.data import ArraySplit, JoinedSplit, RandomResizedCrop, trees
 from support import picture_folders as folders
+from support.released_sets import noise
 from support.usage import assert_usage_error
 
 
@@ -26,8 +27,8 @@ def flat(tmp_path_factory):
     return root
 
 
-def load(clean, **arguments):
-    return data.load("folder", data_dir=clean, **arguments)
+def load(clean, **options):
+    return data.load("folder", data_dir=clean, **options)
 
 
 def test_joined_training_set_is_longer_and_test_images_stay(clean, flat):
@@ -50,13 +51,13 @@ def test_joined_training_set_is_longer_and_test_images_stay(clean, flat):
 
 
 def test_trees_join_any_dataset_at_its_size(clean, tmp_path):
+    images = [folders.picture(digit, (32, 32)) for digit in range(10)]
     for digit in range(10):
-        image = folders.picture(digit, (32, 32))
-        folders.save(tmp_path / str(digit) / "a.png", image)
+        folders.save(tmp_path / str(digit) / "a.png", images[digit])
     digits = data.load("digits", train_examples=20, extra_data_dirs=[tmp_path])
     assert digits.train.labels[20:].tolist() == list(range(10))
-    image = digits.train.fetch(tf.constant([27]))[0]
-    np.testing.assert_array_equal(image, folders.picture(7, (32, 32)))
+    added = digits.train.fetch(tf.range(20, 30))
+    np.testing.assert_array_equal(added, images)
     large = [folders.make(tmp_path / "large", size=(30, 41))]
     joined = load(clean, image_size=16, extra_data_dirs=large)
     assert joined.train.fetch(tf.range(8)).shape == (8, 16, 16, 3)
@@ -65,8 +66,7 @@ def test_trees_join_any_dataset_at_its_size(clean, tmp_path):
 
 
 def arrays(number, start):
-    shape = (number, 8, 8, 3)
-    images = np.random.default_rng(start).integers(0, 256, shape, np.uint8)
+    images = noise(number, 8, 8, 3, seed=start)
     return ArraySplit(images, np.arange(start, start + number))
 
 
@@ -95,38 +95,35 @@ def test_joined_arrays_read_as_one_array():
 
 def test_a_folder_for_each_class_whatever_their_names():
     """Two classes of one name shared a folder; `..` led out of the tree."""
-    names = ["crane", "owl", "crane", "..", ".hidden", "", "a/b"]
+    names, images = trees.folder_names, trees.image_names
     found = ["crane_0", "owl", "crane_2", "_.", "_hidden", "_", "a_b"]
-    assert trees.folder_names(names) == found
-    found = trees.folder_names(["owl", "owl", "owl_0"])
-    assert found == ["owl_0", "owl_1", "owl_0_2"]
-    split = arrays(2, 0).subset([1, 0])
-    found = trees.image_names(split, ["crane", "owl"], ".png")
+    assert names(["crane", "owl", "crane", "..", ".hidden", "", "a/b"]) == found
+    assert names(["owl", "owl", "owl_0"]) == ["owl_0", "owl_1", "owl_0_2"]
+    found = images(arrays(2, 0).subset([1, 0]), ["crane", "owl"], ".png")
     assert found == ["owl/0.png", "crane/1.png"]
     # `cat.jpg` and `cat.png` of one class keep what tells them apart.
     files = data.FileSplit(["x/a.jpg", "x/a.png", "x/b.png"], [0, 0, 0], 8)
-    found = trees.image_names(files, ["owl"], ".webp")
-    assert found == ["owl/a.jpg.webp", "owl/a.png.webp", "owl/b.webp"]
+    found = ["owl/a.jpg.webp", "owl/a.png.webp", "owl/b.webp"]
+    assert images(files, ["owl"], ".webp") == found
 
 
 def test_what_cannot_be_joined_is_one_line(clean, flat, tmp_path):
     (tmp_path / "empty").mkdir()
     folders.make(tmp_path / "other", classes=("cat", "emu"))
-    folders.save(tmp_path / "bad/dog/1.png", folders.picture(0))
-    folders.save(tmp_path / "bad/cat/0.png", folders.picture(0))
-    (tmp_path / "bad/cat/0.png").write_bytes(b"no image")
+    bad = folders.make(tmp_path / "bad") / "train"
+    (bad / "cat/0.png").write_bytes(b"no image")
     for root, *words in (
         ("nowhere", "--extra_data_dirs=nowhere does not exist", "tf.stylize"),
         (flat / "sheet.png", "is a file", "tf.deepaugment"),
         (clean / "val", "holds the images that are measured on"),
         (tmp_path / "other", "missing: dog; not known: emu"),
         (tmp_path / "empty", "holds no class folders"),
-        (tmp_path / "bad", "Cannot read the image", "cat/0.png"),
+        (bad, "Cannot read the image", "cat/0.png"),
     ):
         call = functools.partial(load, clean, extra_data_dirs=[root])
         assert_usage_error(call, *words)
-    words = "--train_data_dir=nowhere does not exist"
-    assert_usage_error(lambda: load(clean, train_data_dir="nowhere"), words)
+    call = functools.partial(load, clean, train_data_dir="nowhere")
+    assert_usage_error(call, "--train_data_dir=nowhere does not exist")
     # A bad image is named while it is read.
     root = folders.make(tmp_path / "changed")
     train = load(clean, extra_data_dirs=[root]).train
