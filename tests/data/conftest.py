@@ -16,9 +16,8 @@ def examples(split):
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, "jpeg", quality=95)
         buffer.seek(0)
-        name = f"{split}_{i}.JPEG"
-        label = 250 * (i % 4)
-        yield name, {"image": buffer, "label": label, "file_name": name}
+        example = {"image": buffer, "label": 250 * (i % 4)}
+        yield i, {**example, "file_name": f"{split}_{i}.JPEG"}
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +39,5 @@ def imagenet_roots(tmp_path_factory):
 @pytest.fixture(scope="session")
 def imagenet_examples():
     """What is in it, for training and for testing: (bytes, label)."""
-    return [
-        [(e["image"].getvalue(), e["label"]) for _, e in examples(split)]
-        for split in NUM
-    ]
+    made = ([e for _, e in examples(split)] for split in NUM)
+    return [[(e["image"].getvalue(), e["label"]) for e in es] for es in made]

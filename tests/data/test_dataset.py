@@ -32,45 +32,36 @@ def test_a_split_gathers_in_order_without_a_copy_in_the_graph():
     traced = tf.function(random_split().fetch).get_concrete_function(indices)
     assert [t.shape for t in traced.captured_inputs] == [(23, 4, 4, 3)]
     assert traced.output_shapes == (4, 4, 4, 3)
-    fetched = SPLIT.fetch(indices)
-    assert fetched.dtype == tf.uint8
-    np.testing.assert_array_equal(fetched, SPLIT.images[indices])
-    np.testing.assert_array_equal(traced(indices), fetched)
+    for fetched in (SPLIT.fetch(indices), traced(indices)):
+        assert fetched.dtype == tf.uint8
+        np.testing.assert_array_equal(fetched, SPLIT.images[indices])
     images, labels = zip(*SPLIT.batches(10))
-    assert [len(b) for b in images] == [10, 10, 3]
+    assert [len(b) for b in images] == [10, 10, 3] and labels[0].dtype == "i4"
     np.testing.assert_array_equal(np.concatenate(images), SPLIT.images)
     np.testing.assert_array_equal(np.concatenate(labels), SPLIT.labels)
-    assert labels[0].dtype == np.int32
     part = SPLIT.subset([5, 2])
     assert part.image_shape == (4, 4, 3)
     np.testing.assert_array_equal(part.images, SPLIT.images[[5, 2]])
     np.testing.assert_array_equal(part.labels, SPLIT.labels[[5, 2]])
 
 
-@pytest.mark.parametrize(
-    "sizes, num_examples, expected",
-    [
+def test_balanced_subsets_hold_the_first_of_each_class():
+    """As many as the classes allow, in the order of the split."""
+    for sizes, num_examples, expected in (
         ((50, 50, 50), 32, (11, 11, 10)),  # the remainder: lowest ids
         ((50, 50, 50), 2, (1, 1, 0)),
         ((50, 4, 50), 31, (14, 4, 13)),  # a small class: the others fill up
         ((10, 50, 50), 31, (10, 11, 10)),  # remainder passes over a full class
         ((1, 2, 50, 0), 40, (1, 2, 37, 0)),  # filled up twice
         ((5, 6, 7), 18, (5, 6, 7)),
-    ],
-)
-def test_takes_the_first_of_each_class(sizes, num_examples, expected):
-    """As many as the classes allow, in the order of the split."""
-    labels = np.repeat(np.arange(len(sizes)), sizes)
-    labels = np.random.default_rng(0).permutation(labels)
-    indices = balanced_indices(labels, num_examples, len(sizes))
-    assert (np.diff(indices) > 0).all()
-    for label, number in enumerate(expected):
-        mine = indices[labels[indices] == label]
-        all_of_it = np.flatnonzero(labels == label)
-        np.testing.assert_array_equal(mine, all_of_it[:number])
-
-
-def test_subset_of_a_split():
+    ):
+        labels = np.repeat(np.arange(len(sizes)), sizes)
+        labels = np.random.default_rng(0).permutation(labels)
+        found = balanced_indices(labels, num_examples, len(sizes)).tolist()
+        firsts = [
+            np.flatnonzero(labels == k)[:n] for k, n in enumerate(expected)
+        ]
+        assert found == sorted(np.concatenate(firsts))
     split = ArraySplit(SPLIT.images[:10], np.arange(10) % 2)
     part = balanced_subset(split, 4, 2)
     np.testing.assert_array_equal(part.labels, [0, 1, 0, 1])
@@ -115,8 +106,8 @@ def arrays(*shape, labels=(0, 1), dtype=np.uint8):
     return ArraySplit(np.zeros(shape, dtype), labels)
 
 
-def views(split=SPLIT, **options):
-    return data.views(split, **{"batch_size": 2, **options})
+def views(split=SPLIT, batch_size=2, **options):
+    return data.views(split, batch_size=batch_size, **options)
 
 
 load = data.load
@@ -133,7 +124,6 @@ NO_SPLIT = types.SimpleNamespace(train=None)
     "call, words",
     [
         (lambda: arrays(2, 4, 4, 3, dtype="f4"), "float32"),
-        (lambda: arrays(2, 4, 4, 1), "[N, H, W, 3]"),
         (lambda: arrays(2, 4, 4, 3, labels=[0]), "2 images but 1 labels"),
         (lambda: arrays(2, 4, 4, 3, labels=[0.5, 1]), "float64"),
         (lambda: arrays(2, 4, 4, 3, labels=[-1, 1]), "got -1"),
@@ -144,7 +134,6 @@ NO_SPLIT = types.SimpleNamespace(train=None)
         (lambda: digits(test_examples=2.5), "test_examples=2.5 must be a"),
         (lambda: digits(train_examples=9), "=9 leaves some of the 10 classes"),
         (lambda: digits(test_examples=2000), "has only 364"),
-        (lambda: digits(test_examples=0), "number from 1 to"),
         (lambda: digits(data_dir="D"), "--data_dir=D: digits is built in"),
         (lambda: digits(image_size=64), "=64: digits images are 32 x 32"),
         (lambda: load("cifar100", preprocess="crop8"), "=crop8: cifar100 imag"),
@@ -159,15 +148,12 @@ NO_SPLIT = types.SimpleNamespace(train=None)
         (lambda: views(batch_size=0), "=0: give a number from 1 to 23"),
         (lambda: views(start_step=-1), "start_step=-1"),
         (lambda: views(shard=(0, 3)), "shard=(0, 3)"),
-        (lambda: views(shard=(2, 2)), "shard=(2, 2)"),
         # NumPy's errors, or other images: of files True was the second.
         (lambda: SPLIT.subset([10**6]), "no image 1000000 in a split of 23"),
         (lambda: FILES.subset([0, -1]), "no image -1"),
         (lambda: FILES.subset([True, False]), "got bool"),
         (lambda: JOINED.subset([0.5]), "got float64"),
-        (lambda: SPLIT.subset(3), "got int64 []"),
         (lambda: Crop(scale=(0.5, 0.2)), "scale=(0.5, 0.2)"),
-        (lambda: Crop(scale=(0.5, 1.2)), "at most 1"),
         (lambda: Crop(ratio=(0, 1)), "ratio=(0, 1)"),
         (lambda: Crop(tries=0), "tries=0"),
         (lambda: count("http://host:1"), "HOST:PORT"),

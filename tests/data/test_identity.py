@@ -5,7 +5,6 @@ import shutil
 import types
 
 import numpy as np
-import pytest
 
 from noisymix_tf import data
 from noisymix_tf.data import identity, released
@@ -19,11 +18,6 @@ IMAGES = released_sets.noise(6, 8, 8, 3)
 LABELS = np.array([0, 1, 0, 1, 0, 1])
 
 
-@pytest.fixture
-def photos(tmp_path):
-    return folders.make(tmp_path / "photos")
-
-
 def train(root):
     return data.load("folder", data_dir=root).train
 
@@ -32,7 +26,7 @@ def word(split):
     return str(split.identity)
 
 
-def test_every_pixel_label_and_order_counts(photos):
+def test_every_pixel_label_and_order_counts(tmp_path):
     """Also a change in memory: identities are not remembered."""
     split = data.ArraySplit(IMAGES.copy(), LABELS)
     before = word(split)
@@ -47,7 +41,7 @@ def test_every_pixel_label_and_order_counts(photos):
     # As a dataset of evaluations names its classes.
     named = {str(split.identity.labelled(c)) for c in ("ab", "ba", ["ab"])}
     assert len(named) == 3
-    files = train(photos)
+    files = train(folders.make(tmp_path))
     joined = data.JoinedSplit([files, files])
     for split in (data.ArraySplit(IMAGES, LABELS), files, joined):
         parts = ([0, 1], [1, 0], [0, 2], list(range(len(split))))
@@ -55,7 +49,8 @@ def test_every_pixel_label_and_order_counts(photos):
         assert len(words) == 4 and word(split) in words
 
 
-def test_files_are_known_by_name_size_and_time(photos, tmp_path):
+def test_files_are_known_by_name_size_and_time(tmp_path):
+    photos = folders.make(tmp_path / "photos")
     before = train(photos).identity
     moved = shutil.copytree(photos, tmp_path / "moved")  # Keeps times.
     assert train(moved).identity == before
@@ -91,12 +86,11 @@ def test_rows_of_files_are_known_by_the_file(tmp_path):
     films = released.perturbed_sequences(tmp_path, dataset)
     films = films.sequences("tilt", 1)
 
-    def fog(severity=1):
-        images = released.corrupted_images(tmp_path, dataset)
-        return images.split("fog", severity)
+    def fog(level=1):
+        return released.corrupted_images(tmp_path, dataset).split("fog", level)
 
-    words = [word(fog()), word(fog(2)), word(fog().subset([0]))]
-    words += [word(films), word(films.subset([0]))]
+    splits = fog(), fog(2), fog().subset([0]), films, films.subset([0])
+    words = list(map(word, splits))
     assert len(set(words)) == 5 and word(fog()) == words[0]
     np.save(tmp_path / "fog.npy", released_sets.noise(20, 8, 8, 3, seed=1))
     assert word(fog()) != words[0]

@@ -156,9 +156,8 @@ def test_the_walk_steps_over_images_of_any_length(tmp_path):
     for place in (601, 3, 600, 0, *range(120, 140), 512):
         assert read(tf.constant(place)).numpy() == pictures[place]
     # Records of something else are refused.
-    path = tmp_path / "b.tfrecord"
-    path = write(path, (b"x", 3, b""), image="picture", label="kind")
-    words = "b.tfrecord is damaged or holds no"
+    path = write(tmp_path / "b", (b"x", 3, b""), image="picture", label="kind")
+    words = "/b is damaged or holds no"
     assert_usage_error(lambda: find_records(path), words)
     offsets, labels = find_records(path, label="kind")
     assert labels.tolist() == [3]

@@ -16,12 +16,7 @@ from support.released_sets import noise
 gaussian = augment.gaussian_views
 BATCH, SIDE, NUM = 4, 32, 27
 STEPS = 6  # in an epoch; three images are left out
-
-# Image i is filled with i, and so is its label.
-FILLED = data.ArraySplit(
-    np.tile(np.arange(NUM, dtype="u1")[:, None, None, None], [1, 4, 5, 3]),
-    np.arange(NUM),
-)
+SPLIT = data.ArraySplit(noise(NUM, 8, 10, 3), range(NUM))
 
 
 def shifted(images, seed):
@@ -49,29 +44,29 @@ def assert_same(ours, theirs):
 def test_a_batch_is_what_its_seeds_make_of_its_images(seed, start):
     """Wherever training starts: no batch is left out, none comes twice."""
     functions = {"standard": shifted, "augment": gaussian}
-    batches = views(FILLED, start, 9, seed=seed, **functions)
+    batches = views(SPLIT, start, 9, seed=seed, **functions)
     for step, (made, labels) in enumerate(batches, start):
         epoch, place = divmod(step, STEPS)
         order = rng.permutation(rng.stream(seed, epoch, "shuffle"), NUM)
         rows = order[place * BATCH : (place + 1) * BATCH].numpy()
         np.testing.assert_array_equal(labels, rows)
         key = rng.stream(seed, step, "standard")
-        images = shifted(FILLED.images[rows], key)
+        images = shifted(SPLIT.images[rows], key)
         expected = gaussian(images, rng.stream(seed, step, "augment"))
         np.testing.assert_array_equal(made, expected)
 
 
 def test_shapes_are_static_and_batches_never_end():
-    make = functools.partial(data.views, FILLED, batch_size=BATCH)
+    make = functools.partial(data.views, SPLIT, batch_size=BATCH)
     images, labels = make().element_spec
-    assert images == tf.TensorSpec([BATCH, 1, 4, 5, 3], tf.uint8)
+    assert images == tf.TensorSpec([BATCH, 1, 8, 10, 3], tf.uint8)
     assert labels == tf.TensorSpec([BATCH], tf.int32)
-    assert data.steps_per_epoch(FILLED, BATCH) == STEPS
+    assert data.steps_per_epoch(SPLIT, BATCH) == STEPS
     # A whole split may be one batch, shuffled.
     ((_, labels),) = take(make(batch_size=NUM), 1)
     assert sorted(labels) == list(range(NUM)) != list(labels)
     batches = make(augment=gaussian)
-    spec = tf.TensorSpec([BATCH, 2, 4, 5, 3], tf.float32)
+    spec = tf.TensorSpec([BATCH, 2, 8, 10, 3], tf.float32)
     assert batches.element_spec[0] == spec
     assert batches.cardinality() == tf.data.INFINITE_CARDINALITY
     with pytest.raises(ValueError, match=r"\[B, V, H, W, 3\]"):
@@ -80,11 +75,10 @@ def test_shapes_are_static_and_batches_never_end():
 
 def test_augmix_views_go_on_at_a_step_as_going_through():
     """From the middle of an epoch into the next."""
-    split = data.ArraySplit(noise(NUM, 8, 8, 3), range(NUM))
     augmix = functools.partial(augment.augmix_views, width=1, depth=1)
     functions = {"standard": augment.random_crop_flip, "augment": augmix}
-    through = views(split, **functions)
-    assert_same(views(split, 4, 4, **functions), through[4:])
+    through = views(SPLIT, **functions)
+    assert_same(views(SPLIT, 4, 4, **functions), through[4:])
     assert len({images[:, 1:].tobytes() for images, _ in through}) == 8
 
 
@@ -95,9 +89,9 @@ def test_late_start_reads_no_skipped_image():
         def fetch(self, indices):
             note = lambda i: fetched.append(i) or i  # noqa: E731
             noted = tf.numpy_function(note, [indices], tf.int32)
-            return tf.ensure_shape(super().fetch(noted), [BATCH, 4, 5, 3])
+            return tf.ensure_shape(super().fetch(noted), [BATCH, 8, 10, 3])
 
-    spy, start = Spy(FILLED.images, FILLED.labels), 1_000_000 * STEPS + 4
+    spy, start = Spy(SPLIT.images, SPLIT.labels), 1_000_000 * STEPS + 4
     ((_, labels),) = views(spy, start, 1, threads=1, prefetch=1)
     assert 1 <= len(fetched) <= 4
     np.testing.assert_array_equal(fetched[0], labels)

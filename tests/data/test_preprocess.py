@@ -79,8 +79,7 @@ def test_batches_graphs_and_files_give_the_same(word, tmp_path):
     paths = [tmp_path / f"{place}.png" for place in range(3)]
     list(map(folders.save, paths, images))
     part = data.FileSplit(paths, range(3), preprocess).subset([2, 0])
-    assert part.preprocess == preprocess
-    assert part.image_shape == (32, 32, 3)
+    assert part.preprocess == preprocess and part.image_shape == (32, 32, 3)
     ((found, _),) = part.batches(3)
     expected = [preprocess.apply(images[i]) for i in (2, 0)]
     np.testing.assert_array_equal(found, expected)
@@ -98,17 +97,3 @@ def test_an_image_smaller_than_the_crop_is_refused(tmp_path):
     folders.save(tmp_path / "b.png", small)
     split = data.FileSplit([tmp_path / "b.png"], [0], preprocess)
     assert_usage_error(lambda: list(split.batches(2)), "b.png'", words)
-
-
-def test_a_folder_is_brought_to_size(tmp_path):
-    root = folders.make(tmp_path, 1, 1, (50, 37))
-    for said, shape, *options in (
-        ("resize40-crop32", (32, 32, 3), 32, "resize40-crop32"),
-        ("as_stored", (50, 37, 3), None, None),
-        ("resize8-crop8", (8, 8, 3), 8, None),
-    ):
-        options = dict(zip(("image_size", "preprocess"), options))
-        dataset = data.load("folder", data_dir=root, **options)
-        splits = dataset.train, dataset.test
-        assert dataset.image_shape == shape
-        assert [str(split.preprocess) for split in splits] == [said] * 2

@@ -34,7 +34,6 @@ def load(clean, **options):
 def test_joined_training_set_is_longer_and_test_images_stay(clean, flat):
     alone, joined = load(clean), load(clean, extra_data_dirs=[flat, flat])
     assert joined.train.labels.tolist() == [0] * 3 + [1] * 3 + [0, 0, 1, 1] * 2
-    assert joined.test.paths == alone.test.paths
     ((images, labels),) = joined.train.batches(14)
     added = [flat / c / f"{i}.png" for c in folders.CLASSES for i in range(2)]
     paths = [*alone.train.paths, *added, *added]
@@ -45,15 +44,15 @@ def test_joined_training_set_is_longer_and_test_images_stay(clean, flat):
     assert few.train.labels.tolist() == [0, 1, 0, 0, 0, 1, 1, 1]
     assert all("/train/" in path for path in few.train.parts[1].paths)
     # A tree alone is trained on, and clean images measure.
-    dataset = load(clean, train_data_dir=str(flat))
-    assert list(dataset.train.paths) == list(map(str, added))
-    assert dataset.test.paths == alone.test.paths
+    tree = load(clean, train_data_dir=str(flat))
+    assert list(tree.train.paths) == list(map(str, added))
+    assert tree.test.paths == joined.test.paths == alone.test.paths
 
 
 def test_trees_join_any_dataset_at_its_size(clean, tmp_path):
     images = [folders.picture(digit, (32, 32)) for digit in range(10)]
-    for digit in range(10):
-        folders.save(tmp_path / str(digit) / "a.png", images[digit])
+    for digit, image in enumerate(images):
+        folders.save(tmp_path / f"{digit}/a.png", image)
     digits = data.load("digits", train_examples=20, extra_data_dirs=[tmp_path])
     assert digits.train.labels[20:].tolist() == list(range(10))
     added = digits.train.fetch(tf.range(20, 30))
@@ -61,8 +60,8 @@ def test_trees_join_any_dataset_at_its_size(clean, tmp_path):
     large = [folders.make(tmp_path / "large", size=(30, 41))]
     joined = load(clean, image_size=16, extra_data_dirs=large)
     assert joined.train.fetch(tf.range(8)).shape == (8, 16, 16, 3)
-    words = "its size is 30 x 41, expected 24 x 24"
-    assert_usage_error(lambda: load(clean, extra_data_dirs=large), words)
+    call = functools.partial(load, clean, extra_data_dirs=large)
+    assert_usage_error(call, "its size is 30 x 41, expected 24 x 24")
 
 
 def arrays(number, start):

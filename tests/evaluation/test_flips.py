@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from noisymix_tf import corruptions
 from noisymix_tf.evaluation import flip_rates, flips
 from support.usage import assert_usage_error
 
@@ -100,44 +99,22 @@ def test_batches_blocks_merging_and_restoring_add_up(monkeypatch):
     assert tally.measurements() == measurements and tally.n == 50
 
 
-def test_aggregates():
-    names = corruptions.perturbation_names("cifar")
-    ours = {name: 0.01 * (k + 1) for k, name in enumerate(names)}
-    ours["shear"] = 1.0
-    reference = dict.fromkeys((*names, "shear"), 0.1)
-    assert mean(ours, names) == pytest.approx(0.055)
-    # Gaussian and shot noise come first in the benchmark's order.
-    assert mean(ours, names, without_noise=True) == pytest.approx(0.065)
-    found = rates(ours, reference)
-    assert mean(found, names) == pytest.approx(55)
-    assert flip_rates.top5_rates(ours, reference) == found
-    # The mean of rates is no rate of means.
-    ours, reference = {"tilt": 0.1, "scale": 0.3}, {"tilt": 0.1, "scale": 0.6}
-    assert mean(rates(ours, reference), ("tilt", "scale")) == 75
-
-
-OUT, NOISY = np.zeros([2, 4, 5]), flips.FlipTally(noise=True)
-
-
-@pytest.mark.parametrize(
-    "call, words",
-    [
+def test_bad_input():
+    outputs, noisy = np.zeros([2, 4, 5]), flips.FlipTally(noise=True)
+    for call, words in (
         (lambda: flip([0, 1], noise=True), "[N, T]"),
         (lambda: flip([[0.1, 1]], noise=True), "float64"),
-        (lambda: flip([[1]], noise=True), "2 frames"),
         (lambda: flip([[1, 2, 3]], noise=False, difficulty=3), "4 frames"),
         (lambda: flip([[1, 2]], noise="no"), "'no'"),
         (lambda: tally_of(difficulty=4), "4 does not"),
-        (lambda: top5(OUT[0], noise=False), "[4, 5]"),
-        (lambda: top5(OUT[:0], noise=False), "[0, 4, 5]"),
-        (lambda: tally_of().merge(NOISY), "with the first one"),
+        (lambda: top5(outputs[0], noise=False), "[4, 5]"),
+        (lambda: top5(outputs[:0], noise=False), "[0, 4, 5]"),
+        (lambda: tally_of().merge(noisy), "with the first one"),
         (lambda: rates({"tilt": 0.1}, {}), "flip probability of til"),
         (lambda: rates({"tilt": 0.1}, {"tilt": 0.0}), "tilt"),
         (lambda: rates({"tilt": None}, {"tilt": 1}), "None"),
         (lambda: flip_rates.top5_rates({"tilt": 1}, {}), "top-5 distance"),
         (lambda: mean({"tilt": 1}, ("tilt", "scale", "snow")), "scale, snow"),
         (lambda: mean({}, ("shot_noise",), without_noise=True), "out noise"),
-    ],
-)
-def test_bad_input(call, words):
-    assert_usage_error(call, words)
+    ):
+        assert_usage_error(call, words)
