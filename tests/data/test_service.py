@@ -51,7 +51,7 @@ def test_order_is_restored_and_a_lost_batch_noticed():
         steps = tf.constant(steps, tf.int64)
         return tf.data.Dataset.from_tensor_slices((steps, steps * 10))
 
-    batches = arrival(5, 7, 6, 9, 8, 11, 13, 10, 12)
+    batches = arrival(6, 8, 5, 10, 7, 9, 11, 12)
     ordered = service._in_order(batches, 2, start_step=5)
     steps, values = zip(*ordered.as_numpy_iterator())
     assert steps == (*range(5, 13),) and values == (*range(50, 130, 10),)
