@@ -3,6 +3,7 @@
 import functools
 import re
 import time
+import tracemalloc
 
 import keras
 import numpy as np
@@ -12,9 +13,9 @@ from absl import flags
 from PIL import Image
 from tensorflow.python.framework import config as tf_config
 
-from noisymix_tf import benchmark, command_line, devices
+from noisymix_tf import benchmark, command_line, corruptions, devices
+from noisymix_tf.benchmarks import corruptions as corruption_benchmark
 from noisymix_tf.benchmarks import (
-    corruptions,
     evaluation,
     memory,
     methods,
@@ -27,19 +28,18 @@ from noisymix_tf.benchmarks import (
 from noisymix_tf.benchmarks import input as input_benchmark
 from noisymix_tf.models.zoo import MODELS, Architecture
 from support import ROOT, picture_folders, tiny_network
+from support.released_sets import noise
 from support.usage import assert_usage_error
 
 TINY = "--model=tiny --batch_size=4 --train_examples=40 --jit_compile=false"
-TINY = TINY.split()
 PIXELS = {"mean": 0.5, "std": 0.5}
-STAGES = ("decode", "+ crop", "+ AugMix")
 
 
 @pytest.fixture(autouse=True)
 def at_root_with_a_tiny_network(monkeypatch):
     monkeypatch.chdir(ROOT)
-    # Privately, so that the registry is as before for other tests.
     build = functools.partial(tiny_network.build, num_classes=10, **PIXELS)
+    # Privately, so that the registry is as before for other tests.
     monkeypatch.setitem(MODELS._entries, "tiny", Architecture(build))
     yield
     tf_config.disable_op_determinism()
@@ -54,7 +54,7 @@ def flag_values():
 def config(*arguments):
     values = flag_values()
     command_line.define_flags(values)
-    return command_line.parse(["benchmark", *TINY, *arguments], values)
+    return command_line.parse(["benchmark", *TINY.split(), *arguments], values)
 
 
 def door(*arguments):
@@ -63,81 +63,65 @@ def door(*arguments):
 
 def test_timing_takes_turns_and_tells_waiting_from_working():
     order = []
-
-    def wait():
-        order.append("wait")
-        time.sleep(0.02)
-
-    functions = {"wait": wait, "other": lambda: order.append("other")}
+    functions = {
+        "wait": lambda: order.append("wait") or time.sleep(0.02),
+        "other": lambda: order.append("other"),
+    }
     timings = timing.interleaved(functions, rounds=3, warmup=1)
     assert order == ["wait", "other"] * 4
     assert timings["wait"].wall >= 0.02 > timings["wait"].cpu
-    rows = [["name", "x"], ["a", "10"], ["long name", "1"]]
-    lines = "name        x\na          10\nlong name   1"
-    assert timing.table(rows[0], rows[1:]) == lines
 
 
 @pytest.mark.parametrize(
-    "module, line, wanted",
+    "line, wanted",
     [
         # Few rounds unless the user says how many; the flags get through.
-        (corruptions, "corruptions", [3, 0]),
-        (corruptions, "corruptions --rounds=1 --eval_seed=5", [1, 5]),
-        (input_benchmark, "input --method=baseline --data_dir=D", ["D", 20, 0]),
-        (memory, "memory --rounds=7", ["config", 7]),
-        (train_step, "train_step", ["config", 20]),
-        (segments, "segments", ["config", 20]),
-        (evaluation, "evaluation", ["config", 1]),
-        (serving, "serving", ["config", 5]),
-        (training, "training", ["config", 20]),
-        (training, "training --nodeterministic", ["config", 20]),
+        ("corruptions", [3, 0]),
+        ("corruptions --rounds=1 --eval_seed=5", [1, 5]),
+        ("input --method=baseline --data_dir=D", ["D", 20, 0]),
+        ("memory --rounds=7", ["config", 7]),
+        ("train_step", ["config", 20]),
+        ("segments", ["config", 20]),
+        ("evaluation", ["config", 1]),
+        ("serving", ["config", 5]),
+        ("training", ["config", 20]),
+        ("training --nodeterministic", ["config", 20]),
     ],
 )
-def test_the_door_gives_every_benchmark_its_flags(
-    monkeypatch, module, line, wanted
-):
-    """And to pipelines the operations of training, which decide whether
-    tf.data works in parallel and prefetches."""
+def test_every_benchmark_is_given_its_flags(monkeypatch, line, wanted):
+    """And pipelines the operations of training, which decide whether tf.data
+    works in parallel and prefetches."""
 
     def run(*arguments, **more):
         given = [*arguments, *more.values()]
         plain = ["config" if hasattr(a, "method") else a for a in given]
         calls.append((plain, "deterministic op" in devices.operations()))
 
-    calls = []
-    monkeypatch.setattr(module, "run", run)
+    calls, (name, *_) = [], line.split()
+    monkeypatch.setattr(f"noisymix_tf.benchmarks.{name}.run", run)
     door(*line.split())
-    as_training = line.split()[0] in ("input", "training")
-    assert calls == [(wanted, as_training and "--nodet" not in line)]
+    as_training = name in ("input", "training") and "--nodet" not in line
+    assert calls == [(wanted, as_training)]
 
 
 def test_train_step_compares_methods_of_several_views(monkeypatch, capsys):
     shapes, made = [], tf.data.Dataset.from_tensors
-
-    def noted(tensors):
-        shapes.append(tuple(tensors[0].shape[:2]))
-        return made(tensors)
-
+    noted = lambda t: shapes.append(tuple(t[0].shape[:2])) or made(t)  # noqa: E731
     monkeypatch.setattr(tf.data.Dataset, "from_tensors", noted)
     timings = train_step.run(config("--method=augmix"), rounds=1)
     plain = ["cross-entropy, 12 images", "cross-entropy, 4 images"]
     assert list(timings) == ["augmix, 4 x 3 views", *plain]
     assert shapes == [(4, 3), (12, 1), (4, 1)]
-    assert all(t.wall > 0 and t.cpu > 0 for t in timings.values())
     assert "augmix / cross-entropy" in capsys.readouterr().out
 
 
 def test_methods_are_compared_with_the_baseline(monkeypatch, capsys):
     """And flags of one leave no trace in others."""
     seen, run = {}, methods.run
-
-    def watched(configs, rounds):
-        seen.update(configs)
-        return run(configs, rounds)
-
+    watched = lambda configs, n: seen.update(configs) or run(configs, n)  # noqa: E731
     monkeypatch.setattr(methods, "run", watched)
     chosen = "--methods=nfm,baseline,stability_training"
-    door("methods", chosen, "--rounds=1", *TINY)
+    door("methods", chosen, "--rounds=1", *TINY.split())
     assert seen["nfm"].method.additive_noise == 0.4
     assert seen["baseline"].method == config("--method=baseline").method
     rows = [row.split() for row in capsys.readouterr().out.splitlines()[-3:]]
@@ -156,11 +140,10 @@ def test_exports_and_segments_are_compared_with_keras(monkeypatch, capsys):
     timings = segments.run(noisymix, rounds=1, applications=("MobileNet",))
     assert list(timings) == ["tiny, batch 4", "MobileNet, batch 2"]
     figures = serving.run(noisymix, rounds=1, cases=serving.CASES[:1])
-    assert list(figures) == [("tiny", 32, 1), ("tiny", 32, 32)]
-    kinds = ["Keras", "serving_default", "serving_bytes"]
-    assert [list(found) for found in figures.values()] == [kinds] * 2
-    text = capsys.readouterr().out
-    assert "CPU ratio" in text and "bytes / Keras" in text
+    for batch_size in (1, 32):
+        kinds = list(figures["tiny", 32, batch_size])
+        assert kinds == ["Keras", "serving_default", "serving_bytes"]
+    assert "bytes / Keras" in capsys.readouterr().out
 
 
 def test_training_and_evaluation_count_images_and_waiting(capsys):
@@ -171,10 +154,9 @@ def test_training_and_evaluation_count_images_and_waiting(capsys):
     measured = ("--corruptions=contrast,fog", "--severities=1")
     figures = evaluation.run(config("--test_examples=30", *measured))
     slower = max(figures["generation"], figures["forward"])
-    wanted = (1 + figures["overhead"]) * slower
-    assert figures["together"] == pytest.approx(wanted)
-    text = capsys.readouterr().out
-    assert "baseline, tiny" in text and "2 cells of 30 images" in text
+    overhead = figures["together"] / slower - 1
+    assert figures["overhead"] == pytest.approx(overhead, abs=1e-6)
+    assert "2 cells of 30 images" in capsys.readouterr().out
 
 
 def test_input_counts_images_stage_by_stage(monkeypatch, capsys, tmp_path):
@@ -183,46 +165,73 @@ def test_input_counts_images_stage_by_stage(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(input_benchmark.augment, "augmix_views", views)
     options = {"threads": (1,), "rounds": 1}
     figures = input_benchmark.run(sizes={16: (8,)}, **options)
-    assert list(figures) == [(16, 8, stage, 1) for stage in STAGES]
+    stages = ["decode", "+ crop", "+ AugMix"]
+    assert list(figures) == [(16, 8, stage, 1) for stage in stages]
     assert all(min(each.values()) > 0 for each in figures.values())
-    text = capsys.readouterr().out
-    assert "128 JPEG files made of photographs" in text
-    assert "16 px, batch 8, 1 thread " in text
+    assert "128 JPEG files made of photographs" in capsys.readouterr().out
     # More images in a batch than in a folder: they are repeated.
     root = str(picture_folders.make(tmp_path))
-    options["stages"] = STAGES[:1]
-    input_benchmark.run(root, sizes={16: (12,)}, **options)
-    text = capsys.readouterr().out
-    assert f"Input pipeline from {root}" in text
-    assert "batch 12" in text and "AugMix" not in text
+    input_benchmark.run(root, {16: (12,)}, stages=stages[:1], **options)
+    assert f"Input pipeline from {root}" in capsys.readouterr().out
 
 
-def test_memory_counts_traces_and_draws(tmp_path, capsys):
+def test_memory_counts_traces_and_draws(tmp_path):
     plain = config("--method=baseline", f"--output_dir={tmp_path / 'run'}")
     figures = memory.run(plain, rounds=8)
-    assert figures["first_traces"] in (1, 2)
-    assert figures["later_traces"] == 0
-    assert figures["steps"].tolist() == list(range(1, 9))
-    assert (figures["megabytes"] > 100).all()
-    slope = np.polyfit(figures["steps"][4:], figures["megabytes"][4:], 1)[0]
+    assert figures["first_traces"] in (1, 2) and figures["later_traces"] == 0
+    steps, megabytes = figures["steps"], figures["megabytes"]
+    assert steps.tolist() == list(range(1, 9)) and (megabytes > 100).all()
+    slope = np.polyfit(steps[4:], megabytes[4:], 1)[0]
     assert figures["growth"] == pytest.approx(1000 * slope)
-    with Image.open(tmp_path / "run" / "memory.png") as picture:
-        assert picture.size == (1050, 525)
-    assert "times in the first and 0 times later" in capsys.readouterr().out
+    assert Image.open(tmp_path / "run/memory.png").size == (1050, 525)
     assert_usage_error(lambda: memory.run(plain), "memory.png is there already")
 
 
-NAMES = re.findall(r"benchmark (\w+)", benchmark.__doc__)
+def test_figures_are_per_result_of_every_name(monkeypatch, capsys):
+    """Of 100 images at five severities there are 500, of films 20."""
+    seen = []
+    record = lambda images, *more: seen.append(more) or images  # noqa: E731
+
+    def interleaved(calls, rounds, warmup):
+        for call in calls.values():
+            call()
+        return dict.fromkeys(calls, timing.Timing(30.0, 10.0))
+
+    monkeypatch.setattr(timing, "interleaved", interleaved)
+    monkeypatch.setattr(corruptions, "corrupt", record)
+    monkeypatch.setattr(corruptions, "perturb", record)
+    figures = corruption_benchmark.run(rounds=1, seed=3)
+    images, films = figures["corruptions"], figures["perturbations"]
+    names = corruptions.names(), corruptions.perturbation_names()
+    assert (tuple(images), tuple(films)) == names
+    cells = {(n, s, 3) for n in images for s in corruptions.SEVERITIES}
+    assert set(seen) == cells | {(name, 3) for name in films}
+    for each, results in ((images["fog"], 500), (films["tilt"], 20)):
+        assert (each[32].wall, each[32].cpu) == (30 / results, 10 / results)
+    # The common fifteen at five severities, the ten films of CIFAR.
+    assert figures["c_cpu_minutes"] == pytest.approx(5 * 15 * 200 / 60)
+    assert figures["p_cpu_minutes"] == pytest.approx(10 * 5_000 / 60)
+    assert ": 833.3 CPU-minutes" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "call, words",
-    [
-        (lambda: door("speed"), ["benchmark 'speed'. Known: ", *NAMES]),
-        (lambda: door("memory", *TINY), ["--output_dir is missing"]),
-        (lambda: methods.run({}), ["give it among the methods"]),
-        (lambda: door("train_step", "--method=mixup"), ["mixup has one view"]),
-    ],
-)
-def test_bad_input_is_one_line(call, words):
-    assert_usage_error(call, *words)
+@pytest.mark.parametrize("name", corruptions.names())
+def test_memory_does_not_grow_with_the_number_of_images(name):
+    images = noise(400, 32, 32, 3)
+    corruptions.corrupt(images[:100], name, 5)
+    peaks = []
+    for part in (images[:100], images):
+        tracemalloc.start()
+        corruptions.corrupt(part, name, 5)
+        # Beyond what is returned.
+        peaks.append(tracemalloc.get_traced_memory()[1] - part.nbytes)
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0] + 100_000
+
+
+def test_bad_input_is_one_line():
+    names = re.findall(r"benchmark (\w+)", benchmark.__doc__)
+    assert_usage_error(lambda: door("speed"), "'speed'. Known: ", *names)
+    assert_usage_error(lambda: door("memory"), "--output_dir is missing")
+    assert_usage_error(lambda: methods.run({}), "give it among the methods")
+    line = "train_step", "--method=mixup"
+    assert_usage_error(lambda: door(*line), "mixup has one view")

@@ -16,31 +16,28 @@ def examples(split):
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, "jpeg", quality=95)
         buffer.seek(0)
-        name = f"{split}_{i}.JPEG"
-        label = 250 * (i % 4)
-        yield name, {"image": buffer, "label": label, "file_name": name}
+        example = {"image": buffer, "label": 250 * (i % 4)}
+        yield i, {**example, "file_name": f"{split}_{i}.JPEG"}
 
 
 @pytest.fixture(scope="session")
 def imagenet_roots(tmp_path_factory):
     """`{format: data_dir}` of imagenet2012, written by its own builder."""
     import tensorflow_datasets as tfds
+    from tensorflow_datasets import download
 
     roots = {}
     for kind in ("tfrecord", "array_record"):
         root = roots[kind] = tmp_path_factory.mktemp(kind)
         builder = tfds.builder("imagenet2012", data_dir=root, file_format=kind)
         builder._split_generators = lambda _: {n: examples(n) for n in NUM}
-        options = {"try_download_gcs": False, "num_shards": 3}
-        options = tfds.download.DownloadConfig(**options)
-        builder.download_and_prepare(download_config=options)
+        config = download.DownloadConfig(try_download_gcs=False, num_shards=3)
+        builder.download_and_prepare(download_config=config)
     return roots
 
 
 @pytest.fixture(scope="session")
 def imagenet_examples():
     """What is in it, for training and for testing: (bytes, label)."""
-    return [
-        [(e["image"].getvalue(), e["label"]) for _, e in examples(split)]
-        for split in NUM
-    ]
+    made = ([e for _, e in examples(split)] for split in NUM)
+    return [[(e["image"].getvalue(), e["label"]) for e in es] for es in made]

@@ -1,8 +1,10 @@
 """CIFAR through tensorflow-datasets, prepared, absent and damaged."""
 
+import functools
 import threading
 import urllib.error
 import urllib.request
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -33,30 +35,21 @@ def prepare(name, root):
         "train": examples("train", images),
         "test": examples("test", 255 - images),
     }
-    options = {"register_checksums": False, "try_download_gcs": False}
-    options = tfds.download.DownloadConfig(**options)
-    builder.download_and_prepare(download_config=options)
+    config = tfds.download.DownloadConfig(try_download_gcs=False)
+    builder.download_and_prepare(download_config=config)
     return images
 
 
 @pytest.mark.parametrize("name, classes", [("cifar10", 10), ("cifar100", 100)])
-def test_splits_are_in_the_order_of_the_ids(
-    name, classes, tmp_path, monkeypatch
-):
+def test_splits_are_in_order_of_ids(name, classes, tmp_path, monkeypatch):
     """Images stay with their (fine) labels; the network is not asked."""
     images = prepare(name, tmp_path)
-
-    def refuse(*_, **__):
-        raise AssertionError("the network was asked")
-
-    for way in ("socket.create_connection", "socket.getaddrinfo"):
-        monkeypatch.setattr(way, refuse)
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    for way in ("create_connection", "getaddrinfo"):
+        monkeypatch.setattr(f"socket.{way}", None)
     dataset = data.load(name, data_dir=str(tmp_path))
     assert dataset.class_names == tuple(f"class {i}" for i in range(classes))
-    assert dataset.image_shape == (32, 32, 3)
+    assert dataset.image_shape == (32, 32, 3) and dataset.flip
     assert dataset.mean == dataset.std == (0.5, 0.5, 0.5)
-    assert dataset.flip and dataset.padding == 4
     np.testing.assert_array_equal(dataset.train.images, images)
     np.testing.assert_array_equal(dataset.test.images, 255 - images)
     for split in (dataset.train, dataset.test):
@@ -64,53 +57,39 @@ def test_splits_are_in_the_order_of_the_ids(
         np.testing.assert_array_equal(split.labels, [*range(classes)] * 2)
 
 
-@pytest.mark.parametrize(
-    "name, answer, words",
-    [
-        ("cifar10", urllib.error.URLError("no host"), "cannot be reached"),
-        ("cifar100", urllib.error.URLError("no host"), "cannot be reached"),
-        # A server that refuses to say more is there: the download is tried.
-        ("cifar10", urllib.error.HTTPError("", 403, "no", {}, None), "(reset)"),
-    ],
-)
-def test_absent_is_one_line(name, answer, words, tmp_path, monkeypatch, capfd):
-    def respond(request, **_):
-        assert request.method == "HEAD"
-        raise answer
-
-    def fail(self, **_):
-        raise ConnectionError("reset\nlong story")
-
-    monkeypatch.setattr(urllib.request, "urlopen", respond)
+def test_absent_is_one_line(tmp_path, monkeypatch, capfd):
+    load = functools.partial(data.load, "cifar10", data_dir=tmp_path)
+    fail = mock.Mock(side_effect=ConnectionError("reset\nlong story"))
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fail)
-    words = (f"{name} is not prepared", tmp_path, words, "download_and_prepare")
-    assert_usage_error(lambda: data.load(name, data_dir=tmp_path), *words)
+    # A server that refuses to say more is there: the download is tried.
+    for answer, reason in (
+        (urllib.error.URLError("no host"), "cannot be reached"),
+        (urllib.error.HTTPError("", 403, "no", {}, None), "(reset)"),
+    ):
+        asked = mock.Mock(side_effect=answer)
+        monkeypatch.setattr(urllib.request, "urlopen", asked)
+        words = ("cifar10 is not prepared", tmp_path, reason, "download_and_pr")
+        assert_usage_error(load, *words)
+        assert asked.call_args.args[0].method == "HEAD"
     assert list(tmp_path.iterdir()) == []
     assert "Variant folder" not in capfd.readouterr().err
 
 
 def test_look_up_of_a_name_that_hangs_is_left_behind(monkeypatch):
     answer = threading.Event()
-
-    def hang(*_, **__):
-        answer.wait()
-        raise OSError("no such host")
-
+    hang = lambda *_, **__: answer.wait() and mock.Mock()  # noqa: E731
     monkeypatch.setattr(urllib.request, "urlopen", hang)
     # Privately, for the public way would wait for seconds.
     assert not cifar._reachable("https://host.invalid/", timeout=0.02)
     answer.set()
 
 
-@pytest.mark.parametrize("damage", ["missing", "truncated", "info"])
-def test_damaged_directory_is_one_line(damage, tmp_path):
+def test_damaged_directory_is_one_line(tmp_path):
     prepare("cifar10", tmp_path)
     (train,) = tmp_path.rglob("*-train.tfrecord*")
-    if damage == "missing":
-        train.unlink()
-    elif damage == "truncated":
-        train.write_bytes(train.read_bytes()[:9000])
-    else:
-        train.with_name("dataset_info.json").write_text("{")
-    words = (tmp_path, "prepare it again")
-    assert_usage_error(lambda: data.load("cifar10", data_dir=tmp_path), *words)
+    info = train.with_name("dataset_info.json")
+    call = functools.partial(data.load, "cifar10", data_dir=tmp_path)
+    cut = functools.partial(train.write_bytes, train.read_bytes()[:9000])
+    for damage in (cut, train.unlink, lambda: info.write_text("{")):
+        damage()
+        assert_usage_error(call, tmp_path, "prepare it again")

@@ -1,6 +1,7 @@
 """Image folders: layouts, sizes, formats, and what is refused."""
 
 import os
+import pathlib
 import shutil
 
 import numpy as np
@@ -29,11 +30,9 @@ def names(split):
     return ["/".join(path.split("/")[-2:]) for path in split.paths]
 
 
-# Layouts
-
-
 def test_layout_with_splits(root):
-    """Of val, validation and test the first that is there is tested on."""
+    """Of val, validation and test the first that is there is tested on;
+    hidden and other files are ignored."""
     (root / "val").rename(root / "other")
     for name in ("test", "validation", "val"):
         shutil.copytree(root / "other", root / name)
@@ -43,50 +42,40 @@ def test_layout_with_splits(root):
     assert dataset.image_shape == (12, 16, 3)
     assert dataset.mean == (0.485, 0.456, 0.406)
     assert dataset.std == (0.229, 0.224, 0.225)
-    assert dataset.flip and dataset.padding == 4
+    assert dataset.flip and str(dataset.test.preprocess) == "as_stored"
+    for options in ({"image_size": 8}, {"preprocess": "resize8-crop8"}):
+        dataset = load(root, **options)
+        assert dataset.image_shape == (8, 8, 3)
+        assert str(dataset.test.preprocess) == "resize8-crop8"
     assert dataset.train.labels.tolist() == [0, 0, 0, 1, 1, 1]
-
-
-def test_layout_without_splits(tmp_path):
-    """A fifth is tested on, of the lowest SHA-256 (`printf 6.png | sha256sum`).
-
-    A class may be called "train".
-    """
-    made = folders.make(tmp_path, 10, 0, SIZE, ("cat", "train")) / "train"
-    dataset = load(str(made))
-    assert dataset.class_names == ("cat", "train")
-    tested = ["cat/0.png", "cat/6.png", "train/0.png", "train/6.png"]
-    assert names(dataset.test) == tested
-    assert len(dataset.train) == 16
-    assert not set(tested) & set(names(dataset.train))
-    for path in made.glob("*/[2-9].png"):
-        path.unlink()
-    # At least one.
-    assert load(made).train.labels.tolist() == [0, 1]
-    assert load(made).test.labels.tolist() == [0, 1]
-
-
-def test_hidden_and_other_files_are_ignored(root):
-    for name in (".cache", "train/.hidden"):
-        (root / name).mkdir()
-    for name in ("notes.txt", "train/cat/.x.png", "train/cat/list.csv"):
-        (root / name).write_text("x")
-    folders.save(root / "train/cat/UPPER.JPEG", folders.picture(0, SIZE))
-    cats = ["cat/0.png", "cat/1.png", "cat/2.png", "cat/UPPER.JPEG"]
+    for name in (".b/1.png", "cat/.3.png", "cat/UP.JPEG", "cat/no.tiff"):
+        folders.save(root / "train" / name, folders.picture(0, SIZE))
+    cats = ["cat/0.png", "cat/1.png", "cat/2.png", "cat/UP.JPEG"]
     assert names(load(root).train)[:4] == cats
     few = load(root, train_examples=4).train
     assert names(few) == ["cat/0.png", "cat/1.png", "dog/0.png", "dog/1.png"]
 
 
-# Pixels
+def test_layout_without_splits(tmp_path):
+    """A fifth is tested on, of the lowest SHA-256 (`printf 6.png | sha256sum`),
+    and a class may be called "train"."""
+    made = folders.make(tmp_path, 10, 0, SIZE, ("cat", "train")) / "train"
+    dataset = load(str(made))
+    assert dataset.class_names == ("cat", "train")
+    tested = ["cat/0.png", "cat/6.png", "train/0.png", "train/6.png"]
+    assert names(dataset.test) == tested
+    assert len({*tested, *names(dataset.train)}) == 4 + len(dataset.train) == 20
+    for path in made.glob("*/[2-9].png"):
+        path.unlink()
+    assert load(made).train.labels.tolist() == [0, 1]
+    assert load(made).test.labels.tolist() == [0, 1]
 
 
 MODES = "png-RGB png-RGBA png-LA png-L png-P png-1 gif-P gif-L jpg-RGB jpg-L"
+BMPS = "bmp-RGB bmp-L bmp-P bmp-1 png-L jpg-RGB"
 
 
-@pytest.mark.parametrize(
-    "formats", [MODES, "bmp-RGB bmp-L bmp-P bmp-1 png-L jpg-RGB"]
-)
+@pytest.mark.parametrize("formats", [MODES, BMPS])
 def test_formats_become_the_rgb_of_pillow(formats, tmp_path):
     """And of a film the first frame is the image."""
     paths, expected = [], []
@@ -109,74 +98,56 @@ def test_formats_become_the_rgb_of_pillow(formats, tmp_path):
     assert split.find_unreadable() == []
 
 
-# Refusals
-
-
-def plant(root, files):
-    """Makes files, or of a name without a point a folder."""
-    root.mkdir()
-    for path in (root / os.fsdecode(file) for file in files):
-        path.parent.mkdir(exist_ok=True, parents=True)
-        if not path.suffix:
-            path.mkdir()
-        elif path.stem == "link":
-            path.symlink_to("gone")
-        elif path.stem == "pipe":
-            os.mkfifo(path)
-        elif path.stem == "bad":
-            path.write_bytes(b"this is no image")
-        else:
-            size = (30, 20) if path.stem == "big" else SIZE
-            folders.save(path, folders.picture(0, size))
-
-
-LEFT = ["only in ", "train: b; only in ", "val: c"]
+SPECIAL = {
+    "empty": lambda path: path.mkdir(),
+    "link": lambda path: path.symlink_to("gone"),
+    "pipe": os.mkfifo,
+    "bad": lambda path: path.write_bytes(b"this is no image"),
+    "big": lambda path: folders.save(path, folders.picture(0, (30, 20))),
+}
 BOTH = ["a/0.png", "a/1.png", "b/0.png"]
+TRAIN = ["train/a/0.png", "train/b/0.png"]
 
 
-@pytest.mark.parametrize(
-    "files, words",
-    [
-        ([], ["holds no class folders"]),
-        (["0.png"], ["holds no class folders"]),
-        (["a/0.png", "b"], ["b holds no images"]),
-        (["train/a/0.png", "train/b/0.png"], ["val, validation, test"]),
-        (["a/0.png", "a/1.png"], ["one class only, 'a'"]),
-        (BOTH, ["'b'", "b/0.png", "two are needed"]),
-        (
-            ["train/a/0.png", "train/b/0.png", "val/a/0.png", "val/c/0.png"],
-            LEFT,
-        ),
-        ([*BOTH, "b/big.png"], ["' is 12 x 16", "g' is 30 x 20", "_size=N"]),
-        ([*BOTH, "b/bad.png"], ["b/bad.png'", "Replace or remove it."]),
-        # Tracebacks, a wait without end, and a class no export could name.
-        ([*BOTH, "b/link.png"], ["is a link that leads nowhere"]),
-        ([*BOTH, "b/pipe.png"], ["is neither a file nor a folder"]),
-        ([*BOTH, b"b/\xe9.png"], [r"b/\udce9.png' is no line of UTF-8"]),
-        ([*BOTH, "c\nd/0.png"], [r"c\nd' is no line of UTF-8"]),
-    ],
-)
-def test_what_is_no_folder_of_images_is_one_line(files, words, tmp_path):
-    root = tmp_path / "root"
+def test_what_is_no_folder_of_images_is_one_line(tmp_path):
+    root, file = tmp_path / "root", tmp_path / "file"
+    file.touch()
     assert_usage_error(lambda: load(root), "root does not exist")
-    plant(root, files)
-    assert_usage_error(lambda: load(root), *words)
-    (tmp_path / "file").touch()
-    assert_usage_error(lambda: load(tmp_path / "file"), "file is a file")
+    assert_usage_error(lambda: load(file), "file is a file")
+    for files, *words in (
+        (["0.png"], "holds no class folders"),
+        (["a/0.png", "empty"], "empty holds no images"),
+        (TRAIN, "val, validation, test"),
+        (["a/0.png", "a/1.png"], "one class only, 'a'"),
+        (BOTH, "'b'", "b/0.png", "two are needed"),
+        ([*TRAIN, "val/a/0.png", "val/c/0.png"], "train: b; ", "val: c."),
+        ([*BOTH, "b/big.png"], "' is 12 x 16", "g' is 30 x 20", "_size=N"),
+        ([*BOTH, "b/bad.png"], "b/bad.png'", "Replace or remove it."),
+        # Tracebacks, a wait without end, and a class no export could name.
+        ([*BOTH, "b/link.png"], "is a link that leads nowhere"),
+        ([*BOTH, "b/pipe.png"], "is neither a file nor a folder"),
+        ([*BOTH, b"b/\xe9.png"], r"b/\udce9.png' is no line of UTF-8"),
+        ([*BOTH, "c\nd/0.png"], r"c\nd' is no line of UTF-8"),
+    ):
+        for path in (root / os.fsdecode(file) for file in files):
+            folders.save(path.with_suffix(".png"), folders.picture(0, SIZE))
+            if path.stem in SPECIAL:
+                path.with_suffix(".png").unlink()
+                SPECIAL[path.stem](path)
+        assert_usage_error(lambda: load(root), *words)
+        shutil.rmtree(root)
 
 
 def test_bad_files_are_named(root):
     """When the folder is loaded; every kind of file and of damage is seen."""
     bad = []
     for suffix in ("jpg", "png", "bmp", "gif"):
-        path = root / f"train/dog/cut.{suffix}"
+        path = root.with_suffix(f".{suffix}")
         folders.save(path, folders.picture(0, (64, 64), 64))
         content = path.read_bytes()
-        path.unlink()
         for damage in (content[: len(content) // 2], b"this is no image", b""):
-            damaged = path.with_stem(f"bad{len(damage)}")
-            damaged.write_bytes(damage)
-            bad.append(str(damaged))
+            bad.append(f"{root}/train/dog/bad{len(damage)}.{suffix}")
+            pathlib.Path(bad[-1]).write_bytes(damage)
     sound = root / "train/dog/0.png"
     found = data.FileSplit([*bad, sound], [0] * 13, 8).find_unreadable()
     assert [name for name, _ in found] == bad
@@ -194,24 +165,15 @@ def test_bad_file_in_a_large_folder_is_named_when_read(root, monkeypatch):
     next(batches)
     assert_usage_error(lambda: next(batches), "val/dog/4.png'")
     ((path, reason),) = dataset.test.find_unreadable()
-    assert path == str(bad)
-    assert "PNG" in reason and "{{" not in reason
+    assert path == str(bad) and "PNG" in reason and "{{" not in reason
     # What the training loop sees, and asks `find_unreadable` about.
     with pytest.raises(tf.errors.InvalidArgumentError):
         next(iter(data.views(dataset.test, batch_size=4)))
-
-
-def test_files_of_another_size_or_gone_are_named(root):
-    """Where no size is given; else they are brought to one."""
+    # So is one of another size, where none is given, and one that is gone.
     cat, dog = root / "train/cat/0.png", root / "train/dog/0.png"
     split = data.FileSplit([cat, dog], [0, 1], SIZE)
     folders.save(dog, folders.picture(0, (30, 20)))
-    assert load(root, image_size=10).train.fetch(tf.range(3, 4)).shape == (
-        1,
-        10,
-        10,
-        3,
-    )
+    assert data.FileSplit([dog], [0], 10).fetch(tf.range(1)).shape[1] == 10
     words = ("dog/0.png'", "30 x 20", "12 x 16")
     assert_usage_error(lambda: list(split.batches(2)), *words)
     dog.unlink()

@@ -5,27 +5,17 @@ import shutil
 import types
 
 import numpy as np
-import pytest
 
 from noisymix_tf import data
-from noisymix_tf.data import ArraySplit, FileSplit, JoinedSplit, identity
+from noisymix_tf.data import identity, released
 from noisymix_tf.data.preprocess import Preprocess
-from noisymix_tf.data.released import (
-    corrupted_images,
-    mapped,
-    perturbed_sequences,
-)
+from noisymix_tf.data.released import mapped
 from support import picture_folders as folders
 from support import released_sets
 from support.usage import assert_usage_error
 
 IMAGES = released_sets.noise(6, 8, 8, 3)
 LABELS = np.array([0, 1, 0, 1, 0, 1])
-
-
-@pytest.fixture
-def photos(tmp_path):
-    return folders.make(tmp_path / "photos")
 
 
 def train(root):
@@ -36,89 +26,71 @@ def word(split):
     return str(split.identity)
 
 
-def test_every_pixel_and_label_counts():
+def test_every_pixel_label_and_order_counts(tmp_path):
     """Also a change in memory: identities are not remembered."""
-    split = ArraySplit(IMAGES.copy(), LABELS)
+    split = data.ArraySplit(IMAGES.copy(), LABELS)
     before = word(split)
-    assert before == word(ArraySplit(IMAGES, LABELS.astype(np.int64)))
+    assert before == word(data.ArraySplit(IMAGES, LABELS.astype(np.int64)))
     words = [before]
     for place in range(6):
-        labels = LABELS.copy()
-        labels[place] ^= 1
-        words.append(word(ArraySplit(IMAGES, labels)))
+        labels = LABELS ^ (np.arange(6) == place)
+        words.append(word(data.ArraySplit(IMAGES, labels)))
         split.images[place, -1, -1, -1] ^= 1
         words.append(word(split))
     assert len(set(words)) == 13
     # As a dataset of evaluations names its classes.
     named = {str(split.identity.labelled(c)) for c in ("ab", "ba", ["ab"])}
     assert len(named) == 3
-
-
-def test_parts_and_orders_are_told_apart(photos):
-    files = train(photos)
-    joined = JoinedSplit([files, files])
-    for split in (ArraySplit(IMAGES, LABELS), files, joined):
+    files = train(folders.make(tmp_path))
+    joined = data.JoinedSplit([files, files])
+    for split in (data.ArraySplit(IMAGES, LABELS), files, joined):
         parts = ([0, 1], [1, 0], [0, 2], list(range(len(split))))
         words = {word(split.subset(np.array(p))) for p in parts}
-        assert len(words) == 4
-        assert word(split) in words
+        assert len(words) == 4 and word(split) in words
 
 
-def test_files_are_known_by_name_size_and_time(photos, tmp_path):
+def test_files_are_known_by_name_size_and_time(tmp_path):
+    photos = folders.make(tmp_path / "photos")
     before = train(photos).identity
     moved = shutil.copytree(photos, tmp_path / "moved")  # Keeps times.
     assert train(moved).identity == before
-    path = moved / "train" / "dog" / "2.png"
+    path = moved / "train/dog/2.png"
     os.utime(path, (1, 1))
-    later = train(moved).identity
-    assert str(later) != str(before)
+    later, before = word(train(moved)), str(before)
     # The bytes are looked at where they are asked for.
-    assert identity.which(str(later)) == identity.which(str(before))
+    assert later != before and identity.which(later) == identity.which(before)
     files = train(photos).files, train(moved).files
     assert identity.of_bytes(files[0]) == identity.of_bytes(files[1])
-
     folders.save(path, folders.picture(7))
-    edited = train(moved).identity
-    assert edited.contents != before.contents and edited.names == before.names
+    edited, own = train(moved).identity, train(photos).identity
+    assert edited.contents != own.contents and edited.names == own.names
     assert identity.of_bytes(files[0]) != identity.of_bytes(files[1])
     path.rename(path.with_name("3.png"))
-    assert train(moved).identity.names != before.names
-
-
-def test_how_files_are_read_counts(photos):
+    assert train(moved).identity.names != own.names
+    # So does how they are read, but the images are the same.
     split = train(photos)
     sizes = (24, Preprocess(24, 16), (24, 24))
-    words = [word(FileSplit(split.paths, [0] * 6, size)) for size in sizes]
+    words = [word(data.FileSplit(split.paths, [0] * 6, size)) for size in sizes]
     assert len(set(words)) == 3
     assert len(set(map(identity.which, words))) == 1
     os.unlink(split.paths[-1])
     assert_usage_error(lambda: split.identity, "dog/2.png: No such file")
 
 
-def test_what_only_yields_batches_is_known_by_all_of_them():
-    def plain(images):
-        parts = [(images[:4], LABELS[:4]), (images[4:], LABELS[4:])]
-        split = types.SimpleNamespace(batches=lambda _: iter(parts))
-        return identity.of(split)
-
-    assert plain(IMAGES) == plain(IMAGES.copy())
-    assert str(plain(IMAGES)) != str(plain(IMAGES[::-1]))
-    assert plain(IMAGES).images == 6
-
-
 def test_rows_of_files_are_known_by_the_file(tmp_path):
-    """Arrays of gigabytes are not read for it."""
+    """Arrays of gigabytes are not read for it; what only yields batches is."""
     dataset = released_sets.dataset(2, side=8)
     np.save(tmp_path / "fog.npy", released_sets.noise(20, 8, 8, 3))
     np.save(tmp_path / "tilt.npy", released_sets.noise(4, 3, 8, 8, 3))
     np.save(tmp_path / "labels.npy", np.arange(4) % 2)
-    films = perturbed_sequences(tmp_path, dataset).sequences("tilt", 1)
+    films = released.perturbed_sequences(tmp_path, dataset)
+    films = films.sequences("tilt", 1)
 
-    def fog(severity=1):
-        return corrupted_images(tmp_path, dataset).split("fog", severity)
+    def fog(level=1):
+        return released.corrupted_images(tmp_path, dataset).split("fog", level)
 
-    words = [word(fog()), word(fog(2)), word(fog().subset([0]))]
-    words += [word(films), word(films.subset([0]))]
+    splits = fog(), fog(2), fog().subset([0]), films, films.subset([0])
+    words = list(map(word, splits))
     assert len(set(words)) == 5 and word(fog()) == words[0]
     np.save(tmp_path / "fog.npy", released_sets.noise(20, 8, 8, 3, seed=1))
     assert word(fog()) != words[0]
@@ -128,5 +100,8 @@ def test_rows_of_files_are_known_by_the_file(tmp_path):
         how = (Preprocess(), np.arange(3))
         films = mapped.MappedSequences(pixels[:, None], LABELS, *how)
         split = mapped.MappedImages(pixels, LABELS[:3], *how[::-1])
-        words += [word(films), word(split)]
-    assert words[:2] == words[2:4] and set(words[:2]).isdisjoint(words[4:])
+        parts = [(pixels[:4], LABELS[:4]), (pixels[4:], LABELS[4:])]
+        plain = types.SimpleNamespace(batches=lambda _, p=parts: iter(p))
+        assert identity.of(plain).images == 6
+        words.append([word(films), word(split), str(identity.of(plain))])
+    assert words[0] == words[1] and set(words[0]).isdisjoint(words[2])

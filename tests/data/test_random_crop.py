@@ -1,6 +1,7 @@
 """RandomResizedCrop: its law, its pixels, and that a part is decoded alone."""
 
 import dataclasses
+import functools
 import io
 
 import numpy as np
@@ -20,38 +21,31 @@ CROP = RandomResizedCrop()
 
 
 @tf.function
-def draw(number, height, width):
-    return tf.map_fn(
-        lambda step: CROP.box(rng.stream(0, step, "crop"), height, width),
-        tf.range(number),
-    )
+def boxes(seeds, size):
+    """A box of every seed, `[N, 4]`."""
+    box = functools.partial(CROP.box, height=size[0], width=size[1])
+    return tf.map_fn(lambda seed: box(rng.stream(0, seed, "crop")), seeds)
 
 
-def boxes(*numbers):
-    """Boxes of many seeds, NumPy `[number, 4]`."""
-    return draw(*map(tf.constant, numbers)).numpy()
-
-
-def published(number, height, width, seed=0):
+def published(number, height, width):
     """Boxes drawn as torchvision's documentation and code describe it."""
-    draws = np.random.default_rng(seed)
+    draws = np.random.default_rng(0)
     found = []
-    for _ in range(number):
-        for _ in range(10):
-            area = height * width * draws.uniform(0.08, 1)
-            ratio = np.exp(draws.uniform(np.log(3 / 4), np.log(4 / 3)))
-            w, h = round(np.sqrt(area * ratio)), round(np.sqrt(area / ratio))
-            if 0 < w <= width and 0 < h <= height:
-                top = draws.integers(0, height - h + 1)
-                left = draws.integers(0, width - w + 1)
-                found.append((top, left, h, w))
-                break
+    while len(found) < number:
+        area = height * width * draws.uniform(0.08, 1)
+        ratio = np.exp(draws.uniform(np.log(3 / 4), np.log(4 / 3)))
+        w, h = round(np.sqrt(area * ratio)), round(np.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            top = draws.integers(0, height - h + 1)
+            left = draws.integers(0, width - w + 1)
+            found.append((top, left, h, w))
     return np.array(found)
 
 
 @pytest.mark.parametrize("size", [(375, 500), (224, 224), (90, 180)])
 def test_boxes_follow_the_published_law(size):
-    ours, theirs = boxes(4000, *size), published(4000, *size)
+    ours = boxes(tf.range(4000), tf.constant(size)).numpy()
+    theirs = published(4000, *size)
 
     def figures(box):
         top, left, high, wide = box.T.astype(float)
@@ -65,110 +59,84 @@ def test_boxes_follow_the_published_law(size):
     ties = [np.nan_to_num(stats.spearmanr(each).statistic) for each in both]
     np.testing.assert_allclose(*ties, atol=0.08)
     # All of the image is reached, and no more.
-    top, left, high, wide = ours.T
-    assert top.min() == 0 and left.min() == 0
-    assert ((top + high).max(), (left + wide).max()) == size
+    assert ours[:, :2].min(axis=0).tolist() == [0, 0]
+    assert (ours[:, :2] + ours[:, 2:]).max(axis=0).tolist() == [*size]
 
 
-@pytest.mark.parametrize(
-    "size, centre",
-    [
-        # Cut to the largest part of a ratio of 4/3 or 3/4, as torchvision.
-        ((10, 400), (0, 193, 10, 13)),
-        ((400, 10), (193, 0, 13, 10)),
-        ((1, 1), (0, 0, 1, 1)),
-    ],
-)
-def test_where_nothing_fits_the_centre_is_taken(size, centre):
-    assert set(map(tuple, boxes(50, *size))) == {centre}
+def test_where_nothing_fits_the_centre_is_cut_to_an_allowed_ratio():
+    for size, centre in (
+        ((10, 400), [0, 193, 10, 13]),
+        ((400, 10), [193, 0, 13, 10]),
+        ((1, 1), [0, 0, 1, 1]),
+    ):
+        assert (boxes(tf.range(50), tf.constant(size)) == centre).numpy().all()
 
 
-# Pixels
-
-
-def photograph(seed=0, size=(150, 200)):
-    """A random image with edges, smooth parts and colours."""
+def encoded(kind="JPEG", mode="RGB", size=(150, 200), seed=0, **options):
+    """An image with edges, smooth parts and colours."""
     pixels = np.array(picture_folders.picture(seed, size, 20))
     pixels[50:75, 50:100] = [250, 10, 90]
-    return Image.fromarray(pixels)
-
-
-def encoded(kind="JPEG", mode="RGB", size=(150, 200), **options):
     buffer = io.BytesIO()
-    photograph(size=size).convert(mode).save(buffer, kind, **options)
+    Image.fromarray(pixels).convert(mode).save(buffer, kind, **options)
     return buffer.getvalue()
 
 
 @tf.function(reduce_retracing=True)
 def part_and_cut(content, step):
-    seed = rng.stream(1, step, "crop")
+    seed, size = rng.stream(1, step, "crop"), (32, 40)
     whole = decode_image(content, has_bmp=True)
-    return (
-        CROP.decode(content, seed, (32, 40), has_bmp=True),
-        CROP.apply(whole, seed, (32, 40)),
-    )
+    part = CROP.decode(content, seed, size, has_bmp=True)
+    return part, CROP.apply(whole, seed, size)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        *({"subsampling": kind, "size": (151, 203)} for kind in (0, 1, 2)),
-        {"progressive": True, "restart_marker_blocks": 3},
-        *({"mode": mode} for mode in ("L", "CMYK")),
-        *({"mode": "P", "kind": kind} for kind in ("PNG", "GIF", "BMP")),
-    ],
-    ids=str,
-)
+OPTIONS = [{"mode": "P", "kind": kind} for kind in ("PNG", "GIF", "BMP")]
+OPTIONS += [{"mode": "L"}, {"mode": "CMYK"}]
+OPTIONS += [{"subsampling": i, "size": (151, 203)} for i in range(3)]
+OPTIONS += [{"progressive": True, "restart_marker_blocks": 3}]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_a_part_is_that_part_of_the_whole(options):
-    """Of a JPEG no more is decoded."""
-    content = tf.constant(encoded(**options))
+    """Of a JPEG no more is decoded; a truncated file is an error."""
+    content = encoded(**options)
     for step in tf.range(20):
-        np.testing.assert_array_equal(*part_and_cut(content, step))
-
-
-def test_a_truncated_file_is_an_error():
-    content = encoded()
+        np.testing.assert_array_equal(*part_and_cut(tf.constant(content), step))
     for length in (40, len(content) - 900):
         with pytest.raises(tf.errors.OpError):
             CROP.decode(content[:length], [0, 1], (32, 32))
 
 
-# Splits
-
-
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("files")
-    paths = [folder / name for name in ("a.jpg", "b.png", "c.jpg", "d.bmp")]
-    for seed, path in enumerate(paths):
-        photograph(seed).save(path)
+    paths = []
+    for seed, kind in enumerate(("JPEG", "PNG", "JPEG", "BMP")):
+        paths.append(tmp_path_factory.mktemp("files") / f"{seed}.{kind}")
+        paths[-1].write_bytes(encoded(kind, seed=seed))
     return FileSplit(paths, range(4), image_size=32)
 
 
 def test_the_part_depends_on_seed_and_image_and_not_on_its_neighbours(files):
     """And is the same of an image in memory."""
     order, seed = tf.constant([3, 0, 2, 1]), tf.constant([5, 6])
-    batch = files.fetch_crops(order, seed, CROP).numpy()
     pixels = [decode_image(tf.io.read_file(p), True) for p in files.paths]
     memory = ArraySplit(np.stack(pixels), range(4))
-    whole = memory.fetch_crops(order, seed, CROP)
-    for place, index in enumerate(order):
-        own = tf.random.experimental.stateless_fold_in(seed, index)
-        expected = CROP.apply(pixels[index], own, (32, 32))
-        np.testing.assert_array_equal(batch[place], expected)
-        expected = CROP.apply(pixels[index], own, (150, 200))
-        np.testing.assert_array_equal(whole[place], expected)
-    other = files.fetch_crops(order, tf.constant([5, 7]), CROP).numpy()
-    assert (other != batch).any(axis=(1, 2, 3)).all()
+    for split in (files, memory):
+        batch = split.fetch_crops(order, seed, CROP).numpy()
+        for image, index in zip(batch, order):
+            own = tf.random.experimental.stateless_fold_in(seed, index)
+            expected = CROP.apply(pixels[index], own, split.image_shape[:2])
+            np.testing.assert_array_equal(image, expected)
+        other = split.fetch_crops(order, tf.constant([5, 7]), CROP).numpy()
+        assert (other != batch).any(axis=(1, 2, 3)).all()
 
 
 def test_the_flag_and_what_the_dataset_wants(files):
+    method = config.MethodConfig(views="none", stability="none")
+    optimizer = config.OptimizerConfig(batch_size=4)
+
     def batch(dataset, **options):
-        chosen = config.Config(
-            data=config.DataConfig(**options),
-            method=config.MethodConfig(views="none", stability="none"),
-            optimizer=config.OptimizerConfig(batch_size=4),
-        )
+        options = config.DataConfig(**options)
+        chosen = config.Config(options, method=method, optimizer=optimizer)
         views = next(iter(setup.views(chosen, dataset)))[0].numpy()
         return set(map(bytes, views))
 
@@ -176,9 +144,9 @@ def test_the_flag_and_what_the_dataset_wants(files):
     own = dataclasses.replace(own, train=files, padding=0)
     resized = dataclasses.replace(own, train_crop="resized")
     whole = set(map(bytes, files.fetch(tf.range(4)).numpy()))
-    crops = batch(own, train_crop="resized")
     # What a flag does not say, the dataset does.
     assert batch(own) == batch(resized, train_crop="pad") == whole
-    assert batch(resized) == crops and not crops & whole
+    crops = batch(resized)
+    assert batch(own, train_crop="resized") == crops and not crops & whole
     odd = config.DataConfig(crop_padding=2, train_crop="resized")
     assert_usage_error(lambda: setup.dataset(odd), "--crop_padding=2 belongs")

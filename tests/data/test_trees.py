@@ -9,6 +9,7 @@ import tensorflow as tf
 from noisymix_tf import data
 from noisymix_tf.data import ArraySplit, JoinedSplit, RandomResizedCrop, trees
 from support import picture_folders as folders
+from support.released_sets import noise
 from support.usage import assert_usage_error
 
 
@@ -21,22 +22,18 @@ def clean(tmp_path_factory):
 def flat(tmp_path_factory):
     """`class/name`, the order of whose classes on disk is no matter."""
     root = tmp_path_factory.mktemp("flat")
-    for label, name in reversed(list(enumerate(folders.CLASSES))):
-        for i in range(2):
-            image = folders.picture([7, i, label])
-            folders.save(root / name / f"{i}.png", image)
-    folders.save(root / "sheet.png", folders.picture(0))
+    for place, name in enumerate(("dog/0", "dog/1", "cat/0", "cat/1", "sheet")):
+        folders.save(root / f"{name}.png", folders.picture([7, place]))
     return root
 
 
-def load(clean, **arguments):
-    return data.load("folder", data_dir=clean, **arguments)
+def load(clean, **options):
+    return data.load("folder", data_dir=clean, **options)
 
 
 def test_joined_training_set_is_longer_and_test_images_stay(clean, flat):
     alone, joined = load(clean), load(clean, extra_data_dirs=[flat, flat])
     assert joined.train.labels.tolist() == [0] * 3 + [1] * 3 + [0, 0, 1, 1] * 2
-    assert joined.test.paths == alone.test.paths
     ((images, labels),) = joined.train.batches(14)
     added = [flat / c / f"{i}.png" for c in folders.CLASSES for i in range(2)]
     paths = [*alone.train.paths, *added, *added]
@@ -47,31 +44,28 @@ def test_joined_training_set_is_longer_and_test_images_stay(clean, flat):
     assert few.train.labels.tolist() == [0, 1, 0, 0, 0, 1, 1, 1]
     assert all("/train/" in path for path in few.train.parts[1].paths)
     # A tree alone is trained on, and clean images measure.
-    dataset = load(clean, train_data_dir=str(flat))
-    assert list(dataset.train.paths) == list(map(str, added))
-    assert dataset.test.paths == alone.test.paths
+    tree = load(clean, train_data_dir=str(flat))
+    assert list(tree.train.paths) == list(map(str, added))
+    assert tree.test.paths == joined.test.paths == alone.test.paths
 
 
 def test_trees_join_any_dataset_at_its_size(clean, tmp_path):
-    for digit in range(10):
-        image = folders.picture(digit, (32, 32))
-        folders.save(tmp_path / str(digit) / "a.png", image)
+    images = [folders.picture(digit, (32, 32)) for digit in range(10)]
+    for digit, image in enumerate(images):
+        folders.save(tmp_path / f"{digit}/a.png", image)
     digits = data.load("digits", train_examples=20, extra_data_dirs=[tmp_path])
     assert digits.train.labels[20:].tolist() == list(range(10))
-    image = digits.train.fetch(tf.constant([27]))[0]
-    np.testing.assert_array_equal(image, folders.picture(7, (32, 32)))
-    root = {
-        "extra_data_dirs": [folders.make(tmp_path / "large", size=(30, 41))]
-    }
-    joined = load(clean, image_size=16, **root)
+    added = digits.train.fetch(tf.range(20, 30))
+    np.testing.assert_array_equal(added, images)
+    large = [folders.make(tmp_path / "large", size=(30, 41))]
+    joined = load(clean, image_size=16, extra_data_dirs=large)
     assert joined.train.fetch(tf.range(8)).shape == (8, 16, 16, 3)
-    words = "its size is 30 x 41, expected 24 x 24"
-    assert_usage_error(lambda: load(clean, **root), words)
+    call = functools.partial(load, clean, extra_data_dirs=large)
+    assert_usage_error(call, "its size is 30 x 41, expected 24 x 24")
 
 
 def arrays(number, start):
-    shape = (number, 8, 8, 3)
-    images = np.random.default_rng(start).integers(0, 256, shape, np.uint8)
+    images = noise(number, 8, 8, 3, seed=start)
     return ArraySplit(images, np.arange(start, start + number))
 
 
@@ -88,9 +82,7 @@ def test_joined_arrays_read_as_one_array():
     assert [len(images) for images in seen] == [5, 5, 2]
     np.testing.assert_array_equal(np.concatenate(seen), whole)
     assert np.concatenate(labels).tolist() == list(range(12))
-
-
-def test_crops_are_functions_of_seed_and_position():
+    # Crops are functions of seed and position.
     joined, crop = JoinedSplit([arrays(4, 0)] * 2), RandomResizedCrop()
     seed, order = tf.constant([3, 4]), tf.constant([6, 1, 3])
     cut = joined.fetch_crops(tf.range(8), seed, crop).numpy()
@@ -102,44 +94,39 @@ def test_crops_are_functions_of_seed_and_position():
 
 def test_a_folder_for_each_class_whatever_their_names():
     """Two classes of one name shared a folder; `..` led out of the tree."""
-    names = ["crane", "owl", "crane", "..", ".hidden", "", "a/b"]
+    names, images = trees.folder_names, trees.image_names
     found = ["crane_0", "owl", "crane_2", "_.", "_hidden", "_", "a_b"]
-    assert trees.folder_names(names) == found
-    found = trees.folder_names(["owl", "owl", "owl_0"])
-    assert found == ["owl_0", "owl_1", "owl_0_2"]
-    split = arrays(2, 0).subset([1, 0])
-    found = trees.image_names(split, ["crane", "owl"], ".png")
+    assert names(["crane", "owl", "crane", "..", ".hidden", "", "a/b"]) == found
+    assert names(["owl", "owl", "owl_0"]) == ["owl_0", "owl_1", "owl_0_2"]
+    found = images(arrays(2, 0).subset([1, 0]), ["crane", "owl"], ".png")
     assert found == ["owl/0.png", "crane/1.png"]
     # `cat.jpg` and `cat.png` of one class keep what tells them apart.
     files = data.FileSplit(["x/a.jpg", "x/a.png", "x/b.png"], [0, 0, 0], 8)
-    found = trees.image_names(files, ["owl"], ".webp")
-    assert found == ["owl/a.jpg.webp", "owl/a.png.webp", "owl/b.webp"]
+    found = ["owl/a.jpg.webp", "owl/a.png.webp", "owl/b.webp"]
+    assert images(files, ["owl"], ".webp") == found
 
 
 def test_what_cannot_be_joined_is_one_line(clean, flat, tmp_path):
     (tmp_path / "empty").mkdir()
     folders.make(tmp_path / "other", classes=("cat", "emu"))
-    folders.save(tmp_path / "bad/dog/1.png", folders.picture(0))
-    (tmp_path / "bad/cat").mkdir()
-    (tmp_path / "bad/cat/0.png").write_bytes(b"no image")
+    bad = folders.make(tmp_path / "bad") / "train"
+    (bad / "cat/0.png").write_bytes(b"no image")
     for root, *words in (
         ("nowhere", "--extra_data_dirs=nowhere does not exist", "tf.stylize"),
         (flat / "sheet.png", "is a file", "tf.deepaugment"),
         (clean / "val", "holds the images that are measured on"),
         (tmp_path / "other", "missing: dog; not known: emu"),
         (tmp_path / "empty", "holds no class folders"),
-        (tmp_path / "bad", "Cannot read the image", "cat/0.png"),
+        (bad, "Cannot read the image", "cat/0.png"),
     ):
         call = functools.partial(load, clean, extra_data_dirs=[root])
         assert_usage_error(call, *words)
-    words = "--train_data_dir=nowhere does not exist"
-    assert_usage_error(lambda: load(clean, train_data_dir="nowhere"), words)
-
-
-def test_a_bad_image_is_named_while_it_is_read(clean, tmp_path):
-    root = folders.make(tmp_path)
+    call = functools.partial(load, clean, train_data_dir="nowhere")
+    assert_usage_error(call, "--train_data_dir=nowhere does not exist")
+    # A bad image is named while it is read.
+    root = folders.make(tmp_path / "changed")
     train = load(clean, extra_data_dirs=[root]).train
-    (root / "train" / "dog" / "1.png").write_bytes(b"no image")
+    (root / "train/dog/1.png").write_bytes(b"no image")
     assert_usage_error(lambda: list(train.batches(4)), "dog/1.png")
     assert_usage_error(train.check, "dog/1.png")
     train.check(range(6))
