@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import io
-import json
 import subprocess
 import sys
 import zlib
@@ -258,11 +257,8 @@ def predict(client, signature, **inputs):
 
 
 @pytest.mark.slow
-def test_classify_and_metadata(model, client, served, photograph):
-    from tensorflow_serving.apis import (
-        classification_pb2,
-        get_model_metadata_pb2,
-    )
+def test_classify(model, client, photograph):
+    from tensorflow_serving.apis import classification_pb2
 
     request = classification_pb2.ClassificationRequest()
     request.model_spec.signature_name = "tf_example"
@@ -277,17 +273,6 @@ def test_classify_and_metadata(model, client, served, photograph):
         np.testing.assert_allclose(scores, np.sort(wanted)[:-6:-1], atol=1e-5)
         numbers = [NAMES.index(c.label) for c in found.classes]
         np.testing.assert_allclose(scores, wanted[numbers], atol=1e-5)
-    request = get_model_metadata_pb2.GetModelMetadataRequest()
-    request.metadata_field.append("signature_def")
-    packed = client.GetModelMetadata(request, timeout=60).metadata
-    signatures = get_model_metadata_pb2.SignatureDefMap()
-    assert packed["signature_def"].Unpack(signatures)
-    place = served.path / "assets.extra" / "signatures.json"
-    for name, said in json.loads(place.read_text()).items():
-        found = signatures.signature_def[name]
-        assert found.method_name == said["method"]
-        assert set(found.inputs) == set(said["inputs"])
-        assert set(found.outputs) == set(said["outputs"])
 
 
 def wrong_requests(photograph):

@@ -22,7 +22,6 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from tensorflow_serving.apis import (  # noqa: E402
     classification_pb2,
-    get_model_metadata_pb2,
     predict_pb2,
     prediction_log_pb2,
     prediction_service_pb2_grpc,
@@ -125,14 +124,6 @@ class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     def Classify(self, request, context):
         return self._answer(self._model.classify, request, context)
-
-    def GetModelMetadata(self, request, context):
-        signatures = get_model_metadata_pb2.SignatureDefMap()
-        for name, signature in self._model.signatures.items():
-            signatures.signature_def[name].CopyFrom(signature)
-        response = get_model_metadata_pb2.GetModelMetadataResponse()
-        response.metadata["signature_def"].Pack(signatures)
-        return response
 
     def _answer(self, function, request, context):
         try:
