@@ -1,7 +1,6 @@
 """Charts: lengths, heights and colours against the numbers they stand for."""
 
 import io
-import re
 from xml.etree import ElementTree
 
 import numpy as np
@@ -11,7 +10,7 @@ from PIL import Image
 from noisymix_tf.evaluation import plots, sections
 from noisymix_tf.evaluation.charts import bars, frames, heat, reliability, scale
 from noisymix_tf.evaluation.markup import element
-from support.report_page import contrast, luminance
+from support.report_page import contrast
 
 
 class Drawing:
@@ -33,16 +32,13 @@ class Drawing:
         return ["".join(e.itertext()) for e in self.all(tag, of)]
 
 
-def test_text_is_escaped_and_markup_is_not():
+def test_text_is_escaped_and_an_axis_ends_at_a_round_number():
     inner = element("b", '<&">', 1.25, 7, None)
     assert inner == "<b>&lt;&amp;&quot;&gt;1.257</b>"
     outer = element("p", [inner, "x<y"], class_="a", title='"<', id=None)
     assert outer == f'<p class="a" title="&quot;&lt;">{inner}x&lt;y</p>'
     image = element("img", x=1 / 3, aria_label="z")
     assert image == '<img x="0.333" aria-label="z">'
-
-
-def test_an_axis_ends_at_a_round_number():
     ends = {0: 1, 1: 1, 0.1 + 0.2: 0.3, 0.051: 0.06, 0.31: 0.4, 137: 200}
     for highest, end in ends.items():
         found, ticks = scale.axis(highest)
@@ -78,7 +74,6 @@ def test_lengths_of_bars_are_the_values(theirs):
     if theirs:
         numbers = ["40.00", "80.00", "10.00", "5.00", "0.00"]
         assert chart.texts("text", "number") == numbers
-        assert chart.texts("span", "key") == ["this model", "R"]
         assert "fog 40.00 % (R: 80.00 %)" in chart.words
 
 
@@ -91,8 +86,6 @@ def test_whiskers_are_standard_errors_within_what_can_be():
     ends = [chart.numbers("line", "error", x) for x in ("x1", "x2")]
     found = (np.transpose(ends)[::3] - ticks[0]) / np.ptp(ticks)
     np.testing.assert_allclose(found, [(0.85, 1), (0, 0.3)], atol=1e-4)
-    numbers = chart.texts("text", "number")
-    assert numbers == ["95.00 ± 10.00", "10.00 ± 20.00"]
     assert "b c 10.00 % ± 20.00 %" in chart.words
 
 
@@ -102,13 +95,11 @@ def test_a_reliability_diagram_is_its_bins():
     chart = Drawing(reliability, made)
     side = np.ptp(chart.numbers("line", "grid", "x1"))
     accuracy, confidence = np.array([[0.9, 0.5, 0.98], [0.82, 0.9, 0.98]])
+    most = chart.numbers("rect", "count", "height")[0]
     for name, wanted in (
         ("ours", side * accuracy),
         ("gap", side * np.abs(accuracy - confidence)),
-        (
-            "count",
-            chart.numbers("rect", "count", "height")[0] * np.r_[1, 0.4, 0.6],
-        ),
+        ("count", most * np.r_[1, 0.4, 0.6]),
     ):
         found = chart.numbers("rect", name, "height")
         np.testing.assert_allclose(found, wanted, atol=2e-3)
@@ -117,18 +108,9 @@ def test_a_reliability_diagram_is_its_bins():
     sides = [e.get("class") for e in chart.all("rect", "gap")]
     assert sides[:2] == ["gap under", "gap over"]
     assert chart.texts("b") == ["ECE 12.30 %"]
-    cells = chart.texts("th")[5:] + chart.texts("td")
-    assert (
-        cells
-        == (
-            "0.80–0.87 0.87–0.93 0.93–1.00 50 82.00 90.00 8.00 20 90.00 50.00 "
-            "-40.00 30 98.00 98.00 0.00"
-        ).split()
-    )
-    assert chart.texts("title")[1] == (
-        "Confidence from 0.87 to 0.93: 20 predictions, accuracy 50.00 %, mean "
-        "confidence 90.00 %."
-    )
+    assert chart.texts("th")[5:] == ["0.80–0.87", "0.87–0.93", "0.93–1.00"]
+    assert chart.texts("td")[4:8] == ["20", "90.00", "50.00", "-40.00"]
+    assert "0.87 to 0.93: 20 predictions" in chart.texts("title")[1]
 
 
 def test_a_mark_is_high_where_the_class_is_another():
@@ -141,15 +123,14 @@ def test_a_mark_is_high_where_the_class_is_another():
     assert frames.in_words(["a", "b"]) == "1 change in 2 frames"
 
 
-def test_heat_grows_lighter_and_its_numbers_can_be_read():
+def test_heat_reads_without_any_colour_and_so_do_its_numbers():
     shares = np.linspace(0, 1, 101)
-    light = [luminance(heat.colour(share)) for share in shares]
-    # Rises everywhere, so that it reads without any colour at all.
-    assert np.all(np.diff(light) > -1e-4) and light[-1] > 0.75 > 0.03 > light[0]
-    for share in shares:
-        assert contrast(heat.colour(share), heat.ink(share)) > 4.2
-    assert heat.style(1.0) == "background:#fee838;color:black"
-    assert len(re.findall("#[0-9a-f]{6}", heat.gradient())) == 11
+    colours = [heat.colour(share) for share in shares]
+    light = [contrast(colour, "black") for colour in colours]
+    assert np.all(np.diff(light) > -2e-3) and light[-1] > 16 > 1.6 > light[0]
+    for share, colour in zip(shares, colours):
+        assert contrast(colour, heat.ink(share)) > 4.2
+    assert heat.gradient().count("#") == 11
 
 
 def test_the_picture_shows_the_columns_it_should():
@@ -163,5 +144,4 @@ def test_the_picture_shows_the_columns_it_should():
     # none for the fourth column. The bar of colours begins further down.
     row = yellow[np.flatnonzero(yellow.any(1))[0] + 2].astype(int)
     one, gap, other = np.diff(np.flatnonzero(np.diff(row)))
-    assert one == pytest.approx(other, abs=6)
-    assert gap == pytest.approx(one, abs=12)
+    assert (gap, other) == pytest.approx((one, one), abs=12)

@@ -58,25 +58,21 @@ def files(model, tmp_path_factory):
 
 def check_equal(found, wanted, data, **options):
     """Two forms of one model measure the same."""
-    found, wanted = (
-        run(each, data, **options).records.values() for each in (found, wanted)
-    )
-    for one, other in zip(found, wanted, strict=True):
+    both = [run(each, data, **options).records for each in (found, wanted)]
+    for one, other in zip(*(b.values() for b in both), strict=True):
         assert one["correct"] == other["correct"]
         assert one["nll_sum"] == pytest.approx(other["nll_sum"], rel=1e-4)
         assert one["outputs"] == other["outputs"]
-    return [one["nll_sum"] for one in found]
+    return [one["nll_sum"] for one in both[0].values()]
 
 
-@pytest.mark.parametrize(
-    "name", ["plain.keras", "old.h5", "run", "wrapped.keras"]
-)
-def test_keras_files(files, model, name):
-    loaded = load_classifier(files / name)
-    assert isinstance(loaded, keras.Model)
-    assert not isinstance(loaded, nm.NoisyMix)
-    pairs = zip(loaded.get_weights(), model.get_weights(), strict=True)
-    assert all(np.array_equal(*pair) for pair in pairs)
+def test_keras_files(files, model):
+    for name in ("plain.keras", "old.h5", "run", "wrapped.keras"):
+        loaded = load_classifier(files / name)
+        assert isinstance(loaded, keras.Model)
+        assert not isinstance(loaded, nm.NoisyMix)
+        pairs = zip(loaded.get_weights(), model.get_weights(), strict=True)
+        assert all(np.array_equal(*pair) for pair in pairs)
 
 
 @pytest.mark.parametrize(
@@ -102,32 +98,31 @@ def test_saved_models(files, model, data, name, signature, output):
         assert attacked > 1.2 * clean
 
 
-def test_probabilities_are_found_out(tmp_path, data):
+def test_probabilities_are_found_out_and_bytes_only_not_attacked(
+    tmp_path, model, data
+):
     softmax = random_model(softmax=True)
-    served(softmax, tmp_path, output="probabilities")
-    loaded = load_classifier(tmp_path)
+    served(softmax, tmp_path / "soft", output="probabilities")
+    loaded = load_classifier(tmp_path / "soft")
     assert loaded.ending == loaded.output == "probabilities"
     check_equal(loaded, softmax, data, **CLEAN)
-
-
-def test_a_signature_of_bytes_is_only_not_attacked(tmp_path, model, data):
     spec = tf.TensorSpec(SPEC.shape, tf.uint8)
-    served(model, tmp_path, "serving_default", spec)
-    loaded = load_classifier(tmp_path)
+    served(model, tmp_path / "bytes", "serving_default", spec)
+    loaded = load_classifier(tmp_path / "bytes")
     assert run(loaded, data, **CLEAN).figures["clean/accuracy"] == 1.0
     words = "no gradient", "takes floats"
     assert_usage_error(lambda: run(loaded, data, suites=("fgsm",)), *words)
 
 
-def test_the_newest_version_is_taken(files, tmp_path):
+def test_the_newest_version_is_taken_and_a_copy_is_the_same_model(
+    files, tmp_path, data
+):
     for version in (2, 10, 9):
-        shutil.copytree(files / "own", tmp_path / str(version))
-    (tmp_path / "11").mkdir()  # Not a model yet.
-    (tmp_path / ".tmp-12").mkdir()
-    assert load_classifier(tmp_path).name == str(tmp_path / "10")
-
-
-def test_a_copy_is_the_same_model(files, tmp_path, data):
+        shutil.copytree(files / "own", tmp_path / f"all/{version}")
+    (tmp_path / "all/11").mkdir()  # Not a model yet.
+    (tmp_path / "all/.tmp-12").mkdir()
+    newest = load_classifier(tmp_path / "all")
+    assert newest.name == str(tmp_path / "all/10")
     shutil.copytree(files / "served/1", tmp_path / "copy/7")
     (tmp_path / "copy/7/assets.extra/labels.txt").write_text("a\nb\nc\n")
     served(random_model(seed=1), tmp_path / "other")
@@ -155,12 +150,8 @@ def damaged(files, path):
 
 
 def foreign_layer(files, path):
-    class Mine(keras.layers.Layer):
-        def call(self, x):
-            return x
-
-    inputs = keras.Input([4])
-    keras.Model(inputs, Mine()(inputs)).save(path)
+    foreign = type("Mine", (keras.layers.Layer,), {"call": lambda _, x: x})
+    keras.Sequential([keras.Input([4]), foreign()]).save(path)
 
 
 def without(name):

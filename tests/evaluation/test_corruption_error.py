@@ -37,20 +37,14 @@ def test_by_hand():
     assert some["fog"] == pytest.approx(100 * 0.4 / 0.9)
 
 
-def without(corruption, severity=None):
-    errors = {c: dict(enumerate(row, 1)) for c, row in FLAT.items()}
-    del (errors if severity is None else errors[corruption])[
-        severity or corruption
-    ]
-    return errors
+def without(name, severity=None):
+    kept = {s: 0.5 for s in range(1, 6) if s != severity}
+    others = {c: row for c, row in FLAT.items() if c != name}
+    return {**others, name: kept} if severity else others
 
 
-mean, plain, cells = (
-    ce.mean_corruption_error,
-    ce.corruption_errors,
-    ce.errors_of_cells,
-)
-relative = ce.relative_corruption_errors
+mean, plain = ce.mean_corruption_error, ce.corruption_errors
+relative, cells = ce.relative_corruption_errors, ce.errors_of_cells
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@
 
 import dataclasses
 import io
-import json
 import re
 import types
+import weakref
 
 import numpy as np
 import pytest
@@ -43,12 +43,10 @@ def pixels(picture):
 
 def test_small_images_come_back_pixel_by_pixel(tmp_path):
     assert gallery.spread(3).tolist() == [0, 1, 2]
-    places = [0, 2000, 4000, 5999, 7999, 9999]
-    assert gallery.spread(10_000).tolist() == places
     found = kept(tmp_path)
     assert found.cell == CELL and found.frames == ()
     places = [example.place for example in found.examples]
-    assert places == [0, 4, 9, 13, 18, 22]
+    assert places == [0, 4, 9, 13, 18, 22] == gallery.spread(N).tolist()
     for place, example, picture in zip(places, found.examples, found.pictures):
         np.testing.assert_array_equal(pixels(picture), IMAGES[place])
         names = NAMES[LABELS[place]], NAMES[PREDICTED[place]]
@@ -69,8 +67,7 @@ def test_floats_are_rounded_large_images_small_and_grey_ones_kept(tmp_path):
     found = kept(tmp_path, one, ramp[None])
     assert found.examples[0].picture.endswith(".jpg")
     shown = pixels(found.pictures[0]).astype(float)
-    assert shown.shape == (75, 112, 3) and len(found.pictures[0]) < 3000
-    expected = np.linspace(0, 255, 112)[None, :, None]
+    expected = np.linspace(0, 255, 112)[None, :, None] * np.ones([75, 1, 3])
     assert np.abs(shown - expected)[:, 2:-2].max() < 4
 
 
@@ -85,9 +82,9 @@ def test_a_sequence_is_a_film_of_some_frames(tmp_path, known):
         picture = found.pictures[k // 6]
         np.testing.assert_array_equal(pixels(picture), films[4, k])
         answer, right = answers[4, k], answers[4, k] == LABELS[4]
-        wanted = NAMES[LABELS[4]], NAMES[answer], right, k
-        wanted = wanted if known else (None, NAMES[answer], None, k)
-        assert dataclasses.astuple(example)[1:] == (4, *wanted)
+        label, right = (NAMES[LABELS[4]], right) if known else (None, None)
+        wanted = (4, label, NAMES[answer], right, k)
+        assert dataclasses.astuple(example)[1:] == wanted
 
 
 @pytest.mark.parametrize(
@@ -101,29 +98,18 @@ def test_one_severity_stands_for_all(tmp_path, severities, expected):
     others += [cell("fgsm", None, 0, n=N, setting=s) for s in "xy"]
     for each in (*cells, *others):
         kept(target, each)
-    found = {fog.severity for fog in cells if read(tmp_path, fog)}
-    assert found == expected
+    assert {c.severity for c in cells if read(tmp_path, c)} == expected
     assert all(read(tmp_path, other) for other in others)
 
 
-def test_only_what_is_shown_is_ever_touched(tmp_path):
-    class Guarded:
-        ndim = 4
-
-        def __getitem__(self, row):
-            touched.append(row)
-            return IMAGES[row]
-
-    touched, target = [], Gallery(tmp_path, DATASET)
+def test_batches_are_not_held_and_what_is_not_whole_leaves_nothing(tmp_path):
+    target, images = Gallery(tmp_path, DATASET), IMAGES.copy()
     target.keep(CELL)
-    for each in (CELL, *(cell("c", "fog", s, n=N) for s in (1, 2))):
-        target.see(each, Guarded(), np.eye(3)[LABELS], LABELS, np.arange(N))
-        # Private, because memory is at stake: a view keeps the whole batch.
-        images = [image for _, row, _, _ in target._seen for image in row]
-        assert all(isinstance(image, Image.Image) for image in images)
-        # What was not seen leaves nothing.
-        target.keep(clean_cell(n=N, model="other"))
-    assert touched == 2 * gallery.spread(N).tolist()
+    target.see(CELL, images, np.eye(3)[LABELS], LABELS, np.arange(N))
+    batch = weakref.ref(images)
+    del images
+    assert batch() is None
+    target.keep(clean_cell(n=N, model="other"))
     assert not list(tmp_path.iterdir())
 
 
@@ -132,51 +118,38 @@ def test_names_are_safe_and_tell_cells_apart(tmp_path):
     for example in kept(tmp_path, base).examples:
         assert re.fullmatch(r"[A-Za-z0-9-]+\.png", example.picture)
     names = {gallery.stem(base)}
-    for field in dataclasses.fields(base):
-        value = getattr(base, field.name)
+    for field, value in dataclasses.asdict(base).items():
         value = value + 1 if isinstance(value, int) else f"{value}0"
-        other = dataclasses.replace(base, **{field.name: value})
+        other = dataclasses.replace(base, **{field: value})
         names.add(gallery.stem(other))
         assert read(tmp_path, other) is None
     assert len(names) == 1 + len(dataclasses.fields(base))
 
 
-def strange(content, folder):
-    picture = folder / content["examples"][0]["picture"]
-    picture.rename(folder.parent / "private.png")
-    content["examples"][0]["picture"] = "../private.png"
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda content, _: content["cell"].update(model="another"),
-        lambda _, folder: next(folder.glob("*-0.png")).unlink(),
-        strange,
-        lambda content, _: content.pop("examples"),
-        lambda *_: "[]",
-        lambda *_: '{"cell": ',
-    ],
-)
-def test_what_is_not_whole_is_not_shown(tmp_path, damage):
-    kept(tmp_path)
+def test_what_is_not_whole_or_lies_elsewhere_is_not_shown(tmp_path):
+    examples = kept(tmp_path).examples
     (path,) = (tmp_path / "examples").glob("*.json")
-    content = json.loads(path.read_text())
-    torn = damage(content, path.parent)
-    path.write_text(torn if isinstance(torn, str) else json.dumps(content))
+    text, first = path.read_text(), path.parent / examples[0].picture
+    strange = text.replace(first.name, "../private.png")
+    other = text.replace('"model": "abc"', '"model": "another"')
+    for damaged in ("[]", '{"cell": ', text[:-99], "{}", other, strange):
+        (tmp_path / "private.png").write_bytes(first.read_bytes())
+        path.write_text(damaged)
+        assert damaged != text and read(tmp_path, CELL) is None
+    path.write_text(text)
+    assert read(tmp_path, CELL).examples == examples
+    first.unlink()
     assert read(tmp_path, CELL) is None
 
 
 def test_a_kill_between_pictures_leaves_none_to_show(tmp_path, monkeypatch):
-    written, original = [], gallery.write_atomically
+    write = gallery.write_atomically
 
-    def write(path, content):
-        if len(written) == 3:
-            raise KeyboardInterrupt
-        written.append(original(path, content))
+    def killed(path, content):
+        return 1 / 0 if "-3." in path.name else write(path, content)
 
-    monkeypatch.setattr(gallery, "write_atomically", write)
-    with pytest.raises(KeyboardInterrupt):
+    monkeypatch.setattr(gallery, "write_atomically", killed)
+    with pytest.raises(ZeroDivisionError):
         kept(tmp_path)
     assert read(tmp_path, CELL) is None
     monkeypatch.undo()

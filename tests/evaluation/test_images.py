@@ -37,6 +37,7 @@ def test_all_images_in_order_held_after_one_whole_pass():
 
 def test_large_images_are_not_held(monkeypatch):
     """Nothing is kept above the limit, also not what came before it."""
+    # Private: a limit of one batch.
     monkeypatch.setattr(images_lib, "_CACHE_BYTES", 8 * 16 * 16 * 3 + 1)
     images, made = opened(dataset().test), []
 

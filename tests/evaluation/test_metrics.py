@@ -5,12 +5,11 @@ import pytest
 
 from noisymix_tf.evaluation import metrics
 
+# Made-up confidences lie on the edges of bins, where rounding decides.
+ORACLES = [("calibration_probs", 1e-9), ("calibration_synthetic", 1e-3)]
 
-@pytest.mark.parametrize(
-    "name, tolerance",
-    # Made-up confidences lie on the edges of bins, where rounding decides.
-    [("calibration_probs", 1e-9), ("calibration_synthetic", 1e-3)],
-)
+
+@pytest.mark.parametrize("name, tolerance", ORACLES)
 def test_the_oracles_scores(golden, name, tolerance):
     file = golden(f"{name}.npz")
     expected = golden(f"{name.replace('_probs', '')}_expected.json")
@@ -39,10 +38,15 @@ def test_the_oracles_scores(golden, name, tolerance):
         np.testing.assert_allclose(means, np.nan_to_num(wanted[:, 1:]))
 
 
-def test_bins_are_closed_on_the_right():
+def test_bins_are_closed_on_the_right_and_extreme_outputs_stay_finite():
     confidence = np.array([0.0, 0.25, 0.2500001, 0.5, 0.75, 1.0, 1.0000001])
     bins = metrics.calibration_bins(confidence, np.ones(7, bool), num_bins=4)
     assert bins[:, 0].tolist() == [2, 2, 1, 2]
+    tally = metrics.tally(np.array([[1e4, -1e4], [-1e4, 1e4]]), [0, 0])
+    assert tally.nll == pytest.approx(1e4)
+    assert tally.brier == pytest.approx(1.0)
+    certain = metrics.tally([[1.0, 0.0]], [1], from_logits=False)
+    assert certain.nll == pytest.approx(87.3365, abs=1e-3)
 
 
 @pytest.mark.parametrize("batch_size", [7, 64])
@@ -63,11 +67,3 @@ def test_logits_batches_and_merged_parts_add_up_to_the_same(batch_size):
         value = getattr(whole, name)
         assert getattr(restored, name) == pytest.approx(value, rel=1e-12), name
     np.testing.assert_allclose(restored.bins, whole.bins, rtol=1e-12)
-
-
-def test_extreme_outputs_stay_finite():
-    tally = metrics.tally(np.array([[1e4, -1e4], [-1e4, 1e4]]), [0, 0])
-    assert tally.nll == pytest.approx(1e4)
-    assert tally.brier == pytest.approx(1.0)
-    certain = metrics.tally([[1.0, 0.0]], [1], from_logits=False)
-    assert certain.nll == pytest.approx(87.3365, abs=1e-3)

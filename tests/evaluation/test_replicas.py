@@ -8,7 +8,7 @@ import noisymix_tf as nm
 from noisymix_tf.evaluation.classifier import load_classifier
 from noisymix_tf.evaluation.predictor import Predictor
 from noisymix_tf.evaluation.replicas import Replicas
-from support.evaluation_toys import random_model, run, self_labelled
+from support.evaluation_toys import dataset, random_model, run, self_labelled
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +26,6 @@ def models(two):
     return plain, mirrored
 
 
-@pytest.fixture(scope="module")
-def data(models):
-    return self_labelled(models[0])
-
-
 @pytest.mark.parametrize("count", [1, 2])
 def test_compiled_functions(two, count):
     """Each replica gets its part; what is shared, it gets whole."""
@@ -46,9 +41,8 @@ def test_compiled_functions(two, count):
     x = np.arange(12, dtype=np.float32).reshape(4, 3)
     y = np.arange(4, dtype=np.float32)
     replicas = Replicas(two if count == 2 else None)
-    assert replicas.count == count
-    rounded = [replicas.round_up(n) for n in (1, 2, 7, 8)]
-    assert rounded == ([1, 2, 7, 8] if count == 1 else [2, 2, 8, 8])
+    rounded = [replicas.count, *map(replicas.round_up, (1, 2, 7, 8))]
+    assert rounded == ([1, 1, 2, 7, 8] if count == 1 else [2, 2, 2, 8, 8])
     call = replicas.compile(function)
     for _ in range(3):
         results = call(x, y, shared=(tf.constant(10.0),))
@@ -61,9 +55,9 @@ def test_compiled_functions(two, count):
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 100])
-def test_predictors_agree_and_compile_one_shape(two, models, data, batch_size):
+def test_predictors_agree_and_compile_one_shape(two, models, batch_size):
     """Odd batches are filled up, and what was added is cut off."""
-    images = data.test.images
+    images = dataset().test.images
     wanted = models[0].predict(images, verbose=0)
     for model, strategy in zip(models, (None, two)):
         shapes = []
@@ -72,9 +66,8 @@ def test_predictors_agree_and_compile_one_shape(two, models, data, batch_size):
             shapes.append(x.shape[0])
             return model(x, training=training)
 
-        predictor = Predictor(
-            spy, 3, images[:2], batch_size, replicas=Replicas(strategy)
-        )
+        probe, replicas = images[:2], Replicas(strategy)
+        predictor = Predictor(spy, 3, probe, batch_size, replicas=replicas)
         for n in (23, 1, 2):
             found = predictor(images[:n])
             assert found.shape == (n, 3) and found.dtype == np.float32
@@ -83,30 +76,27 @@ def test_predictors_agree_and_compile_one_shape(two, models, data, batch_size):
         assert shapes == ([half] * 2 if strategy else [batch_size])
 
 
-def test_evaluations_agree(two, models, data, tmp_path):
+def test_evaluations_agree(two, models, tmp_path):
     """Clean and corrupted images, and attacks with random starts.
 
     Batches of 7 become 8 on two devices; the last one of 23 images is filled.
     """
     plain, mirrored = models
+    data = self_labelled(plain)
     nm.export(plain, tmp_path, fresh_process=False)
     with two.scope():
         loaded = load_classifier(tmp_path)
-    options = {
-        "severities": (5,),
-        "eps": ("1/255",),
-        "attack_losses": ("cross_entropy",),
-        "attack_steps": 2,
-        "batch_size": 7,
-    }
-    all_suites = ("clean", "c", "fgsm", "pgd")
-    one = run(plain, data, suites=all_suites, **options).records
-    other = run(mirrored, data, suites=all_suites, strategy=two, **options)
+    options = {"severities": (5,), "eps": ("1/255",), "attack_steps": 2}
+    options |= {"attack_losses": ("cross_entropy",), "batch_size": 7}
+    every = {**options, "suites": ("clean", "c", "fgsm", "pgd")}
+    one = run(plain, data, **every).records
+    other = run(mirrored, data, strategy=two, **every).records
     # Equal cells: a fingerprint does not depend on the devices.
-    assert list(one) == list(other.records)
-    saved = run(loaded, data, suites=("clean", "fgsm"), strategy=two, **options)
+    assert list(one) == list(other)
+    options |= {"suites": ("clean", "fgsm"), "strategy": two}
+    saved = run(loaded, data, **options).records
     by_name = {cell.name: sums for cell, sums in one.items()}
-    for cell, sums in (*other.records.items(), *saved.records.items()):
+    for cell, sums in (*other.items(), *saved.items()):
         wanted = by_name[cell.name]
         assert sums["correct"] == wanted["correct"]
         assert sums["nll_sum"] == pytest.approx(wanted["nll_sum"], rel=1e-4)

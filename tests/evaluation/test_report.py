@@ -1,5 +1,7 @@
 """Reports: every number out of its cells, what is refused, what is shown."""
 
+import functools
+import itertools
 import json
 import re
 
@@ -18,7 +20,6 @@ ROWS = {
     "defocus_blur": (0.9, 0.85, 0.8, 0.75, 0.7),
     "contrast": (0.6,) * 5,
 }
-FAMILIES = ("noise", "blur", "weather", "digital")
 QUALITY = ("ece", "rms_calibration_error", "nll", "brier")
 
 
@@ -32,13 +33,10 @@ def measured(generator):
     counts = generator.multinomial(N, np.full(NUM_BINS, 1 / NUM_BINS))
     correct = generator.binomial(counts, generator.uniform())
     confidence = counts * generator.uniform(size=NUM_BINS)
-    return {
-        "correct": int(correct.sum()),
-        "nll_sum": generator.uniform(0, N),
-        "brier_sum": generator.uniform(0, N),
-        "bins": np.stack([counts, confidence, correct], -1).tolist(),
-        "seconds": 1.0,
-    }
+    bins = np.stack([counts, confidence, correct], -1).tolist()
+    scores = {key: generator.uniform(0, N) for key in ("nll_sum", "brier_sum")}
+    total = int(correct.sum())
+    return {"correct": total, "bins": bins, "seconds": 1.0, **scores}
 
 
 def metrics_of(sums):
@@ -58,15 +56,11 @@ def metrics_of(sums):
 def test_every_number_is_computed_from_its_cells():
     """Means of cells, within one source and one set; none across them."""
     generator = np.random.default_rng(0)
-    sets = {
-        f"c{source}{kind}": [
-            cell("c", name, severity, source=source[1:] or "generated")
-            for name in corruptions.names(kind[1:] or "common")
-            for severity in range(1, 6)
-        ]
-        for source in ("", "_released")
-        for kind in ("", "_extra")
-    }
+    sets = {}
+    for source, kind in itertools.product(["", "_released"], ["", "_extra"]):
+        rows = dict.fromkeys(corruptions.names(kind[1:] or "common"), [0] * 5)
+        own = suite_c(rows, source=source[1:] or "generated")
+        sets[f"c{source}{kind}"] = list(own)
     cells = [clean_cell(), *(c for own in sets.values() for c in own)]
     # Severities are sorted, whatever the order of the lines.
     records = {c: measured(generator) for c in reversed(cells)}
@@ -86,15 +80,13 @@ def test_every_number_is_computed_from_its_cells():
             wanted[f"{name}/mean_{metric}"] = mean(metric, own)
             wanted[f"calibration/{name}_mean_{metric}"] = mean(metric, own)
         wanted[f"{name}/mean_error"] = 1 - mean("accuracy", own)
-        for family in FAMILIES:
+        for family in ("noise", "blur", "weather", "digital"):
             names = corruptions.names(family)
             part = [c for c in own if c.corruption in names]
-            key = f"{name}/mean_accuracy_{family}"
-            wanted[key] = mean("accuracy", part)
-            if family == "noise":
-                rest = [c for c in own if c not in part]
-                key = f"{name}/mean_accuracy_without_noise"
-                wanted[key] = mean("accuracy", rest)
+            wanted[f"{name}/mean_accuracy_{family}"] = mean("accuracy", part)
+        noise = corruptions.names("noise")
+        rest = mean("accuracy", [c for c in own if c.corruption not in noise])
+        wanted[f"{name}/mean_accuracy_without_noise"] = rest
         for c in own:
             shown = sections[name].cells[c.corruption][str(c.severity)]
             assert len(shown) == 5
@@ -120,14 +112,14 @@ def test_every_number_is_computed_from_its_cells():
 def test_every_section_says_images_and_source(records):
     records[clean_cell()] |= {"available": 1000}
     report = Report(records)
-    sections = report.as_dict()["sections"]
-    assert {s["n"] for s in sections.values()} == {N}
-    assert sections["clean"]["source"] == "original"
-    assert sections["c"]["source"] == "generated"
+    sections = report.as_dict()["sections"].values()
+    assert {(s["n"], s["source"]) for s in sections} >= {
+        (N, "original"),
+        (N, "generated"),
+    }
     for text in (report.text(), report.markdown()):
         assert "200 of 1,000 images, as they are in the dataset" in text
-        assert "200 images per cell, generated" in text
-        assert "seed 0" in text and "unnormalised" in text
+        assert "200 images per cell, generated" in text and "seed 0" in text
         assert re.search(r"Brier score[ |]+0\.2500\b", text)
         assert "3 of the benchmark's 15 corruptions" in text
         # Every cell; the calibration section has a later line of it, too.
@@ -140,7 +132,7 @@ def test_every_section_says_images_and_source(records):
     assert len({len(line) for line in lines[start : start + 4]}) == 1
 
 
-def test_other_numbers_of_images_and_suites_in_calibration():
+def test_calibration_of_some_suites_and_a_part_of_severities_or_of_noise():
     attacked = {cell("fgsm", None, 0, setting="x"): sums(0.1)}
     made = {clean_cell(n=50): sums(0.9, 50)} | suite_c({"fog": (0.9,) * 5})
     report = Report(made | attacked)
@@ -148,9 +140,6 @@ def test_other_numbers_of_images_and_suites_in_calibration():
     assert "50 or 200 images per cell" in section.origin
     assert list(section.table.rows) == ["clean", "fog"]
     assert [s.name for s in Report(attacked).sections] == ["fgsm"]
-
-
-def test_a_part_of_severities_or_of_noise_alone():
     some = suite_c({"gaussian_noise": (0.5,) * 5})
     report = Report({c: m for c, m in some.items() if c.severity in (2, 3)})
     assert "severities 2, 3 only" in report.text()
@@ -158,13 +147,11 @@ def test_a_part_of_severities_or_of_noise_alone():
     assert "c/mean_accuracy_without_noise" not in report.figures
 
 
-@pytest.mark.parametrize("field", ["dataset", "model", "data", "seed"])
-def test_mixtures_are_refused(records, field):
-    records |= suite_c({"contrast": (0.1,) * 5}, **{field: "xyz"})
-    assert_usage_error(lambda: Report(records), f"about one {field}", "xyz")
-
-
-def test_missing_cells_are_named(records):
+def test_mixtures_are_refused_and_missing_cells_are_named(records):
+    for field in ("dataset", "model", "data", "seed"):
+        more = suite_c({"contrast": (0.1,) * 5}, **{field: "xyz"})
+        mixed = functools.partial(Report, records | more)
+        assert_usage_error(mixed, f"about one {field}", "xyz")
     assert_usage_error(lambda: Report({}), "no evaluation cells")
     more = [*records, cell("c", "jpeg_compression", 1)]
     words = "jpeg_compression/1", "missing"
@@ -175,19 +162,16 @@ def test_missing_cells_are_named(records):
 
 
 def test_files(records, tmp_path):
-    report = Report(records)
     clean = Report({clean_cell(): sums(0.5)})
     # Without a heat map there is no picture.
     for made, endings in (
-        (report, "html json md png"),
-        (clean, "html json md"),
+        (Report(records), ["html", "json", "md", "png"]),
+        (clean, ["html", "json", "md"]),
     ):
-        made.write(tmp_path / endings)
-        names = sorted(path.name for path in (tmp_path / endings).iterdir())
-        assert names == [f"report.{ending}" for ending in endings.split()]
-        folder = tmp_path / endings
-        assert (
-            json.loads((folder / "report.json").read_text()) == made.as_dict()
-        )
-        shown = "](report.png)" in (folder / "report.md").read_text()
+        folder = tmp_path / endings[-1]
+        made.write(folder)
+        files = {path.name: path for path in folder.iterdir()}
+        assert sorted(files) == [f"report.{ending}" for ending in endings]
+        assert json.loads(files["report.json"].read_text()) == made.as_dict()
+        shown = "](report.png)" in files["report.md"].read_text()
         assert shown == ("png" in endings)

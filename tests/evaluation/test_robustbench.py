@@ -1,7 +1,6 @@
 """Entries of RobustBench: the published ones out of their cells."""
 
 import csv
-import io
 import json
 
 import numpy as np
@@ -17,13 +16,11 @@ from support.usage import assert_usage_error
 COMMON = published.COMMON
 CIFAR = published.shares(published.CIFAR10_MEANS)
 ALL = (1, 2, 3, 4, 5)
-FIGURES = ("mean_accuracy", "mean_accuracy_without_noise", "mce")
 
 
 def cells_of(accuracies=CIFAR, clean=0.9, n=200, **fields):
-    fields = {"n": n, "dataset": "cifar10", **fields}
     cells = {clean_cell(n, dataset="cifar10"): sums(clean, n)}
-    return cells | suite_c(accuracies, **fields)
+    return cells | suite_c(accuracies, n, dataset="cifar10", **fields)
 
 
 def report_of(*arguments, reference=None, **fields):
@@ -33,24 +30,19 @@ def report_of(*arguments, reference=None, **fields):
 def test_the_published_entries():
     report = report_of(CIFAR, 0.9673, source="released", n=10_000)
     entry = robustbench.entry(report)
-    empty = ("link", "name", "authors", "venue", "architecture")
-    assert entry == {
-        **dict.fromkeys(empty, ""),
-        "additional_data": False,
-        "number_forward_passes": 1,
-        "dataset": "cifar10",
-        "eps": None,
-        "clean_acc": "96.73",
-        "reported": "92.78",
-        "corruptions_acc": "92.78",
-        "footnote": "10,000 images per cell, released files.",
-    }
+    wanted = dict.fromkeys("link name authors venue architecture".split(), "")
+    wanted |= {"additional_data": False, "number_forward_passes": 1}
+    wanted |= {"dataset": "cifar10", "eps": None, "clean_acc": "96.73"}
+    wanted |= dict.fromkeys(("reported", "corruptions_acc"), "92.78")
+    footnote = "10,000 images per cell, released files."
+    assert entry == {**wanted, "footnote": footnote}
     options = {"reference": alexnet(), "source": "released"}
     accuracies = published.shares(published.IMAGENET_MEANS)
     report = report_of(accuracies, 0.7698, **options)
     entry = robustbench.entry(report)
     assert (entry["clean_acc"], entry["corruptions_acc"]) == ("76.98", "52.47")
-    figures = [report.figures[f"c_released/{key}"] for key in FIGURES]
+    names = ("mean_accuracy", "mean_accuracy_without_noise", "mce")
+    figures = [report.figures[f"c_released/{name}"] for name in names]
     figures[:2] = np.multiply(100, figures[:2])
     assert figures == pytest.approx(published.IMAGENET_FIGURES, abs=0.01)
     assert entry["corruptions_mce"] == f"{figures[2]:.2f}"
@@ -74,7 +66,7 @@ def test_generated_corruptions_are_not_the_leaderboards(tmp_path):
     assert "released files" in entry["footnote"]
 
 
-@pytest.mark.parametrize("name", ["Me2025", "Me2025.json", "Me2025.v2"])
+@pytest.mark.parametrize("name", ["Me2025.json", "Me2025.v2"])
 def test_files_keep_what_a_submitter_wrote(tmp_path, name):
     report = report_of()
     one, other = robustbench.write(report, tmp_path / name)
@@ -87,7 +79,7 @@ def test_files_keep_what_a_submitter_wrote(tmp_path, name):
     robustbench.write(released, tmp_path / name)
     entry = robustbench.entry(released)
     assert json.loads(one.read_text()) == {**entry, **mine}
-    names, severities, values = csv.reader(io.StringIO(other.read_text()))
+    names, severities, values = csv.reader(other.read_text().splitlines())
     assert (names[0], severities[0], values[0]) == ("", "", stem)
     # By name, whatever the order of the columns: fractions.
     keys = zip(names[1:], map(int, severities[1:]))
@@ -113,18 +105,13 @@ def write(name="Me", drop=lambda cell: False):
         # What cannot become an entry is told before anything is measured.
         (lambda: check(suites=("c",)), "needs suites clean and c, got c"),
         (lambda: check(suites=("clean", "p")), "needs suites clean and c"),
-        (lambda: check(names=["fog"]), "got 1 of them at 5"),
         (lambda: check(names="noise"), "got 3 of them at 5"),
         (lambda: check(severities=(1, 3)), "got 15 of them at 2"),
         (lambda: write(drop=lambda c: c.suite == "clean"), "missing: clean"),
         (lambda: write(drop=lambda c: c.suite == "c"), "missing: shot_noise 1"),
         (lambda: write(drop=lambda c: c.corruption == "fog"), "fog 2, fog 3.."),
-        (lambda: write(drop=lambda c: c.severity == 5), "shot_noise 5"),
-        (lambda: check("nowhere/Me"), "nowhere' of the RobustBench entry does"),
         (lambda: write("nowhere/Me"), "nowhere' of the RobustBench entry does"),
         (lambda: check(""), "has no name"),
-        (lambda: check(".."), "has no name"),
-        (lambda: check("torn"), "torn.json' is there already and is no entry"),
         (lambda: write("torn"), "torn.json' is there already and is no entry"),
     ],
 )
