@@ -55,18 +55,14 @@ def test_small_images_come_back_pixel_by_pixel(tmp_path):
 
 
 def test_floats_are_rounded_large_images_small_and_grey_ones_kept(tmp_path):
-    one = clean_cell(n=1)
-    values = np.full([1, 4, 4, 3], 3.6, np.float32)
-    values[0, 0, 0] = [-5.0, 255.4, 300.0]
+    one, values = clean_cell(n=1), np.float32([[[[-5.0, 255.4, 3.6]]]])
     shown = pixels(kept(tmp_path, one, values).pictures[0])
-    assert shown[0, 0].tolist() == [0, 255, 255] and (shown[1:] == 4).all()
+    assert shown.tolist() == [[[0, 255, 4]]]
     grey = kept(tmp_path, images=IMAGES[..., :1])
     np.testing.assert_array_equal(pixels(grey.pictures[0]), IMAGES[0, ..., 0])
     # A smooth one, so that nothing but its size is lost.
     ramp = np.linspace(0, 255, 300)[None, :, None] * np.ones([200, 1, 3])
-    found = kept(tmp_path, one, ramp[None])
-    assert found.examples[0].picture.endswith(".jpg")
-    shown = pixels(found.pictures[0]).astype(float)
+    shown = pixels(kept(tmp_path, one, ramp[None]).pictures[0]).astype(float)
     expected = np.linspace(0, 255, 112)[None, :, None] * np.ones([75, 1, 3])
     assert np.abs(shown - expected)[:, 2:-2].max() < 4
 
@@ -87,19 +83,16 @@ def test_a_sequence_is_a_film_of_some_frames(tmp_path, known):
         assert dataclasses.astuple(example)[1:] == wanted
 
 
-@pytest.mark.parametrize(
-    "severities, expected", [((1, 2, 3, 4), {1, 3}), ((3, 1), {3}), ((4,), {4})]
-)
-def test_one_severity_stands_for_all(tmp_path, severities, expected):
+@pytest.mark.parametrize("severities, seen", [("1234", "13"), ("31", "3")])
+def test_one_severity_stands_for_all(tmp_path, severities, seen):
     target = Gallery(tmp_path, DATASET)
-    cells = [cell("c", "fog", s, n=N) for s in severities]
+    cells = {s: cell("c", "fog", int(s), n=N) for s in severities}
     # Another corruption begins anew, and every attack is shown.
-    others = [cell("c", "snow", 5, n=N)]
-    others += [cell("fgsm", None, 0, n=N, setting=s) for s in "xy"]
-    for each in (*cells, *others):
+    cells["5"] = cell("c", "snow", 5, n=N)
+    cells |= {s: cell("fgsm", None, 0, n=N, setting=s) for s in "xy"}
+    for each in cells.values():
         kept(target, each)
-    assert {c.severity for c in cells if read(tmp_path, c)} == expected
-    assert all(read(tmp_path, other) for other in others)
+    assert [s for s in cells if read(tmp_path, cells[s])] == [*seen, *"5xy"]
 
 
 def test_batches_are_not_held_and_what_is_not_whole_leaves_nothing(tmp_path):
@@ -120,9 +113,7 @@ def test_names_are_safe_and_tell_cells_apart(tmp_path):
     names = {gallery.stem(base)}
     for field, value in dataclasses.asdict(base).items():
         value = value + 1 if isinstance(value, int) else f"{value}0"
-        other = dataclasses.replace(base, **{field: value})
-        names.add(gallery.stem(other))
-        assert read(tmp_path, other) is None
+        names.add(gallery.stem(dataclasses.replace(base, **{field: value})))
     assert len(names) == 1 + len(dataclasses.fields(base))
 
 

@@ -52,9 +52,7 @@ def test_lines_now_and_then(monkeypatch):
         ({FOG: 9, FOGS[1]: 2, FOGS[2]: 1}, FOGS[3], 2),
     ],
 )
-def test_the_time_left_is_that_of_the_passes_to_come(
-    measured, pending, seconds
-):
+def test_the_time_left_is_that_of_all_passes(measured, pending, seconds):
     stream = io.StringIO()
     progress = Progress(stream, bar=True)
     progress.begin([*measured, pending])

@@ -54,26 +54,18 @@ def test_compiled_functions(two, count):
     assert [tuple(shape) for shape in traces] == [(4 // count,)] * count
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 100])
-def test_predictors_agree_and_compile_one_shape(two, models, batch_size):
-    """Odd batches are filled up, and what was added is cut off."""
-    images = dataset().test.images
+def test_odd_batches_are_filled_up_and_one_shape_is_compiled(two, models):
+    images, shapes = dataset().test.images, []
+
+    def spy(x, training):
+        shapes.append(x.shape[0])
+        return models[1](x, training=training)
+
+    predictor = Predictor(spy, 3, images[:2], 7, replicas=Replicas(two))
     wanted = models[0].predict(images, verbose=0)
-    for model, strategy in zip(models, (None, two)):
-        shapes = []
-
-        def spy(x, training, model=model, shapes=shapes):
-            shapes.append(x.shape[0])
-            return model(x, training=training)
-
-        probe, replicas = images[:2], Replicas(strategy)
-        predictor = Predictor(spy, 3, probe, batch_size, replicas=replicas)
-        for n in (23, 1, 2):
-            found = predictor(images[:n])
-            assert found.shape == (n, 3) and found.dtype == np.float32
-            np.testing.assert_allclose(found, wanted[:n], atol=1e-4)
-        half = -(-batch_size // 2)
-        assert shapes == ([half] * 2 if strategy else [batch_size])
+    for n in (23, 1, 2):
+        np.testing.assert_allclose(predictor(images[:n]), wanted[:n], atol=1e-4)
+    assert shapes == [4, 4]
 
 
 def test_evaluations_agree(two, models, tmp_path):

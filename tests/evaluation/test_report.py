@@ -112,11 +112,9 @@ def test_every_number_is_computed_from_its_cells():
 def test_every_section_says_images_and_source(records):
     records[clean_cell()] |= {"available": 1000}
     report = Report(records)
-    sections = report.as_dict()["sections"].values()
-    assert {(s["n"], s["source"]) for s in sections} >= {
-        (N, "original"),
-        (N, "generated"),
-    }
+    sections = report.as_dict()["sections"]
+    sources = [sections[name]["source"] for name in ("clean", "c")]
+    assert sources == ["original", "generated"]
     for text in (report.text(), report.markdown()):
         assert "200 of 1,000 images, as they are in the dataset" in text
         assert "200 images per cell, generated" in text and "seed 0" in text
@@ -127,9 +125,6 @@ def test_every_section_says_images_and_source(records):
         numbers = line.replace("|", " ").split()[1:]
         assert numbers == ["50.00", "45.00", "40.00", "35.00", "30.00", "40.00"]
     assert "\n  Clean accuracy " in report.summary()
-    lines = report.text().splitlines()
-    start = next(i for i, line in enumerate(lines) if "corruption  " in line)
-    assert len({len(line) for line in lines[start : start + 4]}) == 1
 
 
 def test_calibration_of_some_suites_and_a_part_of_severities_or_of_noise():
@@ -154,24 +149,21 @@ def test_mixtures_are_refused_and_missing_cells_are_named(records):
         assert_usage_error(mixed, f"about one {field}", "xyz")
     assert_usage_error(lambda: Report({}), "no evaluation cells")
     more = [*records, cell("c", "jpeg_compression", 1)]
-    words = "jpeg_compression/1", "missing"
-    assert_usage_error(lambda: Report(records, expected=more), *words)
+    lacking = functools.partial(Report, records, expected=more)
+    assert_usage_error(lacking, "jpeg_compression/1", "missing")
     del records[cell("c", "defocus_blur", 4)]
     words = "toy/c/defocus_blur/4", "missing"
     assert_usage_error(lambda: Report(records), *words)
 
 
 def test_files(records, tmp_path):
+    """Without a heat map there is no picture."""
     clean = Report({clean_cell(): sums(0.5)})
-    # Without a heat map there is no picture.
-    for made, endings in (
-        (Report(records), ["html", "json", "md", "png"]),
-        (clean, ["html", "json", "md"]),
-    ):
-        folder = tmp_path / endings[-1]
+    for made, *picture in ((Report(records), "png"), (clean,)):
+        folder = tmp_path / f"with {picture}"
         made.write(folder)
-        files = {path.name: path for path in folder.iterdir()}
+        files = {path.name: path.read_bytes() for path in folder.iterdir()}
+        endings = ["html", "json", "md", *picture]
         assert sorted(files) == [f"report.{ending}" for ending in endings]
-        assert json.loads(files["report.json"].read_text()) == made.as_dict()
-        shown = "](report.png)" in files["report.md"].read_text()
-        assert shown == ("png" in endings)
+        assert json.loads(files["report.json"]) == made.as_dict()
+        assert (b"](report.png)" in files["report.md"]) == bool(picture)

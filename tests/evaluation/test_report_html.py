@@ -12,11 +12,10 @@ import pytest
 from noisymix_tf import corruptions
 from noisymix_tf.evaluation.charts import heat
 from noisymix_tf.evaluation.report import Report
-from noisymix_tf.evaluation.writers import style
 from noisymix_tf.evaluation.writers.html import html
 from support import evaluation_toys as toys
 from support import report_page
-from support.report_page import NAMES, Page, contrast, decoded, fill
+from support.report_page import NAMES, Page, decoded, fill
 
 
 @pytest.fixture(scope="module")
@@ -112,22 +111,14 @@ def test_pictures_and_charts_are_told_to_who_does_not_see(made):
     assert all("in 31 frames" in words for words in films)
 
 
-def test_pictures_of_other_cells_are_not_shown(tmp_path):
-    ours, others = toys.clean_cell(), toys.clean_cell(model="another")
-    fill(tmp_path, [others])
-    report = Report({ours: toys.sums(0.5)})
-    assert "<img" not in html(report, tmp_path)
-    fill(tmp_path, [ours], seed=1)
-    reports = report, Report({others: toys.sums(0.5)})
-    pages = [Page(html(each, tmp_path)) for each in reports]
-    one, other = ({e["src"] for e in page.all("img")} for page in pages)
-    assert len(one) == 6 and not one & other
-    # Of the severities the one nearest to 3, whatever run it is of.
+def test_of_severities_the_one_nearest_to_3_is_shown(tmp_path):
     rows = {toys.cell("c", "fog", s): toys.sums(0.5) for s in (1, 4, 5)}
     for fog, severity in zip(rows, "144"):
         fill(tmp_path, [fog])
         text = html(Report(rows), tmp_path)
         assert re.findall(r"fog, severity (\d)", text) == [severity]
+    other = {toys.cell("c", "fog", 4, model="another"): toys.sums(0.5)}
+    assert "<img" not in html(Report(other), tmp_path)
 
 
 def test_a_resumed_evaluation_keeps_its_pictures(tmp_path):
@@ -138,12 +129,10 @@ def test_a_resumed_evaluation_keeps_its_pictures(tmp_path):
         results = toys.run(each, data, output_dir=tmp_path, **options)
         assert results.computed == computed
         pages.append(Page((tmp_path / "report.html").read_text()))
-    page, again, other = pages
-    assert again.elements == page.elements
-    answers = [[e["alt"] for e in p.all("img")] for p in (page, other)]
-    assert answers[0] != answers[1]
+    answers = [[e["alt"] for e in page.all("img")] for page in pages]
+    assert answers[0] == answers[1] != answers[2]
     # The pictures are what the model was shown: 6 of every cell.
-    pictures = [decoded(e["src"]) for e in page.all("img")]
+    pictures = [decoded(e["src"]) for e in pages[1].all("img")]
     assert len(pictures) == 6 * (1 + 2 + 2)
     images = data.test.images
     np.testing.assert_array_equal(pictures[2], images[9])
@@ -152,20 +141,7 @@ def test_a_resumed_evaluation_keeps_its_pictures(tmp_path):
     assert np.abs(pictures[6 * 3 + 2].astype(int) - images[9]).max() == 4
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_and_marks_can_be_seen(scheme):
-    """WCAG 2: 4.5 to 1 for text, 3 to 1 for the parts of charts."""
-    blocks = re.findall(r":root \{(.*?)\}", style.STYLE, re.DOTALL)
-    colours = dict(re.findall(r"--(\w+): (#\w+);", blocks[scheme == "dark"]))
-    for ground, least, names in (
-        ("paper", 4.5, ("ink", "soft", "right", "wrong")),
-        ("panel", 4.5, ("ink", "soft")),
-        ("paper", 3, ("ours", "gap")),
-    ):
-        for name in names:
-            assert contrast(colours[name], colours[ground]) >= least, name
-
-
+# What is widest, and how many pictures can be decoded.
 MEASURE = """onload = () => {
   const page = document.querySelector("iframe").contentDocument;
   const parts = page.querySelectorAll("h2, h3, p, dd, figure:not(ol *)");
@@ -177,9 +153,8 @@ MEASURE = """onload = () => {
 
 @pytest.mark.slow
 def test_on_a_telephone_nothing_is_wider_than_the_screen(made, tmp_path):
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("no chromium or google-chrome on the PATH")
+    if not (browser := shutil.which("chromium")):
+        pytest.skip("no chromium on the PATH")
     text, frame = made[1], tmp_path / "frame.html"
     frame.write_text(
         f"<!doctype html><meta charset=utf-8><script>{MEASURE}</script><iframe "

@@ -8,7 +8,6 @@ import types
 from xml.etree import ElementTree
 
 import numpy as np
-from matplotlib.colors import to_rgb
 from PIL import Image
 
 from noisymix_tf import corruptions
@@ -107,12 +106,3 @@ class Page:
 def decoded(source):
     content = base64.b64decode(source.partition(",")[2])
     return np.asarray(Image.open(io.BytesIO(content)))
-
-
-def contrast(*colours):
-    """Contrast ratio of WCAG 2, from 1 to 21, and 21 for black on white."""
-    parts = np.array([to_rgb(colour) for colour in colours])
-    curved = ((parts + 0.055) / 1.055) ** 2.4
-    linear = np.where(parts <= 0.04045, parts / 12.92, curved)
-    low, high = np.sort(linear @ [0.2126, 0.7152, 0.0722])
-    return (high + 0.05) / (low + 0.05)
