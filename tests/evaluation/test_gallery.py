@@ -75,10 +75,10 @@ def test_a_sequence_is_a_film_of_some_frames(tmp_path, known):
     found = kept(tmp_path, cell("p", "tilt", 1, n=9), films, labels, answers)
     assert list(found.frames) == [NAMES[k] for k in answers[4]]
     for k, example in zip(range(0, 31, 6), found.examples, strict=True):
-        picture = found.pictures[k // 6]
+        picture, answer = found.pictures[k // 6], answers[4, k]
         np.testing.assert_array_equal(pixels(picture), films[4, k])
-        answer, right = answers[4, k], answers[4, k] == LABELS[4]
-        label, right = (NAMES[LABELS[4]], right) if known else (None, None)
+        right = bool(answer == LABELS[4]) if known else None
+        label = NAMES[LABELS[4]] if known else None
         wanted = (4, label, NAMES[answer], right, k)
         assert dataclasses.astuple(example)[1:] == wanted
 

@@ -1,11 +1,8 @@
 """The images of an evaluation: streamed, held if small, counted, checked."""
 
-import weakref
-
 import numpy as np
 
 from noisymix_tf.data.subset import balanced_indices
-from noisymix_tf.evaluation import images as images_lib
 from noisymix_tf.evaluation.images import Images
 from support.evaluation_toys import Test, dataset, whole_dataset
 from support.usage import assert_usage_error
@@ -32,24 +29,6 @@ def test_all_images_in_order_held_after_one_whole_pass():
         np.testing.assert_array_equal(pixels, split.images)
         np.testing.assert_array_equal(labels, split.labels)
         assert split.passes == before + passes
-
-
-def test_large_images_are_not_held(monkeypatch):
-    """Nothing is kept above the limit, also not what came before it."""
-    # Private: a limit of one batch.
-    monkeypatch.setattr(images_lib, "_CACHE_BYTES", 8 * 16 * 16 * 3 + 1)
-    images, made = opened(dataset().test), []
-
-    def batches(batch_size):
-        for _ in range(6):
-            batch = np.zeros([batch_size, 16, 16, 3], np.uint8)
-            made.append(weakref.ref(batch))
-            yield batch, np.zeros(batch_size, int)
-
-    monkeypatch.setattr(images.split, "batches", batches)
-    for _ in images.batches(8, keep=True):
-        # The running batch and at most the one before it.
-        assert not any(batch() is not None for batch in made[:-2])
 
 
 def test_a_balanced_part():

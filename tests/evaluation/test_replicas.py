@@ -32,9 +32,8 @@ def test_compiled_functions(two, count):
     traces = []
 
     @tf.function  # It is taken as it is.
-    def function(x, y, *shared):
+    def function(x, y, factor):
         traces.append(y.shape)
-        (factor,) = shared
         sums = tf.fill(tf.shape(y), tf.reduce_sum(x))
         return {"sum": x + factor * y[:, None], "part": sums}
 
@@ -44,11 +43,10 @@ def test_compiled_functions(two, count):
     rounded = [replicas.count, *map(replicas.round_up, (1, 2, 7, 8))]
     assert rounded == ([1, 1, 2, 7, 8] if count == 1 else [2, 2, 2, 8, 8])
     call = replicas.compile(function)
+    parts = [66.0] * 4 if count == 1 else [15.0, 15.0, 51.0, 51.0]
     for _ in range(3):
         results = call(x, y, shared=(tf.constant(10.0),))
-        assert isinstance(results["sum"], np.ndarray)
         np.testing.assert_array_equal(results["sum"], x + 10 * y[:, None])
-        parts = [66.0] * 4 if count == 1 else [15.0, 15.0, 51.0, 51.0]
         assert results["part"].tolist() == parts
     # Once on one device, once on each of two.
     assert [tuple(shape) for shape in traces] == [(4 // count,)] * count

@@ -28,16 +28,14 @@ def report_of(*arguments, reference=None, **fields):
 
 def test_the_published_entries():
     report = report_of(CIFAR, 0.9673, source="released", n=10_000)
-    entry = robustbench.entry(report)
     wanted = dict.fromkeys("link name authors venue architecture".split(), "")
     wanted |= {"additional_data": False, "number_forward_passes": 1}
     wanted |= {"dataset": "cifar10", "eps": None, "clean_acc": "96.73"}
     wanted |= dict.fromkeys(("reported", "corruptions_acc"), "92.78")
-    footnote = "10,000 images per cell, released files."
-    assert entry == {**wanted, "footnote": footnote}
-    options = {"reference": alexnet(), "source": "released"}
-    accuracies = published.shares(published.IMAGENET_MEANS)
-    report = report_of(accuracies, 0.7698, **options)
+    wanted["footnote"] = "10,000 images per cell, released files."
+    assert robustbench.entry(report) == wanted
+    rows = published.shares(published.IMAGENET_MEANS)
+    report = report_of(rows, 0.7698, reference=alexnet(), source="released")
     entry = robustbench.entry(report)
     assert (entry["clean_acc"], entry["corruptions_acc"]) == ("76.98", "52.47")
     mean, quiet, mce = published.IMAGENET_FIGURES
@@ -57,9 +55,8 @@ def test_generated_corruptions_are_not_the_leaderboards(tmp_path):
     report = report_of(reference=Reference.of(own))
     assert report.figures["c/mce"] == pytest.approx(100)
     assert "corruptions_mce" not in robustbench.entry(report)
-    worse = {name: (0.75,) * 5 for name in COMMON}
-    both = cells_of() | cells_of(worse, source="released")
-    entry = robustbench.entry(Report(both))
+    worse = cells_of(dict.fromkeys(COMMON, (0.75,) * 5), source="released")
+    entry = robustbench.entry(Report(cells_of() | worse))
     assert entry["corruptions_acc"] == "75.0"
     assert "released files" in entry["footnote"]
 

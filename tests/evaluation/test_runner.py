@@ -2,13 +2,14 @@
 
 import json
 import re
+import weakref
 
 import keras
 import numpy as np
 import pytest
 
 from noisymix_tf import corruptions, evaluation
-from noisymix_tf.evaluation import metrics, plots
+from noisymix_tf.evaluation import images, metrics, plots
 from noisymix_tf.evaluation.fingerprint import model_fingerprint
 from noisymix_tf.evaluation.sections import SECTIONS, Figure, Section, tallies
 from support import evaluation_toys as toys
@@ -37,10 +38,10 @@ def test_cells_are_what_numpy_computes(softmax, split, options):
     # cells; without a length they are counted.
     assert data.test.passes == (4 if softmax else 5)
     for cell, sums in results.records.items():
-        images = data.test.images
+        pixels = data.test.images
         if cell.suite == "c":
-            images = corruptions.corrupt(images, cell.corruption, cell.severity)
-        outputs = model(images.astype(np.float32)).numpy()
+            pixels = corruptions.corrupt(pixels, cell.corruption, cell.severity)
+        outputs = model(pixels.astype(np.float32)).numpy()
         tally = metrics.tally(outputs, data.test.labels, not softmax)
         for key, wanted in tally.measurements().items():
             np.testing.assert_allclose(sums[key], wanted, rtol=1e-5)
@@ -78,25 +79,27 @@ def test_a_suite_of_ones_own_and_an_error_in_its_workers(monkeypatch):
         toys.run(suites=(Inverted(),))
 
 
-def test_images_are_read_a_few_batches_ahead_and_no_further():
-    ahead, read = [], []
+def test_batches_are_neither_read_far_ahead_nor_held(monkeypatch):
+    # Private: the memory for images, here that of ten batches.
+    monkeypatch.setattr(images, "_CACHE_BYTES", 10 * 2 * 16 * 16 * 3)
+    made, alive = [], []
 
     class Watched(toys.Test):
         def batches(self, batch_size):
-            read.clear()
-            for batch in super().batches(batch_size):
-                read.append(batch)
-                yield batch
+            for pixels, labels in super().batches(batch_size):
+                pixels = pixels.copy()
+                made.append(weakref.ref(pixels))
+                yield pixels, labels
 
     class Watching(Inverted):
         def answer(self, *arguments):
-            ahead.append(len(read) - len(ahead))
+            alive.append(sum(batch() is not None for batch in made))
             return super().answer(*arguments)
 
-    data = toys.dataset(n=40, split=Watched)
+    data = toys.dataset(n=60, split=Watched)
     toys.run(data=data, suites=(Watching(),), batch_size=2, num_workers=2)
-    # The one that is measured, and two for every worker.
-    assert max(ahead) == 1 + 2 * 2
+    # The one that is measured, two for every worker, and what is being read.
+    assert len(alive) == 30 and max(alive[10:]) <= 1 + 2 * 2 + 1
 
 
 def test_a_kill_keeps_finished_cells_and_the_report_is_of_all(tmp_path):
@@ -176,12 +179,12 @@ def test_cells_of_other_outputs_are_measured_anew(tmp_path):
     """What was summed up as logits must not stand for probabilities."""
     base = toys.brightness_model(softmax=True)
     model = keras.Model(base.inputs, base.outputs[0] / 2)
-    found = []
-    for outputs in ("auto", "probabilities", "probabilities"):
+    said = ("auto", "probabilities", "probabilities")
+    for outputs, computed in zip(said, (5, 5, 0)):
         results = toys.run(model, output_dir=tmp_path, outputs=outputs)
+        assert results.computed == computed
         kinds = {record["outputs"] for record in results.records.values()}
-        found.append((results.computed, *kinds))
-    assert found == [(5, "logits"), (5, "probabilities"), (0, "probabilities")]
+        assert kinds == {"logits" if outputs == "auto" else outputs}
 
 
 def test_fingerprints_see_constants_and_weights_but_no_names(tmp_path):
@@ -203,8 +206,7 @@ def test_fingerprints_see_constants_and_weights_but_no_names(tmp_path):
     assert model_fingerprint(plain()) == model_fingerprint(plain())
 
 
-def test_arrays_have_the_classes_of_the_model():
-    """Without the top class there was one fewer, and the model was blamed."""
+def test_arrays_without_the_top_class_have_the_classes_of_the_model():
     split = toys.dataset().test
     below = split.labels < 2
     data = split.images[below], split.labels[below]

@@ -18,6 +18,9 @@ COMMON = corruptions.names("common")
 CIFAR = corruptions.perturbation_names("cifar")
 IMAGENET = corruptions.perturbation_names("imagenet")
 NOISE = corruptions.perturbation_names("noise")
+# k per cent for the k-th; gaussian and shot noise come first.
+FLIPS = {name: 0.01 * (k + 1) for k, name in enumerate(CIFAR)}
+FLAT = dict.fromkeys(CIFAR, 0.1)
 
 
 def on_c(rows, clean=None, reference=None, drop=(), **fields):
@@ -59,8 +62,8 @@ def test_alexnet_is_100_per_cent_of_itself_on_released_files():
     found = [row[-1] for row in section.table.rows.values()]
     found += [report.figures[f"c_released/{e}mce"] for e in ("", "relative_")]
     assert found == pytest.approx([100.0] * 17)
-    files = {"seed": 1, "generator": "2-imagenet", "source": "released"}
-    for name, fields in (("c", {}), ("c_written", files)):
+    written = {"seed": 1, "generator": "2-imagenet", "source": "released"}
+    for name, fields in (("c", {}), ("c_written", written)):
         report = on_c(rows, None, alexnet(), **fields)
         assert f"{name}/mce" in report.figures
         (note,) = sections_of(report)[name].notes
@@ -74,8 +77,8 @@ def test_alexnet_is_100_per_cent_of_itself_on_released_files():
 
 
 def test_extra_corruptions_are_in_no_mce_but_have_a_ce():
-    rows = flat(0.1, corruptions.names("extra"))
-    report = on_c({**flat(0.8), **rows}, None, alexnet())
+    rows = flat(0.1, corruptions.names("extra"), **flat(0.8))
+    report = on_c(rows, None, alexnet())
     alone = on_c(flat(0.8), None, alexnet()).figures["c/mce"]
     assert report.figures["c/mce"] == alone
     assert "c_extra/mce" not in report.figures
@@ -103,38 +106,6 @@ def test_mce_against_the_report_of_another_run(tmp_path):
     means = {name: np.mean(row) for name, row in base.items()}
     (bars,) = sections_of(report)["c"].charts
     assert bars.reference == pytest.approx(means)
-
-
-HALF, FEW, QUIET = flat(0.5), (4, 5), flat(0.5, brightness=(0.9,) * 5)
-
-
-@pytest.mark.parametrize(
-    "base, ours, mce, words",
-    [
-        ([flat(0.5, COMMON[:14])], {}, None, "divide by for jpeg_compression"),
-        ([HALF, None, None, FEW], {"drop": FEW}, 50, "severities 1, 2, 3 only"),
-        ([HALF], {"source": "released"}, None, "says nothing of these cells"),
-        ([HALF], {"n": 50}, 50, "200 images per cell, this model on 50"),
-        # It does not suffer from brightness: no relative mCE, but a report.
-        ([QUIET, 0.9], {"clean": 0.8}, 950 / 15, "no relative mCE: The refer"),
-    ],
-)
-def test_what_mce_lacks_is_said(tmp_path, base, ours, mce, words):
-    reference = saved(on_c(*base), tmp_path / "report.json")
-    report = on_c(flat(0.75), reference=reference, **ours)
-    name = "c_released" if "source" in ours else "c"
-    assert report.figures.get(f"{name}/mce") == pytest.approx(mce)
-    assert f"{name}/relative_mce" not in report.figures
-    (note,) = sections_of(report)[name].notes
-    assert words in note
-    if "jpeg" in words:  # A dash in its column, and the others have their CE.
-        assert re.search(r"  jpeg_c\w+( +75\.00){6} +–\n", report.text())
-        assert re.search(r"  fog( +75\.00){6} +50\.00\n", report.text())
-
-
-# k per cent for the k-th; gaussian and shot noise come first.
-FLIPS = {name: 0.01 * (k + 1) for k, name in enumerate(CIFAR)}
-FLAT = dict.fromkeys(CIFAR, 0.1)
 
 
 def test_means_by_hand_and_rates_against_another_run(tmp_path):
@@ -165,42 +136,57 @@ def test_means_by_hand_and_rates_against_another_run(tmp_path):
     assert section.charts[0].reference == pytest.approx(base)
 
 
+MCE, RELEASED = "c/mce", "c_released/mce"
+MFR, QUIET = "p/mfr", "p/mfr_without_noise"
+HALF, FEW, LOUD = flat(0.5), (4, 5), flat(0.5, brightness=(0.9,) * 5)
+STILL, FILMS = {**FLAT, "scale": 0.0}, dict.fromkeys(CIFAR[2:], 0.1)
+
+
 @pytest.mark.parametrize(
-    "base, ours, rates, words",
+    "base, ours, figures, words",
     [
+        ([flat(0.5, COMMON[:14])], {}, {MCE: None}, "by for jpeg_compression"),
+        ([HALF, None, None, FEW], {"drop": FEW}, {MCE: 50}, "severities 1, 2"),
+        ([HALF], {"source": "released"}, {RELEASED: None}, "says nothing of"),
+        ([HALF], {"n": 50}, {MCE: 50}, "200 images per cell, this model on 50"),
+        # It does not suffer from brightness: no relative mCE, but a report.
+        ([LOUD, 0.9], {"clean": 0.8}, {MCE: 950 / 15}, "no relative mCE: The"),
         # Where it never flips there is nothing to divide by, either.
-        ({**FLAT, "scale": 0.0}, {}, [None, None], "to divide by for scale"),
+        ([STILL], {}, {MFR: None, QUIET: None}, "to divide by for scale"),
         # The mean without noise needs no rate of noise.
-        (dict(list(FLAT.items())[2:]), {}, [None, 65], "for gaussian_noise, s"),
-        (FLAT, {"n": 20}, [55, 65], "200 sequences, this model on 20"),
-        (FLAT, {"level": 2}, [None, None], "at difficulty 1: no flip rates"),
+        ([FILMS], {}, {MFR: None, QUIET: 65}, "gaussian_noise, shot_noise"),
+        ([FLAT], {"n": 20}, {MFR: 55, QUIET: 65}, "this model on 20"),
+        ([FLAT], {"level": 2}, {MFR: None}, "at difficulty 1: no flip rates"),
     ],
 )
-def test_what_flip_rates_lack_is_said(tmp_path, base, ours, rates, words):
-    reference = saved(on_p(base), tmp_path / "report.json")
-    report = on_p(FLIPS, reference=reference, **ours)
-    keys = ("p/mfr", "p/mfr_without_noise")
-    found = [report.figures.get(key) for key in keys]
-    assert found == [rate and pytest.approx(rate) for rate in rates]
-    section = sections_of(report)["p"]
+def test_what_a_reference_lacks_is_said(tmp_path, base, ours, figures, words):
+    on, rows = (on_p, FLIPS) if MFR in figures else (on_c, flat(0.75))
+    reference = saved(on(*base), tmp_path / "report.json")
+    report = on(rows, reference=reference, **ours)
+    wanted = {key: v and pytest.approx(v) for key, v in figures.items()}
+    assert {key: report.figures.get(key) for key in figures} == wanted
+    assert "c/relative_mce" not in report.figures
+    section = sections_of(report)[next(iter(figures)).split("/")[0]]
     (note,) = section.notes
     assert words in note
-    if "scale" in words:
-        rows = section.table.rows
-        assert (rows["scale"][3], rows["tilt"][3]) == (None, pytest.approx(90))
-    if "level" in ours:
-        assert "seed 0), difficulty 2" in report.text()
-        itself = saved(report, tmp_path / "harder.json")
-        report = on_p(FLIPS, reference=itself, **ours)
-        assert report.figures["p/mfr"] == pytest.approx(100)
+    if (lacking := words.split()[-1]) in rows:
+        rates = [section.table.rows[name][-1] for name in rows]
+        assert rates[[*rows].index(lacking)] is None and any(rates)
+        assert re.search(f"  {lacking} .* –\n", report.text())
 
 
-def test_the_benchmark_is_that_of_the_images():
+def test_the_benchmark_is_that_of_the_images(tmp_path):
     """Snow is of ImageNet-P; among CIFAR's perturbations it is an extra."""
     some = on_p({name: FLIPS[name] for name in CIFAR[:4]}, n=1)
     assert some.figures["p/mfp"] == pytest.approx(0.025)
     assert "4 of the benchmark's 10" in sections_of(some)["p"].notes[0]
     assert re.search(r"  gaussian_noise +1\.00 +–", some.text())  # No spread.
+    # Rates are those of one difficulty.
+    harder = on_p(FLIPS, level=2)
+    assert "seed 0), difficulty 2" in harder.text()
+    itself = saved(harder, tmp_path / "harder.json")
+    rates = on_p(FLIPS, level=2, reference=itself).figures
+    assert rates["p/mfr"] == pytest.approx(100)
     extra = {**FLIPS, "snow": 0.9, "shear": 0.8}
     report = on_p(extra)
     assert report.figures["p/mfp"] == pytest.approx(0.055)

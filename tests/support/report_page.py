@@ -20,12 +20,9 @@ NAMES = ("cat", '<b>dog</b> & "co"\'', "a very long name without end" * 3)
 COMMON = corruptions.names("common")
 CIFAR = corruptions.perturbation_names("cifar")
 NOISE = corruptions.perturbation_names("noise")
-REFERENCE = Reference(
-    "runs/<base>/report.json",
-    0.1,
-    {"c": {name: [0.5] * 5 for name in COMMON}},
-    {"p": dict.fromkeys(CIFAR, 0.08)},
-)
+ERRORS, FLIPS = dict.fromkeys(COMMON, [0.5] * 5), dict.fromkeys(CIFAR, 0.08)
+NAME = "runs/<base>/report.json"
+REFERENCE = Reference(NAME, 0.1, {"c": ERRORS}, {"p": FLIPS})
 
 
 def invented():
