@@ -46,7 +46,7 @@ def test_text_is_escaped_axes_end_at_round_numbers_and_films_have_marks():
     assert frames.in_words("ab") == "1 change in 2 frames"
 
 
-def test_lengths_of_bars_are_the_values():
+def test_lengths_of_bars_and_whiskers_are_the_values():
     long = "a<b" + "x" * 30
     values = {"fog": 0.4, "gaussian_noise": 0.1, long: 0.0}
     theirs = {"fog": 0.8, "gaussian_noise": 0.05}
@@ -68,9 +68,7 @@ def test_lengths_of_bars_are_the_values():
     values = "40.00 80.00 10.00 5.00 0.00".split()
     assert chart.texts("text", "number") == values
     assert "fog 40.00 % (R: 80.00 %)" in words
-
-
-def test_whiskers_are_standard_errors_within_what_can_be():
+    # Whiskers are standard errors, within what can be.
     values, errors = {"a": 0.95, "b_c": 0.1}, {"a": 0.1, "b_c": 0.2}
     made = sections.Bars("T", "share", values, errors=errors, limit=1.0)
     chart, words, ticks = drawn(bars, made)

@@ -102,9 +102,7 @@ def test_saved_models(files, model, data):
     assert attacked > 1.2 * clean
 
 
-def test_probabilities_are_found_out_and_bytes_only_not_attacked(
-    tmp_path, model, data
-):
+def test_probabilities_and_bytes_are_found_out(tmp_path, model, data):
     softmax = random_model(softmax=True)
     served(softmax, tmp_path / "soft", output="probabilities")
     loaded = load_classifier(tmp_path / "soft")
@@ -118,9 +116,7 @@ def test_probabilities_are_found_out_and_bytes_only_not_attacked(
     assert_usage_error(lambda: run(loaded, data, suites=("fgsm",)), *words)
 
 
-def test_the_newest_version_is_taken_and_a_copy_is_the_same_model(
-    files, tmp_path, data
-):
+def test_the_newest_version_and_a_copy_of_a_model(files, tmp_path, data):
     for version in (2, 10, 9):
         shutil.copytree(files / "own", tmp_path / f"all/{version}")
     (tmp_path / "all/11").mkdir()  # Not a model yet.

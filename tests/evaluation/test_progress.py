@@ -36,33 +36,18 @@ def test_lines_now_and_then(monkeypatch):
     assert headline(FOG, {"seconds": 1.0}) == "n = 200"  # A suite of one's own.
 
 
-def test_the_time_left_is_that_of_all_passes_to_come():
-    for measured, pending, seconds in (
-        # A sequence has 31 frames; a step of PGD is four passes.
-        ({FOG: 1}, TILT, 31),
-        ({FOG: 1}, PGD, 4 * 10 + 3),
-        # By kind before the suite, and by suite before all others.
-        ({FOG: 4, SNOW: 9, TILT: 31}, FOGS[3], 4),
-        # One of them waited for what all of them need.
-        ({FOG: 9, FOGS[1]: 2, FOGS[2]: 1, TILT: 31}, SNOW, 2),
-    ):
-        stream = io.StringIO()
-        progress = Progress(stream, bar=True)
-        progress.begin([*measured, pending])
-        for now, spent in measured.items():
-            progress(now, {**sums(0.5), "seconds": spent}, 1, 9)
-        assert f"  {seconds} s left" in stream.getvalue().split("\r")[-1]
-
-
 def test_a_bar_on_a_terminal_is_one_line_and_durations_have_units():
     stream = Terminal()
     progress = Progress(stream)
+    progress.begin([FOG, TILT, PGD])
     progress(FOG, sums(0.5), 2, 3)
     progress(TILT, flip_sums(0.5), 3, 3)
     # Drawn over, and cleared to its end.
     one, last = stream.getvalue().split("\r")[1:]
-    assert one.startswith(f"[{'=' * 8}{' ' * 4}] 2/3  toy/c/fog/1  accuracy")
-    assert last.startswith(f"[{'=' * 12}] 3/3  toy/p/tilt/1  flip")
+    # A sequence has 31 frames; a step of PGD is four passes, and traced.
+    bar = f"[{'=' * 8}{' ' * 4}] 2/3  1 min left  toy/c/fog/1  accuracy"
+    assert duration(31 + 4 * 10 + 3) == "1 min" and one.startswith(bar)
+    assert last.startswith(f"[{'=' * 12}] 3/3  24 s left  toy/p/tilt/1  flip")
     assert "\n" not in one and last.endswith("\x1b[K\n")
     # The choice is the user's.
     for stream, bar in ((io.StringIO(), True), (Terminal(), False)):

@@ -1,6 +1,5 @@
 """Reports: every number out of its cells, what is refused, what is shown."""
 
-import functools
 import itertools
 import json
 import re
@@ -15,17 +14,14 @@ from support.evaluation_toys import cell, clean_cell, suite_c, sums
 from support.usage import assert_usage_error
 
 N = 200
-ROWS = {
-    "gaussian_noise": (0.5, 0.45, 0.4, 0.35, 0.3),
-    "defocus_blur": (0.9, 0.85, 0.8, 0.75, 0.7),
-    "contrast": (0.6,) * 5,
-}
 QUALITY = ("ece", "rms_calibration_error", "nll", "brier")
 
 
 @pytest.fixture
 def records():
-    return {clean_cell(): sums(0.95)} | suite_c(ROWS)
+    rows = {"gaussian_noise": (0.5, 0.45, 0.4, 0.35, 0.3)}
+    rows |= dict.fromkeys(("defocus_blur", "contrast"), (0.6,) * 5)
+    return {clean_cell(): sums(0.95)} | suite_c(rows)
 
 
 def measured(generator):
@@ -43,14 +39,11 @@ def metrics_of(sums):
     """What is to be known of one cell."""
     count, confidence, correct = np.transpose(sums["bins"])
     gaps = np.abs(confidence - correct)
-    return {
-        "ece": gaps.sum() / N,
-        "rms_calibration_error": np.sqrt(np.sum(gaps**2 / count) / N),
-        "nll": sums["nll_sum"] / N,
-        "brier": sums["brier_sum"] / N,
-        "confidence": confidence.sum() / N,
-        "accuracy": sums["correct"] / N,
-    }
+    rms = np.sqrt(np.sum(gaps**2 / count) / N)
+    found = {"ece": gaps.sum() / N, "rms_calibration_error": rms}
+    found |= {"nll": sums["nll_sum"] / N, "brier": sums["brier_sum"] / N}
+    found |= {"confidence": confidence.sum() / N}
+    return found | {"accuracy": sums["correct"] / N}
 
 
 def test_every_number_is_computed_from_its_cells():
@@ -94,12 +87,13 @@ def test_every_number_is_computed_from_its_cells():
     figures = report.figures
     assert len(figures) == 5 + 4 * 10 + 4 + 4 * 4
     assert figures == pytest.approx({key: wanted[key] for key in figures})
+    rows = sections["calibration"].table.rows
     for mark, name in (("", "c"), (" (released)", "c_released")):
         fog = [c for c in sets[name] if c.corruption == "fog"]
-        row = sections["calibration"].table.rows[f"fog{mark}"]
-        assert row == pytest.approx([mean(m, fog) for m in metrics[fog[0]]])
-        row = sections[name].table.rows["fog"]
+        means = [mean(metric, fog) for metric in metrics[fog[0]]]
+        assert rows[f"fog{mark}"] == pytest.approx(means)
         shares = [metrics[c]["accuracy"] for c in fog]
+        row = sections[name].table.rows["fog"]
         assert row == pytest.approx([*shares, np.mean(shares)])
     # The diagram shows all images; its error is the mean of the cells'.
     charts = {chart.title: chart for chart in sections["calibration"].charts}
@@ -143,17 +137,17 @@ def test_calibration_of_some_suites_and_a_part_of_severities_or_of_noise():
 
 
 def test_mixtures_are_refused_and_missing_cells_are_named(records):
+    def refused(cells, *words, expected=None):
+        assert_usage_error(lambda: Report(cells, expected=expected), *words)
+
     for field in ("dataset", "model", "data", "seed"):
         more = suite_c({"contrast": (0.1,) * 5}, **{field: "xyz"})
-        mixed = functools.partial(Report, records | more)
-        assert_usage_error(mixed, f"about one {field}", "xyz")
-    assert_usage_error(lambda: Report({}), "no evaluation cells")
+        refused(records | more, f"about one {field}", "xyz")
+    refused({}, "no evaluation cells")
     more = [*records, cell("c", "jpeg_compression", 1)]
-    lacking = functools.partial(Report, records, expected=more)
-    assert_usage_error(lacking, "jpeg_compression/1", "missing")
+    refused(records, "jpeg_compression/1", "missing", expected=more)
     del records[cell("c", "defocus_blur", 4)]
-    words = "toy/c/defocus_blur/4", "missing"
-    assert_usage_error(lambda: Report(records), *words)
+    refused(records, "toy/c/defocus_blur/4", "missing")
 
 
 def test_files(records, tmp_path):

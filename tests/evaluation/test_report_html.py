@@ -1,10 +1,7 @@
-"""The page of a report: what it says, what it shows, and in a browser."""
+"""The page of a report: what it says and what it shows."""
 
-import html as html_lib
 import itertools
 import re
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
@@ -122,45 +119,15 @@ def test_of_severities_the_one_nearest_to_3_is_shown(tmp_path):
 def test_a_resumed_evaluation_keeps_its_pictures(tmp_path):
     data, model = toys.dataset(), toys.random_model()
     options = {"suites": ("clean", "c", "fgsm"), "severities": (3,)}
-    pages, models = [], (model, model, toys.random_model(seed=1))
-    for each, computed in zip(models, (5, 0, 5)):
-        results = toys.run(each, data, output_dir=tmp_path, **options)
+    for computed in (5, 0):
+        results = toys.run(model, data, output_dir=tmp_path, **options)
         assert results.computed == computed
-        pages.append(Page((tmp_path / "report.html").read_text()))
-    answers = [[e["alt"] for e in page.all("img")] for page in pages]
-    assert answers[0] == answers[1] != answers[2]
+    page = Page((tmp_path / "report.html").read_text())
     # The pictures are what the model was shown: 6 of every cell.
-    pictures = [decoded(e["src"]) for e in pages[1].all("img")]
+    pictures = [decoded(e["src"]) for e in page.all("img")]
     assert len(pictures) == 6 * (1 + 2 + 2)
     images = data.test.images
     np.testing.assert_array_equal(pictures[2], images[9])
     noisy = corruptions.corrupt(images, "gaussian_noise", 3, 0)
     np.testing.assert_array_equal(pictures[6 * 2 + 5], noisy[22])
     assert np.abs(pictures[6 * 3 + 2].astype(int) - images[9]).max() == 4
-
-
-# What is widest, and how many pictures can be decoded.
-MEASURE = """onload = () => {
-  const page = document.querySelector("iframe").contentDocument;
-  const parts = page.querySelectorAll("h2, h3, p, dd, figure:not(ol *)");
-  const right = [...parts].map(e => e.getBoundingClientRect().right);
-  const seen = [...page.images].filter(e => e.naturalWidth).length;
-  const width = Math.max(page.scrollingElement.scrollWidth, ...right);
-  document.body.dataset.found = `${width} ${seen}`; };"""
-
-
-@pytest.mark.slow
-def test_on_a_telephone_nothing_is_wider_than_the_screen(made, tmp_path):
-    if not (browser := shutil.which("chromium")):
-        pytest.skip("no chromium on the PATH")
-    text, frame = made[1], tmp_path / "frame.html"
-    frame.write_text(
-        f"<!doctype html><meta charset=utf-8><script>{MEASURE}</script><iframe "
-        f'style="width:390px;border:0" srcdoc="{html_lib.escape(text)}">'
-    )
-    flags = "headless no-sandbox disable-gpu disable-sync dump-dom no-first-run"
-    flags += f" disable-background-networking user-data-dir={tmp_path}/me"
-    call = [browser, *(f"--{flag}" for flag in flags.split()), frame.as_uri()]
-    seen = subprocess.check_output(call, text=True, timeout=120)
-    right, images = re.search('data-found="(.*?) (.*?)"', seen).groups()
-    assert float(right) <= 390 and int(images) == text.count("<img")

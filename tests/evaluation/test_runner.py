@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from noisymix_tf import corruptions, evaluation
-from noisymix_tf.evaluation import images, metrics, plots
+from noisymix_tf.evaluation import images as images_lib
+from noisymix_tf.evaluation import metrics, plots
 from noisymix_tf.evaluation.fingerprint import model_fingerprint
 from noisymix_tf.evaluation.sections import SECTIONS, Figure, Section, tallies
 from support import evaluation_toys as toys
@@ -81,7 +82,7 @@ def test_a_suite_of_ones_own_and_an_error_in_its_workers(monkeypatch):
 
 def test_batches_are_neither_read_far_ahead_nor_held(monkeypatch):
     # Private: the memory for images, here that of ten batches.
-    monkeypatch.setattr(images, "_CACHE_BYTES", 10 * 2 * 16 * 16 * 3)
+    monkeypatch.setattr(images_lib, "_CACHE_BYTES", 10 * 2 * 16 * 16 * 3)
     made, alive = [], []
 
     class Watched(toys.Test):

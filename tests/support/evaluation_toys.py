@@ -133,11 +133,7 @@ def suite_c(accuracies, n=200, **fields):
 
 
 def sums(accuracy, n=200, confidence=0.95):
-    """Measurements of a cell: all images in one bin of confidence.
-
-    `accuracy` need not be a whole number of images: what is published as a
-    share can be fed in as it is.
-    """
+    """Measurements of a cell: all images in one bin of confidence."""
     bins = [[0, 0.0, 0]] * NUM_BINS
     place = int(np.ceil(confidence * NUM_BINS)) - 1
     bins[place] = [n, confidence * n, accuracy * n]
