@@ -36,7 +36,6 @@ def test_text_is_escaped_axes_end_at_round_numbers_and_films_have_marks():
         assert (found, ticks[0], ticks[-1]) == pytest.approx((end, 0, end))
         np.testing.assert_allclose(np.diff(ticks), ticks[1])
     assert scale.tick(0.015, "percent") == "1.5 %"
-    assert scale.tick(1.0, "number") == "1"
     # Along a film a mark is high where the class is another.
     film = Page(f"\n{frames.draw(['cat', 'cat', '<dog>', 'cat'])}")
     marks = [(e["class"], e["height"]) for e in film.all("rect")]

@@ -31,7 +31,7 @@ def test_all_images_in_order_held_after_one_whole_pass():
         assert split.passes == before + passes
 
 
-def test_a_balanced_part():
+def test_a_balanced_part_and_what_is_refused():
     split = whole_dataset().test
     images = opened(split, examples=7)
     assert (images.n, images.available) == (7, 23)
@@ -42,9 +42,6 @@ def test_a_balanced_part():
     # Nothing to balance where all are taken, whatever the split can tell.
     for each in (split, dataset().test, dataset(split=Test).test):
         assert [opened(each, examples=k).n for k in (23, 50, None)] == [23] * 3
-
-
-def test_bad_input():
     few, none = dataset().test, "'flat' has no test images"
     assert_usage_error(lambda: opened(few, examples=5), "5 examples")
     assert_usage_error(lambda: opened(dataset(0).test), none)

@@ -23,8 +23,8 @@ def test_the_oracles_scores(golden, name, tolerance):
     for num_bins in (10, 15, 20):
         tally = metrics.tally(*arguments, num_bins)
         rms = expected[f"rms_ce_equalwidth_{num_bins}bins"]
-        error = max(tolerance, 1e-6)
-        assert tally.rms_calibration_error == pytest.approx(rms, abs=error)
+        near = pytest.approx(rms, abs=max(tolerance, 1e-6))
+        assert tally.rms_calibration_error == near
         ece = expected[f"ece_{num_bins}bins"]
         assert tally.ece == pytest.approx(ece, abs=tolerance)
         assert metrics.ece(*arguments, num_bins) == tally.ece
@@ -77,7 +77,7 @@ FLAT = {name: (0.5,) * 5 for name in COMMON}
 FOG, SOME = {"fog": (0.5,) * 5}, {"fog": dict.fromkeys((1, 2, 3, 5), 0.5)}
 
 
-def test_published_constants_agree_with_each_other():
+def test_constants_of_alexnet_agree_with_each_other():
     assert tuple(ce.ALEXNET_ERRORS) == COMMON
     for name, errors in ce.ALEXNET_ERRORS.items():
         mean = ce.ALEXNET_MEAN_ERRORS[name]
@@ -89,7 +89,7 @@ def test_published_constants_agree_with_each_other():
     assert ce.mean_corruption_error(errors) == 100.0
 
 
-def test_by_hand():
+def test_corruption_errors_by_hand():
     ours = {"fog": {5: 0.5, 4: 0.4, 1: 0.1, 2: 0.2, 3: 0.3}, "snow": (0.0,) * 5}
     reference = {"fog": (0.3, 0.4, 0.6, 0.8, 0.9), "snow": (0.2,) * 5}
     errors = ce.corruption_errors(ours, reference)

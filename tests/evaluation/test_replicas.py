@@ -56,10 +56,7 @@ def test_odd_batches_are_filled_up_and_one_shape_is_compiled(two):
 
 
 def test_evaluations_agree(two, tmp_path):
-    """Clean and corrupted images, and attacks with random starts.
-
-    Batches of 7 become 8 on two devices; the last one of 23 images is filled.
-    """
+    """Batches of 7 become 8 on two devices; the last one of 23 is filled."""
     plain = random_model()
     with two.scope():
         mirrored = random_model()

@@ -35,8 +35,7 @@ def test_cells_are_what_numpy_computes(softmax, split, options):
     data = toys.dataset(split=split)
     results = toys.run(model, data, **options)
     assert len(results.records) == 1 + 2 * 2
-    # The first image, the probe, what images they are, and one pass for all
-    # cells; without a length they are counted.
+    # First image, probe, what they are, and all cells; perhaps the count.
     assert data.test.passes == (4 if softmax else 5)
     for cell, sums in results.records.items():
         pixels = data.test.images
@@ -164,9 +163,8 @@ def test_stale_cells_are_measured_anew(tmp_path, monkeypatch):
     ):
         kind = type(change.get("data", toys.dataset()))
         path.write_text(change.pop("lines", lines[kind]))
-        if "version" in change:
-            new = change.pop("version")
-            monkeypatch.setattr(corruptions.core, "VERSION", new)
+        version = change.pop("version", corruptions.core.VERSION)
+        monkeypatch.setattr(corruptions.core, "VERSION", version)
         again = toys.run(output_dir=tmp_path, **change)
         assert again.computed == computed, change
         truth = toys.run(**change)

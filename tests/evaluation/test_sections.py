@@ -52,7 +52,7 @@ def flat(accuracy, names=COMMON, **others):
     return {**dict.fromkeys(names, (accuracy,) * 5), **others}
 
 
-def test_alexnet_is_100_per_cent_of_itself_on_released_files():
+def test_alexnet_is_100_per_cent_of_itself_and_extras_are_in_no_mean():
     errors = corruption_error.ALEXNET_ERRORS.items()
     rows = {name: 1 - np.array(row) for name, row in errors}
     clean = 1 - corruption_error.ALEXNET_CLEAN_ERROR
@@ -68,15 +68,7 @@ def test_alexnet_is_100_per_cent_of_itself_on_released_files():
         assert f"{name}/mce" in report.figures
         (note,) = sections_of(report)[name].notes
         assert "these images were generated" in note
-    # It is the default for a thousand classes only.
-    many, fewer = (types.SimpleNamespace(num_classes=k) for k in (1000, 999))
-    assert Reference.of(None, many) == alexnet()
-    assert Reference.of(None, fewer) is None
-    words = "this dataset has 999"
-    assert_usage_error(lambda: Reference.of("alexnet", fewer), words)
-
-
-def test_extra_corruptions_are_in_no_mce_but_have_a_ce():
+    # Extra corruptions are in no mean, but have a CE.
     rows = flat(0.1, corruptions.names("extra"), **flat(0.8))
     report = on_c(rows, None, alexnet())
     alone = on_c(flat(0.8), None, alexnet())
@@ -86,6 +78,11 @@ def test_extra_corruptions_are_in_no_mce_but_have_a_ce():
     assert "in no mean" in " ".join(extra.notes)
     for name, mean in corruption_error.ALEXNET_EXTRA_MEAN_ERRORS.items():
         assert extra.table.rows[name][-1] == pytest.approx(90 / mean)
+    # AlexNet is the default for a thousand classes only.
+    many, fewer = (types.SimpleNamespace(num_classes=k) for k in (1000, 999))
+    assert Reference.of(None, many) == alexnet()
+    assert Reference.of(None, fewer) is None
+    assert_usage_error(lambda: Reference.of("alexnet", fewer), "has 999")
 
 
 def test_mce_against_the_report_of_another_run(tmp_path):

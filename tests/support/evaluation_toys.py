@@ -41,12 +41,9 @@ def dataset(n=23, num_classes=3, split=SizedTest, seed=0):
     level = 20 + 200 * labels / (num_classes - 1)
     texture = generator.integers(-10, 11, [n, SIDE, SIDE, 3])
     images = np.clip(level[:, None, None, None] + texture, 0, 255)
-    return types.SimpleNamespace(
-        name="flat",
-        num_classes=num_classes,
-        class_names=tuple(map(str, range(num_classes))),
-        test=split(images.astype(np.uint8), labels),
-    )
+    names, test = map(str, range(num_classes)), split(np.uint8(images), labels)
+    about = {"num_classes": num_classes, "class_names": tuple(names)}
+    return types.SimpleNamespace(name="flat", test=test, **about)
 
 
 def whole_dataset(n=23, num_classes=3, seed=0):
@@ -90,8 +87,7 @@ def self_labelled(model):
     toy = dataset()
     generator = np.random.default_rng(0)
     toy.test.images[:] = generator.integers(0, 256, toy.test.images.shape)
-    outputs = model.predict(toy.test.images, verbose=0)
-    toy.test.labels[:] = outputs.argmax(-1)
+    toy.test.labels[:] = model.predict(toy.test.images, verbose=0).argmax(-1)
     return toy
 
 
