@@ -12,7 +12,7 @@ from noisymix_tf.evaluation.report import Report
 from noisymix_tf.evaluation.writers.html import html
 from support import evaluation_toys as toys
 from support import report_page
-from support.report_page import NAMES, Page, decoded, fill
+from support.report_page import COMMON, NAMES, Page, decoded, fill
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +93,9 @@ def test_pictures_and_charts_are_told_to_who_does_not_see(made):
         assert tile["class"] == mark and image["alt"].endswith(f", {mark}")
     assert {tile["class"] for tile in tiles} == {"right", "wrong"}
     # Which they are. A section with a table begins with its bars.
-    names = [n.replace("_", " ") for n in report_page.COMMON]
     for name, count, *captions in (
         ("clean", 6, "as they are"),
-        ("c", 90, *(f"{name}, severity 3" for name in names)),
+        ("c", 90, *(f"{n.replace('_', ' ')}, severity 3" for n in COMMON)),
         ("fgsm", 12, "linf eps=4/255", "linf <1>"),
     ):
         found = page.texts("figcaption", None, name)

@@ -15,9 +15,8 @@ from support.evaluation_toys import cell, clean_cell, flip_sums, suite_c, sums
 from support.usage import assert_usage_error
 
 COMMON = corruptions.names("common")
-CIFAR = corruptions.perturbation_names("cifar")
-IMAGENET = corruptions.perturbation_names("imagenet")
-NOISE = corruptions.perturbation_names("noise")
+FILMS = corruptions.perturbation_names
+CIFAR, IMAGENET, NOISE = map(FILMS, ("cifar", "imagenet", "noise"))
 # k per cent for the k-th; gaussian and shot noise come first.
 FLIPS = {name: 0.01 * (k + 1) for k, name in enumerate(CIFAR)}
 FLAT = dict.fromkeys(CIFAR, 0.1)
@@ -135,7 +134,7 @@ def test_means_by_hand_and_rates_against_another_run(tmp_path):
 
 MCE, MFR, QUIET = "c/mce", "p/mfr", "p/mfr_without_noise"
 HALF, FEW, LOUD = flat(0.5), (4, 5), flat(0.5, brightness=(0.9,) * 5)
-STILL, FILMS = {**FLAT, "scale": 0.0}, dict.fromkeys(CIFAR[2:], 0.1)
+STILL, CALM = {**FLAT, "scale": 0.0}, dict.fromkeys(CIFAR[2:], 0.1)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +149,7 @@ STILL, FILMS = {**FLAT, "scale": 0.0}, dict.fromkeys(CIFAR[2:], 0.1)
         # Where it never flips there is nothing to divide by, either.
         ([STILL], {}, {MFR: None, QUIET: None}, "to divide by for scale"),
         # The mean without noise needs no rate of noise.
-        ([FILMS], {}, {MFR: None, QUIET: 65}, "gaussian_noise, shot_noise"),
+        ([CALM], {}, {MFR: None, QUIET: 65}, "gaussian_noise, shot_noise"),
         ([FLAT], {"n": 20}, {MFR: 55, QUIET: 65}, "this model on 20"),
         ([FLAT], {"level": 2}, {MFR: None}, "at difficulty 1: no flip rates"),
     ],
