@@ -1,12 +1,8 @@
 """The images of an evaluation: streamed, held if small, counted, checked."""
 
-import weakref
-
 import numpy as np
-import pytest
 
 from noisymix_tf.data.subset import balanced_indices
-from noisymix_tf.evaluation import images as images_lib
 from noisymix_tf.evaluation.images import Images
 from support.evaluation_toys import Test, dataset, whole_dataset
 from support.usage import assert_usage_error
@@ -35,25 +31,7 @@ def test_all_images_in_order_held_after_one_whole_pass():
         assert split.passes == before + passes
 
 
-def test_large_images_are_not_held(monkeypatch):
-    """Nothing is kept above the limit, also not what came before it."""
-    monkeypatch.setattr(images_lib, "_CACHE_BYTES", 8 * 16 * 16 * 3 + 1)
-    images, made = opened(dataset().test), []
-
-    def batches(batch_size):
-        for _ in range(6):
-            batch = np.zeros([batch_size, 16, 16, 3], np.uint8)
-            made.append(weakref.ref(batch))
-            yield batch, np.zeros(batch_size, int)
-
-    monkeypatch.setattr(images.split, "batches", batches)
-    for _ in images.batches(8, keep=True):
-        alive = [k for k, batch in enumerate(made) if batch() is not None]
-        # The running batch and at most the one before it.
-        assert alive[0] >= len(made) - 2
-
-
-def test_a_balanced_part():
+def test_a_balanced_part_and_what_is_refused():
     split = whole_dataset().test
     images = opened(split, examples=7)
     assert (images.n, images.available) == (7, 23)
@@ -64,23 +42,11 @@ def test_a_balanced_part():
     # Nothing to balance where all are taken, whatever the split can tell.
     for each in (split, dataset().test, dataset(split=Test).test):
         assert [opened(each, examples=k).n for k in (23, 50, None)] == [23] * 3
-
-
-def labelled(label):
-    split = dataset().test
-    split.labels[-1] = label
-    return opened(split)
-
-
-@pytest.mark.parametrize(
-    "call, words",
-    [
-        (lambda: opened(dataset().test, examples=5), "5 examples, no labels"),
-        (lambda: opened(dataset(0).test), "'flat' has no test images"),
-        (lambda: opened(dataset(0, 3, Test).test), "'flat' has no test images"),
-        (lambda: collect(labelled(-1)), "label -1, 0 to 2"),
-        (lambda: collect(labelled(3)), "label 3, 0 to 2"),
-    ],
-)
-def test_bad_input(call, words):
-    assert_usage_error(call, *words.split(", "))
+    few, none = dataset().test, "'flat' has no test images"
+    assert_usage_error(lambda: opened(few, examples=5), "5 examples")
+    assert_usage_error(lambda: opened(dataset(0).test), none)
+    assert_usage_error(lambda: opened(dataset(0, 3, Test).test), none)
+    for label in (-1, 3):
+        few.labels[-1] = label
+        words = f"label {label}", "0 to 2"
+        assert_usage_error(lambda: collect(opened(few)), *words)

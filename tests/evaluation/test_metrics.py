@@ -1,16 +1,20 @@
-"""Metrics against the oracle's values and closed forms."""
+"""Metrics and corruption errors: oracles, constants and closed forms."""
 
 import numpy as np
 import pytest
 
+from noisymix_tf import corruptions
+from noisymix_tf.evaluation import corruption_error as ce
 from noisymix_tf.evaluation import metrics
+from support.usage import assert_usage_error
+
+COMMON = corruptions.names("common")
+
+# Made-up confidences lie on the edges of bins, where rounding decides.
+ORACLES = [("calibration_probs", 1e-9), ("calibration_synthetic", 1e-3)]
 
 
-@pytest.mark.parametrize(
-    "name, tolerance",
-    # Made-up confidences lie on the edges of bins, where rounding decides.
-    [("calibration_probs", 1e-9), ("calibration_synthetic", 1e-3)],
-)
+@pytest.mark.parametrize("name, tolerance", ORACLES)
 def test_the_oracles_scores(golden, name, tolerance):
     file = golden(f"{name}.npz")
     expected = golden(f"{name.replace('_probs', '')}_expected.json")
@@ -19,8 +23,8 @@ def test_the_oracles_scores(golden, name, tolerance):
     for num_bins in (10, 15, 20):
         tally = metrics.tally(*arguments, num_bins)
         rms = expected[f"rms_ce_equalwidth_{num_bins}bins"]
-        error = max(tolerance, 1e-6)
-        assert tally.rms_calibration_error == pytest.approx(rms, abs=error)
+        near = pytest.approx(rms, abs=max(tolerance, 1e-6))
+        assert tally.rms_calibration_error == near
         ece = expected[f"ece_{num_bins}bins"]
         assert tally.ece == pytest.approx(ece, abs=tolerance)
         assert metrics.ece(*arguments, num_bins) == tally.ece
@@ -39,23 +43,27 @@ def test_the_oracles_scores(golden, name, tolerance):
         np.testing.assert_allclose(means, np.nan_to_num(wanted[:, 1:]))
 
 
-def test_bins_are_closed_on_the_right():
+def test_bins_are_closed_on_the_right_and_extreme_outputs_stay_finite():
     confidence = np.array([0.0, 0.25, 0.2500001, 0.5, 0.75, 1.0, 1.0000001])
     bins = metrics.calibration_bins(confidence, np.ones(7, bool), num_bins=4)
     assert bins[:, 0].tolist() == [2, 2, 1, 2]
+    tally = metrics.tally(np.array([[1e4, -1e4], [-1e4, 1e4]]), [0, 0])
+    assert tally.nll == pytest.approx(1e4)
+    assert tally.brier == pytest.approx(1.0)
+    certain = metrics.tally([[1.0, 0.0]], [1], from_logits=False)
+    assert certain.nll == pytest.approx(87.3365, abs=1e-3)
 
 
-@pytest.mark.parametrize("batch_size", [7, 64])
-def test_logits_batches_and_merged_parts_add_up_to_the_same(batch_size):
+def test_logits_batches_and_merged_parts_add_up_to_the_same():
     generator = np.random.default_rng(1)
     logits = generator.normal(0, 3, size=[100, 10])
     labels = generator.integers(0, 10, 100)
     probabilities = np.exp(metrics.log_softmax(logits))
     whole = metrics.tally(probabilities, labels, from_logits=False)
     parts = [metrics.Tally(), metrics.Tally()]
-    for start in range(0, 100, batch_size):
-        part = slice(start, start + batch_size)
-        parts[start // batch_size % 2].update(logits[part], labels[part])
+    for k in range(15):
+        part = slice(7 * k, 7 * k + 7)
+        parts[k % 2].update(logits[part], labels[part])
     parts[0].merge(parts[1])
     restored = metrics.Tally.restore(100, parts[0].measurements())
     assert restored.measurements() == parts[0].measurements()
@@ -65,9 +73,63 @@ def test_logits_batches_and_merged_parts_add_up_to_the_same(batch_size):
     np.testing.assert_allclose(restored.bins, whole.bins, rtol=1e-12)
 
 
-def test_extreme_outputs_stay_finite():
-    tally = metrics.tally(np.array([[1e4, -1e4], [-1e4, 1e4]]), [0, 0])
-    assert tally.nll == pytest.approx(1e4)
-    assert tally.brier == pytest.approx(1.0)
-    certain = metrics.tally([[1.0, 0.0]], [1], from_logits=False)
-    assert certain.nll == pytest.approx(87.3365, abs=1e-3)
+FLAT = {name: (0.5,) * 5 for name in COMMON}
+FOG, SOME = {"fog": (0.5,) * 5}, {"fog": dict.fromkeys((1, 2, 3, 5), 0.5)}
+
+
+def test_constants_of_alexnet_agree_with_each_other():
+    assert tuple(ce.ALEXNET_ERRORS) == COMMON
+    for name, errors in ce.ALEXNET_ERRORS.items():
+        mean = ce.ALEXNET_MEAN_ERRORS[name]
+        assert np.mean(errors) == pytest.approx(mean, abs=1e-6), name
+    assert tuple(ce.ALEXNET_EXTRA_MEAN_ERRORS) == corruptions.names("extra")
+    # Extra corruptions are in no mean.
+    errors = {**ce.ALEXNET_ERRORS, "spatter": (0.0,) * 5}
+    assert ce.corruption_errors(errors)["spatter"] == 0.0
+    assert ce.mean_corruption_error(errors) == 100.0
+
+
+def test_corruption_errors_by_hand():
+    ours = {"fog": {5: 0.5, 4: 0.4, 1: 0.1, 2: 0.2, 3: 0.3}, "snow": (0.0,) * 5}
+    reference = {"fog": (0.3, 0.4, 0.6, 0.8, 0.9), "snow": (0.2,) * 5}
+    errors = ce.corruption_errors(ours, reference)
+    # Sums first: 1.5 / 3.0, not the mean of the five ratios.
+    assert errors == {"fog": pytest.approx(50), "snow": 0.0}
+    # (1.5 - 5 x 0.1) / (3.0 - 5 x 0.1), and snow (0 - 0.5) / (1 - 0.5).
+    relative = ce.relative_corruption_errors(ours, 0.1, reference, 0.1)
+    assert relative == pytest.approx({"fog": 40, "snow": -100})
+    some = ce.corruption_errors(ours, reference, severities=(1, 3))
+    assert some["fog"] == pytest.approx(100 * 0.4 / 0.9)
+
+
+mean, plain = ce.mean_corruption_error, ce.corruption_errors
+relative, cells = ce.relative_corruption_errors, ce.errors_of_cells
+LACKING = {name: row for name, row in FLAT.items() if name != "snow"}
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: mean(LACKING), "the errors lack snow"),
+        (lambda: mean({**FLAT, **SOME}), "The errors lack fog at severity 4"),
+        (lambda: mean(FLAT, LACKING), "The reference lacks snow"),
+        (lambda: plain({"fog": (0.5,) * 4}), "4 errors"),
+        (lambda: plain({"fog": (50.0,) * 5}), "50.0"),
+        (lambda: plain({"fog": (None,) * 5}), "None"),
+        (lambda: plain({"blot": (0.5,) * 5}), "'blot'"),
+        (lambda: plain(FOG, "vgg"), "'vgg'"),
+        (lambda: plain(FOG, {"fog": (0.0,) * 5}), "fog"),
+        (lambda: plain(FOG, severities=()), "()"),
+        (lambda: plain(FOG, severities=(0, 1)), "(0, 1)"),
+        (lambda: plain({"spatter": (0.5,) * 5}, severities=(1, 2)), "spatter"),
+        (lambda: relative(FOG, 0.1, FOG), "The reference's clean error"),
+        (lambda: relative(FOG, 10, FOG, 0.1), "The clean error"),
+        (lambda: relative(FOG, 0.1, FOG, 0.5), "fog"),
+        (lambda: relative(FOG, 0.1, "vgg"), "'vgg'"),
+        (lambda: cells({"fog": {"1": {"ece": 0.1}}}), "accuracy"),
+        (lambda: cells({"fog": {"one": {"accuracy": 1}}}), "one"),
+        (lambda: cells({"fog": [0.1]}), "cells"),
+    ],
+)
+def test_bad_input(call, words):
+    assert_usage_error(call, words)

@@ -16,97 +16,66 @@ def two():
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
-@pytest.fixture(scope="module")
-def models(two):
-    """The same weights on one device and on two."""
-    plain = random_model()
-    with two.scope():
-        mirrored = random_model()
-    mirrored.set_weights(plain.get_weights())
-    return plain, mirrored
-
-
-@pytest.fixture(scope="module")
-def data(models):
-    return self_labelled(models[0])
-
-
 @pytest.mark.parametrize("count", [1, 2])
 def test_compiled_functions(two, count):
     """Each replica gets its part; what is shared, it gets whole."""
     traces = []
 
     @tf.function  # It is taken as it is.
-    def function(x, y, *shared):
+    def function(x, y, factor):
         traces.append(y.shape)
-        (factor,) = shared
         sums = tf.fill(tf.shape(y), tf.reduce_sum(x))
         return {"sum": x + factor * y[:, None], "part": sums}
 
     x = np.arange(12, dtype=np.float32).reshape(4, 3)
     y = np.arange(4, dtype=np.float32)
     replicas = Replicas(two if count == 2 else None)
-    assert replicas.count == count
-    rounded = [replicas.round_up(n) for n in (1, 2, 7, 8)]
-    assert rounded == ([1, 2, 7, 8] if count == 1 else [2, 2, 8, 8])
+    rounded = [replicas.count, *map(replicas.round_up, (1, 2, 7, 8))]
+    assert rounded == ([1, 1, 2, 7, 8] if count == 1 else [2, 2, 2, 8, 8])
     call = replicas.compile(function)
+    parts = [66.0] * 4 if count == 1 else [15.0, 15.0, 51.0, 51.0]
     for _ in range(3):
         results = call(x, y, shared=(tf.constant(10.0),))
-        assert isinstance(results["sum"], np.ndarray)
         np.testing.assert_array_equal(results["sum"], x + 10 * y[:, None])
-        parts = [66.0] * 4 if count == 1 else [15.0, 15.0, 51.0, 51.0]
         assert results["part"].tolist() == parts
     # Once on one device, once on each of two.
     assert [tuple(shape) for shape in traces] == [(4 // count,)] * count
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 100])
-def test_predictors_agree_and_compile_one_shape(two, models, data, batch_size):
-    """Odd batches are filled up, and what was added is cut off."""
-    images = data.test.images
-    wanted = models[0].predict(images, verbose=0)
-    for model, strategy in zip(models, (None, two)):
-        shapes = []
+def test_odd_batches_are_filled_up_and_one_shape_is_compiled(two):
+    shapes, rows = [], np.arange(23.0, dtype=np.float32)[:, None] * [1, 2]
 
-        def spy(x, training, model=model, shapes=shapes):
-            shapes.append(x.shape[0])
-            return model(x, training=training)
+    def spy(x, training):
+        shapes.append(x.shape[0])
+        return 3.0 * x
 
-        predictor = Predictor(
-            spy, 3, images[:2], batch_size, replicas=Replicas(strategy)
-        )
-        for n in (23, 1, 2):
-            found = predictor(images[:n])
-            assert found.shape == (n, 3) and found.dtype == np.float32
-            np.testing.assert_allclose(found, wanted[:n], atol=1e-4)
-        half = -(-batch_size // 2)
-        assert shapes == ([half] * 2 if strategy else [batch_size])
+    predictor = Predictor(spy, 2, rows[:2], 7, replicas=Replicas(two))
+    for n in (23, 1, 2):
+        np.testing.assert_allclose(predictor(rows[:n]), 3 * rows[:n])
+    assert shapes == [4, 4]
 
 
-def test_evaluations_agree(two, models, data, tmp_path):
-    """Clean and corrupted images, and attacks with random starts.
-
-    Batches of 7 become 8 on two devices; the last one of 23 images is filled.
-    """
-    plain, mirrored = models
+def test_evaluations_agree(two, tmp_path):
+    """Batches of 7 become 8 on two devices; the last one of 23 is filled."""
+    plain = random_model()
+    with two.scope():
+        mirrored = random_model()
+    mirrored.set_weights(plain.get_weights())
+    data = self_labelled(plain)
     nm.export(plain, tmp_path, fresh_process=False)
     with two.scope():
         loaded = load_classifier(tmp_path)
-    options = {
-        "severities": (5,),
-        "eps": ("1/255",),
-        "attack_losses": ("cross_entropy",),
-        "attack_steps": 2,
-        "batch_size": 7,
-    }
-    all_suites = ("clean", "c", "fgsm", "pgd")
-    one = run(plain, data, suites=all_suites, **options).records
-    other = run(mirrored, data, suites=all_suites, strategy=two, **options)
+    options = {"severities": (5,), "eps": ("1/255",), "attack_steps": 2}
+    options |= {"attack_losses": ("cross_entropy",), "batch_size": 7}
+    every = {**options, "suites": ("clean", "c", "fgsm", "pgd")}
+    one = run(plain, data, **every).records
+    other = run(mirrored, data, strategy=two, **every).records
     # Equal cells: a fingerprint does not depend on the devices.
-    assert list(one) == list(other.records)
-    saved = run(loaded, data, suites=("clean", "fgsm"), strategy=two, **options)
+    assert list(one) == list(other)
+    options |= {"suites": ("clean", "fgsm"), "strategy": two}
+    saved = run(loaded, data, **options).records
     by_name = {cell.name: sums for cell, sums in one.items()}
-    for cell, sums in (*other.records.items(), *saved.records.items()):
+    for cell, sums in (*other.items(), *saved.items()):
         wanted = by_name[cell.name]
         assert sums["correct"] == wanted["correct"]
         assert sums["nll_sum"] == pytest.approx(wanted["nll_sum"], rel=1e-4)

@@ -15,10 +15,11 @@ from support.evaluation_toys import cell, clean_cell, flip_sums, suite_c, sums
 from support.usage import assert_usage_error
 
 COMMON = corruptions.names("common")
-CIFAR = corruptions.perturbation_names("cifar")
-IMAGENET = corruptions.perturbation_names("imagenet")
-NOISE = corruptions.perturbation_names("noise")
-FILES = {"seed": 1, "generator": "2-imagenet", "source": "released"}
+FILMS = corruptions.perturbation_names
+CIFAR, IMAGENET, NOISE = map(FILMS, ("cifar", "imagenet", "noise"))
+# k per cent for the k-th; gaussian and shot noise come first.
+FLIPS = {name: 0.01 * (k + 1) for k, name in enumerate(CIFAR)}
+FLAT = dict.fromkeys(CIFAR, 0.1)
 
 
 def on_c(rows, clean=None, reference=None, drop=(), **fields):
@@ -46,14 +47,11 @@ def saved(report, path):
     return Reference.of(str(path))
 
 
-# --- corruptions -------------------------------------------------------------
-
-
 def flat(accuracy, names=COMMON, **others):
-    return {**{name: (accuracy,) * 5 for name in names}, **others}
+    return {**dict.fromkeys(names, (accuracy,) * 5), **others}
 
 
-def test_alexnet_is_100_per_cent_of_itself_on_released_files():
+def test_alexnet_is_100_per_cent_of_itself_and_extras_are_in_no_mean():
     errors = corruption_error.ALEXNET_ERRORS.items()
     rows = {name: 1 - np.array(row) for name, row in errors}
     clean = 1 - corruption_error.ALEXNET_CLEAN_ERROR
@@ -61,180 +59,138 @@ def test_alexnet_is_100_per_cent_of_itself_on_released_files():
     section = sections_of(report)["c_released"]
     assert section.table.columns[-1] == "CE" and section.notes == ()
     found = [row[-1] for row in section.table.rows.values()]
-    for key in ("c_released/mce", "c_released/relative_mce"):
-        found.append(report.figures[key])
+    found += [report.figures[f"c_released/{e}mce"] for e in ("", "relative_")]
     assert found == pytest.approx([100.0] * 17)
-    for name, fields in (("c", {}), ("c_written", FILES)):
+    written = {"seed": 1, "generator": "2-imagenet", "source": "released"}
+    for name, fields in (("c", {}), ("c_written", written)):
         report = on_c(rows, None, alexnet(), **fields)
         assert f"{name}/mce" in report.figures
         (note,) = sections_of(report)[name].notes
         assert "these images were generated" in note
-
-
-def test_alexnet_is_the_default_for_a_thousand_classes_only():
+    # Extra corruptions are in no mean, but have a CE.
+    rows = flat(0.1, corruptions.names("extra"), **flat(0.8))
+    report = on_c(rows, None, alexnet())
+    alone = on_c(flat(0.8), None, alexnet())
+    assert report.figures["c/mce"] == alone.figures["c/mce"]
+    assert "c_extra/mce" not in report.figures
+    extra = sections_of(report)["c_extra"]
+    assert "in no mean" in " ".join(extra.notes)
+    for name, mean in corruption_error.ALEXNET_EXTRA_MEAN_ERRORS.items():
+        assert extra.table.rows[name][-1] == pytest.approx(90 / mean)
+    # AlexNet is the default for a thousand classes only.
     many, fewer = (types.SimpleNamespace(num_classes=k) for k in (1000, 999))
     assert Reference.of(None, many) == alexnet()
     assert Reference.of(None, fewer) is None
-    words = "this dataset has 999"
-    assert_usage_error(lambda: Reference.of("alexnet", fewer), words)
-
-
-def test_extra_corruptions_are_in_no_mce_but_have_a_ce():
-    rows = flat(0.1, corruptions.names("extra"))
-    report = on_c({**flat(0.8), **rows}, None, alexnet())
-    alone = on_c(flat(0.8), None, alexnet()).figures["c/mce"]
-    assert report.figures["c/mce"] == alone
-    assert "c_extra/mce" not in report.figures
-    extra = sections_of(report)["c_extra"]
-    assert any("in no mean" in note for note in extra.notes)
-    for name, mean in corruption_error.ALEXNET_EXTRA_MEAN_ERRORS.items():
-        assert extra.table.rows[name][-1] == pytest.approx(90 / mean)
+    assert_usage_error(lambda: Reference.of("alexnet", fewer), "has 999")
 
 
 def test_mce_against_the_report_of_another_run(tmp_path):
     """Sums over severities first, then the ratio, then the mean."""
-    base, ours, mce, relative = {}, {}, [], []
-    for place, name in enumerate(COMMON):
-        base[name] = (0.9, 0.8, 0.7, 0.6, 0.5 - 0.01 * place)
-        ours[name] = (0.95, 0.9, 0.8, 0.8, 0.7 - 0.02 * place)
-        above, below = 5 - sum(ours[name]), 5 - sum(base[name])
-        mce.append(100 * above / below)
-        relative.append(100 * (above - 5 * 0.02) / (below - 5 * 0.08))
+    place, severities = np.arange(15)[:, None], np.arange(5) == 4
+    base = np.array([0.9, 0.8, 0.7, 0.6, 0.5]) - 0.01 * place * severities
+    ours = np.array([0.95, 0.9, 0.8, 0.8, 0.7]) - 0.02 * place * severities
+    above, below = 5 - ours.sum(1), 5 - base.sum(1)
+    base, ours = (dict(zip(COMMON, rows)) for rows in (base, ours))
     path = tmp_path / "report.json"
     report = on_c(ours, 0.98, saved(on_c(base, 0.92), path))
-    assert report.figures["c/mce"] == pytest.approx(np.mean(mce))
-    assert report.figures["c/relative_mce"] == pytest.approx(np.mean(relative))
+    mce = 100 * np.mean(above / below)
+    assert report.figures["c/mce"] == pytest.approx(mce)
+    relative = 100 * np.mean((above - 5 * 0.02) / (below - 5 * 0.08))
+    assert report.figures["c/relative_mce"] == pytest.approx(relative)
     assert report.as_dict()["reference"] == str(path)
     assert f"mCE, {path} = 100" in report.text()
     means = {name: np.mean(row) for name, row in base.items()}
-    bars = sections_of(report)["c"].charts[0]
+    (bars,) = sections_of(report)["c"].charts
     assert bars.reference == pytest.approx(means)
 
 
-HALF, FEW = flat(0.5), (4, 5)
-QUIET = flat(0.5, brightness=(0.9,) * 5)
-
-
-@pytest.mark.parametrize(
-    "base, ours, mce, words",
-    [
-        ([flat(0.5, COMMON[:14])], {}, None, "divide by for jpeg_compression"),
-        ([flat(0.5, fog=(1.0,) * 5)], {}, None, "divide by for fog"),
-        ([HALF, None, None, FEW], {}, None, "gaussian_noise, shot_noise"),
-        ([HALF, None, None, FEW], {"drop": FEW}, 50, "severities 1, 2, 3 only"),
-        ([HALF], {"source": "released"}, None, "says nothing of these cells"),
-        ([HALF], {"n": 50}, 50, "200 images per cell, this model on 50"),
-        # It does not suffer from brightness: no relative mCE, but a report.
-        ([QUIET, 0.9], {"clean": 0.8}, 950 / 15, "no relative mCE: The refer"),
-    ],
-)
-def test_what_mce_lacks_is_said(tmp_path, base, ours, mce, words):
-    reference = saved(on_c(*base), tmp_path / "report.json")
-    report = on_c(flat(0.75), reference=reference, **ours)
-    name = "c_released" if "source" in ours else "c"
-    assert report.figures.get(f"{name}/mce") == pytest.approx(mce)
-    assert f"{name}/relative_mce" not in report.figures
-    section = sections_of(report)[name]
-    (note,) = section.notes
-    assert words in note
-    if "jpeg" in words:
-        assert section.table.rows["fog"][-1] == pytest.approx(50)
-        # The dash stands in its column.
-        line = re.search(r"  jpeg_compression +(.*)", report.text()).group(1)
-        assert line.split() == ["75.00"] * 6 + ["–"]
-
-
-# --- perturbations -----------------------------------------------------------
-
-# k per cent for the k-th; gaussian and shot noise come first.
-FLIPS = {name: 0.01 * (k + 1) for k, name in enumerate(CIFAR)}
-FLAT = dict.fromkeys(CIFAR, 0.1)
-
-
-@pytest.mark.parametrize("reference", [None, alexnet()])
-def test_means_by_hand(reference):
-    """AlexNet's constants are errors: they divide no flips."""
-    report = on_p(FLIPS, reference=reference)
+def test_means_by_hand_and_rates_against_another_run(tmp_path):
+    """AlexNet's constants are errors; a mean of rates is no rate of means."""
     distance = "p/mean_top5_distance"
     wanted = {"p/mfp": 0.055, "p/mfp_without_noise": 0.065}
     wanted |= {distance: 1.1, f"{distance}_without_noise": 1.3}
-    assert report.figures == pytest.approx(wanted)
-    (note,) = sections_of(report)["p"].notes
-    assert "need a reference" in note
-    assert "without noise (8)" in report.text()
-
-
-def test_flip_rates_against_another_run(tmp_path):
-    """The mean of rates, which is no rate of means."""
+    for reference in (None, alexnet()):
+        report = on_p(FLIPS, reference=reference)
+        assert report.figures == pytest.approx(wanted)
+        (note,) = sections_of(report)["p"].notes
+        assert "need a reference" in note
     base = {**FLAT, "tilt": 0.2}
     reference = saved(on_p(base, 10.0), tmp_path / "report.json")
     report = on_p(FLIPS, reference=reference)
     rates = {name: 100 * FLIPS[name] / base[name] for name in CIFAR}
-    quiet = [rate for name, rate in rates.items() if name not in NOISE]
     mean = np.mean(list(rates.values()))
-    wanted = {"mfr": mean, "mfr_without_noise": np.mean(quiet)}
-    wanted |= {"mt5d": 2 * mean, "mt5d_without_noise": 2 * np.mean(quiet)}
-    found = {key: report.figures[f"p/{key}"] for key in wanted}
+    quiet = np.mean([rates[name] for name in CIFAR if name not in NOISE])
+    wanted = {"p/mfr": mean, "p/mfr_without_noise": quiet}
+    wanted |= {"p/mt5d": 2 * mean, "p/mt5d_without_noise": 2 * quiet}
+    found = {key: report.figures[key] for key in wanted}
     assert found == pytest.approx(wanted)
     section = sections_of(report)["p"]
     assert section.table.columns[-2:] == ("FR", "T5D")
-    for name, rate in rates.items():
-        row = section.table.rows[name][-2:]
-        assert row == pytest.approx((rate, 2 * rate))
+    rows = {name: row[-2:] for name, row in section.table.rows.items()}
+    assert rows == {n: pytest.approx((r, 2 * r)) for n, r in rates.items()}
     assert section.notes == ()
     assert section.charts[0].reference == pytest.approx(base)
 
 
-def lacking(*names):
-    return {name: v for name, v in FLAT.items() if name not in names}
+MCE, MFR, QUIET = "c/mce", "p/mfr", "p/mfr_without_noise"
+HALF, FEW, LOUD = flat(0.5), (4, 5), flat(0.5, brightness=(0.9,) * 5)
+STILL, CALM = {**FLAT, "scale": 0.0}, dict.fromkeys(CIFAR[2:], 0.1)
 
 
 @pytest.mark.parametrize(
-    "base, ours, rates, words",
+    "base, ours, figures, words",
     [
+        ([flat(0.5, COMMON[:14])], {}, {MCE: None}, "by for jpeg_compression"),
+        ([HALF, None, None, FEW], {"drop": FEW}, {MCE: 50}, "severities 1, 2"),
+        ([HALF], {"source": "released"}, {"c_released/mce": None}, "nothing"),
+        ([HALF], {"n": 50}, {MCE: 50}, "200 images per cell, this model on 50"),
+        # It does not suffer from brightness: no relative mCE, but a report.
+        ([LOUD, 0.9], {"clean": 0.8}, {MCE: 950 / 15}, "no relative mCE: The"),
         # Where it never flips there is nothing to divide by, either.
-        ({**FLAT, "scale": 0.0}, {}, (None, None), "to divide by for scale"),
-        (lacking("scale"), {}, (None, None), "to divide by for scale"),
+        ([STILL], {}, {MFR: None, QUIET: None}, "to divide by for scale"),
         # The mean without noise needs no rate of noise.
-        (lacking(*NOISE), {}, (None, 65), "for gaussian_noise, shot_noise"),
-        (FLAT, {"n": 20}, (55, 65), "200 sequences, this model on 20"),
-        (FLAT, {"level": 2}, (None, None), "at difficulty 1: no flip rates"),
+        ([CALM], {}, {MFR: None, QUIET: 65}, "gaussian_noise, shot_noise"),
+        ([FLAT], {"n": 20}, {MFR: 55, QUIET: 65}, "this model on 20"),
+        ([FLAT], {"level": 2}, {MFR: None}, "at difficulty 1: no flip rates"),
     ],
 )
-def test_what_flip_rates_lack_is_said(tmp_path, base, ours, rates, words):
-    reference = saved(on_p(base), tmp_path / "report.json")
-    report = on_p(FLIPS, reference=reference, **ours)
-    keys = ("p/mfr", "p/mfr_without_noise")
-    found = [report.figures.get(key) for key in keys]
-    assert found == [rate and pytest.approx(rate) for rate in rates]
-    section = sections_of(report)["p"]
+def test_what_a_reference_lacks_is_said(tmp_path, base, ours, figures, words):
+    on, rows = (on_p, FLIPS) if MFR in figures else (on_c, flat(0.75))
+    reference = saved(on(*base), tmp_path / "report.json")
+    report = on(rows, reference=reference, **ours)
+    wanted = {key: v and pytest.approx(v) for key, v in figures.items()}
+    assert {key: report.figures.get(key) for key in figures} == wanted
+    assert "c/relative_mce" not in report.figures
+    section = sections_of(report)[next(iter(figures)).split("/")[0]]
     (note,) = section.notes
     assert words in note
-    if "scale" in words:
-        rows = section.table.rows
-        assert (rows["scale"][3], rows["tilt"][3]) == (None, pytest.approx(90))
-    if "level" in ours:
-        assert "seed 0), difficulty 2" in report.text()
-        itself = saved(report, tmp_path / "harder.json")
-        report = on_p(FLIPS, reference=itself, **ours)
-        assert report.figures["p/mfr"] == pytest.approx(100)
+    if (lacking := words.split()[-1]) in rows:
+        rates = [section.table.rows[name][-1] for name in rows]
+        assert rates[[*rows].index(lacking)] is None and any(rates)
+        assert re.search(f"  {lacking} .* –\n", report.text())
 
 
-def test_the_benchmark_is_that_of_the_images():
+def test_the_benchmark_is_that_of_the_images(tmp_path):
     """Snow is of ImageNet-P; among CIFAR's perturbations it is an extra."""
-    some = on_p({name: FLIPS[name] for name in CIFAR[:4]})
+    some = on_p({name: FLIPS[name] for name in CIFAR[:4]}, n=1)
     assert some.figures["p/mfp"] == pytest.approx(0.025)
     assert "4 of the benchmark's 10" in sections_of(some)["p"].notes[0]
+    assert re.search(r"  gaussian_noise +1\.00 +–", some.text())  # No spread.
+    # Rates are those of one difficulty.
+    itself = saved(on_p(FLIPS, level=2), tmp_path / "harder.json")
+    harder = on_p(FLIPS, level=2, reference=itself)
+    assert "seed 0), difficulty 2" in harder.text()
+    assert harder.figures["p/mfr"] == pytest.approx(100)
     extra = {**FLIPS, "snow": 0.9, "shear": 0.8}
     report = on_p(extra)
     assert report.figures["p/mfp"] == pytest.approx(0.055)
-    section = sections_of(report)["p_extra"]
-    assert (set(section.cells), section.figures) == ({"snow", "shear"}, ())
-    assert "in no mean" in section.notes[0]
+    extras = sections_of(report)["p_extra"]
+    assert (set(extras.cells), extras.figures) == ({"snow", "shear"}, ())
+    assert "in no mean" in extras.notes[0]
     found = sections_of(on_p(extra, generator="2-imagenet"))
     assert set(found["p"].cells) == set(IMAGENET) & set(extra)
     assert set(found["p_extra"].cells) == {"spatter", "shear"}
-    assert any("black comes into view" in note for note in found["p"].notes)
+    assert "black comes into view" in " ".join(found["p"].notes)
     # A whole set is the benchmark, whatever the constants; of released files
     # the one that they have more of.
     for fields in ({}, {"source": "released"}):
@@ -243,15 +199,3 @@ def test_the_benchmark_is_that_of_the_images():
     both = dict.fromkeys({*CIFAR, *IMAGENET[1:]}, 0.1)
     found = sections_of(on_p(both, source="released"))
     assert set(found["p_released"].cells) == set(CIFAR)
-
-
-def test_standard_errors():
-    """Half of the sequences flip always, half never; of one there is none."""
-    made = flip_sums(0.5)
-    made["square_sums"]["flip_probability"] = 100.0
-    section = Report({cell("p", "tilt", 1): made}).sections[0]
-    wanted = np.sqrt(0.25 * 200 / 199 / 200)
-    assert section.cells["tilt"]["standard_error"] == pytest.approx(wanted)
-    report = on_p({"tilt": 0.5}, n=1)
-    assert report.sections[0].cells["tilt"]["standard_error"] is None
-    assert re.search(r"  tilt +50\.00 +–", report.text())

@@ -41,22 +41,17 @@ def dataset(n=23, num_classes=3, split=SizedTest, seed=0):
     level = 20 + 200 * labels / (num_classes - 1)
     texture = generator.integers(-10, 11, [n, SIDE, SIDE, 3])
     images = np.clip(level[:, None, None, None] + texture, 0, 255)
-    return types.SimpleNamespace(
-        name="flat",
-        num_classes=num_classes,
-        class_names=tuple(map(str, range(num_classes))),
-        test=split(images.astype(np.uint8), labels),
-    )
+    names, test = map(str, range(num_classes)), split(np.uint8(images), labels)
+    about = {"num_classes": num_classes, "class_names": tuple(names)}
+    return types.SimpleNamespace(name="flat", test=test, **about)
 
 
 def whole_dataset(n=23, num_classes=3, seed=0):
     """The same as a `noisymix_tf.data.Dataset`."""
     flat = dataset(n, num_classes, seed=seed)
     split = data.ArraySplit(flat.test.images, flat.test.labels)
-    names, shape, half = flat.class_names, split.image_shape, (0.5,) * 3
-    return data.Dataset(
-        flat.name, split, split, names, shape, half, half, flip=False
-    )
+    about = flat.class_names, split.image_shape, (0.5,) * 3, (0.5,) * 3
+    return data.Dataset(flat.name, split, split, *about, flip=False)
 
 
 def brightness_model(num_classes=3, softmax=False, scale=1.0, name=None):
@@ -82,12 +77,8 @@ def random_model(num_classes=3, seed=0, softmax=False):
         x = keras.layers.Conv2D(8, 3, strides=2, activation="tanh")(x)
     head = keras.layers.Dense(num_classes, "softmax" if softmax else None)
     model = keras.Model(inputs, head(keras.layers.Flatten()(x)))
-    model.set_weights(
-        [
-            generator.normal(0, 0.5, weight.shape).astype(np.float32)
-            for weight in model.get_weights()
-        ]
-    )
+    shapes = [weight.shape for weight in model.get_weights()]
+    model.set_weights([generator.normal(0, 0.5, shape) for shape in shapes])
     return model
 
 
@@ -96,21 +87,15 @@ def self_labelled(model):
     toy = dataset()
     generator = np.random.default_rng(0)
     toy.test.images[:] = generator.integers(0, 256, toy.test.images.shape)
-    outputs = model.predict(toy.test.images, verbose=0)
-    toy.test.labels[:] = outputs.argmax(-1)
+    toy.test.labels[:] = model.predict(toy.test.images, verbose=0).argmax(-1)
     return toy
 
 
 def run(model=None, data=None, **options):
-    options = {
-        "corruptions": ("contrast", "gaussian_noise"),
-        "severities": (1, 5),
-        "batch_size": 8,
-        "progress": None,
-        **options,
-    }
-    data = data or dataset()
-    return evaluation.evaluate(model or brightness_model(), data, **options)
+    usual = {"corruptions": ("contrast", "gaussian_noise")}
+    usual |= {"severities": (1, 5), "batch_size": 8, "progress": None}
+    model, data = model or brightness_model(), data or dataset()
+    return evaluation.evaluate(model, data, **{**usual, **options})
 
 
 def without_seconds(results):
@@ -130,14 +115,8 @@ def cell(suite, corruption, severity, *, source="generated", n=200, **fields):
     if source == "generated":
         fields = {"seed": 0, "generator": "1-cifar", **fields}
     fields = {"dataset": "toy", "model": "abc", "data": "0f", **fields}
-    return Cell(
-        suite=suite,
-        corruption=corruption,
-        severity=severity,
-        source=source,
-        n=n,
-        **fields,
-    )
+    fields |= {"suite": suite, "corruption": corruption, "severity": severity}
+    return Cell(source=source, n=n, **fields)
 
 
 def suite_c(accuracies, n=200, **fields):
@@ -150,30 +129,18 @@ def suite_c(accuracies, n=200, **fields):
 
 
 def sums(accuracy, n=200, confidence=0.95):
-    """Measurements of a cell: all images in one bin of confidence.
-
-    `accuracy` need not be a whole number of images: what is published as a
-    share can be fed in as it is.
-    """
+    """Measurements of a cell: all images in one bin of confidence."""
     bins = [[0, 0.0, 0]] * NUM_BINS
     place = int(np.ceil(confidence * NUM_BINS)) - 1
     bins[place] = [n, confidence * n, accuracy * n]
-    return {
-        "correct": accuracy * n,
-        "nll_sum": 0.5 * n,
-        "brier_sum": 0.25 * n,
-        "bins": bins,
-        "seconds": 1.0,
-    }
+    scores = {"nll_sum": 0.5 * n, "brier_sum": 0.25 * n, "seconds": 1.0}
+    return {"correct": accuracy * n, "bins": bins, **scores}
 
 
 def flip_sums(flips, distance=1.0, n=200, noise=False, difficulty=1):
     """Measurements of a perturbation of which all sequences are alike."""
     values = dict(zip(METRICS, (flips, distance, 0.5)))
-    return {
-        "noise": noise,
-        "difficulty": difficulty,
-        "sums": {name: n * value for name, value in values.items()},
-        "square_sums": {name: n * v * v for name, v in values.items()},
-        "seconds": 1.0,
-    }
+    sums = {name: n * value for name, value in values.items()}
+    squares = {name: n * v * v for name, v in values.items()}
+    about = {"noise": noise, "difficulty": difficulty, "seconds": 1.0}
+    return {"sums": sums, "square_sums": squares, **about}

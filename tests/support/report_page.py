@@ -20,22 +20,17 @@ NAMES = ("cat", '<b>dog</b> & "co"\'', "a very long name without end" * 3)
 COMMON = corruptions.names("common")
 CIFAR = corruptions.perturbation_names("cifar")
 NOISE = corruptions.perturbation_names("noise")
-REFERENCE = Reference(
-    "runs/<base>/report.json",
-    0.1,
-    {"c": {name: [0.5] * 5 for name in COMMON}},
-    {"p": dict.fromkeys(CIFAR, 0.08)},
-)
+ERRORS, FLIPS = dict.fromkeys(COMMON, [0.5] * 5), dict.fromkeys(CIFAR, 0.08)
+NAME = "runs/<base>/report.json"
+REFERENCE = Reference(NAME, 0.1, {"c": ERRORS}, {"p": FLIPS})
 
 
 def invented():
     """Cells of every suite: 15 corruptions, some extra, some released."""
-    accuracies = {
-        name: [0.9 - 0.03 * place - 0.05 * s for s in range(1, 6)]
-        for place, name in enumerate(COMMON)
-    }
-    rows = {clean_cell(): sums(0.925)}
-    rows |= suite_c({**accuracies, "saturate": [0.5] * 5})
+    own = {"saturate": [0.5] * 5}
+    for place, name in enumerate(COMMON):
+        own[name] = [0.9 - 0.03 * place - 0.05 * s for s in range(1, 6)]
+    rows = {clean_cell(): sums(0.925)} | suite_c(own)
     rows |= suite_c({"fog": [1.0] + [0.25] * 4}, source="released")
     for name in CIFAR:
         flips = flip_sums(0.04, noise=name in NOISE)
@@ -50,28 +45,24 @@ def invented():
     ):
         place = cell(suite, None, 0, setting=setting, source=source)
         rows[place] = sums(accuracy)
-    for values in rows.values():
-        values |= {"outputs": "logits", "available": 10_000, "seconds": 2.0}
-        values |= {"forward_seconds": 1.0, "generation_seconds": 0.5}
-    return {
-        dataclasses.replace(c, dataset='toy "<&>"'): values
-        for c, values in rows.items()
-    }
+    more = {"outputs": "logits", "available": 10_000, "seconds": 2.0}
+    more |= {"forward_seconds": 1.0, "generation_seconds": 0.5}
+    named = [dataclasses.replace(c, dataset='toy "<&>"') for c in rows]
+    return {c: row | more for c, row in zip(named, rows.values())}
 
 
-def fill(folder, cells, seed=0):
+def fill(folder, cells):
     """A gallery with pictures of noise."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     gallery = Gallery(folder, types.SimpleNamespace(class_names=NAMES))
     films = random.integers(0, 256, [1, 31, 8, 8, 3], np.uint8)
     images = random.integers(0, 256, [6, 32, 32, 3], np.uint8)
     for c in cells:
         outputs = np.eye(3)[random.integers(0, 3, [1, 31])]
-        if c.suite == "p":
-            gallery.see(c, films, outputs, [1], [c.n // 2])
-        else:
-            places = np.round(np.linspace(0, c.n - 1, 6)).astype(int)
-            gallery.see(c, images, outputs[0, :6], np.arange(6) % 3, places)
+        places = np.round(np.linspace(0, c.n - 1, 6)).astype(int)
+        still = images, outputs[0, :6], np.arange(6) % 3, places
+        film = films, outputs, [1], [c.n // 2]
+        gallery.see(c, *(film if c.suite == "p" else still))
         gallery.keep(c)
 
 
@@ -95,13 +86,9 @@ class Page:
             self._add(child, [*within, node.tag], section)
 
     def all(self, tag, of=None, section=None):
-        return [
-            e
-            for e in self.elements
-            if e["tag"] == tag
-            and (of is None or of in e.get("class", "").split())
-            and (section is None or e["section"] == section)
-        ]
+        found = [e for e in self.elements if e["tag"] == tag]
+        found = [e for e in found if section in (None, e["section"])]
+        return [e for e in found if of in (None, *e.get("class", "").split())]
 
     def texts(self, *where):
         return [e["text"] for e in self.all(*where)]
@@ -116,19 +103,3 @@ class Page:
 def decoded(source):
     content = base64.b64decode(source.partition(",")[2])
     return np.asarray(Image.open(io.BytesIO(content)))
-
-
-def contrast(*colours):
-    """Contrast ratio of WCAG 2, from 1 to 21, and 21 for black on white."""
-    low, high = sorted(map(luminance, colours))
-    return (high + 0.05) / (low + 0.05)
-
-
-def luminance(colour):
-    """Relative luminance of WCAG 2 of `"#rgb"`, `"#rrggbb"` or a name."""
-    digits = {"white": "fff", "black": "000"}.get(colour, colour.lstrip("#"))
-    digits = digits if len(digits) == 6 else "".join(2 * d for d in digits)
-    parts = np.array([int(digits[k : k + 2], 16) / 255 for k in (0, 2, 4)])
-    linear = ((parts + 0.055) / 1.055) ** 2.4
-    linear = np.where(parts <= 0.04045, parts / 12.92, linear)
-    return float(linear @ [0.2126, 0.7152, 0.0722])
