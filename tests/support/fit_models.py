@@ -1,4 +1,4 @@
-"""Two small models to `fit`: a plain Keras one and a NoisyMix around one."""
+"""Small models to `fit`: plain Keras ones, and NoisyMix around them."""
 
 import keras
 import tensorflow as tf
@@ -28,8 +28,7 @@ class Fixed(ManifoldMixing):
 def classifier(*extra):
     """Takes pixels 0..255 `[B, 8, 8, 3]`, gives logits; always the same."""
 
-    def init(seed):
-        return keras.initializers.GlorotUniform(seed=seed)
+    init = keras.initializers.GlorotUniform
 
     return keras.Sequential(
         [
@@ -44,6 +43,19 @@ def classifier(*extra):
         ],
         name="small",
     )
+
+
+class Subclassed(keras.Model):
+    """Has no graph of layers; `seen` is what it was given in eager calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense, self.seen = keras.layers.Dense(K), []
+
+    def call(self, x, training=False):
+        if tf.executing_eagerly():
+            self.seen.append(x)
+        return self.dense(keras.ops.mean(x / 255, axis=(1, 2)))
 
 
 def model(kind, *extra, **options):
@@ -100,15 +112,15 @@ def batches(kind, start=0):
 def fit(subject, epochs=1, callbacks=(), kind=None, start=0, **kwargs):
     """Trains for epochs of four steps; returns `history.history`."""
     kind = kind or ("noisymix" if isinstance(subject, NoisyMix) else "plain")
-    kwargs.setdefault("steps_per_epoch", STEPS)
-    return subject.fit(
-        batches(kind, start),
-        epochs=epochs,
-        callbacks=list(callbacks),
-        verbose=0,
-        shuffle=False,
-        **kwargs,
-    ).history
+    kwargs = {"steps_per_epoch": STEPS, "verbose": 0, **kwargs}
+    kwargs |= {"epochs": epochs, "callbacks": list(callbacks)}
+    return subject.fit(batches(kind, start), shuffle=False, **kwargs).history
+
+
+def two_replicas():
+    """On this machine, and without collectives: a process keeps their keys."""
+    ops = tf.distribute.ReductionToOneDevice()
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], ops)
 
 
 def batch():

@@ -35,31 +35,25 @@ class _RandomNetwork:
         return layers.Rescaling(scale, name=name)(inputs[0][0]), name
 
     def _block(self, prefix, x, depth):
-        kind = self._rng.integers(5 if depth else 1)
+        kind = self._rng.integers(4 if depth else 1)
         if kind == 0:
             return self._layer(prefix, x)
-        if kind > 2:
-            return self._nested(prefix, x, depth, kind == 3)
+        if kind == 3:
+            return self._nested(prefix, x, depth)
         branch = self._block(prefix, x, depth - 1)
         if kind == 1:
             x = self._block(prefix, x, depth - 1)
         return self._layer(prefix, branch, x)
 
-    def _nested(self, prefix, x, depth, functional):
+    def _nested(self, prefix, x, depth):
         # The paths tell apart what is nested, so that its name is unique too.
         name = f"m{len(self.paths)}"
         path, inputs = f"{prefix}{name}", keras.Input((4,))
-        y, stack = (inputs, x[1]), [inputs]
+        y = inputs, x[1]
         for _ in range(2):
-            if functional:
-                y = self._block(f"{path}/", y, depth - 1)
-            else:
-                y = self._layer(f"{path}/", y)
-                stack.append(y[0]._keras_history.operation)
+            y = self._block(f"{path}/", y, depth - 1)
         self.paths[y[1]] = path
-        if functional:
-            return keras.Model(inputs, y[0], name=name)(x[0]), y[1]
-        return keras.Sequential(stack, name=name)(x[0]), y[1]
+        return keras.Model(inputs, y[0], name=name)(x[0]), y[1]
 
     def is_cut_by(self, removed):
         """Whether no path from the input to the end avoids a layer."""
@@ -96,21 +90,13 @@ def _names(inputs, outputs):
     return list(segments.cut_points(keras.Model(inputs, outputs)))
 
 
-def test_every_call_of_a_shared_layer_is_a_point_of_its_own():
-    shared = layers.Dense(4, name="shared")
-    block = keras.Sequential(
-        [keras.Input((4,)), layers.ReLU(name="r")], name="block"
-    )
-    x = keras.Input((4,))
+def test_calls_of_a_shared_layer_and_outputs_of_a_call_are_told_apart():
+    shared, x = layers.Dense(4, name="shared"), keras.Input((4,))
+    block = keras.Sequential([keras.Input((4,)), layers.ReLU()], name="block")
     y = layers.Dense(2)(block(shared(block(shared(x)))))
     assert _names(x, y) == ["shared#1", "block#1", "shared#2", "block#2"]
     # A call outside of the model does not count.
-    z = keras.Input((4,))
-    assert _names(z, layers.Dense(2)(shared(z))) == ["shared"]
-
-
-def test_outputs_of_one_call_are_told_apart():
-    x = keras.Input((6,))
+    assert _names(x, layers.Dense(2)(block(x))) == ["block"]
     first, second = keras.ops.split(x, 2, axis=-1)
     name = first._keras_history.operation.name
     assert _names(x, layers.Dense(2)(second)) == [f"{name}:1"]
@@ -119,24 +105,17 @@ def test_outputs_of_one_call_are_told_apart():
 
 
 @pytest.mark.parametrize("structure", [list, dict])
-def test_nested_models_of_several_inputs(structure):
-    a, b = keras.Input((4,), name="a"), keras.Input((4,), name="b")
+def test_several_inputs_and_outputs_are_for_nested_models_only(structure):
+    x, a, b = (keras.Input((4,), name=name) for name in "xab")
     inner = layers.Add(name="sum")([a, layers.ReLU(name="relu")(b)])
     inner = layers.Dense(4, name="behind")(inner)
-    inputs = [a, b] if structure is list else {"a": a, "b": b}
+    inputs, given = [a, b], [layers.Dense(4)(x), x]
+    if structure is dict:
+        inputs, given = (dict(zip("ab", pair)) for pair in (inputs, given))
     pair = keras.Model(inputs, inner, name="pair")
-    x = keras.Input((4,))
-    left = layers.Dense(4, name="left")(x)
-    given = [left, x] if structure is list else {"a": left, "b": x}
     assert _names(x, layers.Dense(2)(pair(given))) == ["pair/sum", "pair"]
-
-
-def test_several_inputs_or_outputs_are_refused():
-    a, b = keras.Input((4,)), keras.Input((4,))
-    two_in = keras.Model([a, b], layers.Add()([a, b]))
-    two_out = keras.Model(a, [layers.ReLU()(a), layers.Dense(2)(a)])
-    for model in (two_in, two_out):
-        assert_usage_error(lambda m=model: Graph(m), "needs one of each")
+    for bad in (pair, keras.Model(a, [layers.ReLU()(a), layers.Dense(2)(a)])):
+        assert_usage_error(lambda bad=bad: Graph(bad), "needs one of each")
 
 
 class _OwnCall(keras.Model):
@@ -145,24 +124,23 @@ class _OwnCall(keras.Model):
 
 
 class _OwnInit(keras.Model):
-    def __init__(self, units, **kwargs):
+    def __init__(self):
         x = keras.Input((4,))
-        y = layers.Dense(units, name="inside")(x)
-        super().__init__(x, layers.ReLU()(y), **kwargs)
+        y = layers.Dense(3, name="inside")(x)
+        super().__init__(x, layers.ReLU()(y), name="init")
 
 
 def test_a_graph_says_all_about_a_model_or_is_none():
     """Subclasses count where they do not compute anything of their own."""
-    x = keras.Input((4,))
+    x, own_init = keras.Input((4,)), _OwnInit()
     own_call = _OwnCall(x, layers.Dense(4)(x), name="own")
-    own_init = _OwnInit(3, name="init")
     assert is_graph(own_init) and not is_graph(own_call)
     assert not is_graph(keras.Sequential([layers.Dense(2)]))
     outputs = layers.Dense(2)(own_init(own_call(x)))
     assert _names(x, outputs) == ["own", "init/inside", "init"]
 
 
-class _SmallOnly(layers.Layer):
+class _Small(layers.Layer):
     def compute_output_shape(self, shape):
         assert not shape[1] or shape[1] < 100
         return shape
@@ -171,14 +149,12 @@ class _SmallOnly(layers.Layer):
         return x
 
 
-@pytest.mark.parametrize(
-    "extra, expected", [([], (112, 112, 4)), ([_SmallOnly()], (None, None, 4))]
-)
-def test_shapes_of_any_size_are_those_of_224_pixels_if_known(extra, expected):
-    conv = layers.Conv2D(4, 3, strides=2, padding="same", name="conv")
-    model = [keras.Input((None, None, 3)), conv, *extra, layers.Flatten()]
-    model = keras.Sequential(model)
-    graph = Graph(model)
-    assert graph.shapes[graph.names["conv"]] == expected
-    # Nothing was called for it.
-    assert all(len(layer._inbound_nodes) == 1 for layer in model.layers)
+def test_shapes_of_any_size_are_those_of_224_pixels_if_known():
+    for extra, expected in (([], (112, 112, 4)), ([_Small()], (None, None, 4))):
+        conv = layers.Conv2D(4, 3, strides=2, padding="same", name="conv")
+        stack = [keras.Input((None, None, 3)), conv, *extra, layers.Flatten()]
+        model = keras.Sequential(stack)
+        graph = Graph(model)
+        assert graph.shapes[graph.names["conv"]] == expected
+        # Nothing was called for it.
+        assert all(len(layer._inbound_nodes) == 1 for layer in model.layers)

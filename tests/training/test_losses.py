@@ -1,4 +1,4 @@
-"""The losses against the reference's values and gradients, and closed forms."""
+"""Losses and mixed labels against the reference's values and closed forms."""
 
 import keras
 import numpy as np
@@ -16,11 +16,11 @@ CASES = "base lam1 lam0 peaked saturated c100 same_views close_views b1".split()
 
 def _noisymix_loss(logits, labels, permutation, lam):
     """The whole loss and its gradient, of the pieces that the trainer uses."""
-    plan = MixPlan(tf.constant(0), lam, permutation)
+    partners = Partners(MixPlan(tf.constant(0), lam, permutation), labels, None)
     with tf.GradientTape() as tape:
         tape.watch(logits)
         log_p = losses.log_probabilities(logits, from_logits=True)
-        ce = Partners(plan, labels, None).mix(
+        ce = partners.mix(
             lambda y, _: -tf.reduce_mean(tf.gather(log_p[0], y, batch_dims=1))
         )
         jsd = tf.reduce_mean(losses.jensen_shannon(log_p))
@@ -40,12 +40,10 @@ def test_values_and_gradients_match_the_reference(golden, case, dtype):
         function, dtype = tf.function(function, jit_compile=True), "float32"
     file = golden("noisymix_loss.npz")
     views = ("clean", "aug1", "aug2")
-    *values, gradient = function(
-        tf.stack([tf.cast(file[f"{case}__logits_{v}"], dtype) for v in views]),
-        tf.cast(file[f"{case}__y"], tf.int32),
-        tf.cast(file[f"{case}__perm"], tf.int32),
-        tf.cast(file[f"{case}__lam"][0], dtype),
-    )
+    logits = [tf.cast(file[f"{case}__logits_{v}"], dtype) for v in views]
+    y, order = (tf.cast(file[f"{case}__{n}"], tf.int32) for n in ("y", "perm"))
+    lam = tf.cast(file[f"{case}__lam"][0], dtype)
+    *values, gradient = function(tf.stack(logits), y, order, lam)
     rtol, atol = (1e-10, 1.2e-11) if precise else (2e-6, 1.2e-5)
     for name, value in zip(("total", "ce", "jsd"), values):
         expected = file[f"{case}__{name}_f64"][0]
@@ -77,12 +75,12 @@ def test_stability_terms_are_their_closed_forms(name, num_views, outputs):
     """Of logits and of probabilities; weighted; in float64; saved."""
     logits = _normal(num_views, num_views, 8, 5)
     logits = logits[..., :1] if outputs == "one yes or no" else logits
+    exact, form = tf.cast(logits, tf.float64), CLOSED_FORMS[name]
     if outputs == "classes":
-        p = tf.nn.softmax(tf.cast(logits, tf.float64)).numpy()
-        each = CLOSED_FORMS[name](p)
+        each = form(p := tf.nn.softmax(exact).numpy())
     else:
-        p = tf.sigmoid(tf.cast(logits, tf.float64)).numpy()
-        each = CLOSED_FORMS[name](np.stack([p, 1 - p], -1)).mean(-1)
+        p = tf.sigmoid(exact).numpy()
+        each = form(np.stack([p, 1 - p], -1)).mean(-1)
     weight = tf.constant([1.0, 0, 2, 0, 0, 1, 0, 0.5])
     for x, from_logits, rtol in ((logits, True, 1e-4), (p, False, 1e-3)):
         loss = STABILITIES.get(name)(from_logits, outputs == "yes or no")
@@ -98,7 +96,7 @@ def test_kl_gives_gradients_to_both_predictions():
     with tf.GradientTape() as tape:
         tape.watch([clean, noisy])
         loss = losses.KullbackLeibler()(clean, noisy[:, None])
-    p, q = tf.nn.softmax(clean).numpy(), tf.nn.softmax(noisy).numpy()
+    p, q = (tf.nn.softmax(logits).numpy() for logits in (clean, noisy))
     # d/dq of KL(p || q) is q - p; d/dp is p (log p/q - KL).
     of_clean, of_noisy = tape.gradient(loss, [clean, noisy])
     np.testing.assert_allclose(of_noisy, (q - p) / 5, atol=1e-6)
@@ -130,7 +128,7 @@ def test_losses_at_their_limits(name, dtype):
 def test_smoothed_cross_entropy_is_that_of_the_smoothed_label(from_logits):
     outputs = _normal(6, 6, 5)
     log_p = tf.nn.log_softmax(outputs).numpy()
-    labels, weights = np.array([0, 1, 4, 4, 2, 3]), np.linspace(0.1, 1.0, 6)
+    labels, weights = np.int64([0, 1, 4, 4, 2, 3]), np.linspace(0.1, 1.0, 6)
     each = -((0.8 * np.eye(5)[labels] + 0.2 / 5) * log_p).sum(-1)
     loss = SmoothedCrossEntropy(0.2, from_logits=from_logits)
     loss = keras.losses.deserialize(keras.losses.serialize(loss))
@@ -140,3 +138,38 @@ def test_smoothed_cross_entropy_is_that_of_the_smoothed_label(from_logits):
     found = loss(labels, given, weights)
     np.testing.assert_allclose(found, (each * weights).mean(), rtol=1e-5)
     assert_usage_error(lambda: SmoothedCrossEntropy(1.0), "smoothing=1.0 must")
+
+
+WEIGHT, ORDER = tf.constant([1.0, 2.0, 3.0]), [2, 0, 1]
+
+
+def _partners(lam, labels, weight=WEIGHT):
+    plan = MixPlan(tf.constant(0), tf.constant(lam), tf.constant(ORDER))
+    return Partners(plan, tf.constant(labels), weight)
+
+
+def test_dominant_is_the_one_with_the_larger_share():
+    """The coefficient can differ between examples."""
+    one, two, soft = [0, 1, 2], [0, 0, 2], [[1, 0], [0.5, 0.5], [0, 1]]
+    for lam, rows in ((0.3, ORDER), (0.5, one), ([0.7, 0.3, 0.5], two)):
+        for labels in (one, [[0], [1], [2]], soft):
+            chosen, weight = _partners(lam, labels).dominant()
+            np.testing.assert_array_equal(chosen, np.array(labels)[rows])
+            np.testing.assert_array_equal(weight, WEIGHT.numpy()[rows])
+            assert _partners(lam, labels, None).dominant()[1] is None
+
+
+@pytest.mark.parametrize("lam", [0.25, [0.25, 0.5, 1.0]])
+@pytest.mark.parametrize("weight", [None, WEIGHT])
+def test_mix_weighs_own_and_partners_loss(lam, weight):
+    """And what does not depend on the examples counts once."""
+
+    def loss(labels, weight):
+        each = tf.gather([10.0, 20.0, 40.0], labels)
+        return tf.reduce_mean(each * (1.0 if weight is None else weight)) + 7.0
+
+    own = np.array([10.0, 20.0, 40.0])
+    own = own if weight is None else own * weight.numpy()
+    expected = np.mean(lam * own + np.subtract(1.0, lam) * own[ORDER]) + 7.0
+    mixed = _partners(lam, [0, 1, 2], weight).mix(loss)
+    np.testing.assert_allclose(mixed, expected, rtol=1e-6)

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from noisymix_tf.training import fused_norm, precision, segments
+from support.fit_models import Subclassed
 from support.usage import assert_usage_error
 
 layers = keras.layers
@@ -43,8 +44,7 @@ def _assert_exact(model, taps, x=IMAGES, training=(False, True)):
             found = _chain(parts, x, mode)
             assert found.dtype == expected.dtype
             assert [float(loss) for loss in model.losses] == losses
-            pairs = [(found, expected), *zip(variables, state)]
-            for ours, theirs in pairs:
+            for ours, theirs in [(found, expected), *zip(variables, state)]:
                 np.testing.assert_array_equal(ours, theirs)
     return names
 
@@ -103,28 +103,6 @@ def test_whatever_a_call_depends_on_is_kept(composed, policy):
         _assert_exact(nested, ["input", *TAPS[1:]])
 
 
-def test_fused_normalisation_changes_no_more_than_rounding(monkeypatch):
-    """It takes the place of whatever trains, and of nothing else."""
-    fused = []
-    original = fused_norm.batch_normalization
-    monkeypatch.setattr(
-        fused_norm,
-        "batch_normalization",
-        lambda layer, x: fused.append(layer.name) or original(layer, x),
-    )
-    for training in (False, None, True):
-        models = [_fixed(), _fixed()]
-        models[1].set_weights(models[0].get_weights())
-        _, parts = segments.cut(models[0], ["stem", "sum"])
-        y = _chain(parts, IMAGES / 255, training)
-        expected = models[1](IMAGES / 255, training=training)
-        np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
-        for ours, theirs in zip(*(m.get_weights() for m in models)):
-            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
-        # Keras lets the outer call decide over what the graph fixes.
-        assert fused == (["bn", "outer_bn"] if training else [])
-
-
 def _backbone(name="backbone"):
     inputs = keras.Input((16, 16, 3))
     x = layers.Conv2D(4, 3, padding="same", name="stem")(inputs)
@@ -142,6 +120,34 @@ def _fixed(fixed=False):
     x = layers.BatchNormalization(name="frozen", trainable=False)(x)
     x = layers.Dense(2)(layers.GlobalAveragePooling2D()(x))
     return keras.Model(inputs, x)
+
+
+def test_fused_normalisation_takes_the_place_of_whatever_trains(monkeypatch):
+    """And of nothing else: a frozen backbone stays as it is until it is not."""
+    fused, original = [], fused_norm.batch_normalization
+
+    def record(layer, x):
+        fused.append(layer.name)
+        return original(layer, x)
+
+    monkeypatch.setattr(fused_norm, "batch_normalization", record)
+    model = _fixed()
+    _, parts = segments.cut(model, ["stem", "sum"])
+    backbone = model.get_layer("backbone")
+    for training, trainable, names in (
+        (False, True, []),
+        (None, True, []),
+        (True, False, ["outer_bn"]),
+        # Keras lets the outer call decide over what the graph fixes.
+        (True, True, ["bn", "outer_bn"]),
+    ):
+        fused.clear()
+        backbone.trainable, before = trainable, backbone.get_weights()
+        _chain(parts, IMAGES, training)
+        pairs = zip(before, backbone.get_weights())
+        # The mean and the variance that it keeps of batches.
+        assert sum((a != b).any() for a, b in pairs) == 2 * ("bn" in names)
+        assert fused == names
 
 
 @pytest.mark.parametrize("fixed", [False, True])
@@ -166,9 +172,9 @@ def test_a_shared_layer_is_cut_at_the_call_that_is_named(composed):
 
 def test_taps_inside_models_nested_twice(composed):
     """A tap may be any end of the path that no other layer has."""
-    inner = [layers.Conv2D(3, 1, name="conv"), _backbone()]
-    inner = keras.Sequential([keras.Input((16, 16, 3)), *inner], name="inner")
     inputs = keras.Input((16, 16, 3))
+    inner = [inputs, layers.Conv2D(3, 1, name="conv"), _backbone()]
+    inner = keras.Sequential(inner, name="inner")
     x = layers.GlobalMaxPooling2D(name="pool")(inner(inputs, training=True))
     model = keras.Model(inputs, layers.Dense(5, name="logits")(x))
     taps = ["conv", "inner/backbone/sum", "drop"]
@@ -188,7 +194,7 @@ def _two_backbones():
 
 
 def _residual():
-    """A chain of 40 layers with a sum of branches behind every third."""
+    """A long chain with a sum of branches behind every third layer."""
     x = inputs = keras.Input((8,))
     for index in range(1, 13):
         y = layers.Dense(8, name=f"a{index}")(x)
@@ -198,17 +204,13 @@ def _residual():
     return keras.Model(inputs, layers.Dense(2, name="logits")(x))
 
 
-class _Subclassed(keras.Model):
-    def call(self, x, training=False):
-        return 2 * x
-
-
 def _unbuilt():
     return keras.Sequential([layers.Dense(3, name="hidden"), layers.Dense(2)])
 
 
-NO_GRAPH = "no graph of layers"
 UNBUILT = "not built; make keras.Input"
+# Of many points the message names the sensible ones.
+MANY = "sum3, sum6, sum9, sum1, sum2, sum4, sum5, sum7, sum8, sum10, sum11 and"
 
 
 @pytest.mark.parametrize(
@@ -222,17 +224,9 @@ UNBUILT = "not built; make keras.Input"
         (_residual, ["sum1", "sum1"], "distinct"),
         (_residual, [], "taps is empty"),
         (_residual, "sum0", "'sum0'"),
-        # Of many points the message names the sensible ones.
-        (
-            _residual,
-            ["a1"],
-            "Usable: input, sum3, sum6, sum9, sum1, sum2, sum4, sum5, sum7, "
-            "sum8, sum10, sum11 and 13 others (noisymix_tf.cut_points(model)",
-        ),
+        (_residual, ["a1"], f"Usable: input, {MANY} 13 others (noisymix_tf"),
         (_two_backbones, ["stem"], "may mean first/stem, second/stem"),
-        (_Subclassed, ["dense"], NO_GRAPH),
-        (_Subclassed, "dense", NO_GRAPH),
-        (_Subclassed, ["input", "dense"], NO_GRAPH),
+        (Subclassed, ["input", "dense"], "no graph of layers"),
         (_unbuilt, ["hidden"], UNBUILT),
     ],
 )
@@ -242,9 +236,10 @@ def test_unusable_taps_are_refused_in_one_line(make, taps, words):
 
 
 def test_models_without_a_graph_are_cut_at_the_input_and_others_once_built():
-    names, parts = segments.cut(_Subclassed())
+    model = Subclassed()
+    names, parts = segments.cut(model)
     assert names == ("input",)
-    np.testing.assert_array_equal(_chain(parts, IMAGES), 2 * IMAGES)
+    np.testing.assert_array_equal(_chain(parts, IMAGES), model(IMAGES))
     model = _unbuilt()
     assert_usage_error(lambda: segments.cut_points(model), UNBUILT)
     model.build((None, 4))

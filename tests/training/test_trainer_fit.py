@@ -26,11 +26,10 @@ def _classifier(units=K, end=None, **more):
 
 
 def _trainer(model=None, loss=SPARSE, **options):
+    """A trainer of eager steps."""
     options = {"loss": loss, "run_eagerly": True, **options}
-    model = model or _classifier()
-    return fit_models.compiled(
-        "noisymix", model, ["input", "hidden"], **options
-    )
+    taps, model = ["input", "hidden"], model or _classifier()
+    return fit_models.compiled("noisymix", model, taps, **options)
 
 
 VIEWS = tf.random.stateless_normal([B, 3, 6], [0, 1])
@@ -44,16 +43,14 @@ def _own(y, p):
 
 
 CATEGORICAL = keras.losses.CategoricalCrossentropy
+BINARY = keras.losses.BinaryCrossentropy(from_logits=True)
 FORMS = {
     "sparse": (SPARSE, LABELS),
     "sparse int64 column": (SPARSE, tf.cast(LABELS[:, None], tf.int64)),
     "soft": (CATEGORICAL(from_logits=True), SOFT),
     "smoothing": (CATEGORICAL(from_logits=True, label_smoothing=0.1), SOFT),
     "hinge": (keras.losses.CategoricalHinge(), tf.one_hot(LABELS, K)),
-    "multi-label": (
-        keras.losses.BinaryCrossentropy(from_logits=True),
-        tf.cast(SOFT > 0.25, tf.float32),
-    ),
+    "multi-label": (BINARY, tf.cast(SOFT > 0.25, tf.float32)),
     "own function": (_own, LABELS),
 }
 
@@ -76,7 +73,7 @@ def test_loss_is_the_formula_for_every_form_of_labels(form, weight):
             return tf.reduce_mean(_own(y, views[0]) * (1.0 if w is None else w))
         return loss(y, views[0], sample_weight=w)
 
-    expected = LAM * cross_entropy(range(B)) + (1 - LAM) * cross_entropy(ORDER)
+    ce = LAM * cross_entropy(range(B)) + (1 - LAM) * cross_entropy(ORDER)
     divergence = JensenShannon(multi_label=form == "multi-label")(
         views[0], tf.transpose(views[1:], [1, 0, 2]), sample_weight=weight
     )
@@ -88,11 +85,9 @@ def test_loss_is_the_formula_for_every_form_of_labels(form, weight):
         hits = np.argmax(views[0], -1) == tf.gather(LABELS, ORDER)
         assert logs.pop("accuracy") == pytest.approx(np.mean(hits))
     logs.pop("accuracy", None)
-    total = expected + 12.0 * divergence
-    expected = {"cross_entropy": expected, "jsd": divergence, "loss": total}
-    assert logs == pytest.approx(
-        {name: float(value) for name, value in expected.items()}, rel=1e-4
-    )
+    names, terms = ["loss", "cross_entropy", "jsd"], [ce, divergence]
+    values = map(float, [ce + 12.0 * divergence, *terms])
+    assert logs == pytest.approx(dict(zip(names, values)), rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -104,22 +99,23 @@ def test_probabilities_train_like_their_logits(units, end):
     if end == "softmax":
         kind, labels = keras.losses.SparseCategoricalCrossentropy, LABELS
     logs = []
-    for e in (None, end):
-        trainer = _trainer(_classifier(units, e), kind(from_logits=e is None))
+    for given in (None, end):
+        loss = kind(from_logits=given is None)
+        trainer = _trainer(_classifier(units, given), loss)
         logs.append(step(trainer, VIEWS, labels))
     assert logs[0]["jsd"] > 1e-5
     assert logs[1] == pytest.approx(logs[0], rel=1e-3)
 
 
 def test_arrays_and_class_weights_are_taken_as_data_and_sample_weights():
-    class_weight = {0: 1.0, 1: 2.0, 2: 0.5, 3: 3.0}
-    weight = tf.gather(list(class_weight.values()), LABELS)
-    arrays = (VIEWS.numpy(), LABELS.numpy())
+    weights = [1.0, 2.0, 0.5, 3.0]
     plain = step(_trainer(), VIEWS, LABELS)
+    arrays = (VIEWS.numpy(), LABELS.numpy())
     logs = _trainer().fit(*arrays, batch_size=B, **EAGER).history
     assert {name: values[0] for name, values in logs.items()} == plain
-    weighted = step(_trainer(), VIEWS, LABELS, weight)
-    logs = _trainer().fit(DATA, class_weight=class_weight, **EAGER).history
+    weighted = step(_trainer(), VIEWS, LABELS, tf.gather(weights, LABELS))
+    options = {"class_weight": dict(enumerate(weights)), **EAGER}
+    logs = _trainer().fit(DATA, **options).history
     assert logs["loss"][0] == pytest.approx(weighted["loss"], rel=1e-6)
     assert weighted["loss"] != plain["loss"]
 
@@ -129,10 +125,8 @@ def test_validation_measures_the_classifier_without_training_terms():
     accuracy = keras.metrics.SparseCategoricalAccuracy("weighted")
     metrics = {"metrics": ["accuracy"], "weighted_metrics": [accuracy]}
     trainer.compile(loss=SPARSE, run_eagerly=True, **metrics)
-    data = (VIEWS[:, 0], LABELS)
-    history = trainer.fit(
-        DATA, validation_data=data, validation_batch_size=3, **EAGER
-    ).history
+    options = {"validation_data": (VIEWS[:, 0], LABELS), **EAGER}
+    history = trainer.fit(DATA, validation_batch_size=3, **options).history
     expected = trainer.model(VIEWS[:, 0], training=False)
     loss = float(SPARSE(LABELS, expected))
     assert history["val_loss"][0] == pytest.approx(loss, rel=1e-5)
@@ -143,24 +137,18 @@ def test_validation_measures_the_classifier_without_training_terms():
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_steps_in_one_execution_and_the_end_of_data_are_no_other_steps(
-    jit_compile,
-):
+def test_steps_in_one_execution_and_the_end_of_data_change_nothing(jit_compile):
     """The call that finds no batch left must not move the random streams."""
     data = DATA.repeat(4)
     unknown = data.filter(lambda views, labels: True)
     assert unknown.cardinality() == tf.data.UNKNOWN_CARDINALITY
     # XLA takes five seconds to compile the noise and as long for the mixing.
-    options = QUIET if jit_compile else {}
+    parts = QUIET if jit_compile else {}
     weights = []
     for steps, batches in ((1, unknown), (4, data)):
-        trainer = _trainer(**options)
-        trainer.compile(
-            SGD(0.1, momentum=0.9),
-            SPARSE,
-            jit_compile=jit_compile,
-            steps_per_execution=steps,
-        )
+        trainer = _trainer(**parts)
+        options = {"jit_compile": jit_compile, "steps_per_execution": steps}
+        trainer.compile(SGD(0.1, momentum=0.9), SPARSE, **options)
         trainer.fit(batches, epochs=2, **EAGER)
         assert int(trainer.step) == int(trainer.optimizer.iterations) == 8
         weights.append(trainer.model.get_weights())
@@ -187,6 +175,20 @@ def test_gradient_accumulation_applies_the_mean_gradient():
         np.testing.assert_allclose(after, start - sum(both) / 2, atol=1e-5)
 
 
+def test_ema_of_keras_optimizer_ends_with_the_average_of_the_weights():
+    plain = _trainer(optimizer=SGD(0.1))
+    trainer = _trainer(optimizer=SGD(0.1, use_ema=True, ema_momentum=0.5))
+    averages = None
+    for _ in range(3):
+        step(plain, VIEWS, LABELS)
+        now = _trained(plain)
+        # Keras starts the average from the weights after the first step.
+        averages = [(a + b) / 2 for a, b in zip(averages or now, now)]
+    trainer.fit(DATA.repeat(3), **EAGER)
+    for expected, average in zip(averages, _trained(trainer)):
+        np.testing.assert_allclose(average, expected, atol=1e-5)
+
+
 def test_losses_of_layers_count_once():
     """Not with the shares of both partners, nor once for each view."""
     model = _classifier(
@@ -204,15 +206,12 @@ def test_losses_of_layers_count_once():
 
 def test_single_views_with_a_stability_term_are_warned_of():
     with pytest.warns(UserWarning, match="one view of each image"):
-        logs = step(_trainer(), VIEWS[:, :1], LABELS)
-    assert logs["jsd"] == 0.0
+        assert step(_trainer(), VIEWS[:, :1], LABELS)["jsd"] == 0.0
 
 
 def test_a_loss_that_does_not_fit_the_model_is_refused():
     probabilities = _trainer(loss="sparse_categorical_crossentropy")
     logits = _trainer(_classifier(end="softmax"))
     for trainer, right in ((probabilities, True), (logits, False)):
-        assert_usage_error(
-            lambda t=trainer: t.fit(DATA, **EAGER),
-            f"give a loss with from_logits={right}",
-        )
+        words = f"give a loss with from_logits={right}"
+        assert_usage_error(lambda t=trainer: t.fit(DATA, **EAGER), words)
