@@ -63,29 +63,20 @@ def model(kind, *extra, **options):
     return compiled(kind, classifier(*extra), **options)
 
 
-def compiled(
-    kind,
-    subject,
-    taps=("normalize", "relu"),
-    rate=0.02,
-    optimizer=None,
-    loss=SPARSE,
-    jit_compile=False,
-    run_eagerly=False,
-    **kwargs,
-):
+def compiled(kind, subject, taps=("normalize", "relu"), rate=0.02, **options):
     """Any classifier, compiled as it is or in a NoisyMix."""
+    given = {"loss": SPARSE, "optimizer": None, "jit_compile": False}
+    for name in {*given, "run_eagerly"} & options.keys():
+        given[name] = options.pop(name)
+    if given["optimizer"] is None:
+        given["optimizer"] = keras.optimizers.SGD(rate, momentum=0.9)
+    if given["loss"] is SPARSE:
+        # An object: a name would cost a second trace of the step.
+        accuracy = keras.metrics.SparseCategoricalAccuracy("accuracy")
+        given["metrics"] = [accuracy]
     if kind == "noisymix":
-        subject = NoisyMix(subject, taps, **kwargs)
-    # An object: a name would cost a second trace of the step.
-    metrics = [keras.metrics.SparseCategoricalAccuracy("accuracy")]
-    subject.compile(
-        optimizer=optimizer or keras.optimizers.SGD(rate, momentum=0.9),
-        loss=loss,
-        metrics=metrics if loss is SPARSE else None,
-        jit_compile=jit_compile,
-        run_eagerly=run_eagerly,
-    )
+        subject = NoisyMix(subject, taps, **options)
+    subject.compile(**given)
     return subject
 
 

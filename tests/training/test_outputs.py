@@ -4,10 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from noisymix_tf.attacks.victims import victim
-from noisymix_tf.evaluation.predictor import Predictor
 from noisymix_tf.probabilities import gives_logits
-from noisymix_tf.serving.keras_model import KerasModel
 from noisymix_tf.training import outputs
 from support.fit_models import Subclassed
 from support.usage import assert_usage_error
@@ -69,49 +66,43 @@ FOCAL = keras.losses.CategoricalFocalCrossentropy()
 BINARY = keras.losses.BinaryCrossentropy(from_logits=True)
 
 
-@pytest.mark.parametrize(
-    "ending, loss, logits, multi_label",
-    [
-        ("dense", [LOGITS], True, False),
-        ("dense", {"logits": LOGITS}, True, False),
-        ("dense", None, True, False),
-        ("dense", lambda y, p: p, True, False),
-        ("dense", BINARY, True, True),
-        ("softmax", "SparseCategoricalCrossentropy", False, False),
-        ("softmax", keras.losses.categorical_crossentropy, False, False),
-        ("softmax", FOCAL, False, False),
-        ("sigmoid", None, False, True),
+def test_the_end_tells_and_then_the_loss():
+    functions = [keras.losses.categorical_crossentropy, FOCAL]
+    single = [LOGITS, [LOGITS], {"logits": LOGITS}]
+    for end, losses, logits, multi_label in (
+        ("dense", [*single, None, lambda y, p: p], True, False),
+        ("dense", [BINARY], True, True),
+        (
+            "softmax",
+            ["SparseCategoricalCrossentropy", *functions],
+            False,
+            False,
+        ),
+        ("sigmoid", [None], False, True),
         # Where the end says nothing, the loss does.
-        ("no graph", LOGITS, True, False),
-        ("no graph", FOCAL, False, False),
-        ("no graph", "binary_focal_crossentropy", False, True),
-        ("no graph", None, True, False),
-    ],
-)
-def test_the_end_tells_and_then_the_loss(ending, loss, logits, multi_label):
-    model = ENDINGS[ending][0]()
-    assert outputs.gives_logits(model, loss) is logits
-    assert outputs.is_multi_label(model, loss) is multi_label
+        ("no graph", [LOGITS, None], True, False),
+        ("no graph", [FOCAL], False, False),
+        ("no graph", ["binary_focal_crossentropy"], False, True),
+    ):
+        model = ENDINGS[end][0]()
+        for loss in losses:
+            assert outputs.gives_logits(model, loss) is logits
+            assert outputs.is_multi_label(model, loss) is multi_label
 
 
-ACCIDENT, NO_ROWS = [[0.25, 0.75]], [[0.2, 0.7]]  # Of a network of logits.
-
-
-def test_what_is_said_wins():
+def test_what_is_said_wins_unless_it_cannot_be():
     """An explicit choice was refused where values made another likely."""
+    accident, no_rows = [[0.25, 0.75]], [[0.2, 0.7]]  # Of a network of logits.
     for end, values, said, expected in (
-        ("dense", ACCIDENT, "auto", True),
-        ("dense", ACCIDENT, "probabilities", False),
-        ("no graph", ACCIDENT, "auto", False),
-        ("no graph", ACCIDENT, "logits", True),
-        ("no graph", NO_ROWS, "auto", True),
-        ("no graph", NO_ROWS, "probabilities", False),
+        ("dense", accident, "auto", True),
+        ("dense", accident, "probabilities", False),
+        ("no graph", accident, "auto", False),
+        ("no graph", accident, "logits", True),
+        ("no graph", no_rows, "auto", True),
+        ("no graph", no_rows, "probabilities", False),
     ):
         model = ENDINGS[end][0]()
         assert gives_logits(model, np.array(values), said) is expected
-
-
-def test_contradictions_are_refused():
     by_loss, by_values = outputs.gives_logits, gives_logits
     small, large = np.array([[0.2, 0.2]]), np.array([[-1, 2]])
     name = "sparse_categorical_crossentropy"
@@ -123,23 +114,3 @@ def test_contradictions_are_refused():
     ):
         arguments = [ENDINGS[end][0](), *arguments]
         assert_usage_error(lambda f=function, a=arguments: f(*a), words)
-
-
-IMAGES = np.random.default_rng(0).integers(0, 256, (8, 4, 4, 3), np.uint8)
-
-
-def test_no_two_parts_disagree():
-    """Served, evaluated and attacked outputs were told apart in four ways.
-
-    A softmax of half precision, behind a layer that tells nothing of itself.
-    """
-    head = [layers.Rescaling(1 / 50), layers.Flatten()]
-    head += [Dense(10, dtype="mixed_bfloat16"), Softmax(dtype="bfloat16")]
-    hidden = layers.Lambda(lambda x: x, dtype="float32")
-    model = keras.Sequential([keras.Input((4, 4, 3)), *head, hidden])
-    served, images = KerasModel(model, IMAGES), IMAGES.astype(np.float32)
-    _, attacked = victim(model).nature(images)
-    assert Predictor(model, 10, IMAGES, 4).from_logits is attacked is False
-    found = served.values(IMAGES)["probabilities"]
-    np.testing.assert_allclose(found, model(images), atol=1e-6)
-    assert served.is_probability

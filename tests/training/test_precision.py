@@ -50,34 +50,6 @@ def test_the_trainer_takes_the_classifiers_policy(policy, tmp_path):
     assert precision.name_of(print) is None
 
 
-@pytest.mark.parametrize("policy", ["float32", *HALF])
-def test_loss_and_gradients_are_finite_at_logits_of_ten_thousand(policy):
-    dense = keras.layers.Dense(3, dtype=policy, use_bias=False)
-    first = keras.layers.Rescaling(1.0, name="normalize", dtype="float32")
-    classifier = keras.Sequential([keras.Input((4,)), first, dense])
-    kernel = 1e4 * np.array([[1, -1, 0], [-1, 1, 0], [0, 1, -1], [1, 0, -1]])
-    dense.set_weights([kernel])
-    # So sure of the wrong class that the gradient is one, not more.
-    options = {"optimizer": keras.optimizers.SGD(1.0), **QUIET}
-    trainer = fit_models.compiled("noisymix", classifier, "auto", **options)
-    x = np.eye(4, dtype=np.float32)
-    views = np.stack([x, x[::-1], x[[1, 0, 3, 2]]], axis=1)
-    logs = step(trainer, views, [0, 0, 1, 2])
-    assert np.isfinite(logs["loss"])
-    assert logs["cross_entropy"] == pytest.approx(1e4, rel=1e-2)
-    assert 0.0 < logs["jsd"] < np.log(3)
-    moved = dense.get_weights()[0] - kernel
-    assert np.isfinite(moved).all() and 0 < np.abs(moved).max() < 50.0
-
-
-@pytest.mark.slow
-def test_whole_step_compiles_with_xla_under_bfloat16():
-    single = fit_models.fit(_trainer("float32", mixing="none"))
-    half = fit_models.fit(_trainer(HALF[0], jit_compile=True, mixing="none"))
-    for name, value in single.items():
-        np.testing.assert_allclose(half[name], value, rtol=0.1, atol=0.05)
-
-
 def test_an_overflowing_gradient_skips_the_step_and_halves_the_scale():
     trainer = _trainer("mixed_float16", optimizer=_scaled(2.0**40), **QUIET)
     before = [v.numpy() for v in trainer.trainable_variables]
@@ -90,7 +62,12 @@ def test_an_overflowing_gradient_skips_the_step_and_halves_the_scale():
     while int(trainer.optimizer.iterations) == 0 and int(trainer.step) < 40:
         step(trainer, *GOOD)
     assert 4 < int(trainer.step) < 40
-    assert all(np.isfinite(w).all() for w in trainer.model.get_weights())
+    # Where no scale helps, the training stops.
+    trainer = _trainer("mixed_float16", optimizer=_scaled(2.0), **QUIET)
+    trainer.run_eagerly = True
+    data = tf.data.Dataset.from_tensors(BAD).repeat(5)
+    with pytest.raises(TrainingDiverged, match=r"fell to 0\.5 by step 2"):
+        trainer.fit(data, verbose=0, callbacks=[StopOnNaN()])
 
 
 def test_a_step_that_overflows_forwards_leaves_no_trace():
@@ -105,14 +82,6 @@ def test_a_step_that_overflows_forwards_leaves_no_trace():
     alone = step(_trainer("mixed_float16", **QUIET), *GOOD)
     for name in ("loss", "cross_entropy", "jsd"):
         assert logs[name][0] == pytest.approx(alone[name], rel=1e-3)
-
-
-def test_training_stops_where_no_scale_helps():
-    options = {"optimizer": _scaled(2.0), "run_eagerly": True}
-    trainer = _trainer("mixed_float16", **options, **QUIET)
-    data = tf.data.Dataset.from_tensors(BAD).repeat(5)
-    with pytest.raises(TrainingDiverged, match=r"fell to 0\.5 by step 2"):
-        trainer.fit(data, verbose=0, callbacks=[StopOnNaN()])
 
 
 def test_an_overflow_on_one_replica_is_one_on_all():

@@ -1,4 +1,6 @@
-"""Cutting models: exact outputs, shared weights, honest refusals."""
+"""Graphs of models and cutting them: exact outputs, points by brute force."""
+
+import functools
 
 import keras
 import numpy as np
@@ -6,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from noisymix_tf.training import fused_norm, precision, segments
+from noisymix_tf.training.graph import Graph, is_graph
 from support.fit_models import Subclassed
 from support.usage import assert_usage_error
 
@@ -19,20 +22,15 @@ def _chain(segments, x, training=False):
     return x
 
 
-def _variables(model):
-    found = {id(v): v for v in model.variables}
-    for layer in model._flatten_layers():
-        found |= {id(g.state): g.state for g in layer._seed_generators}
-    return list(found.values())
-
-
 def _assert_exact(model, taps, x=IMAGES, training=(False, True)):
     """Outputs, losses and changed state are those of the model, bit for bit."""
     names, parts = segments.cut(model, taps)
     assert len(parts) == len(names) + 1
     used = {id(v) for part in parts for v in part.variables}
     assert used == {id(v) for v in model.variables}
-    variables = _variables(model)
+    inner = model._flatten_layers()
+    seeds = [g.state for layer in inner for g in layer._seed_generators]
+    variables = [*model.variables, *seeds]
     for mode in training:
         before = [v.numpy() for v in variables]
         expected = model(x, training=mode)
@@ -55,7 +53,6 @@ def composed(monkeypatch):
     monkeypatch.setattr(fused_norm, "applies", lambda *_: False)
 
 
-@keras.saving.register_keras_serializable("noisymix_tf_tests")
 class _Block(layers.Layer):
     """Draws and adds a loss in layers that learn of training by context."""
 
@@ -63,9 +60,6 @@ class _Block(layers.Layer):
         super().__init__(**kwargs)
         self.dense = layers.Dense(6)
         self.dropout = layers.Dropout(0.5, seed=1)
-
-    def build(self, shape):
-        self.dense.build(shape)
 
     def call(self, x, scale=1.0):
         self.add_loss(1e-3 * keras.ops.sum(x))
@@ -91,7 +85,11 @@ def _all_kinds():
     return keras.Model(inputs, layers.Softmax(name="softmax")(x))
 
 
-TAPS = ["flip", "bn", "drop", "sum", "block", "logits"]
+TAPS = "flip bn drop sum block logits".split()
+
+
+def _stack(*stack, name=None):
+    return keras.Sequential([keras.Input((16, 16, 3)), *stack], name=name)
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
@@ -99,8 +97,7 @@ def test_whatever_a_call_depends_on_is_kept(composed, policy):
     with precision.dtype_policy(policy):
         model = _all_kinds()
         assert _assert_exact(model, TAPS) == tuple(TAPS)
-        nested = keras.Sequential([keras.Input((16, 16, 3)), model])
-        _assert_exact(nested, ["input", *TAPS[1:]])
+        _assert_exact(_stack(model), ["input", *TAPS[1:]])
 
 
 def _backbone(name="backbone"):
@@ -162,7 +159,7 @@ def test_a_shared_layer_is_cut_at_the_call_that_is_named(composed):
     inputs = keras.Input((6,))
     outputs = layers.Dense(2)(block(shared(block(shared(inputs)))))
     model = keras.Model(inputs, outputs)
-    x = IMAGES[:, 0, :2, 0] @ tf.ones([2, 6]) / 255
+    x = IMAGES[:, 0, :6, 0] / 255
     _assert_exact(model, ["block#1", "shared#2"], x)
     _, parts = segments.cut(model, ["shared#2"])
     np.testing.assert_array_equal(parts[0](x), shared(block(shared(x))))
@@ -172,25 +169,20 @@ def test_a_shared_layer_is_cut_at_the_call_that_is_named(composed):
 
 def test_taps_inside_models_nested_twice(composed):
     """A tap may be any end of the path that no other layer has."""
+    inner = _stack(layers.Conv2D(3, 1, name="conv"), _backbone(), name="inner")
     inputs = keras.Input((16, 16, 3))
-    inner = [inputs, layers.Conv2D(3, 1, name="conv"), _backbone()]
-    inner = keras.Sequential(inner, name="inner")
     x = layers.GlobalMaxPooling2D(name="pool")(inner(inputs, training=True))
     model = keras.Model(inputs, layers.Dense(5, name="logits")(x))
     taps = ["conv", "inner/backbone/sum", "drop"]
     names = _assert_exact(model, taps, training=(False, True, None))
-    assert names[0] == "inner/conv"
-    assert names[1:] == ("inner/backbone/sum", "inner/backbone/drop")
+    assert names == ("inner/conv", "inner/backbone/sum", "inner/backbone/drop")
     # The end of a nested model has several names.
     for tap in ("inner", "inner/backbone", "backbone/out", "out"):
         assert segments.cut(model, tap)[0] == ("inner",)
 
 
 def _two_backbones():
-    inputs = keras.Input((16, 16, 3))
-    x = layers.Conv2D(3, 1)(_backbone("first")(inputs))
-    x = layers.GlobalAveragePooling2D()(_backbone("second")(x))
-    return keras.Model(inputs, layers.Dense(2)(x))
+    return _stack(_backbone("first"), layers.Conv2D(3, 1), _backbone("second"))
 
 
 def _residual():
@@ -213,26 +205,22 @@ UNBUILT = "not built; make keras.Input"
 MANY = "sum3, sum6, sum9, sum1, sum2, sum4, sum5, sum7, sum8, sum10, sum11 and"
 
 
-@pytest.mark.parametrize(
-    ("make", "taps", "words"),
-    [
-        (_residual, ["nowhere"], "'nowhere': the model has no such layer. Us"),
+def test_unusable_taps_are_refused_in_one_line():
+    for make, taps, words in (
+        (_residual, "nowhere", "'nowhere': the model has no such layer. Us"),
         (_residual, ["sum13"], "layer; close to it: sum3, sum1, sum12"),
         (_residual, ["a3"], "'a3': not all paths"),
         (_residual, ["logits"], "'logits': it is the model's output"),
         (_residual, ["sum2", "sum1"], "data flow: ['sum1', 'sum2']"),
         (_residual, ["sum1", "sum1"], "distinct"),
         (_residual, [], "taps is empty"),
-        (_residual, "sum0", "'sum0'"),
         (_residual, ["a1"], f"Usable: input, {MANY} 13 others (noisymix_tf"),
         (_two_backbones, ["stem"], "may mean first/stem, second/stem"),
         (Subclassed, ["input", "dense"], "no graph of layers"),
         (_unbuilt, ["hidden"], UNBUILT),
-    ],
-)
-def test_unusable_taps_are_refused_in_one_line(make, taps, words):
-    line = assert_usage_error(lambda: segments.cut(make(), taps), words)
-    assert len(line) < 300
+    ):
+        call = functools.partial(segments.cut, make(), taps)
+        assert len(assert_usage_error(call, words)) < 300
 
 
 def test_models_without_a_graph_are_cut_at_the_input_and_others_once_built():
@@ -244,3 +232,150 @@ def test_models_without_a_graph_are_cut_at_the_input_and_others_once_built():
     assert_usage_error(lambda: segments.cut_points(model), UNBUILT)
     model.build((None, 4))
     _assert_exact(model, ["hidden"], tf.ones([2, 4]))
+
+
+class _RandomNetwork:
+    """A random network that knows its edges and the names of its layers."""
+
+    def __init__(self, seed):
+        self._rng = np.random.default_rng(seed)
+        self.edges, self.paths = [], {}
+        inputs = keras.Input((4,))
+        x = self._layer("", (inputs, "in"))
+        for _ in range(4):
+            x = self._block("", x, depth=3)
+        outputs, self.end = x
+        self.model = keras.Model(inputs, outputs)
+
+    def _layer(self, prefix, *inputs):
+        name = f"n{len(self.paths)}"
+        self.edges += [(source, name) for _, source in inputs]
+        self.paths[name] = prefix + name
+        if len(inputs) > 1:
+            return layers.Add(name=name)([t for t, _ in inputs]), name
+        # No two layers do the same.
+        scale = 1 + len(self.paths) / 16
+        return layers.Rescaling(scale, name=name)(inputs[0][0]), name
+
+    def _block(self, prefix, x, depth):
+        kind = self._rng.integers(4 if depth else 1)
+        if kind == 0:
+            return self._layer(prefix, x)
+        if kind == 3:
+            return self._nested(prefix, x, depth)
+        branch = self._block(prefix, x, depth - 1)
+        if kind == 1:
+            x = self._block(prefix, x, depth - 1)
+        return self._layer(prefix, branch, x)
+
+    def _nested(self, prefix, x, depth):
+        # The paths tell apart what is nested, so that its name is unique too.
+        name = f"m{len(self.paths)}"
+        path, inputs = f"{prefix}{name}", keras.Input((4,))
+        y = inputs, x[1]
+        for _ in range(2):
+            y = self._block(f"{path}/", y, depth - 1)
+        self.paths[y[1]] = path
+        return keras.Model(inputs, y[0], name=name)(x[0]), y[1]
+
+    def is_cut_by(self, removed):
+        """Whether no path from the input to the end avoids a layer."""
+        reached = {"in"}
+        # A layer's edges come before those that begin at it.
+        for source, target in self.edges:
+            if source in reached and target != removed:
+                reached.add(target)
+        return self.end not in reached
+
+
+def test_cut_points_are_those_of_brute_force_and_cut_exactly():
+    depths = []
+    for seed in range(16):
+        network = _RandomNetwork(seed)
+        inner = network.paths.keys() - {network.end}
+        expected = {network.paths[n] for n in inner if network.is_cut_by(n)}
+        points = [point.name for point in Graph(network.model).points]
+        assert set(points) == expected
+        # They are in the order of the data flow, or it would be refused.
+        names, cut = segments.cut(network.model, points)
+        assert list(names) == points
+        x = image = np.float32([[1, 2, 3, 4]])
+        for segment in cut:
+            x = segment(x, training=True)
+        np.testing.assert_array_equal(x, network.model(image))
+        depths += [name.count("/") for name in names]
+    assert depths.count(1) > 10 and depths.count(2) > 3
+
+
+def _names(inputs, outputs):
+    return list(segments.cut_points(keras.Model(inputs, outputs)))
+
+
+def test_calls_of_a_shared_layer_and_outputs_of_a_call_are_told_apart():
+    shared, x = layers.Dense(4, name="shared"), keras.Input((4,))
+    block = keras.Sequential([keras.Input((4,)), layers.ReLU()], name="block")
+    y = layers.Dense(2)(block(shared(block(shared(x)))))
+    assert _names(x, y) == ["shared#1", "block#1", "shared#2", "block#2"]
+    # A call outside of the model does not count.
+    assert _names(x, layers.Dense(2)(block(x))) == ["block"]
+    first, second = keras.ops.split(x, 2, axis=-1)
+    name = first._keras_history.operation.name
+    assert _names(x, layers.Dense(2)(second)) == [f"{name}:1"]
+    both = layers.Add(name="sum")([first, second])
+    assert _names(x, layers.Dense(2)(both)) == ["sum"]
+
+
+@pytest.mark.parametrize("structure", [list, dict])
+def test_several_inputs_and_outputs_are_for_nested_models_only(structure):
+    x, a, b = (keras.Input((4,), name=name) for name in "xab")
+    inner = layers.Add(name="sum")([a, layers.ReLU(name="relu")(b)])
+    inner = layers.Dense(4, name="behind")(inner)
+    inputs, given = [a, b], [layers.Dense(4)(x), x]
+    if structure is dict:
+        inputs, given = (dict(zip("ab", pair)) for pair in (inputs, given))
+    pair = keras.Model(inputs, inner, name="pair")
+    assert _names(x, layers.Dense(2)(pair(given))) == ["pair/sum", "pair"]
+    for bad in (pair, keras.Model(a, [layers.ReLU()(a), layers.Dense(2)(a)])):
+        assert_usage_error(lambda bad=bad: Graph(bad), "needs one of each")
+
+
+class _OwnCall(keras.Model):
+    def call(self, inputs, training=None, mask=None):
+        return 2.0 * super().call(inputs, training=training, mask=mask)
+
+
+class _OwnInit(keras.Model):
+    def __init__(self):
+        x = keras.Input((4,))
+        y = layers.Dense(3, name="inside")(x)
+        super().__init__(x, layers.ReLU()(y), name="init")
+
+
+def test_a_graph_says_all_about_a_model_or_is_none():
+    """Subclasses count where they do not compute anything of their own."""
+    x, own_init = keras.Input((4,)), _OwnInit()
+    own_call = _OwnCall(x, layers.Dense(4)(x), name="own")
+    assert is_graph(own_init) and not is_graph(own_call)
+    assert not is_graph(keras.Sequential([layers.Dense(2)]))
+    outputs = layers.Dense(2)(own_init(own_call(x)))
+    assert _names(x, outputs) == ["own", "init/inside", "init"]
+
+
+class _Small(layers.Layer):
+    def compute_output_shape(self, shape):
+        assert not shape[1] or shape[1] < 100
+        return shape
+
+    def call(self, x):
+        return x
+
+
+def test_shapes_of_any_size_are_those_of_224_pixels_if_known():
+    for extra, expected in (([], (112, 112, 4)), ([_Small()], (None, None, 4))):
+        conv = layers.Conv2D(4, 3, strides=2, padding="same", name="conv")
+        stack = [keras.Input((None, None, 3)), conv, *extra, layers.Flatten()]
+        model = keras.Sequential(stack)
+        graph = Graph(model)
+        assert graph.shapes[graph.names["conv"]] == expected
+        # Nothing was called for it.
+        assert all(len(layer._inbound_nodes) == 1 for layer in model.layers)
