@@ -41,10 +41,6 @@ def _classifier(seed=0):
     return keras.Sequential(stack, name="digits")
 
 
-def _without_times(card):
-    return {key: value for key, value in card.items() if key != "created"}
-
-
 @pytest.mark.parametrize("kind", ["plain", "noisymix"])
 def test_a_saved_model_has_a_card(tmp_path, kind):
     """Also of the package's own layers, which load again."""
@@ -106,14 +102,11 @@ def test_models_and_optimizers_of_every_kind():
     assert card["model"]["input_shape"] is card["model"]["num_classes"] is None
     assert card["model"]["parameters"] == 12 and "training" not in card
     assert "no layer that normalises" in card["preprocessing"]
-
-    def loss(y, p):
-        return keras.ops.mean((y - p) ** 2)
-
-    for given in (loss, "mse", {"a": "mse"}):
+    function = keras.losses.mean_squared_error
+    for given in (function, "mse", {"a": "mse"}):
         model.compile("sgd", given)
         training = model_card.describe(model)["training"]
-        expected = "loss" if given is loss else given
+        expected = function.__name__ if given is function else given
         assert training["loss"] == expected and training["steps"] == 0
     adam = keras.optimizers.AdamW(1e-3, weight_decay=0.1, clipnorm=1.0)
     for optimizer in (adam, keras.optimizers.LossScaleOptimizer(adam)):
@@ -162,8 +155,7 @@ def test_metrics_of_an_evaluation(tmp_path, digits):
     card = model_card.write(path, metrics=results)
     assert card == model_card.read(path)
     metrics = card.pop("metrics")
-    assert _without_times(card) == _without_times(before)
-    assert "cost" not in metrics
+    assert card == before and "cost" not in metrics
     figures, clean, c = results.figures, metrics["clean"], metrics["c"]
     assert clean["accuracy"] == pytest.approx(figures["clean/accuracy"])
     assert c["mean_accuracy"] == pytest.approx(figures["c/mean_accuracy"])
@@ -217,7 +209,8 @@ def test_two_processes_write_the_same_bytes_and_cards(tmp_path, request):
     subprocess.run(command, check=True, capture_output=True)
     forked = door_processes.run(door_processes.SCRIPT, *arguments[1])
     assert forked.returncode == 0, forked.stderr
-    first, second = (_without_times(model_card.read(path)) for path in paths)
+    first, second = (model_card.read(path) for path in paths)
+    first["created"] = second["created"]
     assert first == second  # with the hash of the file
 
 
@@ -256,7 +249,6 @@ def test_cards_paths_and_fields_that_cannot_be(tmp_path):
 def _contents(path):
     """Years and contents of what is in a file."""
     with zipfile.ZipFile(path) as file:
-        assert file.testzip() is None
         years = {info.date_time[0] for info in file.infolist()}
         return years, {name: file.read(name) for name in file.namelist()}
 

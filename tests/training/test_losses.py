@@ -1,4 +1,6 @@
-"""Losses and mixed labels against the reference's values and closed forms."""
+"""Losses, mixed labels, and what a model puts out: references, closed forms."""
+
+import functools
 
 import keras
 import numpy as np
@@ -6,9 +8,11 @@ import pytest
 import tensorflow as tf
 
 from noisymix_tf.mixing import MixPlan
-from noisymix_tf.training import losses
+from noisymix_tf.probabilities import gives_logits
+from noisymix_tf.training import losses, outputs
 from noisymix_tf.training.labels import Partners
 from noisymix_tf.training.losses import STABILITIES, SmoothedCrossEntropy
+from support.fit_models import Subclassed
 from support.usage import assert_usage_error
 
 CASES = "base lam1 lam0 peaked saturated c100 same_views close_views b1".split()
@@ -20,9 +24,8 @@ def _noisymix_loss(logits, labels, permutation, lam):
     with tf.GradientTape() as tape:
         tape.watch(logits)
         log_p = losses.log_probabilities(logits, from_logits=True)
-        ce = partners.mix(
-            lambda y, _: -tf.reduce_mean(tf.gather(log_p[0], y, batch_dims=1))
-        )
+        pick = functools.partial(tf.gather, log_p[0], batch_dims=1)
+        ce = partners.mix(lambda y, _: -tf.reduce_mean(pick(y)))
         jsd = tf.reduce_mean(losses.jensen_shannon(log_p))
         total = ce + 12.0 * jsd
     return total, ce, jsd, tape.gradient(total, logits)
@@ -169,3 +172,89 @@ def test_mix_weighs_own_and_partners_loss(lam, weight):
     expected = np.mean(lam * own + np.subtract(1.0, lam) * own[ORDER]) + 7.0
     mixed = _partners(lam, [0, 1, 2], weight).mix(loss)
     np.testing.assert_allclose(mixed, expected, rtol=1e-6)
+
+
+layers = keras.layers
+Dense, Activation, Softmax = layers.Dense, layers.Activation, layers.Softmax
+
+
+def _model(*end):
+    return keras.Sequential([keras.Input((4,)), *end])
+
+
+def test_ending():
+    empty, x = Activation("linear", dtype="float32"), keras.Input((4,))
+    softmax = keras.Model(x, keras.ops.softmax(Dense(3)(x)))
+    cast = keras.Model(x, keras.ops.cast(softmax.output, "float32"))
+    # A model of its own, which hides how the network ends.
+    tail = keras.Sequential([keras.Input((3,)), empty])
+    for end, expected in (
+        ([Dense(3)], "logits"),
+        ([Dense(3, "softmax")], "softmax"),
+        ([Dense(1, "sigmoid")], "sigmoid"),
+        ([Softmax()], "softmax"),
+        ([Activation("softmax")], "softmax"),
+        ([softmax], "softmax"),
+        ([cast], "softmax"),
+        # The usual end in mixed precision: probabilities, then float32.
+        ([Dense(3, "softmax", dtype="mixed_bfloat16"), empty], "softmax"),
+        ([Dense(3, Softmax())], "softmax"),
+        ([softmax, tail], "softmax"),
+        ([Dense(3), tail], "logits"),
+        ([layers.Reshape((2, 2)), Softmax(), layers.Flatten()], None),
+        ([empty], None),
+        ([Dense(3, abs)], None),
+    ):
+        assert outputs.ending(_model(*end)) == expected, end
+    assert outputs.ending(Subclassed()) is None
+
+
+SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+ENDS = {"dense": _model(Dense(3)), "softmax": _model(Softmax())}
+ENDS |= {"sigmoid": _model(Dense(1, "sigmoid")), "no graph": Subclassed()}
+
+
+def test_the_end_tells_and_then_the_loss():
+    focal = keras.losses.CategoricalFocalCrossentropy()
+    plain, known = [SPARSE, [SPARSE], {"logits": SPARSE}], [focal]
+    known += ["SparseCategoricalCrossentropy"]
+    known += [keras.losses.categorical_crossentropy]
+    binary = keras.losses.BinaryCrossentropy(from_logits=True)
+    for end, given, logits, multi_label in (
+        ("dense", [*plain, None, lambda y, p: p], True, False),
+        ("dense", [binary], True, True),
+        ("softmax", known, False, False),
+        ("sigmoid", [None], False, True),
+        # Where the end says nothing, the loss does.
+        ("no graph", [SPARSE, None], True, False),
+        ("no graph", [focal], False, False),
+        ("no graph", ["binary_focal_crossentropy"], False, True),
+    ):
+        for loss in given:
+            assert outputs.gives_logits(ENDS[end], loss) is logits
+            assert outputs.is_multi_label(ENDS[end], loss) is multi_label
+
+
+def test_what_is_said_wins_unless_it_cannot_be():
+    """An explicit choice was refused where values made another likely."""
+    accident, no_rows = [[0.25, 0.75]], [[0.2, 0.7]]  # Of a network of logits.
+    for end, values, said, expected in (
+        ("dense", accident, "auto", True),
+        ("dense", accident, "probabilities", False),
+        ("no graph", accident, "auto", False),
+        ("no graph", accident, "logits", True),
+        ("no graph", no_rows, "auto", True),
+        ("no graph", no_rows, "probabilities", False),
+    ):
+        assert gives_logits(ENDS[end], np.array(values), said) is expected
+    by_loss, by_values = outputs.gives_logits, gives_logits
+    small, large = np.array([[0.2, 0.2]]), np.array([[-1, 2]])
+    name = "sparse_categorical_crossentropy"
+    for function, end, arguments, words in (
+        (by_loss, "softmax", [SPARSE], "ends in softmax and the loss"),
+        (by_loss, "dense", [name], f"no activation and the loss {name} has"),
+        (by_values, "sigmoid", [small, "logits"], "gives probabilities (it e"),
+        (by_values, "dense", [large, "probabilities"], "they reach from -1 to"),
+    ):
+        call = functools.partial(function, ENDS[end], *arguments)
+        assert_usage_error(call, words)

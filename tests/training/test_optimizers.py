@@ -66,13 +66,11 @@ def test_replicas_limit_the_norm_of_their_sum():
         w = keras.Variable(np.zeros(2, np.float32))
         optimizer = L2SGD(1.0, global_clipnorm=1.0)
         optimizer.build([w])
-
-    def replica():
-        number = tf.distribute.get_replica_context().replica_id_in_sync_group
-        own = tf.linalg.diag([3.0, 4.0])[number]
-        optimizer.apply_gradients([(own, w)])
-
-    tf.function(lambda: strategy.run(replica))()
+    gradients = strategy.experimental_distribute_values_from_function(
+        lambda c: tf.linalg.diag([3.0, 4.0])[c.replica_id_in_sync_group]
+    )
+    step = tf.function(lambda g: optimizer.apply_gradients([(g, w)]))
+    strategy.run(step, args=(gradients,))
     np.testing.assert_allclose(w.numpy(), [-0.6, -0.8], rtol=1e-6)
 
 
