@@ -27,22 +27,18 @@ class Fixed(ManifoldMixing):
 
 def classifier(*extra):
     """Takes pixels 0..255 `[B, 8, 8, 3]`, gives logits; always the same."""
-
     init = keras.initializers.GlorotUniform
-
-    return keras.Sequential(
-        [
-            keras.Input((SIDE, SIDE, 3)),
-            keras.layers.Rescaling(1 / 127.5, -1.0, name="normalize"),
-            *extra,
-            keras.layers.Conv2D(4, 3, kernel_initializer=init(1), name="conv"),
-            keras.layers.BatchNormalization(name="norm"),
-            keras.layers.ReLU(name="relu"),
-            keras.layers.Flatten(name="flatten"),
-            keras.layers.Dense(K, kernel_initializer=init(2), name="logits"),
-        ],
-        name="small",
-    )
+    stack = [
+        keras.Input((SIDE, SIDE, 3)),
+        keras.layers.Rescaling(1 / 127.5, -1.0, name="normalize"),
+        *extra,
+        keras.layers.Conv2D(4, 3, kernel_initializer=init(1), name="conv"),
+        keras.layers.BatchNormalization(name="norm"),
+        keras.layers.ReLU(name="relu"),
+        keras.layers.Flatten(name="flatten"),
+        keras.layers.Dense(K, kernel_initializer=init(2), name="logits"),
+    ]
+    return keras.Sequential(stack, name="small")
 
 
 class Subclassed(keras.Model):

@@ -41,11 +41,8 @@ def test_updates_follow_the_equations_under_a_schedule(momentum, nesterov):
 def test_the_norm_of_all_gradients_is_limited_without_the_decay(mode):
     """And each of the two decays shrinks the weights once."""
     options = {"learning_rate": 0.1, "momentum": 0.0, "nesterov": False}
-    options |= {
-        "weight_decay": 0.2,
-        "weight_decay_mode": mode,
-        "clip_norm": 2.0,
-    }
+    options |= {"weight_decay": 0.2, "weight_decay_mode": mode}
+    options["clip_norm"] = 2.0
     optimizer = setup.optimizer(OptimizerConfig(**options), 1000)
     assert optimizer.l2 == (0.2 if mode == "l2" else 0.0)
     variables = [keras.Variable([1.0, 2.0]), keras.Variable([[3.0]])]

@@ -111,8 +111,7 @@ def test_a_run_cut_inside_an_epoch_ends_with_the_same_weights(tmp_path, policy):
         assert 0 < int(trainer.optimizer.iterations) < (8 if scaled else 9)
         return [v.numpy() for v in checkpoint.state_variables(trainer)]
 
-    left = [1, 2]
-    # Nothing is left to take at the end of the third step.
+    left = [1, 2]  # And nothing at the end of the third step.
     stop = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: left.pop()
     )

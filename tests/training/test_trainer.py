@@ -241,8 +241,7 @@ def test_bad_arguments_are_named_and_good_ones_are_taken():
 
 
 # What Keras users pass to `compile` and `fit`, in any combination.
-K = 4
-LAM, ORDER = 0.3, [2, 0, 1, 4, 3, 7, 5, 6]
+K, LAM, ORDER = 4, 0.3, [2, 0, 1, 4, 3, 7, 5, 6]
 EAGER = {"verbose": 0, "shuffle": False}
 
 
