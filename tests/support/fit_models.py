@@ -1,4 +1,4 @@
-"""Two small models to `fit`: a plain Keras one and a NoisyMix around one."""
+"""Small models to `fit`: plain Keras ones, and NoisyMix around them."""
 
 import keras
 import tensorflow as tf
@@ -27,23 +27,31 @@ class Fixed(ManifoldMixing):
 
 def classifier(*extra):
     """Takes pixels 0..255 `[B, 8, 8, 3]`, gives logits; always the same."""
+    init = keras.initializers.GlorotUniform
+    stack = [
+        keras.Input((SIDE, SIDE, 3)),
+        keras.layers.Rescaling(1 / 127.5, -1.0, name="normalize"),
+        *extra,
+        keras.layers.Conv2D(4, 3, kernel_initializer=init(1), name="conv"),
+        keras.layers.BatchNormalization(name="norm"),
+        keras.layers.ReLU(name="relu"),
+        keras.layers.Flatten(name="flatten"),
+        keras.layers.Dense(K, kernel_initializer=init(2), name="logits"),
+    ]
+    return keras.Sequential(stack, name="small")
 
-    def init(seed):
-        return keras.initializers.GlorotUniform(seed=seed)
 
-    return keras.Sequential(
-        [
-            keras.Input((SIDE, SIDE, 3)),
-            keras.layers.Rescaling(1 / 127.5, -1.0, name="normalize"),
-            *extra,
-            keras.layers.Conv2D(4, 3, kernel_initializer=init(1), name="conv"),
-            keras.layers.BatchNormalization(name="norm"),
-            keras.layers.ReLU(name="relu"),
-            keras.layers.Flatten(name="flatten"),
-            keras.layers.Dense(K, kernel_initializer=init(2), name="logits"),
-        ],
-        name="small",
-    )
+class Subclassed(keras.Model):
+    """Has no graph of layers; `seen` is what it was given in eager calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense, self.seen = keras.layers.Dense(K), []
+
+    def call(self, x, training=False):
+        if tf.executing_eagerly():
+            self.seen.append(x)
+        return self.dense(keras.ops.mean(x / 255, axis=(1, 2)))
 
 
 def model(kind, *extra, **options):
@@ -51,29 +59,20 @@ def model(kind, *extra, **options):
     return compiled(kind, classifier(*extra), **options)
 
 
-def compiled(
-    kind,
-    subject,
-    taps=("normalize", "relu"),
-    rate=0.02,
-    optimizer=None,
-    loss=SPARSE,
-    jit_compile=False,
-    run_eagerly=False,
-    **kwargs,
-):
+def compiled(kind, subject, taps=("normalize", "relu"), rate=0.02, **options):
     """Any classifier, compiled as it is or in a NoisyMix."""
+    given = {"loss": SPARSE, "optimizer": None, "jit_compile": False}
+    for name in {*given, "run_eagerly"} & options.keys():
+        given[name] = options.pop(name)
+    if given["optimizer"] is None:
+        given["optimizer"] = keras.optimizers.SGD(rate, momentum=0.9)
+    if given["loss"] is SPARSE:
+        # An object: a name would cost a second trace of the step.
+        accuracy = keras.metrics.SparseCategoricalAccuracy("accuracy")
+        given["metrics"] = [accuracy]
     if kind == "noisymix":
-        subject = NoisyMix(subject, taps, **kwargs)
-    # An object: a name would cost a second trace of the step.
-    metrics = [keras.metrics.SparseCategoricalAccuracy("accuracy")]
-    subject.compile(
-        optimizer=optimizer or keras.optimizers.SGD(rate, momentum=0.9),
-        loss=loss,
-        metrics=metrics if loss is SPARSE else None,
-        jit_compile=jit_compile,
-        run_eagerly=run_eagerly,
-    )
+        subject = NoisyMix(subject, taps, **options)
+    subject.compile(**given)
     return subject
 
 
@@ -100,15 +99,15 @@ def batches(kind, start=0):
 def fit(subject, epochs=1, callbacks=(), kind=None, start=0, **kwargs):
     """Trains for epochs of four steps; returns `history.history`."""
     kind = kind or ("noisymix" if isinstance(subject, NoisyMix) else "plain")
-    kwargs.setdefault("steps_per_epoch", STEPS)
-    return subject.fit(
-        batches(kind, start),
-        epochs=epochs,
-        callbacks=list(callbacks),
-        verbose=0,
-        shuffle=False,
-        **kwargs,
-    ).history
+    kwargs = {"steps_per_epoch": STEPS, "verbose": 0, **kwargs}
+    kwargs |= {"epochs": epochs, "callbacks": list(callbacks)}
+    return subject.fit(batches(kind, start), shuffle=False, **kwargs).history
+
+
+def two_replicas():
+    """On this machine, and without collectives: a process keeps their keys."""
+    ops = tf.distribute.ReductionToOneDevice()
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], ops)
 
 
 def batch():

@@ -1,4 +1,6 @@
-"""The losses against the reference's values and gradients, and closed forms."""
+"""Losses, mixed labels, and what a model puts out: references, closed forms."""
+
+import functools
 
 import keras
 import numpy as np
@@ -6,9 +8,11 @@ import pytest
 import tensorflow as tf
 
 from noisymix_tf.mixing import MixPlan
-from noisymix_tf.training import losses
+from noisymix_tf.probabilities import gives_logits
+from noisymix_tf.training import losses, outputs
 from noisymix_tf.training.labels import Partners
 from noisymix_tf.training.losses import STABILITIES, SmoothedCrossEntropy
+from support.fit_models import Subclassed
 from support.usage import assert_usage_error
 
 CASES = "base lam1 lam0 peaked saturated c100 same_views close_views b1".split()
@@ -16,36 +20,29 @@ CASES = "base lam1 lam0 peaked saturated c100 same_views close_views b1".split()
 
 def _noisymix_loss(logits, labels, permutation, lam):
     """The whole loss and its gradient, of the pieces that the trainer uses."""
-    plan = MixPlan(tf.constant(0), lam, permutation)
+    partners = Partners(MixPlan(tf.constant(0), lam, permutation), labels, None)
     with tf.GradientTape() as tape:
         tape.watch(logits)
         log_p = losses.log_probabilities(logits, from_logits=True)
-        ce = Partners(plan, labels, None).mix(
-            lambda y, _: -tf.reduce_mean(tf.gather(log_p[0], y, batch_dims=1))
-        )
+        pick = functools.partial(tf.gather, log_p[0], batch_dims=1)
+        ce = partners.mix(lambda y, _: -tf.reduce_mean(pick(y)))
         jsd = tf.reduce_mean(losses.jensen_shannon(log_p))
         total = ce + 12.0 * jsd
     return total, ce, jsd, tape.gradient(total, logits)
 
 
-@pytest.mark.parametrize(
-    "case, dtype",
-    [(case, dtype) for case in CASES for dtype in ("float64", "float32")]
-    + [("base", "compiled by XLA")],
-)
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_values_and_gradients_match_the_reference(golden, case, dtype):
     """The divergence, its clamp, and who has which share of a label."""
-    function, precise = _noisymix_loss, dtype == "float64"
-    if dtype == "compiled by XLA":
-        function, dtype = tf.function(function, jit_compile=True), "float32"
-    file = golden("noisymix_loss.npz")
-    views = ("clean", "aug1", "aug2")
-    *values, gradient = function(
-        tf.stack([tf.cast(file[f"{case}__logits_{v}"], dtype) for v in views]),
-        tf.cast(file[f"{case}__y"], tf.int32),
-        tf.cast(file[f"{case}__perm"], tf.int32),
-        tf.cast(file[f"{case}__lam"][0], dtype),
-    )
+    file, views = golden("noisymix_loss.npz"), ("clean", "aug1", "aug2")
+    # One of them is compiled by XLA.
+    is_first, precise = case == CASES[0], dtype == "float64"
+    function = tf.function(_noisymix_loss, jit_compile=is_first and not precise)
+    logits = [tf.cast(file[f"{case}__logits_{v}"], dtype) for v in views]
+    y, order = (tf.cast(file[f"{case}__{n}"], tf.int32) for n in ("y", "perm"))
+    lam = tf.cast(file[f"{case}__lam"][0], dtype)
+    *values, gradient = function(tf.stack(logits), y, order, lam)
     rtol, atol = (1e-10, 1.2e-11) if precise else (2e-6, 1.2e-5)
     for name, value in zip(("total", "ce", "jsd"), values):
         expected = file[f"{case}__{name}_f64"][0]
@@ -77,12 +74,12 @@ def test_stability_terms_are_their_closed_forms(name, num_views, outputs):
     """Of logits and of probabilities; weighted; in float64; saved."""
     logits = _normal(num_views, num_views, 8, 5)
     logits = logits[..., :1] if outputs == "one yes or no" else logits
+    exact, form = tf.cast(logits, tf.float64), CLOSED_FORMS[name]
     if outputs == "classes":
-        p = tf.nn.softmax(tf.cast(logits, tf.float64)).numpy()
-        each = CLOSED_FORMS[name](p)
+        each = form(p := tf.nn.softmax(exact).numpy())
     else:
-        p = tf.sigmoid(tf.cast(logits, tf.float64)).numpy()
-        each = CLOSED_FORMS[name](np.stack([p, 1 - p], -1)).mean(-1)
+        p = tf.sigmoid(exact).numpy()
+        each = form(np.stack([p, 1 - p], -1)).mean(-1)
     weight = tf.constant([1.0, 0, 2, 0, 0, 1, 0, 0.5])
     for x, from_logits, rtol in ((logits, True, 1e-4), (p, False, 1e-3)):
         loss = STABILITIES.get(name)(from_logits, outputs == "yes or no")
@@ -98,7 +95,7 @@ def test_kl_gives_gradients_to_both_predictions():
     with tf.GradientTape() as tape:
         tape.watch([clean, noisy])
         loss = losses.KullbackLeibler()(clean, noisy[:, None])
-    p, q = tf.nn.softmax(clean).numpy(), tf.nn.softmax(noisy).numpy()
+    p, q = (tf.nn.softmax(logits).numpy() for logits in (clean, noisy))
     # d/dq of KL(p || q) is q - p; d/dp is p (log p/q - KL).
     of_clean, of_noisy = tape.gradient(loss, [clean, noisy])
     np.testing.assert_allclose(of_noisy, (q - p) / 5, atol=1e-6)
@@ -130,7 +127,7 @@ def test_losses_at_their_limits(name, dtype):
 def test_smoothed_cross_entropy_is_that_of_the_smoothed_label(from_logits):
     outputs = _normal(6, 6, 5)
     log_p = tf.nn.log_softmax(outputs).numpy()
-    labels, weights = np.array([0, 1, 4, 4, 2, 3]), np.linspace(0.1, 1.0, 6)
+    labels, weights = np.int64([0, 1, 4, 4, 2, 3]), np.linspace(0.1, 1.0, 6)
     each = -((0.8 * np.eye(5)[labels] + 0.2 / 5) * log_p).sum(-1)
     loss = SmoothedCrossEntropy(0.2, from_logits=from_logits)
     loss = keras.losses.deserialize(keras.losses.serialize(loss))
@@ -140,3 +137,124 @@ def test_smoothed_cross_entropy_is_that_of_the_smoothed_label(from_logits):
     found = loss(labels, given, weights)
     np.testing.assert_allclose(found, (each * weights).mean(), rtol=1e-5)
     assert_usage_error(lambda: SmoothedCrossEntropy(1.0), "smoothing=1.0 must")
+
+
+WEIGHT, ORDER = tf.constant([1.0, 2.0, 3.0]), [2, 0, 1]
+
+
+def _partners(lam, labels, weight=WEIGHT):
+    plan = MixPlan(tf.constant(0), tf.constant(lam), tf.constant(ORDER))
+    return Partners(plan, tf.constant(labels), weight)
+
+
+def test_dominant_is_the_one_with_the_larger_share():
+    """The coefficient can differ between examples."""
+    one, two, soft = [0, 1, 2], [0, 0, 2], [[1, 0], [0.5, 0.5], [0, 1]]
+    for lam, rows in ((0.3, ORDER), (0.5, one), ([0.7, 0.3, 0.5], two)):
+        for labels in (one, [[0], [1], [2]], soft):
+            chosen, weight = _partners(lam, labels).dominant()
+            np.testing.assert_array_equal(chosen, np.array(labels)[rows])
+            np.testing.assert_array_equal(weight, WEIGHT.numpy()[rows])
+            assert _partners(lam, labels, None).dominant()[1] is None
+
+
+@pytest.mark.parametrize("lam", [0.25, [0.25, 0.5, 1.0]])
+@pytest.mark.parametrize("weight", [None, WEIGHT])
+def test_mix_weighs_own_and_partners_loss(lam, weight):
+    """And what does not depend on the examples counts once."""
+
+    def loss(labels, weight):
+        each = tf.gather([10.0, 20.0, 40.0], labels)
+        return tf.reduce_mean(each * (1.0 if weight is None else weight)) + 7.0
+
+    own = np.array([10.0, 20.0, 40.0])
+    own = own if weight is None else own * weight.numpy()
+    expected = np.mean(lam * own + np.subtract(1.0, lam) * own[ORDER]) + 7.0
+    mixed = _partners(lam, [0, 1, 2], weight).mix(loss)
+    np.testing.assert_allclose(mixed, expected, rtol=1e-6)
+
+
+layers = keras.layers
+Dense, Activation, Softmax = layers.Dense, layers.Activation, layers.Softmax
+
+
+def _model(*end):
+    return keras.Sequential([keras.Input((4,)), *end])
+
+
+def test_ending():
+    empty, x = Activation("linear", dtype="float32"), keras.Input((4,))
+    softmax = keras.Model(x, keras.ops.softmax(Dense(3)(x)))
+    cast = keras.Model(x, keras.ops.cast(softmax.output, "float32"))
+    # A model of its own, which hides how the network ends.
+    tail = keras.Sequential([keras.Input((3,)), empty])
+    for end, expected in (
+        ([Dense(3)], "logits"),
+        ([Dense(3, "softmax")], "softmax"),
+        ([Dense(1, "sigmoid")], "sigmoid"),
+        ([Softmax()], "softmax"),
+        ([Activation("softmax")], "softmax"),
+        ([softmax], "softmax"),
+        ([cast], "softmax"),
+        # The usual end in mixed precision: probabilities, then float32.
+        ([Dense(3, "softmax", dtype="mixed_bfloat16"), empty], "softmax"),
+        ([Dense(3, Softmax())], "softmax"),
+        ([softmax, tail], "softmax"),
+        ([Dense(3), tail], "logits"),
+        ([layers.Reshape((2, 2)), Softmax(), layers.Flatten()], None),
+        ([empty], None),
+        ([Dense(3, abs)], None),
+    ):
+        assert outputs.ending(_model(*end)) == expected, end
+    assert outputs.ending(Subclassed()) is None
+
+
+SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+ENDS = {"dense": _model(Dense(3)), "softmax": _model(Softmax())}
+ENDS |= {"sigmoid": _model(Dense(1, "sigmoid")), "no graph": Subclassed()}
+
+
+def test_the_end_tells_and_then_the_loss():
+    focal = keras.losses.CategoricalFocalCrossentropy()
+    plain, known = [SPARSE, [SPARSE], {"logits": SPARSE}], [focal]
+    known += ["SparseCategoricalCrossentropy"]
+    known += [keras.losses.categorical_crossentropy]
+    binary = keras.losses.BinaryCrossentropy(from_logits=True)
+    for end, given, logits, multi_label in (
+        ("dense", [*plain, None, lambda y, p: p], True, False),
+        ("dense", [binary], True, True),
+        ("softmax", known, False, False),
+        ("sigmoid", [None], False, True),
+        # Where the end says nothing, the loss does.
+        ("no graph", [SPARSE, None], True, False),
+        ("no graph", [focal], False, False),
+        ("no graph", ["binary_focal_crossentropy"], False, True),
+    ):
+        for loss in given:
+            assert outputs.gives_logits(ENDS[end], loss) is logits
+            assert outputs.is_multi_label(ENDS[end], loss) is multi_label
+
+
+def test_what_is_said_wins_unless_it_cannot_be():
+    """An explicit choice was refused where values made another likely."""
+    accident, no_rows = [[0.25, 0.75]], [[0.2, 0.7]]  # Of a network of logits.
+    for end, values, said, expected in (
+        ("dense", accident, "auto", True),
+        ("dense", accident, "probabilities", False),
+        ("no graph", accident, "auto", False),
+        ("no graph", accident, "logits", True),
+        ("no graph", no_rows, "auto", True),
+        ("no graph", no_rows, "probabilities", False),
+    ):
+        assert gives_logits(ENDS[end], np.array(values), said) is expected
+    by_loss, by_values = outputs.gives_logits, gives_logits
+    small, large = np.array([[0.2, 0.2]]), np.array([[-1, 2]])
+    name = "sparse_categorical_crossentropy"
+    for function, end, arguments, words in (
+        (by_loss, "softmax", [SPARSE], "ends in softmax and the loss"),
+        (by_loss, "dense", [name], f"no activation and the loss {name} has"),
+        (by_values, "sigmoid", [small, "logits"], "gives probabilities (it e"),
+        (by_values, "dense", [large, "probabilities"], "they reach from -1 to"),
+    ):
+        call = functools.partial(function, ENDS[end], *arguments)
+        assert_usage_error(call, words)

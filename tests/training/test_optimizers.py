@@ -1,24 +1,29 @@
-"""The optimizer against its equations."""
+"""The optimizer, the learning rate and ramps against their equations."""
+
+import functools
+import json
+import math
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from noisymix_tf.config import OptimizerConfig
-from noisymix_tf.training import setup
+from noisymix_tf.config import MethodConfig, OptimizerConfig, ramps
+from noisymix_tf.training import ramped, setup
 from noisymix_tf.training.optimizers import L2SGD
+from support import door_processes, fit_models
+from support.usage import assert_usage_error
 
 
-@pytest.mark.parametrize(
-    "momentum, nesterov", [(0.9, True), (0.9, False), (0.0, False)]
-)
+@pytest.mark.parametrize("momentum, nesterov", [(0.9, 1), (0.9, 0), (0.0, 0)])
 def test_updates_follow_the_equations_under_a_schedule(momentum, nesterov):
     """PyTorch's documented update, in float64; also of a saved copy."""
     rng = np.random.default_rng(0)
     w = rng.normal(size=5)
     schedule = keras.optimizers.schedules.CosineDecay(0.1, 10, alpha=1e-5)
-    optimizer = L2SGD(schedule, momentum=momentum, nesterov=nesterov, l2=5e-2)
+    options = {"momentum": momentum, "nesterov": bool(nesterov), "l2": 5e-2}
+    optimizer = L2SGD(schedule, **options)
     config = keras.optimizers.serialize(optimizer)
     optimizer = keras.optimizers.deserialize(config)
     variable = keras.Variable(w.astype("float32"))
@@ -35,16 +40,14 @@ def test_updates_follow_the_equations_under_a_schedule(momentum, nesterov):
 @pytest.mark.parametrize("mode", ["l2", "decoupled"])
 def test_the_norm_of_all_gradients_is_limited_without_the_decay(mode):
     """And each of the two decays shrinks the weights once."""
-    plain = {"learning_rate": 0.1, "momentum": 0.0, "nesterov": False}
-    decay = {"weight_decay": 0.2, "weight_decay_mode": mode}
-    config = OptimizerConfig(**plain, **decay, clip_norm=2.0)
-    optimizer = setup.optimizer(config, steps_per_epoch=1000)
+    options = {"learning_rate": 0.1, "momentum": 0.0, "nesterov": False}
+    options |= {"weight_decay": 0.2, "weight_decay_mode": mode}
+    options["clip_norm"] = 2.0
+    optimizer = setup.optimizer(OptimizerConfig(**options), 1000)
     assert optimizer.l2 == (0.2 if mode == "l2" else 0.0)
     variables = [keras.Variable([1.0, 2.0]), keras.Variable([[3.0]])]
-    for gradients, factor in (
-        ([[3.0, 0.0], [[4.0]]], 2.0 / 5.0),
-        ([[0.3, 0.0], [[0.4]]], 1.0),
-    ):
+    for scale, factor in ((10.0, 2.0 / 5.0), (1.0, 1.0)):
+        gradients = [np.float32([0.3, 0.0]) * scale, [[0.4 * scale]]]
         before = [v.numpy().astype(np.float64) for v in variables]
         rate = float(optimizer.learning_rate)
         optimizer.apply([np.float32(g) for g in gradients], variables)
@@ -55,20 +58,81 @@ def test_the_norm_of_all_gradients_is_limited_without_the_decay(mode):
 
 def test_replicas_limit_the_norm_of_their_sum():
     """Gradients [3, 0] and [0, 4] have the norm 5 together."""
-    strategy = tf.distribute.MirroredStrategy(
-        ["CPU:0", "CPU:1"],
-        cross_device_ops=tf.distribute.ReductionToOneDevice(),
-    )
+    strategy = fit_models.two_replicas()
     with strategy.scope():
         w = keras.Variable(np.zeros(2, np.float32))
         optimizer = L2SGD(1.0, global_clipnorm=1.0)
         optimizer.build([w])
-
-    def replica():
-        context = tf.distribute.get_replica_context()
-        gradients = tf.constant([[3.0, 0.0], [0.0, 4.0]])
-        number = context.replica_id_in_sync_group
-        optimizer.apply_gradients([(tf.gather(gradients, number), w)])
-
-    tf.function(lambda: strategy.run(replica))()
+    gradients = strategy.experimental_distribute_values_from_function(
+        lambda c: tf.linalg.diag([3.0, 4.0])[c.replica_id_in_sync_group]
+    )
+    step = tf.function(lambda g: optimizer.apply_gradients([(g, w)]))
+    strategy.run(step, args=(gradients,))
     np.testing.assert_allclose(w.numpy(), [-0.6, -0.8], rtol=1e-6)
+
+
+@pytest.mark.parametrize("base, peak", [(None, 0.1), (256, 0.4)])
+@pytest.mark.parametrize("warmup", [0, 15])
+def test_flags_count_epochs_and_scale_with_the_batch(base, peak, warmup):
+    options = {"learning_rate": 0.1, "final_learning_rate": 1e-3, "epochs": 6}
+    options |= {"batch_size": 512, "base_batch_size": base}
+    options |= {"accumulation_steps": 2, "warmup_epochs": warmup / 10}
+    made = setup.optimizer(OptimizerConfig(**options), 10).get_config()
+    rate = keras.optimizers.schedules.deserialize(made["learning_rate"])
+    for step in (0, 1, 14, 15, 16, 30, 59, 60):
+        u = (step - warmup) / (60 - warmup)
+        cosine = 1e-3 + (peak - 1e-3) * (1 + math.cos(math.pi * u)) / 2
+        expected = cosine if u >= 0 else peak * step / warmup
+        assert float(rate(step)) == pytest.approx(expected, 2e-5, 1e-9)
+    call = functools.partial(OptimizerConfig, epochs=5, warmup_epochs=5)
+    assert_usage_error(call, "--warmup_epochs=5 leaves nothing")
+
+
+def test_a_level_goes_evenly_between_shares_and_each_for_itself():
+    assert ramped.schedule(MethodConfig(), 200) is None
+    # Ramps of a level go on from each other, with a plateau in between.
+    several = "jsd_weight:12:0.1:0.25 jsd_weight:3:0.5:0.75 alpha:0:0.5:1"
+    for texts, start, expected in (
+        ("alpha:0:0.5:1", 2.0, {0: 2, 100: 2, 125: 1.5, 150: 1, 200: 0}),
+        (several, 0.0, {0: 0, 20: 0, 35: 6, 50: 12, 99: 12, 125: 7.5}),
+    ):
+        name, texts = texts.split(":")[0], texts.split()
+        config = MethodConfig(ramps=texts, **{name: start})
+        levels = ramped.schedule(config, 200)._functions  # Called each step.
+        assert set(levels) == {text.split(":")[0] for text in texts}
+        found = {step: levels[name](step) for step in expected}
+        assert found == pytest.approx(expected)
+
+
+def test_a_run_follows_its_ramps(tmp_path):
+    """The log has the values of each epoch's last step."""
+    flags = """--flagfile=flags/data/digits.flags --method=baseline --epochs=4
+    --ramps=additive_noise:0.4:0.5:1 --taps=normalize --train_examples=100
+    --test_examples=50 --batch_size=25 --suites=clean --notensorboard
+    --noexport --jit_compile=false --model=tiny""".split()
+    flags.append(f"--output_dir={tmp_path}")
+    door_processes.run("support.tiny_network", *flags)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    levels = [json.loads(line)["additive_noise"] for line in lines]
+    assert levels == pytest.approx([0.0, 0.0, 0.4 * 3 / 8, 0.4 * 7 / 8])
+
+
+def test_ramps_that_cannot_be_are_refused():
+    for texts, words in (
+        ("beta:0:0:1", "begins with none of alpha, additive_noise"),
+        ("alpha:0:1 alpha:zero:0:1", "must be NAME:END:FROM:TO"),
+        ("alpha:-1:0:1 alpha:inf:0:1", "END must be at least 0"),
+        ("alpha:0:0.5:0.5 alpha:0:0.5:1.5", "0 <= FROM < TO <= 1"),
+        ("alpha:0:-0.5:1 alpha:0:nan:1", "0 <= FROM < TO <= 1"),
+    ):
+        for text in texts.split():
+            call = functools.partial(ramps.parse, [text])
+            assert_usage_error(call, "--ramps", words, repr(text))
+    # Of what the method has not, and two that overlap.
+    for texts, values, words in (
+        ("alpha:0:0:1", {"mixing": "none"}, "--mixing=none"),
+        ("jsd_weight:0:0:1", {"stability": "none"}, "--stability=none"),
+        ("alpha:0:0.5:1 alpha:1:0.4:0.6", {}, "before the ramp of alpha"),
+    ):
+        call = functools.partial(MethodConfig, ramps=texts.split(), **values)
+        assert_usage_error(call, words)

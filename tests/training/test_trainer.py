@@ -1,4 +1,6 @@
-"""The train step: the reference's numbers, its random streams, its programs."""
+"""The train step: the reference's numbers, random streams, programs, `fit`."""
+
+import functools
 
 import keras
 import numpy as np
@@ -7,53 +9,45 @@ import tensorflow as tf
 from keras.optimizers import SGD
 
 from noisymix_tf import models
+from noisymix_tf.training.losses import JensenShannon
 from noisymix_tf.training.optimizers import L2SGD
 from noisymix_tf.training.trainer import NoisyMix
 from support import fit_models
-from support.fit_models import NO_NOISE, QUIET, SPARSE, B, step
+from support.fit_models import NO_NOISE, QUIET, SPARSE, B, classifier, step
+from support.usage import assert_usage_error
 
 VIEWS, LABELS = fit_models.batch()
 IMAGES = VIEWS[:, 0]
 
 
-@pytest.fixture(scope="module")
-def reference(golden):
-    """`(arrays, network, its weights)` of recorded steps."""
+def test_loss_and_gradients_match_the_reference_at_each_tap(golden):
+    """A wrong tap, order of the views, share of a label, term or weight."""
     file = golden("tiny_wrn10_1.npz")
     model = models.wide_resnet(10, 1, dropout=0.0)
     weights = {k[3:]: file[k] for k in file.files if k.startswith("w__")}
-    models.load_torch_weights(model, weights)
-    return file, model, model.get_weights()
-
-
-@pytest.mark.parametrize("tap", range(4))
-def test_loss_and_gradients_match_the_reference_at_each_tap(reference, tap):
-    """A wrong tap, order of the views, share of a label, term or weight."""
-    file, model, weights = reference
-    model.set_weights(weights)
-    plan = fit_models.Fixed(tap, file["lam"][0], file["perm"])
-    trainer = NoisyMix(model, mixing=plan, **NO_NOISE)
-    trainer.compile(L2SGD(1.0), SPARSE, jit_compile=False)
     images = file["images_uint8"].reshape(3, 8, 32, 32, 3)
     variables = {
         "conv1": model.get_layer("stem").kernel,
         "linear": model.get_layer("logits").kernel,
         "layer2_0_bn1_weight": model.get_layer("stage2_block1_bn1").gamma,
     }
-    before = {name: v.numpy() for name, v in variables.items()}
-    logs = step(trainer, images.swapaxes(0, 1), file["targets"])
-    np.testing.assert_allclose(logs["loss"], file[f"loss_k{tap}"], rtol=1e-4)
     layouts = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}
-    for name, variable in variables.items():
-        expected = file[f"grad_{name}_k{tap}"]
-        # With rate 1 and no momentum a step is the negative gradient. Rounding
-        # flips a rectifier here and there, which moves few entries by 1e-3.
-        np.testing.assert_allclose(
-            before[name] - variable.numpy(),
-            expected.transpose(layouts[expected.ndim]),
-            atol=2e-3 * np.abs(expected).max(),
-            err_msg=name,
-        )
+    for tap in range(4):
+        models.load_torch_weights(model, weights)
+        plan = fit_models.Fixed(tap, file["lam"][0], file["perm"])
+        trainer = NoisyMix(model, mixing=plan, **NO_NOISE)
+        trainer.compile(L2SGD(1.0), SPARSE, jit_compile=False)
+        before = {name: v.numpy() for name, v in variables.items()}
+        logs = step(trainer, images.swapaxes(0, 1), file["targets"])
+        np.testing.assert_allclose(logs["loss"], file[f"loss_k{tap}"], 1e-4)
+        for name, variable in variables.items():
+            # With rate 1 and no momentum a step is the negative gradient.
+            found = before[name] - variable.numpy()
+            expected = file[f"grad_{name}_k{tap}"]
+            expected = expected.transpose(layouts[expected.ndim])
+            # Rounding flips a rectifier here and there: 1e-3 of few entries.
+            atol = 2e-3 * np.abs(expected).max()
+            np.testing.assert_allclose(found, expected, atol=atol)
 
 
 def test_without_mixing_noise_or_views_it_is_ordinary_training():
@@ -63,38 +57,25 @@ def test_without_mixing_noise_or_views_it_is_ordinary_training():
     for _ in range(3):
         expected = plain.train_on_batch(IMAGES, LABELS, return_dict=True)
         logs = step(ours, VIEWS[:, :1], LABELS)
-        for name, value in expected.items():
-            assert logs[name] == pytest.approx(value, rel=1e-4)
+        logs = {name: logs[name] for name in expected}
+        assert logs == pytest.approx(expected, rel=1e-4)
     for a, b in zip(ours.model.get_weights(), plain.get_weights()):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
-class _Recorder(keras.Model):
-    """A model without a graph of layers that shows what it is given."""
-
-    def __init__(self, seen):
-        super().__init__()
-        self.seen = seen.append
-        self.dense = keras.layers.Dense(fit_models.K)
-
-    def call(self, x, training=False):
-        if tf.executing_eagerly():
-            self.seen(x.numpy())
-        return self.dense(keras.ops.reshape(x / 255, [-1, 8 * 8 * 3]))
+def _recorder(**options):
+    network = fit_models.Subclassed()
+    trainer = fit_models.compiled("noisymix", network, "input", **options)
+    return trainer, network.seen
 
 
-def _recorded(seen, **options):
-    return fit_models.compiled("noisymix", _Recorder(seen), "input", **options)
-
-
-def test_views_share_the_plan_and_not_the_noise():
+def test_views_and_replicas_share_the_plan_and_not_the_noise():
     """Each view has fresh noise of its own level, and the same mixing."""
 
     def given(**options):
-        seen = []
-        trainer = _recorded(seen, **options)
+        trainer, seen = _recorder(**options)
         step(trainer, tf.stack([IMAGES] * 3, 1), LABELS)
-        return seen[0].reshape(3, B, 8, 8, 3) - IMAGES.numpy()
+        return seen[0].numpy().reshape(3, B, 8, 8, 3) - IMAGES.numpy()
 
     change = given(mixing="input", **NO_NOISE)
     assert change.any() and (change == change[0]).all()
@@ -103,30 +84,21 @@ def test_views_share_the_plan_and_not_the_noise():
     pairs = np.corrcoef(noise.reshape(3, -1))[np.triu_indices(3, 1)]
     assert np.abs(pairs).max() < 0.06
     additive = {"mixing": "none", "multiplicative_noise": 0.0}
-    noise = given(**additive, noise_per_view=(0, 1e-3, 1e3))
-    assert not noise[0].any()
-    assert 0 < np.abs(noise[1]).max() < 0.1 < 10 < np.abs(noise[2]).max()
+    low, mid, high = np.abs(given(**additive, noise_per_view=(0, 1e-3, 1e3)))
+    assert not low.any() and 0 < mid.max() < 0.1 < 10 < high.max()
     # Views beyond the last factor use the last.
-    noise = given(**additive, noise_per_view=(0, 1))
-    assert not noise[0].any() and noise[1].any() and noise[2].any()
-
-
-def test_replicas_share_the_plan_and_not_the_noise():
-    strategy = tf.distribute.MirroredStrategy(
-        ["CPU:0", "CPU:1"],
-        cross_device_ops=tf.distribute.ReductionToOneDevice(),
-    )
+    noise = given(**additive, noise_per_view=(0, 1)).any(axis=(1, 2, 3, 4))
+    assert list(noise) == [False, True, True]
+    strategy = fit_models.two_replicas()
 
     def same(**options):
-        seen = []
         with strategy.scope():
-            trainer = _recorded(seen, **options)
+            trainer, seen = _recorder(**options)
             trainer.model(IMAGES)
             trainer.optimizer.build(trainer.trainable_weights)
         seen.clear()
         strategy.run(trainer.train_step, args=((VIEWS, LABELS),))
-        first, second = seen
-        return (first == second).mean()
+        return np.mean(seen[0] == seen[1])
 
     assert same(mixing="input", **NO_NOISE) == 1.0
     assert same(mixing="none") < 0.5
@@ -134,10 +106,9 @@ def test_replicas_share_the_plan_and_not_the_noise():
 
 @pytest.mark.parametrize("options", [NO_NOISE, {"mixing": "none"}])
 def test_steps_are_functions_of_the_seed_and_of_their_number(options):
-    trainer, other = (
-        fit_models.model("noisymix", rate=0.0, seed=seed, **options)
-        for seed in (1, 2)
-    )
+    options = {"rate": 0.0, **options}
+    trainer = fit_models.model("noisymix", seed=1, **options)
+    other = fit_models.model("noisymix", seed=2, **options)
     first, second = (step(trainer, VIEWS, LABELS) for _ in range(2))
     assert first["loss"] != second["loss"]
     trainer.step.assign(0)
@@ -147,12 +118,9 @@ def test_steps_are_functions_of_the_seed_and_of_their_number(options):
 
 def test_the_whole_step_is_one_xla_program_that_levels_do_not_trace_again():
     """Equal to the eager steps; a level is no constant of the program."""
-    xla, eager = (
-        fit_models.model("noisymix", jit_compile=jit, optimizer=SGD(0.02))
-        for jit in (True, False)
-    )
-    traces = []
-    train_step = xla.train_step
+    xla = fit_models.model("noisymix", jit_compile=True, optimizer=SGD(0.02))
+    eager = fit_models.model("noisymix", optimizer=SGD(0.02))
+    traces, train_step = [], xla.train_step
     xla.train_step = lambda data: traces.append(1) or train_step(data)
     for trainer in (xla, eager):
         # XLA has a random generator of its own.
@@ -160,8 +128,7 @@ def test_the_whole_step_is_one_xla_program_that_levels_do_not_trace_again():
         trainer.multiplicative_noise = 0.0
     fit_models.fit(xla, steps_per_epoch=2)
     # A function that creates variables is traced twice.
-    at_first = len(traces)
-    assert at_first <= 2
+    assert (at_first := len(traces)) <= 2
     for batch in fit_models.batches("noisymix").take(2):
         step(eager, *batch)
     for a, b in zip(xla.model.get_weights(), eager.model.get_weights()):
@@ -175,17 +142,14 @@ def test_the_whole_step_is_one_xla_program_that_levels_do_not_trace_again():
         history = fit_models.fit(xla, steps_per_epoch=1)
         return {name: values[0] for name, values in history.items()}
 
-    silent = logs()
-    heavier = logs(jsd_weight=24.0)
-    assert heavier["loss"] - silent["loss"] == pytest.approx(
-        12.0 * silent["jsd"], rel=1e-3
-    )
+    silent, heavier = logs(), logs(jsd_weight=24.0)
+    gain = 12.0 * silent["jsd"]
+    assert heavier["loss"] - silent["loss"] == pytest.approx(gain, rel=1e-3)
     assert logs(alpha=1.0)["cross_entropy"] != silent["cross_entropy"]
     first = logs(additive_noise=0.5, jsd_weight=12.0)
     assert first["jsd"] != logs(multiplicative_noise=0.5)["jsd"]
-    assert first["loss"] == pytest.approx(
-        first["cross_entropy"] + 12.0 * first["jsd"], rel=1e-5
-    )
+    total = first["cross_entropy"] + 12.0 * first["jsd"]
+    assert first["loss"] == pytest.approx(total, rel=1e-5)
     assert logs(multiplicative_noise=0.0) == first
     assert len(traces) == at_first
 
@@ -200,37 +164,269 @@ def test_a_level_of_zero_can_be_raised_later():
 
     assert jsd() == 0.0
     trainer.jsd_weight = 1.0
-    first = jsd()
-    assert first > 0.0
+    assert (first := jsd()) > 0.0
     trainer.additive_noise = 3.0
     assert jsd() != first
 
 
-@pytest.mark.parametrize("graph", [True, False])
-def test_evaluate_and_predict_use_the_classifier_on_single_images(graph):
-    model = fit_models.classifier() if graph else _Recorder([])
-    trainer = fit_models.compiled("noisymix", model, "input", run_eagerly=True)
-    expected = model(IMAGES, training=False)
-    found = trainer.predict(IMAGES, verbose=0)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-    logs = trainer.evaluate(IMAGES, LABELS, verbose=0, return_dict=True)
-    assert set(logs) == {"loss", "accuracy"}
-    assert logs["loss"] == pytest.approx(float(SPARSE(LABELS, expected)))
-    if graph:
-        # Of views it takes the clean one.
-        np.testing.assert_array_equal(trainer(VIEWS), expected)
+def test_xla_compiles_deterministic_operations_too(determinism, recwarn):
+    """Keras would store False, warn, and run without XLA."""
+    trainer = fit_models.model("noisymix", jit_compile=True)
+    assert trainer.jit_compile is True and not recwarn.list
+    trainer.compile("sgd", trainer.loss)
+    assert trainer.jit_compile is False
 
 
-def test_trained_classifier_and_trainer_survive_saving(tmp_path):
+def test_prediction_is_of_single_images_and_survives_saving(tmp_path):
+    for model in (classifier(), fit_models.Subclassed()):
+        trainer = fit_models.compiled("noisymix", model, "input")
+        found = trainer.predict_on_batch(IMAGES)
+        np.testing.assert_allclose(found, model(IMAGES), atol=1e-5)
     trainer = fit_models.model("noisymix", alpha=0.7, noise_per_view=2)
     step(trainer, VIEWS, LABELS)
-    copies = []
-    for model, name in ((trainer.model, "a.keras"), (trainer, "b.keras")):
-        model.save(tmp_path / name)
-        copies.append(keras.models.load_model(tmp_path / name))
-        np.testing.assert_array_equal(copies[-1](IMAGES), trainer(IMAGES))
-    copy = copies[1]
+    for model in (trainer.model, trainer):
+        model.save(tmp_path / "saved.keras")
+        copy = keras.models.load_model(tmp_path / "saved.keras")
+        np.testing.assert_array_equal(copy(IMAGES), trainer(IMAGES))
+    # Of views it takes the clean one.
+    np.testing.assert_array_equal(trainer(VIEWS), trainer(IMAGES))
     assert copy.taps == ("normalize", "relu") and copy.alpha == 0.7
     assert copy.noise_per_view == (2.0,) and int(copy.step) == 1
     # Optimizer and streams go on where they were.
     assert step(copy, VIEWS, LABELS) == step(trainer, VIEWS, LABELS)
+
+
+def _traced(*shape):
+    """Cut at its taps, the model would train on images of any size."""
+    layers = [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, name="conv")]
+    layers += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
+    model = keras.Sequential(layers)
+    trainer = fit_models.compiled("noisymix", model, ["input", "conv"])
+    step = tf.function(trainer.train_step, autograph=False)
+    labels = tf.TensorSpec([2], tf.int32)
+    return step.get_concrete_function((tf.TensorSpec(shape), labels))
+
+
+def test_bad_arguments_are_named_and_good_ones_are_taken():
+    nan, network, form = float("nan"), classifier(), "must be numbers of at"
+    for arguments, words in (
+        ({"alpha": -1.0}, "alpha=-1.0 must be a number at least 0"),
+        ({"noise_sparsity": 1.5}, "noise_sparsity=1.5 must be a number in [0"),
+        # These trained, and failed later or never.
+        ({"noise_per_view": (nan, 1)}, f"noise_per_view=(nan, 1) {form}"),
+        ({"noise_per_view": (1, -1)}, f"noise_per_view=(1, -1) {form}"),
+        ({"noise_per_view": ()}, f"noise_per_view=() {form}"),
+        ({"noise_per_view": None}, f"noise_per_view=None {form}"),
+        ({"seed": 1.5}, "seed=1.5 must be a whole number of at most 32 bits"),
+        ({"seed": 2**32}, "seed=4294967296 must be a whole number"),
+        ({"seed": -(2**31) - 1}, "seed=-2147483649 must be a whole number"),
+        # Such were AttributeErrors, or trained a trainer.
+        ({"model": keras.Model}, "Model'>: build or load one first"),
+        ({"model": NoisyMix(network)}, "attribute model"),
+    ):
+        given = {"model": network} | arguments
+        assert_usage_error(functools.partial(NoisyMix, **given), words)
+    other = "but the model takes [8, 8, 3]: give it views of that shape"
+    unknown = "do not say how many views an image has"
+    shapes = {(2, 3, 16, 16, 3): other, (2, 16, 16, 3): other, (2, 3): other}
+    for shape, words in (shapes | {(2, None, 8, 8, 3): unknown}).items():
+        assert_usage_error(functools.partial(_traced, *shape), words)
+    # Ints were a TypeError in the first step, one number at once.
+    for given, factors in (((1, 2), (1, 2)), (2, (2,)), (np.ones(1), (1,))):
+        trainer = fit_models.model("noisymix", noise_per_view=given)
+        assert trainer.noise_per_view == factors
+        step(trainer, VIEWS, LABELS)
+    for seed in (-(2**31), 2**32 - 1, np.int64(3)):
+        assert NoisyMix(classifier(), seed=seed).seed == seed
+
+
+# What Keras users pass to `compile` and `fit`, in any combination.
+K, LAM, ORDER = 4, 0.3, [2, 0, 1, 4, 3, 7, 5, 6]
+EAGER = {"verbose": 0, "shuffle": False}
+
+
+def _classifier(units=K, end=None, **more):
+    init = [keras.initializers.GlorotUniform(seed) for seed in (1, 2)]
+    more |= {"kernel_initializer": init[0], "name": "hidden"}
+    hidden = keras.layers.Dense(8, "tanh", **more)
+    logits = keras.layers.Dense(units, end, kernel_initializer=init[1])
+    norm = keras.layers.BatchNormalization()
+    return keras.Sequential([keras.Input((6,)), hidden, norm, logits])
+
+
+def _trainer(model=None, loss=SPARSE, **options):
+    """A trainer of eager steps."""
+    options = {"loss": loss, "run_eagerly": True, **options}
+    taps, model = ["input", "hidden"], model or _classifier()
+    return fit_models.compiled("noisymix", model, taps, **options)
+
+
+ROWS = tf.random.stateless_normal([B, 3, 6], [0, 1])
+CLASSES = tf.random.stateless_uniform([B], [0, 2], 0, K, tf.int32)
+SOFT = tf.nn.softmax(tf.random.stateless_normal([B, K], [5, 5]))
+DATA = tf.data.Dataset.from_tensors((ROWS, CLASSES))
+CATEGORICAL = keras.losses.CategoricalCrossentropy
+BINARY = keras.losses.BinaryCrossentropy(from_logits=True)
+FORMS = {
+    "sparse": (SPARSE, CLASSES),
+    "sparse int64 column": (SPARSE, tf.cast(CLASSES[:, None], tf.int64)),
+    "soft": (CATEGORICAL(from_logits=True), SOFT),
+    "smoothing": (CATEGORICAL(from_logits=True, label_smoothing=0.1), SOFT),
+    "hinge": (keras.losses.CategoricalHinge(), tf.one_hot(CLASSES, K)),
+    "multi-label": (BINARY, tf.cast(SOFT > 0.25, tf.float32)),
+    "function": (keras.losses.mean_squared_error, tf.one_hot(CLASSES, K)),
+}
+
+
+@pytest.mark.parametrize("weight", [None, tf.linspace(0.5, 2.0, B)])
+@pytest.mark.parametrize("form", FORMS)
+def test_loss_is_the_formula_for_every_form_of_labels(form, weight):
+    """Against Keras' own loss of a model that is called with mixed inputs."""
+    loss, labels = FORMS[form]
+    plan = fit_models.Fixed(0, LAM, ORDER)
+    trainer = _trainer(loss=loss, rate=0.0, mixing=plan, **NO_NOISE)
+    mixed = LAM * ROWS + (1 - LAM) * tf.gather(ROWS, ORDER)
+    flat = tf.reshape(tf.transpose(mixed, [1, 0, 2]), [3 * B, 6])
+    views = tf.reshape(trainer.model(flat, training=True), [3, B, K])
+
+    def cross_entropy(order):
+        y = tf.gather(labels, order)
+        w = None if weight is None else tf.gather(weight, order)
+        if form == "function":
+            each = loss(y, views[0])
+            return tf.reduce_mean(each if w is None else each * w)
+        return loss(y, views[0], sample_weight=w)
+
+    ce = LAM * cross_entropy(range(B)) + (1 - LAM) * cross_entropy(ORDER)
+    divergence = JensenShannon(multi_label=form == "multi-label")(
+        views[0], tf.transpose(views[1:], [1, 0, 2]), sample_weight=weight
+    )
+    data = [ROWS, labels] + ([] if weight is None else [weight])
+    logs = step(trainer, *data)
+    assert logs["jsd"] > 1e-3
+    if form == "sparse":
+        # Of whoever has the larger share: here the partner.
+        hits = np.argmax(views[0], -1) == tf.gather(CLASSES, ORDER)
+        assert logs.pop("accuracy") == pytest.approx(np.mean(hits))
+    logs.pop("accuracy", None)
+    names, terms = ["loss", "cross_entropy", "jsd"], [ce, divergence]
+    values = map(float, [ce + 12.0 * divergence, *terms])
+    assert logs == pytest.approx(dict(zip(names, values)), rel=1e-4)
+
+
+@pytest.mark.parametrize("units", [1, 3, K])
+def test_probabilities_train_like_their_logits(units):
+    end, kind = "sigmoid", keras.losses.BinaryCrossentropy
+    labels = tf.cast(SOFT[:, :units] > 0.25, tf.float32)
+    if units == K:
+        end, kind = "softmax", keras.losses.SparseCategoricalCrossentropy
+        labels = CLASSES
+    logs = []
+    for given in (None, end):
+        loss = kind(from_logits=given is None)
+        trainer = _trainer(_classifier(units, given), loss)
+        logs.append(step(trainer, ROWS, labels))
+    assert logs[0]["jsd"] > 1e-5
+    assert logs[1] == pytest.approx(logs[0], rel=1e-3)
+
+
+def test_arrays_and_class_weights_are_taken_as_data_and_sample_weights():
+    weights = [1.0, 2.0, 0.5, 3.0]
+    plain = step(_trainer(), ROWS, CLASSES)
+    arrays = (ROWS.numpy(), CLASSES.numpy())
+    logs = _trainer().fit(*arrays, batch_size=B, **EAGER).history
+    assert {name: values[0] for name, values in logs.items()} == plain
+    weighted = step(_trainer(), ROWS, CLASSES, tf.gather(weights, CLASSES))
+    options = {"class_weight": dict(enumerate(weights)), **EAGER}
+    logs = _trainer().fit(DATA, **options).history
+    assert logs["loss"][0] == pytest.approx(weighted["loss"], rel=1e-6)
+    assert weighted["loss"] != plain["loss"]
+
+
+def test_validation_measures_the_classifier_without_training_terms():
+    trainer, metrics = _trainer(), ["accuracy"]
+    weighted = [keras.metrics.SparseCategoricalAccuracy("weighted")]
+    trainer.compile("sgd", SPARSE, metrics=metrics, weighted_metrics=weighted)
+    trainer.run_eagerly = True
+    options = {"validation_data": (ROWS[:, 0], CLASSES), **EAGER}
+    history = trainer.fit(DATA, validation_batch_size=3, **options).history
+    expected = trainer.model(ROWS[:, 0], training=False)
+    loss = float(SPARSE(CLASSES, expected))
+    accuracy = np.mean(np.argmax(expected, -1) == CLASSES)
+    found = history["val_loss"] + history["val_accuracy"]
+    assert found == pytest.approx([loss, accuracy], rel=1e-5)
+    assert not {"val_jsd", "val_cross_entropy"} & set(history)
+    assert {"val_weighted", "weighted", "jsd", "cross_entropy"} <= set(history)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_steps_in_one_execution_and_the_end_of_data_change_nothing(jit_compile):
+    """The call that finds no batch left must not move the random streams."""
+    data, weights = DATA.repeat(4), []
+    unknown = data.filter(lambda views, labels: True)
+    assert unknown.cardinality() == tf.data.UNKNOWN_CARDINALITY
+    # XLA takes five seconds to compile the noise and as long for the mixing.
+    parts = QUIET if jit_compile else {}
+    for steps, batches in ((1, unknown), (4, data)):
+        trainer = _trainer(**parts)
+        options = {"jit_compile": jit_compile, "steps_per_execution": steps}
+        trainer.compile(SGD(0.1, momentum=0.9), SPARSE, **options)
+        trainer.fit(batches, epochs=2, **EAGER)
+        assert int(trainer.step) == int(trainer.optimizer.iterations) == 8
+        weights.append(trainer.model.get_weights())
+    for a, b in zip(*weights):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def _trained(trainer):
+    return [v.numpy() for v in trainer.trainable_variables]
+
+
+def test_gradient_accumulation_applies_the_mean_gradient():
+    """Two accumulated steps from the same weights, against both by hand."""
+    trainer = _trainer(optimizer=SGD(1.0, gradient_accumulation_steps=2))
+    before, gradients = _trained(trainer), []
+    for number in range(2):
+        single = _trainer(optimizer=SGD(1.0))
+        single.step.assign(number)
+        step(single, ROWS, CLASSES)
+        gradients.append([b - a for b, a in zip(before, _trained(single))])
+        step(trainer, ROWS, CLASSES)
+    for after, start, *both in zip(_trained(trainer), before, *gradients):
+        np.testing.assert_allclose(after, start - sum(both) / 2, atol=1e-5)
+
+
+def test_averages_of_keras_optimizer_are_what_a_fit_ends_with():
+    plain, averages = _trainer(optimizer=SGD(0.1)), None
+    trainer = _trainer(optimizer=SGD(0.1, use_ema=True, ema_momentum=0.5))
+    for _ in range(3):
+        step(plain, ROWS, CLASSES)
+        now = _trained(plain)
+        # Keras starts the average from the weights after the first step.
+        averages = [(a + b) / 2 for a, b in zip(averages or now, now)]
+    trainer.fit(DATA.repeat(3), **EAGER)
+    for expected, average in zip(averages, _trained(trainer)):
+        np.testing.assert_allclose(average, expected, atol=1e-5)
+
+
+def test_losses_of_layers_count_once():
+    """Not with the shares of both partners, nor once for each view."""
+    penalties = {"kernel_regularizer": keras.regularizers.L2(0.1)}
+    penalties["activity_regularizer"] = lambda h: tf.constant(5.0)
+    model = _classifier(**penalties)
+    kernel = model.get_layer("hidden").kernel.numpy()
+    # Keras divides what a regularizer says of activities by their number.
+    penalty = 5.0 / (3 * B) + 0.1 * np.sum(kernel**2)
+    plain, ours = (step(_trainer(m), ROWS, CLASSES) for m in (None, model))
+    assert ours["loss"] - plain["loss"] == pytest.approx(penalty, rel=1e-3)
+    assert ours["jsd"] == plain["jsd"]
+
+
+def test_views_and_losses_that_do_not_fit_are_told_of():
+    with pytest.warns(UserWarning, match="one view of each image"):
+        assert step(_trainer(), ROWS[:, :1], CLASSES)["jsd"] == 0.0
+    probabilities = _trainer(loss="sparse_categorical_crossentropy")
+    logits = _trainer(_classifier(end="softmax"))
+    for trainer, right in ((probabilities, True), (logits, False)):
+        call = functools.partial(trainer.fit, DATA, **EAGER)
+        assert_usage_error(call, f"give a loss with from_logits={right}")
