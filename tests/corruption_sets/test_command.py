@@ -18,18 +18,11 @@ def run(*arguments):
 
 def test_flags_reach_what_they_name(tmp_path, capfd):
     """Twice: the second time nothing is left to do."""
-    arguments = [
-        "--dataset=digits",
-        "--test_examples=20",
-        "--suite=p",
-        "--corruptions=brightness,shot_noise",
-        "--difficulty=2",
-        "--crop=28",
-        "--table=imagenet",
-        "--seed=9",
-        "--processes=2",
-        f"--output_dir={tmp_path}",
-    ]
+    arguments = (
+        "--dataset=digits --test_examples=20 --suite=p --difficulty=2 --crop=28 "
+        "--corruptions=brightness,shot_noise --table=imagenet --seed=9 "
+        f"--processes=2 --output_dir={tmp_path}"
+    ).split()
     run(*arguments)
     lines = capfd.readouterr().err.splitlines()
     assert lines[0].startswith("[1/2] shot_noise_2         20 images in")
@@ -47,13 +40,10 @@ def test_flags_reach_what_they_name(tmp_path, capfd):
 
 
 def test_help_names_every_flag_without_tensorflow():
+    command = "-X importtime -m noisymix_tf.corruptions --help".split()
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "noisymix_tf.corruptions"]
-        + ["--help"],
-        capture_output=True,
-        text=True,
+        [sys.executable, *command], capture_output=True, text=True, check=True
     )
-    assert done.returncode == 0
     assert " tensorflow" not in done.stderr
     for flag in (
         "dataset data_dir image_size test_examples output_dir suite "
@@ -90,12 +80,12 @@ def test_mistakes_are_one_line_and_status_2(tmp_path, capsys, argument, words):
     assert not list(folder.glob("*.npy"))
 
 
-@pytest.mark.parametrize("is_terminal", [False, True])
-def test_progress_is_a_bar_on_a_terminal_and_lines(monkeypatch, is_terminal):
-    stream, clock = io.StringIO(), map(float, range(100))
-    stream.isatty = lambda: is_terminal
+def test_progress_is_a_bar_on_a_terminal_and_lines(monkeypatch):
+    """Without a terminal: test_flags_reach_what_they_name."""
+    stream = io.StringIO()
+    stream.isatty = lambda: True
     monkeypatch.setattr(sys, "stderr", stream)
-    monkeypatch.setattr("time.monotonic", clock.__next__)
+    monkeypatch.setattr("time.monotonic", map(float, range(100)).__next__)
     bar = Progress(total=200, sets=2)
     for name in ("fog", "snow"):
         bar.begin(name)
@@ -103,11 +93,6 @@ def test_progress_is_a_bar_on_a_terminal_and_lines(monkeypatch, is_terminal):
             bar.advance(done)
         bar.end()
     text = stream.getvalue()
-    line = "[2/2] snow                 100 images in 4.0 s\n"
-    assert text.endswith(line) and text.count("\n") == 2
-    if is_terminal:
-        assert "\r[============            ]  50 % fog" in text
-        assert "images/s, 0:" in text
-        assert "\r[========================] 100 % snow" in text
-    else:
-        assert text == line.replace("2/2", "1/2").replace("snow", "fog ") + line
+    assert text.endswith("[2/2] snow                 100 images in 4.0 s\n")
+    assert "\r[============            ]  50 % fog" in text
+    assert "images/s, 0:" in text and text.count("\n") == 2

@@ -2,6 +2,7 @@
 
 import dataclasses
 import fcntl
+import functools
 import os
 import pathlib
 import signal
@@ -23,12 +24,9 @@ def write(folder, number=40, change=0, **arguments):
     images = digits.test.images.copy()
     images[-1] += np.uint8(change)
     split = data.ArraySplit(images, digits.test.labels)
-    return corruption_sets.write(
-        dataclasses.replace(digits, test=split),
-        folder,
-        progress=False,
-        **{"names": ["shot_noise"], **arguments},
-    )
+    source = dataclasses.replace(digits, test=split)
+    arguments = {"names": ["shot_noise"], "progress": False, **arguments}
+    return corruption_sets.write(source, folder, **arguments)
 
 
 def contents(folder):
@@ -40,23 +38,20 @@ def contents(folder):
     }
 
 
-def running(pids):
-    for pid in pids:
-        stat = pathlib.Path(f"/proc/{pid}/stat")
-        if stat.exists() and ") Z" not in stat.read_text():
-            yield pid
+def is_running(pid):
+    stat = pathlib.Path(f"/proc/{pid}/stat")
+    return stat.exists() and ") Z" not in stat.read_text()
 
 
 @pytest.mark.parametrize(
-    "layout, name, begun, last",
+    "case",
     [
-        ("arrays", "noise", "*shot_noise.npy*", "speckle_noise.npy"),
-        ("tree", "contrast", "contrast/1/9/*.png", "contrast/5/4/363.png"),
+        "arrays noise *shot_noise.npy* speckle_noise.npy",
+        "tree contrast contrast/1/9/*.png contrast/5/4/363.png",
     ],
 )
-def test_killed_in_the_middle_and_continued_it_is_the_same(
-    tmp_path, layout, name, begun, last
-):
+def test_killed_in_the_middle_and_continued_it_is_the_same(tmp_path, case):
+    layout, name, begun, last = case.split()
     folder, whole, log = (tmp_path / n for n in ("killed", "whole", "log"))
     flags = f"--layout={layout} --format=png --corruptions={name}".split()
     flags += ["--processes=2", f"--output_dir={folder}"]
@@ -72,14 +67,14 @@ def test_killed_in_the_middle_and_continued_it_is_the_same(
     # The workers do not outlive it.
     assert len(workers) >= 2
     deadline = time.monotonic() + 20
-    while any(running(workers)) and time.monotonic() < deadline:
+    while any(map(is_running, workers)):
+        assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert not any(running(workers))
     for place in (folder, whole):
         write(place, None, names=[name], layout=layout, image_format="png")
     assert (whole / last).exists()
-    assert contents(folder).keys() == contents(whole).keys()
-    assert contents(folder) == contents(whole)
+    made, wanted = contents(folder), contents(whole)
+    assert made.keys() == wanted.keys() and made == wanted
 
 
 @pytest.mark.parametrize("rows", [0, 57, 200, "zeros", "header"])
@@ -91,8 +86,7 @@ def test_rows_that_are_there_are_not_made_again(tmp_path, rows):
     if rows == "header":  # Damaged.
         left = content[:50]
     elif rows == "zeros":
-        # After a crash of the machine a file has its length before its
-        # contents: the zeros begin in the middle of a row.
+        # A file had its length before its contents, when the machine stopped.
         left = content[: 50 * ROW] + bytes(70 * ROW)
     else:
         # As it is when killed while a row was written; recognisable rows.
@@ -108,9 +102,9 @@ def test_rows_that_are_there_are_not_made_again(tmp_path, rows):
 
 def test_finished_files_are_left_alone_and_missing_ones_made(tmp_path):
     write(tmp_path, layout="tree", severities=[1, 2])
-    lost, empty = [sorted(tmp_path.rglob("*.JPEG"))[n] for n in (7, 70)]
     whole = contents(tmp_path)
-    times = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.JPEG")}
+    times = {p: p.stat().st_mtime_ns for p in sorted(tmp_path.rglob("*.JPEG"))}
+    lost, empty = (list(times)[place] for place in (7, 70))
     lost.unlink()
     empty.write_bytes(b"")
     write(tmp_path, layout="tree", severities=[1, 2])
@@ -139,9 +133,9 @@ def test_more_names_are_added_and_other_settings_refused(tmp_path, monkeypatch):
         ({"layout": "tree"}, ["layout tree (was arrays)", "severities None"]),
         ({"suite": "p", "names": ["tilt"]}, ["suite p (was c)"]),
     ):
+        call = functools.partial(write, tmp_path, **arguments)
         words.append("holds corrupted sets of other settings")
-        call = {"folder": tmp_path, **arguments}
-        assert_usage_error(lambda call=call: write(**call), *words)
+        assert_usage_error(call, *words)
     monkeypatch.setattr(corruptions, "version", lambda folder=None: "0")
     assert_usage_error(lambda: write(tmp_path), "generator 0 (was ")
     assert contents(tmp_path) == whole
@@ -172,13 +166,16 @@ def test_directories_that_cannot_be_used(tmp_path):
     refused(used, "manifest.json is damaged")
 
 
-def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
+def test_a_full_disk_and_a_dead_worker_are_one_line(tmp_path, monkeypatch):
     def full(self, rows):
         raise OSError(28, "No space left on device")
 
     # Private: where rows are written.
     monkeypatch.setattr("noisymix_tf.corruption_sets.arrays._Rows.append", full)
     assert_usage_error(lambda: write(tmp_path), "No space left on device")
+    with Workers(1) as workers:
+        results = workers.ordered(os._exit, [(3,)])
+        assert_usage_error(lambda: list(results), "worker process was killed")
 
 
 @pytest.mark.parametrize("processes", [None, 2])
@@ -189,9 +186,3 @@ def test_workers_keep_the_order_and_do_not_run_far_ahead(processes):
         for place, result in enumerate(workers.ordered(abs, calls)):
             assert result == place
             assert len(pulled) - place <= 2 * workers.count + 1
-
-
-def test_a_worker_that_dies_is_one_line():
-    with Workers(1) as workers:
-        results = workers.ordered(os._exit, [(3,)])
-        assert_usage_error(lambda: list(results), "worker process was killed")

@@ -9,18 +9,13 @@ from PIL import Image
 from noisymix_tf import corruptions
 from noisymix_tf.corruptions import core, corrupt, perturb
 from noisymix_tf.corruptions.perturbations import sequence
-from support.corruption_oracle import (
-    COMMON,
-    DETERMINISTIC,
-    EXTRA,
-    photographs,
-)
+from support.corruption_oracle import COMMON, DETERMINISTIC, EXTRA, photographs
 from support.usage import assert_usage_error
 
 MOVING = ("zoom_blur", "translate", "rotate", "tilt", "scale", "shear")
-FILMS = (
-    *("gaussian_noise", "shot_noise", "motion_blur", "zoom_blur", "spatter"),
-    *("brightness", "translate", "rotate", "tilt", "scale"),
+FILMS = tuple(
+    "gaussian_noise shot_noise motion_blur zoom_blur spatter brightness "
+    "translate rotate tilt scale".split()
 )
 HELD_OUT = ("speckle_noise", "gaussian_blur", "shear")
 # Every corruption ("c") and every perturbation ("p").
@@ -58,9 +53,6 @@ def test_names_are_the_benchmarks_in_its_order():
     assert sorted(sum(by_family, ())) == sorted(names())
     assert "spatter" in names("weather")
     assert_usage_error(lambda: names("loud"), "'loud'", "common, extra, noise")
-
-
-def test_names_of_perturbations_are_the_benchmarks_in_its_order():
     names = corruptions.perturbation_names
     assert names("cifar") == FILMS
     with_snow = ["snow" if name == "spatter" else name for name in FILMS]
@@ -74,15 +66,11 @@ def test_names_of_perturbations_are_the_benchmarks_in_its_order():
     assert_usage_error(lambda: names("loud"), "'loud'", "cifar, imagenet")
 
 
-@pytest.fixture
-def registries(monkeypatch):
-    """Private: entries of this test alone."""
+def test_new_ones_plug_in(monkeypatch):
+    """A perturbation that yields too few frames or too many is found."""
     for registry in (corruptions.CORRUPTIONS, corruptions.PERTURBATIONS):
+        # Private: entries of this test alone.
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
-
-
-@pytest.mark.usefixtures("registries")
-def test_a_new_corruption_plugs_in():
     tables = {"cifar": (5, 4, 3, 2, 1), "imagenet": (50, 40, 30, 20, 10)}
     add = functools.partial(corruptions.corruption, family="weather", **tables)
 
@@ -97,11 +85,6 @@ def test_a_new_corruption_plugs_in():
     for wrong in ({"family": "sound"}, {"cifar": (1, 2)}, {"imagenet": ()}):
         with pytest.raises(ValueError, match="five constants"):
             add("hum", **wrong)
-
-
-@pytest.mark.usefixtures("registries")
-def test_a_new_perturbation_plugs_in():
-    """One that yields too few frames or too many is found."""
     add = functools.partial(
         corruptions.perturbation, sets=("cifar_extra",), cifar=5, imagenet=3
     )
@@ -113,7 +96,6 @@ def test_a_new_perturbation_plugs_in():
                 yield images / 255.0 * (1 - frame / 4)
 
     assert "fade5" in corruptions.perturbation_names("cifar_extra")
-    images = np.full([1, 32, 32, 3], 200, np.uint8)
     films = perturb(images, "fade5")
     assert films[0, :, 0, 0, 0].tolist() == [200, 150, 100, 50, 0]
     assert perturb(images, "fade5", table="imagenet").shape[1] == 3
@@ -158,11 +140,10 @@ def test_any_shape(make, kind, shape):
             assert len(made) == 2 and made.ndim == (4 if kind[0] == "c" else 5)
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [kind for kind in ALL if "noise" not in kind[1] and kind[1] != "saturate"],
-    ids="-".join,
-)
+GREY = [k for k in ALL if "noise" not in k[1] and k[1] != "saturate"]
+
+
+@pytest.mark.parametrize("kind", GREY, ids="-".join)
 def test_grey_is_the_brightness_of_a_grey_rgb_image(make, kind):
     grey = photographs(2, channels=1) // 3
     one = make(kind, grey)[..., 0].astype(float)
@@ -191,47 +172,37 @@ def test_the_table_follows_the_shorter_side(make, kind):
 
 
 GOOD = np.zeros([2, 32, 32, 3], np.uint8)
-CORRUPT = functools.partial(corrupt, GOOD, name="contrast", severity=1)
-PERTURB = functools.partial(perturb, GOOD, name="rotate")
-
-
-@pytest.mark.parametrize("function", [CORRUPT, PERTURB])
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"name": "rain"}, ["'rain'", "Known: gaussian_noise"]),
-        ({"table": "mnist"}, ["'mnist'", "auto, cifar, imagenet"]),
-        ({"seed": -1}, ["at least 0, got -1"]),
-        ({"seed": 0.5}, ["got 0.5"]),
-        ({"indices": [0]}, ["2 ints"]),
-        ({"indices": [0, -1]}, ["at least 0"]),
-        ({"indices": [0.0, 1.0]}, ["float64"]),
-    ],
-)
-def test_bad_input(function, arguments, words):
-    assert_usage_error(lambda: function(**arguments), *words)
+CORRUPT = functools.partial(corrupt, name="contrast", severity=1)
+PERTURB = functools.partial(perturb, name="rotate")
+BOTH = (CORRUPT, PERTURB)
 
 
 @pytest.mark.parametrize(
-    ("call", "words"),
+    ("calls", "arguments", "words"),
     [
-        (lambda: CORRUPT(severity=0), "Severity 0 does not exist: choose 1, 2"),
-        (lambda: CORRUPT(severity=True), "Severity True"),
-        (lambda: CORRUPT(severity=1.5), "Severity 1.5"),
-        (
-            lambda: CORRUPT(frost_folder=7),
-            "path of a folder of pictures, got 7",
-        ),
-        (lambda: CORRUPT(name="frost", frost_folder="no"), "'no'"),
-        (lambda: PERTURB(difficulty=4), "Difficulty 4 does not exist"),
-        (lambda: PERTURB(crop=33), "from 1 to 32"),
-        (lambda: PERTURB(crop=0), "got 0"),
-        (lambda: PERTURB(crop=True), "got True"),
-        (lambda: corrupt(GOOD / 255, "fog", 1), "float64: scale to 0..255"),
-        (lambda: corrupt(GOOD[0], "fog", 1), "[32, 32, 3]: add the missing"),
-        (lambda: corrupt(GOOD[..., :2], "fog", 1), "C = 1 or 3"),
-        (lambda: perturb(GOOD[:0], "tilt"), "at least one image"),
+        (BOTH, {"name": "rain"}, "'rain'. Known: gaussian_noise"),
+        (BOTH, {"table": "mnist"}, "auto, cifar, imagenet"),
+        (BOTH, {"seed": -1}, "at least 0, got -1"),
+        (BOTH, {"seed": 0.5}, "got 0.5"),
+        (BOTH, {"indices": [0]}, "2 ints"),
+        (BOTH, {"indices": [0, -1]}, "at least 0"),
+        (BOTH, {"indices": [0.0, 1.0]}, "float64"),
+        (BOTH, {"images": GOOD / 255}, "float64: scale to 0..255"),
+        (BOTH, {"images": GOOD[0]}, "[32, 32, 3]: add the missing"),
+        (BOTH, {"images": GOOD[..., :2]}, "C = 1 or 3"),
+        ([CORRUPT], {"severity": 0}, "Severity 0 does not exist: choose 1, 2"),
+        ([CORRUPT], {"severity": True}, "Severity True"),
+        ([CORRUPT], {"severity": 1.5}, "Severity 1.5"),
+        ([CORRUPT], {"frost_folder": 7}, "a folder of pictures, got 7"),
+        ([CORRUPT], {"name": "frost", "frost_folder": "no"}, "'no'"),
+        ([PERTURB], {"difficulty": 4}, "Difficulty 4 does not exist"),
+        ([PERTURB], {"crop": 33}, "from 1 to 32"),
+        ([PERTURB], {"crop": 0}, "got 0"),
+        ([PERTURB], {"crop": True}, "got True"),
+        ([PERTURB], {"images": GOOD[:0]}, "at least one image"),
     ],
 )
-def test_bad_levels_sizes_and_images(call, words):
-    assert_usage_error(call, words)
+def test_bad_input(calls, arguments, words):
+    arguments = {"images": GOOD, **arguments}
+    for call in calls:
+        assert_usage_error(lambda call=call: call(**arguments), words)

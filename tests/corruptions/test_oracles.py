@@ -1,5 +1,6 @@
 """By other ways to compute them: sizes and constants beyond CIFAR's; frost."""
 
+import functools
 import math
 
 import numpy as np
@@ -8,47 +9,38 @@ from PIL import Image
 from scipy import ndimage
 
 from noisymix_tf import corruptions
-from noisymix_tf.corruptions import (
-    frost_textures,
-    glass,
-    motion,
-    plasma,
-    spatter,
-)
+from noisymix_tf.corruptions import frost_textures, glass, motion, plasma
+from noisymix_tf.corruptions.spatter import splashed
 from support.corruption_oracle import generators, photographs
 from support.usage import assert_usage_error
 
 
+def corrupt(images, name, severity, seed=0, **options):
+    options = {"table": "imagenet", **options}
+    return corruptions.corrupt(images, name, severity, seed, **options)
+
+
 @pytest.mark.parametrize(
-    ("severity", "radius", "deviation"),
-    [(1, 3, 0.1), (4, 8, 0.5), (5, 10, 0.5)],
+    "severity, radius, sigma", [(1, 3, 0.1), (4, 8, 0.5), (5, 10, 0.5)]
 )
-def test_defocus_is_a_mean_over_a_disk(severity, radius, deviation):
+def test_defocus_is_a_mean_over_a_disk(severity, radius, sigma):
     """Large disks go through the Fourier transform, others do not."""
     images = photographs(2, 40, 53)
     squares = np.arange(-max(radius, 8), max(radius, 8) + 1) ** 2
     disk = (squares[:, None] + squares <= radius**2).astype(float)
     # The edge is smoothed by three taps, of a disk above 8 pixels by five.
-    reach = (1 if radius <= 8 else 2) / deviation
+    reach = (1 if radius <= 8 else 2) / sigma
     disk = ndimage.gaussian_filter(
-        disk / disk.sum(), deviation, truncate=reach, mode="mirror"
+        disk / disk.sum(), sigma, truncate=reach, mode="mirror"
     )
-    wanted = ndimage.correlate(
-        images / 255, disk[None, ..., None], mode="mirror"
-    )
-    ours = corruptions.corrupt(
-        images, "defocus_blur", severity, table="imagenet"
-    )
-    error = 255 * wanted - ours
+    disk = disk[None, ..., None]
+    wanted = ndimage.correlate(images / 255, disk, mode="mirror")
+    error = 255 * wanted - corrupt(images, "defocus_blur", severity)
     assert -1e-3 < error.min() and error.max() < 1 + 1e-3
 
 
 def test_taps_at_whole_degrees():
-    """Some lie half-way between two pixels, where the last bit decides.
-
-    So the rule is restated operation by operation: a line of as many pixels as
-    there are taps, and its length divided out again.
-    """
+    """Restated by operations: the last bit decides half-way between pixels."""
     taps, angles, wanted = 29, range(-180, 181), []
     for angle in angles:
         radians = math.pi * angle / 180
@@ -60,9 +52,10 @@ def test_taps_at_whole_degrees():
     np.testing.assert_array_equal(ours, wanted)
 
 
-@pytest.mark.parametrize("reach", [1, 2, 4])
-@pytest.mark.parametrize("shape", [(11, 17, 1), (8, 9, 3)])
-def test_glass_copies_one_pixel_after_the_other(shape, reach):
+@pytest.mark.parametrize(
+    "reach, shape", [(1, (11, 17, 1)), (2, (8, 9, 3)), (4, (8, 9, 3))]
+)
+def test_glass_copies_one_pixel_after_the_other(reach, shape):
     """The loop that chains are followed instead of."""
     images = photographs(3, *shape)
     inner = [max(size - 2 * reach, 0) for size in shape[:2]]
@@ -77,8 +70,7 @@ def test_glass_copies_one_pixel_after_the_other(shape, reach):
                 # A border is not overwritten, wider at the top and left.
                 row, column = row + reach + 1, column + reach + 1
                 image[row, column] = image[row + down, column + right]
-    ours = glass.scatter(images, offsets, reach)
-    np.testing.assert_array_equal(ours, wanted)
+    np.testing.assert_array_equal(glass.scatter(images, offsets, reach), wanted)
 
 
 @pytest.mark.parametrize(
@@ -90,12 +82,12 @@ def test_elastic_transform_is_what_scipy_makes(severity, shares, height, width):
     name = "elastic_transform"
     (image,) = images = photographs(1, height, width)
     strength, smoothness, shift = np.multiply(shares, 40 * 244 / 224)
-    ours = corruptions.corrupt(images, name, severity, 3, table="imagenet")
+    ours = corrupt(images, name, severity, 3)
     (generator,) = generators(3, name, severity, 1)
     shifts, noise = np.split(generator.uniform(-1, 1, 6 + 2 * 40 * 56), [6])
     # A third of the shorter side away from the centre, as (x, y).
-    before = np.array([[1, 1], [1, -1], [-1, -1]]) * 13
-    before = before + [width // 2, height // 2]
+    corners = np.array([[1, 1], [1, -1], [-1, -1]])
+    before = 13 * corners + [width // 2, height // 2]
     after = before + shift * shifts.reshape(3, 2)
     back = np.linalg.solve(np.column_stack([after, np.ones(3)]), before)
     rows, columns = np.mgrid[:height, :width]
@@ -106,10 +98,8 @@ def test_elastic_transform_is_what_scipy_makes(severity, shares, height, width):
         for plane in strength * noise.reshape(2, height, width)
     )
     wanted = np.moveaxis(image / 255, -1, 0)
-    for places, border in (
-        ([y, x], "mirror"),
-        ([rows + down, columns + right], "reflect"),
-    ):
+    moved = [rows + down, columns + right]
+    for places, border in (([y, x], "mirror"), (moved, "reflect")):
         wanted = [
             ndimage.map_coordinates(plane, places, order=1, mode=border)
             for plane in wanted
@@ -122,7 +112,7 @@ def test_elastic_transform_is_what_scipy_makes(severity, shares, height, width):
 
 def test_clouds_are_as_large_as_the_smallest_power_of_two():
     images = photographs(2, 20, 37)
-    foggy = corruptions.corrupt(images, "fog", 4, 5, table="imagenet")
+    foggy = corrupt(images, "fog", 4, 5)
     draws = generators(5, "fog", 4, 2)
     uniform = np.stack([draw.random(64 * 64 - 1) for draw in draws])
     wanted = plasma.foggy(images, plasma.plasma(uniform, 1.5), 2.5)
@@ -134,8 +124,8 @@ def test_images_without_drops_stay_as_they_are():
     noise = np.zeros([2, 32, 32])
     noise[1, 10:20, 10:20] = 1.0
     for liquid, amount in (("water", 0.5), ("mud", 1.0)):
-        splashed = spatter.splashed(images, noise, 0.7, 0.69, amount, liquid)
-        pixels = corruptions.core.to_uint8(splashed)
+        wet = splashed(images, noise, 0.7, 0.69, amount, liquid)
+        pixels = corruptions.core.to_uint8(wet)
         np.testing.assert_array_equal(pixels[0], images[0])
         assert (pixels[1] != images[1]).any()
 
@@ -150,22 +140,24 @@ def folder(tmp_path):
     return tmp_path
 
 
-FROST = {
-    "cifar": ((1, 0.2), (1, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45)),
-    "imagenet": ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)),
-}
-
-
-@pytest.mark.parametrize("table", corruptions.TABLES)
-def test_frost_adds_a_part_of_a_picture(folder, table):
+@pytest.mark.parametrize(
+    "table, weights",
+    [
+        ("cifar", [(1, 0.2), (1, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45)]),
+        (
+            "imagenet",
+            [(1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)],
+        ),
+    ],
+)
+def test_frost_adds_a_part_of_a_picture(folder, table, weights):
     """For small images it takes every fifth pixel, from the third on."""
     pictures = frost_textures.textures(str(folder))
     assert len(pictures) == 2
     images = photographs(6, 8, 11)
-    for severity, (clear, icy) in enumerate(FROST[table], 1):
-        ours = corruptions.corrupt(
-            images, "frost", severity, 4, table=table, frost_folder=folder
-        )
+    for severity, (clear, icy) in enumerate(weights, 1):
+        options = {"table": table, "frost_folder": folder}
+        ours = corrupt(images, "frost", severity, 4, **options)
         draws = generators(4, "frost", severity, len(images))
         for image, iced, draw in zip(images, ours, draws):
             picture = pictures[draw.integers(2)]
@@ -178,21 +170,18 @@ def test_frost_adds_a_part_of_a_picture(folder, table):
             np.testing.assert_array_equal(iced, wanted.astype(np.uint8))
 
 
-def test_pictures_grow_where_images_are_larger(tmp_path):
+def test_pictures_of_frost(tmp_path):
+    """They grow for larger images; drawn ones are the same every time."""
     Image.new("RGB", (80, 60), (10, 200, 100)).save(tmp_path / "a.png")
     images = np.zeros([2, 100, 70, 3], np.uint8)
-    icy = corruptions.corrupt(images, "frost", 3, frost_folder=tmp_path)
+    icy = corrupt(images, "frost", 3, table="auto", frost_folder=tmp_path)
     assert (icy == [7, 140, 70]).all()
-
-
-def test_drawn_frost_is_frost_coloured_and_the_same_every_time():
     pictures = frost_textures.textures(None)
     assert len(pictures) == 5
     for picture in pictures:
-        assert picture.dtype == np.uint8
+        assert picture.dtype == np.uint8 and 10 < picture.std() < 60
         red, green, blue = picture.mean(axis=(0, 1))
         assert 70 < red < green < blue
-        assert 10 < picture.std() < 60
     # Private: one picture, drawn once more.
     again = frost_textures._drawn(frost_textures._ICES[1], 1)
     np.testing.assert_array_equal(again, pictures[1])
@@ -203,12 +192,9 @@ def test_the_version_tells_the_pictures(folder, tmp_path_factory):
     assert plain == str(corruptions.VERSION)
     assert own.startswith(plain + "+") and corruptions.version(folder) == own
     other = tmp_path_factory.mktemp("other")
-
-    def refused(words):
-        assert_usage_error(lambda: corruptions.version(other), words)
-
-    refused(f"No picture of frost in '{other}'")
+    version = functools.partial(corruptions.version, other)
+    assert_usage_error(version, f"No picture of frost in '{other}'")
     (other / "a.png").write_bytes(b"no picture")
-    refused("a.png' cannot be read")
+    assert_usage_error(version, "a.png' cannot be read")
     (other / "a.png").write_bytes((folder / "a.png").read_bytes())
-    assert corruptions.version(other) != own
+    assert version() != own

@@ -6,10 +6,9 @@ import types
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 
 from noisymix_tf import corruptions, data
-from support.released_sets import noise
+from support.released_sets import noise, save_image
 from support.usage import assert_usage_error
 
 
@@ -25,19 +24,17 @@ def collect(dataset):
 
 @pytest.mark.parametrize("batch_size", [10, 103, 250])
 def test_it_equals_corrupt_on_the_whole_split(digits, batch_size):
-    dataset = data.corrupted(
-        digits, "shot_noise", 4, batch_size=batch_size, seed=7
-    )
-    expected = corruptions.corrupt(digits.images, "shot_noise", 4, seed=7)
+    what = {"name": "shot_noise", "severity": 4, "seed": 7}
+    dataset = data.corrupted(digits, **what, batch_size=batch_size)
+    expected = corruptions.corrupt(digits.images, **what)
     for _ in range(2):
         images, labels, batches = collect(dataset)
         assert images.dtype == np.uint8 and labels.dtype == np.int32
         np.testing.assert_array_equal(images, expected)
         np.testing.assert_array_equal(labels, digits.labels)
         assert batches == int(dataset.cardinality()) == -(-103 // batch_size)
-    model = keras.Sequential(
-        [keras.layers.Input((32, 32, 3)), keras.layers.GlobalMaxPooling2D()]
-    )
+    inputs = keras.layers.Input((32, 32, 3))
+    model = keras.Model(inputs, keras.layers.GlobalMaxPooling2D()(inputs))
     predicted = model.predict(dataset, verbose=0)
     np.testing.assert_array_equal(predicted, expected.max(axis=(1, 2)))
 
@@ -56,13 +53,11 @@ def before_each(monkeypatch):
     return calls
 
 
-def test_batches_keep_their_order_when_late_ones_are_ready_first(
-    digits, before_each
-):
+def test_batches_keep_their_order_and_few_are_made_ahead(digits, before_each):
+    """Also when late ones are ready first."""
     expected = corruptions.corrupt(digits.images, "fog", 2, indices=range(103))
-    dataset = data.corrupted(
-        digits, "fog", 2, batch_size=10, num_parallel_calls=4
-    )
+    options = {"batch_size": 10, "num_parallel_calls": 4}
+    dataset = data.corrupted(digits, "fog", 2, **options)
     later = threading.Event()
     # The first batch waits until a later one is being made.
     before_each.action = lambda indices: (
@@ -71,13 +66,8 @@ def test_batches_keep_their_order_when_late_ones_are_ready_first(
     images, labels, _ = collect(dataset)
     np.testing.assert_array_equal(images, expected)
     np.testing.assert_array_equal(labels, digits.labels)
-
-
-def test_only_a_few_batches_are_made_ahead(digits, before_each):
-    dataset = data.corrupted(
-        digits, "brightness", 2, batch_size=1, num_parallel_calls=2
-    )
-    made = []
+    options, made = {"batch_size": 1, "num_parallel_calls": 2}, []
+    dataset = data.corrupted(digits, "brightness", 2, **options)
     before_each.action = made.append
     batches = iter(dataset)
     for taken in range(1, 21):
@@ -90,13 +80,12 @@ def test_arrays_and_files_and_tables(tmp_path):
     images, labels = noise(7, 40, 36, 3), np.arange(7)
     paths = [tmp_path / f"{place}.png" for place in range(7)]
     for path, image in zip(paths, images):
-        Image.fromarray(image).save(path)
+        save_image(path, image)
     split = data.FileSplit(paths, labels, (40, 36))
     expected = corruptions.corrupt(images, "snow", 3, table="imagenet")
     for source in ((images, labels), split):
-        dataset = data.corrupted(
-            source, "snow", 3, batch_size=3, table="imagenet"
-        )
+        options = {"batch_size": 3, "table": "imagenet"}
+        dataset = data.corrupted(source, "snow", 3, **options)
         assert dataset.element_spec[0].shape == (None, 40, 36, 3)
         made, made_labels, _ = collect(dataset)
         np.testing.assert_array_equal(made, expected)

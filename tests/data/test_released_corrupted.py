@@ -9,18 +9,13 @@ from PIL import Image
 
 from noisymix_tf import corruptions, data
 from noisymix_tf.data.released import corrupted_images
-from support.released_sets import (
-    assert_holds,
-    collect,
-    dataset,
-    noise,
-    save_image,
-)
+from support import released_sets
+from support.released_sets import assert_holds, collect, dataset, save_image
 from support.usage import assert_usage_error
 
 N = 12
 LABELS = np.arange(N) % 10
-IMAGES = noise(5 * N, 32, 32, 3)
+IMAGES = released_sets.noise(5 * N, 32, 32, 3)
 
 
 def make(root, names=("fog", "gaussian_noise"), labels=LABELS):
@@ -63,10 +58,11 @@ def test_another_preprocess(tmp_path):
     assert_usage_error(lambda: opened.split("fog", 1), *words)
 
 
-def test_what_is_missing(tmp_path):
-    def refused(path, words, **keywords):
-        assert_usage_error(lambda: read(path, **keywords), words)
+def refused(root, words, **keywords):
+    assert_usage_error(lambda: read(root, **keywords), words)
 
+
+def test_what_is_missing(tmp_path):
     refused(tmp_path / "nowhere", "nowhere does not exist: give the directory")
     archive = tmp_path / "CIFAR-10-C.tar"
     archive.write_bytes(b"x")
@@ -143,13 +139,13 @@ def test_manifests_that_do_not_fit(tmp_path):
         manifest.write_text(json.dumps(content))
         assert len(read(tmp_path)) == N
     manifest.write_text(json.dumps(ours))
-    assert_usage_error(lambda: read(tmp_path), "holds sets of suite p")
+    refused(tmp_path, "holds sets of suite p")
     manifest.write_text("{")
-    assert_usage_error(lambda: read(tmp_path), "is damaged")
+    refused(tmp_path, "is damaged")
 
 
 CLASSES = ("n01443537", "n01484850", "n02102040")
-PICTURES = noise(6, 32, 32, 3)
+PICTURES = released_sets.noise(6, 32, 32, 3)
 
 
 def make_tree(root, name="fog", severities=(1, 3), suffix="png"):
@@ -187,18 +183,18 @@ def test_trees_at_the_top_or_in_groups(group, tmp_path):
 )
 def test_usual_preprocess(side, own, expected, tmp_path):
     """As for the published tables, and otherwise as the dataset's own."""
-    image = noise(side, side, 3)
+    image = released_sets.noise(side, side, 3)
     for name in CLASSES:
         save_image(tmp_path / "fog" / "1" / name / "a.png", image)
     full = dataset(CLASSES, side, preprocess=own)
     opened = corrupted_images(tmp_path, full, preprocess="auto")
+    assert opened.description.endswith(f"preprocess {opened.preprocess}")
     assert str(opened.preprocess) == expected
-    assert opened.description.endswith(f"preprocess {expected}")
     made, _, _ = collect(opened.split("fog", 1))
     assert made.shape == (3, side, side, 3)
     if side == 224:
         large = Image.fromarray(image).resize((256, 256), Image.BILINEAR)
-        wanted = np.asarray(large.crop((16, 16, 240, 240))).astype(int)
+        wanted = np.asarray(large, int)[16:240, 16:240]
         assert np.abs(made - wanted).max() <= 1
         stored = corrupted_images(tmp_path, full, preprocess="as_stored")
         assert_holds(stored.split("fog", 1), [image] * 3, range(3))
@@ -214,10 +210,8 @@ def test_refusals_of_trees(tmp_path):
     refused("such as resize40-crop40", side=40)
     refused("lacks the folder frost", "frost")
     refused("snow has no folder of severity 2, but 1, 3", "snow", 2)
-    words = "has the classes n02102040, which are none of the 2"
-    refused(words, classes=CLASSES[:2])
-    words = "lacks the classes n9 of cifar10"
-    refused(words, classes=(*CLASSES, "n9"))
+    refused("n02102040, which are none of the 2", classes=CLASSES[:2])
+    refused("lacks the classes n9 of cifar10", classes=(*CLASSES, "n9"))
     refused("(class 0, class 1,", classes=10)
     (tmp_path / "fog" / "2").mkdir()
     refused("fog/2 holds no class folders", severity=2)
@@ -237,6 +231,6 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path):
         bad.write_bytes(part)
         assert_usage_error(lambda: collect(split), bad)
         assert_usage_error(split.check, bad)
-    save_image(bad, noise(40, 32, 3))
+    save_image(bad, released_sets.noise(40, 32, 3))
     words = bad, "40 x 32", "or give a preprocess"
     assert_usage_error(lambda: collect(split), *words)

@@ -16,14 +16,7 @@ class _Sized(data.ArraySplit):
 
 
 def dataset(classes, side=32, name="cifar10", preprocess="as_stored"):
-    """A dataset of black images, one of each class.
-
-    Args:
-        classes: Class names, or how many.
-        side: Height and width.
-        name: As given to `data.load`.
-        preprocess: How its images come to their size.
-    """
+    """A dataset of black images, one of each class: names, or how many."""
     if isinstance(classes, int):
         classes = [f"class {i}" for i in range(classes)]
     images = np.zeros([len(classes), side, side, 3], np.uint8)
