@@ -19,14 +19,16 @@ from support.usage import assert_usage_error
 ROW = 32 * 32 * 3
 
 
-def write(folder, number=40, change=0, **arguments):
+def write(folder, number=40, change=0, names=("shot_noise",), **arguments):
     digits = data.load("digits", test_examples=number)
     images = digits.test.images.copy()
     images[-1] += np.uint8(change)
     split = data.ArraySplit(images, digits.test.labels)
-    source = dataclasses.replace(digits, test=split)
-    arguments = {"names": ["shot_noise"], "progress": False, **arguments}
-    return corruption_sets.write(source, folder, **arguments)
+    source, arguments["progress"] = (
+        dataclasses.replace(digits, test=split),
+        False,
+    )
+    return corruption_sets.write(source, folder, names=names, **arguments)
 
 
 def contents(folder):
@@ -81,23 +83,22 @@ def test_killed_in_the_middle_and_continued_it_is_the_same(tmp_path, case):
 def test_rows_that_are_there_are_not_made_again(tmp_path, rows):
     file = write(tmp_path) / "shot_noise.npy"
     content = file.read_bytes()
-    header = len(content) - 200 * ROW
     file.unlink()
     if rows == "header":  # Damaged.
         left = content[:50]
     elif rows == "zeros":
-        # A file had its length before its contents, when the machine stopped.
+        # A file had its length before its contents when the machine stopped.
         left = content[: 50 * ROW] + bytes(70 * ROW)
     else:
         # As it is when killed while a row was written; recognisable rows.
+        header = len(content) - 200 * ROW
         end = header + rows * ROW
         content = content[:header] + b"\7" * rows * ROW + content[end:]
         left = content[: end + ROW // 2]
     partial = tmp_path / ".shot_noise.npy.partial"
     partial.write_bytes(left)
     write(tmp_path)
-    assert file.read_bytes() == content
-    assert not partial.exists()
+    assert file.read_bytes() == content and not partial.exists()
 
 
 def test_finished_files_are_left_alone_and_missing_ones_made(tmp_path):
@@ -123,15 +124,15 @@ def test_more_names_are_added_and_other_settings_refused(tmp_path, monkeypatch):
     assert file.stat().st_mtime_ns == before
     assert np.load(tmp_path / "fog.npy").shape[0] == 200
     whole = contents(tmp_path)
-    for arguments, words in (
-        ({"seed": 1}, ["seed 1 (was 0)"]),
-        ({"severities": [1, 2]}, ["severities [1, 2] (was [1, 2, 3, 4, 5])"]),
-        ({"table": "imagenet"}, ["table imagenet (was cifar)"]),
-        ({"number": 30}, ["images 30 (was 40)"]),
+    for arguments, *words in (
+        ({"seed": 1}, "seed 1 (was 0)"),
+        ({"severities": [1, 2]}, "severities [1, 2] (was [1, 2, 3, 4, 5])"),
+        ({"table": "imagenet"}, "table imagenet (was cifar)"),
+        ({"number": 30}, "images 30 (was 40)"),
         # The last image is another one; only the first was looked at.
-        ({"change": 1}, ["data "]),
-        ({"layout": "tree"}, ["layout tree (was arrays)", "severities None"]),
-        ({"suite": "p", "names": ["tilt"]}, ["suite p (was c)"]),
+        ({"change": 1}, "data "),
+        ({"layout": "tree"}, "layout tree (was arrays)", "severities None"),
+        ({"suite": "p", "names": ["tilt"]}, "suite p (was c)"),
     ):
         call = functools.partial(write, tmp_path, **arguments)
         words.append("holds corrupted sets of other settings")
@@ -142,8 +143,8 @@ def test_more_names_are_added_and_other_settings_refused(tmp_path, monkeypatch):
 
 
 def test_directories_that_cannot_be_used(tmp_path):
-    def refused(folder, *words):
-        assert_usage_error(lambda: write(folder), *words)
+    def refused(folder, words):
+        assert_usage_error(lambda: write(folder), words)
 
     refused("", "--output_dir is missing")
     (tmp_path / "file").write_text("")
@@ -155,15 +156,15 @@ def test_directories_that_cannot_be_used(tmp_path):
         fcntl.flock(lock, fcntl.LOCK_EX)
         refused(used, "by another process")
     write(used)
-    labels = (used / "labels.npy").read_bytes()
-    (used / "labels.npy").write_bytes(labels[:-1] + b"\1")
-    refused(used, "labels.npy holds other labels than the dataset")
-    (used / "labels.npy").write_bytes(labels)
-    file = used / "shot_noise.npy"
-    file.write_bytes(file.read_bytes()[:-1])
-    refused(used, "remove it, and the same command")
-    (used / "manifest.json").write_text("{")
-    refused(used, "manifest.json is damaged")
+    for name, cut, added, words in (
+        ("labels.npy", -1, b"\1", "holds other labels than the dataset"),
+        ("shot_noise.npy", -1, b"", "remove it, and the same command"),
+        ("manifest.json", 1, b"", "manifest.json is damaged"),
+    ):
+        content = (used / name).read_bytes()
+        (used / name).write_bytes(content[:cut] + added)
+        refused(used, words)
+        (used / name).write_bytes(content)
 
 
 def test_a_full_disk_and_a_dead_worker_are_one_line(tmp_path, monkeypatch):

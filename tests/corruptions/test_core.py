@@ -4,12 +4,12 @@ import functools
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from noisymix_tf import corruptions
 from noisymix_tf.corruptions import core, corrupt, perturb
 from noisymix_tf.corruptions.perturbations import sequence
 from support.corruption_oracle import COMMON, DETERMINISTIC, EXTRA, photographs
+from support.released_sets import save_image
 from support.usage import assert_usage_error
 
 MOVING = ("zoom_blur", "translate", "rotate", "tilt", "scale", "shear")
@@ -23,24 +23,21 @@ ALL = [("c", name) for name in COMMON + EXTRA]
 ALL += [("p", name) for name in (*FILMS, "snow", *HELD_OUT)]
 
 
-def has_chance(suite, name):
-    calm = ("motion_blur", *MOVING) if suite == "p" else ()
-    return name not in (*DETERMINISTIC, *calm)
+CALM = {("c", name) for name in DETERMINISTIC}
+CALM |= {("p", name) for name in (*DETERMINISTIC, *MOVING, "motion_blur")}
 
 
 @pytest.fixture(scope="module")
 def make(tmp_path_factory):
     """`make((suite, name), images)`; frost has a picture, not drawn first."""
     folder = tmp_path_factory.mktemp("frost")
-    picture = Image.fromarray(photographs(1, 90, 120)[0])
-    picture.save(folder / "frost.png")
+    save_image(folder / "frost.png", photographs(1, 90, 120)[0])
 
     def make(kind, images, severity=3, **arguments):
-        suite, name = kind
-        if suite == "p":
-            return perturb(images, name, **arguments)
+        if kind[0] == "p":
+            return perturb(images, kind[1], **arguments)
         arguments["frost_folder"] = folder
-        return corrupt(images, name, severity, **arguments)
+        return corrupt(images, kind[1], severity, **arguments)
 
     return make
 
@@ -49,19 +46,18 @@ def test_names_are_the_benchmarks_in_its_order():
     names = corruptions.names
     assert names("common") == COMMON and names("extra") == EXTRA
     assert names() == COMMON + EXTRA
-    by_family = [names(family) for family in corruptions.FAMILIES]
+    by_family = map(names, corruptions.FAMILIES)
     assert sorted(sum(by_family, ())) == sorted(names())
     assert "spatter" in names("weather")
     assert_usage_error(lambda: names("loud"), "'loud'", "common, extra, noise")
     names = corruptions.perturbation_names
     assert names("cifar") == FILMS
-    with_snow = ["snow" if name == "spatter" else name for name in FILMS]
-    assert names("imagenet") == tuple(with_snow)
+    assert names("imagenet") == (*FILMS[:4], "snow", *FILMS[5:])
     assert set(names("cifar_extra")) == {*HELD_OUT, "snow"}
     assert set(names("imagenet_extra")) == {*HELD_OUT, "spatter"}
     assert names("noise") == ("gaussian_noise", "shot_noise", "speckle_noise")
     assert len(names()) == 14 and names()[-3:] == HELD_OUT
-    by_family = [names(family) for family in sequence.FAMILIES]
+    by_family = map(names, sequence.FAMILIES)
     assert sorted(sum(by_family, ())) == sorted(names())
     assert_usage_error(lambda: names("loud"), "'loud'", "cifar, imagenet")
 
@@ -85,9 +81,8 @@ def test_new_ones_plug_in(monkeypatch):
     for wrong in ({"family": "sound"}, {"cifar": (1, 2)}, {"imagenet": ()}):
         with pytest.raises(ValueError, match="five constants"):
             add("hum", **wrong)
-    add = functools.partial(
-        corruptions.perturbation, sets=("cifar_extra",), cifar=5, imagenet=3
-    )
+    tables = {"sets": ("cifar_extra",), "cifar": 5, "imagenet": 3}
+    add = functools.partial(corruptions.perturbation, **tables)
     for frames in (4, 5, 6):
 
         @add(f"fade{frames}", family="weather", frames=(frames, 3))
@@ -96,8 +91,8 @@ def test_new_ones_plug_in(monkeypatch):
                 yield images / 255.0 * (1 - frame / 4)
 
     assert "fade5" in corruptions.perturbation_names("cifar_extra")
-    films = perturb(images, "fade5")
-    assert films[0, :, 0, 0, 0].tolist() == [200, 150, 100, 50, 0]
+    film = perturb(images, "fade5")[0, :, 0, 0, 0]
+    assert film.tolist() == [200, 150, 100, 50, 0]
     assert perturb(images, "fade5", table="imagenet").shape[1] == 3
     for wrong in ("fade4", "fade6"):
         with pytest.raises(ValueError, match="zip"):
@@ -112,8 +107,7 @@ def test_new_ones_plug_in(monkeypatch):
 def test_an_image_becomes_the_same_in_any_batch(make, kind, monkeypatch):
     """By its index and the seed alone, where there is chance."""
     images = photographs(5, 12, 16)
-    whole = make(kind, images, seed=5)
-    order = np.array([4, 0, 2])
+    whole, order = make(kind, images, seed=5), np.array([4, 0, 2])
     some = make(kind, images[order], seed=5, indices=order)
     np.testing.assert_array_equal(some, whole[order])
     # Private: how much is computed at a time, here two images.
@@ -122,8 +116,8 @@ def test_an_image_becomes_the_same_in_any_batch(make, kind, monkeypatch):
     np.testing.assert_array_equal(make(kind, images, seed=5), whole)
     twins = np.repeat(photographs(1), 2, axis=0)
     made = make(kind, twins, seed=1)
-    assert (made[0] != made[1]).any() == has_chance(*kind)
-    assert (make(kind, twins, seed=2) != made).any() == has_chance(*kind)
+    assert (made[0] == made[1]).all() == (kind in CALM)
+    assert (make(kind, twins, seed=2) == made).all() == (kind in CALM)
     for difficulty in (2, 3) if kind[0] == "p" else ():
         harder = make(kind, twins, seed=1, difficulty=difficulty)
         assert (harder != made).any() == ("noise" in kind[1])
@@ -192,13 +186,11 @@ BOTH = (CORRUPT, PERTURB)
         (BOTH, {"images": GOOD[..., :2]}, "C = 1 or 3"),
         ([CORRUPT], {"severity": 0}, "Severity 0 does not exist: choose 1, 2"),
         ([CORRUPT], {"severity": True}, "Severity True"),
-        ([CORRUPT], {"severity": 1.5}, "Severity 1.5"),
         ([CORRUPT], {"frost_folder": 7}, "a folder of pictures, got 7"),
         ([CORRUPT], {"name": "frost", "frost_folder": "no"}, "'no'"),
         ([PERTURB], {"difficulty": 4}, "Difficulty 4 does not exist"),
         ([PERTURB], {"crop": 33}, "from 1 to 32"),
         ([PERTURB], {"crop": 0}, "got 0"),
-        ([PERTURB], {"crop": True}, "got True"),
         ([PERTURB], {"images": GOOD[:0]}, "at least one image"),
     ],
 )

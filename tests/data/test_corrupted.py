@@ -1,7 +1,6 @@
 """`data.corrupted`: a corrupted split as a `tf.data.Dataset`."""
 
 import threading
-import types
 
 import keras
 import numpy as np
@@ -39,37 +38,26 @@ def test_it_equals_corrupt_on_the_whole_split(digits, batch_size):
     np.testing.assert_array_equal(predicted, expected.max(axis=(1, 2)))
 
 
-@pytest.fixture
-def before_each(monkeypatch):
-    """Calls `before_each.action(indices)` before a batch is corrupted."""
-    calls, real = types.SimpleNamespace(), corruptions.corrupt
-
-    def corrupt(images, *arguments, indices, **options):
-        calls.action(indices)
-        return real(images, *arguments, indices=indices, **options)
-
-    monkeypatch.setattr(corruptions, "corrupt", corrupt)
-    calls.action = len
-    return calls
-
-
-def test_batches_keep_their_order_and_few_are_made_ahead(digits, before_each):
+def test_batches_keep_their_order_and_few_are_made_ahead(digits, monkeypatch):
     """Also when late ones are ready first."""
-    expected = corruptions.corrupt(digits.images, "fog", 2, indices=range(103))
+    real, made, later = corruptions.corrupt, [], threading.Event()
+    expected = real(digits.images, "fog", 2)
     options = {"batch_size": 10, "num_parallel_calls": 4}
     dataset = data.corrupted(digits, "fog", 2, **options)
-    later = threading.Event()
-    # The first batch waits until a later one is being made.
-    before_each.action = lambda indices: (
+
+    def corrupt(*arguments, indices, **options):
+        made.append(indices)
+        # The first batch waits until a later one is being made.
         later.set() if indices[0] else later.wait(30)
-    )
+        return real(*arguments, indices=indices, **options)
+
+    monkeypatch.setattr(corruptions, "corrupt", corrupt)
     images, labels, _ = collect(dataset)
     np.testing.assert_array_equal(images, expected)
     np.testing.assert_array_equal(labels, digits.labels)
-    options, made = {"batch_size": 1, "num_parallel_calls": 2}, []
-    dataset = data.corrupted(digits, "brightness", 2, **options)
-    before_each.action = made.append
-    batches = iter(dataset)
+    options = {"batch_size": 1, "num_parallel_calls": 2}
+    batches = iter(data.corrupted(digits, "brightness", 2, **options))
+    made.clear()
     for taken in range(1, 21):
         next(batches)
         # Under way and finished in `map`, kept by `prefetch`.
@@ -78,9 +66,7 @@ def test_batches_keep_their_order_and_few_are_made_ahead(digits, before_each):
 
 def test_arrays_and_files_and_tables(tmp_path):
     images, labels = noise(7, 40, 36, 3), np.arange(7)
-    paths = [tmp_path / f"{place}.png" for place in range(7)]
-    for path, image in zip(paths, images):
-        save_image(path, image)
+    paths = [save_image(tmp_path / f"{n}.png", images[n]) for n in range(7)]
     split = data.FileSplit(paths, labels, (40, 36))
     expected = corruptions.corrupt(images, "snow", 3, table="imagenet")
     for source in ((images, labels), split):
