@@ -46,23 +46,20 @@ def test_arrays_stack_the_severities_as_released_ones(tmp_path, monkeypatch):
     assert set(opened.names) == set(names) and opened.source == "generated"
     assert "generated from digits, seed 3" in opened.description
     assert opened.severities("defocus_blur") == (2, 4)
+    clean = source.test.images
     for name in names:
-        clean = source.test.images
         made = [corruptions.corrupt(clean, name, s, seed=3) for s in (2, 4)]
         stored = np.load(folder / f"{name}.npy")
-        assert stored.dtype == np.uint8
         np.testing.assert_array_equal(stored, np.concatenate(made))
         assert_holds(opened.split(name, 4), made[1], LABELS)
-    words = "no severity 3, but 2, 4"
-    assert_usage_error(lambda: opened.split("shot_noise", 3), words)
+    assert_usage_error(lambda: opened.split(name, 3), "no severity 3, but 2, 4")
     stored = np.load(folder / "labels.npy")
     np.testing.assert_array_equal(stored, np.tile(LABELS, 2))
     files = {*(f"{name}.npy" for name in (*names, "labels")), "manifest.json"}
     visible = {p.name for p in folder.iterdir() if p.name[0] != "."}
     assert visible == files | {"sheets"}
     manifest = json.loads((folder / "manifest.json").read_text())
-    settings = {"seed": 3, "images": 11, "table": "cifar"}
-    settings["generator"] = corruptions.version()
+    settings = {"seed": 3, "images": 11, "generator": corruptions.version()}
     assert settings.items() <= manifest["settings"].items()
     content = (folder / "shot_noise.npy").read_bytes()
     digest, shape = hashlib.sha256(content).hexdigest(), [22, 32, 32, 3]
@@ -96,27 +93,21 @@ def test_a_tree_keeps_class_and_file_names(tmp_path):
     images, place = photographs(len(names), 224, 224), tmp_path / "source"
     paths = [save_image(place / n, image) for n, image in zip(names, images)]
     source = dataset(data.FileSplit(paths, [2, 0, 0, 1], (224, 224)))
-    names, cells = (
-        ["contrast", "impulse_noise"],
-        {"severities": [1, 5], "seed": 2},
-    )
-    jpegs = write(source, tmp_path / "jpeg", names=names, **cells)
-    cells["image_format"] = "png"
-    folder = write(source, tmp_path / "png", names=names, **cells)
+    names = ["contrast", "impulse_noise"]
+    cells = {"names": names, "severities": [1, 5], "seed": 2}
+    jpegs = write(source, tmp_path / "jpeg", **cells)
+    folder = write(source, tmp_path / "png", image_format="png", **cells)
     opened = corrupted_images(folder, source)
     assert opened.layout == "tree" and opened.source == "generated"
     assert str(opened.preprocess) == "as_stored"
-    files = ["ape/a.bmp", "ape/a.png", "bee_wasp/b.c", "cat/a"]
+    files = "ape/a.bmp.JPEG ape/a.png.JPEG bee_wasp/b.c.JPEG cat/a.JPEG".split()
     jpeg = {"format": "jpeg", "quality": 85, "optimize": True}
     for name, severity in itertools.product(names, (1, 5)):
         made = corruptions.corrupt(images, name, severity, seed=2)[[2, 1, 3, 0]]
-        split = opened.split(name, severity)
-        assert_holds(split, made, [0, 0, 1, 2])
-        place = f"{name}/{severity}"
-        assert split.paths == [f"{folder}/{place}/{file}.png" for file in files]
-        written = sorted((jpegs / place).rglob("*.*"))
-        assert written == [jpegs / place / f"{file}.JPEG" for file in files]
-        for path, image in zip(written, made):
+        assert_holds(opened.split(name, severity), made, [0, 0, 1, 2])
+        written = sorted((jpegs / name / str(severity)).glob("*/*"))
+        assert [str(p)[-len(f) :] for p, f in zip(written, files)] == files
+        for path, image in zip(written, made, strict=True):
             Image.fromarray(image).save(expected := io.BytesIO(), **jpeg)
             assert path.read_bytes() == expected.getvalue()
 
@@ -128,11 +119,11 @@ def test_arrays_of_files_and_a_tree_of_arrays(tmp_path):
     paths = [save_image(tmp_path / f"{n}.png", images[n]) for n in range(11)]
     on_disk = dataset(data.FileSplit(paths, LABELS, (32, 32)))
     write(on_disk, tmp_path / "a", names=["fog"], layout="arrays")
-    stored = np.load(tmp_path / "a" / "fog.npy")[22:33]
-    shared = {"names": ["fog"], "severities": [3], "image_format": "png"}
-    write(source, tmp_path / "t", layout="tree", **shared)
     expected = corruptions.corrupt(images, "fog", 3)
+    stored = np.load(tmp_path / "a" / "fog.npy")[22:33]
     np.testing.assert_array_equal(stored, expected)
+    how = {"severities": [3], "layout": "tree", "image_format": "png"}
+    write(source, tmp_path / "t", names=["fog"], **how)
     opened = corrupted_images(tmp_path / "t", source)
     order = np.argsort(LABELS, kind="stable")
     assert_holds(opened.split("fog", 3), expected[order], LABELS[order])
@@ -157,7 +148,6 @@ def test_sheets_show_clean_images_and_five_severities(tmp_path):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        ({"names": ["fogg"]}, "Unknown corruption 'fogg'. Known: gaussian_noi"),
         ({"names": []}, "No corruption was given"),
         ({"suite": "p", "names": ["fog"]}, "Unknown perturbation 'fog'"),
         ({"suite": "q"}, "Unknown suite 'q'. Known: c, p"),

@@ -32,10 +32,8 @@ def test_defocus_is_a_mean_over_a_disk(severity, radius, sigma):
     squares = np.arange(-max(radius, 8), max(radius, 8) + 1) ** 2
     disk = (squares[:, None] + squares <= radius**2).astype(float)
     # The edge is smoothed by three taps, of a disk above 8 pixels by five.
-    reach = (1 if radius <= 8 else 2) / sigma
-    disk = ndimage.gaussian_filter(
-        disk / disk.sum(), sigma, truncate=reach, mode="mirror"
-    )
+    smooth = {"mode": "mirror", "truncate": (1 if radius <= 8 else 2) / sigma}
+    disk = ndimage.gaussian_filter(disk / disk.sum(), sigma, **smooth)
     disk = disk[None, ..., None]
     wanted = ndimage.correlate(images / 255, disk, mode="mirror")
     error = 255 * wanted - corrupt(images, "defocus_blur", severity)
@@ -45,8 +43,7 @@ def test_defocus_is_a_mean_over_a_disk(severity, radius, sigma):
 def test_taps_at_whole_degrees():
     """Restated by operations: the last bit decides half-way between pixels."""
     taps, angles, wanted = 29, range(-180, 181), []
-    for angle in angles:
-        radians = math.pi * angle / 180
+    for radians in (math.pi * angle / 180 for angle in angles):
         line = taps * math.sin(radians), taps * math.cos(radians)
         for tap in range(taps):
             places = [tap * side / math.hypot(*line) for side in line]
@@ -59,7 +56,6 @@ def test_taps_at_whole_degrees():
     "reach, shape", [(1, (11, 17, 1)), (2, (8, 9, 3)), (4, (8, 9, 3))]
 )
 def test_glass_copies_one_pixel_after_the_other(reach, shape):
-    """The loop that chains are followed instead of."""
     images = photographs(3, *shape)
     inner = [max(size - 2 * reach, 0) for size in shape[:2]]
     draws = np.random.default_rng(reach)
@@ -95,17 +91,14 @@ def test_elastic_transform_is_what_scipy_makes(severity, shares, height, width):
     rows, columns = np.mgrid[:height, :width]
     places = np.stack([columns, rows, np.ones(rows.shape)], axis=-1) @ back
     x, y = np.moveaxis(np.round(places * 32) / 32, -1, 0)
-    right, down = (
-        ndimage.gaussian_filter(plane, smoothness, mode="reflect", truncate=3)
-        for plane in strength * noise.reshape(2, height, width)
-    )
-    wanted = np.moveaxis(image / 255, -1, 0)
-    moved = [rows + down, columns + right]
-    for places, border in (([y, x], "mirror"), (moved, "reflect")):
-        wanted = [
-            ndimage.map_coordinates(plane, places, order=1, mode=border)
-            for plane in wanted
-        ]
+    noise = strength * noise.reshape(2, height, width)
+    sigmas, rule = [0, smoothness, smoothness], {"mode": "reflect", "order": 1}
+    right, down = ndimage.gaussian_filter(noise, sigmas, truncate=3)
+    wanted = []
+    for plane in np.moveaxis(image / 255, -1, 0):
+        plane = ndimage.map_coordinates(plane, [y, x], order=1, mode="mirror")
+        moved = [rows + down, columns + right]
+        wanted.append(ndimage.map_coordinates(plane, moved, **rule))
     error = 255 * np.stack(wanted, axis=-1) - ours[0]
     # Half-way between two 32nds of a pixel either is right.
     assert ((error < -1e-3) | (error > 1 + 1e-3)).mean() < 0.02
@@ -180,14 +173,15 @@ def test_pictures_of_frost(tmp_path):
     np.testing.assert_array_equal(again, pictures[1])
 
 
-def test_the_version_tells_the_pictures(folder, tmp_path_factory):
+def test_the_version_tells_the_pictures(folder):
     plain, own = corruptions.version(), corruptions.version(folder)
     assert plain == str(corruptions.VERSION)
     assert own.startswith(plain + "+") and corruptions.version(folder) == own
-    other = tmp_path_factory.mktemp("other")
-    version = functools.partial(corruptions.version, other)
-    assert_usage_error(version, f"No picture of frost in '{other}'")
-    (other / "a.png").write_bytes(b"no picture")
+    other = folder / "other" / "a.png"
+    version = functools.partial(corruptions.version, other.parent)
+    other.parent.mkdir()
+    assert_usage_error(version, f"No picture of frost in '{other.parent}'")
+    other.write_bytes(b"no picture")
     assert_usage_error(version, "a.png' cannot be read")
-    (other / "a.png").write_bytes((folder / "a.png").read_bytes())
-    assert version() != own
+    save_image(other, noise(60, 90, 3))
+    assert version() not in (plain, own)

@@ -20,7 +20,6 @@ ORDER = (
     "gaussian_noise shot_noise motion_blur zoom_blur spatter brightness "
     "translate rotate tilt scale snow speckle_noise gaussian_blur shear".split()
 )
-FILES = ("perturbations_p_cifar.npz", "perturbations_p_extra.npz")
 STOCHASTIC = ("shot_noise", "speckle_noise", "snow", "spatter")
 # By the last bit of a float this share of the values may differ by one level.
 ROUNDING_SHARE = {"motion_blur": 1e-4, "brightness": 0.005}
@@ -36,7 +35,8 @@ def with_legacy_draws(images, name):
 
 @pytest.mark.parametrize("name", ORDER[1:])
 def test_frames_of_cifar(golden, name):
-    main, extra = map(golden, FILES)
+    sets = ("cifar", "extra")
+    main, extra = (golden(f"perturbations_p_{name}.npz") for name in sets)
     # Where there is no drop the makers divide zero by zero; not so here.
     stored = "spatter_nansafe" if name == "spatter" else name
     wanted = (extra if stored in extra else main)[stored]
@@ -70,14 +70,12 @@ def test_views_keep_the_centre_and_survive_infinity():
     matrix = about_centre(turn(30), (32, 32, 3), centre=(16.5, 16.5))
     np.testing.assert_allclose(matrix @ [16.5, 16.5, 1], [16.5, 16.5])
     # A tilt of nothing shrinks a little.
-    distance = np.hypot(20, 50)
-    view = tilted_view(20, 50, 0)
+    distance, view = np.hypot(20, 50), tilted_view(20, 50, 0)
     wanted = about_centre(np.eye(2) * distance / (distance + 1), (20, 50, 3))
     np.testing.assert_allclose(view[:2] / view[2, 2], wanted, atol=1e-12)
     np.testing.assert_allclose(view[2] / view[2, 2], [0, 0, 1], atol=1e-12)
     images = photographs(2, 32, 40)
-    horizon = np.array([[1, 0, 0], [0, 1, 0], [0, -1 / 16, 1]])
-    seen = project(images, horizon)
+    seen = project(images, np.array([[1, 0, 0], [0, 1, 0], [0, -1 / 16, 1]]))
     assert not seen[:, 17:].any()
     np.testing.assert_array_equal(seen[:, 0], images[:, 0])
 

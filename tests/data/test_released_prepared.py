@@ -44,11 +44,8 @@ def jpeg(label, image):
     buffer, name = io.BytesIO(), f"{label}-{image.shape}.JPEG"
     Image.fromarray(image).save(buffer, "jpeg", quality=95)
     buffer.seek(0)
-    return {
-        "image": buffer,
-        "label": imagenet_wnids()[label],
-        "file_name": name,
-    }
+    label = imagenet_wnids()[label]
+    return {"image": buffer, "label": label, "file_name": name}
 
 
 def prepare_cifar(root, name, seed=0):
@@ -59,10 +56,7 @@ def prepare_cifar(root, name, seed=0):
 
 def test_cifar(monkeypatch, tmp_path):
     """Names are those of the released files; cells are known by the files."""
-    root, names = (
-        tmp_path / "full",
-        ("frosted_glass_blur_1", "fog_2", "elastic_5"),
-    )
+    root, names = tmp_path / "a", "frosted_glass_blur_1 fog_2 elastic_5".split()
     folders = [prepare_cifar(root, name, n) for n, name in enumerate(names)]
     there, full = f"tfds:{root}", dataset(10)
     cifar = corrupted_images(there, full)
@@ -73,9 +67,8 @@ def test_cifar(monkeypatch, tmp_path):
     assert str(root) in cifar.description
     assert cifar.description.endswith("preprocess as_stored")
     given = corrupted_images("tfds", full, data_dir=root)
-    assert given.names == cifar.names
     monkeypatch.setenv("TFDS_DATA_DIR", str(root))
-    assert corrupted_images("tfds", full).names == cifar.names
+    assert given.names == cifar.names == corrupted_images("tfds", full).names
     for name, severity, folder in zip(cifar.names, (1, 2, 5), folders):
         split = cifar.split(name, severity)
         images, labels = as_stored(folder, "test")
@@ -89,18 +82,14 @@ def test_cifar(monkeypatch, tmp_path):
     (shard,) = folders[1].glob("*-of-*")
     os.utime(shard, (1, 1))
     assert len({*words, str(cifar.split("fog", 2).identity)}) == 4
-
     # What is not there.
-    empty, small = f"tfds:{tmp_path / 'empty'}", dataset(10, side=24)
-    other = dataset(100, name="cifar100")
+    empty, other = f"tfds:{tmp_path / 'empty'}", dataset(100, name="cifar100")
+    small = corrupted_images(there, dataset(10, side=24))
     for call, words in (
         (lambda: cifar.split("fog", 3), "fog_3 is not prepared"),
         (lambda: cifar.split("glass_blur", 2), "(glass_blur, fog, elastic_tr"),
         (lambda: cifar.split("elastic", 5), "Unknown corruption"),
-        (
-            lambda: corrupted_images(there, small).split("fog", 2),
-            "such as resize24-crop24",
-        ),
+        (lambda: small.split("fog", 2), "such as resize24-crop24"),
         (lambda: corrupted_images(there, other), "but not of cifar100: give"),
         (lambda: corrupted_images(empty, full), f"prepared in {empty[5:]}"),
         (lambda: shifted_images(empty, dataset(1000)), "No imagenet_r is prep"),
@@ -109,14 +98,11 @@ def test_cifar(monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == [root]
 
 
-@pytest.mark.parametrize("how", ["cut", "info"])
-def test_what_is_damaged(how, tmp_path):
+@pytest.mark.parametrize("name", ["*.tfrecord*", "dataset_info.json"])
+def test_what_is_damaged(name, tmp_path):
     folder = prepare_cifar(tmp_path, "fog_1")
-    (records,) = folder.glob("*.tfrecord*")
-    if how == "cut":
-        records.write_bytes(records.read_bytes()[:-2_000])
-    else:
-        (folder / "dataset_info.json").write_text("{")
+    (file,) = folder.glob(name)
+    file.write_bytes(file.read_bytes()[:-2_000])
     opened = corrupted_images(f"tfds:{tmp_path}", dataset(10))
     words = folder, "prepare it again"
     assert_usage_error(lambda: collect(opened.split("fog", 1)), *words)
@@ -136,9 +122,8 @@ def test_imagenet_c(tmp_path):
     # The accurate inverse DCT, as in Pillow, instead of the fast one.
     assert np.abs(made - np.array(stored, float)).max() <= 10
     usual = corrupted_images(f"tfds:{tmp_path}", full)
-    assert str(usual.preprocess) == "resize256-crop224"
-    expected = data.Preprocess(256, 224).apply(made)
     resized = collect(usual.split("snow", 4))[0]
+    expected = data.Preprocess(256, 224).apply(made)
     np.testing.assert_array_equal(resized, expected)
     unnamed = dataset(1000, side=224, name="folder")
     split = corrupted_images(f"tfds:{tmp_path}", unnamed).split("snow", 4)
@@ -148,30 +133,27 @@ def test_imagenet_c(tmp_path):
 def prepare_r(root, labels):
     """Images of several sizes."""
     images = [photographs(1, 40 + i, 60)[0] for i in range(len(labels))]
-    examples = list(map(jpeg, labels, images))
-    return prepare(root, "imagenet_r", "test", examples)
+    return prepare(root, "imagenet_r", "test", list(map(jpeg, labels, images)))
 
 
 def test_imagenet_r(tmp_path):
-    _, stored = as_stored(prepare_r(tmp_path, (988, 1, 6, 1)), "test")
-    shifted = shifted_images(f"tfds:{tmp_path}", dataset(1000))
-    assert shifted.classes == R and shifted.layout == "tfds"
-    assert "ImageNet-R, 200 classes" in shifted.description
-    assert str(shifted.preprocess) == "resize32-crop32"
-    images, labels, _ = collect(shifted.split)
-    assert images.shape == (4, 32, 32, 3)
-    expected = [R.index(label) for label in stored]
-    assert labels.tolist() == shifted.split.labels.tolist() == expected
-    large = shifted_images("tfds", dataset(1000, side=224), data_dir=tmp_path)
-    assert str(large.preprocess) == "resize256-crop224"
-
     def opened(root="", classes=1000, preprocess=None):
         there = f"tfds:{tmp_path / root}"
         return shifted_images(there, dataset(classes), preprocess=preprocess)
 
+    _, stored = as_stored(prepare_r(tmp_path, (988, 1, 6, 1)), "test")
+    shifted = opened()
+    assert shifted.classes == R and shifted.layout == "tfds"
+    words = "ImageNet-R, 200 classes, preprocess resize32-crop32"
+    assert shifted.description.endswith(words)
+    images, labels, _ = collect(shifted.split)
+    assert images.shape == (4, 32, 32, 3)
+    assert labels.tolist() == [R.index(label) for label in stored]
+    assert labels.tolist() == shifted.split.labels.tolist()
+    large = shifted_images("tfds", dataset(1000, side=224), data_dir=tmp_path)
+    assert str(large.preprocess) == "resize256-crop224"
     assert_usage_error(lambda: opened(preprocess="as_stored"), "several sizes")
-    words = "which are none of the 10 classes"
-    assert_usage_error(lambda: opened(classes=10), words)
-    prepare_r(tmp_path / "other", [0])
+    assert_usage_error(lambda: opened(classes=10), "none of the 10 classes")
+    prepare_r(tmp_path / "b", [0])
     words = "an image of the class 0"
-    assert_usage_error(lambda: collect(opened("other").split), words)
+    assert_usage_error(lambda: collect(opened("b").split), words)

@@ -14,14 +14,12 @@ COMMON = tuple(
     "elastic_transform pixelate jpeg_compression".split()
 )
 EXTRA = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
-DETERMINISTIC = tuple(
+DETERMINISTIC = (
     "defocus_blur zoom_blur gaussian_blur brightness contrast saturate "
     "pixelate jpeg_compression".split()
 )
 # Their pixels follow from draws that NumPy's old generator repeats.
-REPEATABLE = tuple(
-    "glass_blur motion_blur snow fog elastic_transform spatter".split()
-)
+REPEATABLE = "glass_blur motion_blur snow fog elastic_transform spatter".split()
 
 
 def photographs(batch=4, height=32, width=32, channels=3, seed=0):

@@ -15,16 +15,9 @@ def dataset(classes, side=32, name="cifar10", preprocess="as_stored"):
     split = data.ArraySplit(images, range(len(classes)))
     # As a split of files says how it came to its size.
     split.preprocess = Preprocess.parse(preprocess)
-    return data.Dataset(
-        name=name,
-        train=split,
-        test=split,
-        class_names=tuple(classes),
-        image_shape=(side, side, 3),
-        mean=(0.5,) * 3,
-        std=(0.5,) * 3,
-        flip=False,
-    )
+    rest = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "flip": False}
+    rest["image_shape"] = split.image_shape
+    return data.Dataset(name, split, split, tuple(classes), **rest)
 
 
 def noise(*shape, seed=0):
@@ -41,11 +34,8 @@ def collect(split, batch_size=4):
     """Images and labels of a whole split, and the sizes of its batches."""
     images, labels = zip(*split.batches(batch_size))
     assert all(batch.dtype == np.uint8 for batch in images)
-    return (
-        np.concatenate(images),
-        np.concatenate(labels),
-        list(map(len, labels)),
-    )
+    sizes = [len(batch) for batch in labels]
+    return np.concatenate(images), np.concatenate(labels), sizes
 
 
 def assert_holds(split, images, labels):
