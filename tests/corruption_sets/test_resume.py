@@ -2,6 +2,7 @@
 
 import dataclasses
 import fcntl
+import functools
 import os
 import pathlib
 import signal
@@ -18,45 +19,35 @@ from support.usage import assert_usage_error
 ROW = 32 * 32 * 3
 
 
-def write(folder, number=40, change=0, **arguments):
+def write(folder, number=40, change=0, names=("shot_noise",), **arguments):
     digits = data.load("digits", test_examples=number)
     images = digits.test.images.copy()
     images[-1] += np.uint8(change)
     split = data.ArraySplit(images, digits.test.labels)
-    return corruption_sets.write(
-        dataclasses.replace(digits, test=split),
-        folder,
-        progress=False,
-        **{"names": ["shot_noise"], **arguments},
-    )
+    digits, arguments["names"] = dataclasses.replace(digits, test=split), names
+    return corruption_sets.write(digits, folder, progress=False, **arguments)
 
 
 def contents(folder):
     """All that a set is made of, by name."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".lock"
-    }
+    paths = [p for p in folder.rglob("*") if p.is_file() and p.name != ".lock"]
+    return {str(p.relative_to(folder)): p.read_bytes() for p in paths}
 
 
-def running(pids):
-    for pid in pids:
-        stat = pathlib.Path(f"/proc/{pid}/stat")
-        if stat.exists() and ") Z" not in stat.read_text():
-            yield pid
+def is_running(pid):
+    stat = pathlib.Path(f"/proc/{pid}/stat")
+    return stat.exists() and ") Z" not in stat.read_text()
 
 
 @pytest.mark.parametrize(
-    "layout, name, begun, last",
+    "case",
     [
-        ("arrays", "noise", "*shot_noise.npy*", "speckle_noise.npy"),
-        ("tree", "contrast", "contrast/1/9/*.png", "contrast/5/4/363.png"),
+        "arrays noise *shot_noise.npy* speckle_noise.npy",
+        "tree contrast contrast/1/9/*.png contrast/5/4/363.png",
     ],
 )
-def test_killed_in_the_middle_and_continued_it_is_the_same(
-    tmp_path, layout, name, begun, last
-):
+def test_killed_in_the_middle_and_continued_it_is_the_same(tmp_path, case):
+    layout, name, begun, last = case.split()
     folder, whole, log = (tmp_path / n for n in ("killed", "whole", "log"))
     flags = f"--layout={layout} --format=png --corruptions={name}".split()
     flags += ["--processes=2", f"--output_dir={folder}"]
@@ -72,113 +63,108 @@ def test_killed_in_the_middle_and_continued_it_is_the_same(
     # The workers do not outlive it.
     assert len(workers) >= 2
     deadline = time.monotonic() + 20
-    while any(running(workers)) and time.monotonic() < deadline:
+    while any(map(is_running, workers)):
+        assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert not any(running(workers))
     for place in (folder, whole):
         write(place, None, names=[name], layout=layout, image_format="png")
-    assert (whole / last).exists()
-    assert contents(folder).keys() == contents(whole).keys()
-    assert contents(folder) == contents(whole)
+    made, wanted = contents(folder), contents(whole)
+    assert last in wanted and made.keys() == wanted.keys() and made == wanted
 
 
 @pytest.mark.parametrize("rows", [0, 57, 200, "zeros", "header"])
 def test_rows_that_are_there_are_not_made_again(tmp_path, rows):
     file = write(tmp_path) / "shot_noise.npy"
     content = file.read_bytes()
-    header = len(content) - 200 * ROW
     file.unlink()
     if rows == "header":  # Damaged.
         left = content[:50]
     elif rows == "zeros":
-        # After a crash of the machine a file has its length before its
-        # contents: the zeros begin in the middle of a row.
+        # A file had its length before its contents when the machine stopped.
         left = content[: 50 * ROW] + bytes(70 * ROW)
     else:
         # As it is when killed while a row was written; recognisable rows.
-        end = header + rows * ROW
+        header, end = (len(content) - n * ROW for n in (200, 200 - rows))
         content = content[:header] + b"\7" * rows * ROW + content[end:]
         left = content[: end + ROW // 2]
     partial = tmp_path / ".shot_noise.npy.partial"
     partial.write_bytes(left)
     write(tmp_path)
-    assert file.read_bytes() == content
-    assert not partial.exists()
+    assert file.read_bytes() == content and not partial.exists()
 
 
 def test_finished_files_are_left_alone_and_missing_ones_made(tmp_path):
     write(tmp_path, layout="tree", severities=[1, 2])
-    lost, empty = [sorted(tmp_path.rglob("*.JPEG"))[n] for n in (7, 70)]
     whole = contents(tmp_path)
-    times = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.JPEG")}
+    times = {p: p.stat().st_mtime_ns for p in sorted(tmp_path.rglob("*.JPEG"))}
+    lost, empty = (list(times)[place] for place in (7, 70))
     lost.unlink()
     empty.write_bytes(b"")
     write(tmp_path, layout="tree", severities=[1, 2])
     assert contents(tmp_path) == whole
     changed = {p for p, t in times.items() if p.stat().st_mtime_ns != t}
     assert changed == {lost, empty}
-    # More severities are added.
-    write(tmp_path, layout="tree", severities=[4])
+    write(tmp_path, layout="tree", severities=[4])  # Is added.
     assert len(list(tmp_path.glob("shot_noise/*/*/*.JPEG"))) == 120
 
 
 def test_more_names_are_added_and_other_settings_refused(tmp_path, monkeypatch):
-    file = write(tmp_path) / "shot_noise.npy"
-    before = file.stat().st_mtime_ns
+    before = (write(tmp_path) / "shot_noise.npy").stat()
     write(tmp_path, names=["fog", "shot_noise"])
-    assert file.stat().st_mtime_ns == before
+    assert (tmp_path / "shot_noise.npy").stat().st_mtime == before.st_mtime
     assert np.load(tmp_path / "fog.npy").shape[0] == 200
     whole = contents(tmp_path)
-    for arguments, words in (
-        ({"seed": 1}, ["seed 1 (was 0)"]),
-        ({"severities": [1, 2]}, ["severities [1, 2] (was [1, 2, 3, 4, 5])"]),
-        ({"table": "imagenet"}, ["table imagenet (was cifar)"]),
-        ({"number": 30}, ["images 30 (was 40)"]),
+    for arguments, *words in (
+        ({"seed": 1}, "seed 1 (was 0)"),
+        ({"severities": [1, 2]}, "severities [1, 2] (was [1, 2, 3, 4, 5])"),
+        ({"table": "imagenet"}, "table imagenet (was cifar)"),
+        ({"number": 30}, "images 30 (was 40)"),
         # The last image is another one; only the first was looked at.
-        ({"change": 1}, ["data "]),
-        ({"layout": "tree"}, ["layout tree (was arrays)", "severities None"]),
-        ({"suite": "p", "names": ["tilt"]}, ["suite p (was c)"]),
+        ({"change": 1}, "data "),
+        ({"layout": "tree"}, "layout tree (was arrays)", "severities None"),
+        ({"suite": "p", "names": ["tilt"]}, "suite p (was c)"),
     ):
+        call = functools.partial(write, tmp_path, **arguments)
         words.append("holds corrupted sets of other settings")
-        call = {"folder": tmp_path, **arguments}
-        assert_usage_error(lambda call=call: write(**call), *words)
+        assert_usage_error(call, *words)
     monkeypatch.setattr(corruptions, "version", lambda folder=None: "0")
     assert_usage_error(lambda: write(tmp_path), "generator 0 (was ")
     assert contents(tmp_path) == whole
 
 
 def test_directories_that_cannot_be_used(tmp_path):
-    def refused(folder, *words):
-        assert_usage_error(lambda: write(folder), *words)
+    def refused(folder, words):
+        assert_usage_error(lambda: write(folder), words)
 
     refused("", "--output_dir is missing")
-    (tmp_path / "file").write_text("")
-    refused(tmp_path / "file" / "c", "cannot be written")
-    refused(tmp_path, "is not empty and holds no corrupted")
     used = tmp_path / "used"
     used.mkdir()
+    refused(tmp_path, "is not empty and holds no corrupted")
     with open(used / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         refused(used, "by another process")
     write(used)
-    labels = (used / "labels.npy").read_bytes()
-    (used / "labels.npy").write_bytes(labels[:-1] + b"\1")
-    refused(used, "labels.npy holds other labels than the dataset")
-    (used / "labels.npy").write_bytes(labels)
-    file = used / "shot_noise.npy"
-    file.write_bytes(file.read_bytes()[:-1])
-    refused(used, "remove it, and the same command")
-    (used / "manifest.json").write_text("{")
-    refused(used, "manifest.json is damaged")
+    for name, cut, added, words in (
+        ("labels.npy", -1, b"\1", "holds other labels than the dataset"),
+        ("shot_noise.npy", -1, b"", "remove it, and the same command"),
+        ("manifest.json", 1, b"", "manifest.json is damaged"),
+    ):
+        content = (used / name).read_bytes()
+        (used / name).write_bytes(content[:cut] + added)
+        refused(used, words)
+        (used / name).write_bytes(content)
 
 
-def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
+def test_a_full_disk_and_a_dead_worker_are_one_line(tmp_path, monkeypatch):
     def full(self, rows):
         raise OSError(28, "No space left on device")
 
     # Private: where rows are written.
     monkeypatch.setattr("noisymix_tf.corruption_sets.arrays._Rows.append", full)
     assert_usage_error(lambda: write(tmp_path), "No space left on device")
+    with Workers(1) as workers:
+        results = workers.ordered(os._exit, [(3,)])
+        assert_usage_error(lambda: list(results), "worker process was killed")
 
 
 @pytest.mark.parametrize("processes", [None, 2])
@@ -189,9 +175,3 @@ def test_workers_keep_the_order_and_do_not_run_far_ahead(processes):
         for place, result in enumerate(workers.ordered(abs, calls)):
             assert result == place
             assert len(pulled) - place <= 2 * workers.count + 1
-
-
-def test_a_worker_that_dies_is_one_line():
-    with Workers(1) as workers:
-        results = workers.ordered(os._exit, [(3,)])
-        assert_usage_error(lambda: list(results), "worker process was killed")

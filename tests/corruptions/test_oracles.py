@@ -1,5 +1,6 @@
 """By other ways to compute them: sizes and constants beyond CIFAR's; frost."""
 
+import functools
 import math
 
 import numpy as np
@@ -8,50 +9,41 @@ from PIL import Image
 from scipy import ndimage
 
 from noisymix_tf import corruptions
-from noisymix_tf.corruptions import (
-    frost_textures,
-    glass,
-    motion,
-    plasma,
-    spatter,
-)
+from noisymix_tf.corruptions import frost_textures, glass, motion, plasma
+from noisymix_tf.corruptions.core import to_uint8
+from noisymix_tf.corruptions.frost_textures import textures
+from noisymix_tf.corruptions.spatter import splashed
 from support.corruption_oracle import generators, photographs
+from support.released_sets import noise, save_image
 from support.usage import assert_usage_error
 
 
+def corrupt(images, name, severity, seed=0, **options):
+    options = {"table": "imagenet", **options}
+    return corruptions.corrupt(images, name, severity, seed, **options)
+
+
 @pytest.mark.parametrize(
-    ("severity", "radius", "deviation"),
-    [(1, 3, 0.1), (4, 8, 0.5), (5, 10, 0.5)],
+    "severity, radius, sigma", [(1, 3, 0.1), (4, 8, 0.5), (5, 10, 0.5)]
 )
-def test_defocus_is_a_mean_over_a_disk(severity, radius, deviation):
+def test_defocus_is_a_mean_over_a_disk(severity, radius, sigma):
     """Large disks go through the Fourier transform, others do not."""
     images = photographs(2, 40, 53)
     squares = np.arange(-max(radius, 8), max(radius, 8) + 1) ** 2
     disk = (squares[:, None] + squares <= radius**2).astype(float)
     # The edge is smoothed by three taps, of a disk above 8 pixels by five.
-    reach = (1 if radius <= 8 else 2) / deviation
-    disk = ndimage.gaussian_filter(
-        disk / disk.sum(), deviation, truncate=reach, mode="mirror"
-    )
-    wanted = ndimage.correlate(
-        images / 255, disk[None, ..., None], mode="mirror"
-    )
-    ours = corruptions.corrupt(
-        images, "defocus_blur", severity, table="imagenet"
-    )
-    error = 255 * wanted - ours
+    smooth = {"mode": "mirror", "truncate": (1 if radius <= 8 else 2) / sigma}
+    disk = ndimage.gaussian_filter(disk / disk.sum(), sigma, **smooth)
+    disk = disk[None, ..., None]
+    wanted = ndimage.correlate(images / 255, disk, mode="mirror")
+    error = 255 * wanted - corrupt(images, "defocus_blur", severity)
     assert -1e-3 < error.min() and error.max() < 1 + 1e-3
 
 
 def test_taps_at_whole_degrees():
-    """Some lie half-way between two pixels, where the last bit decides.
-
-    So the rule is restated operation by operation: a line of as many pixels as
-    there are taps, and its length divided out again.
-    """
+    """Restated by operations: the last bit decides half-way between pixels."""
     taps, angles, wanted = 29, range(-180, 181), []
-    for angle in angles:
-        radians = math.pi * angle / 180
+    for radians in (math.pi * angle / 180 for angle in angles):
         line = taps * math.sin(radians), taps * math.cos(radians)
         for tap in range(taps):
             places = [tap * side / math.hypot(*line) for side in line]
@@ -60,15 +52,14 @@ def test_taps_at_whole_degrees():
     np.testing.assert_array_equal(ours, wanted)
 
 
-@pytest.mark.parametrize("reach", [1, 2, 4])
-@pytest.mark.parametrize("shape", [(11, 17, 1), (8, 9, 3)])
-def test_glass_copies_one_pixel_after_the_other(shape, reach):
-    """The loop that chains are followed instead of."""
+@pytest.mark.parametrize(
+    "reach, shape", [(1, (11, 17, 1)), (2, (8, 9, 3)), (4, (8, 9, 3))]
+)
+def test_glass_copies_one_pixel_after_the_other(reach, shape):
     images = photographs(3, *shape)
     inner = [max(size - 2 * reach, 0) for size in shape[:2]]
-    offsets = np.random.default_rng(reach).integers(
-        -reach, reach, [3, 3, *inner, 2]
-    )
+    draws = np.random.default_rng(reach)
+    offsets = draws.integers(-reach, reach, [3, 3, *inner, 2])
     wanted = images.copy()
     for image, passes in zip(wanted, offsets):
         for steps in passes:
@@ -77,8 +68,7 @@ def test_glass_copies_one_pixel_after_the_other(shape, reach):
                 # A border is not overwritten, wider at the top and left.
                 row, column = row + reach + 1, column + reach + 1
                 image[row, column] = image[row + down, column + right]
-    ours = glass.scatter(images, offsets, reach)
-    np.testing.assert_array_equal(ours, wanted)
+    np.testing.assert_array_equal(glass.scatter(images, offsets, reach), wanted)
 
 
 @pytest.mark.parametrize(
@@ -90,82 +80,70 @@ def test_elastic_transform_is_what_scipy_makes(severity, shares, height, width):
     name = "elastic_transform"
     (image,) = images = photographs(1, height, width)
     strength, smoothness, shift = np.multiply(shares, 40 * 244 / 224)
-    ours = corruptions.corrupt(images, name, severity, 3, table="imagenet")
+    ours = corrupt(images, name, severity, 3)
     (generator,) = generators(3, name, severity, 1)
     shifts, noise = np.split(generator.uniform(-1, 1, 6 + 2 * 40 * 56), [6])
     # A third of the shorter side away from the centre, as (x, y).
-    before = np.array([[1, 1], [1, -1], [-1, -1]]) * 13
-    before = before + [width // 2, height // 2]
+    corners = np.array([[1, 1], [1, -1], [-1, -1]])
+    before = 13 * corners + [width // 2, height // 2]
     after = before + shift * shifts.reshape(3, 2)
     back = np.linalg.solve(np.column_stack([after, np.ones(3)]), before)
     rows, columns = np.mgrid[:height, :width]
     places = np.stack([columns, rows, np.ones(rows.shape)], axis=-1) @ back
     x, y = np.moveaxis(np.round(places * 32) / 32, -1, 0)
-    right, down = (
-        ndimage.gaussian_filter(plane, smoothness, mode="reflect", truncate=3)
-        for plane in strength * noise.reshape(2, height, width)
-    )
-    wanted = np.moveaxis(image / 255, -1, 0)
-    for places, border in (
-        ([y, x], "mirror"),
-        ([rows + down, columns + right], "reflect"),
-    ):
-        wanted = [
-            ndimage.map_coordinates(plane, places, order=1, mode=border)
-            for plane in wanted
-        ]
+    noise = strength * noise.reshape(2, height, width)
+    sigmas, rule = [0, smoothness, smoothness], {"mode": "reflect", "order": 1}
+    right, down = ndimage.gaussian_filter(noise, sigmas, truncate=3)
+    wanted = []
+    for plane in np.moveaxis(image / 255, -1, 0):
+        plane = ndimage.map_coordinates(plane, [y, x], order=1, mode="mirror")
+        moved = [rows + down, columns + right]
+        wanted.append(ndimage.map_coordinates(plane, moved, **rule))
     error = 255 * np.stack(wanted, axis=-1) - ours[0]
     # Half-way between two 32nds of a pixel either is right.
     assert ((error < -1e-3) | (error > 1 + 1e-3)).mean() < 0.02
     assert np.abs(error - 0.5).max() < 2
 
 
-def test_clouds_are_as_large_as_the_smallest_power_of_two():
+def test_clouds_and_drops():
+    """Clouds have the next power of two as side; some images have no drops."""
     images = photographs(2, 20, 37)
-    foggy = corruptions.corrupt(images, "fog", 4, 5, table="imagenet")
+    foggy = corrupt(images, "fog", 4, 5)
     draws = generators(5, "fog", 4, 2)
     uniform = np.stack([draw.random(64 * 64 - 1) for draw in draws])
     wanted = plasma.foggy(images, plasma.plasma(uniform, 1.5), 2.5)
-    np.testing.assert_array_equal(foggy, corruptions.core.to_uint8(wanted))
-
-
-def test_images_without_drops_stay_as_they_are():
-    images = photographs(2)
-    noise = np.zeros([2, 32, 32])
-    noise[1, 10:20, 10:20] = 1.0
+    np.testing.assert_array_equal(foggy, to_uint8(wanted))
+    drops = np.zeros([2, 20, 37])
+    drops[1, 5:15, 10:20] = 1.0
     for liquid, amount in (("water", 0.5), ("mud", 1.0)):
-        splashed = spatter.splashed(images, noise, 0.7, 0.69, amount, liquid)
-        pixels = corruptions.core.to_uint8(splashed)
-        np.testing.assert_array_equal(pixels[0], images[0])
-        assert (pixels[1] != images[1]).any()
+        wet = to_uint8(splashed(images, drops, 0.7, 0.69, amount, liquid))
+        assert ((wet == images).all(axis=(1, 2, 3)) == [True, False]).all()
 
 
 @pytest.fixture
 def folder(tmp_path):
     """Two pictures of frost and something else."""
     for seed, name in enumerate(["a.png", "b.PNG"]):
-        picture = np.random.default_rng(seed).integers(0, 256, [60, 90, 3])
-        Image.fromarray(picture.astype(np.uint8)).save(tmp_path / name)
+        save_image(tmp_path / name, noise(60, 90, 3, seed=seed))
     (tmp_path / "notes.txt").write_text("not a picture")
     return tmp_path
 
 
-FROST = {
-    "cifar": ((1, 0.2), (1, 0.3), (0.9, 0.4), (0.85, 0.4), (0.75, 0.45)),
-    "imagenet": ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)),
-}
-
-
-@pytest.mark.parametrize("table", corruptions.TABLES)
-def test_frost_adds_a_part_of_a_picture(folder, table):
+@pytest.mark.parametrize(
+    "table, weights",
+    [
+        ("cifar", "1 .2  1 .3  .9 .4  .85 .4  .75 .45"),
+        ("imagenet", "1 .4  .8 .6  .7 .7  .65 .7  .6 .75"),
+    ],
+)
+def test_frost_adds_a_part_of_a_picture(folder, table, weights):
     """For small images it takes every fifth pixel, from the third on."""
-    pictures = frost_textures.textures(str(folder))
+    images, pictures = photographs(6, 8, 11), textures(str(folder))
     assert len(pictures) == 2
-    images = photographs(6, 8, 11)
-    for severity, (clear, icy) in enumerate(FROST[table], 1):
-        ours = corruptions.corrupt(
-            images, "frost", severity, 4, table=table, frost_folder=folder
-        )
+    weights = np.reshape(weights.split(), [5, 2]).astype(float)
+    for severity, (clear, icy) in enumerate(weights, 1):
+        options = {"table": table, "frost_folder": folder}
+        ours = corrupt(images, "frost", severity, 4, **options)
         draws = generators(4, "frost", severity, len(images))
         for image, iced, draw in zip(images, ours, draws):
             picture = pictures[draw.integers(2)]
@@ -178,37 +156,32 @@ def test_frost_adds_a_part_of_a_picture(folder, table):
             np.testing.assert_array_equal(iced, wanted.astype(np.uint8))
 
 
-def test_pictures_grow_where_images_are_larger(tmp_path):
+def test_pictures_of_frost(tmp_path):
+    """They grow for larger images; drawn ones are the same every time."""
     Image.new("RGB", (80, 60), (10, 200, 100)).save(tmp_path / "a.png")
     images = np.zeros([2, 100, 70, 3], np.uint8)
-    icy = corruptions.corrupt(images, "frost", 3, frost_folder=tmp_path)
+    icy = corrupt(images, "frost", 3, frost_folder=tmp_path)
     assert (icy == [7, 140, 70]).all()
-
-
-def test_drawn_frost_is_frost_coloured_and_the_same_every_time():
-    pictures = frost_textures.textures(None)
+    pictures = textures(None)
     assert len(pictures) == 5
     for picture in pictures:
-        assert picture.dtype == np.uint8
+        assert picture.dtype == np.uint8 and 10 < picture.std() < 60
         red, green, blue = picture.mean(axis=(0, 1))
         assert 70 < red < green < blue
-        assert 10 < picture.std() < 60
     # Private: one picture, drawn once more.
     again = frost_textures._drawn(frost_textures._ICES[1], 1)
     np.testing.assert_array_equal(again, pictures[1])
 
 
-def test_the_version_tells_the_pictures(folder, tmp_path_factory):
+def test_the_version_tells_the_pictures(folder):
     plain, own = corruptions.version(), corruptions.version(folder)
     assert plain == str(corruptions.VERSION)
     assert own.startswith(plain + "+") and corruptions.version(folder) == own
-    other = tmp_path_factory.mktemp("other")
-
-    def refused(words):
-        assert_usage_error(lambda: corruptions.version(other), words)
-
-    refused(f"No picture of frost in '{other}'")
-    (other / "a.png").write_bytes(b"no picture")
-    refused("a.png' cannot be read")
-    (other / "a.png").write_bytes((folder / "a.png").read_bytes())
-    assert corruptions.version(other) != own
+    other = folder / "other" / "a.png"
+    version = functools.partial(corruptions.version, other.parent)
+    other.parent.mkdir()
+    assert_usage_error(version, f"No picture of frost in '{other.parent}'")
+    other.write_bytes(b"no picture")
+    assert_usage_error(version, "a.png' cannot be read")
+    save_image(other, noise(60, 90, 3))
+    assert version() not in (plain, own)

@@ -1,6 +1,5 @@
 """Released perturbation sequences: CIFAR-10-P arrays and ImageNet-P videos."""
 
-import json
 import sys
 import threading
 
@@ -19,6 +18,11 @@ def films_of(frames, number=7):
     return np.tile(colours[:, :, None, None], (1, 1, 32, 32, 1))
 
 
+def sequences_of(root, name="tilt", difficulty=1, side=32, **options):
+    opened = perturbed_sequences(root, dataset(10, side), **options)
+    return opened.sequences(name, difficulty)
+
+
 def assert_holds(sequences, films, labels, within=0):
     """The sequences are these, whole and in parts."""
     batches = list(sequences.batches(3))
@@ -30,28 +34,26 @@ def assert_holds(sequences, films, labels, within=0):
     assert (len(sequences), *shape) == films.shape
     part = sequences.subset(np.array([3, 0, 1])).subset(range(2))
     np.testing.assert_array_equal(*part.batches(2), made[[3, 0]])
-    for each, places in ((sequences, range(len(films))), (part, [3, 0])):
-        if labels is None:
-            assert each.labels is None
-        else:
-            assert each.labels.tolist() == [labels[n] for n in places]
+    if labels is None:
+        assert sequences.labels is None and part.labels is None
+    else:
+        assert sequences.labels.tolist() == labels
+        assert part.labels.tolist() == [labels[3], labels[0]]
 
 
-def refused(root, words, name="tilt", difficulty=1, side=32):
-    opened = perturbed_sequences(root, dataset(10, side))
-    assert_usage_error(lambda: opened.sequences(name, difficulty), words)
+def refused(root, words, *what, **options):
+    assert_usage_error(lambda: sequences_of(root, *what, **options), words)
 
 
 def test_arrays(tmp_path):
     """Difficulties of noise are other files; else the metric skips frames."""
-    stems = ("speckle_noise", "gaussian_noise", "gaussian_noise_2")
-    for frames, stem in enumerate((*stems, "gaussian_noise_3", "rotate")):
+    stems = "speckle_noise gaussian_noise gaussian_noise_2 gaussian_noise_3"
+    for frames, stem in enumerate((*stems.split(), "rotate")):
         np.save(tmp_path / f"{stem}.npy", films_of(frames + 2))
     large = noise(4, 5, 40, 40, 3)
     np.save(tmp_path / "tilt.npy", large)
     opened = perturbed_sequences(tmp_path, dataset(10))
-    names = ("gaussian_noise", "rotate", "tilt", "speckle_noise")
-    assert opened.names == names
+    assert " ".join(opened.names) == "gaussian_noise rotate tilt speckle_noise"
     assert opened.layout == "arrays" and opened.source == "released"
     assert opened.description.endswith("preprocess as_stored")
     for level in (1, 2, 3):
@@ -60,9 +62,8 @@ def test_arrays(tmp_path):
         assert_holds(opened.sequences("rotate", level), films_of(6), None)
     # Private: only mapped, so that memory holds one batch.
     assert isinstance(noisy._films, np.memmap)
-    cropped = perturbed_sequences(tmp_path, dataset(10), preprocess="crop32")
-    films = large[:, :, 4:36, 4:36]
-    assert_holds(cropped.sequences("tilt", 1), films, None)
+    cropped = sequences_of(tmp_path, preprocess="crop32")
+    assert_holds(cropped, large[:, :, 4:36, 4:36], None)
     refused(tmp_path, "such as resize32-crop32")
     refused(tmp_path, "Difficulty 4 does not exist", "rotate", 4)
     refused(tmp_path, "lacks speckle_noise_2.npy", "speckle_noise", 2)
@@ -70,26 +71,20 @@ def test_arrays(tmp_path):
     refused(tmp_path, "Unknown perturbation", "fog")
 
 
-def test_what_is_missing_or_another_set(tmp_path):
-    def not_opened(path, words):
-        opened = dataset(10)
-        assert_usage_error(lambda: perturbed_sequences(path, opened), words)
-
+def test_what_is_missing(tmp_path, monkeypatch):
     (tmp_path / "notes.txt").write_text("x")
-    words = "it holds notes.txt; give the directory of CIFAR-10-P"
-    not_opened(tmp_path, words)
+    refused(tmp_path, "notes.txt; give the directory of CIFAR-10-P")
     (tmp_path / "tilt").mkdir()
     refused(tmp_path, "holds no class folders")
     (tmp_path / "tilt" / "n1").mkdir()
     refused(tmp_path, "holds no files (.mp4)")
+    (tmp_path / "tilt" / "n1" / "a.mp4").write_bytes(b"x")
+    monkeypatch.setitem(sys.modules, "av", None)  # Cannot be imported.
+    refused(tmp_path, 'pip install "noisymix_tf[video]"')
     np.save(tmp_path / "tilt.npy", films_of(1))
     refused(tmp_path, "sequences of 1 frame")
     np.save(tmp_path / "tilt.npy", films_of(1)[:, 0])
     refused(tmp_path, "images, for suite c")
-    settings = dict.fromkeys(["dataset", "seed", "generator", "table"], 1)
-    manifest = {"settings": {**settings, "suite": "c"}, "files": {}}
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    not_opened(tmp_path, "holds sets of suite c, not of p")
 
 
 @pytest.fixture(scope="module")
@@ -123,48 +118,41 @@ def make_videos(write, root, frames=5, num=2):
 
 @pytest.mark.parametrize("group", ["", "noise", "validation"])
 def test_videos(write_video, group, tmp_path):
-    films = make_videos(write_video, tmp_path / group / "gaussian_noise")
-    stronger = make_videos(
-        write_video, tmp_path / group / "gaussian_noise_3", frames=4
-    )
+    root, name = tmp_path / group, "gaussian_noise"
+    films = make_videos(write_video, root / name)
+    stronger = make_videos(write_video, root / f"{name}_3", frames=4)
     opened = perturbed_sequences(tmp_path, dataset(1000))
-    assert opened.names == ("gaussian_noise",) and opened.layout == "videos"
+    assert opened.names == (name,) and opened.layout == "videos"
     assert "released videos" in opened.description
     # Flat colours survive the way to YUV and back to within rounding.
-    for level, expected in ((1, films), (3, stronger)):
-        sequences = opened.sequences("gaussian_noise", level)
-        assert_holds(sequences, expected, [0, 0, 1, 1], within=3)
-    small = dataset(10, side=16)
-    opened = perturbed_sequences(tmp_path, small, preprocess="resize20-crop16")
-    sequences = opened.sequences("gaussian_noise", 1)
-    assert_holds(sequences, films[:, :, :16, :16], [0, 0, 1, 1], within=3)
-    words = "lacks gaussian_noise_2/<class>/*.mp4"
-    refused(tmp_path, words, "gaussian_noise", 2)
-    refused(tmp_path, "such as resize64-crop64", "gaussian_noise", side=64)
+    same = {"labels": [0, 0, 1, 1], "within": 3}
+    assert_holds(opened.sequences(name, 1), films, **same)
+    assert_holds(opened.sequences(name, 3), stronger, **same)
+    small = sequences_of(tmp_path, name, side=16, preprocess="resize20-crop16")
+    assert_holds(small, films[:, :, :16, :16], **same)
+    refused(tmp_path, "lacks gaussian_noise_2/<class>/*.mp4", name, 2)
+    refused(tmp_path, "such as resize64-crop64", name, side=64)
 
 
 @pytest.mark.parametrize("how", ["empty", "half", "header", "spoilt"])
 def test_an_unreadable_video_is_named(write_video, how, tmp_path):
-    film = noise(5, 32, 32, 3)
-    folder = tmp_path / "tilt" / "n01443537"
+    folder, film = tmp_path / "tilt" / "n01443537", noise(5, 32, 32, 3)
     write_video(folder / "a.mp4", film)
     bad = write_video(folder / "b.mp4", film)
     content = bytearray(bad.read_bytes())
-    if how == "spoilt":
-        middle = (content.index(b"mdat") + content.index(b"moov")) // 2
-        content[middle : middle + 400] = b"\xff" * 400
-    ends = {"empty": 0, "half": len(content) // 2, "header": 100}
+    middle = (content.index(b"mdat") + content.index(b"moov")) // 2
+    content[middle : middle + 400] = b"\xff" * 400
+    ends = {"empty": 0, "half": middle, "header": 100}
     bad.write_bytes(content[: ends.get(how)])
-    sequences = perturbed_sequences(tmp_path, dataset(10)).sequences("tilt", 1)
-    assert_usage_error(lambda: list(sequences.batches(2)), bad, "npack")
+    batches = sequences_of(tmp_path).batches(2)
+    assert_usage_error(lambda: list(batches), bad, "npack")
 
 
 def test_videos_of_another_length_are_named(write_video, tmp_path):
     make_videos(write_video, tmp_path / "tilt")
     odd = tmp_path / "tilt" / "n01484850" / "val_00000002.mp4"
     write_video(odd, films_of(4)[0])
-    sequences = perturbed_sequences(tmp_path, dataset(10)).sequences("tilt", 1)
-    batches = sequences.batches(1)
+    batches = sequences_of(tmp_path).batches(1)
     next(batches), next(batches)
     words = f"{odd} has 4 frames of 32 x 32", "has 5 of 32 x 32"
     assert_usage_error(lambda: next(batches), *words)
@@ -172,33 +160,18 @@ def test_videos_of_another_length_are_named(write_video, tmp_path):
     refused(tmp_path, "has 1 frame")
 
 
-def test_only_a_few_videos_are_decoded_ahead(
-    write_video, tmp_path, monkeypatch
-):
+def test_few_videos_are_decoded_ahead(write_video, tmp_path, monkeypatch):
     """And a reader that stops early leaves no threads."""
     make_videos(write_video, tmp_path / "tilt", num=12)
-    read = []
-    real = videos.read_video
-
-    def counted(path):
-        read.append(path)
-        return real(path)
-
-    monkeypatch.setattr(videos, "read_video", counted)
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
-    sequences = perturbed_sequences(tmp_path, dataset(10)).sequences("tilt", 1)
-    batches = sequences.batches(4)
+    read, real = [], videos.read_video
+    patch = monkeypatch.setattr
+    patch(videos, "read_video", lambda path: read.append(path) or real(path))
+    patch("os.cpu_count", lambda: 2)
+    batches = sequences_of(tmp_path).batches(4)
     for taken in range(1, 4):
         assert next(batches).shape == (4, 5, 32, 32, 3)
         # The first video tells the length; then a batch and one per core.
         assert len(read) <= 1 + 4 * taken + 4 + 2
     batches.close()
-    names = {thread.name for thread in threading.enumerate()}
+    names = [thread.name for thread in threading.enumerate()]
     assert not any(name.startswith("video") for name in names)
-
-
-def test_without_pyav(tmp_path, monkeypatch):
-    (tmp_path / "tilt" / "n1").mkdir(parents=True)
-    (tmp_path / "tilt" / "n1" / "a.mp4").write_bytes(b"x")
-    monkeypatch.setitem(sys.modules, "av", None)  # Cannot be imported.
-    refused(tmp_path, 'pip install "noisymix_tf[video]"')

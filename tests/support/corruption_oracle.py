@@ -8,23 +8,18 @@ from noisymix_tf.corruptions import core
 from noisymix_tf.corruptions.streams import Streams
 
 # The benchmark's order, part of the oracle's seeds.
-COMMON = (
-    *("gaussian_noise", "shot_noise", "impulse_noise"),
-    *("defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
-    *("snow", "frost", "fog", "brightness"),
-    *("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
+COMMON = tuple(
+    "gaussian_noise shot_noise impulse_noise defocus_blur glass_blur "
+    "motion_blur zoom_blur snow frost fog brightness contrast "
+    "elastic_transform pixelate jpeg_compression".split()
 )
 EXTRA = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
 DETERMINISTIC = (
-    *("defocus_blur", "zoom_blur", "gaussian_blur"),
-    *("brightness", "contrast", "saturate"),
-    *("pixelate", "jpeg_compression"),
+    "defocus_blur zoom_blur gaussian_blur brightness contrast saturate "
+    "pixelate jpeg_compression".split()
 )
 # Their pixels follow from draws that NumPy's old generator repeats.
-REPEATABLE = (
-    *("glass_blur", "motion_blur", "snow", "fog"),
-    *("elastic_transform", "spatter"),
-)
+REPEATABLE = "glass_blur motion_blur snow fog elastic_transform spatter".split()
 
 
 def photographs(batch=4, height=32, width=32, channels=3, seed=0):
@@ -71,8 +66,6 @@ class LegacyStreams(Streams):
 def repeated(name, severity, images, indices, table):
     """Corrupts with the very draws that made the oracle's images."""
     key = (COMMON + EXTRA).index(name) * 100_003 + severity * 10_007
-    entry = core.CORRUPTIONS.get(name)
-    constant, streams = entry.constant(severity, table), LegacyStreams
-    return core.to_uint8(
-        entry.function(images, constant, streams(key, indices))
-    )
+    entry, streams = core.CORRUPTIONS.get(name), LegacyStreams(key, indices)
+    constant = entry.constant(severity, table)
+    return core.to_uint8(entry.function(images, constant, streams))

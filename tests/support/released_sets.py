@@ -7,37 +7,17 @@ import noisymix_tf.data as data
 from noisymix_tf.data.preprocess import Preprocess
 
 
-class _Sized(data.ArraySplit):
-    """A split that says how it came to its size, as one of files does."""
-
-    def __init__(self, images, labels, preprocess):
-        super().__init__(images, labels)
-        self.preprocess = preprocess
-
-
 def dataset(classes, side=32, name="cifar10", preprocess="as_stored"):
-    """A dataset of black images, one of each class.
-
-    Args:
-        classes: Class names, or how many.
-        side: Height and width.
-        name: As given to `data.load`.
-        preprocess: How its images come to their size.
-    """
+    """A dataset of black images, one of each class: names, or how many."""
     if isinstance(classes, int):
         classes = [f"class {i}" for i in range(classes)]
     images = np.zeros([len(classes), side, side, 3], np.uint8)
-    split = _Sized(images, range(len(classes)), Preprocess.parse(preprocess))
-    return data.Dataset(
-        name=name,
-        train=split,
-        test=split,
-        class_names=tuple(classes),
-        image_shape=(side, side, 3),
-        mean=(0.5,) * 3,
-        std=(0.5,) * 3,
-        flip=False,
-    )
+    split = data.ArraySplit(images, range(len(classes)))
+    # As a split of files says how it came to its size.
+    split.preprocess = Preprocess.parse(preprocess)
+    rest = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "flip": False}
+    rest["image_shape"] = split.image_shape
+    return data.Dataset(name, split, split, tuple(classes), **rest)
 
 
 def noise(*shape, seed=0):
@@ -47,13 +27,14 @@ def noise(*shape, seed=0):
 def save_image(path, image):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(image).save(path)
+    return path
 
 
 def collect(split, batch_size=4):
     """Images and labels of a whole split, and the sizes of its batches."""
     images, labels = zip(*split.batches(batch_size))
-    sizes = [len(batch) for batch in labels]
     assert all(batch.dtype == np.uint8 for batch in images)
+    sizes = [len(batch) for batch in labels]
     return np.concatenate(images), np.concatenate(labels), sizes
 
 
