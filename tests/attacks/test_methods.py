@@ -9,15 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from noisymix_tf.attacks import (
-    BALLS,
-    Budget,
-    draws,
-    fgsm,
-    objective,
-    pgd,
-    search,
-)
+from noisymix_tf import attacks
+from noisymix_tf.attacks import BALLS, draws, fgsm, objective, pgd
 from noisymix_tf.attacks.victims import victim
 from support.usage import assert_usage_error
 
@@ -39,20 +32,8 @@ def linear(scale=1.0, num_classes=2, activation=None):
 
 
 @pytest.fixture(scope="module")
-def plain():
-    return linear()
-
-
-@pytest.fixture(scope="module")
 def constant():
     return linear(0.0)
-
-
-def uphill(model, labels):
-    """Of two classes: what pixels to add so that the wrong one gains."""
-    kernel = model.layers[-1].kernel.numpy()
-    toward = (kernel[:, 1] - kernel[:, 0]).reshape([1, 4, 4, 3])
-    return np.where(np.reshape(labels, [-1, 1, 1, 1]) == 0, toward, -toward)
 
 
 def lengths(perturbation):
@@ -65,6 +46,9 @@ def test_linear_model_in_the_maximum_norm(attack):
     model, kernel = linear(), linear().layers[-1].kernel
     images = IMAGES + np.where(IMAGES > 125, 100, -100)
     one_hot = np.eye(2)[LABELS]
+    # What pixels to add so that the wrong one of two classes gains.
+    uphill = np.diff(kernel).ravel() * (1 - 2 * LABELS[:, None])
+    uphill = np.sign(uphill).reshape(images.shape)
     for scale, eps, loss, labels in (
         (0.01, 3 / 255, "cross_entropy", one_hot),
         (-1.0, 0.3, "cross_entropy", tf.constant(LABELS[:, None])),
@@ -73,7 +57,7 @@ def test_linear_model_in_the_maximum_norm(attack):
         model.layers[-1].kernel.assign(scale * kernel)
         options = dict(random_start=False, loss=loss)
         found = attack(model, images, labels, eps, **options)
-        expected = images + 255 * eps * np.sign(uphill(model, LABELS))
+        expected = images + 255 * eps * np.sign(scale) * uphill
         np.testing.assert_allclose(found, expected.clip(0, 255), atol=1e-4)
 
 
@@ -123,9 +107,8 @@ def test_half_precision_hides_no_image_behind_another():
         return tf.cast(tf.cast(x[:, 0, 0], tf.float16), tf.float32)
 
     images = tf.constant([[[[0.0, 0.0, 0.0]]], [[[18.0, 0.0, 0.0]]]])
-    labels = tf.constant([0, 0])
-    loss = objective.cross_entropy
-    direction, _ = objective.ascent(loss, score, images, labels)
+    given = objective.cross_entropy, score, images, tf.constant([0, 0])
+    direction, _ = objective.ascent(*given)
     np.testing.assert_allclose(np.abs(direction).max((1, 2, 3)), 1, rtol=1e-2)
 
 
@@ -133,15 +116,13 @@ def test_probabilities_and_logits_give_the_same_attack():
     """Softmax in sight, softmax hidden from the attack, and logits."""
     model = linear(0.1, num_classes=3)
     softmax = linear(0.1, num_classes=3, activation="softmax")
-    exported = tf.function(
-        lambda x: tf.nn.softmax(model(x)), autograph=False
-    ).get_concrete_function(tf.TensorSpec([None, 4, 4, 3]))
+    exported = tf.function(lambda x: tf.nn.softmax(model(x)), autograph=False)
+    exported = exported.get_concrete_function(tf.TensorSpec([None, 4, 4, 3]))
     models = model, softmax, lambda x: exported(x)
     first, *others = (pgd(m, IMAGES, LABELS, 0.1, norm="l2") for m in models)
     natures = [victim(m).nature(IMAGES)[1] for m in models]
     assert natures == [True, False, False]
-    for other in others:
-        np.testing.assert_allclose(other, first, rtol=0, atol=0.01)
+    np.testing.assert_allclose(others, [first] * 2, rtol=0, atol=0.01)
 
 
 def start_of(model, norm, count, **options):
@@ -154,11 +135,11 @@ def start_of(model, norm, count, **options):
 
 def test_random_starts_fill_the_ball(constant):
     starts = start_of(constant, "linf", 300)
-    count = starts.size
     assert np.abs(starts).max() <= 1.0 + 1e-6
-    assert abs(starts.mean()) < 4 / math.sqrt(3 * count)
+    assert abs(starts.mean()) < 4 / math.sqrt(3 * starts.size)
     # The square of such a number has mean 1/3 and variance 4/45.
-    assert abs((starts**2).mean() - 1 / 3) < 4 * math.sqrt(4 / 45 / count)
+    error = abs((starts**2).mean() - 1 / 3)
+    assert error < 4 * math.sqrt(4 / 45 / starts.size)
     starts = start_of(constant, "l2", 300)
     radii = lengths(starts)
     assert radii.max() <= 1.0 + 1e-5
@@ -196,8 +177,7 @@ def curved():
     inputs = keras.Input([4, 4, 3])
     x = layers.Rescaling(1 / 30, -4.0)(inputs)
     x = norm(layers.Conv2D(4, 3, 1, "same", kernel_initializer=first)(x))
-    x = layers.Dropout(0.5, seed=1)(keras.ops.tanh(x))
-    x = layers.Flatten()(x)
+    x = layers.Flatten()(layers.Dropout(0.5, seed=1)(keras.ops.tanh(x)))
     norm.moving_variance.assign([0.1, 2.0, 0.5, 1.0])
     return keras.Model(inputs, layers.Dense(3, kernel_initializer=last)(x))
 
@@ -214,8 +194,7 @@ def test_a_model_is_left_as_it_is_and_xla_finds_the_same(curved):
     assert (np.abs(lengths(once - IMAGES) - 25.5) < 1e-2).all()
     # A sign may differ where a gradient is nearly zero; starts never do.
     assert (np.abs(compiled - once) < 0.01).mean() > 0.99
-    for before, after in zip(weights, curved.get_weights()):
-        np.testing.assert_array_equal(before, after)
+    assert all(map(np.array_equal, weights, curved.get_weights()))
 
 
 def test_restarts_find_more_and_never_lose_a_miss(curved):
@@ -230,27 +209,23 @@ def test_restarts_find_more_and_never_lose_a_miss(curved):
         return [m(scores, tf.constant(labels)).numpy() for m in measures]
 
     missed, loss = measured(1)
-    for restarts in (2, 5):
-        more_missed, more_loss = measured(restarts)
-        assert (more_missed >= missed).all()
-        assert 0.1 < more_missed.mean() < 0.9
-        same = more_missed == missed
-        assert (more_loss[same] >= loss[same] - 1e-5).all()
-        assert (more_loss > loss + 1e-5).any()
-        missed, loss = more_missed, more_loss
+    more_missed, more_loss = measured(4)
+    assert (more_missed >= missed).all()
+    assert 0.1 < more_missed.mean() < 0.9
+    same = more_missed == missed
+    assert (more_loss[same] >= loss[same] - 1e-5).all()
+    assert (more_loss > loss + 1e-5).any()
 
-    def missed_shares(restarts):
+    def missed_share(restarts):
         """Of starts alone, where the loss would rather have no miss."""
-        found = search(
-            *(curved, images, tf.constant(labels), tf.range(64)),
-            Budget(20.0, 1e-3, 1, restarts),
-            ball=BALLS.get("linf"),
-            loss=lambda *given: -objective.cross_entropy(*given),
-            random_start=True,
-        )
+        given = curved, images, tf.constant(labels), tf.range(64)
+        options = dict(ball=BALLS.get("linf"), random_start=True)
+        options["loss"] = lambda *given: -objective.cross_entropy(*given)
+        budget = attacks.Budget(20.0, 1e-3, 1, restarts)
+        found = attacks.search(*given, budget, **options)
         return (curved(found).numpy().argmax(-1) != labels).mean()
 
-    assert missed_shares(5) > missed_shares(1)
+    assert missed_share(5) > missed_share(1)
 
 
 class Unbuilt(keras.Model):
@@ -267,21 +242,22 @@ def test_batches_share_one_trace_and_models_can_go():
         calls.append(images.shape)
         return keras.ops.mean(images, axis=(1, 2))
 
-    def attack(count, eps, steps, restarts, seed, classifier=classifier):
-        options = dict(steps=steps, restarts=restarts, seed=seed)
+    def attack(count, classifier=classifier, eps=0.1, **options):
         pgd(classifier, IMAGES[:count], LABELS[:count], eps, **options)
         return len(calls)
 
-    attack(6, 0.1, 2, 2, 0)
+    attack(6, steps=2, restarts=2)
     # Sizes of batches traced once more, for any size.
-    traced = attack(5, 0.1, 2, 2, 0)
-    for options in ((3, 0.2, 2, 2, 0), (6, 0.2, 3, 4, 7)):
-        assert attack(*options) == traced
+    traced = attack(5, steps=2, restarts=2)
+    assert attack(3, eps=0.2, steps=3, restarts=4, seed=7) == traced
     fgsm(model, IMAGES, LABELS, 0.1)
     gone = weakref.ref(classifier), weakref.ref(model)
     del classifier, attack, model
     gc.collect()
     assert [reference() for reference in gone] == [None, None]
+
+
+SOFTMAX = linear(activation="softmax")
 
 
 @pytest.mark.parametrize(
@@ -311,21 +287,17 @@ def test_batches_share_one_trace_and_models_can_go():
         ({"images": IMAGES.astype(int)}, "uint8 or floats"),
         ({"images": IMAGES[:, :3]}, "takes inputs"),
         ({"model": "model.keras"}, "got str: load the model"),
-        ({"model": lambda x: x}, "one output per class"),
         ({"model": lambda x: [x]}, "one output per class"),
         ({"model": lambda x: tf.fill([6, 2], 1.0)}, "no gradient"),
         ({"model": lambda x: x[:, 0, 0, :2] / 0.0}, "not finite"),
-        (
-            {"model": linear(activation="softmax"), "from_logits": True},
-            "ends in softmax",
-        ),
+        ({"model": SOFTMAX, "from_logits": True}, "ends in softmax"),
     ],
 )
-def test_bad_input_is_said_in_one_line(plain, change, words):
-    options = dict(model=plain, images=IMAGES, labels=LABELS, eps=0.1)
+def test_bad_input_is_said_in_one_line(constant, change, words):
+    options = dict(model=constant, images=IMAGES, labels=LABELS, eps=0.1)
     assert_usage_error(lambda: pgd(**{**options, **change}), words)
 
 
-def test_symbolic_tensors_are_sent_to_search(plain):
-    step = tf.function(lambda images: fgsm(plain, images, LABELS, 0.1))
+def test_symbolic_tensors_are_sent_to_search(constant):
+    step = tf.function(lambda images: fgsm(constant, images, LABELS, 0.1))
     assert_usage_error(lambda: step(tf.constant(IMAGES)), "attacks.search")

@@ -13,44 +13,28 @@ import tensorflow as tf
 from noisymix_tf.attacks import fgsm, objective, pgd
 
 
-@pytest.fixture(scope="module")
-def oracle(golden):
-    return golden("attacks_images.npz")
-
-
-def test_gradient_of_the_reference(trained_resnet20, oracle):
-    direction, scale = objective.ascent(
-        objective.cross_entropy,
-        lambda x: trained_resnet20(x, training=False),
-        tf.cast(oracle["input"], tf.float32),
-        tf.cast(oracle["labels"], tf.int32),
-    )
-    expected = oracle["input_grad_sumCE"]
-    error = np.abs(255.0 * direction * scale - expected)
-    largest = np.abs(expected).max((1, 2, 3))
-    assert (error.max((1, 2, 3)) < 1e-4 * largest).all()
-
-
-def test_fgsm_images_of_the_reference(trained_resnet20, oracle):
-    images, labels = oracle["input"], oracle["labels"]
-    found = fgsm(trained_resnet20, images, labels, 4 / 255).numpy()
-    gradient = np.abs(oracle["input_grad_sumCE"])
-    sure = gradient >= 1e-5 * gradient.max((1, 2, 3), keepdims=True)
+def test_gradient_and_images_of_the_reference(golden, trained_resnet20):
+    """PGD flips signs of tiny gradients: compared by its loss, too."""
+    oracle, model = golden("attacks_images.npz"), trained_resnet20
+    images, labels = oracle["input"], tf.constant(oracle["labels"], tf.int32)
+    loss, pixels = objective.cross_entropy, tf.cast(images, tf.float32)
+    direction, scale = objective.ascent(loss, model, pixels, labels)
+    gradient = oracle["input_grad_sumCE"]
+    error = np.abs(255.0 * direction * scale - gradient)
+    gradient = np.abs(gradient)
+    largest = gradient.max((1, 2, 3), keepdims=True)
+    assert (error < 1e-4 * largest).all()
+    found = fgsm(model, images, labels, 4 / 255).numpy()
+    sure = gradient >= 1e-5 * largest
     assert sure.mean() > 0.99
     expected = 255 * oracle["fgsm_eps4"]
     np.testing.assert_allclose(found[sure], expected[sure], atol=1e-4)
-
-
-def test_pgd_images_of_the_reference(trained_resnet20, oracle):
-    """Signs of tiny gradients flip: compared by the loss it reaches, too."""
-    images, labels = oracle["input"], oracle["labels"]
-    found = pgd(trained_resnet20, images, labels, 4 / 255, random_start=False)
+    found = pgd(model, images, labels, 4 / 255, random_start=False)
     expected = 255 * oracle["pgd10_eps4"]
     assert (np.abs(found - expected) < 0.01).mean() > 0.8
-    scores = [trained_resnet20(x) for x in (found, expected)]
-    labels = tf.constant(labels, tf.int32)
+    scores = [model(x) for x in (found, expected)]
     assert objective.missed(scores[0], labels).numpy().all()
-    losses = [objective.cross_entropy(s, labels) for s in scores]
+    losses = [loss(s, labels) for s in scores]
     np.testing.assert_allclose(*losses, rtol=0.02)
 
 
@@ -58,14 +42,12 @@ def test_pgd_images_of_the_reference(trained_resnet20, oracle):
 def smooth():
     """No kinks, images that touch both ends of the range, its answers."""
     init = keras.initializers.RandomNormal(stddev=0.3, seed=3)
-    inputs = keras.Input([8, 8, 3])
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(inputs)
-    x = keras.layers.Conv2D(8, 3, kernel_initializer=init)(x)
-    x = keras.layers.Flatten()(keras.layers.Activation("softplus")(x))
-    x = keras.layers.Dense(5, kernel_initializer=init)(x)
-    model = keras.Model(inputs, x)
-    images = np.random.default_rng(0).integers(0, 256, [64, 8, 8, 3])
-    images = images.astype(np.uint8)
+    inputs, layers = keras.Input([8, 8, 3]), keras.layers
+    x = layers.Rescaling(1 / 127.5, offset=-1.0)(inputs)
+    x = layers.Conv2D(8, 3, kernel_initializer=init)(x)
+    x = layers.Flatten()(layers.Activation("softplus")(x))
+    model = keras.Model(inputs, layers.Dense(5, kernel_initializer=init)(x))
+    images = np.random.default_rng(0).integers(0, 256, [64, 8, 8, 3], np.uint8)
     return model, images, model.predict(images, verbose=0).argmax(-1)
 
 
@@ -89,14 +71,10 @@ def test_images_of_foolbox(
     foolbox = pytest.importorskip("foolbox")
     model, images, labels = smooth
     scaled = tf.function(lambda x: model(255.0 * x), autograph=False)
-    _, expected, missed = getattr(foolbox.attacks, name)(
-        random_start=False, **theirs
-    )(
-        foolbox.TensorFlowModel(scaled, bounds=(0.0, 1.0), device="/CPU:0"),
-        tf.cast(images, tf.float32) / 255.0,
-        tf.cast(labels, tf.int64),
-        epsilons=radii,
-    )
+    attacker = getattr(foolbox.attacks, name)(random_start=False, **theirs)
+    victim = foolbox.TensorFlowModel(scaled, (0.0, 1.0), device="/CPU:0")
+    given = tf.cast(images, tf.float32) / 255.0, tf.cast(labels, tf.int64)
+    _, expected, missed = attacker(victim, *given, epsilons=radii)
     shares = missed.numpy().mean(-1)
     assert 0.1 < shares[0] < shares[-1] < 1.0
     options = {"random_start": False, **options}
