@@ -18,7 +18,6 @@ LAST = RNG.normal(size=[HIDDEN, CLASSES]).astype("float32") * 0.3
 
 
 def network(num_classes=CLASSES):
-    """Two layers of fixed weights."""
     dense = keras.layers.Dense(HIDDEN, "softplus", use_bias=False)
     head = keras.layers.Dense(num_classes, use_bias=False)
     normalize = keras.layers.Rescaling(1 / 127.5, offset=-1.0)
@@ -104,7 +103,6 @@ def test_it_finds_what_it_finds_on_a_torch_model(torch, attack, norm, eps):
     np.testing.assert_array_equal(*ends)
     right = ends[0]
     assert right.mean() < 0.8
-    # What stays right comes back as it is.
     np.testing.assert_array_equal(found[right], IMAGES[right])
 
 
@@ -128,9 +126,6 @@ def test_seed_decides_and_the_process_stays_as_it_was(torch):
     assert torch.get_num_threads() == threads
 
 
-FEW = "apgd-t needs a model of at least 4 classes, this one has 3: leave it out"
-
-
 @pytest.mark.parametrize(
     "change, words",
     [
@@ -141,15 +136,11 @@ FEW = "apgd-t needs a model of at least 4 classes, this one has 3: leave it out"
         ({"seed": -1}, "seed=-1"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"from_logits": 1.5}, "from_logits=1.5"),
-        ({"model": network(3), "labels": LABELS % 3}, FEW),
+        ({"model": network(3), "labels": LABELS % 3}, "at least 4 classes"),
+        ({}, 'package pyautoattack: pip install "noisymix_tf[autoattack]"'),
     ],
 )
-def test_bad_input_is_said_in_one_line(change, words):
+def test_bad_input_is_said_in_one_line(monkeypatch, change, words):
+    monkeypatch.setitem(sys.modules, "pyautoattack", None)
     options = dict(model=MODEL, images=IMAGES, labels=LABELS, eps=0.1)
     assert_usage_error(lambda: auto_attack(**{**options, **change}), words)
-
-
-def test_a_missing_package_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyautoattack", None)
-    words = 'package pyautoattack: pip install "noisymix_tf[autoattack]"'
-    assert_usage_error(lambda: auto_attack(MODEL, IMAGES, LABELS, 0.1), words)

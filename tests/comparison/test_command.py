@@ -28,7 +28,7 @@ def write_method(path, method, line=""):
 
 def test_words_are_joined_and_runs_are_collected():
     """What is not known is left to the parser."""
-    values = comparison_runs.parsed()[-1]
+    *_, values = comparison_runs.parsed()
     for given, wanted in (
         ("a --epochs 3 --flip b", "--epochs=3 --flip --runs=a,b"),
         ("--runs x -- --odd", "--runs=x,--odd"),
@@ -52,9 +52,7 @@ def test_every_method_with_every_seed_on_one_base():
         assert (config.optimizer.epochs, config.model.width) == (2, 0.125)
         assert config.run.output_dir == folder
     assert (config.run.seed, training.title) == (1, "NoisyMix, seed 1")
-
-
-def test_flags_behind_the_methods_override_them():
+    # Flags behind the methods override them.
     own = "--methods=augmix"
     (training,) = plan(f"{own} --jsd_weight=3 --seed=5")
     assert training.config.method.jsd_weight == 3.0
@@ -117,7 +115,6 @@ def test_what_is_finished_needs_its_trees_no_more(tmp_path):
 
 
 def compare(*line, launch=None):
-    """The door without a process of its own; returns its `Table`."""
     words, config, values = comparison_runs.parsed(*line)
     return command.run(config, words, launch=launch, flag_values=values)
 
@@ -168,7 +165,6 @@ def test_what_is_left_out_is_told_and_the_rest_compared(two, capsys):
         ("--methods=mixup", "--output_dir is missing"),
         ("runs --epochs=3", "--epochs is for trainings"),
         ("nowhere", "nowhere is no directory"),
-        # Nothing of others is written over.
         ("runs --output_dir=runs/baseline", "holds a run"),
         ("runs --output_dir=full", "holds no comparison"),
         ("runs --output_dir=full/mine/table", "cannot be written"),

@@ -106,15 +106,12 @@ print(*map(int, seen))
     ("number", "error", "jobs"),
     [(signal.SIGTERM, Preempted, 1), (signal.SIGINT, KeyboardInterrupt, 2)],
 )
-def test_a_signal_is_passed_on_once_and_waited_for(
-    tmp_path, number, error, jobs
-):
-    started = []
-    line = [sys.executable, "-c", PATIENT]
-    options = {"stdout": subprocess.PIPE, "start_new_session": True}
+def test_a_signal_is_passed_on_once(tmp_path, number, error, jobs):
+    started, options = [], {"stdout": subprocess.PIPE}
 
     def launch(training, jobs):
-        process = subprocess.Popen(line, **options)
+        line = [sys.executable, "-c", PATIENT]
+        process = subprocess.Popen(line, start_new_session=True, **options)
         assert process.stdout.readline() == b"ready\n"
         started.append(process)
         if len(started) == jobs:

@@ -18,7 +18,6 @@ NOISES = ("gaussian_noise", "shot_noise", "impulse_noise")
 
 
 def flags(method="baseline", seed=0, dataset="digits", **optimizer):
-    """The `Config` of a made-up run."""
     stability = "jsd" if method in ("augmix", "noisymix") else "none"
     optimizer = {"epochs": 3, "batch_size": 64, **optimizer}
     return config.Config(
@@ -40,18 +39,14 @@ def accuracies(base, noise=0.0):
 
 
 def _records(clean=0.9, c=(), p=(), fgsm=(), n=200, **fields):
-    """Measured cells: `p` is `{perturbation: flip probability}`.
-
-    `fields` say where those of `c` come from.
-    """
+    """Measured cells; `p` has flips, `fields` say where `c` comes from."""
     own = {clean_cell(n): sums(clean, n)}
     for name, row in dict(c).items():
         for severity, accuracy in row.items():
             own[cell("c", name, severity, n=n, **fields)] = sums(accuracy, n)
     for name, flips in dict(p).items():
-        # Those with noise are compared with the first frame.
-        noise = name in NOISES
-        own[cell("p", name, 1, n=n)] = flip_sums(flips, n=n, noise=noise)
+        place, noise = cell("p", name, 1, n=n), name in NOISES
+        own[place] = flip_sums(flips, n=n, noise=noise)
     for setting, accuracy in dict(fgsm).items():
         own[cell("fgsm", None, 0, setting=setting, n=n)] = sums(accuracy, n)
     return own
@@ -69,13 +64,11 @@ def write(folder, config=None, reference=None, data=None, **measured):
 
 
 def build(folder, *more, **options):
-    """The `Table` of all runs below a folder."""
     found = [runs.read(path) for path in runs.find(folder)]
     return table.build(found, *more, **options)
 
 
 def parsed(*line):
-    """A command line of `compare`: words, configuration, holder of flags."""
     values = absl_flags.FlagValues()
     command_line.define_flags(values)
     command_line.define_flags(values, config=ComparisonFlags)
@@ -85,6 +78,5 @@ def parsed(*line):
 
 
 def with_flags(config, group, **values):
-    """The configuration with other values of a group."""
     values = {group: dataclasses.replace(getattr(config, group), **values)}
     return dataclasses.replace(config, **values)
