@@ -18,13 +18,11 @@ LAST = RNG.normal(size=[HIDDEN, CLASSES]).astype("float32") * 0.3
 
 
 def network(num_classes=CLASSES):
-    """Two layers of fixed weights."""
-    images = keras.Input([SIZE, SIZE, 3])
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images)
-    x = keras.layers.Flatten()(x)
-    x = keras.layers.Dense(HIDDEN, "softplus", use_bias=False)(x)
-    x = keras.layers.Dense(num_classes, use_bias=False)(x)
-    model = keras.Model(images, x)
+    dense = keras.layers.Dense(HIDDEN, "softplus", use_bias=False)
+    head = keras.layers.Dense(num_classes, use_bias=False)
+    normalize = keras.layers.Rescaling(1 / 127.5, offset=-1.0)
+    layers = keras.Input([SIZE, SIZE, 3]), normalize, keras.layers.Flatten()
+    model = keras.Sequential([*layers, dense, head])
     model.set_weights([FIRST, LAST[:, :num_classes]])
     return model
 
@@ -42,11 +40,6 @@ def torch():
     torch.set_num_threads(threads)
 
 
-@pytest.fixture
-def package(torch):
-    return pytest.importorskip("pyautoattack")
-
-
 def torch_images(torch):
     images = IMAGES.transpose(0, 3, 1, 2) / np.float32(255)
     return torch.tensor(np.ascontiguousarray(images))
@@ -54,13 +47,11 @@ def torch_images(torch):
 
 def torch_network(torch):
     """The same network in PyTorch, of images [B, C, H, W] in 0..1."""
-    first = FIRST.reshape([SIZE, SIZE, 3, HIDDEN]).transpose(2, 0, 1, 3)
-    first = torch.tensor(first.reshape([-1, HIDDEN]))
-    last = torch.tensor(LAST)
+    first, last = torch.tensor(FIRST), torch.tensor(LAST)
 
     def forward(images):
-        hidden = (2 * images.reshape([len(images), -1]) - 1) @ first
-        return torch.nn.functional.softplus(hidden) @ last
+        pixels = 2 * images.permute(0, 2, 3, 1).flatten(1) - 1
+        return torch.nn.functional.softplus(pixels @ first) @ last
 
     return forward
 
@@ -88,28 +79,23 @@ def test_scores_and_gradients_are_those_of_tensorflow(torch, policy):
         assert error <= tolerance * expected.abs().max()
 
 
-@pytest.mark.parametrize(
-    "attack, norm, eps",
-    [
-        ("apgd-ce", "linf", 4 / 255),
-        ("apgd-t", "l2", 0.15),
-        ("fab-t", "linf", 4 / 255),
-        ("square", "l2", 3.0),
-    ],
-)
-def test_it_finds_what_it_finds_on_a_torch_model(
-    package, torch, attack, norm, eps
-):
-    options = dict(norm=norm, seed=3, batch_size=10, attacks=[attack])
+L2, LINF = ("l2", "L2"), ("linf", "Linf")
+CASES = ("apgd-ce", LINF, 4 / 255), ("apgd-t", L2, 0.15)
+CASES += ("fab-t", LINF, 4 / 255), ("square", L2, 3.0)
+
+
+@pytest.mark.parametrize("attack, norm, eps", CASES)
+def test_it_finds_what_it_finds_on_a_torch_model(torch, attack, norm, eps):
+    package = pytest.importorskip("pyautoattack")
+    options = dict(norm=norm[0], seed=3, batch_size=10, attacks=[attack])
     found = auto_attack(MODEL, IMAGES, LABELS, eps, **options).numpy()
-    options = dict(norm={"linf": "Linf", "l2": "L2"}[norm], eps=eps, seed=3)
+    options = dict(norm=norm[1], eps=eps, seed=3)
     search = package.AutoAttack(torch_network(torch), **options)
     search.attacks_to_run = [attack]
-    search.apgd_targeted.n_target_classes = CLASSES - 1
-    search.fab.n_target_classes = CLASSES - 1
-    expected, _ = search.run_standard_evaluation(
-        torch_images(torch), torch.tensor(LABELS), batch_size=10
-    )
+    for targeted in (search.apgd_targeted, search.fab):
+        targeted.n_target_classes = CLASSES - 1
+    given = torch_images(torch), torch.tensor(LABELS)
+    expected, _ = search.run_standard_evaluation(*given, batch_size=10)
     expected = 255 * expected.numpy().transpose(0, 2, 3, 1)
     # Where a gradient is nearly zero its sign may differ.
     assert (np.abs(found - expected) < 0.01).mean() > 0.99
@@ -117,11 +103,12 @@ def test_it_finds_what_it_finds_on_a_torch_model(
     np.testing.assert_array_equal(*ends)
     right = ends[0]
     assert right.mean() < 0.8
-    # What stays right comes back as it is.
     np.testing.assert_array_equal(found[right], IMAGES[right])
 
 
-def test_seed_decides_and_the_process_stays_as_it_was(package, torch):
+def test_seed_decides_and_the_process_stays_as_it_was(torch):
+    pytest.importorskip("pyautoattack")
+
     def attack(seed, eps=0.3):
         options = dict(attacks=["square"], seed=seed)
         return auto_attack(MODEL, IMAGES, LABELS, eps, **options).numpy()
@@ -139,9 +126,6 @@ def test_seed_decides_and_the_process_stays_as_it_was(package, torch):
     assert torch.get_num_threads() == threads
 
 
-FEW = "apgd-t needs a model of at least 4 classes, this one has 3: leave it out"
-
-
 @pytest.mark.parametrize(
     "change, words",
     [
@@ -152,18 +136,11 @@ FEW = "apgd-t needs a model of at least 4 classes, this one has 3: leave it out"
         ({"seed": -1}, "seed=-1"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"from_logits": 1.5}, "from_logits=1.5"),
-        ({"model": network(3), "labels": LABELS % 3}, FEW),
+        ({"model": network(3), "labels": LABELS % 3}, "at least 4 classes"),
+        ({}, 'package pyautoattack: pip install "noisymix_tf[autoattack]"'),
     ],
 )
-def test_bad_input_is_said_in_one_line(change, words):
+def test_bad_input_is_said_in_one_line(monkeypatch, change, words):
+    monkeypatch.setitem(sys.modules, "pyautoattack", None)
     options = dict(model=MODEL, images=IMAGES, labels=LABELS, eps=0.1)
     assert_usage_error(lambda: auto_attack(**{**options, **change}), words)
-
-
-@pytest.mark.parametrize("name", ["pyautoattack", "torch"])
-def test_a_missing_package_is_named(monkeypatch, name):
-    if name == "torch":
-        pytest.importorskip("pyautoattack")
-    monkeypatch.setitem(sys.modules, name, None)
-    words = f"package {name}: pip install", "noisymix_tf[autoattack]"
-    assert_usage_error(lambda: auto_attack(MODEL, IMAGES, LABELS, 0.1), *words)

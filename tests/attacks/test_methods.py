@@ -1,4 +1,4 @@
-"""Attacks against closed forms, and what they promise."""
+"""Attacks against closed forms, oracles, and what they promise."""
 
 import gc
 import math
@@ -9,15 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from noisymix_tf.attacks import (
-    BALLS,
-    Budget,
-    draws,
-    fgsm,
-    objective,
-    pgd,
-    search,
-)
+from noisymix_tf import attacks
+from noisymix_tf.attacks import BALLS, draws, fgsm, objective, pgd
 from noisymix_tf.attacks.victims import victim
 from support.usage import assert_usage_error
 
@@ -38,23 +31,6 @@ def linear(scale=1.0, num_classes=2, activation=None):
     return model
 
 
-@pytest.fixture(scope="module")
-def plain():
-    return linear()
-
-
-@pytest.fixture(scope="module")
-def constant():
-    return linear(0.0)
-
-
-def uphill(model, labels):
-    """Of two classes: what pixels to add so that the wrong one gains."""
-    kernel = model.layers[-1].kernel.numpy()
-    toward = (kernel[:, 1] - kernel[:, 0]).reshape([1, 4, 4, 3])
-    return np.where(np.reshape(labels, [-1, 1, 1, 1]) == 0, toward, -toward)
-
-
 def lengths(perturbation):
     return np.sqrt((np.asarray(perturbation, float) ** 2).sum((1, 2, 3)))
 
@@ -65,6 +41,8 @@ def test_linear_model_in_the_maximum_norm(attack):
     model, kernel = linear(), linear().layers[-1].kernel
     images = IMAGES + np.where(IMAGES > 125, 100, -100)
     one_hot = np.eye(2)[LABELS]
+    # What pixels to add so that the wrong one of two classes gains.
+    uphill = np.sign(np.diff(kernel).ravel() * (1 - 2 * LABELS[:, None]))
     for scale, eps, loss, labels in (
         (0.01, 3 / 255, "cross_entropy", one_hot),
         (-1.0, 0.3, "cross_entropy", tf.constant(LABELS[:, None])),
@@ -73,8 +51,10 @@ def test_linear_model_in_the_maximum_norm(attack):
         model.layers[-1].kernel.assign(scale * kernel)
         options = dict(random_start=False, loss=loss)
         found = attack(model, images, labels, eps, **options)
-        expected = images + 255 * eps * np.sign(uphill(model, LABELS))
-        np.testing.assert_allclose(found, expected.clip(0, 255), atol=1e-4)
+        step = 255 * eps * np.sign(scale) * uphill.reshape(images.shape)
+        np.testing.assert_allclose(
+            found, (images + step).clip(0, 255), atol=1e-4
+        )
 
 
 def test_balls_in_closed_form():
@@ -123,9 +103,8 @@ def test_half_precision_hides_no_image_behind_another():
         return tf.cast(tf.cast(x[:, 0, 0], tf.float16), tf.float32)
 
     images = tf.constant([[[[0.0, 0.0, 0.0]]], [[[18.0, 0.0, 0.0]]]])
-    labels = tf.constant([0, 0])
-    loss = objective.cross_entropy
-    direction, _ = objective.ascent(loss, score, images, labels)
+    given = objective.cross_entropy, score, images, tf.constant([0, 0])
+    direction, _ = objective.ascent(*given)
     np.testing.assert_allclose(np.abs(direction).max((1, 2, 3)), 1, rtol=1e-2)
 
 
@@ -133,33 +112,34 @@ def test_probabilities_and_logits_give_the_same_attack():
     """Softmax in sight, softmax hidden from the attack, and logits."""
     model = linear(0.1, num_classes=3)
     softmax = linear(0.1, num_classes=3, activation="softmax")
-    exported = tf.function(
-        lambda x: tf.nn.softmax(model(x)), autograph=False
-    ).get_concrete_function(tf.TensorSpec([None, 4, 4, 3]))
+    exported = tf.function(lambda x: tf.nn.softmax(model(x)), autograph=False)
+    exported = exported.get_concrete_function(tf.TensorSpec([None, 4, 4, 3]))
     models = model, softmax, lambda x: exported(x)
     first, *others = (pgd(m, IMAGES, LABELS, 0.1, norm="l2") for m in models)
     natures = [victim(m).nature(IMAGES)[1] for m in models]
     assert natures == [True, False, False]
-    for other in others:
-        np.testing.assert_allclose(other, first, rtol=0, atol=0.01)
+    np.testing.assert_allclose(others, [first] * 2, rtol=0, atol=0.01)
 
 
-def start_of(model, norm, count, **options):
+CONSTANT = linear(0.0)
+
+
+def start_of(norm, count, **options):
     """Where attacks on a constant classifier end: where they started."""
     images, labels = np.full([count, 4, 4, 3], 127.5), np.zeros(count, int)
     options |= dict(norm=norm, steps=2)
-    found = pgd(model, images, labels, 0.2, **options).numpy()
+    found = pgd(CONSTANT, images, labels, 0.2, **options).numpy()
     return (found - 127.5) / (255 * 0.2)
 
 
-def test_random_starts_fill_the_ball(constant):
-    starts = start_of(constant, "linf", 300)
-    count = starts.size
+def test_random_starts_fill_the_ball():
+    starts = start_of("linf", 300)
     assert np.abs(starts).max() <= 1.0 + 1e-6
-    assert abs(starts.mean()) < 4 / math.sqrt(3 * count)
+    assert abs(starts.mean()) < 4 / math.sqrt(3 * starts.size)
     # The square of such a number has mean 1/3 and variance 4/45.
-    assert abs((starts**2).mean() - 1 / 3) < 4 * math.sqrt(4 / 45 / count)
-    starts = start_of(constant, "l2", 300)
+    error = abs((starts**2).mean() - 1 / 3)
+    assert error < 4 * math.sqrt(4 / 45 / starts.size)
+    starts = start_of("l2", 300)
     radii = lengths(starts)
     assert radii.max() <= 1.0 + 1e-5
     # The share of volume within the radius is uniform.
@@ -170,12 +150,12 @@ def test_random_starts_fill_the_ball(constant):
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_starts_follow_seed_and_index_only(constant, norm):
-    together = start_of(constant, norm, 6, seed=3)
+def test_starts_follow_seed_and_index_only(norm):
+    together = start_of(norm, 6, seed=3)
     order = np.array([4, 1, 5])
-    apart = start_of(constant, norm, 3, seed=3, indices=order)
+    apart = start_of(norm, 3, seed=3, indices=order)
     np.testing.assert_allclose(apart, together[order], atol=1e-6)
-    others = [*start_of(constant, norm, 6, seed=4), *together]
+    others = [*start_of(norm, 6, seed=4), *together]
     assert len({other.tobytes() for other in others}) == 12
     # Restarts begin elsewhere, in XLA's programs at the same places.
     draw = tf.function(BALLS.get(norm).draw, jit_compile=True)
@@ -184,7 +164,7 @@ def test_starts_follow_seed_and_index_only(constant, norm):
     np.testing.assert_allclose(first, together[0], atol=1e-5)
     assert np.abs(first - second).max() > 0.1
     if norm == "linf":
-        found = fgsm(constant, IMAGES, LABELS, 0.1, random_start=True)
+        found = fgsm(CONSTANT, IMAGES, LABELS, 0.1, random_start=True)
         np.testing.assert_array_less(0, np.abs(found - IMAGES).max((1, 2, 3)))
 
 
@@ -196,8 +176,7 @@ def curved():
     inputs = keras.Input([4, 4, 3])
     x = layers.Rescaling(1 / 30, -4.0)(inputs)
     x = norm(layers.Conv2D(4, 3, 1, "same", kernel_initializer=first)(x))
-    x = layers.Dropout(0.5, seed=1)(keras.ops.tanh(x))
-    x = layers.Flatten()(x)
+    x = layers.Flatten()(layers.Dropout(0.5, seed=1)(keras.ops.tanh(x)))
     norm.moving_variance.assign([0.1, 2.0, 0.5, 1.0])
     return keras.Model(inputs, layers.Dense(3, kernel_initializer=last)(x))
 
@@ -214,8 +193,7 @@ def test_a_model_is_left_as_it_is_and_xla_finds_the_same(curved):
     assert (np.abs(lengths(once - IMAGES) - 25.5) < 1e-2).all()
     # A sign may differ where a gradient is nearly zero; starts never do.
     assert (np.abs(compiled - once) < 0.01).mean() > 0.99
-    for before, after in zip(weights, curved.get_weights()):
-        np.testing.assert_array_equal(before, after)
+    assert all(map(np.array_equal, weights, curved.get_weights()))
 
 
 def test_restarts_find_more_and_never_lose_a_miss(curved):
@@ -230,53 +208,44 @@ def test_restarts_find_more_and_never_lose_a_miss(curved):
         return [m(scores, tf.constant(labels)).numpy() for m in measures]
 
     missed, loss = measured(1)
-    for restarts in (2, 5):
-        more_missed, more_loss = measured(restarts)
-        assert (more_missed >= missed).all()
-        assert 0.1 < more_missed.mean() < 0.9
-        same = more_missed == missed
-        assert (more_loss[same] >= loss[same] - 1e-5).all()
-        assert (more_loss > loss + 1e-5).any()
-        missed, loss = more_missed, more_loss
+    more_missed, more_loss = measured(4)
+    assert (more_missed >= missed).all()
+    assert 0.1 < more_missed.mean() < 0.9
+    same = more_missed == missed
+    assert (more_loss[same] >= loss[same] - 1e-5).all()
+    assert (more_loss > loss + 1e-5).any()
 
-    def missed_shares(restarts):
+    def missed_share(restarts):
         """Of starts alone, where the loss would rather have no miss."""
-        found = search(
-            *(curved, images, tf.constant(labels), tf.range(64)),
-            Budget(20.0, 1e-3, 1, restarts),
-            ball=BALLS.get("linf"),
-            loss=lambda *given: -objective.cross_entropy(*given),
-            random_start=True,
-        )
+        given = curved, images, tf.constant(labels), tf.range(64)
+        options = dict(ball=BALLS.get("linf"), random_start=True)
+        options["loss"] = lambda *given: -objective.cross_entropy(*given)
+        budget = attacks.Budget(20.0, 1e-3, 1, restarts)
+        found = attacks.search(*given, budget, **options)
         return (curved(found).numpy().argmax(-1) != labels).mean()
 
-    assert missed_shares(5) > missed_shares(1)
-
-
-class Unbuilt(keras.Model):
-    """A subclassed model whose call knows no `training`."""
-
-    def call(self, images):
-        return keras.ops.mean(images, axis=(1, 2))
+    assert missed_share(5) > missed_share(1)
 
 
 def test_batches_share_one_trace_and_models_can_go():
+    class Unbuilt(keras.Model):  # Its call knows no `training`.
+        def call(self, images):
+            return keras.ops.mean(images, axis=(1, 2))
+
     calls, model = [], Unbuilt()
 
     def classifier(images):
         calls.append(images.shape)
         return keras.ops.mean(images, axis=(1, 2))
 
-    def attack(count, eps, steps, restarts, seed, classifier=classifier):
-        options = dict(steps=steps, restarts=restarts, seed=seed)
+    def attack(count, classifier=classifier, eps=0.1, **options):
         pgd(classifier, IMAGES[:count], LABELS[:count], eps, **options)
         return len(calls)
 
-    attack(6, 0.1, 2, 2, 0)
+    attack(6, steps=2, restarts=2)
     # Sizes of batches traced once more, for any size.
-    traced = attack(5, 0.1, 2, 2, 0)
-    for options in ((3, 0.2, 2, 2, 0), (6, 0.2, 3, 4, 7)):
-        assert attack(*options) == traced
+    traced = attack(5, steps=2, restarts=2)
+    assert attack(3, eps=0.2, steps=3, restarts=4, seed=7) == traced
     fgsm(model, IMAGES, LABELS, 0.1)
     gone = weakref.ref(classifier), weakref.ref(model)
     del classifier, attack, model
@@ -297,10 +266,9 @@ def test_batches_share_one_trace_and_models_can_go():
         ({"step_size": 0.0}, "step_size=0"),
         ({"seed": -1}, "seed=-1"),
         ({"random_start": "yes"}, "random_start='yes'"),
-        ({"from_logits": 1.5}, "from_logits=1.5"),
         ({"indices": [0, 1]}, "indices must be 6 ints"),
-        ({"labels": LABELS + 1}, "Label 2 is not one of the model's classes"),
         ({"labels": LABELS - 1}, "Label -1"),
+        ({"labels": LABELS + 1}, "Label 2 is not one of the model's classes"),
         ({"labels": LABELS[:4]}, "one per image"),
         ({"labels": LABELS.astype(float)}, "labels as ints"),
         ({"labels": np.full([6, 2], 0.5)}, "a single 1"),
@@ -311,21 +279,78 @@ def test_batches_share_one_trace_and_models_can_go():
         ({"images": IMAGES.astype(int)}, "uint8 or floats"),
         ({"images": IMAGES[:, :3]}, "takes inputs"),
         ({"model": "model.keras"}, "got str: load the model"),
-        ({"model": lambda x: x}, "one output per class"),
         ({"model": lambda x: [x]}, "one output per class"),
         ({"model": lambda x: tf.fill([6, 2], 1.0)}, "no gradient"),
         ({"model": lambda x: x[:, 0, 0, :2] / 0.0}, "not finite"),
-        (
-            {"model": linear(activation="softmax"), "from_logits": True},
-            "ends in softmax",
-        ),
+        ({"model": linear(1, 2, "softmax"), "from_logits": True}, "softmax"),
     ],
 )
-def test_bad_input_is_said_in_one_line(plain, change, words):
-    options = dict(model=plain, images=IMAGES, labels=LABELS, eps=0.1)
+def test_bad_input_is_said_in_one_line(change, words):
+    options = dict(model=CONSTANT, images=IMAGES, labels=LABELS, eps=0.1)
     assert_usage_error(lambda: pgd(**{**options, **change}), words)
 
 
-def test_symbolic_tensors_are_sent_to_search(plain):
-    step = tf.function(lambda images: fgsm(plain, images, LABELS, 0.1))
+def test_symbolic_tensors_are_sent_to_search():
+    step = tf.function(lambda images: fgsm(CONSTANT, images, LABELS, 0.1))
     assert_usage_error(lambda: step(tf.constant(IMAGES)), "attacks.search")
+
+
+def test_gradient_and_images_of_the_reference(golden, trained_resnet20):
+    """PGD flips signs of tiny gradients: compared by its loss, too."""
+    oracle, model = golden("attacks_images.npz"), trained_resnet20
+    images, labels = oracle["input"], tf.constant(oracle["labels"], tf.int32)
+    loss, pixels = objective.cross_entropy, tf.cast(images, tf.float32)
+    direction, scale = objective.ascent(loss, model, pixels, labels)
+    gradient = oracle["input_grad_sumCE"]
+    error = np.abs(255.0 * direction * scale - gradient)
+    gradient = np.abs(gradient)
+    largest = gradient.max((1, 2, 3), keepdims=True)
+    assert (error < 1e-4 * largest).all()
+    found = fgsm(model, images, labels, 4 / 255).numpy()
+    sure = gradient >= 1e-5 * largest
+    assert sure.mean() > 0.99
+    expected = 255 * oracle["fgsm_eps4"]
+    np.testing.assert_allclose(found[sure], expected[sure], atol=1e-4)
+    found = pgd(model, images, labels, 4 / 255, random_start=False)
+    expected = 255 * oracle["pgd10_eps4"]
+    assert (np.abs(found - expected) < 0.01).mean() > 0.8
+    scores = [model(x) for x in (found, expected)]
+    assert objective.missed(scores[0], labels).numpy().all()
+    losses = [loss(s, labels) for s in scores]
+    np.testing.assert_allclose(*losses, rtol=0.02)
+
+
+@pytest.mark.parametrize(
+    "norm, name, radii",
+    [
+        ("linf", "LinfPGD", [1 / 255, 2 / 255, 4 / 255]),
+        ("l2", "L2PGD", [0.05, 0.1, 0.2]),
+    ],
+)
+def test_images_of_foolbox(monkeypatch, norm, name, radii):
+    """On a model without kinks, images that touch both ends of the range."""
+    monkeypatch.setenv("GIT_PYTHON_REFRESH", "quiet")  # There may be no git.
+    foolbox = pytest.importorskip("foolbox")
+    init = keras.initializers.RandomNormal(stddev=0.3, seed=3)
+    inputs, layers = keras.Input([8, 8, 3]), keras.layers
+    x = layers.Rescaling(1 / 127.5, offset=-1.0)(inputs)
+    x = layers.Conv2D(8, 3, kernel_initializer=init)(x)
+    x = layers.Flatten()(layers.Activation("softplus")(x))
+    model = keras.Model(inputs, layers.Dense(5, kernel_initializer=init)(x))
+    images = np.random.default_rng(0).integers(0, 256, [64, 8, 8, 3], np.uint8)
+    labels = model.predict(images, verbose=0).argmax(-1)
+    scaled = tf.function(lambda x: model(255.0 * x), autograph=False)
+    options = {"random_start": False, "steps": 10}
+    attack = getattr(foolbox.attacks, name)(rel_stepsize=0.25, **options)
+    bridge = foolbox.TensorFlowModel(scaled, (0.0, 1.0), device="/CPU:0")
+    # Labels of other dtypes need a function that NumPy 2 no longer has.
+    given = tf.cast(images, tf.float32) / 255.0, tf.cast(labels, tf.int64)
+    _, expected, missed = attack(bridge, *given, epsilons=radii)
+    shares = missed.numpy().mean(-1)
+    assert 0.1 < shares[0] < shares[-1] < 1.0
+    for radius, wanted, share in zip(radii, expected, shares):
+        found = pgd(model, images, labels, radius, norm=norm, **options)
+        # Signs of tiny gradients may differ.
+        near = np.abs(found.numpy() - 255.0 * wanted.numpy()) < 2e-3
+        assert near.mean() > 0.999
+        assert (model(found).numpy().argmax(-1) != labels).mean() == share

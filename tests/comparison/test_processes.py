@@ -1,6 +1,5 @@
 """Trainings in turn: resumed, failed, interrupted. None of them is real."""
 
-import json
 import os
 import signal
 import subprocess
@@ -28,22 +27,21 @@ def trainings(folder, **more):
 
 
 class Launch:
-    """Writes the results that a training would; one of them may fail."""
+    """Writes the results that a training would; mixup0 may fail."""
 
-    def __init__(self, failing=None, status=2):
-        self.started = []
-        self._failing, self._status = failing, status
+    def __init__(self, status=0):
+        self.started, self._status = [], status
 
     def __call__(self, training, jobs):
         self.started.append(training.folder.parent.name)
         assert training.flagfile.read_text() == training.text
-        failed = self.started[-1] == self._failing
-        if failed:
+        status = self._status if self.started[-1] == "mixup0" else 0
+        if status:
             training.log.write_text("some words\nerror: no such thing\n\n")
         elif not training.folder.exists():
             made.write(training.folder, training.config, clean=0.75)
         ended = types.SimpleNamespace(send_signal=lambda number: None)
-        ended.poll = ended.wait = lambda: self._status if failed else 0
+        ended.poll = ended.wait = lambda: status
         return ended
 
 
@@ -57,12 +55,12 @@ def test_what_is_not_finished_is_trained_in_turn(tmp_path, capsys):
 
     planned = trainings(tmp_path)
     names, lines = started()
+    assert names == EVERY
     assert all(training.is_finished() for training in planned)
-    assert names == EVERY and len(lines) == 4
     assert lines[1] == "[2/4] Mixup, seed 0: 0 s; clean 75.0 %"
-    names, lines = started()
+    names, (first, *_) = started()
     assert names == []
-    assert lines[0] == "[1/4] Baseline, seed 0: there already; clean 75.0 %"
+    assert first == "[1/4] Baseline, seed 0: there already; clean 75.0 %"
     (planned[2].folder / "evaluation" / "report.json").unlink()
     assert started()[0] == ["baseline1"]
     # Other measurements are asked for: the process knows what is missing.
@@ -70,33 +68,29 @@ def test_what_is_not_finished_is_trained_in_turn(tmp_path, capsys):
 
 
 def test_one_that_fails_does_not_keep_the_rest(tmp_path, capsys):
-    planned, launch = trainings(tmp_path), Launch("mixup0")
+    """But one that was told to end ends all."""
+    planned, launch = trainings(tmp_path), Launch(2)
     (failure,) = processes.run_all(planned, launch)
     assert launch.started == EVERY
     log = planned[1].log
     assert failure == f"Mixup, seed 0: status 2, see {log}: no such thing"
     assert "failed after 0 s: status 2" in capsys.readouterr().err
     assert not planned[1].is_finished()
-    (failure,) = processes.run_all(planned, Launch("mixup0", -9))
+    (failure,) = processes.run_all(planned, Launch(-9))
     assert failure.startswith("Mixup, seed 0: its process was ended by SIGKILL")
     again = Launch()
     assert processes.run_all(planned, again) == []
     assert again.started == ["mixup0"]
-
-
-@pytest.mark.parametrize(
-    ("status", "error"), [(75, Preempted), (130, KeyboardInterrupt)]
-)
-def test_a_training_that_was_told_to_end_ends_all(tmp_path, status, error):
-    launch = Launch("mixup0", status)
-    with pytest.raises(error, match="Mixup, seed 0 is kept"):
-        processes.run_all(trainings(tmp_path), launch)
-    assert launch.started == EVERY[:2]
+    for status, error in ((75, Preempted), (130, KeyboardInterrupt)):
+        launch = Launch(status)
+        with pytest.raises(error, match="Mixup, seed 0 is kept"):
+            processes.run_all(trainings(tmp_path / f"{status}"), launch)
+        assert launch.started == EVERY[:2]
 
 
 # Counts the signals that it gets, and takes a while to end.
 PATIENT = """
-import json, signal, sys, time
+import signal, time
 seen = []
 for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda number, frame: seen.append(number))
@@ -104,7 +98,7 @@ print("ready", flush=True)
 while not seen:
     time.sleep(0.01)
 time.sleep(0.2)
-open(sys.argv[1], "w").write(json.dumps(seen))
+print(*map(int, seen))
 """
 
 
@@ -112,17 +106,12 @@ open(sys.argv[1], "w").write(json.dumps(seen))
     ("number", "error", "jobs"),
     [(signal.SIGTERM, Preempted, 1), (signal.SIGINT, KeyboardInterrupt, 2)],
 )
-def test_a_signal_is_passed_on_once_and_waited_for(
-    tmp_path, number, error, jobs
-):
-    started = []
+def test_a_signal_is_passed_on_once(tmp_path, number, error, jobs):
+    started, options = [], {"stdout": subprocess.PIPE}
 
     def launch(training, jobs):
-        process = subprocess.Popen(
-            [sys.executable, "-c", PATIENT, tmp_path / f"{len(started)}.json"],
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-        )
+        line = [sys.executable, "-c", PATIENT]
+        process = subprocess.Popen(line, start_new_session=True, **options)
         assert process.stdout.readline() == b"ready\n"
         started.append(process)
         if len(started) == jobs:
@@ -138,30 +127,11 @@ def test_a_signal_is_passed_on_once_and_waited_for(
             processes.run_all(trainings(tmp_path), launch, jobs)
     finally:
         signal.signal(signal.SIGTERM, previous)
-    assert ("Mixup, seed 0 is kept" in str(caught.value)) == (jobs == 2)
-    assert len(started) == jobs
-    for place, process in enumerate(started):
-        seen = json.loads((tmp_path / f"{place}.json").read_text())
-        assert (seen, process.returncode) == ([number], 0)
-        process.stdout.close()
-
-
-def test_two_at_a_time(tmp_path, capsys):
-    """Each ends when the other one of its pair has begun, too."""
-    launch = Launch()
-
-    def begin(training, jobs):
-        number = len(launch.started)
-        process = launch(training, jobs)
-        process.poll = lambda: 0 if len(launch.started) > number ^ 1 else None
-        return process
-
-    assert processes.run_all(trainings(tmp_path), begin, jobs=2) == []
-    assert all(training.is_finished() for training in trainings(tmp_path))
-    lines = capsys.readouterr().err.splitlines()
-    heads = ["[1/4] Baseline, seed 0: ", "[2/4] Mixup, seed 0: "]
-    assert lines[:2] == [f"{head}started" for head in heads]
-    assert len([x for x in lines if x.endswith(" s; clean 75.0 %")]) == 4
+    assert str(caught.value).count("seed 0 is kept") == len(started) == jobs
+    for process in started:
+        with process.stdout:
+            assert process.stdout.read() == b"%d\n" % number
+        assert process.returncode == 0
 
 
 def test_what_goes_wrong_here_ends_the_others(tmp_path):

@@ -1,13 +1,12 @@
 """Runs, and their table against means, deviations and ratios by NumPy."""
 
-import json
+import re
 
 import numpy as np
 import pytest
 
 from noisymix_tf import flagfiles
 from noisymix_tf.comparison import methods, runs, table
-from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation import Reference
 from noisymix_tf.evaluation.reference import alexnet
 from support import comparison_runs as made
@@ -16,6 +15,8 @@ from support.published import CIFAR10_MEANS
 from support.usage import assert_usage_error
 
 BASES = {"baseline": (0.8, 0.78), "noisymix": (0.9, 0.93), "mixup": (0.8, 0.9)}
+REPORT, FLAGS = "evaluation/report.json", "flags.txt"
+OTHER = FGSM.replace("cross", "x")
 
 
 def _flips(base):
@@ -32,7 +33,7 @@ def _measured(base):
         "clean": base + 0.05,
         "c": accuracies(base, noise=0.1),
         "p": dict(zip(made.PERTURBATIONS, _flips(base).tolist())),
-        "fgsm": {FGSM: base - 0.5, FGSM.replace("cross", "x"): base - 0.6},
+        "fgsm": {FGSM: base - 0.5, OTHER: base - 0.6},
     }
 
 
@@ -43,18 +44,19 @@ def _expected(base):
     calm = [not name.endswith("_noise") for name in made.PERTURBATIONS]
     others = np.mean([_errors(b) for b in BASES["baseline"]], axis=0)
     rates = flips / np.mean([_flips(b) for b in BASES["baseline"]], axis=0)
-    return {
-        "clean": 100 * base + 5,
-        "c": 100 - 100 * errors.mean(),
-        "c_without_noise": 100 - 100 * errors[quiet].mean(),
-        "p_mfr": 100 * rates.mean(),
-        "p_mfr_without_noise": 100 * rates[calm].mean(),
-        f"fgsm[{FGSM}]": 100 * base - 50,
-        "c_mce": 100 * np.mean(errors.sum(1) / others.sum(1)),
-        "p_mfp": 100 * flips.mean(),
-        "p_mfp_without_noise": 100 * flips[calm].mean(),
-        f"fgsm[{FGSM.replace('cross', 'x')}]": 100 * base - 60,
+    values = {
+        "clean": base + 0.05,
+        "c": 1 - errors.mean(),
+        "c_without_noise": 1 - errors[quiet].mean(),
+        "p_mfr": rates.mean(),
+        "p_mfr_without_noise": rates[calm].mean(),
+        f"fgsm[{FGSM}]": base - 0.5,
+        "c_mce": np.mean(errors.sum(1) / others.sum(1)),
+        "p_mfp": flips.mean(),
+        "p_mfp_without_noise": flips[calm].mean(),
+        f"fgsm[{OTHER}]": base - 0.6,
     }
+    return {key: 100 * value for key, value in values.items()}
 
 
 @pytest.fixture(scope="module")
@@ -62,124 +64,98 @@ def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     for method, bases in BASES.items():
         for seed, base in enumerate(bases):
-            place = folder / f"{method}{seed}"
-            write(place, flags(method, seed), **_measured(base))
+            config = flags(method, seed)
+            write(folder / f"{method}{seed}", config, **_measured(base))
     return [runs.read(path) for path in runs.find(folder)]
-
-
-@pytest.fixture(scope="module")
-def built(found):
-    return table.build(found)
 
 
 def _columns(built):
     return {column.key: column for column in built.columns}
 
 
-def test_rows_and_columns_are_those_of_the_paper(built):
+def test_columns_are_those_of_the_paper_as_numpy_finds_them(found):
+    built = table.build(found)
     assert [r.title for r in built.rows] == ["Baseline", "Mixup", "NoisyMix"]
-    order = ["baseline", "autoaugment", "mixup", "manifold_mixup", "cutmix"]
-    order += ["puzzlemix", "augmix", "noisymix", "of my own"]
-    assert sorted(order[::-1], key=methods.place) == order
-    assert set(flagfiles.names("method")) <= set(methods.TITLES)
+    assert methods.place("noisymix") < methods.place("of_my_own")
     assert methods.title("of_my_own") == "of my own"
-    # What a bar has room for.
-    assert max(map(len, methods.TITLES.values())) <= 19
+    assert set(flagfiles.names("method")) <= set(methods.TITLES)
     (_, main), (_, more) = built.parts
     assert [column.key for column in (*main, *more)] == list(_expected(0.5))
     titles = [column.title for column in main]
-    assert titles[:3] == ["Clean", "C", "C without noise"]
-    mfr = "mFR (Baseline)"
-    assert titles[3:] == [f"P, {mfr}", f"P without noise, {mfr}", "FGSM 4/255"]
+    assert titles[2:4] == ["C without noise", "P, mFR (Baseline)"]
+    assert titles[4:] == ["P without noise, mFR (Baseline)", "FGSM 4/255"]
     assert "in per cent of the errors or flips of Baseline" in str(built.notes)
-
-
-def test_means_deviations_and_ratios_are_those_of_numpy(built):
     for row in built.rows:
         first, second = map(_expected, BASES[row.method])
         assert row.cells.keys() == first.keys()
         for key, cell in row.cells.items():
             values = [first[key], second[key]]
-            np.testing.assert_allclose(cell.values, values)
-            assert cell.mean == pytest.approx(np.mean(values))
             deviation = np.std(values, ddof=1)
-            assert cell.deviation == pytest.approx(deviation)
-            assert cell.error == pytest.approx(deviation / 2**0.5)
+            wanted = *values, np.mean(values), deviation, deviation / 2**0.5
+            own = *cell.values, cell.mean, cell.deviation, cell.error
+            np.testing.assert_allclose(own, wanted, rtol=1e-6)
 
 
 def test_without_a_baseline_nothing_is_divided(found):
     built = table.build([run for run in found if run.method != "baseline"])
     columns = _columns(built)
-    assert "c_mce" not in columns and "p_mfr" not in columns
+    assert not {"c_mce", "p_mfr"} & columns.keys()
     flips = columns["p_mfp"]
     assert flips.is_main and not flips.higher_is_better
     # A flip is rare: 0.26 and 0.34 % are not the same.
     cell = built.rows[0].cells["p_mfp"]
-    words = f"{cell.mean:.2f} ± {cell.deviation:.2f}"
-    assert built.rows[0].text(flips) == words
-    assert any("not divided" in note for note in built.notes)
+    assert built.rows[0].text(flips).startswith(f"{cell.mean:.2f} ± ")
+    assert "not divided" in str(built.notes)
 
 
 def test_a_reference_of_ones_own_comes_first(found, tmp_path):
     """One of another difficulty divides no flips."""
-    path = write(tmp_path / "other", **_measured(0.5))
-    path = path / "evaluation" / "report.json"
+    path = write(tmp_path / "other", **_measured(0.5)) / REPORT
     text = path.read_text().replace('"difficulty": 1', '"difficulty": 2')
     path.write_text(text)
     built = table.build(found, str(path))
-    other = _errors(0.5).sum(1)
+    other = _errors(0.5).sum(1) / 100
     expected = [np.mean(_errors(b).sum(1) / other) for b in BASES["noisymix"]]
     values = built.rows[-1].cells["c_mce"].values
-    np.testing.assert_allclose(values, np.multiply(100, expected))
-    assert _columns(built)["p_mfr"].divisor == "Baseline"
-    mce = _columns(built)["c_mce"]
-    assert (mce.divisor, mce.title) == (str(path), "mCE (reference)")
+    np.testing.assert_allclose(values, expected)
+    columns = _columns(built)
+    divisors = [columns[key].divisor for key in ("p_mfr", "c_mce")]
+    assert divisors == ["Baseline", str(path)]
+    assert columns["c_mce"].title == "mCE (reference)"
     path.write_text(text.replace('"data": null', '"data": "77.5"'))
-    write(tmp_path / "run", data="1234.5")
-    for name, words in ((path, "measured on toy"), ("x", "cannot be read")):
-        with pytest.raises(UsageError, match=words):
-            build(tmp_path / "run", str(name))
+    run = write(tmp_path / "run", data="1234.5")
+    assert_usage_error(lambda: build(run, str(path)), "measured on toy")
+    assert_usage_error(lambda: build(run, "x"), "cannot be read")
 
 
 def test_alexnet_where_the_reports_have_it(tmp_path):
     constants = {c: [0.5] * 5 for c in made.COMMON}
     own = Reference(alexnet().name, errors={"*": constants})
-    for method, base in (("baseline", 0.6), ("noisymix", 0.7)):
-        config = flags(method, dataset="imagenet")
-        more = {"reference": own, "source": "released", **_measured(base)}
-        write(tmp_path / method, config, **more)
+    more = {"reference": own, "source": "released", **_measured(0.6)}
+    write(tmp_path / "run", flags(dataset="imagenet"), **more)
     built = build(tmp_path)
-    assert _columns(built)["c_released_mce"].divisor == "AlexNet"
+    columns = _columns(built)
+    divisors = [columns[key].divisor for key in ("c_released_mce", "p_mfr")]
     # Its flips were never published.
-    assert _columns(built)["p_mfr"].divisor == "Baseline"
+    assert divisors == ["AlexNet", "Baseline"]
     # So that what the paper has of them stands in columns of its own.
     paper, last = built.published[9], built.published[-1]
-    assert paper.title.startswith("NoisyMix (ResNet-50, Table")
-    assert {key: cell.mean for key, cell in paper.cells.items()} == {
-        "clean": 77.6,
-        "c_released": 52.3,
-        "c_released_without_noise": 52.4,
-        "p_mfr[published]": 28.5,
-        "p_mfr_without_noise[published]": 29.7,
-        f"fgsm[{FGSM}]": 29.6,
-    }
-    assert last.source == "RobustBench"
+    wanted = {"clean": 77.6, "c_released": 52.3, f"fgsm[{FGSM}]": 29.6}
+    wanted |= {"c_released_without_noise": 52.4, "p_mfr[published]": 28.5}
+    wanted |= {"p_mfr_without_noise[published]": 29.7}
+    assert {key: cell.mean for key, cell in paper.cells.items()} == wanted
     assert last.cells["c_released_mce"].mean == 59.43
-    # And so does what is not divided by AlexNet's.
-    write(
-        tmp_path / "x/run",
-        flags(dataset="imagenet"),
-        source="released",
-        c=accuracies(0.6),
-    )
+    more = {"source": "released", "c": accuracies(0.6)}
+    write(tmp_path / "x/run", flags(dataset="imagenet"), **more)
     last = build(tmp_path / "x").published[-1]
     assert last.cells["c_mce[published]"].mean == 59.43
     assert "c_released_mce" not in last.cells
-    assert any("Published: Erichson" in note for note in built.notes)
+    assert "Published: Erichson" in str(built.notes)
 
 
-def test_the_best_is_what_no_other_row_shows_better(built, tmp_path):
+def test_the_best_is_what_no_other_row_shows_better(found, tmp_path):
     """One decimal is shown; published rows are never the best."""
+    built = table.build(found)
     for key in ("clean", "p_mfr"):
         column = _columns(built)[key]
         best = [r.method for r in built.rows if built.is_best(r, column)]
@@ -190,21 +166,18 @@ def test_the_best_is_what_no_other_row_shows_better(built, tmp_path):
     tied = build(tmp_path)
     assert all(tied.is_best(row, tied.columns[0]) for row in tied.rows)
     last = tied.published[-1]
-    assert last.title == "NoisyMix (WRN-28-4, RobustBench)"
-    own = {key: cell.mean for key, cell in last.cells.items()}
-    mean = pytest.approx(np.mean(CIFAR10_MEANS), abs=0.01)
-    assert own["c[published]"] == mean
-    quiet = pytest.approx(np.mean(CIFAR10_MEANS[3:]), abs=0.01)
-    assert own["c_without_noise[published]"] == quiet
+    for key, skipped in (("c", 0), ("c_without_noise", 3)):
+        mean = pytest.approx(np.mean(CIFAR10_MEANS[skipped:]), abs=0.01)
+        assert last.cells[f"{key}[published]"].mean == mean
     assert not any(tied.is_best(last, column) for column in tied.columns)
     alone = build(tmp_path / "mixup")
     assert not alone.is_best(alone.rows[0], alone.columns[0])
 
 
-@pytest.mark.parametrize("more", [{}, {"source": "released", "made": True}])
-def test_published_numbers_of_files_are_not_those_of_generated_images(
-    tmp_path, more
-):
+@pytest.mark.parametrize(
+    "more", [{}, {"source": "released", "seed": 0, "generator": "1-imagenet"}]
+)
+def test_published_files_are_not_generated_images(tmp_path, more):
     """They stood in one column, without the caveat of the report."""
     more = {"reference": alexnet(), "c": accuracies(0.6), **more}
     write(tmp_path / "run", flags(dataset="imagenet"), **more)
@@ -212,31 +185,26 @@ def test_published_numbers_of_files_are_not_those_of_generated_images(
     own = {key for row in built.rows for key in row.cells}
     theirs = {key for row in built.published for key in row.cells}
     assert own & theirs == {"clean"}
-    titles = {column.key: column.title for column in built.columns}
-    assert titles["c[published]"] == "C, released files"
+    titles = {key: column.title for key, column in _columns(built).items()}
     assert titles["c_mce[published]"] == "mCE, released files (AlexNet)"
     assert len(set(titles.values())) == len(titles)
     (note,) = [n for n in built.notes if "not comparable with" in n]
     assert note.startswith(titles[max(k for k in own if "mce" in k)])
 
 
-def _other(group, method="mixup", **values):
-    return made.with_flags(flags(method), group, **values)
-
-
 def test_rows_tell_what_they_differ_in(found, tmp_path):
     """Other hyperparameters are rows of their own; seeds may be missing."""
-    for weight in (12.0, 6.0):
-        config = _other("method", "noisymix", jsd_weight=weight)
-        write(tmp_path / f"{weight}", config, c={"fog": {1: 0.5}})
     write(tmp_path / "mixup", flags("mixup", learning_rate=0.05))
+    titles = ["Mixup"]
+    for weight in (12.0, 6.0):
+        config = made.with_flags(flags("noisymix"), "method", jsd_weight=weight)
+        write(tmp_path / f"{weight}", config, c={"fog": {1: 0.5}})
+        titles.append(f"NoisyMix (jsd_weight={weight})")
     built = build(tmp_path)
-    titles = [f"NoisyMix (jsd_weight={weight})" for weight in ("12.0", "6.0")]
-    assert [row.title for row in built.rows] == ["Mixup", *titles]
-    (note,) = [n for n in built.notes if n.startswith("Rows differ")]
-    assert note.startswith("Rows differ in learning_rate: 0.05 (Mixup); 0.1 (")
-    (note,) = [n for n in built.notes if n.startswith("C: ")]
-    assert "seed 0). Means are over 1 of the benchmark's 15" in note
+    assert [row.title for row in built.rows] == titles
+    notes = "\n".join(built.notes)
+    assert "Rows differ in learning_rate: 0.05 (Mixup); 0.1 (" in notes
+    assert "seed 0). Means are over 1 of the benchmark's 15" in notes
     built = table.build(found[1:])
     assert built.rows[0].title == "Baseline [1 of 2 seeds]"
     assert built.rows[0].cells["clean"].deviation is None
@@ -244,14 +212,16 @@ def test_rows_tell_what_they_differ_in(found, tmp_path):
 
 
 FOG, SNOW = ({n: dict.fromkeys(range(1, 6), 0.5)} for n in ("fog", "snow"))
-FOLDER = _other("data", dataset="folder", data_dir="b")
+MIXUP, LONG = flags("mixup"), flags("mixup", epochs=4)
+WIDE = made.with_flags(MIXUP, "model", width=1.0)
+FOLDER = made.with_flags(MIXUP, "data", dataset="folder", data_dir="b")
 
 
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("config", _other("optimizer", epochs=4), ["epochs: 3 (", "a); 4 ("]),
-        ("config", _other("model", width=1.0), ["width: 0.5 ", "; 1.0 "]),
+        ("config", LONG, ["epochs: 3 (", "a); 4 ("]),
+        ("config", WIDE, ["width: 0.5 ", "; 1.0 "]),
         ("config", FOLDER, ["digits ", "; folder ", "data_dir: not set "]),
         ("config", flags(), ["seed 0 of Baseline is there 2 times ("]),
         ("n", 100, ["clean: 200 images, ", "; 100 images"]),
@@ -264,74 +234,53 @@ FOLDER = _other("data", dataset="folder", data_dir="b")
 def test_what_does_not_compare(tmp_path, name, value, words):
     """Files that were copied have other times, and compare."""
     write(tmp_path / "a", c=FOG, data="1234.5")
-    other = {"config": flags("mixup"), "c": FOG, "data": "1234.6"}
+    other = {"config": MIXUP, "c": FOG, "data": "1234.6"}
     write(tmp_path / "b", **{**other, name: value})
-    line = assert_usage_error(lambda: build(tmp_path), *words)
-    assert line.startswith("These runs do not compare: ")
-    assert "--compare_anyway" in line
+    words += ["These runs do not compare: ", "--compare_anyway"]
+    assert_usage_error(lambda: build(tmp_path), *words)
     notes = build(tmp_path, anyway=True).notes
     assert any(note.startswith("Differs: ") for note in notes)
 
 
-# Reading runs.
-
-
 def test_a_run_is_its_flags_and_its_report(tmp_path):
     """Flags that an older version lacked have their defaults."""
-    config = flags("augmix", 3)
-    folder = write(tmp_path / "run", config, clean=0.75)
-    file = folder / "flags.txt"
-    lines = [x for x in file.read_text().split("\n") if "clip_norm" not in x]
-    file.write_text("\n".join(lines))
+    folder = write(tmp_path / "run", flags("augmix", 3), clean=0.75)
+    file = folder / FLAGS
+    file.write_text(re.sub("--clip_norm.*\n", "", file.read_text()))
     run = runs.read(folder)
     assert (run.method, run.seed, run.path) == ("augmix", 3, folder)
     assert run.figure("clean", "accuracy") == pytest.approx(0.75)
     assert run.figure("p", "mfp") is run.value("image_size") is None
     names = ("epochs", "nesterov", "augmix_all_ops", "clip_norm")
     assert [run.value(n) for n in names] == ["3", "true", "false", "0.0"]
-
-
-def test_runs_are_found_below_a_directory(tmp_path):
-    below = [tmp_path / "b" / "seed0", tmp_path / "a" / "seed1"]
-    for folder in below:
-        write(folder)
-    assert runs.find(tmp_path) == sorted(below)
-    assert runs.find(tmp_path / "a") == [below[1]]
     # What lies in a run is no run of its own.
+    below = [write(tmp_path / name) for name in ("x/b/seed0", "x/a/seed1")]
     write(below[0] / "inner")
+    assert runs.find(tmp_path / "x") == below[::-1]
+    assert runs.find(tmp_path / "x" / "a") == [below[1]]
     assert runs.find(below[0]) == [below[0]]
 
 
-REPORT, FLAGS = "evaluation/report.json", "flags.txt"
-NO_REPORT = ["no report of schema 2"]
-
-
-def changed(section, key, value):
-    def change(text):
-        content = json.loads(text)
-        content["sections"][section][key] = value
-        return json.dumps(content).encode()
-
-    return change
+NO_REPORT, ALL = ["no report of schema 2"], r"(?s)^.+"
 
 
 @pytest.mark.parametrize(
-    ("name", "change", "words"),
+    ("name", "old", "new", "words"),
     [
-        (REPORT, lambda text: text[:-20], ["cannot be read ", "remove it"]),
-        (REPORT, lambda text: b'{"schema": 1}', NO_REPORT),
-        (REPORT, changed("clean", "figures", {"accuracy": "high"}), NO_REPORT),
-        (REPORT, changed("clean", "n", None), NO_REPORT),
-        (REPORT, changed("clean", "cells", {"clean": 1}), NO_REPORT),
-        (REPORT, changed("c", "cells", {"fog": {"1": {}}}), NO_REPORT),
-        (REPORT, changed("p", "cells", {"tilt": {}}), NO_REPORT),
-        (FLAGS, lambda text: b"--schemes=a\n", ["no run of python -m noisymi"]),
-        (FLAGS, lambda text: text.replace(b"seed=0", b"seed=o"), ["damaged"]),
-        (FLAGS, lambda text: b"\xff\xfe", ["cannot be read", "no text"]),
+        (REPORT, r"(?s).{20}$", "", ["cannot be read ", "remove it"]),
+        (REPORT, ALL, '{"schema": 1}', NO_REPORT),
+        (REPORT, '"n": 200', '"n": null', NO_REPORT),
+        (REPORT, '"figures": {', '"figures": {"own": "high", ', NO_REPORT),
+        (REPORT, '"1": {', '"one": {', NO_REPORT),
+        (REPORT, '"flip_probability"', '"flips"', NO_REPORT),
+        (FLAGS, ALL, "--schemes=a\n", ["no run of python -m noisymi"]),
+        (FLAGS, "seed=0", "seed=o", ["damaged"]),
+        (FLAGS, ALL, "\xff\xfe", ["cannot be read", "no text"]),
     ],
 )
-def test_what_is_damaged_is_told_in_one_line(tmp_path, name, change, words):
+def test_what_is_damaged_is_told_in_one_line(tmp_path, name, old, new, words):
     folder = write(tmp_path / "run", c={"fog": {1: 0.5}}, p={"tilt": 0.1})
-    file = folder / name
-    file.write_bytes(change(file.read_bytes()))
+    text, count = re.subn(old, new, (folder / name).read_text(), count=1)
+    (folder / name).write_bytes(text.encode("latin-1"))
+    assert count == 1
     assert_usage_error(lambda: runs.read(folder), folder, *words)

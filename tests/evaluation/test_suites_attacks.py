@@ -1,5 +1,6 @@
 """Suites of attacks: what the attacks find when they are called by hand."""
 
+import itertools
 import sys
 
 import numpy as np
@@ -13,52 +14,42 @@ from support import evaluation_toys as toys
 from support.usage import assert_usage_error
 
 N = 23
-PGD = {
-    **dict(eps=("1/255",), l2_eps=(0.2,), attack_losses=("cross_entropy",)),
-    **dict(attack_steps=3, attack_step_size=0.5, batch_size=7),
-}
+PGD = dict(eps=("1/255",), l2_eps=(0.2,), batch_size=7)
+PGD |= dict(attack_steps=3, attack_step_size=0.5)
+LOSSES = ("cross_entropy", "log_odds")
+LOG_ODDS = {"restarts": 3, "seed": 7, "loss": "log_odds"}
+MODEL = toys.random_model()
+DATA = toys.dataset(n=N)
+IMAGES, LABELS = DATA.test.images, DATA.test.labels
+IMAGES[:] = np.random.default_rng(0).integers(0, 256, IMAGES.shape)
+# What the model says, but for a tenth: some are wrong.
+LABELS[:] = MODEL(IMAGES).numpy().argmax(-1)
+LABELS[::10] = (LABELS[::10] + 1) % 3
 
 
-@pytest.fixture(scope="module")
-def model():
-    return toys.random_model()
-
-
-@pytest.fixture(scope="module")
-def data(model):
-    """Labels are what the model says, but for a tenth: some are wrong."""
-    toy = toys.dataset(n=N)
-    noise = np.random.default_rng(0).integers(0, 256, toy.test.images.shape)
-    toy.test.images[:] = noise
-    toy.test.labels[:] = model.predict(toy.test.images, verbose=0).argmax(-1)
-    toy.test.labels[::10] = (toy.test.labels[::10] + 1) % 3
-    return toy
-
-
-def assert_measured(sums, model, found, labels):
+def assert_measured(sums, found):
     """The sums of a cell are those of these adversarial images."""
-    tally = metrics.tally(model.predict(found, verbose=0), labels)
+    tally = metrics.tally(MODEL.predict(found, verbose=0), LABELS)
     assert sums["correct"] == tally.correct
     assert sums["nll_sum"] == pytest.approx(tally.nll_sum, rel=1e-4)
 
 
-def test_fgsm_cells(model, data, monkeypatch):
+def test_fgsm_cells(monkeypatch):
     """Every radius with every loss, in one compilation; of softmax, too."""
-    images, labels = data.test.images, data.test.labels
     radii = {0.5 / 255: "0.00196078", 4 / 255: "4/255"}
     options = dict(suites=("fgsm",), batch_size=7, eps=(0.5 / 255, "4/255"))
-    records = toys.run(model, data, **options).records
-    cases = [(e, loss) for e in radii for loss in ("cross_entropy", "log_odds")]
+    results = toys.run(MODEL, DATA, **options)
+    records = results.records
+    cases = itertools.product(radii, LOSSES)
     for (cell, sums), (eps, loss) in zip(records.items(), cases, strict=True):
         assert cell.setting == f"linf eps={radii[eps]} {loss}"
         assert (cell.n, cell.source, cell.seed) == (N, "generated", 0)
-        found = attacks.fgsm(model, images, labels, eps, loss=loss)
-        assert_measured(sums, model, found, labels)
+        found = attacks.fgsm(MODEL, IMAGES, LABELS, eps, loss=loss)
+        assert_measured(sums, found)
     correct = [sums["correct"] for sums in records.values()]
-    # A test that finds the same of everything would prove nothing.
     assert 0.85 * N > correct[0] > correct[2]
     softmax = toys.random_model(softmax=True)
-    softmax.set_weights(model.get_weights())
+    softmax.set_weights(MODEL.get_weights())
     compiled, compile_one = [], replicas.Replicas.compile
 
     def compile_and_note(self, function, **options):
@@ -66,11 +57,18 @@ def test_fgsm_cells(model, data, monkeypatch):
         return compile_one(self, function, **options)
 
     monkeypatch.setattr(replicas.Replicas, "compile", compile_and_note)
-    hidden = toys.run(softmax, data, **options).records.values()
+    hidden = toys.run(softmax, DATA, **options).records.values()
     assert [sums["correct"] for sums in hidden] == correct
     # The first one is the model; radii and the last batch trace nothing more.
     traces = [f.experimental_get_tracing_count() for f in compiled[1:]]
     assert traces == [1, 1]
+    section = results.report.as_dict()["sections"]["fgsm"]
+    assert (section["n"], section["source"]) == (N, "generated")
+    assert "attacked in pixel space, seed 0" in section["origin"]
+    assert "weaker than log_odds" in section["notes"][-1]
+    assert any("assumption" in note for note in section["notes"])
+    for setting, cell in section["cells"].items():
+        assert cell["accuracy"] == section["figures"][f"accuracy[{setting}]"]
 
 
 @pytest.mark.parametrize(
@@ -78,69 +76,26 @@ def test_fgsm_cells(model, data, monkeypatch):
     [
         ("linf", 1 / 255, {}, "random start, 1 search"),
         ("l2", 0.2, {"random_start": False}, "no random start, 1 search"),
-        ("l2", 0.2, {"restarts": 3, "seed": 7}, "random start, 3 searches"),
+        ("l2", 0.2, LOG_ODDS, "random start, 3 searches"),
     ],
 )
-def test_pgd_cells(model, data, norm, eps, more, words):
+def test_pgd_cells(norm, eps, more, words):
     """A random start belongs to the image, not to its place in a batch."""
-    images, labels = data.test.images, data.test.labels
+    loss = more.get("loss", "cross_entropy")
     own = {k.replace("restarts", "attack_restarts"): v for k, v in more.items()}
-    own |= dict(suites=("pgd",), norms=(norm,))
-    ((cell, sums),) = toys.run(model, data, **PGD, **own).records.items()
+    own |= dict(suites=("pgd",), norms=(norm,), attack_losses=(loss,))
+    own.pop("loss", None)
+    results = toys.run(MODEL, DATA, **PGD, **own)
+    ((cell, sums),) = results.records.items()
     radius = {"linf": "1/255", "l2": "0.2"}[norm]
-    attack = f"{norm} eps={radius} cross_entropy, 3 steps of 0.5 eps"
+    attack = f"{norm} eps={radius} {loss}, 3 steps of 0.5 eps"
     assert cell.setting == f"{attack}, {words}"
     assert cell.seed == more.get("seed", 0)
     more = {"norm": norm, "steps": 3, "step_size": 0.5 * eps, **more}
-    found = attacks.pgd(model, images, labels, eps, **more)
-    assert_measured(sums, model, found, labels)
-
-
-def test_what_a_report_says_of_attacks(model, data):
-    losses = "cross_entropy", "log_odds"
-    options = {**PGD, "suites": ("fgsm", "pgd"), "attack_losses": losses}
-    sections = toys.run(model, data, **options).report.as_dict()["sections"]
-    for name in ("fgsm", "pgd"):
-        section = sections[name]
-        assert (section["n"], section["source"]) == (N, "generated")
-        assert "attacked in pixel space, seed 0" in section["origin"]
-        assert "weaker than log_odds" in section["notes"][-1]
-        for setting, cell in section["cells"].items():
-            figure = section["figures"][f"accuracy[{setting}]"]
-            assert cell["accuracy"] == figure
-    assert any("assumption" in note for note in sections["fgsm"]["notes"])
-    options |= {"suites": ("fgsm",), "attack_losses": ("log_odds",)}
-    (section,) = toys.run(model, data, **options).report.sections[:1]
-    assert not any("weaker" in note for note in section.notes)
-
-
-# PGD at 4/255 leaves no image right, long before its tenth step.
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("suite", "name", "levels"),
-    [("fgsm", "fgsm", (1, 2, 4, 8)), ("pgd", "pgd10", (1, 2))],
-)
-def test_oracle_accuracies(
-    full_golden, cifar10_test, trained_resnet20, suite, name, levels
-):
-    """ResNet-20 on 1,000 images; where it is sure, log odds find more."""
-    data = toys.dataset(num_classes=10)
-    data.test = toys.SizedTest(*(array[:1000] for array in cifar10_test))
-    losses = ("cross_entropy", "log_odds")[: 1 + (suite == "fgsm")]
-    options = dict(suites=(suite,), random_start=False, batch_size=250)
-    options |= dict(eps=[f"{k}/255" for k in levels], attack_losses=losses)
-    records = toys.run(trained_resnet20, data, **options).records
-    expected = full_golden("attacks_accuracy.json")
-    found = {c.setting.split(",")[0]: sums for c, sums in records.items()}
-    for level in levels:
-        wanted = expected[f"{name}_eps{level}"]
-        sums = found[f"linf eps={level}/255 cross_entropy"]
-        assert sums["correct"] / 1000 == pytest.approx(wanted["acc"], abs=0.003)
-        mean = sums["nll_sum"] / 1000
-        assert mean == pytest.approx(wanted["ce"], rel=0.005)
-        if len(losses) == 2:
-            exact = found[f"linf eps={level}/255 log_odds"]
-            assert exact["correct"] < sums["correct"]
+    found = attacks.pgd(MODEL, IMAGES, LABELS, eps, **more)
+    assert_measured(sums, found)
+    notes = str(results.report.sections[0].notes)
+    assert ("weaker than log_odds" in notes) == (loss == "cross_entropy")
 
 
 def test_auto_attack_cells_hold_what_the_attack_leaves(monkeypatch):
@@ -158,29 +113,20 @@ def test_auto_attack_cells_hold_what_the_attack_leaves(monkeypatch):
     weak, strong = (sums["correct"] for sums in results.records.values())
     # 20, 87, 153 and 220 become 0, 7, 73 and 140: only the darkest stays.
     assert (weak, strong) == (N, (data.test.labels == 0).sum())
-    assert [call[0] for call in calls] == [8, 8, 7] * 2
-    assert [call[1] for call in calls] == [1] * 3 + [80] * 3
-    options = {"norm": "linf", "seed": 3, "batch_size": 8, "from_logits": True}
-    assert calls[0][2] == options
+    own = {"norm": "linf", "seed": 3, "batch_size": 8, "from_logits": True}
+    wanted = itertools.product((1, 80), (8, 8, 7))
+    assert calls == [(n, level, own) for level, n in wanted]
     assert "batches of 8" in results.planned[0].setting
 
 
-def test_what_auto_attack_lacks_is_told_before_anything_is_measured(
-    monkeypatch,
-):
+def test_what_auto_attack_lacks_is_told_first(monkeypatch):
     """A package; or classes: the other suites had been measured by then."""
     calls, suites = [], ("clean", "autoattack")
-
-    def measure():
-        toys.run(suites=suites, progress=lambda *call: calls.append(call))
-
-    with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, "pyautoattack", None)
-        for call in (
-            lambda: evaluation.check_selection(suites, toys.dataset()),
-            measure,
-        ):
-            assert_usage_error(call, "noisymix_tf[autoattack]")
+    monkeypatch.setitem(sys.modules, "pyautoattack", None)
+    call = lambda: evaluation.check_selection(suites, toys.dataset())  # noqa: E731
+    assert_usage_error(call, "noisymix_tf[autoattack]")
     monkeypatch.setattr(auto_attack, "require_packages", lambda: None)
-    assert_usage_error(measure, "at least 4 classes, flat has 3")
+    options = {"suites": suites, "progress": lambda *call: calls.append(call)}
+    words = "at least 4 classes, flat has 3"
+    assert_usage_error(lambda: toys.run(**options), words)
     assert not calls

@@ -1,18 +1,17 @@
 """Suite r: some of the classes, and the clean images of the same classes."""
 
+import dataclasses
 import shutil
 
-import keras
 import numpy as np
 import pytest
 
 from noisymix_tf import data as data_lib
 from noisymix_tf.evaluation import gallery, metrics
 from support import released_sets
-from support.evaluation_toys import dataset, run, whole_dataset
+from support.evaluation_toys import SIDE, brightness_model, dataset, run
 from support.usage import assert_usage_error
 
-SIDE = 16
 CLASSES = ("ant", "bee", "cat", "dog", "elk")
 PRESENT = (1, 3, 4)  # bee, dog and elk; ant and cat are masked away.
 
@@ -20,28 +19,22 @@ PRESENT = (1, 3, 4)  # bee, dog and elk; ant and cat are masked away.
 def labelled_images(labels, seed):
     """Noise whose brightness tells the class, not always rightly."""
     generator = np.random.default_rng(seed)
-    level = 30 + 45 * np.asarray(labels) + generator.normal(0, 25, len(labels))
+    level = 20 + 50 * np.asarray(labels) + generator.normal(0, 25, len(labels))
     noise = generator.normal(0, 5, [len(labels), SIDE, SIDE, 3])
     return np.clip(level[:, None, None, None] + noise, 0, 255).astype(np.uint8)
 
 
-@pytest.fixture(scope="module")
-def data():
-    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(5), 8))
-    base = released_sets.dataset(CLASSES, side=SIDE, name="pets")
-    split = data_lib.ArraySplit(labelled_images(labels, 1), labels)
-    return type(base)(**{**vars(base), "test": split})
-
-
-@pytest.fixture(scope="module")
-def shifted():
-    """Images and labels, counted among all five classes."""
-    labels = np.repeat(PRESENT, (4, 6, 5))
-    return labelled_images(labels, 2), labels
+CLEAN = np.random.default_rng(0).permutation(np.repeat(np.arange(5), 8))
+DATA = dataclasses.replace(
+    released_sets.dataset(CLASSES, side=SIDE, name="pets"),
+    test=data_lib.ArraySplit(labelled_images(CLEAN, 1), CLEAN),
+)
+UNLABELLED = dataclasses.replace(DATA, test=dataset(n=8).test)
+LABELS = np.repeat(PRESENT, (4, 6, 5))
+IMAGES = labelled_images(LABELS, 2)
 
 
 def save(root, images, labels, names=CLASSES):
-    """A folder for each class that is there."""
     for place, (image, label) in enumerate(zip(images, labels)):
         path = root / names[label] / f"{place:02}.png"
         released_sets.save_image(path, image)
@@ -49,21 +42,16 @@ def save(root, images, labels, names=CLASSES):
 
 
 @pytest.fixture(scope="module")
-def root(shifted, tmp_path_factory):
-    return save(tmp_path_factory.mktemp("photos"), *shifted)
+def root(tmp_path_factory):
+    return save(tmp_path_factory.mktemp("photos"), IMAGES, LABELS)
 
 
-def model(softmax=False, bias=(4.0, 0.0, 5.0, 0.0, 0.0)):
+def model(softmax=False):
     """Sees the brightness, and prefers two classes that are not there."""
-    levels = (30 + 45 * np.arange(5)) / 255
-    inputs = keras.Input([SIDE, SIDE, 3])
-    x = keras.layers.Rescaling(1 / 255)(inputs)
-    x = keras.layers.GlobalAveragePooling2D()(x)
-    head = keras.layers.Dense(5, activation="softmax" if softmax else None)
-    outputs = head(x)
-    kernel = np.tile(20.0 * 2 * levels / 3, [3, 1])
-    head.set_weights([kernel, np.array(bias) - 20.0 * levels**2])
-    return keras.Model(inputs, outputs)
+    built = brightness_model(5, softmax, scale=20.0)
+    kernel, bias = built.get_weights()
+    built.set_weights([kernel, bias + [4, 0, 5, 0, 0]])
+    return built
 
 
 def by_hand(images, labels):
@@ -74,19 +62,16 @@ def by_hand(images, labels):
 
 
 @pytest.mark.parametrize("softmax", [False, True])
-def test_masked_accuracies_by_hand(data, shifted, root, softmax):
-    results = run(model(softmax), data, suites=("r",), shift_dir=root)
+def test_masked_accuracies_by_hand(root, softmax):
+    results = run(model(softmax), DATA, suites=("r",), shift_dir=root)
     settings = [cell.setting for cell in results.records]
     assert settings == ["shifted 3 classes", "clean 3 classes"]
-    clean = np.isin(data.test.labels, PRESENT)
-    own = data.test.images[clean], data.test.labels[clean]
+    clean = np.isin(CLEAN, PRESENT)
+    sets = (IMAGES, LABELS), (DATA.test.images[clean], CLEAN[clean])
     accuracies = []
-    for (cell, got), (images, labels) in zip(
-        results.records.items(), (shifted, own)
-    ):
+    for (cell, got), (images, labels) in zip(results.records.items(), sets):
         outputs, wanted = by_hand(images, labels)
-        assert cell.suite == "shift"
-        assert cell.n == len(images) == wanted.n
+        assert (cell.suite, cell.n) == ("shift", len(images))
         assert got["correct"] == wanted.correct
         assert got["nll_sum"] == pytest.approx(wanted.nll_sum, rel=1e-4)
         assert got["brier_sum"] == pytest.approx(wanted.brier_sum, rel=1e-4)
@@ -94,24 +79,18 @@ def test_masked_accuracies_by_hand(data, shifted, root, softmax):
         unmasked = (outputs.argmax(-1) == labels).mean()
         assert unmasked < 0.3 < wanted.accuracy < 1.0
         accuracies.append(wanted.accuracy)
-    figures = results.figures
-    assert figures["shift/accuracy"] == accuracies[0]
-    assert figures["shift/error"] == pytest.approx(1 - accuracies[0])
-    assert figures["shift/clean_accuracy"] == accuracies[1]
-    gap = accuracies[1] - accuracies[0]
-    assert figures["shift/gap"] == pytest.approx(gap)
+    own, clean = accuracies
+    names = ("accuracy", "error", "clean_accuracy", "gap")
+    figures = [results.figures[f"shift/{name}"] for name in names]
+    assert figures == pytest.approx([own, 1 - own, clean, clean - own])
 
 
-def test_a_part_is_balanced_and_the_report_says_what_is_left_out(
-    data, shifted, root
-):
+def test_a_part_is_balanced_and_the_report_says_so(root):
     options = {"suites": ("r",), "shift_dir": root, "r_dir": root}
-    results = run(model(), data, examples=6, **options)
-    images, labels = shifted
+    results = run(model(), DATA, examples=6, **options)
     chosen = [0, 1, 4, 5, 10, 11]  # Two of every class.
-    _, wanted = by_hand(images[chosen], labels[chosen])
+    _, wanted = by_hand(IMAGES[chosen], LABELS[chosen])
     (got, *_) = results.records.values()
-    assert got["correct"] == wanted.correct
     assert got["nll_sum"] == pytest.approx(wanted.nll_sum, rel=1e-4)
     sections = results.report.as_dict()["sections"]
     own, released = sections["shift"], sections["r"]
@@ -120,35 +99,31 @@ def test_a_part_is_balanced_and_the_report_says_what_is_left_out(
     assert own["origin"].startswith("6 of 15 images, from a folder of one's")
     assert released["origin"].startswith("6 of 15 images, from released files")
     assert "other classes than these 3 are left out" in own["notes"][0]
-    text = results.report.text()
-    assert "accuracy among 3 classes" in text
-    assert "clean accuracy among the same (6 images)" in text
+    assert "clean accuracy among the same (6" in results.report.text()
 
 
-def test_cells_are_those_of_their_very_images(data, shifted, root, tmp_path):
-    """Only the first image, and the number of classes, told them apart.
-
-    Their examples have the names of the classes that are there.
-    """
+def test_cells_are_those_of_their_very_images(root, tmp_path):
+    """Only the first image, and the number of classes, told them apart."""
     folder = shutil.copytree(root, tmp_path / "photos")
-    options = {"suites": ("r",), "output_dir": tmp_path / "cells"}
-    results = run(model(), data, shift_dir=folder, **options)
-    assert run(model(), data, shift_dir=folder, **options).computed == 0
-    labels = [CLASSES[k] for k in shifted[1]]
+
+    def measured(folder, **options):
+        own = {"output_dir": tmp_path / "cells", "shift_dir": folder}
+        return run(model(), DATA, suites=("r",), **{**own, **options})
+
+    results = measured(folder)
+    assert measured(folder).computed == 0
     for cell in results.records:
-        examples = gallery.read(tmp_path / "cells", cell).examples
-        names = {e.label for e in examples} | {e.predicted for e in examples}
-        assert names <= {"bee", "dog", "elk"}
-        if cell.setting.startswith("shifted"):
-            assert all(e.label == labels[e.place] for e in examples)
+        for example in gallery.read(tmp_path / "cells", cell).examples:
+            assert {example.label, example.predicted} <= {"bee", "dog", "elk"}
+            if cell.setting.startswith("shifted"):
+                assert example.label == CLASSES[LABELS[example.place]]
     last = max(folder.rglob("*.png"))
-    released_sets.save_image(last, 255 - shifted[0][-1])
-    assert run(model(), data, shift_dir=folder, **options).computed == 1
+    released_sets.save_image(last, 255 - IMAGES[-1])
+    assert measured(folder).computed == 1
     names = {1: "ant", 3: "bee", 4: "cat"}
-    other = save(tmp_path / "other", *shifted, names)
-    again = run(model(), data, shift_dir=other, **options)
+    again = measured(save(tmp_path / "other", IMAGES, LABELS, names))
     assert again.computed == 2
-    truth = run(model(), data, suites=("r",), shift_dir=other)
+    truth = measured(tmp_path / "other", output_dir=None)
     assert again.figures["shift/gap"] == truth.figures["shift/gap"]
 
 
@@ -160,26 +135,12 @@ def test_cells_are_those_of_their_very_images(data, shifted, root, tmp_path):
         ({"shift_dir": "stranger"}, "none of the 5 classes of pets"),
         ({"shift_dir": "alone"}, "one class only"),
         ({"shift_dir": "two", "released_preprocess": "resize8"}, "8 x 8"),
+        ({"shift_dir": "two", "data": UNLABELLED}, "labels and subset"),
     ],
 )
-def test_bad_input(data, tmp_path, monkeypatch, options, words):
+def test_bad_input(tmp_path, monkeypatch, options, words):
     monkeypatch.chdir(tmp_path)
-    for root, name in (
-        *(("stranger", "fox"), ("stranger", "ant")),
-        *(("alone", "ant"), ("two", "ant"), ("two", "bee")),
-    ):
-        save(
-            tmp_path / root, np.zeros([1, SIDE, SIDE, 3], np.uint8), [0], [name]
-        )
-    options |= {"suites": ("r",)}
-    assert_usage_error(lambda: run(model(), data, **options), words)
-
-
-def test_a_split_without_labels(root):
-    whole = whole_dataset(n=8)
-    own = {"test": dataset(n=8).test, "class_names": ("bee", "dog", "elk")}
-    plain = type(whole)(**{**vars(whole), **own})
-    assert_usage_error(
-        lambda: run(data=plain, suites=("r",), shift_dir=root),
-        *("labels and subset", "Dataset"),
-    )
+    for folder in "stranger/fox stranger/ant alone/ant two/ant two/bee".split():
+        released_sets.save_image(tmp_path / folder / "0.png", IMAGES[0])
+    options = {"suites": ("r",), "data": DATA, **options}
+    assert_usage_error(lambda: run(model(), **options), words)
