@@ -10,14 +10,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 from noisymix_tf import rng
 from noisymix_tf.mixing import CutMix, InputMixing
 from noisymix_tf.mixing.cutmix import box
+from support.laws import assert_uniform
 from support.usage import assert_usage_error
 
 HEIGHT, WIDTH, BATCH = 12, 20, 4
 
 
 def _settled(drawn, shape=(BATCH, HEIGHT, WIDTH, 1)):
-    images = tf.zeros(shape)
-    clean = types.SimpleNamespace(images=images, features=lambda x: x)
+    images, same = tf.zeros(shape), lambda x: x
+    clean = types.SimpleNamespace(images=images, features=same)
     return CutMix().settle(drawn, clean)
 
 
@@ -63,19 +64,15 @@ def test_lam_is_the_pixels_share_and_draws_have_their_laws():
     # Beta(1/2, 1/2) is the arcsine law.
     levels = 2 / np.pi * np.arcsin(np.sqrt(lams[mixes]))
     for values in (levels, *centres.T):
-        places = (np.arange(len(values)) + 0.5) / len(values)
-        distance = abs(np.sort(values) - places).max()
-        assert distance < 1.95 / np.sqrt(len(values))
+        assert_uniform(values)
     assert abs(np.corrcoef(centres.T)[0, 1]) < 4 / np.sqrt(count)
     assert abs(np.corrcoef(centres[mixes, 0], lams[mixes])[0, 1]) < 0.25
 
-
-def test_the_partners_of_a_step_do_not_depend_on_the_kind():
-    seed = rng.stream(0, 5, "mixing")
-    one = CutMix().bind(1, 1.0).plan(seed, 8)
-    other = InputMixing(probability=0.0).bind(1, 1.0).plan(seed, 8)
-    assert_array_equal(one.permutation, other.permutation)
-    assert float(other.lam) == 1.0 > float(one.lam)
+    # The partners of a step do not depend on the kind.
+    seed = rng.stream(1, 0, "mixing")
+    other = InputMixing(probability=0.0).bind(1, 1.0).plan(seed, BATCH)
+    assert_array_equal(draws[0].permutation, other.permutation)
+    assert float(other.lam) == 1.0
 
 
 DRAWN = CutMix().plan(rng.stream(0, 0, "mixing"), 8)
@@ -87,8 +84,6 @@ DRAWN = CutMix().plan(rng.stream(0, 0, "mixing"), 8)
         (lambda: CutMix().check((2,)), "shape [2]; use mixing='input'"),
         (lambda: _settled(DRAWN, (8, 2)), "CutMix mixes regions of images [H"),
         (lambda: CutMix(-0.1), "probability=-0.1 must be a number in [0, 1]"),
-        (lambda: CutMix(1.5), "probability=1.5"),
-        (lambda: CutMix(None), "probability=None"),
         (lambda: CutMix(True), "probability=True"),
     ],
 )

@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from noisymix_tf import rng
 from noisymix_tf.mixing import MIXINGS, ManifoldMixing, MixPlan, feature_noise
 from noisymix_tf.mixing import noise as noise_lib
+from support.laws import assert_law, assert_uniform
 from support.usage import assert_usage_error
 
 
@@ -24,9 +25,8 @@ def test_mix_and_inject_reproduce_the_reference(golden):
         def drawn(name, shape, case=case, views=views):
             # The reference draws nothing for a level of zero.
             keys = [f"{case}__b{b + 1}_{name}" for b in range(views)]
-            found = [
-                file[k] if k in file.files else np.zeros(shape) for k in keys
-            ]
+            zero = np.zeros(shape)
+            found = [file[k] if k in file.files else zero for k in keys]
             return np.reshape(found, [views, *shape]).astype("float32")
 
         lam, order = file[f"{case}__lam"], file[f"{case}__perm"]
@@ -63,25 +63,15 @@ def test_noise_has_its_conditional_law(sparsity):
         sigma = np.sqrt(share * (1 - share) / mask[0].size)
         found = mask.mean((1, 2, 3, 4))
         assert_allclose(found, share, atol=5 * sigma + 1e-6)
-    normal, uniform = draws.normal[kept[0]], draws.uniform[kept[1]]
-    assert abs(uniform.numpy()).max() <= 1
-    laws = (normal, 1, 3, 105), (uniform, 1 / 3, 1 / 5, 1 / 9)
-    # Five standard errors of the mean, the second and the fourth moment.
-    for values, *moments in laws:
-        moments = dict(zip((0, 1, 2, 4, 8), (1, 0, *moments)))
-        for power in (1, 2, 4):
-            found = (values.numpy().astype("float64") ** power).mean()
-            variance = moments[2 * power] - moments[power] ** 2
-            sigma = np.sqrt(variance / len(values))
-            assert abs(found - moments[power]) < 5 * sigma
+    assert_law("normal", draws.normal[kept[0]])
+    assert_law("uniform", draws.uniform[kept[1]])
 
 
 def test_noise_amplitudes_follow_the_scaled_beta():
     """E[b] = 2/7 and E[b^2] = 3/28 of Beta(2, 5), times the level."""
     # Many views stand for many steps: each has amplitudes of its own.
-    n = 3000
+    n, seed = 3000, rng.stream(0, 1, "noise")
     levels = np.tile([0.5, 1.0, 1.5], n // 3)
-    seed = rng.stream(0, 1, "noise")
     numbers = noise_lib.draw_numbers(seed, (n, 1, 1), levels, [0.4] * n)
     add, mult = numbers[0].numpy() / levels, numbers[2].numpy() / 0.4
     for values in (add, mult):
@@ -121,9 +111,7 @@ def test_plan_is_uniform_over_taps_and_partners_and_beta_in_lam():
     taps = np.bincount([int(p.tap) for p in plans], minlength=4)
     # Chi-square with 3 degrees of freedom; 16.3 is its 0.999 quantile.
     assert ((taps - n / 4) ** 2 / (n / 4)).sum() < 16.3
-    lams = np.sort([float(p.lam) for p in plans])
-    distance = np.abs(lams - (np.arange(n) + 0.5) / n).max()
-    assert distance < 1.95 / np.sqrt(n)  # Kolmogorov's 0.001 quantile
+    assert_uniform([float(p.lam) for p in plans])
     orders = np.array([p.permutation for p in plans])
     assert (np.sort(orders) == range(8)).all()
     # Each place has each partner equally often, also itself.
@@ -135,10 +123,9 @@ def test_kinds_that_do_not_mix_or_only_at_the_first_tap():
     x = tf.random.stateless_normal([2, 5, 3], [0, 1])
     still = ManifoldMixing().bind(num_taps=2, alpha=0.0)
     first = MIXINGS.get("input")().bind(4, lambda: 1.0)
-    none = MIXINGS.get("none")().bind(4, 1.0)
     for step in range(10):
         seed = rng.stream(0, step, "mixing")
-        for mixing in (still, none):
+        for mixing in (still, MIXINGS.get("none")().bind(4, 1.0)):
             plan = mixing.plan(seed, 5)
             assert float(plan.lam) == 1.0
             assert_array_equal(mixing.mix(x, plan), x)

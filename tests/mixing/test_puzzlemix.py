@@ -25,9 +25,8 @@ def batch():
 
 def _costs(batch, **options):
     options |= {"beta": BETA, "gamma": GAMMA, "eta": ETA}
-    order = tf.constant(PERMUTATION, tf.int32)
-    lam = tf.constant(LAM)
-    return puzzle_costs.costs(*map(tf.constant, batch), order, lam, **options)
+    arguments = *batch, PERMUTATION, np.float32(LAM)
+    return puzzle_costs.costs(*map(tf.constant, arguments), **options)
 
 
 def _seams(mask, pixels, grid, side):
@@ -52,10 +51,8 @@ def _energy(mask, saliency, pixels, labels, grid, side):
 
     `saliency` and `pixels` are pairs: the partner's, and the image's own.
     """
-    rows, columns = saliency[0].shape
     blocks = [
-        s.reshape(grid, rows // grid, grid, columns // grid).mean((1, 3))
-        for s in saliency
+        s.reshape(grid, 8 // grid, grid, -1).mean((1, 3)) for s in saliency
     ]
     hidden = [b / b.sum() for b in blocks]
     total = sum(_seams(mask, pixels, grid, side))
@@ -75,7 +72,6 @@ def test_energies_of_masks_are_those_of_the_definition(
     batch, grid, labels, neigh_size, side
 ):
     """Up to what is the same for every mask of a pair."""
-    saliency, pixels = batch
     problem = _costs(batch, grid=grid, labels=labels, neigh_size=neigh_size)
     masks = np.random.default_rng(1).integers(0, 2, (6, grid, grid))
     masks[0], masks[1] = 0, 1
@@ -84,50 +80,38 @@ def test_energies_of_masks_are_those_of_the_definition(
         chosen = tf.tile(mask[None] * (labels - 1), [3, 1, 1])
         ours.append(grid_labels.energy(chosen, *problem).numpy())
         for pair in np.stack([PERMUTATION, range(3)], 1):
-            images = saliency[pair], pixels[pair]
+            images = [part[pair] for part in batch]
             theirs.append(_energy(mask, *images, labels, grid, side))
     ours, theirs = np.array(ours), np.reshape(theirs, [6, 3])
     assert_allclose(ours - ours[0], theirs - theirs[0], atol=2e-6, rtol=1e-5)
 
 
-def test_levels_between_share_what_they_hide_and_have_their_prior(batch):
+def test_parts_of_costs(batch):
+    """Levels between share what they hide and have their prior."""
     unary = _costs(batch, grid=2, labels=3).unary.numpy()
     prior = np.array([(1 - LAM) ** 2, 2 * LAM * (1 - LAM), LAM**2])
     bare = unary + ETA / 4 * np.log(prior + 1e-8)
     assert_allclose(bare[..., 1], (bare[..., 0] + bare[..., 2]) / 2, rtol=1e-5)
-
-
-def test_images_without_saliency_count_alike_everywhere():
+    # Images without saliency count alike everywhere.
     shares = puzzle_costs.shares(tf.zeros([2, 4, 8]), 2, 4)
     assert_array_equal(shares, np.full((2, 2, 4), 1 / 8))
-
-
-def test_sides_of_patches_divide_blocks():
-    """As published where they do: 4 for blocks of 32 pixels, 2 for 224."""
+    # Sides of patches divide blocks.
     sizes = (16, 16, 4), (14, 14, 4), (2, 2, 4), (6, 4, 4), (7, 3, 9)
     assert [puzzle_costs.divisor(*size) for size in sizes] == [4, 2, 2, 2, 1]
 
 
-@pytest.mark.parametrize(
-    ("labels", "rows", "columns"), [(2, 3, 3), (3, 2, 4)], ids=str
-)
+@pytest.mark.parametrize("labels, rows, columns", [(2, 3, 3), (3, 2, 4)])
 def test_energies_are_nearly_the_least_of_all(labels, rows, columns):
-    """All labellings of a grid, from edges of no weight to heavy ones.
-
-    Nearly all of the solutions are exact; over all problems the mean of what
-    is lost is below a thousandth.
-    """
+    """Of all labellings of a grid, from edges of no weight to heavy ones."""
     solve = tf.function(grid_labels.solve, jit_compile=True)
     every = itertools.product(range(labels), repeat=rows * columns)
     every = np.array(list(every)).reshape(-1, rows, columns)
     lost, count = [], len(every)
     for seed, scale in enumerate((0.0, 0.3, 1.0, 3.0, 100.0)):
         random = np.random.default_rng(seed).random
-        problem = [
-            random((40, rows, columns, labels), "f"),
-            random((40, rows - 1, columns), "f") * np.float32(scale),
-            random((40, rows, columns - 1), "f") * np.float32(scale),
-        ]
+        edges = (40, rows - 1, columns), (40, rows, columns - 1)
+        problem = [random((40, rows, columns, labels), "f")]
+        problem += [random(e, "f") * np.float32(scale) for e in edges]
         found = grid_labels.energy(solve(*problem, sweeps=20), *problem)
         problem = (np.repeat(part, count, axis=0) for part in problem)
         energies = grid_labels.energy(np.tile(every, [40, 1, 1]), *problem)
@@ -173,8 +157,6 @@ def test_what_is_seen_comes_from_where_it_is_published_to(size, eps):
         # Every visible place has got one block.
         assert_array_equal(plan.sum(-2)[seen], 1)
         assert_array_equal(ours[seen], plan.argmax(-2)[seen])
-        for places, is_seen in zip(ours, seen):
-            assert len(set(places[is_seen])) == is_seen.sum()
         moved += (ours != np.arange(size * size))[seen].sum()
     assert moved > 5
 
@@ -208,7 +190,7 @@ def clean():
     )
 
 
-def _settled(mixing, clean, step, alpha=1.0):
+def _settled(mixing, clean, step=0, alpha=1.0):
     mixing = mixing.bind(1, alpha)
     plan = mixing.plan(rng.stream(3, step, "mixing"), B)
     return plan, mixing.settle(plan, clean)
@@ -238,27 +220,23 @@ def test_plans_are_what_the_parts_find_and_mix_pixel_by_pixel(clean):
         assert_allclose(plan.mask, labels / 3, atol=1e-6)
         assert_allclose(plan.lam, labels.mean((1, 2)) / 3, atol=1e-6)
         images = (share, labels > 0), (tf.gather(share, order), labels < 3)
-        own, partner = (
-            transport.pixel_sources(
-                transport.sources(saliency, tf.constant(visible), 0.02), 4, 4
-            ).numpy()
-            for saliency, visible in images
-        )
-        assert_array_equal((plan.own, plan.partner), (own, partner))
+        blocks = [transport.sources(*part, 0.02) for part in images]
+        pixels = [transport.pixel_sources(b, SIDE, SIDE) for b in blocks]
+        assert_array_equal((plan.own, plan.partner), pixels)
         mixed = mixing.mix(tf.constant(views), plan).numpy()
-        for b in range(B):
-            weight = labels[b].reshape(-1, 1) / 3
-            other = flat[:, order[b]][:, partner[b]]
-            expected = weight * flat[:, b, own[b]] + (1 - weight) * other
-            ours = mixed[:, b].reshape(expected.shape)
-            assert_allclose(ours, expected, atol=1e-6)
+        own, partner = (np.array(p)[None, ..., None] for p in pixels)
+        own = np.take_along_axis(flat, own, 2)
+        partner = np.take_along_axis(flat[:, order], partner, 2)
+        weight = labels.reshape(B, -1, 1) / 3
+        expected = weight * own + (1 - weight) * partner
+        assert_allclose(mixed.reshape(flat.shape), expected, atol=1e-6)
     assert grids == {2, 4} and moved
 
 
 @pytest.mark.parametrize("alpha, probability", [(0.0, 1.0), (1.0, 0.0)])
 def test_steps_that_do_not_mix_change_nothing(clean, alpha, probability):
     mixing = PuzzleMix(probability, adversarial_probability=1.0)
-    plan = _settled(mixing, clean, 0, alpha)[1]
+    plan = _settled(mixing, clean, alpha=alpha)[1]
     x = tf.random.stateless_normal([2, B, SIDE, SIDE, 3], [0, 1])
     assert_array_equal(mixing.mix(x, plan), x)
     assert_array_equal(plan.lam, np.ones(B))
@@ -276,8 +254,7 @@ def test_perturbations_climb_the_gradient_and_stay_in_their_ball(clean):
         amount = float(plan.chances[3])
         own, partner = (bool(c < 0.5) for c in plan.chances[1:3])
         attacked.add((own, partner))
-        # In pixels.
-        attack = plan.attack.numpy() * 50.0
+        attack = plan.attack.numpy() * 50.0  # In pixels.
         assert abs(attack).max() <= amount * 10.0 + 1e-3
         perturbed = clean.images.numpy() + attack
         assert perturbed.min() >= -1e-3 and perturbed.max() <= 255 + 1e-3
@@ -287,9 +264,8 @@ def test_perturbations_climb_the_gradient_and_stay_in_their_ball(clean):
             assert_array_equal(np.sign(attack)[inside], sign[inside])
             # A step of eps + 2 from anywhere in the ball.
             assert (abs(attack[inside]) >= 2 * amount - 1e-3).all()
-        mask = plan.mask.numpy()[..., None]
-        expected = mask * attack * own
-        expected += (1 - mask) * attack[plan.permutation.numpy()] * partner
+        mask, order = plan.mask.numpy()[..., None], plan.permutation.numpy()
+        expected = mask * attack * own + (1 - mask) * attack[order] * partner
         change = (mixed[0] - mixed[1]) * 50.0
         assert_allclose(change, expected, atol=1e-3)
     assert {(False, True), (True, False)} <= attacked
@@ -298,29 +274,24 @@ def test_perturbations_climb_the_gradient_and_stay_in_their_ball(clean):
 def _flat(clean):
     deep = types.SimpleNamespace(**vars(clean))
     deep.features = lambda images: images[..., :1]
-    _settled(PuzzleMix(), deep, 0)
+    _settled(PuzzleMix(), deep)
 
 
-def _made(**options):
-    return lambda clean: PuzzleMix(**options)
+def _refused(words, **options):
+    assert_usage_error(lambda: PuzzleMix(**options), words)
 
 
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (_made(labels=5), "labels=5 must be 2, 3 or 4"),
-        (_made(beta=-1.0), "beta=-1.0 must be a number"),
-        (_made(gamma=1.5), "gamma=1.5 must be a number in [0, 1]"),
-        (_made(neigh_size=0), "neigh_size=0 must be a whole number"),
-        (_made(transport_size=0), "pixels, at least 1 (or -1)"),
-        (_made(adversarial_eps=300), "adversarial_eps=300 must be"),
-        (_made(adversarial_eps=10 / 255), "give 10."),
-        (_made(adversarial_probability="no"), "adversarial_probability='no'"),
-        (lambda clean: PuzzleMix().check((7,)), "images [H, W, C]"),
-        (lambda clean: PuzzleMix().check((28, 27, 1)), "28 x 27 pixels; give"),
-        (_flat, "first tap has shape [4, 4, 1]"),
-    ],
-)
-def test_bad_options_and_what_is_no_image_are_refused(clean, call, words):
-    assert_usage_error(lambda: call(clean), words)
-    PuzzleMix().check((28, 28, 1))
+def test_bad_options_and_what_is_no_image_are_refused(clean):
+    _refused("labels=5 must be 2, 3 or 4", labels=5)
+    _refused("beta=-1.0 must be a number", beta=-1.0)
+    _refused("gamma=1.5 must be a number in [0, 1]", gamma=1.5)
+    _refused("neigh_size=0 must be a whole number", neigh_size=0)
+    _refused("pixels, at least 1 (or -1)", transport_size=0)
+    _refused("adversarial_eps=300 must be", adversarial_eps=300)
+    _refused("give 10.", adversarial_eps=10 / 255)
+    _refused("probability='no'", adversarial_probability="no")
+    check = PuzzleMix().check
+    check((28, 28, 1))
+    assert_usage_error(lambda: check((7,)), "images [H, W, C]")
+    assert_usage_error(lambda: check((28, 27, 1)), "28 x 27 pixels; give")
+    assert_usage_error(lambda: _flat(clean), "first tap has shape [4, 4, 1]")

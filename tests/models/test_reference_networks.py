@@ -9,9 +9,7 @@ import tensorflow as tf
 from numpy.testing import assert_allclose
 
 from noisymix_tf import models
-from support.network_checks import trainable_count
 
-SLOW = pytest.mark.slow
 LAYOUTS = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
 
 
@@ -22,16 +20,12 @@ class Case:
         self.arrays, self.model = arrays, model
         self.names = models.MODELS.get(name).torch_names[0]
         self.images, self.perm = arrays["images_uint8"], arrays["perm"]
-        self.lam = arrays["lam"].item()
-        keys = [k for k in arrays.files if k.startswith("w__")]
-        self.state = {k[3:]: arrays[k] for k in keys}
+        self.lam, files = arrays["lam"].item(), arrays.files
+        self.state = {k[3:]: arrays[k] for k in files if k.startswith("w__")}
         # The functions from pixels to the first tap, tap to tap...
         taps = [model.get_layer(t).output for t in models.default_taps(name)]
         points = [model.input, *taps, model.output]
         self.parts = [keras.Model(*ends) for ends in itertools.pairwise(points)]
-
-    def reset(self):
-        models.load_torch_weights(self.model, self.state)
 
     def mixed(self, images, k):
         """Logits in training, with the views' examples mixed at tap `k`."""
@@ -59,23 +53,24 @@ class Case:
         return self.lam * own + (1 - self.lam) * other + 12.0 * jsd
 
 
-@pytest.fixture(
-    scope="module", params=["wrn", pytest.param("preact", marks=SLOW)]
-)
+WRN = "golden", "tiny_wrn10_1.npz", "wide_resnet28_4"
+PREACT = "full_golden", "tiny_preactresnet18_w0125.npz", "preact_resnet18"
+PREACT = pytest.param(PREACT, marks=pytest.mark.slow)
+
+
+@pytest.fixture(scope="module", params=[WRN, PREACT], ids=["wrn", "preact"])
 def case(request):
     """The data of the first are small enough for the repository."""
-    if request.param == "wrn":
-        arrays = request.getfixturevalue("golden")("tiny_wrn10_1.npz")
+    load, file, name = request.param
+    if request.param == WRN:
         model = models.wide_resnet(10, 1, dropout=0.0)
-        return Case(arrays, model, "wide_resnet28_4")
-    load = request.getfixturevalue("full_golden")
-    arrays = load("tiny_preactresnet18_w0125.npz")
-    model = models.build("preact_resnet18", width=0.125)
-    return Case(arrays, model, "preact_resnet18")
+    else:
+        model = models.build(name, width=0.125)
+    return Case(request.getfixturevalue(load)(file), model, name)
 
 
 def test_logits_and_running_statistics(case):
-    case.reset()
+    models.load_torch_weights(case.model, case.state)
     images, arrays = case.images[:8], case.arrays
     expected = arrays["eval_logits_first8"]
     assert_allclose(case.model(images), expected, atol=1e-4)
@@ -90,10 +85,8 @@ def test_logits_and_running_statistics(case):
         checked += 1
         # PyTorch keeps the unbiased variance of a batch, Keras the biased.
         count = np.prod([8, *layer.output.shape[1:3]])
-        keep = layer.momentum
-        old = case.state[f"{name}.running_var"]
-        biased = (layer.moving_variance - keep * old) / (1 - keep)
-        unbiased = keep * old + (1 - keep) * biased * count / (count - 1)
+        kept = layer.momentum * case.state[f"{name}.running_var"]
+        unbiased = (layer.moving_variance - kept) * count / (count - 1) + kept
         assert_allclose(layer.moving_mean, arrays[f"{key}mean"], atol=1e-5)
         assert_allclose(unbiased, arrays[f"{key}var"], rtol=1e-4)
     assert checked >= 3
@@ -102,12 +95,9 @@ def test_logits_and_running_statistics(case):
 @pytest.mark.parametrize("k", range(4))
 def test_mixed_logits_loss_and_gradients(case, k):
     arrays, layer = case.arrays, case.model.get_layer
-    variables = {
-        "conv1": layer("stem").kernel,
-        "linear": layer("logits").kernel,
-        "layer2_0_bn1_weight": layer("stage2_block1_bn1").gamma,
-    }
-    case.reset()
+    variables = [layer("stem").kernel, layer("logits").kernel]
+    variables.append(layer("stage2_block1_bn1").gamma)
+    models.load_torch_weights(case.model, case.state)
     logits = case.mixed(case.images[:8], k)
     assert_allclose(logits, arrays[f"train_logits_k{k}_jsd0"], atol=1e-4)
     with tf.GradientTape() as tape:
@@ -115,32 +105,33 @@ def test_mixed_logits_loss_and_gradients(case, k):
         loss = case.loss(logits)
     assert_allclose(logits, arrays[f"train_logits_k{k}_jsd1"], atol=1e-4)
     assert abs(float(loss) - arrays[f"loss_k{k}"].item()) < 1e-4
-    gradients = tape.gradient(loss, [v.value for v in variables.values()])
-    for name, gradient in zip(variables, gradients):
+    gradients = tape.gradient(loss, [v.value for v in variables])
+    names = "conv1", "linear", "layer2_0_bn1_weight"
+    for name, gradient in zip(names, gradients):
         expected = arrays[f"grad_{name}_k{k}"]
-        actual = np.transpose(gradient, LAYOUTS[expected.ndim])
+        error = np.transpose(gradient, LAYOUTS[expected.ndim]) - expected
         # Some rectifier may stand so near its kink that rounding, which
         # differs among processors, decides on its side.
-        error = np.linalg.norm(actual - expected) / np.linalg.norm(expected)
-        assert error < 0.02
+        assert np.linalg.norm(error) < 0.02 * np.linalg.norm(expected)
 
 
-NAMES = {
-    "preact_resnet18": "PreActResNet18",
-    "wide_resnet28_4": "WideResNet28",
-    "resnet50": "ResNet50",
-}
+NAMES = [
+    ("preact_resnet18", "PreActResNet18"),
+    ("wide_resnet28_4", "WideResNet28"),
+    ("resnet50", "ResNet50"),
+]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_shapes_counts_and_entries_of_every_layer(golden, name):
+@pytest.mark.parametrize("name, theirs", NAMES)
+def test_shapes_counts_and_entries_of_every_layer(golden, name, theirs):
     file = golden("params_and_shapes.json")
-    expected = file[f"{NAMES[name]}_10"]
+    expected = file[f"{theirs}_10"]
     model = models.build(name, num_classes=10)
+    trainable = sum(np.prod(v.shape) for v in model.trainable_variables)
     for classes in (10, 100, 1000):
         more = (classes - 10) * (model.get_layer("logits").kernel.shape[0] + 1)
-        counts = file[f"{NAMES[name]}_{classes}"]
-        assert trainable_count(model) + more == counts["trainable_params"]
+        counts = file[f"{theirs}_{classes}"]
+        assert trainable + more == counts["trainable_params"]
         assert model.count_params() + more == counts["keras_total_params"]
     channels, height, width = expected["input_nchw"][1:]
     assert model.input_shape[1:] == (height, width, channels)
