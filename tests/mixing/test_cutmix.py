@@ -3,7 +3,6 @@
 import types
 
 import numpy as np
-import pytest
 import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -58,16 +57,13 @@ def test_lam_is_the_pixels_share_and_draws_have_their_laws():
         assert_allclose(plan.lam, 1 - inside.mean(), atol=1e-6)
         assert int(plan.tap) == 0
     lams = np.array([float(plan.lam) for plan in draws])
-    mixes = lams < 1.0
+    centres, mixes = np.array([plan.centre for plan in draws]), lams < 1.0
     assert abs(mixes.mean() - 0.7) < 4 * np.sqrt(0.7 * 0.3 / count)
-    centres = np.array([plan.centre for plan in draws])
     # Beta(1/2, 1/2) is the arcsine law.
-    levels = 2 / np.pi * np.arcsin(np.sqrt(lams[mixes]))
-    for values in (levels, *centres.T):
+    for values in (2 / np.pi * np.arcsin(np.sqrt(lams[mixes])), *centres.T):
         assert_uniform(values)
     assert abs(np.corrcoef(centres.T)[0, 1]) < 4 / np.sqrt(count)
     assert abs(np.corrcoef(centres[mixes, 0], lams[mixes])[0, 1]) < 0.25
-
     # The partners of a step do not depend on the kind.
     seed = rng.stream(1, 0, "mixing")
     other = InputMixing(probability=0.0).bind(1, 1.0).plan(seed, BATCH)
@@ -75,17 +71,10 @@ def test_lam_is_the_pixels_share_and_draws_have_their_laws():
     assert float(other.lam) == 1.0
 
 
-DRAWN = CutMix().plan(rng.stream(0, 0, "mixing"), 8)
-
-
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (lambda: CutMix().check((2,)), "shape [2]; use mixing='input'"),
-        (lambda: _settled(DRAWN, (8, 2)), "CutMix mixes regions of images [H"),
-        (lambda: CutMix(-0.1), "probability=-0.1 must be a number in [0, 1]"),
-        (lambda: CutMix(True), "probability=True"),
-    ],
-)
-def test_what_is_no_share_or_no_image_is_refused(call, words):
-    assert_usage_error(call, words)
+def test_what_is_no_share_or_no_image_is_refused():
+    assert_usage_error(lambda: CutMix(-0.1), "-0.1 must be a number in [0, 1]")
+    assert_usage_error(lambda: CutMix(True), "probability=True")
+    assert_usage_error(lambda: CutMix().check((2,)), "use mixing='input'")
+    drawn = CutMix().plan(rng.stream(0, 0, "mixing"), 8)
+    words = "CutMix mixes regions of images [H", "shape [2]"
+    assert_usage_error(lambda: _settled(drawn, (8, 2)), *words)

@@ -18,11 +18,10 @@ def test_mix_and_inject_reproduce_the_reference(golden):
     assert len(cases) >= 4
     for case in cases:
         additive, multiplicative, sparsity, _, jsd = file[f"{case}__levels"]
-        views = 3 if jsd else 1
-        x = tf.constant(file[f"{case}__x"])
-        x = tf.reshape(x, [views, -1, *x.shape[1:]])
+        views, x = 3 if jsd else 1, file[f"{case}__x"]
+        x = x.reshape(views, -1, *x.shape[1:])
 
-        def drawn(name, shape, case=case, views=views):
+        def drawn(name, shape=x.shape[1:], case=case, views=views):
             # The reference draws nothing for a level of zero.
             keys = [f"{case}__b{b + 1}_{name}" for b in range(views)]
             zero = np.zeros(shape)
@@ -31,16 +30,15 @@ def test_mix_and_inject_reproduce_the_reference(golden):
 
         lam, order = file[f"{case}__lam"], file[f"{case}__perm"]
         plan = MixPlan(tf.constant(0), tf.constant(lam, "float32"), order)
-        mixed = ManifoldMixing().bind(4, 1.0).mix(x, plan)
-        shape = x.shape[1:]
+        mixed = ManifoldMixing().bind(4, 1.0).mix(tf.constant(x), plan)
         draws = noise_lib.NoiseDraws(
             # The levels of the views are one, two and three times the first.
             np.arange(1, views + 1) * additive * drawn("add_beta", ()),
-            drawn("add_normal", shape),
-            drawn("add_sparse_u", shape) >= sparsity,
+            drawn("add_normal"),
+            drawn("add_sparse_u") >= sparsity,
             multiplicative * drawn("mult_beta", ()),
-            2 * drawn("mult_uniform", shape) - 1,
-            drawn("mult_sparse_u", shape) >= sparsity,
+            2 * drawn("mult_uniform") - 1,
+            drawn("mult_sparse_u") >= sparsity,
         )
         out, _ = noise_lib.inject(mixed, draws)
         expected = file[f"{case}__out"].reshape(out.shape)
@@ -56,15 +54,15 @@ def test_noise_has_its_conditional_law(sparsity):
     seed = rng.stream(0, 0, "noise")
     numbers = noise_lib.draw_numbers(seed, shape, [0.5, 1.0, 1.5], [0.5] * 3)
     draws = noise_lib.interpret(numbers, sparsity)
-    kept = draws.additive_kept.numpy(), draws.multiplicative_kept.numpy()
+    add, mult = draws.additive_kept.numpy(), draws.multiplicative_kept.numpy()
     # The two kinds keep entries independently, alike in each view.
-    for mask, power in ((kept[0], 1), (kept[1], 1), (kept[0] & kept[1], 2)):
+    for mask, power in ((add, 1), (mult, 1), (add & mult, 2)):
         share = (1 - sparsity) ** power
         sigma = np.sqrt(share * (1 - share) / mask[0].size)
         found = mask.mean((1, 2, 3, 4))
         assert_allclose(found, share, atol=5 * sigma + 1e-6)
-    assert_law("normal", draws.normal[kept[0]])
-    assert_law("uniform", draws.uniform[kept[1]])
+    assert_law("normal", draws.normal[add])
+    assert_law("uniform", draws.uniform[mult])
 
 
 def test_noise_amplitudes_follow_the_scaled_beta():
@@ -87,26 +85,23 @@ def test_noise_is_linear_and_its_gradient_is_the_slope():
     """And of it a part as large as the two sparsities say."""
 
     def noisy(x):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            seed = rng.stream(4, 0, "noise")
-            y = feature_noise(x, seed, [0.5] * 2, [0.5] * 2, 0.65)
-            loss = tf.reduce_sum(y * y)
-        return y, tape.gradient(loss, x)
+        seed = rng.stream(4, 0, "noise")
+        return feature_noise(x, seed, [0.5] * 2, [0.5] * 2, 0.65)
 
-    zeros = tf.zeros([2, 3, 8, 8, 4])
-    at_zero, _ = noisy(zeros)
-    at_one, gradient = noisy(zeros + 1.0)
+    at_zero, ones = noisy(tf.zeros([2, 3, 8, 8, 4])), tf.ones([2, 3, 8, 8, 4])
+    with tf.GradientTape() as tape:
+        tape.watch(ones)
+        at_one = noisy(ones)
+        loss = tf.reduce_sum(at_one**2)
     slope = at_one - at_zero
+    gradient = tape.gradient(loss, ones)
     assert_allclose(gradient, 2.0 * at_one * slope, atol=1e-5)
     for changed in (at_zero.numpy() != 0, abs(slope.numpy() - 1) > 1e-4):
         assert 0.3 < changed.mean() < 0.4
 
 
 def test_plan_is_uniform_over_taps_and_partners_and_beta_in_lam():
-    mixing = ManifoldMixing().bind(num_taps=4, alpha=1.0)
-    draw = tf.function(mixing.plan)
-    n = 400
+    draw, n = tf.function(ManifoldMixing().bind(4, 1.0).plan), 400
     plans = [draw(rng.stream(3, step, "mixing"), 8) for step in range(n)]
     taps = np.bincount([int(p.tap) for p in plans], minlength=4)
     # Chi-square with 3 degrees of freedom; 16.3 is its 0.999 quantile.
@@ -131,5 +126,4 @@ def test_kinds_that_do_not_mix_or_only_at_the_first_tap():
             assert_array_equal(mixing.mix(x, plan), x)
         plan = first.plan(seed, 5)
         assert int(plan.tap) == 0 and float(plan.lam) < 1.0
-    known = "'mixed'", "none, input, manifold"
-    assert_usage_error(lambda: MIXINGS.get("mixed"), *known)
+    assert_usage_error(lambda: MIXINGS.get("mixed"), "'mixed'", "none, input,")

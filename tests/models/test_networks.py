@@ -17,29 +17,27 @@ from support.usage import assert_usage_error
 SLOW = pytest.mark.slow
 BATCH_NORM = keras.layers.BatchNormalization
 SMALL = {"width": 1 / 16, "num_classes": 10, "mean": 0.5, "std": 0.5}
+preact = functools.partial(models.build, "preact_resnet18", **SMALL)
+resnet50 = functools.partial(models.build, "resnet50", **SMALL)
+augmix = functools.partial(models.augmix_wide_resnet, width=0.25)
+LOGITS = [
+    (preact, (), "preact_resnet", [2] * 4, 4),
+    (resnet50, (), "bottleneck_resnet", [3, 4, 6, 3], 4),
+    # With a widening of one, the first stage has no projection.
+    (augmix, (10, 1), "augmix_wide_resnet", "conv_shortcut", 1, 4, 4),
+    (augmix, (16, 2), "augmix_wide_resnet", "convShortcut", 2, 4, 8),
+]
 
 
-@pytest.mark.parametrize(
-    ("make", "oracle", "arguments"),
-    [
-        ("preact_resnet18", "preact_resnet", ([2] * 4, 4)),
-        ("resnet50", "bottleneck_resnet", ((3, 4, 6, 3), 4)),
-        # With a widening of one, the first stage has no projection.
-        ((10, 1), "augmix_wide_resnet", ("conv_shortcut", 1, 4, 4)),
-        ((16, 2), "augmix_wide_resnet", ("convShortcut", 2, 4, 8)),
-    ],
-)
-def test_logits_are_those_of_the_pytorch_network(make, oracle, arguments):
+@pytest.mark.parametrize("case", LOGITS)
+def test_logits_are_those_of_the_pytorch_network(case):
     """Of images of several sizes, even and odd, by one and the same model."""
-    network, shape = torch_networks.Network(seed=1), (None, None, 1)
-    if isinstance(make, str):
-        model = models.build(make, input_shape=shape, **SMALL)
-    else:
-        model = models.augmix_wide_resnet(*make, width=0.25, input_shape=shape)
+    (make, size, name, *arguments), network = case, torch_networks.Network(1)
+    model = make(*size, input_shape=(None, None, 1))
     for shape in ([3, 32, 32, 1], [2, 37, 45, 1]):
         images = images_like(shape)
-        x = normalized(images)
-        expected = getattr(torch_networks, oracle)(network, x, *arguments, 10)
+        x, oracle = normalized(images), getattr(torch_networks, name)
+        expected = oracle(network, x, *arguments, 10)
         if shape[0] == 3:
             models.load_torch_weights(model, network.state)
         largest = np.abs(expected).max()
@@ -54,10 +52,9 @@ def test_published_weights_give_the_published_activations(
     assert_allclose(model(arrays["input"]), arrays["logits_f64"], atol=1e-4)
     for number in (1, 2, 3):
         theirs = arrays[f"act2__layer{number}"].transpose(0, 2, 3, 1)
-        part = keras.Model(
-            model.input, model.get_layer(f"stage{number}").output
-        )
-        assert_allclose(part(arrays["input"][: len(theirs)]), theirs, atol=1e-4)
+        layer, images = model.get_layer(f"stage{number}"), arrays["input"]
+        ours = keras.Model(model.input, layer.output)(images[: len(theirs)])
+        assert_allclose(ours, theirs, atol=1e-4)
 
 
 def test_a_shortcut_without_parameters_in_a_narrow_network():
@@ -207,36 +204,33 @@ def test_compiles_under_xla(name):
     assert_allclose(logits, model(IMAGES), rtol=1e-4, atol=1e-5)
 
 
-def _build(width=0.0625, **arguments):
-    models.cifar_resnet(8, width=width, mean=[0.5] * 3, **arguments)
+def _cifar(width=0.0625, **options):
+    models.cifar_resnet(8, width=width, mean=[0.5] * 3, **options)
 
 
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (lambda: _build(input_shape=(3, 32, 3)), "at least 4 pixels"),
-        (lambda: _build(input_shape=(32, 32)), "height, width, channels"),
-        (lambda: _build(input_shape=(32, 32, None)), "width, channels)"),
-        (lambda: _build(input_shape=(32, 32, 0)), "no channels"),
-        (lambda: _build(input_shape=(32, 32, 1)), "mean has 3 values"),
-        (lambda: _build(num_classes=1), "num_classes is 1"),
-        (lambda: _build(width=0), "width is 0"),
-        (lambda: _build(width=float("nan")), "width is nan"),
-        (lambda: _build(width=0.005), "leaves none of 16 channels"),
-        (lambda: _build(dropout=1.0), "dropout is 1.0"),
-        (lambda: _build(std=(0.5, 0.0, 0.5)), "std is"),
-        (lambda: _build(seed=-1), "seed is -1"),
-        (lambda: _build(seed=None), "seed is None"),
-        (lambda: models.build("resnet_2"), "Unknown model 'resnet_2'"),
-        (lambda: models.default_taps("x"), "Known: preact_resnet18, preact_"),
-        (lambda: models.cifar_resnet(2), "depth 2 for small images"),
-        (lambda: models.cifar_resnet(52), "give 6 n + 2"),
-        (lambda: models.resnet(18), "give 50, 101, 152"),
-        (lambda: models.wide_resnet(4, 1), "depth 4 does"),
-        (lambda: models.augmix_wide_resnet(27, 1), "give 6 n + 4"),
-        (lambda: small("bottleneck", input_shape=(31, 32, 3)), "at least 32"),
-        (lambda: small("preact", input_shape=(7, 32, 3)), "at least 8 pixels"),
-    ],
-)
-def test_bad_arguments(call, words):
-    assert_usage_error(call, words)
+def _refused(words, make=_cifar, *args, **options):
+    assert_usage_error(lambda: make(*args, **options), words)
+
+
+def test_bad_arguments():
+    _refused("at least 4 pixels", input_shape=(3, 32, 3))
+    _refused("height, width, channels", input_shape=(32, 32))
+    _refused("height, width, channels", input_shape=(32, 32, None))
+    _refused("no channels", input_shape=(32, 32, 0))
+    _refused("mean has 3 values", input_shape=(32, 32, 1))
+    _refused("num_classes is 1", num_classes=1)
+    _refused("width is 0", width=0)
+    _refused("width is nan", width=float("nan"))
+    _refused("leaves none of 16 channels", width=0.005)
+    _refused("dropout is 1.0", dropout=1.0)
+    _refused("std is", std=(0.5, 0.0, 0.5))
+    _refused("seed is -1", seed=-1)
+    _refused("seed is None", seed=None)
+    _refused("Unknown model 'resnet_2'", models.build, "resnet_2")
+    _refused("depth 2 for small images", models.cifar_resnet, 2)
+    _refused("give 6 n + 2", models.cifar_resnet, 52)
+    _refused("give 50, 101, 152", models.resnet, 18)
+    _refused("depth 4 does", models.wide_resnet, 4, 1)
+    _refused("give 6 n + 4", models.augmix_wide_resnet, 27, 1)
+    _refused("at least 32", small, "bottleneck", input_shape=(31, 32, 3))
+    _refused("at least 8 pixels", small, "preact", input_shape=(7, 32, 3))

@@ -13,15 +13,10 @@ POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 def assert_layer_contract(
     layer, *args, tmp_path, expected_shape=None, atol=None
 ):
-    """Checks a fresh layer that changes its input in training only.
+    """Checks a fresh, named layer that changes its input in training only.
 
-    Args:
-        layer: A layer that was not called yet, with a name of its own.
-        *args: Positional arguments of a call, the first a batch of tensors.
-        tmp_path: Folder to save in.
-        expected_shape: Shape of the output; by default that of the first one.
-        atol: By how much a result may change when XLA compiles it; None where
-            XLA draws other numbers.
+    `args` are those of a call, the first a batch; the output has the shape of
+    that by default. XLA may change a result by `atol`; None where it draws.
     """
     x = _array(args[0])
     shape = tuple(x.shape if expected_shape is None else expected_shape)
@@ -44,7 +39,7 @@ def assert_layer_contract(
             if not training:
                 for a, b in zip(start, layer.get_weights(), strict=True):
                     assert_array_equal(a, b)
-        assert all(not w.trainable for w in layer.weights)
+        assert not layer.trainable_weights
     _assert_compiles(copy, args, atol)
     _assert_saves(copy(), args, shape, tmp_path)
 

@@ -8,23 +8,13 @@ N, K = 12, 3
 
 def network(outputs=K, activation=None):
     def dense(units, activation, seed, **more):
-        return keras.layers.Dense(
-            units,
-            activation,
-            kernel_initializer=keras.initializers.GlorotNormal(seed),
-            bias_initializer=keras.initializers.RandomNormal(0, 0.3, seed + 9),
-            dtype="float64",
-            **more,
-        )
+        more["kernel_initializer"] = init.GlorotNormal(seed)
+        more["bias_initializer"] = init.RandomNormal(0, 0.3, seed + 9)
+        return keras.layers.Dense(units, activation, dtype="float64", **more)
 
-    return keras.Sequential(
-        [
-            keras.Input([2], dtype="float64"),
-            dense(8, "tanh", 1, name="first"),
-            dense(8, "tanh", 2),
-            dense(outputs, activation, 3),
-        ]
-    )
+    init, layers = keras.initializers, [keras.Input([2], dtype="float64")]
+    layers += [dense(8, "tanh", 1, name="first"), dense(8, "tanh", 2)]
+    return keras.Sequential([*layers, dense(outputs, activation, 3)])
 
 
 def examples():
