@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 from numpy.testing import assert_array_equal
 
@@ -21,6 +22,11 @@ def test_contract(tmp_path):
     layer = FeatureNoise(name="noise", seed=3)
     assert layer.supports_masking
     assert_layer_contract(layer, _normal(4, 3, 3, 2), tmp_path=tmp_path)
+    # An exported model has no noise.
+    model = keras.Sequential([keras.Input((6,)), FeatureNoise()])
+    model.export(tmp_path / "exported", verbose=False)
+    exported = tf.saved_model.load(tmp_path / "exported")
+    assert_array_equal(exported.serve(_normal(5, 6)), _normal(5, 6))
 
 
 def test_calls_draw_as_the_pure_function_does():
@@ -35,10 +41,10 @@ def test_calls_draw_as_the_pure_function_does():
         assert layer.compute_output_shape(shape) == shape
 
 
-def test_levels_change_without_a_new_trace():
-    layer = FeatureNoise(name="noise")
-    step = tf.function(lambda x: layer(x, training=True))
-    x = tf.ones([1000])
+@pytest.mark.parametrize("jit", [False, True])
+def test_levels_change_without_a_new_trace(jit):
+    layer, x = FeatureNoise(name="noise"), tf.ones([1000])
+    step = tf.function(lambda x: layer(x, training=True), jit_compile=jit)
     assert (step(x).numpy() != 1).any()
     layer.additive_noise = layer.multiplicative_noise = 0.0
     assert_array_equal(step(x), x)
@@ -76,21 +82,12 @@ def test_two_replicas_draw_different_noise_and_count_steps():
     assert int(model.get_layer("noise").calls.numpy()) == 3
 
 
-def test_an_exported_model_has_no_noise(tmp_path):
-    model = keras.Sequential([keras.Input((6,)), FeatureNoise()])
-    model.export(tmp_path / "exported", verbose=False)
-    exported = tf.saved_model.load(tmp_path / "exported")
-    assert_array_equal(exported.serve(_normal(5, 6)), _normal(5, 6))
-
-
-def _refused(words, *args, x=None, **options):
-    assert_usage_error(lambda: FeatureNoise(*args, **options)(x), words)
-
-
 def test_refuses_arguments_and_what_is_no_float():
-    _refused("additive_noise=-0.1 must be a number at", -0.1)
-    _refused("multiplicative_noise=nan", 0, float("nan"))
-    _refused("noise_sparsity=1.5 must be a numbe", 1, 1, 1.5)
-    _refused("seed=None must be a whole number", seed=None)
-    _refused("takes floats, got uint8; scale image", x=tf.zeros([2], tf.uint8))
-    _refused("got uint8", x=keras.Input([3], dtype="uint8"))
+    refused = assert_usage_error
+    refused(lambda: FeatureNoise(-0.1), "additive_noise=-0.1 must be a number")
+    refused(lambda: FeatureNoise(0, np.nan), "multiplicative_noise=nan must")
+    refused(lambda: FeatureNoise(1, 1, 1.5), "noise_sparsity=1.5 must be a num")
+    refused(lambda: FeatureNoise(seed=None), "seed=None must be a whole number")
+    eager, symbolic = tf.zeros([2], tf.uint8), keras.Input([3], dtype="uint8")
+    refused(lambda: FeatureNoise()(eager), "takes floats, got uint8; scale")
+    refused(lambda: FeatureNoise()(symbolic), "takes floats, got uint8; scale")

@@ -10,8 +10,8 @@ from noisymix_tf import rng
 from noisymix_tf.layers import ManifoldMix
 from noisymix_tf.mixing import ManifoldMixing, MixPlan, with_plan
 from noisymix_tf.training.trainer import NoisyMix
+from support.fit_models import NO_NOISE
 from support.layer_contract import assert_layer_contract
-from support.small_trainer import QUIET
 from support.usage import assert_usage_error
 
 PERMUTATION = [3, 1, 5, 0, 2, 4]
@@ -111,7 +111,7 @@ def _planned(alpha=1.0, num_replicas=1):
 def test_plain_fit_trains_as_the_trainer_does_and_serves_without_a_plan():
     """Manifold mixup by `fit` and by `NoisyMix`: the same run."""
     (model, classifier), (_, twin) = _network(), _network()
-    options = {"jsd_weight": 0.0, "seed": 5, **QUIET}
+    options = {"jsd_weight": 0.0, "seed": 5, **NO_NOISE}
     trainer = _compiled(NoisyMix(twin, taps=["input", "first"], **options))
     fits = model.fit(_planned(), verbose=0), trainer.fit(_batches(), verbose=0)
     assert_allclose(*(fit.history["loss"] for fit in fits), rtol=1e-5)

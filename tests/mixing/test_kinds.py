@@ -11,7 +11,8 @@ from noisymix_tf.mixing import MIXINGS, CutMix, PuzzleMix
 from noisymix_tf.training import setup
 from noisymix_tf.training.losses import SmoothedCrossEntropy
 from support import small_trainer
-from support.small_trainer import QUIET, SIDE, SPARSE, K, classifier
+from support.fit_models import NO_NOISE, SPARSE
+from support.small_trainer import SIDE, K, classifier
 from support.usage import assert_usage_error
 
 B = 8
@@ -36,7 +37,7 @@ def _batch(views=3):
 @pytest.mark.slow
 def test_a_step_is_one_program_of_xla_and_repeats_from_its_state():
     """With views, the Jensen-Shannon term and all of PuzzleMix."""
-    trainer = _trainer(KINDS["adversarial"], jit=True, seed=5, **QUIET)
+    trainer = _trainer(KINDS["adversarial"], jit=True, seed=5, **NO_NOISE)
     data = tf.data.Dataset.from_tensors(_batch()).repeat(2)
     start, ends = [v.numpy() for v in trainer.variables], []
     for _ in range(2):
@@ -70,7 +71,7 @@ def test_losses_and_steps_are_those_of_labels_mixed_by_the_pixels(
 ):
     """Regularisation counts once; no gradient runs through the plan."""
     model = classifier(l2=0.1)
-    options = {"loss": loss, "jsd_weight": 0.0, "seed": 10, **QUIET}
+    options = {"loss": loss, "jsd_weight": 0.0, "seed": 10, **NO_NOISE}
     trainer = _trainer(KINDS[kind], model, **options)
     x = _batch(views=1)[0]
     plan = trainer._plan(trainer._view_major(x)[0], tf.constant(labels))
@@ -127,12 +128,9 @@ def test_saliency_is_the_gradient_of_each_images_loss(softmax):
 def test_half_precision_trains_and_its_saliency_is_exact_enough():
     """Also of images of which the network is sure."""
     half, exact = (classifier(d, scale=100.0) for d in ("mixed_float16", None))
-    x, _ = _batch(views=1)
-    features = exact.layers[0](x[:, 0])
-    labels = tf.argmax(exact(x[:, 0]), axis=-1)
-    slopes = [
-        _trainer("none", m)._slope(features, labels) for m in (half, exact)
-    ]
+    x = _batch(views=1)[0][:, 0]
+    batch = exact.layers[0](x), tf.argmax(exact(x), axis=-1)
+    slopes = [_trainer("none", m)._slope(*batch) for m in (half, exact)]
     assert slopes[0].dtype == tf.float32
     for ours, theirs in zip(*slopes):
         correlation = np.corrcoef(np.ravel(ours), np.ravel(theirs))
@@ -141,26 +139,21 @@ def test_half_precision_trains_and_its_saliency_is_exact_enough():
     assert np.isfinite(trainer.train_step(_batch())["loss"])
 
 
-def test_two_replicas_share_boxes_grids_and_attacks_but_not_their_starts():
+def test_two_replicas_share_grids_and_attacks_but_not_their_starts():
     strategy = small_trainer.two_replicas()
     with strategy.scope():
-        boxes, puzzle = _trainer("cutmix"), _trainer(KINDS["adversarial"])
+        trainer = _trainer(KINDS["adversarial"])
     # Not what is found for a grid, which takes long to compile.
     places, mask = tf.zeros([B, SIDE**2], tf.int32), tf.ones([B, SIDE, SIDE])
     found = {"own": places, "partner": places, "mask": mask}
-    puzzle._mixing._compiled = lambda grid: lambda *_: found
+    trainer._mixing._compiled = lambda grid: lambda *_: found
     x, labels = _batch(views=1)
-
-    def plans():
-        return [t._plan(x[:, 0], labels) for t in (boxes, puzzle)]
-
-    box, joined = tf.function(lambda: strategy.run(plans))()
-    for values in (box.lam, box.inside, joined.permutation, joined.chances):
-        first, second = values.values
-        assert_array_equal(first, second)
-    first, second = joined.attack.values
+    plan = tf.function(lambda: strategy.run(trainer._plan, (x[:, 0], labels)))()
+    for values in (plan.permutation, plan.chances):
+        assert_array_equal(*values.values)
+    first, second = plan.attack.values
     assert 0.1 < np.mean(first.numpy() != second.numpy())
-    assert joined.lam.values[0].shape == [B]
+    assert plan.lam.values[0].shape == [B]
 
 
 def test_flags_make_kinds_with_their_options_and_the_first_taps():

@@ -9,6 +9,7 @@ import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal
 
 from noisymix_tf import models
+from noisymix_tf.training import precision
 from support import torch_networks
 from support.laws import assert_law
 from support.torch_networks import images_like, normalized
@@ -60,9 +61,9 @@ def test_published_weights_give_the_published_activations(
 def test_a_shortcut_without_parameters_in_a_narrow_network():
     """Where the channels do not double, from 3 to 7; sides are odd."""
     model = models.cifar_resnet(8, width=0.22, input_shape=(13, 19, 3))
-    points = "stage1", "stage2_block1_shortcut_pad"
-    outputs = [model.get_layer(name).output for name in points]
-    x, y = keras.Model(model.input, outputs)(images_like([2, 13, 19, 3]))
+    layers = map(model.get_layer, ["stage1", "stage2_block1_shortcut_pad"])
+    part = keras.Model(model.input, [layer.output for layer in layers])
+    x, y = part(images_like([2, 13, 19, 3]))
     expected = np.zeros([2, 7, 10, 7], np.float32)
     expected[..., 2:5] = x[:, ::2, ::2]
     assert_array_equal(y, expected)
@@ -151,13 +152,9 @@ SHALLOW = {
 }
 
 
-def small(name, policy="float32", **arguments):
+def small(name, **arguments):
     defaults = {"width": 0.25, "input_shape": SHAPE, "seed": 5, "dropout": 0.1}
-    keras.config.set_dtype_policy(policy)
-    try:
-        return SHALLOW[name](**(defaults | arguments))
-    finally:
-        keras.config.set_dtype_policy("float32")
+    return SHALLOW[name](**(defaults | arguments))
 
 
 @pytest.mark.parametrize("name", SHALLOW)
@@ -182,14 +179,12 @@ def test_a_build_is_a_pure_function_of_its_arguments(name):
     assert np.any(a != c)
 
 
-@pytest.mark.parametrize(
-    "name, policy", [("cifar", "mixed_bfloat16"), ("preact", "mixed_float16")]
-)
-def test_mixed_precision_keeps_pixels_and_logits_in_float32(name, policy):
-    model = small(name, policy)
-    assert model.get_layer("stage1").compute_dtype == policy[6:]
+def test_mixed_precision_keeps_pixels_and_logits_in_float32():
+    with precision.dtype_policy("mixed_float16"):
+        model = small("preact")
+    assert model.get_layer("stage1").compute_dtype == "float16"
     assert model.get_layer("normalize").output.dtype == "float32"
-    logits, expected = model(IMAGES), small(name)(IMAGES)
+    logits, expected = model(IMAGES), small("preact")(IMAGES)
     assert logits.dtype == tf.float32 and np.any(logits != expected)
     atol = 0.05 * max(1, np.abs(expected).max())
     assert_allclose(logits, expected, atol=atol)

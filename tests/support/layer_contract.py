@@ -7,16 +7,13 @@ import numpy as np
 import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal
 
-POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
-
 
 def assert_layer_contract(
     layer, *args, tmp_path, expected_shape=None, atol=None
 ):
-    """Checks a fresh, named layer that changes its input in training only.
+    """Checks a fresh, named layer that changes a batch in training only.
 
-    `args` are those of a call, the first a batch; the output has the shape of
-    that by default. XLA may change a result by `atol`; None where it draws.
+    XLA may change a result by `atol`; None where it draws other numbers.
     """
     x = _array(args[0])
     shape = tuple(x.shape if expected_shape is None else expected_shape)
@@ -27,7 +24,7 @@ def assert_layer_contract(
 
     assert copy().get_config() == layer.get_config()
     same = x if shape == x.shape else np.repeat(x[:, None], shape[1], axis=1)
-    for policy in POLICIES:
+    for policy in ("float32", "mixed_bfloat16", "mixed_float16"):
         layer = copy(dtype=policy)
         start = layer.get_weights()
         for training in (False, True):
@@ -57,10 +54,9 @@ def _assert_compiles(copy, args, atol):
         layer.set_weights(start)
         return [_array(call(*args, training=True)) for _ in range(2)]
 
-    eager = calls(copy())
+    eager, program = calls(copy()), tf.function(layer, jit_compile=True)
     assert_array_equal(calls(layer), eager)
     assert_allclose(calls(tf.function(layer)), eager, atol=atol or 1e-6)
-    program = tf.function(layer, jit_compile=True)
     compiled = calls(program)
     if atol is None:
         # XLA has a random generator of its own.

@@ -3,12 +3,10 @@
 import keras
 import tensorflow as tf
 
-from noisymix_tf.training.trainer import NoisyMix
+from support.fit_models import compiled
 
 # Two divides six, four does not: one grid of blocks, and little to compile.
 SIDE, K = 6, 3
-SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-QUIET = {"additive_noise": 0.0, "multiplicative_noise": 0.0}
 
 
 def classifier(dtype=None, activation=None, units=K, scale=1, l2=0, dropout=0):
@@ -33,17 +31,13 @@ def classifier(dtype=None, activation=None, units=K, scale=1, l2=0, dropout=0):
     return model
 
 
-def trainer(model=None, *, loss=SPARSE, taps=None, jit=None, **options):
+def trainer(model=None, taps=("normalize", "relu"), jit=None, **options):
     """A compiled `NoisyMix`, which runs eagerly where `jit` is None."""
-    taps = taps or ["normalize", "relu"]
-    subject = NoisyMix(model or classifier(), taps, **options)
-    eager = {"run_eagerly": jit is None, "jit_compile": bool(jit)}
-    subject.compile(keras.optimizers.SGD(0.02), loss, **eager)
-    return subject
+    options |= {"run_eagerly": jit is None, "jit_compile": bool(jit)}
+    return compiled("noisymix", model or classifier(), taps, **options)
 
 
 def two_replicas():
     """Two logical CPUs (set up in conftest) as two replicas."""
     reduction = tf.distribute.ReductionToOneDevice()
-    devices = ["CPU:0", "CPU:1"]
-    return tf.distribute.MirroredStrategy(devices, cross_device_ops=reduction)
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], reduction)

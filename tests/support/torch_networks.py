@@ -85,9 +85,8 @@ def bottleneck_resnet(net, x, counts, base, classes):
         name = "layer{}.{}".format(*place)
         y = net.bn_relu(net.conv(x, f"{name}.conv1", width, 1), f"{name}.bn1")
         y = net.conv(y, f"{name}.conv2", width, 3, stride)
-        y = net.conv(
-            net.bn_relu(y, f"{name}.bn2"), f"{name}.conv3", 4 * width, 1
-        )
+        y = net.bn_relu(y, f"{name}.bn2")
+        y = net.conv(y, f"{name}.conv3", 4 * width, 1)
         if place[1] == 0:
             x = net.conv(x, f"{name}.downsample.0", 4 * width, 1, stride)
             x = net.bn(x, f"{name}.downsample.1")
