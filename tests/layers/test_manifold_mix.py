@@ -44,8 +44,7 @@ def test_values_and_gradients_for_every_form_of_a_plan():
         with tf.GradientTape() as tape:
             tape.watch(x)
             y = layer(x, plan, training=True)
-            total = tf.reduce_sum(y * weights)
-        return y, tape.gradient(total, x)
+        return y, tape.gradient(y, x, weights)
 
     expected = 0.3 * x + 0.7 * x.numpy()[PERMUTATION]
     slope = 0.3 * weights + 0.7 * weights.numpy()[np.argsort(PERMUTATION)]
@@ -154,23 +153,22 @@ def test_labels_may_be_numbers_a_column_or_one_hot_of_unknown_number():
 
 def test_refuses_what_is_no_plan_or_does_not_fit():
     x, labels = tf.zeros([6, 3]), tf.zeros([6], tf.int32)
-
-    def batches(words, *batch, taps=2, alpha=1.0, replicas=1):
-        def call():
-            with_plan(taps, alpha, 3, 0, replicas)(0, batch)
-
-        assert_usage_error(call, words)
-
-    def layer(words, x=x, plan=None, tap=0):
-        assert_usage_error(lambda: ManifoldMix(tap)(x, plan), words)
-
-    batches("num_taps=0 must be a whole number, at", taps=0)
-    batches("alpha=-1.0 must be a number, at", alpha=-1.0)
-    batches("without weights", x, labels, tf.ones([6]))
-    batches("neither numbers [B] nor one-", x, tf.zeros([6, 5]))
-    batches("a batch size tha", x, labels, replicas=4)
-    layer("tap=-1 must be a whole number, at least 0", tap=-1)
-    layer("must be a MixPlan", x, tf.constant([0, 1]))
-    layer("shape [B], got ()", x, _plan(permutation=1))
-    layer("a scalar or [B], got None", x, [tf.constant(0), None, labels])
-    layer("floats, got int32", labels[:, None], _plan())
+    refused, layer, add = (
+        assert_usage_error,
+        ManifoldMix(),
+        with_plan(2, 1.0, 3),
+    )
+    refused(lambda: with_plan(0, 1.0, 3), "num_taps=0 must be a whole number")
+    refused(lambda: with_plan(2, -1.0, 3), "alpha=-1.0 must be a number, at")
+    refused(lambda: add(0, (x, labels, tf.ones([6]))), "without weights")
+    refused(
+        lambda: add(0, (x, tf.zeros([6, 5]))), "neither numbers [B] nor one"
+    )
+    four = with_plan(2, 1.0, 3, num_replicas=4)
+    refused(lambda: four(0, (x, labels)), "a batch size tha")
+    refused(lambda: ManifoldMix(-1), "tap=-1 must be a whole number, at least")
+    refused(lambda: layer(x, tf.constant([0, 1])), "must be a MixPlan")
+    refused(lambda: layer(x, _plan(permutation=1)), "shape [B], got ()")
+    without = [tf.constant(0), None, labels]
+    refused(lambda: layer(x, without), "a scalar or [B], got None")
+    refused(lambda: layer(labels[:, None], _plan()), "floats, got int32")

@@ -65,16 +65,15 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("kind, loss, labels, weight, shares", CASES, ids=KINDS)
-def test_losses_and_steps_are_those_of_labels_mixed_by_the_pixels(
-    kind, loss, labels, weight, shares
-):
+@pytest.mark.parametrize("case", CASES, ids=KINDS)
+def test_losses_and_steps_are_those_of_labels_mixed_by_the_pixels(case):
     """Regularisation counts once; no gradient runs through the plan."""
+    kind, loss, labels, weight, shares = case
     model = classifier(l2=0.1)
     options = {"loss": loss, "jsd_weight": 0.0, "seed": 10, **NO_NOISE}
     trainer = _trainer(KINDS[kind], model, **options)
     x = _batch(views=1)[0]
-    plan = trainer._plan(trainer._view_major(x)[0], tf.constant(labels))
+    plan = trainer._plan(x[:, 0], tf.constant(labels))
     permutation = plan.permutation.numpy()
     # Each image's own pixels are marked by ones, in a view without an attack.
     share = np.ones(B)
@@ -87,6 +86,7 @@ def test_losses_and_steps_are_those_of_labels_mixed_by_the_pixels(
     targets = share[:, None] * (weighted - weighted[permutation])
     targets += weighted[permutation]
     kernel, state = model.layers[-1].kernel, model.get_weights()
+    before = kernel.numpy()
     with tf.GradientTape() as tape:
         h = trainer._mixing.mix(model.layers[0](x[:, 0])[None], plan)[0]
         for layer in model.layers[1:]:
@@ -95,7 +95,6 @@ def test_losses_and_steps_are_those_of_labels_mixed_by_the_pixels(
         expected = 0.1 * tf.reduce_sum(kernel**2) - tf.reduce_mean(each)
     slope = tape.gradient(expected, kernel.value)
     model.set_weights(state)
-    before = kernel.numpy()
     parts = (x, labels) if weight is None else (x, labels, weight)
     logs = trainer.train_step(tuple(map(tf.constant, parts)))
     assert_allclose(float(logs["loss"]), expected, rtol=1e-5)
@@ -157,14 +156,14 @@ def test_two_replicas_share_grids_and_attacks_but_not_their_starts():
 
 
 def test_flags_make_kinds_with_their_options_and_the_first_taps():
-    def made(flags=(), **method):
+    puzzle = config.PuzzleMixConfig(puzzle_labels=2, puzzle_transport_size=-1)
+
+    def made(**method):
         method = config.MethodConfig(**method)
-        puzzle = config.PuzzleMixConfig(**dict(flags))
         run = config.Config(method=method, puzzlemix=puzzle)
         return setup.trainer(run, classifier(), steps_per_epoch=1)
 
-    flags = {"puzzle_labels": 2, "puzzle_transport_size": -1}
-    mixing = made(flags, mixing="puzzlemix", mixing_probability=0.5)._mixing
+    mixing = made(mixing="puzzlemix", mixing_probability=0.5)._mixing
     expected = PuzzleMix(0.5, labels=2, transport_size=-1)
     assert mixing.get_config() == expected.get_config()
     # The flags' defaults are those of the kind.

@@ -225,8 +225,7 @@ def test_steps_that_do_not_mix_change_nothing():
 
 
 def test_perturbations_climb_the_gradient_and_stay_in_their_ball():
-    options = {"adversarial_probability": 0.5, "adversarial_eps": 10.0}
-    mixing = PuzzleMix(transport=False, **options)
+    mixing = PuzzleMix(transport=False, adversarial_probability=0.5)
     features, sign = CLEAN.features(CLEAN.images), np.sign(SLOPE.numpy())
     attacked = set()
     for step in range(12):

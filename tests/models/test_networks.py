@@ -15,8 +15,7 @@ from support.laws import assert_law
 from support.torch_networks import images_like, normalized
 from support.usage import assert_usage_error
 
-SLOW = pytest.mark.slow
-BATCH_NORM = keras.layers.BatchNormalization
+SLOW, BATCH_NORM = pytest.mark.slow, keras.layers.BatchNormalization
 SMALL = {"width": 1 / 16, "num_classes": 10, "mean": 0.5, "std": 0.5}
 preact = functools.partial(models.build, "preact_resnet18", **SMALL)
 resnet50 = functools.partial(models.build, "resnet50", **SMALL)
@@ -89,8 +88,7 @@ def test_constants_and_initial_weights(name, norms, blocks, before, law, last):
     mean, std = (mean, std) if name == "resnet50" else (0.5, 0.5)
     images = images_like([1, side, side, 3])
     expected = normalized(images, mean, std).transpose(0, 2, 3, 1)
-    found = dropped.get_layer("normalize")(images)
-    assert_allclose(found, expected, atol=1e-5)
+    assert_allclose(dropped.get_layer("normalize")(images), expected, atol=1e-5)
     layer = dropped.get_layer("stage1_block1_dropout")
     assert layer.input is dropped.get_layer(f"stage1_block1_{before}").output
     shape = {"num_classes": 100, "input_shape": (32, 32, 3)}
@@ -140,8 +138,7 @@ def test_published_parameter_counts(build, count):
     assert sum(np.prod(v.shape) for v in variables) == count
 
 
-SHAPE = (32, 32, 3)
-IMAGES = images_like([4, *SHAPE])
+IMAGES = images_like([4, 32, 32, 3])
 # The shallowest network of each builder.
 SHALLOW = {
     "preact": functools.partial(models.preact_resnet, "p", blocks=[1] * 4),
@@ -153,8 +150,8 @@ SHALLOW = {
 
 
 def small(name, **arguments):
-    defaults = {"width": 0.25, "input_shape": SHAPE, "seed": 5, "dropout": 0.1}
-    return SHALLOW[name](**(defaults | arguments))
+    options = {"width": 0.25, "input_shape": IMAGES.shape[1:], "seed": 5}
+    return SHALLOW[name](**{**options, "dropout": 0.1, **arguments})
 
 
 @pytest.mark.parametrize("name", SHALLOW)

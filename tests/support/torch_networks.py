@@ -1,8 +1,7 @@
 """PyTorch's residual networks restated in NumPy, in evaluation mode.
 
-A network draws its parameters when they are first asked for, under the names
-and in the layouts of the published code; `state` then holds its state dict.
-Images and features are `[N, C, H, W]`.
+Parameters are drawn when first asked for, with the names and layouts of the
+published code, and kept in `state`. Images and features are `[N, C, H, W]`.
 """
 
 import numpy as np

@@ -130,9 +130,7 @@ OBJECTS = KINDS["l2"], PuzzleMix(0.3)
 
 
 @pytest.mark.parametrize("adversary, mixing", [("fast", "cutmix"), OBJECTS])
-def test_trainers_keep_adversary_and_mixing_when_saved(
-    adversary, mixing, tmp_path
-):
+def test_saved_trainers_keep_adversary_and_mixing(adversary, mixing, tmp_path):
     trainer = _trainer(adversary, mixing=mixing)
     trainer.save(tmp_path / "trainer.keras")
     copy = keras.models.load_model(tmp_path / "trainer.keras")
@@ -159,7 +157,7 @@ def test_flags_make_adversaries_with_their_options():
     assert set(choices) == {"none", *attacks.ADVERSARIES.names()}
 
 
-def test_bad_options_are_refused():
+def test_bad_options_and_what_cannot_be_attacked_are_refused():
     refused, l2 = assert_usage_error, {"adversary_norm": "l2"}
     refused(lambda: FLAGS(adversary_eps=8 / 255), "range give 8.")
     refused(lambda: FLAGS(adversary_eps=0.5, **l2), "give 127.5")
@@ -168,9 +166,7 @@ def test_bad_options_are_refused():
     refused(lambda: PGDAdversary(0), "eps=0 must be a number of grey levels ab")
     refused(lambda: PGDAdversary(float("inf")), "eps=inf must be")
     refused(lambda: PGDAdversary(4 / 255), "eps=0.0156863 must be in grey")
-    refused(
-        lambda: PGDAdversary(0.5, "l2"), "for 0.5 of their range give 127.5"
-    )
+    refused(lambda: PGDAdversary(0.5, "l2"), "0.5 of their range give 127.5")
     refused(lambda: PGDAdversary(norm="l1"), "norm 'l1'. Known: linf, l2")
     refused(lambda: PGDAdversary(steps=1.5), "steps=1.5 must be a whole number")
     refused(lambda: PGDAdversary(step_size=0.0), "step_size=0.0 must be a numb")
@@ -178,21 +174,14 @@ def test_bad_options_are_refused():
     refused(lambda: PGDAdversary(share=1.1), "share=1.1 must be a number above")
     # Of two images, the Euclidean distance may be longer.
     PGDAdversary(256.0, "l2").check((SIDE, SIDE, 3))
-
-
-def test_what_cannot_be_attacked_is_refused():
-    def trainer(words, adversary="pgd", **options):
-        def call():
-            _trainer(adversary, **options)._attacked(X, ONE_HOT)
-
-        assert_usage_error(call, words)
-
-    trainer("must be one of none, pgd, fast, or", "fgsm")
-    trainer("eps=256 is more than the lar", PGDAdversary(256.0))
-    attacking = PuzzleMix(adversarial_probability=0.1)
-    trainer("attacks the images itself", mixing=attacking)
+    refused(lambda: _trainer("fgsm"), "must be one of none, pgd, fast, or")
+    refused(lambda: _trainer(PGDAdversary(256.0)), "eps=256 is more than the")
     vectors = keras.Sequential([keras.Input((7,)), keras.layers.Dense(2)])
-    trainer("example has shape [7]", model=vectors, taps=["input"])
-    model, loss = _classifier(activation="sigmoid"), "binary_crossentropy"
-    trainer("yes or no to several", model=model, loss=loss)
-    trainer("gives [16, 1]", model=_classifier(units=1), loss="mse")
+    refused(lambda: _trainer("pgd", vectors, taps=["input"]), "has shape [7]")
+    mixing = PuzzleMix(adversarial_probability=0.1)
+    refused(lambda: _trainer("pgd", mixing=mixing), "attacks the images itself")
+    several = _classifier(activation="sigmoid")
+    several = _trainer("pgd", several, loss="binary_crossentropy")
+    refused(lambda: several._attacked(X, ONE_HOT), "yes or no to several")
+    one = _trainer("pgd", _classifier(units=1), loss="mse")
+    refused(lambda: one._attacked(X, Y), "gives [16, 1]")
