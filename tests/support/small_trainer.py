@@ -34,6 +34,7 @@ def classifier(dtype=None, activation=None, units=K, scale=1, l2=0, dropout=0):
 def trainer(model=None, taps=("normalize", "relu"), jit=None, **options):
     """A compiled `NoisyMix`, which runs eagerly where `jit` is None."""
     options |= {"run_eagerly": jit is None, "jit_compile": bool(jit)}
+    options["optimizer"] = keras.optimizers.SGD(0.02)
     return compiled("noisymix", model or classifier(), taps, **options)
 
 
