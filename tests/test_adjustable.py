@@ -5,7 +5,6 @@ import copy
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from noisymix_tf.adjustable import Adjustable
 from support.usage import assert_usage_error
@@ -27,17 +26,7 @@ class Scaled(keras.Layer):
         return {**super().get_config(), "rate": self.rate, "bias": self.bias}
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
-def test_assignments_reach_what_is_traced_without_a_new_trace(jit_compile):
-    layer = Scaled(rate=0.5)
-    step = tf.function(lambda x: layer(x), jit_compile=jit_compile)
-    assert float(step(tf.constant(2.0))) == 1.0
-    layer.rate, layer.bias = 0.25, 3
-    assert float(step(tf.constant(2.0))) == 3.5
-    assert step.experimental_get_tracing_count() == 1
-
-
-def test_it_reads_like_the_float_of_its_owner():
+def test_it_reads_and_is_saved_like_the_float_of_its_owner(tmp_path):
     a, b = Scaled(rate=np.float64(0.1), bias=2), Scaled(rate=0.2)
     c = copy.deepcopy(b)
     c.rate = 0.3
@@ -46,22 +35,18 @@ def test_it_reads_like_the_float_of_its_owner():
     assert type(a.rate) is type(a.bias) is float
     values = [float(Scaled.rate.tensor(layer)) for layer in (a, b, c)]
     np.testing.assert_allclose(values, [0.1, 0.2, 0.3], rtol=1e-6)
-    assert Scaled.rate.high == 1.0
     # What was not assigned is missing.
     assert not hasattr(Scaled.__new__(Scaled), "rate")
-
-
-def test_it_is_no_weight_and_is_saved_by_the_config_only(tmp_path):
-    layer = Scaled(rate=0.1, name="scaled")
-    model = keras.Sequential([keras.Input((2,)), layer])
-    layer.rate = 0.7
+    # It is no weight, and is saved by the config only.
+    model = keras.Sequential([keras.Input((2,)), Scaled(rate=0.1)])
+    model.layers[0].rate = 0.7
     assert model.weights == []
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert loaded.get_layer("scaled").rate == 0.7
+    assert loaded.layers[0].rate == 0.7
 
 
-@pytest.mark.parametrize("value", [-0.1, 1.5, float("nan"), None, "1", 10**400])
+@pytest.mark.parametrize("value", [-0.1, 1.5, float("nan"), "1", 10**400])
 def test_refuses_what_is_out_of_range_and_keeps_the_old(value):
     layer = Scaled(rate=0.5)
     words = f"rate={value!r} must be a number in [0, 1]: it is the share that"

@@ -10,12 +10,11 @@ from noisymix_tf import rng
 from noisymix_tf.layers import ManifoldMix
 from noisymix_tf.mixing import ManifoldMixing, MixPlan, with_plan
 from noisymix_tf.training.trainer import NoisyMix
+from support.fit_models import NO_NOISE
 from support.layer_contract import assert_layer_contract
-from support.small_trainer import QUIET
 from support.usage import assert_usage_error
 
 PERMUTATION = [3, 1, 5, 0, 2, 4]
-LOSSES = keras.losses
 
 
 def _normal(*shape, seed=0):
@@ -23,35 +22,33 @@ def _normal(*shape, seed=0):
 
 
 def _plan(tap=0, permutation=PERMUTATION):
-    return MixPlan(tf.constant(tap), tf.constant(0.3), tf.constant(permutation))
+    return MixPlan(*map(tf.constant, (tap, 0.3, permutation)))
 
 
-def _per_example(plan):
-    return tf.fill([6], plan.tap), tf.fill([6], plan.lam), plan.permutation
+def _per_example(tap):
+    return tf.fill([6], tap), tf.fill([6], 0.3), tf.constant(PERMUTATION)
 
 
 def test_contract(tmp_path):
-    assert ManifoldMix().supports_masking
-    arguments = _normal(6, 2, 2, 3), _per_example(_plan(tap=2))
     layer = ManifoldMix(2, name="mix")
+    assert layer.supports_masking
+    arguments = _normal(6, 2, 2, 3), _per_example(2)
     assert_layer_contract(layer, *arguments, tmp_path=tmp_path, atol=1e-6)
 
 
 def test_values_and_gradients_for_every_form_of_a_plan():
     x, weights = _normal(6, 3, 2), _normal(6, 3, 2, seed=1)
-    layer = ManifoldMix(1)
+    layer, plan = ManifoldMix(1), _plan(tap=1)
 
     def run(plan):
         with tf.GradientTape() as tape:
             tape.watch(x)
             y = layer(x, plan, training=True)
-            total = tf.reduce_sum(y * weights)
-        return y, tape.gradient(total, x)
+        return y, tape.gradient(y, x, weights)
 
-    plan = _plan(tap=1)
     expected = 0.3 * x + 0.7 * x.numpy()[PERMUTATION]
     slope = 0.3 * weights + 0.7 * weights.numpy()[np.argsort(PERMUTATION)]
-    for form in (plan, tuple(plan), list(_per_example(plan))):
+    for form in (plan, tuple(plan), list(_per_example(1))):
         y, gradient = run(form)
         assert_allclose(y, expected, atol=1e-6)
         assert_allclose(gradient, slope, atol=1e-6)
@@ -80,7 +77,8 @@ def test_a_partner_outside_of_the_batch_is_not_silent():
             layer(_normal(3, 2), plan, training=True)
 
 
-def _compiled(model, loss=LOSSES.SparseCategoricalCrossentropy):
+def _compiled(model, kind="Sparse"):
+    loss = getattr(keras.losses, f"{kind}CategoricalCrossentropy")
     optimizer = keras.optimizers.SGD(0.2, momentum=0.9)
     model.compile(optimizer, loss(from_logits=True), jit_compile=False)
     return model
@@ -91,37 +89,31 @@ def _network():
     inits = [keras.initializers.GlorotUniform(seed) for seed in (1, 2)]
     first = keras.layers.Dense(5, "tanh", True, inits[0], name="first")
     last = keras.layers.Dense(3, None, True, inits[1])
-    dtypes = "int32", "float32", "int32"
-    plan = [keras.Input([], dtype=dtype) for dtype in dtypes]
+    plan = [keras.Input([], dtype=d) for d in ("int32", "float32", "int32")]
     x = keras.Input([4])
     mixed = ManifoldMix(1)(first(ManifoldMix(0)(x, plan)), plan)
-    model = keras.Model([x, *plan], last(mixed))
-    model = _compiled(model, LOSSES.CategoricalCrossentropy)
+    model = _compiled(keras.Model([x, *plan], last(mixed)), "")
     return model, keras.Model(x, last(first(x)))
 
 
-def _batches(count=4):
-    labels = tf.random.stateless_uniform([8 * count], [0, 2], 0, 3, tf.int32)
-    data = _normal(8 * count, 4), labels
-    return tf.data.Dataset.from_tensor_slices(data).batch(8, True)
+def _batches(size=8):
+    labels = tf.random.stateless_uniform([32], [0, 2], 0, 3, tf.int32)
+    data = tf.data.Dataset.from_tensor_slices((_normal(32, 4), labels))
+    return data.batch(size, drop_remainder=size == 8)
 
 
-def _planned(alpha=1.0, seed=5, **options):
-    add_plan = with_plan(2, alpha, 3, seed=seed, **options)
+def _planned(alpha=1.0, num_replicas=1):
+    add_plan = with_plan(2, alpha, 3, 5, num_replicas)
     return _batches().enumerate().map(add_plan)
-
-
-def _fit(model, data):
-    return model.fit(data, verbose=0, shuffle=False).history["loss"]
 
 
 def test_plain_fit_trains_as_the_trainer_does_and_serves_without_a_plan():
     """Manifold mixup by `fit` and by `NoisyMix`: the same run."""
     (model, classifier), (_, twin) = _network(), _network()
-    options = {"jsd_weight": 0.0, "seed": 5, **QUIET}
+    options = {"jsd_weight": 0.0, "seed": 5, **NO_NOISE}
     trainer = _compiled(NoisyMix(twin, taps=["input", "first"], **options))
-    losses = _fit(model, _planned()), _fit(trainer, _batches())
-    assert_allclose(*losses, rtol=1e-5)
+    fits = model.fit(_planned(), verbose=0), trainer.fit(_batches(), verbose=0)
+    assert_allclose(*(fit.history["loss"] for fit in fits), rtol=1e-5)
     for a, b in zip(model.get_weights(), twin.get_weights(), strict=True):
         assert_allclose(a, b, atol=1e-5)
     # The model with a plan validates on unmixed batches.
@@ -134,55 +126,49 @@ def test_plain_fit_trains_as_the_trainer_does_and_serves_without_a_plan():
 def test_plans_and_labels_are_a_function_of_seed_and_index(replicas):
     """Replicas find partners in their own part of a batch."""
     mixing, size = ManifoldMixing().bind(2, 1.0), 8 // replicas
-    batches = [y.numpy() for _, y in _batches()]
-    planned = _planned(seed=6, num_replicas=replicas)
-    for index, (parts, mixed) in enumerate(planned):
-        plan = mixing.plan(rng.stream(6, index, "mixing"), size)
+    batches = zip(_planned(num_replicas=replicas), _batches())
+    for index, ((parts, mixed), (_, labels)) in enumerate(batches):
+        plan = mixing.plan(rng.stream(5, index, "mixing"), size)
         order = np.tile(plan.permutation, replicas)
         expected = tf.fill([8], plan.tap), tf.fill([8], plan.lam), order
         for ours, theirs in zip(parts[1:], expected, strict=True):
             assert ours.dtype == theirs.dtype
             assert_allclose(ours, theirs, rtol=1e-6)
-        one_hot = np.eye(3, dtype="float32")[batches[index]]
+        one_hot = np.eye(3, dtype="float32")[labels]
         own, order = float(plan.lam), order + np.arange(8) // size * size
         expected = own * one_hot + (1 - own) * one_hot[order]
         assert_allclose(mixed, expected, atol=1e-6)
 
 
 def test_labels_may_be_numbers_a_column_or_one_hot_of_unknown_number():
-    add_plan = with_plan(2, 1.0, 3)
-    labels = tf.constant([0, 2, 1, 1])
+    add_plan, labels = with_plan(2, 1.0, 3), tf.constant([0, 2, 1, 1])
     images = {"image": tf.zeros([4, 2]), "other": tf.zeros([4])}
     (same, *_), expected = add_plan(0, (images, labels))
     assert same is images
     for form in (labels[:, tf.newaxis], tf.one_hot(labels, 3, dtype=tf.uint8)):
         assert_array_equal(add_plan(0, (images, form))[1], expected)
-    data = _batches(2).unbatch().batch(6).enumerate().map(add_plan)
-    assert [len(parts[3]) for parts, _ in data] == [6, 6, 4]
+    data = _batches(12).enumerate().map(add_plan)
+    assert [len(parts[3]) for parts, _ in data] == [12, 12, 8]
 
 
-X, LABELS = tf.zeros([6, 3]), tf.zeros([6], tf.int32)
-WEIGHTED, WIDE = (X, LABELS, tf.ones([6])), (X, tf.zeros([6, 5]))
-WITHOUT_LAM = [tf.constant(0), None, LABELS]
-
-
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (lambda: with_plan(0, 1.0, 3), "num_taps=0 must be a whole number, at"),
-        (lambda: with_plan(2, -1.0, 3), "alpha=-1.0 must be a number, at"),
-        (lambda: with_plan(2, 1.0, 3)(0, WEIGHTED), "without weights"),
-        (lambda: with_plan(2, 1.0, 3)(0, WIDE), "neither numbers [B] nor one-"),
-        (
-            lambda: with_plan(2, 1.0, 3, 0, 4)(0, (X, LABELS)),
-            "a batch size tha",
-        ),
-        (lambda: ManifoldMix(-1), "tap=-1 must be a whole number, at least 0"),
-        (lambda: ManifoldMix()(X, tf.constant([0, 1])), "must be a MixPlan"),
-        (lambda: ManifoldMix()(X, _plan(permutation=1)), "shape [B], got ()"),
-        (lambda: ManifoldMix()(X, WITHOUT_LAM), "a scalar or [B], got None"),
-        (lambda: ManifoldMix()(LABELS[:, None], _plan()), "floats, got int32"),
-    ],
-)
-def test_refuses_what_is_no_plan_or_does_not_fit(call, words):
-    assert_usage_error(call, words)
+def test_refuses_what_is_no_plan_or_does_not_fit():
+    x, labels = tf.zeros([6, 3]), tf.zeros([6], tf.int32)
+    refused, layer, add = (
+        assert_usage_error,
+        ManifoldMix(),
+        with_plan(2, 1.0, 3),
+    )
+    refused(lambda: with_plan(0, 1.0, 3), "num_taps=0 must be a whole number")
+    refused(lambda: with_plan(2, -1.0, 3), "alpha=-1.0 must be a number, at")
+    refused(lambda: add(0, (x, labels, tf.ones([6]))), "without weights")
+    refused(
+        lambda: add(0, (x, tf.zeros([6, 5]))), "neither numbers [B] nor one"
+    )
+    four = with_plan(2, 1.0, 3, num_replicas=4)
+    refused(lambda: four(0, (x, labels)), "a batch size tha")
+    refused(lambda: ManifoldMix(-1), "tap=-1 must be a whole number, at least")
+    refused(lambda: layer(x, tf.constant([0, 1])), "must be a MixPlan")
+    refused(lambda: layer(x, _plan(permutation=1)), "shape [B], got ()")
+    without = [tf.constant(0), None, labels]
+    refused(lambda: layer(x, without), "a scalar or [B], got None")
+    refused(lambda: layer(labels[:, None], _plan()), "floats, got int32")

@@ -3,21 +3,20 @@
 import types
 
 import numpy as np
-import pytest
 import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal
 
 from noisymix_tf import rng
 from noisymix_tf.mixing import CutMix, InputMixing
 from noisymix_tf.mixing.cutmix import box
+from support.laws import assert_uniform
 from support.usage import assert_usage_error
 
 HEIGHT, WIDTH, BATCH = 12, 20, 4
 
 
 def _settled(drawn, shape=(BATCH, HEIGHT, WIDTH, 1)):
-    images = tf.zeros(shape)
-    clean = types.SimpleNamespace(images=images, features=lambda x: x)
+    clean = types.SimpleNamespace(images=tf.zeros(shape), features=tf.identity)
     return CutMix().settle(drawn, clean)
 
 
@@ -41,15 +40,14 @@ def test_lam_is_the_pixels_share_and_draws_have_their_laws():
     draw = tf.function(lambda s: mixing.plan(rng.stream(1, s, "mixing"), BATCH))
     count = 400
     draws = [draw(tf.constant(step)) for step in range(count)]
-    marks = tf.reshape(tf.range(BATCH, dtype=tf.float32), [-1, 1, 1, 1])
-    marks += tf.zeros([2, BATCH, HEIGHT, WIDTH, 1])
+    own = np.zeros([2, BATCH, HEIGHT, WIDTH, 1], np.float32)
+    own += np.arange(BATCH).reshape(-1, 1, 1, 1)
 
     @tf.function(jit_compile=True)
     def mixed(drawn):
         plan = _settled(drawn)
-        return plan, mixing.mix(marks, plan)
+        return plan, mixing.mix(tf.constant(own), plan)
 
-    own = marks.numpy()
     for plan, ours in map(mixed, draws[:40]):
         inside, order = plan.inside.numpy(), plan.permutation.numpy()
         expected = np.where(inside[..., None], own[:, order], own)
@@ -57,40 +55,24 @@ def test_lam_is_the_pixels_share_and_draws_have_their_laws():
         assert_allclose(plan.lam, 1 - inside.mean(), atol=1e-6)
         assert int(plan.tap) == 0
     lams = np.array([float(plan.lam) for plan in draws])
-    mixes = lams < 1.0
+    centres, mixes = np.array([plan.centre for plan in draws]), lams < 1.0
     assert abs(mixes.mean() - 0.7) < 4 * np.sqrt(0.7 * 0.3 / count)
-    centres = np.array([plan.centre for plan in draws])
     # Beta(1/2, 1/2) is the arcsine law.
-    levels = 2 / np.pi * np.arcsin(np.sqrt(lams[mixes]))
-    for values in (levels, *centres.T):
-        places = (np.arange(len(values)) + 0.5) / len(values)
-        distance = abs(np.sort(values) - places).max()
-        assert distance < 1.95 / np.sqrt(len(values))
+    for values in (2 / np.pi * np.arcsin(np.sqrt(lams[mixes])), *centres.T):
+        assert_uniform(values)
     assert abs(np.corrcoef(centres.T)[0, 1]) < 4 / np.sqrt(count)
     assert abs(np.corrcoef(centres[mixes, 0], lams[mixes])[0, 1]) < 0.25
+    # The partners of a step do not depend on the kind.
+    seed = rng.stream(1, 0, "mixing")
+    other = InputMixing(probability=0.0).bind(1, 1.0).plan(seed, BATCH)
+    assert_array_equal(draws[0].permutation, other.permutation)
+    assert float(other.lam) == 1.0
 
 
-def test_the_partners_of_a_step_do_not_depend_on_the_kind():
-    seed = rng.stream(0, 5, "mixing")
-    one = CutMix().bind(1, 1.0).plan(seed, 8)
-    other = InputMixing(probability=0.0).bind(1, 1.0).plan(seed, 8)
-    assert_array_equal(one.permutation, other.permutation)
-    assert float(other.lam) == 1.0 > float(one.lam)
-
-
-DRAWN = CutMix().plan(rng.stream(0, 0, "mixing"), 8)
-
-
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (lambda: CutMix().check((2,)), "shape [2]; use mixing='input'"),
-        (lambda: _settled(DRAWN, (8, 2)), "CutMix mixes regions of images [H"),
-        (lambda: CutMix(-0.1), "probability=-0.1 must be a number in [0, 1]"),
-        (lambda: CutMix(1.5), "probability=1.5"),
-        (lambda: CutMix(None), "probability=None"),
-        (lambda: CutMix(True), "probability=True"),
-    ],
-)
-def test_what_is_no_share_or_no_image_is_refused(call, words):
-    assert_usage_error(call, words)
+def test_what_is_no_share_or_no_image_is_refused():
+    assert_usage_error(lambda: CutMix(-0.1), "-0.1 must be a number in [0, 1]")
+    assert_usage_error(lambda: CutMix(True), "probability=True")
+    assert_usage_error(lambda: CutMix().check((2,)), "use mixing='input'")
+    drawn = CutMix().plan(rng.stream(0, 0, "mixing"), 8)
+    words = "CutMix mixes regions of images [H", "shape [2]"
+    assert_usage_error(lambda: _settled(drawn, (8, 2)), *words)

@@ -9,37 +9,35 @@ import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal
 
 from noisymix_tf import models
+from noisymix_tf.training import precision
 from support import torch_networks
-from support.network_checks import images_like, normalized, trainable_count
+from support.laws import assert_law
+from support.torch_networks import images_like, normalized
 from support.usage import assert_usage_error
 
-SLOW = pytest.mark.slow
-BATCH_NORM = keras.layers.BatchNormalization
-preact = functools.partial(models.build, "preact_resnet18", width=1 / 16)
-resnet50 = functools.partial(models.build, "resnet50", width=1 / 16)
-resnet50 = functools.partial(resnet50, num_classes=10, mean=0.5, std=0.5)
+SLOW, BATCH_NORM = pytest.mark.slow, keras.layers.BatchNormalization
+SMALL = {"width": 1 / 16, "num_classes": 10, "mean": 0.5, "std": 0.5}
+preact = functools.partial(models.build, "preact_resnet18", **SMALL)
+resnet50 = functools.partial(models.build, "resnet50", **SMALL)
 augmix = functools.partial(models.augmix_wide_resnet, width=0.25)
+LOGITS = [
+    (preact, (), "preact_resnet", [2] * 4, 4),
+    (resnet50, (), "bottleneck_resnet", [3, 4, 6, 3], 4),
+    # With a widening of one, the first stage has no projection.
+    (augmix, (10, 1), "augmix_wide_resnet", "conv_shortcut", 1, 4, 4),
+    (augmix, (16, 2), "augmix_wide_resnet", "convShortcut", 2, 4, 8),
+]
 
 
-@pytest.mark.parametrize(
-    ("build", "oracle", "arguments"),
-    [
-        (preact, "preact_resnet", ([2] * 4, 4)),
-        (resnet50, "bottleneck_resnet", ((3, 4, 6, 3), 4)),
-        # With a widening of one, the first stage has no projection.
-        (augmix, "augmix_wide_resnet", ("conv_shortcut", 1, 4, 4)),
-        (augmix, "augmix_wide_resnet", ("convShortcut", 2, 4, 8)),
-    ],
-)
-def test_logits_are_those_of_the_pytorch_network(build, oracle, arguments):
+@pytest.mark.parametrize("case", LOGITS)
+def test_logits_are_those_of_the_pytorch_network(case):
     """Of images of several sizes, even and odd, by one and the same model."""
-    network = torch_networks.Network(seed=1)
-    size = {1: (10, 1), 2: (16, 2)}[arguments[1]] if build is augmix else ()
-    model = build(*size, input_shape=(None, None, 1))
+    (make, size, name, *arguments), network = case, torch_networks.Network(1)
+    model = make(*size, input_shape=(None, None, 1))
     for shape in ([3, 32, 32, 1], [2, 37, 45, 1]):
         images = images_like(shape)
-        x = normalized(images)
-        expected = getattr(torch_networks, oracle)(network, x, *arguments, 10)
+        x, oracle = normalized(images), getattr(torch_networks, name)
+        expected = oracle(network, x, *arguments, 10)
         if shape[0] == 3:
             models.load_torch_weights(model, network.state)
         largest = np.abs(expected).max()
@@ -51,95 +49,65 @@ def test_published_weights_give_the_published_activations(
     trained_resnet20, golden
 ):
     arrays, model = golden("resnet20_logits64.npz"), trained_resnet20
-    outputs = [model.get_layer(f"stage{i}").output for i in (1, 2, 3)]
-    model = keras.Model(model.input, [*outputs, model.output])
-    *features, logits = model(arrays["input"])
-    assert_allclose(logits, arrays["logits_f64"], atol=1e-4)
-    for number, ours in enumerate(features, start=1):
+    assert_allclose(model(arrays["input"]), arrays["logits_f64"], atol=1e-4)
+    for number in (1, 2, 3):
         theirs = arrays[f"act2__layer{number}"].transpose(0, 2, 3, 1)
-        assert_allclose(ours[: len(theirs)], theirs, atol=1e-4)
+        layer, images = model.get_layer(f"stage{number}"), arrays["input"]
+        ours = keras.Model(model.input, layer.output)(images[: len(theirs)])
+        assert_allclose(ours, theirs, atol=1e-4)
 
 
 def test_a_shortcut_without_parameters_in_a_narrow_network():
     """Where the channels do not double, from 3 to 7; sides are odd."""
     model = models.cifar_resnet(8, width=0.22, input_shape=(13, 19, 3))
-    points = "stage1", "stage2_block1_shortcut_pad"
-    outputs = [model.get_layer(name).output for name in points]
-    x, y = keras.Model(model.input, outputs)(images_like([2, 13, 19, 3]))
+    layers = map(model.get_layer, ["stage1", "stage2_block1_shortcut_pad"])
+    part = keras.Model(model.input, [layer.output for layer in layers])
+    x, y = part(images_like([2, 13, 19, 3]))
     expected = np.zeros([2, 7, 10, 7], np.float32)
     expected[..., 2:5] = x[:, ::2, ::2]
     assert_array_equal(y, expected)
 
 
-@pytest.mark.parametrize(
-    ("name", "norms", "rate", "blocks", "before"),
-    [
-        ("preact_resnet18", 16, 0.0, 8, "conv1"),
-        ("wide_resnet28_4", 25, 0.1, 12, "conv1"),
-        ("wide_resnet40_2", 37, 0.0, 18, "bn2_relu"),
-        ("resnet20", 19, 0.0, 9, "bn1_relu"),
-        ("resnet50", 53, 0.0, 16, "bn2_relu"),
-    ],
-)
-def test_constants(name, norms, rate, blocks, before):
-    """Sizes, normalisation, its momentum; biases; where dropout is."""
-    build = functools.partial(models.build, name, width=0.0625)
-    model, dropped = build(), build(dropout=0.3)
+NETWORKS = [
+    ("preact_resnet18", 16, 8, "conv1", "uniform", "uniform"),
+    ("wide_resnet28_4", 25, 12, "conv1", "uniform", "uniform"),
+    ("wide_resnet40_2", 37, 18, "bn2_relu", "fan_out", "uniform"),
+    ("resnet20", 19, 9, "bn1_relu", "fan_in", "fan_in"),
+    ("resnet50", 53, 16, "bn2_relu", "fan_out", "uniform"),
+]
+
+
+@pytest.mark.parametrize("name, norms, blocks, before, law, last", NETWORKS)
+def test_constants_and_initial_weights(name, norms, blocks, before, law, last):
+    """The laws: PyTorch's default, or He's normal of inputs or outputs."""
+    dropped = models.build(name, width=0.0625, dropout=0.3)
     side, classes = (224, 1000) if name == "resnet50" else (32, 10)
-    assert model.input_shape == (None, side, side, 3)
-    assert model.output_shape == (None, classes)
+    assert dropped.input_shape == (None, side, side, 3)
+    assert dropped.output_shape == (None, classes)
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     mean, std = (mean, std) if name == "resnet50" else (0.5, 0.5)
     images = images_like([1, side, side, 3])
     expected = normalized(images, mean, std).transpose(0, 2, 3, 1)
-    assert_allclose(model.get_layer("normalize")(images), expected, atol=1e-5)
-    for each, expected in ((model, rate), (dropped, 0.3)):
-        rates = [layer.rate for layer in each.layers if hasattr(layer, "rate")]
-        assert rates == [expected] * (blocks if expected else 0)
+    assert_allclose(dropped.get_layer("normalize")(images), expected, atol=1e-5)
     layer = dropped.get_layer("stage1_block1_dropout")
     assert layer.input is dropped.get_layer(f"stage1_block1_{before}").output
+    shape = {"num_classes": 100, "input_shape": (32, 32, 3)}
+    model = models.build(name, width=0.25, seed=2, **shape)
     wide = name == "wide_resnet28_4"
+    for each, rate in ((model, 0.1 * wide), (dropped, 0.3)):
+        rates = [layer.rate for layer in each.layers if hasattr(layer, "rate")]
+        assert rates == [rate] * (blocks if rate else 0)
     assert sum(isinstance(x, BATCH_NORM) for x in model.layers) == norms
+    kernels, biases = [], []
     for layer in model.layers:
         if isinstance(layer, BATCH_NORM):
             forgets = wide and layer.name == "final_bn"
             assert layer.momentum == (0.1 if forgets else 0.9)
             assert layer.epsilon == 1e-5
-        if isinstance(layer, keras.layers.Conv2D):
-            assert layer.use_bias == wide
-
-
-def _assert_law(law, *arrays):
-    """Second and fourth moments, of a normal or a uniform law, at 4 sigma."""
-    values = np.concatenate([np.ravel(a) for a in arrays])
-    moments = (1 / 3, 1 / 5, 1 / 9) if law == "uniform" else (1, 3, 105)
-    second, fourth, eighth = moments
-    assert law != "uniform" or np.abs(values).max() <= 1
-    for power, expected, square in ((2, second, fourth), (4, fourth, eighth)):
-        sigma = np.sqrt((square - expected**2) / values.size)
-        assert abs((values**power).mean() - expected) < 4 * sigma
-    assert abs(values.mean()) < 4 * np.sqrt(second / values.size)
-
-
-@pytest.mark.parametrize(
-    ("name", "law", "logits"),
-    [
-        ("preact_resnet18", "uniform", "uniform"),
-        ("wide_resnet28_4", "uniform", "uniform"),
-        ("wide_resnet40_2", "fan_out", "uniform"),
-        ("resnet20", "fan_in", "fan_in"),
-        ("resnet50", "fan_out", "uniform"),
-    ],
-)
-def test_initial_weights(name, law, logits):
-    """PyTorch's default, or He's normal law of inputs or of outputs."""
-    shape = {"num_classes": 100, "input_shape": (32, 32, 3)}
-    model = models.build(name, width=0.25, seed=2, **shape)
-    kernels, biases = [], []
-    for layer in model.layers:
-        if isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
+        if hasattr(layer, "kernel"):
             *window, fan_in, fan_out = layer.kernel.shape
-            area, mine = np.prod(window), logits if not window else law
+            assert layer.use_bias == (wide or not window)
+            area, mine = np.prod(window), law if window else last
             fans = {"fan_in": area * fan_in / 2, "fan_out": area * fan_out / 2}
             kernel = layer.kernel * fans.get(mine, area * fan_in) ** 0.5
             kernels.append(np.ravel(kernel))
@@ -147,18 +115,18 @@ def test_initial_weights(name, law, logits):
                 biases.append(np.ravel(layer.bias) * (area * fan_in) ** 0.5)
     # Each layer draws numbers of its own.
     assert len({float(k[0]) for k in kernels}) == len(kernels)
-    _assert_law(law, *kernels[:-1])
-    _assert_law(logits, kernels[-1])
+    for each, values in ((law, kernels[:-1]), (last, kernels[-1:])):
+        each = "uniform" if each == "uniform" else "normal"
+        assert_law(each, np.concatenate(values))
     if name == "wide_resnet40_2":
         assert_array_equal(biases, np.zeros([1, 100]))
     else:
-        _assert_law("uniform", *biases)
+        assert_law("uniform", np.concatenate(biases))
 
 
 @pytest.mark.parametrize(
     ("build", "count"),
     [
-        (lambda: models.build("resnet20"), 269_722),
         (lambda: models.build("resnet56"), 853_018),
         (lambda: models.build("wide_resnet40_2"), 2_243_546),
         pytest.param(lambda: models.resnet(101), 44_549_160, marks=SLOW),
@@ -166,11 +134,11 @@ def test_initial_weights(name, law, logits):
     ],
 )
 def test_published_parameter_counts(build, count):
-    assert trainable_count(build()) == count
+    variables = build().trainable_variables
+    assert sum(np.prod(v.shape) for v in variables) == count
 
 
-SHAPE = (32, 32, 3)
-IMAGES = images_like([4, *SHAPE])
+IMAGES = images_like([4, 32, 32, 3])
 # The shallowest network of each builder.
 SHALLOW = {
     "preact": functools.partial(models.preact_resnet, "p", blocks=[1] * 4),
@@ -181,13 +149,9 @@ SHALLOW = {
 }
 
 
-def small(name, policy="float32", **arguments):
-    defaults = {"width": 0.25, "input_shape": SHAPE, "seed": 5, "dropout": 0.1}
-    keras.config.set_dtype_policy(policy)
-    try:
-        return SHALLOW[name](**(defaults | arguments))
-    finally:
-        keras.config.set_dtype_policy("float32")
+def small(name, **arguments):
+    options = {"width": 0.25, "input_shape": IMAGES.shape[1:], "seed": 5}
+    return SHALLOW[name](**{**options, "dropout": 0.1, **arguments})
 
 
 @pytest.mark.parametrize("name", SHALLOW)
@@ -212,65 +176,53 @@ def test_a_build_is_a_pure_function_of_its_arguments(name):
     assert np.any(a != c)
 
 
-@pytest.mark.parametrize("name", ["cifar", "preact"])
-def test_mixed_precision_keeps_pixels_and_logits_in_float32(name):
-    policy = {"cifar": "mixed_bfloat16", "preact": "mixed_float16"}[name]
-    model = small(name, policy)
-    assert model.get_layer("stage1").compute_dtype == policy[6:]
+def test_mixed_precision_keeps_pixels_and_logits_in_float32():
+    with precision.dtype_policy("mixed_float16"):
+        model = small("preact")
+    assert model.get_layer("stage1").compute_dtype == "float16"
     assert model.get_layer("normalize").output.dtype == "float32"
-    logits, expected = model(IMAGES), small(name)(IMAGES)
+    logits, expected = model(IMAGES), small("preact")(IMAGES)
     assert logits.dtype == tf.float32 and np.any(logits != expected)
     atol = 0.05 * max(1, np.abs(expected).max())
     assert_allclose(logits, expected, atol=atol)
 
 
-ALL = [pytest.param(name, marks=SLOW) for name in SHALLOW]
-
-
-@pytest.mark.parametrize("name", ["cifar", *ALL])
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[SLOW] * (n != "cifar")) for n in SHALLOW]
+)
 def test_compiles_under_xla(name):
     model = small(name)
     logits = tf.function(model, jit_compile=True)(IMAGES)
     assert_allclose(logits, model(IMAGES), rtol=1e-4, atol=1e-5)
 
 
-KNOWN = (
-    "Known: preact_resnet18, preact_wide_resnet18, wide_resnet28_4, "
-    "wide_resnet40_2, resnet20, resnet56, resnet50"
-)
+def _cifar(width=0.0625, **options):
+    models.cifar_resnet(8, width=width, mean=[0.5] * 3, **options)
 
 
-def _build(**arguments):
-    arguments = {"mean": (0.5, 0.5, 0.5), "width": 0.0625} | arguments
-    models.cifar_resnet(8, **arguments)
+def _refused(words, make=_cifar, *args, **options):
+    assert_usage_error(lambda: make(*args, **options), words)
 
 
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (lambda: _build(input_shape=(3, 32, 3)), "at least 4 pixels"),
-        (lambda: _build(input_shape=(32, 32)), "height, width, channels"),
-        (lambda: _build(input_shape=(32, 32, 0)), "no channels"),
-        (lambda: _build(input_shape=(32, 32, None)), "height, width, channels"),
-        (lambda: _build(input_shape=(32, 32, 1)), "mean has 3 values"),
-        (lambda: _build(num_classes=1), "num_classes is 1"),
-        (lambda: _build(width=0), "width is 0"),
-        (lambda: _build(width=float("nan")), "width is nan"),
-        (lambda: _build(width=0.005), "leaves none of 16 channels"),
-        (lambda: _build(dropout=1.0), "dropout is 1.0"),
-        (lambda: _build(std=(0.5, 0.0, 0.5)), "std is"),
-        (lambda: _build(seed=-1), "seed is -1"),
-        (lambda: _build(seed=None), "seed is None"),
-        (lambda: models.build("resnet_2"), "Unknown model 'resnet_2'"),
-        (lambda: models.default_taps("x"), KNOWN),
-        (lambda: models.cifar_resnet(2), "depth 2 for small images"),
-        (lambda: models.cifar_resnet(52), "give 6 n + 2"),
-        (lambda: models.resnet(18), "give 50, 101, 152"),
-        (lambda: models.wide_resnet(4, 1), "depth 4 does"),
-        (lambda: models.augmix_wide_resnet(27, 1), "give 6 n + 4"),
-        (lambda: small("bottleneck", input_shape=(31, 32, 3)), "at least 32"),
-        (lambda: small("preact", input_shape=(7, 32, 3)), "at least 8 pixels"),
-    ],
-)
-def test_bad_arguments(call, words):
-    assert_usage_error(call, words)
+def test_bad_arguments():
+    _refused("at least 4 pixels", input_shape=(3, 32, 3))
+    _refused("height, width, channels", input_shape=(32, 32))
+    _refused("height, width, channels", input_shape=(32, 32, None))
+    _refused("no channels", input_shape=(32, 32, 0))
+    _refused("mean has 3 values", input_shape=(32, 32, 1))
+    _refused("num_classes is 1", num_classes=1)
+    _refused("width is 0", width=0)
+    _refused("width is nan", width=float("nan"))
+    _refused("leaves none of 16 channels", width=0.005)
+    _refused("dropout is 1.0", dropout=1.0)
+    _refused("std is", std=(0.5, 0.0, 0.5))
+    _refused("seed is -1", seed=-1)
+    _refused("seed is None", seed=None)
+    _refused("Unknown model 'resnet_2'", models.build, "resnet_2")
+    _refused("depth 2 for small images", models.cifar_resnet, 2)
+    _refused("give 6 n + 2", models.cifar_resnet, 52)
+    _refused("give 50, 101, 152", models.resnet, 18)
+    _refused("depth 4 does", models.wide_resnet, 4, 1)
+    _refused("give 6 n + 4", models.augmix_wide_resnet, 27, 1)
+    _refused("at least 32", small, "bottleneck", input_shape=(31, 32, 3))
+    _refused("at least 8 pixels", small, "preact", input_shape=(7, 32, 3))

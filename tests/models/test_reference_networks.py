@@ -1,149 +1,82 @@
-"""The reference's own networks: shapes, counts, values and gradients."""
+"""The reference's own networks: shapes, values and gradients."""
 
-import itertools
-
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from numpy.testing import assert_allclose
 
 from noisymix_tf import models
-from support.network_checks import trainable_count
+from noisymix_tf.training.optimizers import L2SGD
+from noisymix_tf.training.trainer import NoisyMix
+from support import fit_models
 
-SLOW = pytest.mark.slow
-LAYOUTS = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
-
-
-class Case:
-    """Oracle data, and the network with its weights."""
-
-    def __init__(self, arrays, model, name):
-        self.arrays, self.model = arrays, model
-        self.names = models.MODELS.get(name).torch_names[0]
-        self.images, self.perm = arrays["images_uint8"], arrays["perm"]
-        self.lam = arrays["lam"].item()
-        keys = [k for k in arrays.files if k.startswith("w__")]
-        self.state = {k[3:]: arrays[k] for k in keys}
-        # The functions from pixels to the first tap, tap to tap...
-        taps = [model.get_layer(t).output for t in models.default_taps(name)]
-        points = [model.input, *taps, model.output]
-        self.parts = [keras.Model(*ends) for ends in itertools.pairwise(points)]
-
-    def reset(self):
-        models.load_torch_weights(self.model, self.state)
-
-    def mixed(self, images, k):
-        """Logits in training, with the views' examples mixed at tap `k`."""
-        h = images
-        for index, part in enumerate(self.parts):
-            h = part(h, training=True)
-            if index == k:
-                views = tf.reshape(h, [-1, len(self.perm), *h.shape[1:]])
-                other = tf.gather(views, self.perm, axis=1)
-                mixed = self.lam * views + (1 - self.lam) * other
-                h = tf.reshape(mixed, h.shape)
-        return h
-
-    def loss(self, logits):
-        """Mixed cross-entropy on the clean third plus 12 times the JSD."""
-        log_p = tf.nn.log_softmax(tf.reshape(logits, [3, len(self.perm), -1]))
-        p = tf.exp(log_p)
-        log_m = tf.math.log(tf.clip_by_value(tf.reduce_mean(p, 0), 1e-7, 1.0))
-        jsd = tf.reduce_mean(tf.reduce_sum(p * (log_p - log_m), axis=-1))
-        labels = self.arrays["targets"]
-        own, other = (
-            -tf.reduce_mean(tf.gather(log_p[0], y, batch_dims=1))
-            for y in (labels, labels[self.perm])
-        )
-        return self.lam * own + (1 - self.lam) * other + 12.0 * jsd
+PREACT = "full_golden", "tiny_preactresnet18_w0125.npz", "preact_resnet18"
+PREACT = pytest.param(PREACT, marks=pytest.mark.slow, id="preact")
+WRN = "golden", "tiny_wrn10_1.npz", "wide_resnet28_4"
 
 
-@pytest.fixture(
-    scope="module", params=["wrn", pytest.param("preact", marks=SLOW)]
-)
+@pytest.fixture(params=[pytest.param(WRN, id="wrn"), PREACT])
 def case(request):
-    """The data of the first are small enough for the repository."""
-    if request.param == "wrn":
-        arrays = request.getfixturevalue("golden")("tiny_wrn10_1.npz")
+    """Oracle data, the network, its weights and their names."""
+    load, file, name = request.param
+    arrays = request.getfixturevalue(load)(file)
+    if name == "preact_resnet18":
+        model = models.build(name, width=0.125)
+    else:
         model = models.wide_resnet(10, 1, dropout=0.0)
-        return Case(arrays, model, "wide_resnet28_4")
-    load = request.getfixturevalue("full_golden")
-    arrays = load("tiny_preactresnet18_w0125.npz")
-    model = models.build("preact_resnet18", width=0.125)
-    return Case(arrays, model, "preact_resnet18")
+    state = {k[3:]: arrays[k] for k in arrays.files if k.startswith("w__")}
+    models.load_torch_weights(model, state)
+    return arrays, model, state, models.MODELS.get(name).torch_names[0]
 
 
 def test_logits_and_running_statistics(case):
-    case.reset()
-    images, arrays = case.images[:8], case.arrays
-    expected = arrays["eval_logits_first8"]
-    assert_allclose(case.model(images), expected, atol=1e-4)
-    logits = case.model(images, training=True)
+    arrays, model, state, names = case
+    images = arrays["images_uint8"][:8]
+    assert_allclose(model(images), arrays["eval_logits_first8"], atol=1e-4)
+    logits = model(images, training=True)
     assert_allclose(logits, arrays["train_logits_first8_nomix"], atol=1e-4)
     checked = 0
-    for layer in case.model.layers:
-        name = case.names.of(layer.name)
+    for layer in model.layers:
+        name = names.of(layer.name)
         key = f"train_nomix_after__{name}.running_"
         if f"{key}mean" not in arrays.files:
             continue
         checked += 1
         # PyTorch keeps the unbiased variance of a batch, Keras the biased.
         count = np.prod([8, *layer.output.shape[1:3]])
-        keep = layer.momentum
-        old = case.state[f"{name}.running_var"]
-        biased = (layer.moving_variance - keep * old) / (1 - keep)
-        unbiased = keep * old + (1 - keep) * biased * count / (count - 1)
+        kept = layer.momentum * state[f"{name}.running_var"]
+        unbiased = (layer.moving_variance - kept) * count / (count - 1) + kept
         assert_allclose(layer.moving_mean, arrays[f"{key}mean"], atol=1e-5)
         assert_allclose(unbiased, arrays[f"{key}var"], rtol=1e-4)
     assert checked >= 3
 
 
-@pytest.mark.parametrize("k", range(4))
-def test_mixed_logits_loss_and_gradients(case, k):
-    arrays, layer = case.arrays, case.model.get_layer
-    variables = {
-        "conv1": layer("stem").kernel,
-        "linear": layer("logits").kernel,
-        "layer2_0_bn1_weight": layer("stage2_block1_bn1").gamma,
-    }
-    case.reset()
-    logits = case.mixed(case.images[:8], k)
-    assert_allclose(logits, arrays[f"train_logits_k{k}_jsd0"], atol=1e-4)
-    with tf.GradientTape() as tape:
-        logits = case.mixed(case.images, k)
-        loss = case.loss(logits)
-    assert_allclose(logits, arrays[f"train_logits_k{k}_jsd1"], atol=1e-4)
-    assert abs(float(loss) - arrays[f"loss_k{k}"].item()) < 1e-4
-    gradients = tape.gradient(loss, [v.value for v in variables.values()])
-    for name, gradient in zip(variables, gradients):
-        expected = arrays[f"grad_{name}_k{k}"]
-        actual = np.transpose(gradient, LAYOUTS[expected.ndim])
-        # Some rectifier may stand so near its kink that rounding, which
-        # differs among processors, decides on its side.
-        error = np.linalg.norm(actual - expected) / np.linalg.norm(expected)
-        assert error < 0.02
+@pytest.mark.parametrize("case", [PREACT], indirect=True)
+@pytest.mark.parametrize("tap", range(4))
+def test_loss_and_gradients_of_mixed_steps(case, tap):
+    """As the tests of the trainer check for the wide network."""
+    arrays, model, *_ = case
+    plan = fit_models.Fixed(tap, arrays["lam"].item(), arrays["perm"])
+    trainer = NoisyMix(model, mixing=plan, **fit_models.NO_NOISE)
+    trainer.compile(L2SGD(1.0), fit_models.SPARSE, jit_compile=False)
+    kernel = model.get_layer("stem").kernel
+    before = kernel.numpy()
+    images = arrays["images_uint8"].reshape(3, -1, 32, 32, 3).swapaxes(0, 1)
+    logs = fit_models.step(trainer, images, arrays["targets"])
+    assert_allclose(logs["loss"], arrays[f"loss_k{tap}"], rtol=1e-4)
+    # With rate 1 a step is the negative gradient.
+    expected = arrays[f"grad_conv1_k{tap}"].transpose(2, 3, 1, 0)
+    error = before - kernel - expected
+    assert np.linalg.norm(error) < 0.02 * np.linalg.norm(expected)
 
 
-NAMES = {
-    "preact_resnet18": "PreActResNet18",
-    "wide_resnet28_4": "WideResNet28",
-    "resnet50": "ResNet50",
-}
+NAMES = "preact_resnet18", "wide_resnet28_4", "resnet50"
+THEIRS = "PreActResNet18", "WideResNet28", "ResNet50"
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_shapes_counts_and_entries_of_every_layer(golden, name):
-    file = golden("params_and_shapes.json")
-    expected = file[f"{NAMES[name]}_10"]
+@pytest.mark.parametrize("name, theirs", zip(NAMES, THEIRS))
+def test_shapes_and_entries_of_every_layer(golden, name, theirs):
+    expected = golden("params_and_shapes.json")[f"{theirs}_10"]
     model = models.build(name, num_classes=10)
-    for classes in (10, 100, 1000):
-        more = (classes - 10) * (model.get_layer("logits").kernel.shape[0] + 1)
-        counts = file[f"{NAMES[name]}_{classes}"]
-        assert trainable_count(model) + more == counts["trainable_params"]
-        assert model.count_params() + more == counts["keras_total_params"]
-    channels, height, width = expected["input_nchw"][1:]
-    assert model.input_shape[1:] == (height, width, channels)
     (names,) = models.MODELS.get(name).torch_names
     layers = {names.of(x.name): x for x in model.layers if x.weights}
     for stage in "123":

@@ -7,21 +7,13 @@ import numpy as np
 import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal
 
-POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
-
 
 def assert_layer_contract(
     layer, *args, tmp_path, expected_shape=None, atol=None
 ):
-    """Checks a fresh layer that changes its input in training only.
+    """Checks a fresh, named layer that changes a batch in training only.
 
-    Args:
-        layer: A layer that was not called yet, with a name of its own.
-        *args: Positional arguments of a call, the first a batch of tensors.
-        tmp_path: Folder to save in.
-        expected_shape: Shape of the output; by default that of the first one.
-        atol: By how much a result may change when XLA compiles it; None where
-            XLA draws other numbers.
+    XLA may change a result by `atol`; None where it draws other numbers.
     """
     x = _array(args[0])
     shape = tuple(x.shape if expected_shape is None else expected_shape)
@@ -32,7 +24,7 @@ def assert_layer_contract(
 
     assert copy().get_config() == layer.get_config()
     same = x if shape == x.shape else np.repeat(x[:, None], shape[1], axis=1)
-    for policy in POLICIES:
+    for policy in ("float32", "mixed_bfloat16", "mixed_float16"):
         layer = copy(dtype=policy)
         start = layer.get_weights()
         for training in (False, True):
@@ -44,7 +36,7 @@ def assert_layer_contract(
             if not training:
                 for a, b in zip(start, layer.get_weights(), strict=True):
                     assert_array_equal(a, b)
-        assert all(not w.trainable for w in layer.weights)
+        assert not layer.trainable_weights
     _assert_compiles(copy, args, atol)
     _assert_saves(copy(), args, shape, tmp_path)
 
@@ -62,10 +54,9 @@ def _assert_compiles(copy, args, atol):
         layer.set_weights(start)
         return [_array(call(*args, training=True)) for _ in range(2)]
 
-    eager = calls(copy())
+    eager, program = calls(copy()), tf.function(layer, jit_compile=True)
     assert_array_equal(calls(layer), eager)
     assert_allclose(calls(tf.function(layer)), eager, atol=atol or 1e-6)
-    program = tf.function(layer, jit_compile=True)
     compiled = calls(program)
     if atol is None:
         # XLA has a random generator of its own.

@@ -1,11 +1,20 @@
 """PyTorch's residual networks restated in NumPy, in evaluation mode.
 
-A network draws its parameters when they are first asked for, under the names
-and in the layouts of the published code; `state` then holds its state dict.
-Images and features are `[N, C, H, W]`.
+Parameters are drawn when first asked for, with the names and layouts of the
+published code, and kept in `state`. Images and features are `[N, C, H, W]`.
 """
 
 import numpy as np
+
+
+def images_like(shape):
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def normalized(images, mean=0.5, std=0.5):
+    """What a PyTorch network is given for images `[N, H, W, C]`."""
+    x = (images / 255.0 - np.array(mean)) / np.array(std)
+    return x.transpose(0, 3, 1, 2)
 
 
 class Network:
@@ -40,20 +49,15 @@ class Network:
         y = (np.moveaxis(x, 1, -1) - mean) / np.sqrt(var + 1e-5)
         return np.moveaxis(y * scale + offset, -1, 1)
 
+    def bn_relu(self, x, name):
+        return np.maximum(self.bn(x, name), 0)
+
     def linear(self, x, name, units):
+        """Of the means of feature maps."""
         shape = units, x.shape[1]
         weight = self._drawn(f"{name}.weight", "normal", 0, 1, shape)
         bias = self._drawn(f"{name}.bias", "normal", 0, 1, units)
-        return x @ weight.T + bias
-
-
-def relu(x):
-    return np.maximum(x, 0)
-
-
-def max_pool(x):
-    """Of 3 x 3 pixels, every other one, with -inf around the image."""
-    return _windows(x, 3, 2, -np.inf).max((4, 5))
+        return x.mean((2, 3)) @ weight.T + bias
 
 
 def _windows(x, size, stride, around=0.0):
@@ -74,19 +78,24 @@ def _blocks(counts, base):
 
 def bottleneck_resnet(net, x, counts, base, classes):
     """torchvision's ResNet of bottleneck blocks (version 1.5)."""
-    x = relu(net.bn(net.conv(x, "conv1", base, 7, 2), "bn1"))
-    x = max_pool(x)
+    x = net.bn_relu(net.conv(x, "conv1", base, 7, 2), "bn1")
+    x = _windows(x, 3, 2, -np.inf).max((4, 5))
     for place, width, stride in _blocks(counts, base):
         name = "layer{}.{}".format(*place)
-        y = relu(net.bn(net.conv(x, f"{name}.conv1", width, 1), f"{name}.bn1"))
+        y = net.bn_relu(net.conv(x, f"{name}.conv1", width, 1), f"{name}.bn1")
         y = net.conv(y, f"{name}.conv2", width, 3, stride)
-        y = relu(net.bn(y, f"{name}.bn2"))
-        y = net.bn(net.conv(y, f"{name}.conv3", 4 * width, 1), f"{name}.bn3")
+        y = net.bn_relu(y, f"{name}.bn2")
+        y = net.conv(y, f"{name}.conv3", 4 * width, 1)
         if place[1] == 0:
             x = net.conv(x, f"{name}.downsample.0", 4 * width, 1, stride)
             x = net.bn(x, f"{name}.downsample.1")
-        x = relu(x + y)
-    return net.linear(x.mean((2, 3)), "fc", classes)
+        x = np.maximum(x + net.bn(y, f"{name}.bn3"), 0)
+    return net.linear(x, "fc", classes)
+
+
+def _preact_branch(net, x, name, width, stride):
+    y = net.conv(x, f"{name}.conv1", width, 3, stride)
+    return net.conv(net.bn_relu(y, f"{name}.bn2"), f"{name}.conv2", width, 3)
 
 
 def preact_resnet(net, x, counts, base, classes):
@@ -94,14 +103,12 @@ def preact_resnet(net, x, counts, base, classes):
     x = net.conv(x, "conv1", base, 3)
     for place, width, stride in _blocks(counts, base):
         name = "layer{}.{}".format(*place)
-        x = relu(net.bn(x, f"{name}.bn1"))
-        y = net.conv(x, f"{name}.conv1", width, 3, stride)
-        y = relu(net.bn(y, f"{name}.bn2"))
-        y = net.conv(y, f"{name}.conv2", width, 3)
+        x = net.bn_relu(x, f"{name}.bn1")
+        y = _preact_branch(net, x, name, width, stride)
         if stride == 2:
             x = net.conv(x, f"{name}.shortcut.0", width, 1, stride)
         x = x + y
-    return net.linear(x.mean((2, 3)), "linear", classes)
+    return net.linear(x, "linear", classes)
 
 
 def augmix_wide_resnet(net, x, shortcut, num_blocks, stem, base, classes):
@@ -109,13 +116,9 @@ def augmix_wide_resnet(net, x, shortcut, num_blocks, stem, base, classes):
     x = net.conv(x, "conv1", stem, 3)
     for place, width, stride in _blocks([num_blocks] * 3, base):
         name = "block{}.layer.{}".format(*place)
-        changes = x.shape[1] != width
-        activated = relu(net.bn(x, f"{name}.bn1"))
-        y = net.conv(activated, f"{name}.conv1", width, 3, stride)
-        y = relu(net.bn(y, f"{name}.bn2"))
-        y = net.conv(y, f"{name}.conv2", width, 3)
-        if changes:
+        activated = net.bn_relu(x, f"{name}.bn1")
+        y = _preact_branch(net, activated, name, width, stride)
+        if x.shape[1] != width:
             x = net.conv(activated, f"{name}.{shortcut}", width, 1, stride)
         x = x + y
-    x = relu(net.bn(x, "bn1"))
-    return net.linear(x.mean((2, 3)), "fc", classes)
+    return net.linear(net.bn_relu(x, "bn1"), "fc", classes)
