@@ -1,10 +1,11 @@
-"""The strategy by name, and what is asked about it."""
+"""The strategy by name, what is asked about it, and what is said of it."""
 
 import json
 
 import pytest
 import tensorflow as tf
 
+from noisymix_tf import devices
 from noisymix_tf import distribution as lib
 from support.usage import assert_usage_error
 
@@ -15,8 +16,8 @@ from support.usage import assert_usage_error
 def test_strategies_of_one_machine(monkeypatch, gpus, auto, mirrored):
     """Devices are made up: CPUs under the name of GPUs."""
     cpus = tf.config.list_logical_devices("CPU")[:2]
-    devices = {"GPU": cpus[:gpus], "CPU": cpus}
-    monkeypatch.setattr(tf.config, "list_logical_devices", devices.get)
+    found = {"GPU": cpus[:gpus], "CPU": cpus}
+    monkeypatch.setattr(tf.config, "list_logical_devices", found.get)
     wanted = {"auto": auto, "mirrored": mirrored, "single": None}
     error = tf.errors.UnavailableError(None, None, "gone")
     for name, count in wanted.items():
@@ -34,16 +35,12 @@ def test_strategies_of_one_machine(monkeypatch, gpus, auto, mirrored):
         lib.check_accumulation(made, 1 if count else 2)
 
 
-def _cluster(task, **cluster):
-    return json.dumps({"cluster": cluster, "task": task})
-
-
 @pytest.mark.parametrize(
     ("call", "words"),
     [
         (lambda two: lib.strategy("gpu"), "'gpu': choose auto, single, mirr"),
         (lambda two: lib.strategy(None), "None: choose auto, single"),
-        (lambda two: lib.check_batch(two, 7), "--batch_size=7 does not"),
+        (lambda two: lib.check_batch(two, 7), "=7 does not"),
         (lambda two: lib.check_batch(two, 7), "such as 6"),
         (lambda two: lib.check_batch(two, 1), "such as 2"),
         (lambda two: lib.check_jit(two, True), "--jit_compile=true"),
@@ -57,19 +54,49 @@ def test_mistakes_are_one_line(call, words):
     assert_usage_error(lambda: call(lib.strategy("mirrored")), words)
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        "",
-        "not JSON",
-        "[]",
-        _cluster({"type": "worker", "index": 2}, worker=["a:1", "b:1"]),
-        _cluster({"type": "ps", "index": 0}, ps=["a:1"]),
-        _cluster({"type": "worker"}, worker=["a:1"]),
-        _cluster({"type": "worker", "index": 0}, worker=[1]),
-    ],
-)
-def test_what_is_no_cluster(monkeypatch, config):
-    monkeypatch.setenv("TF_CONFIG", config)
-    made = lambda: lib.strategy("multi_worker")  # noqa: E731
-    assert_usage_error(made, "TF_CONFIG", '"cluster"')
+def test_what_is_no_cluster(monkeypatch):
+    def config(kind, index, **cluster):
+        task = {"type": kind, "index": index}
+        return json.dumps({"cluster": cluster, "task": task})
+
+    for text in (
+        *("", "not JSON", "[]", config("ps", 0, ps=["a:1"])),
+        config("worker", 2, worker=["a:1", "b:1"]),
+        config("worker", None, worker=["a:1"]),
+        config("worker", 0, worker=[1]),
+    ):
+        monkeypatch.setenv("TF_CONFIG", text)
+        words = "TF_CONFIG", '"cluster"'
+        assert_usage_error(lambda: lib.strategy("multi_worker"), *words)
+
+
+def _said(capsys, *arguments, **more):
+    devices.announce(*arguments, **more)
+    return capsys.readouterr().err
+
+
+def test_a_line_says_what_runs_and_one_warns_of_an_unseen_gpu(
+    determinism, capsys, monkeypatch
+):
+    """Plain `tensorflow` comes without CUDA, and would use the CPU silently."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for files, tool in (([], None), (["/dev/x"], None), ([], "/dev/x")):
+        monkeypatch.setattr(devices.glob, "glob", lambda _, f=files: f)
+        monkeypatch.setattr(devices.shutil, "which", lambda _, t=tool: t)
+        line, *more = _said(capsys, xla=True, precision="half").splitlines()
+        assert line.startswith("Runs on CPU:0 (")
+        assert "no accelerator was found" in line
+        assert line.endswith("; XLA on; half; deterministic operations")
+        assert len(more) == bool(files or tool)
+        for warning in more:
+            assert "NVIDIA GPU (/dev/x)" in warning
+            assert 'pip install "noisymix_tf[gpu]"' in warning
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert "NVIDIA" not in _said(capsys)
+
+
+def test_the_line_names_all_devices_and_only_what_is_known(capsys):
+    said = _said(capsys, lib.strategy("mirrored"), xla=False)
+    assert said.startswith("Runs on CPU:0, CPU:1 (") and "XLA off" in said
+    assert "; operations that need not be deterministic\n" in said
+    assert "XLA" not in _said(capsys)

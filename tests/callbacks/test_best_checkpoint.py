@@ -1,5 +1,7 @@
 """The best model of a run, through kills and continuations."""
 
+import itertools
+import os
 import pathlib
 import warnings
 
@@ -20,37 +22,30 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-class _Put(keras.callbacks.Callback):
-    """Puts values of its own into the logs, one an epoch; None for none."""
-
-    def __init__(self, values, name):
-        super().__init__()
-        self.values, self.name = values, name
-        self.weights = {}
-
-    def on_epoch_end(self, epoch, logs=None):
-        model = getattr(self.model, "model", self.model)
-        self.weights[epoch] = model.get_weights()
-        if self.values[epoch] is not None:
-            logs[self.name] = self.values[epoch]
-
-
 def _fit(path, values, kind="plain", monitor="val_accuracy", **kwargs):
-    put = _Put(values, monitor)
+    """Trains with these values in the logs; the weights after each epoch."""
+    weights = []
+
+    def put(epoch, logs):
+        weights.append(getattr(model, "model", model).get_weights())
+        if values[epoch] is not None:
+            logs[monitor] = values[epoch]
+
+    put = keras.callbacks.LambdaCallback(on_epoch_end=put)
     best = BestCheckpoint(path, monitor, kwargs.pop("mode", "auto"), GIVEN)
     model = kwargs.pop("model", None) or fresh(kind)
     fit_models.fit(model, len(values), [put, best], **kwargs)
     assert best.best == model_card.read(path)["best"]
-    return put.weights
+    return weights
 
 
 def _assert_holds(path, weights, epoch, value):
     saved = keras.models.load_model(path)
     assert saved.name == "small"  # the classifier, not what wraps it
     assert_equal(saved.get_weights(), weights)
-    best = model_card.read(path)["best"]
-    found = best["epoch"], best["value"], best["step"]
-    assert found == (epoch + 1, value, 4 * (epoch + 1))
+    best = {"epoch": epoch + 1, "value": value, "step": 4 * (epoch + 1)}
+    assert best.items() <= model_card.read(path)["best"].items()
+    assert sorted(p.name for p in path.parent.iterdir()) == FILES
 
 
 @pytest.mark.parametrize(
@@ -60,8 +55,7 @@ def _assert_holds(path, weights, epoch, value):
         ("plain", "val_loss", "auto", [2.0, 1.0, 1.0, 3.0], 1),
         ("plain", "val_score", "max", [-3.0, -2.0, -1.0], 2),
         ("plain", "val_score", "min", [1.0, 2.0, 3.0], 0),
-        ("plain", "val_accuracy", "auto", [np.nan, 0.1, np.nan, np.inf], 1),
-        ("plain", "val_loss", "auto", [None, 0.1, None, -np.inf], 1),
+        ("plain", "val_accuracy", "auto", [np.nan, 0.1, None, np.inf], 1),
         ("noisymix", "jsd_of_views", "auto", [0.3, 0.2], 1),
     ],
 )
@@ -69,11 +63,9 @@ def test_the_best_is_kept(tmp_path, kind, monitor, mode, values, at):
     path = tmp_path / "new" / "best.keras"
     weights = _fit(path, values, kind, monitor, mode=mode)
     _assert_holds(path, weights[at], at, values[at])
-    assert sorted(p.name for p in path.parent.iterdir()) == FILES
     card = model_card.read(path)
-    assert card["flags"] == ["--alpha=1"] and card["purpose"] == "test"
-    assert card["dataset"] == {"name": "digits"}
-    assert card["best"]["monitor"] == monitor
+    given = {**GIVEN, "dataset": {"name": "digits"}}
+    assert given.items() <= card.items() and card["best"]["monitor"] == monitor
 
 
 def test_a_continued_run_never_replaces_a_better_model(tmp_path):
@@ -85,9 +77,9 @@ def test_a_continued_run_never_replaces_a_better_model(tmp_path):
     _fit(path, [0, 0, 0, 0.7, 0.8], model=model, initial_epoch=3, start=12)
     assert path.read_bytes() == before
     _assert_holds(path, weights[1], 1, 0.8)
-    values = [0, 0, 0, 0, 0, 0.9]
-    weights = _fit(path, values, model=model, initial_epoch=5, start=20)
-    _assert_holds(path, weights[5], 5, 0.9)
+    more = {"model": model, "initial_epoch": 5, "start": 20}
+    [weights] = _fit(path, [0] * 5 + [0.9], **more)
+    _assert_holds(path, weights, 5, 0.9)
     # One that begins again finds the same value, which is no improvement.
     before = path.read_bytes()
     with pytest.warns(UserWarning, match=r"val_accuracy 0.9 in epoch 6"):
@@ -103,19 +95,18 @@ def test_a_kill_at_any_moment_leaves_a_whole_pair(tmp_path, monkeypatch, call):
     """Before the n-th renaming or removal of the second saving."""
     path = tmp_path / "best.keras"
     old = _fit(path, [0.1, 0.05])[0]
-    calls = []
+    calls = itertools.count(1)
 
     def killed(function):
         def wrapper(*args, **kwargs):
-            calls.append(args)
-            if len(calls) >= call:
+            if next(calls) >= call:
                 raise KeyboardInterrupt
             return function(*args, **kwargs)
 
         return wrapper
 
     with monkeypatch.context() as patch:
-        patch.setattr("os.replace", killed(model_card.os.replace))
+        patch.setattr(os, "replace", killed(os.replace))
         # Nobody tidies up after a kill.
         patch.setattr(pathlib.Path, "unlink", killed(pathlib.Path.unlink))
         with pytest.raises(KeyboardInterrupt):
@@ -127,7 +118,6 @@ def test_a_kill_at_any_moment_leaves_a_whole_pair(tmp_path, monkeypatch, call):
     assert is_old == (value == 0.1)
     weights = _fit(path, [0.1, 0.9, 0.3])
     _assert_holds(path, weights[1], 1, 0.9)
-    assert sorted(p.name for p in tmp_path.iterdir()) == FILES
 
 
 def test_mistakes_and_files_of_another_hand_are_refused(tmp_path):
@@ -138,43 +128,35 @@ def test_mistakes_and_files_of_another_hand_are_refused(tmp_path):
     ):
         assert_usage_error(lambda a=arguments: BestCheckpoint(*a), words)
     path = tmp_path / "best.keras"
+
+    def refused(words, **more):
+        assert_usage_error(lambda: _fit(path, [0.5], **more), words)
+
     _fit(path, [0.5])
+    refused("by max of val_accuracy, not by min", monitor="val_loss")
     other = fit_models.model("plain", keras.layers.Conv2D(3, 1))
-    for words, more in (
-        ("by max of val_accuracy, not by min", {"monitor": "val_loss"}),
-        ("holds another network", {"model": other}),
-    ):
-        assert_usage_error(lambda more=more: _fit(path, [0.5], **more), words)
+    refused("holds another network", model=other)
     model_card.card_path(path).unlink()
-    assert_usage_error(lambda: _fit(path, [0.5]), "has no model card")
+    refused("has no model card")
     model_card.save(fresh("plain"), path)
-    words = "not written by BestCheckpoint"
-    assert_usage_error(lambda: _fit(path, [0.5]), words)
+    refused("not written by BestCheckpoint")
 
 
-@pytest.mark.parametrize(
-    ("monitor", "epochs", "expected"),
-    [
+def test_a_metric_that_may_come_is_asked_for_once(tmp_path):
+    model, path = fresh("plain"), tmp_path / "best.keras"
+    for monitor, epochs, expected in (
         ("val_accuracies", 3, 1),  # nothing like it
         ("val_accuracy", 1, 0),  # perhaps with a later epoch
         ("val_accuracy", 3, 1),
         ("val_corruption_accuracy", 1, 0),
-    ],
-)
-def test_a_metric_that_may_come_is_asked_for_once(
-    tmp_path, monitor, epochs, expected
-):
-    model = fresh("plain")
-    callback = BestCheckpoint(tmp_path / "best.keras", monitor)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        fit_models.fit(model, epochs, [callback])
-    found = [str(w.message) for w in caught if "no metric" in str(w.message)]
-    assert len(found) == expected
-    assert all(repr(monitor) in x and "accuracy, loss" in x for x in found)
+    ):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            fit_models.fit(model, epochs, [BestCheckpoint(path, monitor)])
+        found = [x for x in map(str, caught) if "no metric" in x]
+        assert len(found) == expected
+        assert all(repr(monitor) in x and "accuracy, loss" in x for x in found)
     assert not list(tmp_path.iterdir())
-    of_every_epoch = BestCheckpoint(tmp_path / "best.keras", "accuracies")
-    assert_usage_error(
-        lambda: fit_models.fit(model, 1, [of_every_epoch]),
-        "no metric 'accuracies'; this epoch has accuracy, loss",
-    )
+    call = lambda: _fit(path, [None], monitor="accuracies")  # noqa: E731
+    words = "no metric 'accuracies'; this epoch has accuracy, loss"
+    assert_usage_error(call, words)

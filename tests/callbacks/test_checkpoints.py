@@ -5,10 +5,12 @@ import functools
 import os
 import signal
 import threading
+from unittest import mock
 
 import keras
 import numpy as np
 import pytest
+from keras.callbacks import LambdaCallback
 
 from noisymix_tf import callbacks as lib
 from noisymix_tf import distribution, model_card
@@ -31,25 +33,25 @@ pytestmark = pytest.mark.filterwarnings(
 class _End(keras.callbacks.Callback):
     """Kills or signals before a step or at the end of an epoch."""
 
-    def __init__(self, number, step=None, epoch=None):
+    def __init__(self, number, **moment):
         super().__init__()
-        self.number, self.step, self.epoch = number, step, epoch
+        self.number, self.moment = number, moment
 
     def on_train_batch_begin(self, batch, logs=None):
-        self._end(int(self.model.optimizer.iterations) == self.step)
+        self._end(step=int(self.model.optimizer.iterations))
 
     def on_epoch_end(self, epoch, logs=None):
-        self._end(epoch == self.epoch)
+        self._end(epoch=epoch)
 
-    def _end(self, is_due):
-        if is_due and self.number is None:
+    def _end(self, **now):
+        if now == self.moment and self.number is None:
             raise InterruptedError
-        if is_due:
+        if now == self.moment:
             os.kill(os.getpid(), self.number)
 
 
 def _get(kind):
-    return fresh(kind, **({"ema": 0.3} if kind != "plain" else {}))
+    return fresh(kind, **({"ema": 0.3} if kind == "noisymix" else {}))
 
 
 def _callbacks(folder, kind):
@@ -59,12 +61,11 @@ def _callbacks(folder, kind):
         lib.BestCheckpoint(folder / "best.keras", "loss"),
         lib.JsonLines(folder / "metrics.jsonl"),
     ]
-    if kind != "plain":
-        callbacks.append(
-            lib.NoisyMixSchedule(jsd_weight=lambda step: 1.0 + step, by="step")
-        )
-        callbacks.append(lib.NoisyMixSchedule(alpha=lib.ramp(0.0, 1.0, 3)))
-    return callbacks
+    if kind == "plain":
+        return callbacks
+    by_step = lib.NoisyMixSchedule(jsd_weight=lambda s: 1.0 + s, by="step")
+    by_epoch = lib.NoisyMixSchedule(alpha=lib.ramp(0.0, 1.0, 3))
+    return [*callbacks, by_step, by_epoch]
 
 
 def _train(kind, folder, callbacks=(), checkpoint_steps=0):
@@ -151,7 +152,7 @@ def test_interrupted_training_ends_as_if_it_was_not(
         assert str(caught.value) == f"saved at step {start}"
         assert log_of(tmp_path) == log_of(expected[1])[: start // 4]
     capsys.readouterr()
-    look = keras.callbacks.LambdaCallback(
+    look = LambdaCallback(
         on_train_begin=lambda logs: said.append(capsys.readouterr().err)
     )
     callbacks = [*_callbacks(tmp_path, kind), look]
@@ -164,12 +165,10 @@ def test_interrupted_training_ends_as_if_it_was_not(
 
 def test_steps_that_fall_on_the_end_of_an_epoch_or_not(tmp_path):
     """None is saved twice."""
-    seen, folder = [], CheckpointFolder(tmp_path / "a", keep=9)
-    save = folder.save
-    folder.save = lambda model, step, **more: (
-        seen.append(step) or save(model, step, **more)
-    )
+    folder = CheckpointFolder(tmp_path / "a", keep=9)
+    folder.save = mock.Mock(wraps=folder.save)
     fit_models.fit(_get("noisymix"), 3, [lib.Checkpoints(folder, 2)])
+    seen = [call.args[1] for call in folder.save.call_args_list]
     assert seen == [2, 4, 6, 8, 10, 12] == folder.steps()
     # Of unknown length, and a path in place of a folder.
     dataset = fit_models.batches("plain").take(4).filter(lambda x, y: True)
@@ -184,24 +183,19 @@ def test_steps_that_fall_on_the_end_of_an_epoch_or_not(tmp_path):
     assert folder.steps() == [8, 12, 20, 24]
 
 
-def _fill_disk(monkeypatch, *full):
-    """Makes the writes of some checkpoints fail."""
-    original = files.write
-
-    def write(path, step, arrays):
-        if step in full:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        original(path, step, arrays)
-
-    monkeypatch.setattr(files, "write", write)
-
-
-def test_a_full_disk_does_not_end_training(
+def test_a_full_disk_ends_training_only_with_its_last_checkpoint(
     whole, tmp_path, monkeypatch, capsys
 ):
-    expected = whole("noisymix")
+    """That after a signal, too."""
+    expected, write, full = whole("noisymix"), files.write, {3, 4, 9}
+
+    def failing(path, step, arrays):
+        if step in full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, step, arrays)
+
+    monkeypatch.setattr(files, "write", failing)
     capsys.readouterr()
-    _fill_disk(monkeypatch, 3, 4, 9)
     callbacks = _callbacks(tmp_path, "noisymix")
     _, weights = _train("noisymix", tmp_path, callbacks, 1)
     _assert_same(expected, weights, tmp_path)
@@ -209,35 +203,24 @@ def test_a_full_disk_does_not_end_training(
     for line, step in zip(lines, (3, 4, 9), strict=True):
         assert f"checkpoint of step {step} could not be written" in line
         assert "(No space left on device)" in line
-
-
-def test_the_last_checkpoint_is_tried_again_and_must_succeed(
-    tmp_path, monkeypatch
-):
-    """That after a signal, too."""
-    _fill_disk(monkeypatch, 3, 12)
-    call = functools.partial(_train, "plain", tmp_path)
-    assert_usage_error(call, "checkpoint of step 12 cannot be written")
-    assert CheckpointFolder(tmp_path / "checkpoints").steps() == [4, 8]
-    call = functools.partial(_train, "plain", tmp_path / "b")
-    end = _End(TERM, step=2)
-    assert_usage_error(lambda: call([end]), "step 3 cannot be written")
-    # By then there is room again.
-    monkeypatch.undo()
-    assert _train("plain", tmp_path)[0] == 8
+    full = {3, 12}
+    last = functools.partial(_train, "plain", tmp_path / "a")
+    assert_usage_error(last, "checkpoint of step 12 cannot be written")
+    assert CheckpointFolder(tmp_path / "a/checkpoints").steps() == [4, 8]
+    told = functools.partial(_train, "plain", tmp_path / "b")
+    end = [_End(TERM, step=2)]
+    assert_usage_error(lambda: told(end), "step 3 cannot be written")
+    full.clear()  # By then there is room again.
+    assert last()[0] == 8
 
 
 @pytest.mark.filterwarnings("error:Exception in thread")
 def test_signals_that_others_need_are_left_to_them(tmp_path):
     """After a `fit` that fails, outside the main thread, where ignored."""
-
-    def fail(batch, logs):
-        raise UsageError("no more")
-
-    handlers = _handlers()
-    failing = keras.callbacks.LambdaCallback(on_train_batch_end=fail)
+    handlers, fail = _handlers(), mock.Mock(side_effect=UsageError("no more"))
+    failing = [LambdaCallback(on_train_batch_end=fail)]
     call = functools.partial(_train, "plain", tmp_path)
-    assert_usage_error(lambda: call([failing]), "no more")
+    assert_usage_error(lambda: call(failing), "no more")
     assert _handlers() == handlers
     preemption = lib.Preemption(lib.Checkpoints(tmp_path, every_steps=100))
     preemption.set_model(_get("plain"))
@@ -254,49 +237,39 @@ def test_signals_that_others_need_are_left_to_them(tmp_path):
 
 @pytest.mark.parametrize("kind", ["plain", "noisymix"])
 def test_divergence_stops_and_keeps_the_last_good_checkpoint(tmp_path, kind):
-    folder = CheckpointFolder(tmp_path / "checkpoints")
-    callbacks = [lib.StopOnNaN("do less"), lib.Checkpoints(folder, 1)]
-    model = _get(kind)
+    folder, model = CheckpointFolder(tmp_path), _get(kind)
     # One step at this rate still gives finite weights.
     model.optimizer.learning_rate = 1e37
     message = r"became (inf|nan) at step \d.*: do less"
     with pytest.raises(lib.TrainingDiverged, match=message):
+        callbacks = [lib.StopOnNaN("do less"), lib.Checkpoints(folder, 1)]
         fit_models.fit(model, 3, callbacks)
     copy = _get(kind)
     assert folder.restore(copy)[0] >= 1
     assert all(np.isfinite(w).all() for w in copy.get_weights())
 
 
-QUIET = {"mixing": "none", "additive_noise": 0, "multiplicative_noise": 0}
-
-
-@pytest.mark.parametrize("kind", ["plain", "noisymix"])
-def test_callbacks_beside_two_replicas(tmp_path, kind):
-    strategy, path = distribution.strategy("mirrored"), tmp_path / "best.keras"
-    options, weight = {}, []
-    if kind == "noisymix":
-        options = {"jsd_weight": 0, **QUIET}
-        weight = [lib.NoisyMixSchedule(jsd_weight=lambda epoch: 5.0 * epoch)]
-    with strategy.scope():
-        model = fit_models.model(kind, **options)
-    count = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: logs.update(epochs=epoch)
-    )
-    evaluation = lib.CorruptionEvaluation(IMAGES, LABELS, ["contrast"])
-    best = lib.BestCheckpoint(path, "epochs", "max")
-    lines = lib.JsonLines(tmp_path / "metrics.jsonl")
-    callbacks = [*weight, count, evaluation, best, lines]
+def test_callbacks_beside_two_replicas(tmp_path):
+    path, options = tmp_path / "best.keras", fit_models.QUIET
+    with distribution.strategy("mirrored").scope():
+        model = fit_models.model("noisymix", jsd_weight=0, **options)
+    count = LambdaCallback(on_epoch_end=lambda epoch, x: x.update(epochs=epoch))
+    callbacks = [
+        lib.NoisyMixSchedule(jsd_weight=lambda epoch: 5.0 * epoch),
+        count,
+        evaluation := lib.CorruptionEvaluation(IMAGES, LABELS, ["contrast"]),
+        lib.BestCheckpoint(path, "epochs", "max"),
+        lib.JsonLines(tmp_path / "metrics.jsonl"),
+    ]
     history = fit_models.fit(model, 3, callbacks)
     found = [(line["step"], line["loss"]) for line in log_of(tmp_path)]
     assert found == list(zip([4, 8, 12], history["loss"]))
     saved = keras.models.load_model(path)
-    classifier = getattr(model, "model", model)
-    assert_equal(saved.get_weights(), [w.numpy() for w in classifier.weights])
+    assert_equal(saved.get_weights(), [w.numpy() for w in model.model.weights])
     assert model_card.read(path)["best"]["step"] == 12
     evaluation.set_model(saved)
     for name, value in evaluation.measure().items():
         assert value == history[name][-1]
-    if weight:
-        weighted = np.array([0, 5, 10]) * history["jsd"]
-        total = history["cross_entropy"] + weighted
-        np.testing.assert_allclose(history["loss"], total, rtol=1e-5)
+    weighted = np.array([0, 5, 10]) * history["jsd"]
+    total = history["cross_entropy"] + weighted
+    np.testing.assert_allclose(history["loss"], total, rtol=1e-5)

@@ -36,60 +36,52 @@ def test_a_line_an_epoch_with_all_metrics(tmp_path, kind):
     assert [line["step"] for line in lines] == [0, 4]
 
 
-def test_learning_rate_of_a_schedule_and_a_loss_scale_optimizer(tmp_path):
+def test_moving_rates_and_any_kind_of_value_in_valid_json(tmp_path):
     schedule = keras.optimizers.schedules.PolynomialDecay(0.1, 8, 0.0)
     optimizer = keras.optimizers.SGD(schedule)
     optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    model = fit_models.model("plain", optimizer=optimizer)
-    path = tmp_path / "metrics.jsonl"
-    fit_models.fit(model, 2, [JsonLines(path)])
-    rates = [line["learning_rate"] for line in read_json_lines(path)]
-    assert rates == pytest.approx([0.05, 0.0])
-
-
-def test_any_kind_of_value_gives_valid_json(tmp_path):
-    lines = JsonLines(tmp_path / "metrics.jsonl")
-    lines.set_model(fresh("plain"))
-    lines.on_train_begin()
-    lines.on_epoch_begin(0)
     array, tensor = np.array([[1.0, np.inf]]), keras.ops.ones([2])
     values = [np.float32(0.5), np.int64(3), array, float("nan"), tensor, "yes"]
-    lines.on_epoch_end(0, dict(zip("abcdef", values)))
-    text = (tmp_path / "metrics.jsonl").read_text()
-    found = [json.loads(text)[name] for name in "abcdef"]
-    assert found == [0.5, 3.0, [[1.0, None]], None, [1.0, 1.0], "yes"]
-
-
-LOGS = {"accuracy": 0.12345, "cross_entropy": 2.2, "jsd": 0.1, "loss": 12.34567}
-VALIDATION = {"val_accuracy": 0.5, "val_loss": 1.0}
-
-
-def _say(verbose, capsys):
-    """An epoch's beginning, some steps and its end."""
-    bar = EpochBar(90, verbose)
-    bar.set_params({"steps": 5004, "epochs": 4})
-    bar.on_epoch_begin(3)
-    for batch in range(3):
-        # Keras' bar: a long training, and one that is drawn at every step.
-        bar._bar._start -= 30
-        bar._bar._last_update = 0
-        bar.on_train_batch_end(batch, LOGS)
-    bar.on_epoch_end(3, {**LOGS, **VALIDATION})
-    return capsys.readouterr().out
+    put = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: logs.update(zip("abcdef", values))
+    )
+    model = fit_models.model("plain", optimizer=optimizer)
+    path = tmp_path / "metrics.jsonl"
+    fit_models.fit(model, 2, [put, JsonLines(path)])
+    lines = [json.loads(text) for text in path.read_text().splitlines()]
+    rates = [line["learning_rate"] for line in lines]
+    assert rates == pytest.approx([0.05, 0.0])
+    expected = [0.5, 3.0, [[1.0, None]], None, [1.0, 1.0], "yes"]
+    assert [lines[0][name] for name in "abcdef"] == expected
 
 
 def test_a_bar_fits_a_terminal_and_a_line_has_everything(capsys):
     """With all metrics it had 112 columns; a continued run counted to 4/4."""
-    drawn = _say(1, capsys)
+    logs = {"accuracy": 0.12345, "jsd": 0.1, "loss": 12.34567}
+    whole = {**logs, "val_accuracy": 0.5, "val_loss": 1.0}
+
+    def said(verbose):
+        bar = EpochBar(90, verbose)
+        bar.set_params({"steps": 5004, "epochs": 4})
+        bar.on_epoch_begin(3)
+        for batch in range(3):
+            # Keras' bar: a long training, and one drawn at every step.
+            bar._bar._start -= 30
+            bar._bar._last_update = 0
+            bar.on_train_batch_end(batch, logs)
+        bar.on_epoch_end(3, whole)
+        return capsys.readouterr().out
+
+    drawn = said(1)
     assert drawn.startswith("Epoch 4/90\n")
     lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[\d+m|\x08", "", drawn))
     assert len(lines) > 5 and max(map(len, lines)) <= 80
     assert "loss: 12.3457 - accuracy: 0.1235" in drawn
     assert drawn.endswith("\nval_accuracy: 0.5000\n")
-    first, line = _say(2, capsys).splitlines()
+    first, line = said(2).splitlines()
     assert first == "Epoch 4/90"
-    assert all(f" - {name}: " in line for name in {**LOGS, **VALIDATION})
-    assert _say(0, capsys) == ""
+    assert all(f" - {name}: " in line for name in whole)
+    assert said(0) == ""
 
 
 VIEWS = np.random.default_rng(0).integers(0, 256, [4, 3, 8, 6, 3], np.uint8)
@@ -116,11 +108,11 @@ def test_views_are_drawn_as_file_and_in_tensorboard(
 ):
     path = tmp_path / "new" / "views.png"
     callback = ViewImages(views, path, log_dir=tmp_path, **more)
-    callback.on_train_begin()
+    for _ in range(2):  # It is not drawn twice.
+        callback.on_train_begin()
     picture = tf.io.decode_png(tf.io.read_file(str(path))).numpy()
     np.testing.assert_array_equal(picture, contact_sheet(drawn))
     assert picture.shape[-1] == drawn.shape[-1]
-    callback.on_train_begin()  # It is not drawn twice.
     [image] = [
         value
         for file in tmp_path.glob("events*")
@@ -142,17 +134,15 @@ def test_contact_sheet_places_every_view():
         np.testing.assert_array_equal(centres, [[0, 1, 2], [3, 4, 5]])
 
 
-@pytest.mark.parametrize(
-    ("views", "more", "words"),
-    [
-        (VIEWS, {"path": None}, "neither a path nor a log_dir"),
-        (VIEWS[0, 0], {}, "views of shape [8, 6, 3]"),
-        (VIEWS[..., :2], {}, "C = 1 or 3"),
-        (VIEWS[:0], {}, "no batch of images"),
-        (VIEWS, {"value_range": (1, 0)}, "two rising numbers"),
-        (STREAM.take(0), {}, "is empty"),
-    ],
-)
-def test_views_that_cannot_be_drawn(views, more, words):
-    more = {"path": "x", **more}
-    assert_usage_error(lambda: ViewImages(views, **more), words)
+def test_views_that_cannot_be_drawn():
+    for views, words, more in (
+        (VIEWS, "neither a path nor a log_dir", {"path": None}),
+        (VIEWS[0, 0], "views of shape [8, 6, 3]", {}),
+        (VIEWS[..., :2], "C = 1 or 3", {}),
+        (VIEWS[:0], "no batch of images", {}),
+        (VIEWS, "two rising numbers", {"value_range": (1, 0)}),
+        (STREAM.take(0), "is empty", {}),
+    ):
+        more = {"path": "x", **more}
+        call = lambda v=views, m=more: ViewImages(v, **m)  # noqa: E731
+        assert_usage_error(call, words)

@@ -29,11 +29,10 @@ _LOCK = threading.Lock()
 class Process:
     """`python -m module arguments` in the root of the repository, running.
 
-    Like `subprocess.Popen`: any number run at a time, and a process id stays
-    that of the process until its end is asked for. It is killed where the
-    `with` block ends before it. The module may be any of `tests/`, or
-    `SCRIPT`, its argument code. Both outputs are appended to the file `log`,
-    or kept for `communicate`; `environment` has variables that differ.
+    Like `subprocess.Popen`, and killed where the `with` block ends before it.
+    The module may be any of `tests/`, or `SCRIPT`, its argument code. Both
+    outputs are appended to the file `log`, or kept for `communicate`;
+    `environment` has variables that differ.
     """
 
     def __init__(self, module, *arguments, log=None, environment=None):
@@ -64,7 +63,6 @@ class Process:
         return stat.rpartition(") ")[2][0] != "Z"
 
     def wait(self, timeout=600):
-        """Waits for its return code."""
         deadline = time.monotonic() + timeout
         while self.poll() is None:
             if time.monotonic() > deadline:
@@ -89,10 +87,8 @@ class Process:
 def run(module, *arguments):
     """Runs to the end; returns a `subprocess.CompletedProcess` with texts."""
     with Process(module, *arguments) as process:
-        outputs = process.communicate()
-        return subprocess.CompletedProcess(
-            process.args, process.returncode, *outputs
-        )
+        said = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, *said)
 
 
 def _ask(*request):
@@ -134,8 +130,7 @@ def _serve():
         else:
             answer = os.fork()
             if answer == 0:
-                _become(*request)
-                return
+                return _become(*request)
         print(json.dumps(answer), flush=True)
 
 

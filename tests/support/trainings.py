@@ -40,8 +40,7 @@ def assert_equal(some, others):
 
 def log_of(folder, without=("seconds", "steps_per_second")):
     """The lines of a run's metrics without how long they took."""
-    lines = read_json_lines(folder / "metrics.jsonl")
     return [
         {k: v for k, v in line.items() if not k.startswith(without)}
-        for line in lines
+        for line in read_json_lines(folder / "metrics.jsonl")
     ]

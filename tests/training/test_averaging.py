@@ -11,7 +11,6 @@ from support.trainings import assert_equal, fresh
 from support.usage import assert_usage_error
 
 DECAY = 0.3
-QUIET = {"mixing": "none", "additive_noise": 0, "multiplicative_noise": 0}
 
 
 def _expected(recorded):
@@ -32,7 +31,7 @@ def _averages(trainer):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_average_is_the_closed_form_statistics_included(jit_compile):
-    options = {"jit_compile": True, **QUIET} if jit_compile else {}
+    options = {"jit_compile": True, **fit_models.QUIET} if jit_compile else {}
     trainer, weights = fresh("noisymix", ema=DECAY, **options), []
     recorder = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: weights.append(
@@ -47,11 +46,18 @@ def test_average_is_the_closed_form_statistics_included(jit_compile):
     # The weights that are trained on are back, and not what was averaged.
     assert_equal(raw, trainer.model.get_weights())
     assert all((a != b).any() for a, b in zip(raw, averages))
+    with trainer.evaluation_weights():  # Contexts nest.
+        assert_equal(_averages(trainer), averages)
+        assert_equal(trainer.model.get_weights(), averages)
 
 
 def test_what_measures_and_saves_takes_the_averages(tmp_path):
     """And training itself is as it is without them."""
     plain, trainer = fresh("noisymix"), fresh("noisymix", ema=DECAY)
+    # Nothing has been averaged before the first step.
+    trainer.model.set_weights([w + 1.0 for w in trainer.model.get_weights()])
+    assert_equal(_averages(trainer), trainer.model.get_weights())
+    trainer.model.set_weights(plain.model.get_weights())
     fit_models.fit(plain, epochs=2)
     data = fit_models.batches("plain").take(2)
     history = fit_models.fit(trainer, 2, validation_data=data)
@@ -79,20 +85,9 @@ def test_what_measures_and_saves_takes_the_averages(tmp_path):
     assert_equal(found, raw)
 
 
-def test_contexts_nest_and_do_nothing_before_the_first_step():
-    trainer = fresh("noisymix", ema=DECAY)
-    trainer.model.set_weights([w + 1.0 for w in trainer.model.get_weights()])
-    assert_equal(_averages(trainer), trainer.model.get_weights())
-    fit_models.fit(trainer)
-    with trainer.evaluation_weights():
-        outer = trainer.model.get_weights()
-        assert_equal(outer, _averages(trainer))
-        assert_equal(outer, trainer.model.get_weights())
-
-
-@pytest.mark.parametrize("decay", [1.0, -0.1, True, "0.9"])
-def test_bad_decays_and_models_without_weights_are_refused(decay):
-    made = lambda: fit_models.model("noisymix", ema=decay)  # noqa: E731
-    assert_usage_error(made, "a number in [0, 1)")
+def test_bad_decays_and_models_without_weights_are_refused():
+    for decay in (1.0, -0.1, True, "0.9"):
+        made = lambda ema=decay: fit_models.model("noisymix", ema=ema)  # noqa: E731
+        assert_usage_error(made, "a number in [0, 1)")
     unbuilt = keras.Sequential([keras.layers.Dense(2)])
     assert_usage_error(lambda: NoisyMix(unbuilt, "input", ema=0.9))

@@ -5,11 +5,13 @@ import os
 import resource
 import shutil
 import threading
+from unittest import mock
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import layers
 
 from noisymix_tf.training import checkpoint as lib
 from noisymix_tf.training import checkpoint_files as files
@@ -19,15 +21,9 @@ from support.usage import assert_usage_error
 
 
 def _model(units=4, dtype="float32"):
-    model = keras.Sequential(
-        [
-            keras.Input((3,)),
-            keras.layers.Dense(units, dtype=dtype),
-            keras.layers.BatchNormalization(),
-            keras.layers.Dropout(0.5, seed=1),
-            keras.layers.Dense(2),
-        ]
-    )
+    dense, norm = layers.Dense(units, dtype=dtype), layers.BatchNormalization()
+    parts = dense, norm, layers.Dropout(0.5, seed=1), layers.Dense(2)
+    model = keras.Sequential([keras.Input((3,)), *parts])
     sgd = keras.optimizers.SGD(0.1, momentum=0.9)
     model.compile(sgd, "mse", metrics=["mae"], run_eagerly=True)
     return model
@@ -48,9 +44,10 @@ def _names(path):
     return sorted(entry.name for entry in path.iterdir())
 
 
-def _two(path):
+@pytest.fixture
+def two(tmp_path):
     """A folder of two checkpoints, and the state in the first."""
-    model, folder = _model(), CheckpointFolder(path)
+    model, folder = _model(), CheckpointFolder(tmp_path)
     folder.save(model, 1)
     expected = _state(model)
     _fit(model, 1)
@@ -96,32 +93,26 @@ def test_only_the_newest_are_kept(tmp_path):
     CheckpointFolder(tmp_path / "none").tidy()
 
 
-def _old(state):
-    return state.parents[1].glob("step-00000001/*")
-
-
 _CHECKSUM = "its bytes do not match its checksum"
 
 
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda s, m: os.truncate(s, 500), _CHECKSUM),
-        (lambda s, m: s.open("ab").write(b"\0"), _CHECKSUM),
-        (lambda s, m: s.unlink(), "state.npz is missing"),
-        (lambda s, m: m.unlink(), "manifest.json is missing"),
-        (lambda s, m: (s.unlink(), s.mkdir()), "Is a directory"),
+        (lambda old, s, m: os.truncate(s, 500), _CHECKSUM),
+        (lambda old, s, m: s.unlink(), "state.npz is missing"),
+        (lambda old, s, m: m.unlink(), "manifest.json is missing"),
+        (lambda old, s, m: (s.unlink(), s.mkdir()), "Is a directory"),
         # A whole checkpoint of another step.
-        (lambda s, m: [shutil.copy(p, s.parent) for p in _old(s)], _CHECKSUM),
+        (lambda old, s, m: [shutil.copy(p, s.parent) for p in old], _CHECKSUM),
     ],
 )
 def test_damage_is_reported_and_the_previous_one_used(
-    tmp_path, capsys, damage, reason
+    tmp_path, capsys, two, damage, reason
 ):
-    folder, expected = _two(tmp_path)
+    (folder, expected), other = two, _model()
     newest, before = (tmp_path / f"step-{step:08d}" for step in (2, 1))
-    damage(newest / "state.npz", newest / "manifest.json")
-    other = _model()
+    damage(before.iterdir(), newest / "state.npz", newest / "manifest.json")
     assert folder.restore(other)[0] == 1
     assert_equal(expected, _state(other))
     assert capsys.readouterr().err.splitlines() == [
@@ -134,12 +125,12 @@ def test_damage_is_reported_and_the_previous_one_used(
 
 
 def test_every_byte_counts(tmp_path):
-    """Of a whole small checkpoint, one after the other."""
+    """Of a whole small checkpoint, one after the other, and one more."""
     files.write(tmp_path, 7, {"a": np.arange(3, dtype=np.uint8)})
     for path in files.folder_of(tmp_path, 7).iterdir():
         whole = path.read_bytes()
-        for place in range(len(whole)):
-            changed = bytearray(whole)
+        for place in range(len(whole) + 1):
+            changed = bytearray(whole + bytes(place == len(whole)))
             changed[place] ^= 1
             path.write_bytes(changed)
             with pytest.raises(files.DamagedCheckpoint):
@@ -148,10 +139,9 @@ def test_every_byte_counts(tmp_path):
     assert files.read(tmp_path, 7)["a"].tolist() == [0, 1, 2]
 
 
-def test_what_cannot_be_restored_or_is_not_worth_saving(tmp_path):
+def test_what_cannot_be_restored_or_is_not_worth_saving(tmp_path, two):
     """Days of training are not begun again without a word."""
-    folder, _ = _two(tmp_path)
-    other = _model(units=5)
+    folder, other = two[0], _model(units=5)
     assert_usage_error(lambda: folder.restore(other), "to another model")
     other.set_weights([w * np.nan for w in other.get_weights()])
     assert not folder.save(other, 3)
@@ -174,8 +164,8 @@ def test_values_in_the_background_are_those_of_the_moment(
         write(*arguments)
 
     monkeypatch.setattr(files, "write", slow)
-    model, other = _model(), _model()
-    expected, folder = _state(model), CheckpointFolder(tmp_path)
+    model, other, folder = _model(), _model(), CheckpointFolder(tmp_path)
+    expected = _state(model)
     assert folder.save(model, 1, background=True)
     assert begun.wait(20)
     _fit(model, 1)
@@ -185,42 +175,27 @@ def test_values_in_the_background_are_those_of_the_moment(
     assert_equal(expected, _state(other))
 
 
-def _full_disk(monkeypatch):
-    def full(descriptor):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+def test_a_failed_write_leaves_all_as_it_was(tmp_path, monkeypatch, two):
+    def content():
+        return {p: p.is_dir() or p.read_bytes() for p in tmp_path.rglob("*")}
 
-    monkeypatch.setattr(os, "fsync", full)
-
-
-def _small_limit(monkeypatch):
-    """Of the size of files."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 10, before[1]))
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-@pytest.mark.parametrize(
-    ("fail", "reason", "background"),
-    [
-        (_full_disk, "No space left", False),
-        (_full_disk, "No space left", True),
-        (_small_limit, "File too large", False),
-    ],
-)
-def test_a_failed_write_leaves_all_as_it_was(
-    tmp_path, monkeypatch, fail, reason, background
-):
-    folder, _ = _two(tmp_path)
-    before = {p: p.read_bytes() for p in tmp_path.rglob("*.*")}
-    model = _model()
-    undo = fail(monkeypatch) or monkeypatch.undo
-    try:
+    def refused(reason, background=False):
         with pytest.raises(OSError, match=reason):
             folder.save(model, 3, background)
             folder.wait()
+        assert content() == before
+
+    folder, before, model = two[0], content(), _model()
+    with monkeypatch.context() as patch:
+        full = OSError(errno.ENOSPC, "No space left")
+        patch.setattr(os, "fsync", mock.Mock(side_effect=full))
+        refused("No space left")
+        refused("No space left", background=True)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 10, limits[1]))
+    try:
+        refused("File too large")
     finally:
-        undo()
-    assert {p: p.read_bytes() for p in tmp_path.rglob("*.*")} == before
-    assert _names(tmp_path) == ["step-00000001", "step-00000002"]
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     folder.save(model, 3)
     assert folder.steps() == [2, 3]

@@ -11,16 +11,12 @@ from noisymix_tf.mixing import MixPlan
 from noisymix_tf.training import checkpoint, replica_draws, replica_state
 from noisymix_tf.training.checkpoint import CheckpointFolder
 from noisymix_tf.training.optimizers import L2SGD
-from noisymix_tf.training.trainer import NoisyMix
+from support import fit_models
 from support.trainings import assert_equal
 from support.usage import assert_usage_error
 
 STEPS = 4
-QUIET = {"additive_noise": 0.0, "multiplicative_noise": 0.0}
 PLAIN = {"mixing": "none", "jsd_weight": 0.0}
-# Batches of 8, and three views.
-VIEWS = tf.random.stateless_uniform([STEPS, 8, 3, 8, 8, 3], [1, 2], 0, 255)
-LABELS = tf.random.stateless_uniform([STEPS, 8], [3, 4], 0, 5, tf.int32)
 
 
 @pytest.fixture(scope="module")
@@ -28,36 +24,19 @@ def two():
     return distribution.strategy("mirrored")
 
 
-def _network(sync, dropout):
-    """Without statistics of the batch, or with normalisation over it."""
-    x = inputs = keras.Input((8, 8, 3))
-    x = layers.Rescaling(1 / 127.5, -1.0, name="normalize")(x)
-    init = [keras.initializers.HeNormal(seed=seed) for seed in range(2)]
-    x = layers.Conv2D(4, 3, kernel_initializer=init[0])(x)
-    if sync is not None:
-        x = layers.BatchNormalization(momentum=0.5, synchronized=sync)(x)
-    x = layers.ReLU(name="stage")(x)
-    x = layers.Dropout(dropout, seed=1)(x)
-    x = layers.GlobalAveragePooling2D()(x)
-    return keras.Model(inputs, layers.Dense(5, kernel_initializer=init[1])(x))
-
-
-def _trainer(strategy, sync=None, dropout=0.0, **options):
+def _trainer(strategy, sync=True, dropout=0.0, **options):
     with distribution.scope(strategy):
-        trainer = NoisyMix(_network(sync, dropout), seed=3, **options)
-        trainer.compile(
-            optimizer=L2SGD(0.05, momentum=0.9, nesterov=True, l2=5e-4),
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
-        )
-    return trainer
+        sgd = L2SGD(0.05, momentum=0.9, nesterov=True, l2=5e-4)
+        network = fit_models.classifier(layers.Dropout(dropout, seed=1))
+        network.get_layer("norm").synchronized = sync
+        options |= {"optimizer": sgd, "seed": 3}
+        return fit_models.compiled("noisymix", network, **options)
 
 
-def _fit(trainer, start=0, stop=STEPS, views=1):
-    parts = VIEWS[start:stop, :, :views], LABELS[start:stop]
-    parts = tf.data.Dataset.from_tensor_slices(parts)
-    parts = data.distribute(trainer.distribute_strategy, lambda _: parts)
-    return trainer.fit(parts, shuffle=False, verbose=0).history
+def _fit(trainer, start=0, stop=STEPS):
+    batches = fit_models.batches("noisymix", start).take(stop - start)
+    batches = data.distribute(trainer.distribute_strategy, lambda _: batches)
+    return trainer.fit(batches, shuffle=False, verbose=0).history
 
 
 def _state(trainer):
@@ -65,15 +44,9 @@ def _state(trainer):
     return [np.asarray(variable).copy() for variable in variables]
 
 
-def _assert_close(one, other, **tolerance):
-    for a, b in zip(one.model.get_weights(), other.model.get_weights()):
-        np.testing.assert_allclose(a, b, **tolerance)
-
-
-def test_two_replicas_train_as_one_device_with_mixing(two, monkeypatch):
-    """Where that one mixes partners of the same half of the batch."""
-    options = {"taps": ("normalize", "stage"), **QUIET}
-    one, both = (_trainer(s, **options) for s in (None, two))
+def test_two_replicas_train_as_one_device(two, monkeypatch):
+    """With statistics of the whole batch, where one mixes within its halves."""
+    one, both = (_trainer(s, **fit_models.NO_NOISE) for s in (None, two))
     # What the trainer has made of its argument `mixing`.
     whole_plan = one._mixing.plan
 
@@ -83,25 +56,15 @@ def test_two_replicas_train_as_one_device_with_mixing(two, monkeypatch):
         return MixPlan(plan.tap, plan.lam, tf.concat(halves, 0))
 
     monkeypatch.setattr(one._mixing, "plan", in_halves)
-    logs, both_logs = _fit(one, views=3), _fit(both, views=3)
-    _assert_close(one, both, atol=2e-6)
+    logs, both_logs = _fit(one), _fit(both)
+    for a, b in zip(one.model.get_weights(), both.model.get_weights()):
+        np.testing.assert_allclose(a, b, atol=2e-5)
     assert both_logs.keys() == logs.keys()
     for name, values in logs.items():
         assert both_logs[name] == pytest.approx(values, rel=1e-4), name
     assert int(both.step.numpy()) == STEPS
-
-
-def test_synchronized_statistics_are_those_of_the_whole_batch(two):
-    one = _trainer(None, False, **PLAIN, **QUIET)
-    both = _trainer(two, True, **PLAIN, **QUIET)
-    for trainer in (one, both):
-        _fit(trainer, stop=2)
-    _assert_close(one, both, atol=1e-4)
     model = models.build("resnet20", width=0.25, sync_batch_norm=True)
-    norms = [
-        x for x in model.layers if isinstance(x, layers.BatchNormalization)
-    ]
-    assert norms and all(layer.synchronized for layer in norms)
+    assert {getattr(x, "synchronized", True) for x in model.layers} == {True}
 
 
 def test_replicas_drop_different_units(two):
@@ -129,7 +92,7 @@ def test_replicas_drop_different_units(two):
 
 def test_a_run_goes_on_from_a_checkpoint(two, tmp_path):
     """On as many devices bit for bit; also on others."""
-    both, one = (_trainer(s, True, dropout=0.1, **PLAIN) for s in (two, None))
+    both, one = (_trainer(s, dropout=0.1, **PLAIN) for s in (two, None))
     start, folder = _state(both), CheckpointFolder(tmp_path)
     _fit(both, stop=2)
     folder.save(both, 2)
@@ -156,8 +119,8 @@ _PUZZLEMIX = pytest.param({"mixing": "puzzlemix"}, marks=pytest.mark.slow)
 def test_a_run_goes_on_where_moving_statistics_are_used(two, options):
     """Each replica would use its own, a checkpoint hold those of the first,
     and a measurement of averages give these to all."""
-    options = {**PLAIN, **QUIET, "taps": "normalize", "ema": 0.5, **options}
-    trainer = _trainer(two, False, **options)
+    options = {**PLAIN, **fit_models.NO_NOISE, "ema": 0.5, **options}
+    trainer = _trainer(two, False, taps="normalize", **options)
     variables, start = checkpoint.state_variables(trainer), _state(trainer)
     _fit(trainer)
     whole = _state(trainer)

@@ -14,14 +14,10 @@ from support.trainings import assert_equal, log_of
 
 pytestmark = pytest.mark.slow
 
-TINY = (
-    "--flagfile=flags/data/digits.flags",
-    "--flagfile=flags/method/nfm.flags",
-    *("--model=tiny", "--taps=normalize,stage1", "--batch_size=20"),
-    *("--train_examples=100", "--test_examples=50", "--epochs=12"),
-    *("--checkpoint_steps=2", "--validation_epochs=4", "--suites=clean"),
-    *("--notensorboard", "--noexport"),
-)
+TINY = """--flagfile=flags/data/digits.flags --flagfile=flags/method/nfm.flags
+    --model=tiny --taps=normalize,stage1 --batch_size=20 --train_examples=100
+    --test_examples=50 --epochs=12 --checkpoint_steps=2 --validation_epochs=4
+    --suites=clean --notensorboard --noexport""".split()
 # The same command, by two devices of one process.
 _TWO_DEVICES = f"""
 import runpy, sys, tensorflow as tf
@@ -42,21 +38,17 @@ def _machines(folder, logs):
     hosts = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
     for each in sockets:
         each.close()
-    command = (*TINY, "--strategy=multi_worker", f"--output_dir={folder}")
-    with contextlib.ExitStack() as stack:
-        machines = []
-        for index in range(2):
-            task = {"type": "worker", "index": index}
-            config = {"cluster": {"worker": hosts}, "task": task}
-            given = {"TF_CONFIG": json.dumps(config), "TMPDIR": str(logs)}
-            machine = door_processes.Process(
-                "support.tiny_network",
-                *command,
-                log=logs / f"{index}.log",
-                environment=given,
-            )
-            machines.append(stack.enter_context(machine))
-        yield machines
+    words = *TINY, "--strategy=multi_worker", f"--output_dir={folder}"
+
+    def start(index):
+        task = {"type": "worker", "index": index}
+        config = {"cluster": {"worker": hosts}, "task": task}
+        given = {"TF_CONFIG": json.dumps(config), "TMPDIR": str(logs)}
+        given = {"log": logs / f"{index}.log", "environment": given}
+        return door_processes.Process("support.tiny_network", *words, **given)
+
+    with start(0) as chief, start(1) as other:
+        yield chief, other
 
 
 def _said(logs):
@@ -104,12 +96,8 @@ def test_two_machines_are_two_devices_and_the_chief_writes(together, tmp_path):
     for text in said:
         assert "own part of each batch" in text and "10 images each" in text
     assert str(folder) not in said[1]
-    done = door_processes.run(
-        door_processes.SCRIPT,
-        _TWO_DEVICES,
-        "--strategy=mirrored",
-        f"--output_dir={tmp_path / 'run'}",
-    )
+    more = "--strategy=mirrored", f"--output_dir={tmp_path / 'run'}"
+    done = door_processes.run(door_processes.SCRIPT, _TWO_DEVICES, *more)
     assert done.returncode == 0, done.stderr
     _assert_same(folder, tmp_path / "run")
 

@@ -16,33 +16,26 @@ from support.trainings import log_of
 pytestmark = pytest.mark.slow
 
 STEPS = 80
-RUN = (
-    "--flagfile=flags/quickstart.flags",
-    "--model=tiny",
-    "--taps=normalize,stage1",
-    "--ramps=additive_noise:0.1:0.2:0.8,alpha:0.5:0:1",
-    *("--train_examples=96", "--test_examples=20", "--batch_size=24"),
-    *(f"--epochs={STEPS // 4}", "--warmup_epochs=1", "--base_batch_size=24"),
-    *("--precision=mixed_bfloat16", "--ema=0.9", "--clip_norm=1.0"),
-    *("--accumulation_steps=2", "--steps_per_execution=2"),
-    *("--label_smoothing=0.1", "--validation_epochs=1"),
-    *("--checkpoint_steps=2", "--suites=clean", "--notensorboard"),
-)
-# What a kill of the campaign hits.
-PHASES = (*["writing", "training"] * 4, "start", "ending", "ending")
+RUN = f"""--flagfile=flags/quickstart.flags --model=tiny --taps=normalize,stage1
+    --ramps=additive_noise:0.1:0.2:0.8,alpha:0.5:0:1 --train_examples=96
+    --test_examples=20 --batch_size=24 --epochs={STEPS // 4} --warmup_epochs=1
+    --base_batch_size=24 --precision=mixed_bfloat16 --ema=0.9 --clip_norm=1.0
+    --accumulation_steps=2 --steps_per_execution=2 --label_smoothing=0.1
+    --validation_epochs=1 --checkpoint_steps=2 --suites=clean
+    --notensorboard""".split()
 
 
-def _start(folder, log, *more):
-    return door_processes.Process(
-        "support.tiny_network", *RUN, *more, f"--output_dir={folder}", log=log
-    )
+def _start(folder, *more):
+    words = *RUN, *more, f"--output_dir={folder / 'run'}"
+    log = folder / "log"
+    return door_processes.Process("support.tiny_network", *words, log=log)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """The folder of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("whole")
-    with _start(folder / "run", folder / "log") as process:
+    with _start(folder) as process:
         assert process.wait() == 0, (folder / "log").read_text()
     return folder / "run"
 
@@ -64,43 +57,36 @@ def test_each_part_of_the_recipe_has_its_effect(whole):
     assert outputs["probabilities"].dtype == tf.float32
 
 
-def _steps(folder):
-    checkpoints = (folder / "checkpoints").glob("step-*")
-    return max((int(path.name[5:]) for path in checkpoints), default=0)
-
-
-def _is_writing(folder):
-    return any((folder / "checkpoints").glob(".partial-*"))
-
-
-def _wait(process, is_reached):
-    deadline = time.monotonic() + 600
-    while not is_reached() and process.is_running():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-
-
 def test_kills_leave_no_trace(whole, tmp_path):
     """The same bytes as the whole run, no epoch twice, no litter."""
-    folder, log, rng = tmp_path / "run", tmp_path / "log", random.Random(0)
+    folder, rng = tmp_path / "run", random.Random(0)
+
+    def wait(is_reached):
+        while not is_reached() and process.is_running():
+            time.sleep(0.001)
+
+    def newest():
+        paths = folder.glob("checkpoints/step-*")
+        return max((int(path.name[5:]) for path in paths), default=0)
+
+    def is_writing():
+        return any(folder.glob("checkpoints/.partial-*"))
+
     kills = torn = 0
-    for phase in PHASES:
-        with _start(folder, log, "--noexport") as process:
-            goal = _steps(folder) + rng.randint(1, 8)
-            if phase == "start":
-                time.sleep(rng.uniform(0, 4))
-            else:
-                goal = STEPS if phase == "ending" else goal
-                _wait(process, lambda goal=goal: _steps(folder) >= goal)
+    for phase in ["writing", "training"] * 4 + ["start", "ending", "ending"]:
+        with _start(tmp_path, "--noexport") as process:
+            goal = newest() + rng.randint(1, 8)
+            goal = {"start": 0, "ending": STEPS}.get(phase, goal)
+            wait(lambda goal=goal: newest() >= goal)
             if phase == "writing":
-                _wait(process, lambda: _is_writing(folder))
-            elif phase == "ending":
-                time.sleep(rng.uniform(0, 0.2))
+                wait(is_writing)
+            elif phase != "training":
+                time.sleep(rng.uniform(0, 4 if phase == "start" else 0.2))
             process.kill()
             kills += process.returncode == -9
-            torn += _is_writing(folder)
-    with _start(folder, log, "--noexport") as process:
-        assert process.wait() == 0, log.read_text()
+            torn += is_writing()
+    with _start(tmp_path, "--noexport") as process:
+        assert process.wait() == 0, (tmp_path / "log").read_text()
     assert kills >= 9 and torn >= 1, (kills, torn)
     for name in ("model.keras", "views.png", "*/*78/*.npz", "*/*80/*.npz"):
         [one], [other] = whole.glob(name), folder.glob(name)
