@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
 
@@ -56,21 +57,16 @@ def test_how_a_door_ends(body, status, line):
 def test_a_full_disk_is_no_mistake_of_the_users(capsys):
     """It was status 2 wherever the `OSError` had been put into words."""
     handler = signal.getsignal(signal.SIGTERM)
-    for number, cause, status in (
-        (errno.ENOSPC, True, 74),
+    for number, link, status in (
+        (errno.ENOSPC, "__cause__", 74),
         # Keras' `fit` takes the cause.
-        (errno.EROFS, False, 74),
-        (errno.EACCES, False, 2),
+        (errno.EROFS, "__context__", 74),
+        (errno.EACCES, "__cause__", 2),
     ):
-
-        def main(argv, number=number, cause=cause):
-            try:
-                raise OSError(number, os.strerror(number))
-            except OSError as error:
-                raise UsageError("make room") from (error if cause else None)
-
+        error = UsageError("make room")
+        setattr(error, link, OSError(number, os.strerror(number)))
         with pytest.raises(SystemExit) as end:
-            doors.run(main, [])
+            doors.run(mock.Mock(side_effect=error), [])
         assert end.value.code == status
         assert capsys.readouterr().err == "error: make room\n"
     with pytest.raises(FileNotFoundError):  # Others are not hidden.

@@ -208,9 +208,18 @@ def test_another_process_is_named_and_its_death_frees_the_lock(tmp_path):
     assert (tmp_path / ".lock").exists()
     lock = RunLock(tmp_path)
     assert_usage_error(lambda: RunLock(tmp_path), f"({os.getpid()} on ")
+    # A forked child does not keep it.
+    pid = os.fork()
+    if pid == 0:
+        signal.pause()
     for _ in range(2):
         lock.release()
     assert list(tmp_path.iterdir()) == []
+    try:
+        RunLock(tmp_path).release()
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 def test_a_file_that_its_owner_removes_meanwhile_is_no_lock(
@@ -230,19 +239,6 @@ def test_a_file_that_its_owner_removes_meanwhile_is_no_lock(
     assert (tmp_path / ".lock").exists()
     assert_usage_error(lambda: RunLock(tmp_path), "another process")
     second.release()
-
-
-def test_a_forked_child_does_not_keep_it(tmp_path):
-    lock = RunLock(tmp_path)
-    pid = os.fork()
-    if pid == 0:
-        signal.pause()
-    lock.release()
-    try:
-        RunLock(tmp_path).release()
-    finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
 
 
 def test_file_systems_without_locks_and_other_errors(

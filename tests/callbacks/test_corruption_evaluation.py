@@ -27,9 +27,8 @@ DATASET = data.Dataset(
 @pytest.mark.parametrize("kind", ["plain", "noisymix"])
 def test_all_images_give_what_evaluate_reports(kind):
     options = {"corruptions": SOME, "severities": (1, 4), "seed": 5}
-    more = {"batch_size": 7, "prefix": "a_", "per_corruption": True}
-    callback = CorruptionEvaluation(DATASET, **more, **options)
-    model = fresh(kind)
+    more = {"batch_size": 7, "prefix": "a_", "per_corruption": True, **options}
+    model, callback = fresh(kind), CorruptionEvaluation(DATASET, **more)
     history = fit_models.fit(model, 3, [callback])
     classifier = getattr(model, "model", model)
     results = evaluation.evaluate(classifier, DATASET, progress=None, **options)
@@ -131,7 +130,6 @@ def test_mistakes_are_found_before_training():
         ("Unknown corruption 'haze'. Known: gau", {"corruptions": ["haze"]}),
         ("Severity 0 does not exist", {"severities": [0]}),
         ("every_epochs=0 must be an int of at l", {"every_epochs": 0}),
-        ("batch_size=2.5 must be an int", {"batch_size": 2.5}),
         ("max_examples=0", {"max_examples": 0}),
         ("seed is an int of at least 0, got -1", {"seed": -1}),
         ("Unknown table of severities 'small'", {"table": "small"}),
@@ -140,7 +138,6 @@ def test_mistakes_are_found_before_training():
         ("There are no ima", {"data": IMAGES[:0], "labels": LABELS[:0]}),
         ("23 images but 5 labels", {"labels": LABELS[:5]}),
         ("without labels, as ndarray", {"labels": None}),
-        ("class numbers", {"labels": LABELS - 1}),
         ("class numbers", {"labels": LABELS + 0.5}),
         ("class numbers", {"labels": list("abc") * 7 + ["a", "b"]}),
         ("beside a Dataset, which has its own", {"data": DATASET}),

@@ -51,47 +51,37 @@ class _Scale(keras.layers.Layer):
         return x * _Scale.alpha.tensor(self)
 
 
-@pytest.fixture(scope="module")
-def scaling():
+@pytest.mark.parametrize("by", ["epoch", "step"])
+def test_levels_equal_the_function(by):
+    """Before every step, in the logs, and in what is computed."""
     dense = keras.layers.Dense(2, kernel_initializer="identity")
     model = keras.Sequential([keras.Input((2,)), dense, _Scale()])
     model.compile(keras.optimizers.SGD(0.0), "mae", jit_compile=False)
-    return model
-
-
-DECAY = keras.optimizers.schedules.ExponentialDecay(0.8, 2, 0.5)
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
+    x, y = np.ones([8, 2]), np.zeros([8, 2])
+    decay = keras.optimizers.schedules.ExponentialDecay(0.8, 2, 0.5)
+    for given, expected in (
         (ramp(0.0, 0.6, 3), lambda p: 0.6 * min(p / 3, 1)),
         (1, lambda p: 1.0),
-        (DECAY, lambda p: 0.8 * 0.5 ** (p / 2)),
+        (decay, lambda p: 0.8 * 0.5 ** (p / 2)),
         (lambda p: np.float32(p) / 4, lambda p: p / 4),
         (lambda p: tf.constant(p / 4), lambda p: p / 4),
-    ],
-)
-@pytest.mark.parametrize("by", ["epoch", "step"])
-def test_levels_equal_the_function(scaling, given, expected, by):
-    """Before every step, in the logs, and in what is computed."""
-    scaling.optimizer.iterations.assign(0)
-    levels, watch = _watch(scaling.layers[-1], "alpha")
-    callbacks = [NoisyMixSchedule(alpha=given, by=by), watch]
-    x, y = np.ones([8, 2]), np.zeros([8, 2])
-    options = {"batch_size": 2, "verbose": 0, "callbacks": callbacks}
-    history = scaling.fit(x, y, epochs=3, **options).history
-    steps = np.arange(12)
-    wanted = [expected(int(p if by == "step" else p // 4)) for p in steps]
-    np.testing.assert_allclose(levels, wanted, atol=1e-6)
-    np.testing.assert_allclose(history["alpha"], wanted[3::4], atol=1e-6)
-    means = np.mean(np.reshape(wanted, [3, 4]), axis=1)
-    np.testing.assert_allclose(history["loss"], means, rtol=1e-5)
-    # A continued run goes on where it stands.
-    levels.clear()
-    scaling.optimizer.iterations.assign(4)
-    scaling.fit(x, y, epochs=3, initial_epoch=1, **options)
-    np.testing.assert_allclose(levels, wanted[4:], atol=1e-6)
+    ):
+        model.optimizer.iterations.assign(0)
+        levels, watch = _watch(model.layers[-1], "alpha")
+        callbacks = [NoisyMixSchedule(alpha=given, by=by), watch]
+        options = {"batch_size": 2, "verbose": 0, "callbacks": callbacks}
+        history = model.fit(x, y, epochs=3, **options).history
+        places = np.arange(12) // (4 if by == "epoch" else 1)
+        wanted = [expected(int(p)) for p in places]
+        np.testing.assert_allclose(levels, wanted, atol=1e-6)
+        np.testing.assert_allclose(history["alpha"], wanted[3::4], atol=1e-6)
+        means = np.mean(np.reshape(wanted, [3, 4]), axis=1)
+        np.testing.assert_allclose(history["loss"], means, rtol=1e-5)
+        # A continued run goes on where it stands.
+        levels.clear()
+        model.optimizer.iterations.assign(4)
+        model.fit(x, y, epochs=3, initial_epoch=1, **options)
+        np.testing.assert_allclose(levels, wanted[4:], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", LEVELS)

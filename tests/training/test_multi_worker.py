@@ -79,29 +79,6 @@ def _assert_same(one, other):
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
-@pytest.fixture(scope="module")
-def together(tmp_path_factory):
-    """An uninterrupted run by two machines: its folder, and all outputs."""
-    folder = tmp_path_factory.mktemp("together")
-    return folder / "run", _run(folder / "run", folder)
-
-
-def test_two_machines_are_two_devices_and_the_chief_writes(together, tmp_path):
-    folder, said = together
-    names = {"checkpoints", "evaluation", "metrics.jsonl", "model.keras"}
-    assert {path.name for path in folder.iterdir()} >= names
-    # What the other machine needed for itself is gone.
-    assert not list(folder.parent.glob("noisymix-*"))
-    assert "number 0, the chief" in said[0] and "number 1)" in said[1]
-    for text in said:
-        assert "own part of each batch" in text and "10 images each" in text
-    assert str(folder) not in said[1]
-    more = "--strategy=mirrored", f"--output_dir={tmp_path / 'run'}"
-    done = door_processes.run(door_processes.SCRIPT, _TWO_DEVICES, *more)
-    assert done.returncode == 0, done.stderr
-    _assert_same(folder, tmp_path / "run")
-
-
 def _end_early(folder, logs, index, number):
     """Starts both machines, sends one a signal; returns the return codes."""
     with _machines(folder, logs) as machines:
@@ -114,8 +91,22 @@ def _end_early(folder, logs, index, number):
         return [machine.wait(90) for machine in machines]
 
 
-def test_both_end_when_one_does_and_go_on_exactly(together, tmp_path):
-    folder = tmp_path / "run"
+def test_two_machines_are_two_devices_and_the_chief_writes(tmp_path):
+    """Both end when one does, and go on exactly."""
+    together, devices, folder = (tmp_path / name for name in "abc")
+    said = _run(together, tmp_path)
+    names = {"checkpoints", "evaluation", "metrics.jsonl", "model.keras"}
+    assert {path.name for path in together.iterdir()} >= names
+    # What the other machine needed for itself is gone.
+    assert not list(tmp_path.glob("noisymix-*"))
+    assert "number 0, the chief" in said[0] and "number 1)" in said[1]
+    for text in said:
+        assert "own part of each batch" in text and "10 images each" in text
+    assert str(together) not in said[1]
+    more = "--strategy=mirrored", f"--output_dir={devices}"
+    done = door_processes.run(door_processes.SCRIPT, _TWO_DEVICES, *more)
+    assert done.returncode == 0, done.stderr
+    _assert_same(together, devices)
     # One that schedulers announce ends with a checkpoint.
     assert _end_early(folder, tmp_path, 1, signal.SIGTERM) == [75, 75]
     for text in _said(tmp_path):
@@ -128,4 +119,4 @@ def test_both_end_when_one_does_and_go_on_exactly(together, tmp_path):
         assert not (folder / "model.keras").exists()
     step = _newest(folder)
     assert f"Continued from step {step}." in _run(folder, tmp_path)[0]
-    _assert_same(together[0], folder)
+    _assert_same(together, folder)
