@@ -242,30 +242,6 @@ def test_methods_train_on_a_tree_where_it_lies(
     assert (len(dataset.train), len(dataset.test)) == (number, 2)
 
 
-@pytest.mark.slow
-def test_trees_are_written_and_trained_on(tmp_path):
-    photos = folders.make(tmp_path / "photos", train=4, size=(32, 32))
-    styles = folders.make_styles(tmp_path / "styles", 2)
-
-    def run(door, output, words, **paths):
-        paths |= {"data_dir": photos, "output_dir": tmp_path / output}
-        words = [*words.split(), *(f"--{k}={v}" for k, v in paths.items())]
-        done = door_processes.run(f"noisymix_tf.{door}", *words)
-        assert done.returncode == 0, done.stderr
-
-    run("stylize", "stylized", "--steps=2", styles=styles)
-    words = "--autoencoder_steps=2 --autoencoder_width=4 --format=jpeg"
-    run("deepaugment", "deep", words)
-    words = """--dataset=folder --method=deepaugment --model=resnet20
-        --width=0.25 --epochs=1 --batch_size=4 --suites=clean --noexport
-        --notensorboard"""
-    trees = {"train_data_dir": tmp_path / "stylized"}
-    trees["extra_data_dirs"] = tmp_path / "deep"
-    run("train", "run", words, **trees)
-    card = model_card.read(tmp_path / "run" / "model.keras")
-    assert card["dataset"]["train_examples"] == 16
-
-
 # All that a long run may use, together.
 STEPS = 80
 RECIPE = f"""--flagfile=flags/quickstart.flags --model=tiny
