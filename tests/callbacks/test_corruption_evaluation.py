@@ -18,10 +18,8 @@ LABELS = np.concatenate([np.zeros(15, int), [1] * 5, [2] * 3])
 RANDOM.shuffle(LABELS)
 SOME = ["contrast", "gaussian_noise"]
 SPLIT = data.ArraySplit(IMAGES, LABELS)
-DATASET = data.Dataset(
-    *("small", SPLIT, SPLIT, tuple("abc"), (8, 8, 3), (0.5,) * 3, (0.5,) * 3),
-    flip=False,
-)
+HALF = (0.5,) * 3
+DATASET = data.Dataset("s", SPLIT, SPLIT, "abc", (8, 8, 3), HALF, HALF, False)
 
 
 @pytest.mark.parametrize("kind", ["plain", "noisymix"])
@@ -93,22 +91,18 @@ def test_every_few_epochs_with_one_trace_for_all():
 
 
 PAIRS = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS))
-SOURCES = {
-    "array": (IMAGES, LABELS),
-    "column": (IMAGES, LABELS[:, None].astype(np.float32)),
-    "one-hot": (IMAGES, np.eye(3)[LABELS]),
-    "dataset": (DATASET, None),
-    "split": (SPLIT, None),
-    "batches": (PAIRS.batch(4), None),
-    "weighted": (PAIRS.map(lambda x, y: (x, y, 1.0)).batch(23), None),
-}
+SOURCES = (
+    *((IMAGES, LABELS), (IMAGES, np.eye(3)[LABELS]), (DATASET,), (SPLIT,)),
+    *((IMAGES, LABELS[:, None].astype(np.float32)), (PAIRS.batch(4),)),
+    (PAIRS.map(lambda x, y: (x, y, 1.0)).batch(23),),  # Weighted.
+)
 
 
-@pytest.mark.parametrize("name", SOURCES)
-def test_every_source_gives_the_same_balanced_examples(name):
+@pytest.mark.parametrize("source", SOURCES)
+def test_every_source_gives_the_same_balanced_examples(source):
     """A stream is never held as a whole, but batch by batch."""
     for most in (None, *range(1, 24), 1000):
-        found = examples.take(*SOURCES[name], max_examples=most)
+        found = examples.take(*source, max_examples=most)
         chosen = balanced_indices(LABELS, min(most or 23, 23), 3)
         np.testing.assert_array_equal(found.positions, chosen)
         np.testing.assert_array_equal(found.images, IMAGES[chosen])

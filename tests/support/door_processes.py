@@ -6,6 +6,7 @@ nothing has run and which can be killed. But all have the seed of its hashes: to
 compare two processes bit by bit, start one of them with `subprocess`.
 """
 
+import contextlib
 import multiprocessing
 import os
 import pathlib
@@ -22,7 +23,7 @@ _MODULES = "callbacks", "evaluation", "serving", "training.setup"
 _FORKS.set_forkserver_preload([f"noisymix_tf.{name}" for name in _MODULES])
 
 
-class Process:
+class Process(contextlib.AbstractContextManager):
     """`python -m module arguments` in the root of the repository, running.
 
     Like `subprocess.Popen`, and killed where the `with` block ends before it.
@@ -42,16 +43,12 @@ class Process:
         self._process.start()
         self.pid = self._process.pid
 
-    def __enter__(self):
-        return self
-
     def __exit__(self, *_):
         self.kill()
         self._folder.cleanup()
 
     @property
     def returncode(self):
-        """None while it runs."""
         return self._process.exitcode
 
     def poll(self):

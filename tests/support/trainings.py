@@ -10,10 +10,7 @@ from support import fit_models
 
 
 def fresh(kind, **options):
-    """What `fit_models.model` makes; the last with the same options ends.
-
-    For who changes no more of it than variables and levels.
-    """
+    """A model to change variables and levels of; ends the last of its kind."""
     model, variables, start, levels = _made(kind, **options)
     for variable, value in zip(variables, start):
         variable.assign(value)

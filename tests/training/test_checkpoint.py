@@ -1,4 +1,4 @@
-"""Checkpoints: exact, whole or absent, and honest about damage."""
+"""What a training keeps: checkpoints, exact or absent, and averages."""
 
 import errno
 import os
@@ -12,11 +12,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from keras.callbacks import LambdaCallback
 
+from noisymix_tf import model_card
+from noisymix_tf.errors import UsageError
 from noisymix_tf.training import checkpoint as lib
 from noisymix_tf.training import checkpoint_files as files
 from noisymix_tf.training.checkpoint import CheckpointFolder
-from support.trainings import assert_equal
+from noisymix_tf.training.trainer import NoisyMix
+from support import fit_models
+from support.trainings import assert_equal, fresh
 from support.usage import assert_usage_error
 
 
@@ -38,10 +43,6 @@ def _fit(model, steps):
 
 def _state(model):
     return [np.asarray(v).copy() for v in lib.state_variables(model)]
-
-
-def _names(path):
-    return sorted(entry.name for entry in path.iterdir())
 
 
 @pytest.fixture
@@ -86,10 +87,10 @@ def test_only_the_newest_are_kept(tmp_path):
     assert folder.steps() == [2, 3, 10]
     folder.tidy()
     left = ["step-00000003", "step-00000010", "step-3", "step-notes"]
-    assert _names(tmp_path) == left
+    assert sorted(os.listdir(tmp_path)) == left
     (tmp_path / ".partial-11").mkdir()
     folder.save(model, 11)
-    assert _names(tmp_path)[:2] == ["step-00000010", "step-00000011"]
+    assert folder.steps() == [10, 11] and not [*tmp_path.glob(".partial*")]
     CheckpointFolder(tmp_path / "none").tidy()
 
 
@@ -107,9 +108,7 @@ _CHECKSUM = "its bytes do not match its checksum"
         (lambda old, s, m: [shutil.copy(p, s.parent) for p in old], _CHECKSUM),
     ],
 )
-def test_damage_is_reported_and_the_previous_one_used(
-    tmp_path, capsys, two, damage, reason
-):
+def test_damage_is_told_and_passed_over(tmp_path, capsys, two, damage, reason):
     (folder, expected), other = two, _model()
     newest, before = (tmp_path / f"step-{step:08d}" for step in (2, 1))
     damage(before.iterdir(), newest / "state.npz", newest / "manifest.json")
@@ -152,9 +151,7 @@ def test_what_cannot_be_restored_or_is_not_worth_saving(tmp_path, two):
     assert_usage_error(lambda: CheckpointFolder(tmp_path, 0), "keep=0 must be")
 
 
-def test_values_in_the_background_are_those_of_the_moment(
-    tmp_path, monkeypatch
-):
+def test_background_writes_values_of_the_moment(tmp_path, monkeypatch):
     """Training goes on while they are written, and restoring waits."""
     write, begun, go_on = files.write, threading.Event(), threading.Event()
 
@@ -199,3 +196,81 @@ def test_a_failed_write_leaves_all_as_it_was(tmp_path, monkeypatch, two):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     folder.save(model, 3)
     assert folder.steps() == [2, 3]
+
+
+# The average of the weights.
+DECAY = 0.3
+
+
+def _closed_form(recorded):
+    """sum_t share_t w_t with the shares that the decays leave of each step."""
+    decays = [min(DECAY, t / (t + 9)) for t in range(len(recorded))]
+    shares = [(1 - d) * np.prod(decays[t + 1 :]) for t, d in enumerate(decays)]
+    assert sum(shares) == pytest.approx(1.0)
+    return [
+        sum(s * w.astype(np.float64) for s, w in zip(shares, ws))
+        for ws in zip(*recorded)
+    ]
+
+
+def _averages(trainer):
+    with trainer.evaluation_weights():
+        return trainer.model.get_weights()
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_average_is_the_closed_form_statistics_included(jit_compile):
+    options = {"jit_compile": True, **fit_models.QUIET} if jit_compile else {}
+    trainer, weights = fresh("noisymix", ema=DECAY, **options), []
+    get, keep = trainer.model.get_weights, weights.append
+    recorder = LambdaCallback(on_train_batch_end=lambda b, logs: keep(get()))
+    fit_models.fit(trainer, callbacks=[recorder], steps_per_epoch=10)
+    raw, averages = trainer.model.get_weights(), _averages(trainer)
+    assert len(averages) == 8  # Two of them moving statistics.
+    for value, expected in zip(averages, _closed_form(weights)):
+        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
+    # The weights that are trained on are back, and not what was averaged.
+    assert_equal(raw, trainer.model.get_weights())
+    assert all((a != b).any() for a, b in zip(raw, averages))
+    with trainer.evaluation_weights():  # Contexts nest.
+        assert_equal(_averages(trainer), averages)
+        assert_equal(trainer.model.get_weights(), averages)
+
+
+def test_what_measures_and_saves_takes_the_averages(tmp_path):
+    """And training itself is as it is without them."""
+    unbuilt = keras.Sequential([layers.Dense(2)])
+    assert_usage_error(lambda: NoisyMix(unbuilt, "input", ema=0.9))
+    for decay in (1.0, -0.1, True, "0.9"):
+        with pytest.raises(UsageError, match=r"a number in \[0, 1\)"):
+            fit_models.model("noisymix", ema=decay)
+    plain, trainer = fresh("noisymix"), fresh("noisymix", ema=DECAY)
+    # Nothing has been averaged before the first step.
+    trainer.model.set_weights([w + 1.0 for w in trainer.model.get_weights()])
+    assert_equal(_averages(trainer), trainer.model.get_weights())
+    trainer.model.set_weights(plain.model.get_weights())
+    fit_models.fit(plain, epochs=2)
+    data = fit_models.batches("plain").take(2)
+    history = fit_models.fit(trainer, 2, validation_data=data)
+    raw, averages = trainer.model.get_weights(), _averages(trainer)
+    assert_equal(plain.model.get_weights(), raw)
+    model_card.save(trainer, tmp_path / "average.keras")
+    saved = keras.models.load_model(tmp_path / "average.keras")
+    assert_equal(saved.get_weights(), averages)
+
+    def loss():
+        return trainer.evaluate(data, verbose=0, return_dict=True)["loss"]
+
+    measured = loss()
+    assert measured == pytest.approx(history["val_loss"][-1], rel=1e-6)
+    saved.compile(loss=trainer.loss)
+    assert measured == pytest.approx(saved.evaluate(data, verbose=0), rel=1e-5)
+    trainer.save(tmp_path / "trainer.keras")
+    copy = keras.models.load_model(tmp_path / "trainer.keras")
+    assert copy.ema == DECAY and copy.evaluate_ema
+    assert_equal(averages, _averages(copy))
+    trainer.evaluate_ema = False
+    other, found = loss(), _averages(trainer)
+    trainer.evaluate_ema = True
+    assert other != pytest.approx(measured, rel=1e-4)
+    assert_equal(found, raw)
