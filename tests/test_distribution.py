@@ -1,12 +1,30 @@
-"""The strategy by name, and what is asked about it."""
+"""Strategies by name, and two replicas on one machine against one device."""
 
 import json
 
+import keras
+import numpy as np
 import pytest
 import tensorflow as tf
+from keras import layers
 
+from noisymix_tf import attacks, data, devices, models
 from noisymix_tf import distribution as lib
+from noisymix_tf.mixing import MixPlan
+from noisymix_tf.training import checkpoint, replica_draws, replica_state
+from noisymix_tf.training.checkpoint import CheckpointFolder
+from noisymix_tf.training.optimizers import L2SGD
+from support import fit_models
+from support.trainings import assert_equal
 from support.usage import assert_usage_error
+
+STEPS = 4
+PLAIN = {"mixing": "none", "jsd_weight": 0.0}
+
+
+@pytest.fixture(scope="module")
+def two():
+    return lib.strategy("mirrored")
 
 
 @pytest.mark.parametrize(
@@ -15,8 +33,8 @@ from support.usage import assert_usage_error
 def test_strategies_of_one_machine(monkeypatch, gpus, auto, mirrored):
     """Devices are made up: CPUs under the name of GPUs."""
     cpus = tf.config.list_logical_devices("CPU")[:2]
-    devices = {"GPU": cpus[:gpus], "CPU": cpus}
-    monkeypatch.setattr(tf.config, "list_logical_devices", devices.get)
+    found = {"GPU": cpus[:gpus], "CPU": cpus}
+    monkeypatch.setattr(tf.config, "list_logical_devices", found.get)
     wanted = {"auto": auto, "mirrored": mirrored, "single": None}
     error = tf.errors.UnavailableError(None, None, "gone")
     for name, count in wanted.items():
@@ -34,42 +52,191 @@ def test_strategies_of_one_machine(monkeypatch, gpus, auto, mirrored):
         lib.check_accumulation(made, 1 if count else 2)
 
 
-def _cluster(task, **cluster):
-    return json.dumps({"cluster": cluster, "task": task})
+def test_mistakes_are_one_line(two, monkeypatch):
+    for call, *words in (
+        (lambda: lib.strategy("gpu"), "'gpu': choose auto, single, mirrored"),
+        (lambda: lib.strategy(None), "None: choose auto, single"),
+        (lambda: lib.check_batch(two, 7), "--batch_size=7 does", "such as 6"),
+        (lambda: lib.check_batch(two, 1), "such as 2"),
+        (lambda: lib.check_jit(two, True), "--jit_compile=true"),
+        (lambda: lib.check_accumulation(two, 2), "MirroredStrategy"),
+        (lambda: lib.strategy("tpu", "local"), "No TPU was found"),
+        (lambda: lib.strategy("tpu", "grpc://127.0.0.1:1"), "--tpu=grpc"),
+        (lambda: lib.strategy("auto", "mine"), "--tpu=mine belongs"),
+    ):
+        assert_usage_error(call, *words)
+
+    def config(kind, index, **cluster):
+        task = {"type": kind, "index": index}
+        return json.dumps({"cluster": cluster, "task": task})
+
+    for text in (
+        *("", "not JSON", "[]", config("ps", 0, ps=["a:1"])),
+        config("worker", 2, worker=["a:1", "b:1"]),
+        config("worker", None, worker=["a:1"]),
+        config("worker", 0, worker=[1]),
+    ):
+        monkeypatch.setenv("TF_CONFIG", text)
+        words = "TF_CONFIG", '"cluster"'
+        assert_usage_error(lambda: lib.strategy("multi_worker"), *words)
 
 
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (lambda two: lib.strategy("gpu"), "'gpu': choose auto, single, mirr"),
-        (lambda two: lib.strategy(None), "None: choose auto, single"),
-        (lambda two: lib.check_batch(two, 7), "--batch_size=7 does not"),
-        (lambda two: lib.check_batch(two, 7), "such as 6"),
-        (lambda two: lib.check_batch(two, 1), "such as 2"),
-        (lambda two: lib.check_jit(two, True), "--jit_compile=true"),
-        (lambda two: lib.check_accumulation(two, 2), "MirroredStrategy"),
-        (lambda two: lib.strategy("tpu", "local"), "No TPU was found"),
-        (lambda two: lib.strategy("tpu", "grpc://127.0.0.1:1"), "--tpu=grpc"),
-        (lambda two: lib.strategy("auto", "mine"), "--tpu=mine belongs"),
-    ],
-)
-def test_mistakes_are_one_line(call, words):
-    assert_usage_error(lambda: call(lib.strategy("mirrored")), words)
+def test_what_runs_is_said_and_an_unseen_gpu(capsys, monkeypatch):
+    """Plain `tensorflow` comes without CUDA, and would use the CPU silently."""
+
+    def said(*arguments, **more):
+        devices.announce(*arguments, **more)
+        return capsys.readouterr().err
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for files, tool in (([], None), (["/dev/x"], None), ([], "/dev/x")):
+        monkeypatch.setattr(devices.glob, "glob", lambda _, f=files: f)
+        monkeypatch.setattr(devices.shutil, "which", lambda _, t=tool: t)
+        line = said(xla=True, precision="half")
+        assert line.startswith("Runs on CPU:0 (") and "no accelerator" in line
+        assert "; XLA on; half; operations that need not be determ" in line
+        warned = "NVIDIA GPU (/dev/x)" in line, "noisymix_tf[gpu]" in line
+        assert warned == (bool(files or tool),) * 2
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    line = said(lib.strategy("mirrored"), xla=False)
+    assert line.startswith("Runs on CPU:0, CPU:1 (") and "XLA off" in line
+    assert "NVIDIA" not in line and "XLA" not in said()
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        "",
-        "not JSON",
-        "[]",
-        _cluster({"type": "worker", "index": 2}, worker=["a:1", "b:1"]),
-        _cluster({"type": "ps", "index": 0}, ps=["a:1"]),
-        _cluster({"type": "worker"}, worker=["a:1"]),
-        _cluster({"type": "worker", "index": 0}, worker=[1]),
-    ],
-)
-def test_what_is_no_cluster(monkeypatch, config):
-    monkeypatch.setenv("TF_CONFIG", config)
-    made = lambda: lib.strategy("multi_worker")  # noqa: E731
-    assert_usage_error(made, "TF_CONFIG", '"cluster"')
+def _trainer(strategy, sync=True, dropout=0.0, **options):
+    with lib.scope(strategy):
+        sgd = L2SGD(0.05, momentum=0.9, nesterov=True, l2=5e-4)
+        network = fit_models.classifier(layers.Dropout(dropout, seed=1))
+        network.get_layer("norm").synchronized = sync
+        options |= {"optimizer": sgd, "seed": 3}
+        return fit_models.compiled("noisymix", network, **options)
+
+
+def _fit(trainer, start=0, stop=STEPS):
+    batches = fit_models.batches("noisymix", start).take(stop - start)
+    batches = data.distribute(trainer.distribute_strategy, lambda _: batches)
+    return trainer.fit(batches, shuffle=False, verbose=0).history
+
+
+def _state(trainer):
+    variables = checkpoint.state_variables(trainer)
+    return [np.asarray(variable).copy() for variable in variables]
+
+
+def test_two_replicas_train_as_one_device(two, monkeypatch):
+    """With statistics of the whole batch, where one mixes within its halves."""
+    one, both = (_trainer(s, **fit_models.NO_NOISE) for s in (None, two))
+    # What the trainer has made of its argument `mixing`.
+    whole_plan = one._mixing.plan
+
+    def in_halves(seed, batch_size):
+        plan = whole_plan(seed, batch_size // 2)
+        halves = [plan.permutation, plan.permutation + batch_size // 2]
+        return MixPlan(plan.tap, plan.lam, tf.concat(halves, 0))
+
+    monkeypatch.setattr(one._mixing, "plan", in_halves)
+    logs, both_logs = _fit(one), _fit(both)
+    for a, b in zip(one.model.get_weights(), both.model.get_weights()):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+    assert both_logs.keys() == logs.keys()
+    for name, values in logs.items():
+        assert both_logs[name] == pytest.approx(values, rel=1e-4), name
+    assert int(both.step.numpy()) == STEPS
+    # Else Keras ends in a traceback: it would sum inside of a condition.
+    both.compile(L2SGD(0.1, gradient_accumulation_steps=2), both.loss)
+    assert_usage_error(both.make_train_function, "--accumulation_steps=2")
+    model = models.build("resnet20", width=0.25, sync_batch_norm=True)
+    assert {getattr(x, "synchronized", True) for x in model.layers} == {True}
+
+
+def test_replicas_drop_different_units(two):
+    """And one device those that Keras drops."""
+    with two.scope():
+        layer = layers.Dropout(0.5, seed=1)
+
+    @tf.function
+    def masks():
+        def replica():
+            with replica_draws.distinct(layer):
+                return layer(tf.ones([1000]), training=True)
+
+        return two.run(replica)
+
+    (first, second), (again, _) = (masks().values for _ in range(2))
+    for other in (second, again):
+        assert 0.4 < np.mean((first > 0) != (other > 0)) < 0.6
+    assert "next" not in vars(layer.seed_generator)  # Nothing is left behind.
+    alone, plain = (layers.Dropout(0.5, seed=1) for _ in range(2))
+    with replica_draws.distinct(alone):
+        x = alone(tf.ones([100]), training=True)
+    np.testing.assert_array_equal(x, plain(tf.ones([100]), training=True))
+
+
+def test_a_run_goes_on_from_a_checkpoint(two, tmp_path):
+    """On as many devices bit for bit; also on others."""
+    both, one = (_trainer(s, dropout=0.1, **PLAIN) for s in (two, None))
+    start, folder = _state(both), CheckpointFolder(tmp_path)
+    _fit(both, stop=2)
+    folder.save(both, 2)
+    middle = _state(both)
+    _fit(both, 2)
+    whole = _state(both)
+    checkpoint.assign(checkpoint.state_variables(both), start)
+    for trainer in (both, one):
+        assert folder.restore(trainer)[0] == 2
+        assert_equal(_state(trainer), middle)
+        _fit(trainer, 2)
+        assert int(trainer.step.numpy()) == STEPS
+    assert_equal(_state(both), whole)
+    folder.save(one, STEPS)
+    assert folder.restore(both)[0] == STEPS
+    assert_equal(_state(one), _state(both))
+
+
+_PGD = {"mixing": "none", "adversary": attacks.PGDAdversary(steps=1)}
+_PUZZLEMIX = pytest.param({"mixing": "puzzlemix"}, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("options", [_PGD, _PUZZLEMIX])
+def test_a_run_goes_on_where_moving_statistics_are_used(two, options):
+    """Each replica would use its own, a checkpoint hold those of the first,
+    and a measurement of averages give these to all."""
+    options = {**PLAIN, **fit_models.NO_NOISE, "ema": 0.5, **options}
+    trainer = _trainer(two, False, taps="normalize", **options)
+    variables, start = checkpoint.state_variables(trainer), _state(trainer)
+    _fit(trainer)
+    whole = _state(trainer)
+    checkpoint.assign(variables, start)
+    _fit(trainer, stop=2)
+    saved = _state(trainer)
+    with trainer.evaluation_weights():
+        pass
+    for _ in range(2):
+        _fit(trainer, 2)
+        assert_equal(_state(trainer), whole)
+        checkpoint.assign(variables, saved)
+
+
+def test_replicas_share_their_statistics_and_leave_the_rest(two):
+    """Frozen layers and constants keep every bit, whatever their number."""
+    with two.scope():
+        norm, frozen = (layers.BatchNormalization() for _ in range(2))
+        constant = layers.Normalization(mean=0.1, variance=0.3)
+        model = keras.Sequential([keras.Input((3,)), norm, frozen, constant])
+        frozen.trainable = False
+        fixed = [w.copy() for w in frozen.get_weights()]
+
+    @tf.function
+    def step():
+        def replica():
+            context = tf.distribute.get_replica_context()
+            x = tf.cast(context.replica_id_in_sync_group, tf.float32)
+            with replica_state.in_common(model):
+                model(tf.fill([4, 3], 1.0 + 2.0 * x), training=True)
+
+        two.run(replica)
+
+    step()
+    for value in norm.moving_mean.value.values:
+        np.testing.assert_allclose(value, [0.02] * 3, rtol=1e-4)
+    assert_equal(frozen.get_weights(), fixed)

@@ -1,29 +1,32 @@
-"""Whose output directory it is."""
+"""Whose output directory it is, and who writes there."""
 
-import dataclasses
 import errno
+import fcntl
 import functools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-import types
+from unittest import mock
 
 import pytest
 
 from noisymix_tf import data
-from noisymix_tf.config import Config, MethodConfig, RunConfig
+from noisymix_tf.config import Config, DataConfig, MethodConfig, RunConfig
 from noisymix_tf.data import folder as folder_lib
 from noisymix_tf.data.identity import Identity
 from noisymix_tf.run_folder import RunFolder
+from noisymix_tf.run_lock import RunLock
 from support import picture_folders as folders
 from support.usage import assert_usage_error
 
 
-def _config(path, **method):
-    run = RunConfig(output_dir=str(path))
-    return Config(run=run, method=MethodConfig(**method))
+def _config(path, run=None, train_examples=None, **method):
+    run = RunConfig(output_dir=str(path), **(run or {}))
+    data = DataConfig(train_examples=train_examples)
+    return Config(run=run, data=data, method=MethodConfig(**method))
 
 
 def _use(config, dataset=None):
@@ -35,105 +38,89 @@ def _refused(config, *words):
     return assert_usage_error(lambda: RunFolder(config), *words)
 
 
-def _with(config, group, **values):
-    changed = dataclasses.replace(getattr(config, group), **values)
-    return dataclasses.replace(config, **{group: changed})
-
-
-def _names(path):
-    return sorted(entry.name for entry in path.iterdir())
-
-
 def test_only_the_same_configuration_may_come_back(tmp_path):
     path = tmp_path / "new" / "run"
-    config = _config(path)
+    config, flags = _config(path), path / "flags.txt"
     _use(config)
-    flags = (path / "flags.txt").read_text()
-    assert "--alpha=1.0\n" in flags and f"--output_dir={path}\n" in flags
+    before = flags.read_text()
+    assert "--alpha=1.0\n" in before and f"--output_dir={path}\n" in before
     words = "--alpha=2.0 (was --alpha=1.0)", "--augmix_all_ops (was --noaugmix"
     line = _refused(_config(path, alpha=2.0, augmix_all_ops=True), *words)
     assert "jsd_weight" not in line
-    _refused(_with(config, "run", seed=1), "--seed=1 (was --seed=0)")
-    words = "was --train_examples not set"
-    _refused(_with(config, "data", train_examples=9), words)
-    assert (path / "flags.txt").read_text() == flags
-    assert _names(path) == ["flags.txt"]
-    _use(_with(config, "run", input_threads=7, progress="none"))
-    assert "--input_threads=7\n" in (path / "flags.txt").read_text()
+    _refused(_config(path, {"seed": 1}), "--seed=1 (was --seed=0)")
+    _refused(_config(path, train_examples=9), "was --train_examples not set")
+    assert flags.read_text() == before and os.listdir(path) == ["flags.txt"]
+    _use(_config(path, {"input_threads": 7, "progress": "none"}))
+    assert "--input_threads=7\n" in flags.read_text()
     with RunFolder(config):
         _refused(config, "written by another process")
-    (path / "flags.txt").write_bytes(b"--alpha=\xff\n")
+    flags.write_bytes(b"--alpha=\xff\n")
     _refused(config, "txt cannot be read")
 
 
 def _train_on(path, root):
     """As `train` begins or continues; what is then kept of the data."""
     _use(_config(path / "run"), data.load("folder", data_dir=root))
-    return (path / "run" / "data.json").read_text()
+    return json.loads((path / "run" / "data.json").read_text())
 
 
 def test_the_same_files_may_come_back_and_be_moved(tmp_path, monkeypatch):
     photos = folders.make(tmp_path / "photos", train=3, test=1)
     with open(photos / "train" / "dog" / "2.png", "ab") as file:
         file.write(b"1")  # Behind the end of the image.
-    kept = _train_on(tmp_path, photos)
-    moved = photos.rename(tmp_path / "moved")
+    kept, file = _train_on(tmp_path, photos), tmp_path / "run" / "data.json"
+    moved, copy = photos.rename(tmp_path / "moved"), tmp_path / "copy"
     assert _train_on(tmp_path, moved) == kept
     # `cp -r` makes new times, which are then those that are kept.
-    copy = tmp_path / "copy"
     shutil.copytree(moved, copy, copy_function=shutil.copyfile)
     image = copy / "train" / "dog" / "2.png"
     os.utime(image, (1, 1))
-    after, before = json.loads(_train_on(tmp_path, copy)), json.loads(kept)
-    assert after.pop("times") != before.pop("times") and after == before
+    after = _train_on(tmp_path, copy)
+    assert after.pop("times") != kept.pop("times") and after == kept
     # The test images are no part of the training.
     folders.save(copy / "val" / "dog" / "9.png", folders.picture(9))
     _train_on(tmp_path, copy)
-    content = bytearray(image.read_bytes())
-    content[-1] ^= 1
-    image.write_bytes(content)
+    image.write_bytes(image.read_bytes()[:-1] + b"0")
     call = functools.partial(_train_on, tmp_path, copy)
     assert_usage_error(call, "now: other contents.")
     # Of many files, which are not read, what to do about copies is said.
     monkeypatch.setattr(folder_lib, "_CHECKED_FILES", 5)
-    (tmp_path / "run" / "data.json").unlink()
+    file.unlink()
     call()
     os.utime(image, (2, 2))
     assert_usage_error(call, "times of ", " remove ", "data.json")
-    (tmp_path / "run" / "data.json").write_text("half")
+    file.write_text("half")
     assert_usage_error(call, "data.json is damaged")
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"images": 19}, "now: 19 training images (was 20)."),
-        ({"contents": "b", "times": "b"}, "now: other contents."),
-        ({"names": "b"}, "now: other names of files."),
-        ({"labels": "b"}, "now: other labels."),
-        ({"reading": "b"}, "now: other way of reading files."),
-        ({}, "now: classes hound (was dog)."),
-    ],
-)
-def test_a_run_does_not_go_on_with_other_data(tmp_path, changes, words):
+def test_a_run_does_not_go_on_with_other_data(tmp_path):
     """Images that came, went or changed under a run were not noticed."""
 
-    def dataset(*classes, **values):
-        known = {name: "a" for name in ("names", "labels", "contents")}
-        known |= {"images": 20, "reading": "a", "times": "a", **values}
-        split = types.SimpleNamespace(identity=Identity(**known), files=None)
-        return types.SimpleNamespace(train=split, class_names=classes)
+    def use(dog="dog", **values):
+        known = dict.fromkeys(("names", "labels", "contents", "reading"), "a")
+        known |= {"images": 20, "times": "a", **values}
+        split = mock.Mock(identity=Identity(**known), files=None)
+        names = ["cat", dog]
+        _use(_config(tmp_path), mock.Mock(train=split, class_names=names))
 
-    config, kept = _config(tmp_path), tmp_path / "data.json"
-    _use(config, dataset("cat", "dog"))
+    kept = tmp_path / "data.json"
+    use()
     before = kept.read_bytes()
-    other = dataset("cat", "dog" if changes else "hound", **changes)
-    assert_usage_error(lambda: _use(config, other), words)
-    assert kept.read_bytes() == before
+    for words, changes in (
+        ("classes hound (was dog).", {"dog": "hound"}),
+        ("19 training images (was 20).", {"images": 19}),
+        ("other contents.", {"contents": "b", "times": "b"}),
+        ("other names of files.", {"names": "b"}),
+        ("other labels.", {"labels": "b"}),
+        ("other way of reading files.", {"reading": "b"}),
+    ):
+        other = functools.partial(use, **changes)
+        assert_usage_error(other, f"now: {words}")
+        assert kept.read_bytes() == before
     # An older run keeps what its data is from now on.
     kept.unlink()
-    _use(config, other)
-    assert_usage_error(lambda: _use(config, dataset("cat", "dog")), "was")
+    other()
+    assert_usage_error(use, "was")
 
 
 def test_unusable_directories(tmp_path, monkeypatch):
@@ -147,8 +134,8 @@ def test_unusable_directories(tmp_path, monkeypatch):
     # A read-only disk is no mistake of the user's: status 74, see `doors.run`.
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     for flag, number in ((os.ST_RDONLY, errno.EROFS), (0, errno.EACCES)):
-        disk = types.SimpleNamespace(f_flag=flag)
-        monkeypatch.setattr(os, "statvfs", lambda path, disk=disk: disk)
+        disk = mock.Mock(**{"return_value.f_flag": flag})
+        monkeypatch.setattr(os, "statvfs", disk)
         with pytest.raises(ValueError, match="cannot be written") as error:
             RunFolder(_config(tmp_path / "run"))
         assert error.value.__cause__.errno == number
@@ -158,9 +145,7 @@ _COMMANDS = """
 import os, sys
 sys.modules["tensorflow"] = sys.modules["keras"] = None
 from noisymix_tf import __main__
-for command in ("train", "evaluate --model=run", "export --model=run", "theory",
-                "compare --methods=nfm", "corruptions", "deepaugment", "toy",
-                "stylize --styles=pictures"):
+for command in sys.argv[2:]:
     if os.fork() == 0:
         output = "--output_dir=" + sys.argv[1]
         sys.argv = ["noisymix", *command.split(), output]
@@ -170,9 +155,11 @@ for command in ("train", "evaluate --model=run", "export --model=run", "theory",
 
 
 def test_an_impossible_directory_costs_no_imports(tmp_path):
-    """It cost 6 to 16 seconds of them."""
     (tmp_path / "file").write_text("mine")
     command = [sys.executable, "-c", _COMMANDS, tmp_path / "file" / "below"]
+    command += "train theory corruptions deepaugment toy".split()
+    command += ["evaluate --model=run", "export --model=run"]
+    command += ["compare --methods=nfm", "stylize --styles=pictures"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.stdout.split() == ["2"] * 9
     end = "(Not a directory); name a writable directory.\n"
@@ -180,18 +167,84 @@ def test_an_impossible_directory_costs_no_imports(tmp_path):
 
 
 def test_what_a_kill_left_is_removed_and_nothing_else(tmp_path):
-    (tmp_path / ".flags.txt.x2.partial").write_text("half")
-    (tmp_path / ".lock").write_text("77 on elsewhere")
+    def leave(*names):
+        for path in (tmp_path / name for name in names):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("half")
+
+    leave(".flags.txt.x2.partial", ".lock")
     _use(_config(tmp_path))
-    assert _names(tmp_path) == ["flags.txt"]
-    for name in (".metrics.jsonl.x1.partial", ".model.partial.card.json"):
-        (tmp_path / name).write_text("half")
+    assert os.listdir(tmp_path) == ["flags.txt"]
+    left = [".model.partial.card.json", "flags.txt", "other", "saved_model"]
+    leave(left[0], ".metrics.jsonl.x1.partial", "other/.notes.partial")
     (tmp_path / "saved_model" / ".tmp-1").mkdir(parents=True)
     _use(_config(tmp_path))
-    left = [".model.partial.card.json", "flags.txt", "saved_model"]
-    assert sorted(p.name for p in tmp_path.rglob("*")) == left
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / ".notes.partial").write_text("mine")
-    _refused(_config(other), "holds no run")
-    assert _names(other) == [".notes.partial"]
+    assert sorted(os.listdir(tmp_path)) == left
+    assert not os.listdir(tmp_path / "saved_model")
+    _refused(_config(tmp_path / "other"), "holds no run")
+    assert os.listdir(tmp_path / "other") == [".notes.partial"]
+
+
+_HOLDER = """
+import sys, time
+from noisymix_tf.run_lock import RunLock
+with RunLock(sys.argv[1]):
+    print("held", flush=True); time.sleep(60)
+"""
+
+
+def test_another_process_is_named_and_its_death_frees_the_lock(tmp_path):
+    command = [sys.executable, "-c", _HOLDER, tmp_path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        words = f"--output_dir={tmp_path} is being written", f"({holder.pid} on"
+        assert_usage_error(lambda: RunLock(tmp_path), *words)
+        holder.kill()
+    assert (tmp_path / ".lock").exists()
+    lock = RunLock(tmp_path)
+    assert_usage_error(lambda: RunLock(tmp_path), f"({os.getpid()} on ")
+    # A forked child does not keep it.
+    pid = os.fork()
+    if pid == 0:
+        signal.pause()
+    for _ in range(2):
+        lock.release()
+    assert list(tmp_path.iterdir()) == []
+    try:
+        RunLock(tmp_path).release()
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def test_a_file_that_is_removed_meanwhile_is_no_lock(tmp_path, monkeypatch):
+    """Opened before, locked after the release of the one who had it."""
+    first, flock = RunLock(tmp_path), fcntl.flock
+
+    def late(descriptor, operation):
+        if operation & fcntl.LOCK_EX:
+            first.release()
+        return flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    second = RunLock(tmp_path)
+    monkeypatch.undo()
+    assert (tmp_path / ".lock").exists()
+    assert_usage_error(lambda: RunLock(tmp_path), "another process")
+    second.release()
+
+
+def test_without_locks_and_with_other_errors(tmp_path, monkeypatch, capsys):
+    def fail(module, name, number):
+        error = OSError(number, os.strerror(number))
+        monkeypatch.setattr(module, name, mock.Mock(side_effect=error))
+
+    for number in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL):
+        fail(fcntl, "flock", number)
+        with RunLock(tmp_path):
+            [line] = capsys.readouterr().err.splitlines()
+        assert "without locks" in line and str(tmp_path) in line
+    fail(fcntl, "flock", errno.EIO)
+    assert_usage_error(lambda: RunLock(tmp_path), "Input/output error")
+    fail(os, "open", errno.EROFS)
+    assert_usage_error(lambda: RunLock(tmp_path), "written (Read-only")

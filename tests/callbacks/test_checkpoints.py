@@ -2,13 +2,17 @@
 
 import errno
 import functools
+import itertools
 import os
+import pathlib
 import signal
 import threading
+from unittest import mock
 
 import keras
 import numpy as np
 import pytest
+from keras.callbacks import LambdaCallback
 
 from noisymix_tf import callbacks as lib
 from noisymix_tf import distribution, model_card
@@ -22,34 +26,30 @@ from support.usage import assert_usage_error
 
 IMAGES = np.random.default_rng(0).integers(0, 256, [12, 8, 8, 3], np.uint8)
 LABELS = np.arange(12) % 3
+_KINDS = "plain", "noisymix"
 TERM, INT = signal.SIGTERM, signal.SIGINT
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*holds the best model of an earlier run"
-)
+pytestmark = pytest.mark.filterwarnings("ignore:.*the best model of an earlier")
 
 
-class _End(keras.callbacks.Callback):
+def _end(number, step=None, epoch=None):
     """Kills or signals before a step or at the end of an epoch."""
 
-    def __init__(self, number, step=None, epoch=None):
-        super().__init__()
-        self.number, self.step, self.epoch = number, step, epoch
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self._end(int(self.model.optimizer.iterations) == self.step)
-
-    def on_epoch_end(self, epoch, logs=None):
-        self._end(epoch == self.epoch)
-
-    def _end(self, is_due):
-        if is_due and self.number is None:
+    def end(is_due):
+        if is_due and number is None:
             raise InterruptedError
         if is_due:
-            os.kill(os.getpid(), self.number)
+            os.kill(os.getpid(), number)
+
+    def begin(batch, logs):
+        end(int(callback.model.optimizer.iterations) == step)
+
+    callback = LambdaCallback(on_train_batch_begin=begin)
+    callback.on_epoch_end = lambda now, logs: end(now == epoch)
+    return callback
 
 
 def _get(kind):
-    return fresh(kind, **({"ema": 0.3} if kind != "plain" else {}))
+    return fresh(kind, **({"ema": 0.3} if kind == "noisymix" else {}))
 
 
 def _callbacks(folder, kind):
@@ -59,28 +59,21 @@ def _callbacks(folder, kind):
         lib.BestCheckpoint(folder / "best.keras", "loss"),
         lib.JsonLines(folder / "metrics.jsonl"),
     ]
-    if kind != "plain":
-        callbacks.append(
-            lib.NoisyMixSchedule(jsd_weight=lambda step: 1.0 + step, by="step")
-        )
-        callbacks.append(lib.NoisyMixSchedule(alpha=lib.ramp(0.0, 1.0, 3)))
-    return callbacks
+    if kind == "plain":
+        return callbacks
+    by_step = lib.NoisyMixSchedule(jsd_weight=lambda s: 1.0 + s, by="step")
+    by_epoch = lib.NoisyMixSchedule(alpha=lib.ramp(0.0, 1.0, 3))
+    return [*callbacks, by_step, by_epoch]
 
 
 def _train(kind, folder, callbacks=(), checkpoint_steps=0):
     """Three epochs of four steps; the step it began at, and all weights."""
     model = _get(kind)
-    start = loop.train(
-        model,
-        lambda step: fit_models.batches(kind, step),
-        epochs=3,
-        steps_per_epoch=4,
-        checkpoints=CheckpointFolder(folder / "checkpoints"),
-        checkpoint_steps=checkpoint_steps,
-        verbose=0,
-        callbacks=callbacks,
-    )
-    return start, model.get_weights()
+    given = {"epochs": 3, "steps_per_epoch": 4, "callbacks": callbacks}
+    given |= {"verbose": 0, "checkpoint_steps": checkpoint_steps}
+    given["checkpoints"] = CheckpointFolder(folder / "checkpoints")
+    batches = functools.partial(fit_models.batches, kind)
+    return loop.train(model, batches, **given), model.get_weights()
 
 
 def _handlers():
@@ -89,14 +82,11 @@ def _handlers():
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """Weights and folder of an uninterrupted run of a kind."""
-
-    @functools.cache
-    def run(kind):
-        folder = tmp_path_factory.mktemp("whole")
-        return _train(kind, folder, _callbacks(folder, kind))[1], folder
-
-    return run
+    """Weights and folder of an uninterrupted run of each kind."""
+    places = {kind: tmp_path_factory.mktemp(kind) for kind in _KINDS}
+    return {
+        k: (_train(k, p, _callbacks(p, k))[1], p) for k, p in places.items()
+    }
 
 
 def _assert_same(whole, weights, folder):
@@ -136,13 +126,10 @@ def _assert_same(whole, weights, folder):
 def test_interrupted_training_ends_as_if_it_was_not(
     whole, tmp_path, capsys, kind, number, moment, place, every, start
 ):
-    """Weights, averages, every number of the log, the best model.
-
-    Where it goes on is said before the training, not hours later.
-    """
-    expected, handlers, said = whole(kind), _handlers(), []
+    """Weights, averages, every number of the log, the best model."""
+    expected, handlers = whole[kind], _handlers()
     callbacks = _callbacks(tmp_path, kind)
-    callbacks.insert(place, _End(number, **moment))
+    callbacks.insert(place, _end(number, **moment))
     error = {TERM: Preempted, INT: KeyboardInterrupt}
     with pytest.raises(error.get(number, InterruptedError)) as caught:
         _train(kind, tmp_path, callbacks, every)
@@ -151,25 +138,20 @@ def test_interrupted_training_ends_as_if_it_was_not(
         assert str(caught.value) == f"saved at step {start}"
         assert log_of(tmp_path) == log_of(expected[1])[: start // 4]
     capsys.readouterr()
-    look = keras.callbacks.LambdaCallback(
-        on_train_begin=lambda logs: said.append(capsys.readouterr().err)
-    )
-    callbacks = [*_callbacks(tmp_path, kind), look]
+    callbacks = _callbacks(tmp_path, kind)
     begun, weights = _train(kind, tmp_path, callbacks, every)
     assert begun == start
-    if 0 < start < 12:
-        assert said[0] == f"Continued from step {start}.\n"
+    said = capsys.readouterr().err
+    assert said == (f"Continued from step {start}.\n" if start else "")
     _assert_same(expected, weights, tmp_path)
 
 
 def test_steps_that_fall_on_the_end_of_an_epoch_or_not(tmp_path):
     """None is saved twice."""
-    seen, folder = [], CheckpointFolder(tmp_path / "a", keep=9)
-    save = folder.save
-    folder.save = lambda model, step, **more: (
-        seen.append(step) or save(model, step, **more)
-    )
+    folder = CheckpointFolder(tmp_path / "a", keep=9)
+    folder.save = mock.Mock(wraps=folder.save)
     fit_models.fit(_get("noisymix"), 3, [lib.Checkpoints(folder, 2)])
+    seen = [call.args[1] for call in folder.save.call_args_list]
     assert seen == [2, 4, 6, 8, 10, 12] == folder.steps()
     # Of unknown length, and a path in place of a folder.
     dataset = fit_models.batches("plain").take(4).filter(lambda x, y: True)
@@ -184,24 +166,17 @@ def test_steps_that_fall_on_the_end_of_an_epoch_or_not(tmp_path):
     assert folder.steps() == [8, 12, 20, 24]
 
 
-def _fill_disk(monkeypatch, *full):
-    """Makes the writes of some checkpoints fail."""
-    original = files.write
+def test_only_the_last_save_must_succeed(whole, tmp_path, monkeypatch, capsys):
+    """On a full disk; that after a signal, too."""
+    expected, write, full = whole["noisymix"], files.write, {3, 4, 9}
 
-    def write(path, step, arrays):
+    def failing(path, step, arrays):
         if step in full:
             raise OSError(errno.ENOSPC, "No space left on device")
-        original(path, step, arrays)
+        write(path, step, arrays)
 
-    monkeypatch.setattr(files, "write", write)
-
-
-def test_a_full_disk_does_not_end_training(
-    whole, tmp_path, monkeypatch, capsys
-):
-    expected = whole("noisymix")
+    monkeypatch.setattr(files, "write", failing)
     capsys.readouterr()
-    _fill_disk(monkeypatch, 3, 4, 9)
     callbacks = _callbacks(tmp_path, "noisymix")
     _, weights = _train("noisymix", tmp_path, callbacks, 1)
     _assert_same(expected, weights, tmp_path)
@@ -209,35 +184,24 @@ def test_a_full_disk_does_not_end_training(
     for line, step in zip(lines, (3, 4, 9), strict=True):
         assert f"checkpoint of step {step} could not be written" in line
         assert "(No space left on device)" in line
-
-
-def test_the_last_checkpoint_is_tried_again_and_must_succeed(
-    tmp_path, monkeypatch
-):
-    """That after a signal, too."""
-    _fill_disk(monkeypatch, 3, 12)
-    call = functools.partial(_train, "plain", tmp_path)
-    assert_usage_error(call, "checkpoint of step 12 cannot be written")
-    assert CheckpointFolder(tmp_path / "checkpoints").steps() == [4, 8]
-    call = functools.partial(_train, "plain", tmp_path / "b")
-    end = _End(TERM, step=2)
-    assert_usage_error(lambda: call([end]), "step 3 cannot be written")
-    # By then there is room again.
-    monkeypatch.undo()
-    assert _train("plain", tmp_path)[0] == 8
+    full = {3, 12}
+    last = functools.partial(_train, "plain", tmp_path / "a")
+    assert_usage_error(last, "checkpoint of step 12 cannot be written")
+    assert CheckpointFolder(tmp_path / "a/checkpoints").steps() == [4, 8]
+    told = functools.partial(_train, "plain", tmp_path / "b")
+    end = [_end(TERM, step=2)]
+    assert_usage_error(lambda: told(end), "step 3 cannot be written")
+    full.clear()  # By then there is room again.
+    assert last()[0] == 8
 
 
 @pytest.mark.filterwarnings("error:Exception in thread")
 def test_signals_that_others_need_are_left_to_them(tmp_path):
     """After a `fit` that fails, outside the main thread, where ignored."""
-
-    def fail(batch, logs):
-        raise UsageError("no more")
-
-    handlers = _handlers()
-    failing = keras.callbacks.LambdaCallback(on_train_batch_end=fail)
+    handlers, fail = _handlers(), mock.Mock(side_effect=UsageError("no more"))
+    failing = [LambdaCallback(on_train_batch_end=fail)]
     call = functools.partial(_train, "plain", tmp_path)
-    assert_usage_error(lambda: call([failing]), "no more")
+    assert_usage_error(lambda: call(failing), "no more")
     assert _handlers() == handlers
     preemption = lib.Preemption(lib.Checkpoints(tmp_path, every_steps=100))
     preemption.set_model(_get("plain"))
@@ -247,56 +211,189 @@ def test_signals_that_others_need_are_left_to_them(tmp_path):
     assert _handlers() == handlers
     signal.signal(INT, signal.SIG_IGN)  # `nohup` and the like.
     try:
-        assert call([_End(INT, step=1)])[0] == 0
+        assert call([_end(INT, step=1)])[0] == 0
     finally:
         signal.signal(INT, handlers[1])
 
 
-@pytest.mark.parametrize("kind", ["plain", "noisymix"])
+@pytest.mark.parametrize("kind", _KINDS)
 def test_divergence_stops_and_keeps_the_last_good_checkpoint(tmp_path, kind):
-    folder = CheckpointFolder(tmp_path / "checkpoints")
-    callbacks = [lib.StopOnNaN("do less"), lib.Checkpoints(folder, 1)]
-    model = _get(kind)
+    folder, model = CheckpointFolder(tmp_path), _get(kind)
     # One step at this rate still gives finite weights.
     model.optimizer.learning_rate = 1e37
     message = r"became (inf|nan) at step \d.*: do less"
     with pytest.raises(lib.TrainingDiverged, match=message):
+        callbacks = [lib.StopOnNaN("do less"), lib.Checkpoints(folder, 1)]
         fit_models.fit(model, 3, callbacks)
     copy = _get(kind)
     assert folder.restore(copy)[0] >= 1
     assert all(np.isfinite(w).all() for w in copy.get_weights())
 
 
-QUIET = {"mixing": "none", "additive_noise": 0, "multiplicative_noise": 0}
-
-
-@pytest.mark.parametrize("kind", ["plain", "noisymix"])
-def test_callbacks_beside_two_replicas(tmp_path, kind):
-    strategy, path = distribution.strategy("mirrored"), tmp_path / "best.keras"
-    options, weight = {}, []
-    if kind == "noisymix":
-        options = {"jsd_weight": 0, **QUIET}
-        weight = [lib.NoisyMixSchedule(jsd_weight=lambda epoch: 5.0 * epoch)]
-    with strategy.scope():
-        model = fit_models.model(kind, **options)
-    count = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: logs.update(epochs=epoch)
-    )
-    evaluation = lib.CorruptionEvaluation(IMAGES, LABELS, ["contrast"])
-    best = lib.BestCheckpoint(path, "epochs", "max")
-    lines = lib.JsonLines(tmp_path / "metrics.jsonl")
-    callbacks = [*weight, count, evaluation, best, lines]
+def test_callbacks_beside_two_replicas(tmp_path):
+    path, options = tmp_path / "best.keras", fit_models.QUIET
+    with distribution.strategy("mirrored").scope():
+        model = fit_models.model("noisymix", jsd_weight=0, **options)
+    count = LambdaCallback(on_epoch_end=lambda epoch, x: x.update(epochs=epoch))
+    callbacks = [
+        lib.NoisyMixSchedule(jsd_weight=lambda epoch: 5.0 * epoch),
+        count,
+        evaluation := lib.CorruptionEvaluation(IMAGES, LABELS, ["contrast"]),
+        lib.BestCheckpoint(path, "epochs", "max"),
+        lib.JsonLines(tmp_path / "metrics.jsonl"),
+    ]
     history = fit_models.fit(model, 3, callbacks)
     found = [(line["step"], line["loss"]) for line in log_of(tmp_path)]
     assert found == list(zip([4, 8, 12], history["loss"]))
     saved = keras.models.load_model(path)
-    classifier = getattr(model, "model", model)
-    assert_equal(saved.get_weights(), [w.numpy() for w in classifier.weights])
+    assert_equal(saved.get_weights(), [w.numpy() for w in model.model.weights])
     assert model_card.read(path)["best"]["step"] == 12
     evaluation.set_model(saved)
     for name, value in evaluation.measure().items():
         assert value == history[name][-1]
-    if weight:
-        weighted = np.array([0, 5, 10]) * history["jsd"]
-        total = history["cross_entropy"] + weighted
-        np.testing.assert_allclose(history["loss"], total, rtol=1e-5)
+    weighted = np.array([0, 5, 10]) * history["jsd"]
+    total = history["cross_entropy"] + weighted
+    np.testing.assert_allclose(history["loss"], total, rtol=1e-5)
+
+
+# The best model of a run, through kills and continuations.
+GIVEN = {"flags": ["--alpha=1"], "dataset": "digits", "purpose": "test"}
+
+
+def _fit_best(path, values, kind="plain", monitor="val_accuracy", **kwargs):
+    """Trains with these values in the logs; the weights after each epoch."""
+    weights = []
+
+    def put(epoch, logs):
+        weights.append(getattr(model, "model", model).get_weights())
+        if values[epoch] is not None:
+            logs[monitor] = values[epoch]
+
+    put = LambdaCallback(on_epoch_end=put)
+    best = lib.BestCheckpoint(path, monitor, kwargs.pop("mode", "auto"), GIVEN)
+    model = kwargs.pop("model", None) or fresh(kind)
+    fit_models.fit(model, len(values), [put, best], **kwargs)
+    assert best.best == model_card.read(path)["best"]
+    return weights
+
+
+def _assert_holds(path, weights, epoch, value):
+    saved = keras.models.load_model(path)
+    assert saved.name == "small"  # the classifier, not what wraps it
+    assert_equal(saved.get_weights(), weights)
+    best = {"epoch": epoch + 1, "value": value, "step": 4 * (epoch + 1)}
+    assert best.items() <= model_card.read(path)["best"].items()
+    assert {*os.listdir(path.parent)} == {"best.card.json", "best.keras"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "monitor", "mode", "values", "at"),
+    [
+        ("noisymix", "val_accuracy", "auto", [0.2, 0.5, 0.4, 0.5], 1),
+        ("plain", "val_loss", "auto", [2.0, 1.0, 1.0, 3.0], 1),
+        ("plain", "val_score", "max", [-3.0, -2.0, -1.0], 2),
+        ("plain", "val_score", "min", [1.0, 2.0, 3.0], 0),
+        ("plain", "val_accuracy", "auto", [np.nan, 0.1, None, np.inf], 1),
+        ("noisymix", "jsd_of_views", "auto", [0.3, 0.2], 1),
+    ],
+)
+def test_the_best_is_kept(tmp_path, kind, monitor, mode, values, at):
+    path = tmp_path / "new" / "best.keras"
+    weights = _fit_best(path, values, kind, monitor, mode=mode)
+    _assert_holds(path, weights[at], at, values[at])
+    card = model_card.read(path)
+    given = {**GIVEN, "dataset": {"name": "digits"}}
+    assert given.items() <= card.items() and card["best"]["monitor"] == monitor
+
+
+def test_a_continued_run_never_replaces_a_better_model(tmp_path):
+    """A new process: nothing but the files is left of the first part."""
+    path = tmp_path / "best.keras"
+    model = fresh("noisymix")
+    weights = _fit_best(path, [0.1, 0.8, 0.3], model=model)
+    before = path.read_bytes()
+    _fit_best(path, [0, 0, 0, 0.7, 0.8], model=model, initial_epoch=3, start=12)
+    assert path.read_bytes() == before
+    _assert_holds(path, weights[1], 1, 0.8)
+    more = {"model": model, "initial_epoch": 5, "start": 20}
+    [weights] = _fit_best(path, [0] * 5 + [0.9], **more)
+    _assert_holds(path, weights, 5, 0.9)
+    # One that begins again finds the same value, which is no improvement.
+    before = path.read_bytes()
+    with pytest.warns(UserWarning, match=r"val_accuracy 0.9 in epoch 6"):
+        _fit_best(path, [0.1, 0.9])
+    assert path.read_bytes() == before
+    path.unlink()
+    weights = _fit_best(path, [0.3])  # the card alone means nothing
+    _assert_holds(path, weights[0], 0, 0.3)
+
+
+@pytest.mark.parametrize("call", range(1, 5))
+def test_a_kill_at_any_moment_leaves_a_whole_pair(tmp_path, monkeypatch, call):
+    """Before the n-th renaming or removal of the second saving."""
+    path = tmp_path / "best.keras"
+    old = _fit_best(path, [0.1, 0.05])[0]
+    calls = itertools.count(1)
+
+    def killed(function):
+        def wrapper(*args, **kwargs):
+            if next(calls) >= call:
+                raise KeyboardInterrupt
+            return function(*args, **kwargs)
+
+        return wrapper
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed(os.replace))
+        # Nobody tidies up after a kill.
+        patch.setattr(pathlib.Path, "unlink", killed(pathlib.Path.unlink))
+        with pytest.raises(KeyboardInterrupt):
+            _fit_best(path, [0.1, 0.9])
+    value = model_card.read(path)["best"]["value"]
+    assert value in (0.1, 0.9)
+    saved = keras.models.load_model(path).get_weights()
+    is_old = all(np.array_equal(a, b) for a, b in zip(saved, old))
+    assert is_old == (value == 0.1)
+    weights = _fit_best(path, [0.1, 0.9, 0.3])
+    _assert_holds(path, weights[1], 1, 0.9)
+
+
+def test_mistakes_and_files_of_another_hand_are_refused(tmp_path):
+    for arguments, words in (
+        (("best.h5",), "'best.h5': give a name"),
+        (("b.keras", "val_goodness"), "should rise or fall is not known"),
+        (("b.keras", "loss", "up"), "mode='up' must be"),
+    ):
+        assert_usage_error(lambda a=arguments: lib.BestCheckpoint(*a), words)
+    path = tmp_path / "best.keras"
+
+    def refused(words, **more):
+        assert_usage_error(lambda: _fit_best(path, [0.5], **more), words)
+
+    _fit_best(path, [0.5])
+    refused("by max of val_accuracy, not by min", monitor="val_loss")
+    other = fit_models.model("plain", keras.layers.Conv2D(3, 1))
+    refused("holds another network", model=other)
+    model_card.card_path(path).unlink()
+    refused("has no model card")
+    model_card.save(fresh("plain"), path)
+    refused("not written by BestCheckpoint")
+
+
+def test_a_metric_that_may_come_is_asked_for_once(tmp_path, recwarn):
+    model, path = fresh("plain"), tmp_path / "best.keras"
+    for monitor, epochs, expected in (
+        ("val_accuracies", 3, 1),  # nothing like it
+        ("val_accuracy", 1, 0),  # perhaps with a later epoch
+        ("val_accuracy", 3, 1),
+        ("val_corruption_accuracy", 1, 0),
+    ):
+        fit_models.fit(model, epochs, [lib.BestCheckpoint(path, monitor)])
+        found = [x for x in map(str, recwarn) if "no metric" in x]
+        recwarn.clear()
+        assert len(found) == expected
+        assert all(repr(monitor) in x and "accuracy, loss" in x for x in found)
+    assert not list(tmp_path.iterdir())
+    call = lambda: _fit_best(path, [None], monitor="accuracies")  # noqa: E731
+    words = "no metric 'accuracies'; this epoch has accuracy, loss"
+    assert_usage_error(call, words)

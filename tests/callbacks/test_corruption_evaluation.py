@@ -1,7 +1,5 @@
 """Accuracy on corrupted images, measured while a model is trained."""
 
-import functools
-
 import keras
 import numpy as np
 import pytest
@@ -20,26 +18,15 @@ LABELS = np.concatenate([np.zeros(15, int), [1] * 5, [2] * 3])
 RANDOM.shuffle(LABELS)
 SOME = ["contrast", "gaussian_noise"]
 SPLIT = data.ArraySplit(IMAGES, LABELS)
-DATASET = data.Dataset(
-    name="small",
-    train=SPLIT,
-    test=SPLIT,
-    class_names=("a", "b", "c"),
-    image_shape=(8, 8, 3),
-    mean=(0.5,) * 3,
-    std=(0.5,) * 3,
-    flip=False,
-)
-NAMES = {"val_corruption_accuracy", "val_clean_accuracy"}
+HALF = (0.5,) * 3
+DATASET = data.Dataset("s", SPLIT, SPLIT, "abc", (8, 8, 3), HALF, HALF, False)
 
 
 @pytest.mark.parametrize("kind", ["plain", "noisymix"])
 def test_all_images_give_what_evaluate_reports(kind):
-    model = fresh(kind)
     options = {"corruptions": SOME, "severities": (1, 4), "seed": 5}
-    callback = CorruptionEvaluation(
-        DATASET, batch_size=7, prefix="a_", per_corruption=True, **options
-    )
+    more = {"batch_size": 7, "prefix": "a_", "per_corruption": True, **options}
+    model, callback = fresh(kind), CorruptionEvaluation(DATASET, **more)
     history = fit_models.fit(model, 3, [callback])
     classifier = getattr(model, "model", model)
     results = evaluation.evaluate(classifier, DATASET, progress=None, **options)
@@ -67,9 +54,8 @@ def test_images_are_made_once_or_anew(monkeypatch, cache):
         return found
 
     monkeypatch.setattr(corruptions, "corrupt", corrupt)
-    callback = CorruptionEvaluation(
-        IMAGES, LABELS, SOME, max_examples=6, cache=cache
-    )
+    options = {"max_examples": 6, "cache": cache}
+    callback = CorruptionEvaluation(IMAGES, LABELS, SOME, **options)
     made.clear()
     fit_models.fit(fresh("plain"), 3, [callback])
     assert len(made) == 12 * (1 if cache else 3)
@@ -79,19 +65,8 @@ def test_images_are_made_once_or_anew(monkeypatch, cache):
     assert {index for _, index, _ in made} == {*balanced_indices(LABELS, 6, 3)}
 
 
-def test_every_few_epochs_counted_from_the_beginning():
-    callback = CorruptionEvaluation(IMAGES, LABELS, SOME, every_epochs=2)
-    model, seen = fresh("noisymix"), {}
-    spy = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: seen.update({epoch: set(logs)})
-    )
-    history = fit_models.fit(model, 5, [callback, spy], initial_epoch=1)
-    assert {epoch for epoch in seen if NAMES <= seen[epoch]} == {1, 3}
-    assert not NAMES & (seen[2] | seen[4])
-    assert len(history["val_corruption_accuracy"]) == 2
-
-
-def test_one_trace_for_all_and_outputs_that_are_not_finite_are_mistakes():
+def test_every_few_epochs_with_one_trace_for_all():
+    """Counted from the beginning; outputs not finite are mistakes."""
     calls = []
 
     class Counting(keras.layers.Layer):
@@ -100,8 +75,15 @@ def test_one_trace_for_all_and_outputs_that_are_not_finite_are_mistakes():
             return x
 
     model = fit_models.model("plain", Counting())
-    callback = CorruptionEvaluation(IMAGES, LABELS, SOME, batch_size=10)
-    fit_models.fit(model, 2, [callback])
+    options = {"every_epochs": 2, "batch_size": 10}
+    callback, seen = CorruptionEvaluation(IMAGES, LABELS, SOME, **options), []
+    spy = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append(names & set(logs))
+    )
+    names = {"val_corruption_accuracy", "val_clean_accuracy"}
+    history = fit_models.fit(model, 5, [callback, spy], initial_epoch=1)
+    assert seen == [names, set(), names, set()]
+    assert len(history["val_corruption_accuracy"]) == 2
     model.get_layer("logits").bias.assign([np.nan, 0.0, 0.0])
     callback.set_model(model)
     assert set(callback.measure().values()) == {0.0}
@@ -109,22 +91,18 @@ def test_one_trace_for_all_and_outputs_that_are_not_finite_are_mistakes():
 
 
 PAIRS = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS))
-SOURCES = {
-    "array": (IMAGES, LABELS),
-    "column": (IMAGES, LABELS[:, None].astype(np.float32)),
-    "one-hot": (IMAGES, np.eye(3)[LABELS]),
-    "dataset": (DATASET, None),
-    "split": (SPLIT, None),
-    "batches": (PAIRS.batch(4), None),
-    "weighted": (PAIRS.map(lambda x, y: (x, y, 1.0)).batch(23), None),
-}
+SOURCES = (
+    *((IMAGES, LABELS), (IMAGES, np.eye(3)[LABELS]), (DATASET,), (SPLIT,)),
+    *((IMAGES, LABELS[:, None].astype(np.float32)), (PAIRS.batch(4),)),
+    (PAIRS.map(lambda x, y: (x, y, 1.0)).batch(23),),  # Weighted.
+)
 
 
-@pytest.mark.parametrize("name", SOURCES)
-def test_every_source_gives_the_same_balanced_examples(name):
+@pytest.mark.parametrize("source", SOURCES)
+def test_every_source_gives_the_same_balanced_examples(source):
     """A stream is never held as a whole, but batch by batch."""
     for most in (None, *range(1, 24), 1000):
-        found = examples.take(*SOURCES[name], max_examples=most)
+        found = examples.take(*source, max_examples=most)
         chosen = balanced_indices(LABELS, min(most or 23, 23), 3)
         np.testing.assert_array_equal(found.positions, chosen)
         np.testing.assert_array_equal(found.images, IMAGES[chosen])
@@ -136,41 +114,33 @@ ENDLESS = tf.data.Dataset.from_tensors((IMAGES, LABELS)).repeat()
 ALONE = tf.data.Dataset.from_tensors(IMAGES)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"corruptions": ["haze"]}, "Unknown corruption 'haze'. Known: gauss"),
-        ({"severities": [0]}, "Severity 0 does not exist"),
-        ({"every_epochs": 0}, "every_epochs=0 must be an int of at least 1"),
-        ({"batch_size": 2.5}, "batch_size=2.5 must be an int"),
-        ({"max_examples": 0}, "max_examples=0"),
-        ({"seed": -1}, "seed is an int of at least 0, got -1"),
-        ({"table": "small"}, "Unknown table of severities 'small'"),
-        ({"data": IMAGES / 255}, "of pixels 0..255, C = 1 or 3; got float64"),
-        ({"data": IMAGES[0]}, "got uint8 [8, 8, 3]"),
-        ({"data": IMAGES[:0], "labels": LABELS[:0]}, "There are no images"),
-        ({"labels": LABELS[:5]}, "23 images but 5 labels"),
-        ({"labels": None}, "without labels, as ndarray"),
-        ({"labels": LABELS - 1}, "class numbers"),
-        ({"labels": LABELS + 0.5}, "class numbers"),
-        ({"labels": list("abc") * 7 + ["a", "b"]}, "class numbers"),
-        ({"data": DATASET}, "beside a Dataset, which has its own"),
-        ({"data": ENDLESS, "labels": None}, "is endless"),
-        ({"data": ALONE, "labels": None}, "expected batches of (images, label"),
-    ],
-)
-def test_mistakes_are_found_at_once(arguments, words):
-    arguments = {"data": IMAGES, "labels": LABELS, **arguments}
-    assert_usage_error(lambda: CorruptionEvaluation(**arguments), words)
-
-
-def test_a_model_that_does_not_fit_is_refused_before_training():
+def test_mistakes_are_found_before_training():
     model = fresh("noisymix")
-    for images, labels, words in (
-        (IMAGES[:, :7], LABELS, "takes [8, 8, 3], the images are"),
-        (IMAGES, LABELS + 1, "gives [3] for an image, the labels are"),
+
+    def use(**arguments):
+        fit_models.fit(model, 1, [CorruptionEvaluation(**arguments)])
+
+    for words, arguments in (
+        ("Unknown corruption 'haze'. Known: gau", {"corruptions": ["haze"]}),
+        ("Severity 0 does not exist", {"severities": [0]}),
+        ("every_epochs=0 must be an int of at l", {"every_epochs": 0}),
+        ("max_examples=0", {"max_examples": 0}),
+        ("seed is an int of at least 0, got -1", {"seed": -1}),
+        ("Unknown table of severities 'small'", {"table": "small"}),
+        ("0..255, C = 1 or 3; got float64", {"data": IMAGES / 255}),
+        ("got uint8 [8, 8, 3]", {"data": IMAGES[0]}),
+        ("There are no ima", {"data": IMAGES[:0], "labels": LABELS[:0]}),
+        ("23 images but 5 labels", {"labels": LABELS[:5]}),
+        ("without labels, as ndarray", {"labels": None}),
+        ("class numbers", {"labels": LABELS + 0.5}),
+        ("class numbers", {"labels": list("abc") * 7 + ["a", "b"]}),
+        ("beside a Dataset, which has its own", {"data": DATASET}),
+        ("is endless", {"data": ENDLESS, "labels": None}),
+        ("ected batches of (images, label", {"data": ALONE, "labels": None}),
+        # What does not fit the model.
+        ("takes [8, 8, 3], the images are", {"data": IMAGES[:, :7]}),
+        ("gives [3] for an image, the labels are", {"labels": LABELS + 1}),
     ):
-        given = [CorruptionEvaluation(images, labels, SOME)]
-        call = functools.partial(fit_models.fit, model, 1, given)
-        assert_usage_error(call, words)
+        arguments = {"data": IMAGES, "labels": LABELS, **arguments}
+        assert_usage_error(lambda a=arguments: use(**a), words)
     assert int(model.optimizer.iterations) == 0

@@ -6,6 +6,7 @@ Its step is traced within a second, and its epochs take milliseconds.
 import runpy
 
 import keras
+from keras import layers
 
 from noisymix_tf.models import common
 from noisymix_tf.models.zoo import MODELS, Architecture
@@ -14,13 +15,12 @@ from noisymix_tf.models.zoo import MODELS, Architecture
 def build(input_shape, num_classes, mean, std, width, seed, dropout=0.0):
     init = [keras.initializers.GlorotUniform(seed + k) for k in range(2)]
     image = keras.Input(input_shape)
-    x = keras.layers.Rescaling(1 / 127.5, -1.0, name="normalize")(image)
-    x = keras.layers.Conv2D(4, 3, 2, kernel_initializer=init[0])(x)
-    x = keras.layers.BatchNormalization(name="stage1")(x)
-    x = keras.layers.ReLU()(x)
+    x = layers.Rescaling(1 / 127.5, -1.0, name="normalize")(image)
+    x = layers.Conv2D(4, 3, 2, kernel_initializer=init[0])(x)
+    x = layers.ReLU()(layers.BatchNormalization(name="stage1")(x))
     x = common.dropout(x, dropout, "dropout", seed=seed)
-    x = keras.layers.GlobalAveragePooling2D()(x)
-    x = keras.layers.Dense(num_classes, kernel_initializer=init[1])(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.Dense(num_classes, kernel_initializer=init[1])(x)
     return keras.Model(image, x)
 
 

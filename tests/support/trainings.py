@@ -10,10 +10,7 @@ from support import fit_models
 
 
 def fresh(kind, **options):
-    """What `fit_models.model` makes; the last with the same options ends.
-
-    For who changes no more of it than variables and levels.
-    """
+    """A model to change variables and levels of; ends the last of its kind."""
     model, variables, start, levels = _made(kind, **options)
     for variable, value in zip(variables, start):
         variable.assign(value)
@@ -40,8 +37,7 @@ def assert_equal(some, others):
 
 def log_of(folder, without=("seconds", "steps_per_second")):
     """The lines of a run's metrics without how long they took."""
-    lines = read_json_lines(folder / "metrics.jsonl")
     return [
         {k: v for k, v in line.items() if not k.startswith(without)}
-        for line in lines
+        for line in read_json_lines(folder / "metrics.jsonl")
     ]

@@ -1,33 +1,34 @@
-"""Checkpoints: exact, whole or absent, and honest about damage."""
+"""What a training keeps: checkpoints, exact or absent, and averages."""
 
 import errno
 import os
 import resource
 import shutil
 import threading
+from unittest import mock
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import layers
+from keras.callbacks import LambdaCallback
 
+from noisymix_tf import model_card
+from noisymix_tf.errors import UsageError
 from noisymix_tf.training import checkpoint as lib
 from noisymix_tf.training import checkpoint_files as files
 from noisymix_tf.training.checkpoint import CheckpointFolder
-from support.trainings import assert_equal
+from noisymix_tf.training.trainer import NoisyMix
+from support import fit_models
+from support.trainings import assert_equal, fresh
 from support.usage import assert_usage_error
 
 
 def _model(units=4, dtype="float32"):
-    model = keras.Sequential(
-        [
-            keras.Input((3,)),
-            keras.layers.Dense(units, dtype=dtype),
-            keras.layers.BatchNormalization(),
-            keras.layers.Dropout(0.5, seed=1),
-            keras.layers.Dense(2),
-        ]
-    )
+    dense, norm = layers.Dense(units, dtype=dtype), layers.BatchNormalization()
+    parts = dense, norm, layers.Dropout(0.5, seed=1), layers.Dense(2)
+    model = keras.Sequential([keras.Input((3,)), *parts])
     sgd = keras.optimizers.SGD(0.1, momentum=0.9)
     model.compile(sgd, "mse", metrics=["mae"], run_eagerly=True)
     return model
@@ -44,13 +45,10 @@ def _state(model):
     return [np.asarray(v).copy() for v in lib.state_variables(model)]
 
 
-def _names(path):
-    return sorted(entry.name for entry in path.iterdir())
-
-
-def _two(path):
+@pytest.fixture
+def two(tmp_path):
     """A folder of two checkpoints, and the state in the first."""
-    model, folder = _model(), CheckpointFolder(path)
+    model, folder = _model(), CheckpointFolder(tmp_path)
     folder.save(model, 1)
     expected = _state(model)
     _fit(model, 1)
@@ -89,15 +87,11 @@ def test_only_the_newest_are_kept(tmp_path):
     assert folder.steps() == [2, 3, 10]
     folder.tidy()
     left = ["step-00000003", "step-00000010", "step-3", "step-notes"]
-    assert _names(tmp_path) == left
+    assert sorted(os.listdir(tmp_path)) == left
     (tmp_path / ".partial-11").mkdir()
     folder.save(model, 11)
-    assert _names(tmp_path)[:2] == ["step-00000010", "step-00000011"]
+    assert folder.steps() == [10, 11] and not [*tmp_path.glob(".partial*")]
     CheckpointFolder(tmp_path / "none").tidy()
-
-
-def _old(state):
-    return state.parents[1].glob("step-00000001/*")
 
 
 _CHECKSUM = "its bytes do not match its checksum"
@@ -106,22 +100,18 @@ _CHECKSUM = "its bytes do not match its checksum"
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda s, m: os.truncate(s, 500), _CHECKSUM),
-        (lambda s, m: s.open("ab").write(b"\0"), _CHECKSUM),
-        (lambda s, m: s.unlink(), "state.npz is missing"),
-        (lambda s, m: m.unlink(), "manifest.json is missing"),
-        (lambda s, m: (s.unlink(), s.mkdir()), "Is a directory"),
+        (lambda old, s, m: os.truncate(s, 500), _CHECKSUM),
+        (lambda old, s, m: s.unlink(), "state.npz is missing"),
+        (lambda old, s, m: m.unlink(), "manifest.json is missing"),
+        (lambda old, s, m: (s.unlink(), s.mkdir()), "Is a directory"),
         # A whole checkpoint of another step.
-        (lambda s, m: [shutil.copy(p, s.parent) for p in _old(s)], _CHECKSUM),
+        (lambda old, s, m: [shutil.copy(p, s.parent) for p in old], _CHECKSUM),
     ],
 )
-def test_damage_is_reported_and_the_previous_one_used(
-    tmp_path, capsys, damage, reason
-):
-    folder, expected = _two(tmp_path)
+def test_damage_is_told_and_passed_over(tmp_path, capsys, two, damage, reason):
+    (folder, expected), other = two, _model()
     newest, before = (tmp_path / f"step-{step:08d}" for step in (2, 1))
-    damage(newest / "state.npz", newest / "manifest.json")
-    other = _model()
+    damage(before.iterdir(), newest / "state.npz", newest / "manifest.json")
     assert folder.restore(other)[0] == 1
     assert_equal(expected, _state(other))
     assert capsys.readouterr().err.splitlines() == [
@@ -134,12 +124,12 @@ def test_damage_is_reported_and_the_previous_one_used(
 
 
 def test_every_byte_counts(tmp_path):
-    """Of a whole small checkpoint, one after the other."""
+    """Of a whole small checkpoint, one after the other, and one more."""
     files.write(tmp_path, 7, {"a": np.arange(3, dtype=np.uint8)})
     for path in files.folder_of(tmp_path, 7).iterdir():
         whole = path.read_bytes()
-        for place in range(len(whole)):
-            changed = bytearray(whole)
+        for place in range(len(whole) + 1):
+            changed = bytearray(whole + bytes(place == len(whole)))
             changed[place] ^= 1
             path.write_bytes(changed)
             with pytest.raises(files.DamagedCheckpoint):
@@ -148,10 +138,9 @@ def test_every_byte_counts(tmp_path):
     assert files.read(tmp_path, 7)["a"].tolist() == [0, 1, 2]
 
 
-def test_what_cannot_be_restored_or_is_not_worth_saving(tmp_path):
+def test_what_cannot_be_restored_or_is_not_worth_saving(tmp_path, two):
     """Days of training are not begun again without a word."""
-    folder, _ = _two(tmp_path)
-    other = _model(units=5)
+    folder, other = two[0], _model(units=5)
     assert_usage_error(lambda: folder.restore(other), "to another model")
     other.set_weights([w * np.nan for w in other.get_weights()])
     assert not folder.save(other, 3)
@@ -162,9 +151,7 @@ def test_what_cannot_be_restored_or_is_not_worth_saving(tmp_path):
     assert_usage_error(lambda: CheckpointFolder(tmp_path, 0), "keep=0 must be")
 
 
-def test_values_in_the_background_are_those_of_the_moment(
-    tmp_path, monkeypatch
-):
+def test_background_writes_values_of_the_moment(tmp_path, monkeypatch):
     """Training goes on while they are written, and restoring waits."""
     write, begun, go_on = files.write, threading.Event(), threading.Event()
 
@@ -174,8 +161,8 @@ def test_values_in_the_background_are_those_of_the_moment(
         write(*arguments)
 
     monkeypatch.setattr(files, "write", slow)
-    model, other = _model(), _model()
-    expected, folder = _state(model), CheckpointFolder(tmp_path)
+    model, other, folder = _model(), _model(), CheckpointFolder(tmp_path)
+    expected = _state(model)
     assert folder.save(model, 1, background=True)
     assert begun.wait(20)
     _fit(model, 1)
@@ -185,42 +172,105 @@ def test_values_in_the_background_are_those_of_the_moment(
     assert_equal(expected, _state(other))
 
 
-def _full_disk(monkeypatch):
-    def full(descriptor):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+def test_a_failed_write_leaves_all_as_it_was(tmp_path, monkeypatch, two):
+    def content():
+        return {p: p.is_dir() or p.read_bytes() for p in tmp_path.rglob("*")}
 
-    monkeypatch.setattr(os, "fsync", full)
-
-
-def _small_limit(monkeypatch):
-    """Of the size of files."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 10, before[1]))
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-@pytest.mark.parametrize(
-    ("fail", "reason", "background"),
-    [
-        (_full_disk, "No space left", False),
-        (_full_disk, "No space left", True),
-        (_small_limit, "File too large", False),
-    ],
-)
-def test_a_failed_write_leaves_all_as_it_was(
-    tmp_path, monkeypatch, fail, reason, background
-):
-    folder, _ = _two(tmp_path)
-    before = {p: p.read_bytes() for p in tmp_path.rglob("*.*")}
-    model = _model()
-    undo = fail(monkeypatch) or monkeypatch.undo
-    try:
+    def refused(reason, background=False):
         with pytest.raises(OSError, match=reason):
             folder.save(model, 3, background)
             folder.wait()
+        assert content() == before
+
+    folder, before, model = two[0], content(), _model()
+    with monkeypatch.context() as patch:
+        full = OSError(errno.ENOSPC, "No space left")
+        patch.setattr(os, "fsync", mock.Mock(side_effect=full))
+        refused("No space left")
+        refused("No space left", background=True)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 10, limits[1]))
+    try:
+        refused("File too large")
     finally:
-        undo()
-    assert {p: p.read_bytes() for p in tmp_path.rglob("*.*")} == before
-    assert _names(tmp_path) == ["step-00000001", "step-00000002"]
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     folder.save(model, 3)
     assert folder.steps() == [2, 3]
+
+
+# The average of the weights.
+DECAY = 0.3
+
+
+def _closed_form(recorded):
+    """sum_t share_t w_t with the shares that the decays leave of each step."""
+    decays = [min(DECAY, t / (t + 9)) for t in range(len(recorded))]
+    shares = [(1 - d) * np.prod(decays[t + 1 :]) for t, d in enumerate(decays)]
+    assert sum(shares) == pytest.approx(1.0)
+    return [
+        sum(s * w.astype(np.float64) for s, w in zip(shares, ws))
+        for ws in zip(*recorded)
+    ]
+
+
+def _averages(trainer):
+    with trainer.evaluation_weights():
+        return trainer.model.get_weights()
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_average_is_the_closed_form_statistics_included(jit_compile):
+    options = {"jit_compile": True, **fit_models.QUIET} if jit_compile else {}
+    trainer, weights = fresh("noisymix", ema=DECAY, **options), []
+    get, keep = trainer.model.get_weights, weights.append
+    recorder = LambdaCallback(on_train_batch_end=lambda b, logs: keep(get()))
+    fit_models.fit(trainer, callbacks=[recorder], steps_per_epoch=10)
+    raw, averages = trainer.model.get_weights(), _averages(trainer)
+    assert len(averages) == 8  # Two of them moving statistics.
+    for value, expected in zip(averages, _closed_form(weights)):
+        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
+    # The weights that are trained on are back, and not what was averaged.
+    assert_equal(raw, trainer.model.get_weights())
+    assert all((a != b).any() for a, b in zip(raw, averages))
+    with trainer.evaluation_weights():  # Contexts nest.
+        assert_equal(_averages(trainer), averages)
+        assert_equal(trainer.model.get_weights(), averages)
+
+
+def test_what_measures_and_saves_takes_the_averages(tmp_path):
+    """And training itself is as it is without them."""
+    unbuilt = keras.Sequential([layers.Dense(2)])
+    assert_usage_error(lambda: NoisyMix(unbuilt, "input", ema=0.9))
+    for decay in (1.0, -0.1, True, "0.9"):
+        with pytest.raises(UsageError, match=r"a number in \[0, 1\)"):
+            fit_models.model("noisymix", ema=decay)
+    plain, trainer = fresh("noisymix"), fresh("noisymix", ema=DECAY)
+    # Nothing has been averaged before the first step.
+    trainer.model.set_weights([w + 1.0 for w in trainer.model.get_weights()])
+    assert_equal(_averages(trainer), trainer.model.get_weights())
+    trainer.model.set_weights(plain.model.get_weights())
+    fit_models.fit(plain, epochs=2)
+    data = fit_models.batches("plain").take(2)
+    history = fit_models.fit(trainer, 2, validation_data=data)
+    raw, averages = trainer.model.get_weights(), _averages(trainer)
+    assert_equal(plain.model.get_weights(), raw)
+    model_card.save(trainer, tmp_path / "average.keras")
+    saved = keras.models.load_model(tmp_path / "average.keras")
+    assert_equal(saved.get_weights(), averages)
+
+    def loss():
+        return trainer.evaluate(data, verbose=0, return_dict=True)["loss"]
+
+    measured = loss()
+    assert measured == pytest.approx(history["val_loss"][-1], rel=1e-6)
+    saved.compile(loss=trainer.loss)
+    assert measured == pytest.approx(saved.evaluate(data, verbose=0), rel=1e-5)
+    trainer.save(tmp_path / "trainer.keras")
+    copy = keras.models.load_model(tmp_path / "trainer.keras")
+    assert copy.ema == DECAY and copy.evaluate_ema
+    assert_equal(averages, _averages(copy))
+    trainer.evaluate_ema = False
+    other, found = loss(), _averages(trainer)
+    trainer.evaluate_ema = True
+    assert other != pytest.approx(measured, rel=1e-4)
+    assert_equal(found, raw)

@@ -14,14 +14,10 @@ from support.trainings import assert_equal, log_of
 
 pytestmark = pytest.mark.slow
 
-TINY = (
-    "--flagfile=flags/data/digits.flags",
-    "--flagfile=flags/method/nfm.flags",
-    *("--model=tiny", "--taps=normalize,stage1", "--batch_size=20"),
-    *("--train_examples=100", "--test_examples=50", "--epochs=12"),
-    *("--checkpoint_steps=2", "--validation_epochs=4", "--suites=clean"),
-    *("--notensorboard", "--noexport"),
-)
+TINY = """--flagfile=flags/data/digits.flags --flagfile=flags/method/nfm.flags
+    --model=tiny --taps=normalize,stage1 --batch_size=20 --train_examples=100
+    --test_examples=50 --epochs=12 --checkpoint_steps=2 --validation_epochs=4
+    --suites=clean --notensorboard --noexport""".split()
 # The same command, by two devices of one process.
 _TWO_DEVICES = f"""
 import runpy, sys, tensorflow as tf
@@ -42,21 +38,17 @@ def _machines(folder, logs):
     hosts = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
     for each in sockets:
         each.close()
-    command = (*TINY, "--strategy=multi_worker", f"--output_dir={folder}")
-    with contextlib.ExitStack() as stack:
-        machines = []
-        for index in range(2):
-            task = {"type": "worker", "index": index}
-            config = {"cluster": {"worker": hosts}, "task": task}
-            given = {"TF_CONFIG": json.dumps(config), "TMPDIR": str(logs)}
-            machine = door_processes.Process(
-                "support.tiny_network",
-                *command,
-                log=logs / f"{index}.log",
-                environment=given,
-            )
-            machines.append(stack.enter_context(machine))
-        yield machines
+    words = *TINY, "--strategy=multi_worker", f"--output_dir={folder}"
+
+    def start(index):
+        task = {"type": "worker", "index": index}
+        config = {"cluster": {"worker": hosts}, "task": task}
+        given = {"TF_CONFIG": json.dumps(config), "TMPDIR": str(logs)}
+        given = {"log": logs / f"{index}.log", "environment": given}
+        return door_processes.Process("support.tiny_network", *words, **given)
+
+    with start(0) as chief, start(1) as other:
+        yield chief, other
 
 
 def _said(logs):
@@ -73,7 +65,6 @@ def _run(folder, logs):
 
 
 def _newest(folder):
-    """Step of the newest checkpoint, 0 without one."""
     paths = folder.glob("checkpoints/step-*")
     return max((int(path.name[5:]) for path in paths), default=0)
 
@@ -85,33 +76,6 @@ def _assert_same(one, other):
     assert_equal(models[0].get_weights(), models[1].get_weights())
     losses = [[line["loss"] for line in log_of(f)] for f in (one, other)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
-
-
-@pytest.fixture(scope="module")
-def together(tmp_path_factory):
-    """An uninterrupted run by two machines: its folder, and all outputs."""
-    folder = tmp_path_factory.mktemp("together")
-    return folder / "run", _run(folder / "run", folder)
-
-
-def test_two_machines_are_two_devices_and_the_chief_writes(together, tmp_path):
-    folder, said = together
-    names = {"checkpoints", "evaluation", "metrics.jsonl", "model.keras"}
-    assert {path.name for path in folder.iterdir()} >= names
-    # What the other machine needed for itself is gone.
-    assert not list(folder.parent.glob("noisymix-*"))
-    assert "number 0, the chief" in said[0] and "number 1)" in said[1]
-    for text in said:
-        assert "own part of each batch" in text and "10 images each" in text
-    assert str(folder) not in said[1]
-    done = door_processes.run(
-        door_processes.SCRIPT,
-        _TWO_DEVICES,
-        "--strategy=mirrored",
-        f"--output_dir={tmp_path / 'run'}",
-    )
-    assert done.returncode == 0, done.stderr
-    _assert_same(folder, tmp_path / "run")
 
 
 def _end_early(folder, logs, index, number):
@@ -126,8 +90,21 @@ def _end_early(folder, logs, index, number):
         return [machine.wait(90) for machine in machines]
 
 
-def test_both_end_when_one_does_and_go_on_exactly(together, tmp_path):
-    folder = tmp_path / "run"
+def test_two_machines_are_two_devices_and_the_chief_writes(tmp_path):
+    """Both end when one does, and go on exactly."""
+    together, devices, folder = (tmp_path / name for name in "abc")
+    said = _run(together, tmp_path)
+    names = {"checkpoints", "evaluation", "metrics.jsonl", "model.keras"}
+    assert {path.name for path in together.iterdir()} >= names
+    # What the other machine needed for itself is gone.
+    assert not list(tmp_path.glob("noisymix-*"))
+    assert "number 0, the chief" in said[0] and "number 1)" in said[1]
+    assert "own part of each batch" in said[0] and "10 images each" in said[1]
+    assert str(together) not in said[1]
+    more = "--strategy=mirrored", f"--output_dir={devices}"
+    done = door_processes.run(door_processes.SCRIPT, _TWO_DEVICES, *more)
+    assert done.returncode == 0, done.stderr
+    _assert_same(together, devices)
     # One that schedulers announce ends with a checkpoint.
     assert _end_early(folder, tmp_path, 1, signal.SIGTERM) == [75, 75]
     for text in _said(tmp_path):
@@ -138,6 +115,6 @@ def test_both_end_when_one_does_and_go_on_exactly(together, tmp_path):
         said = _said(tmp_path)[1 - victim]
         assert "another machine of this training has gone" in said
         assert not (folder / "model.keras").exists()
-    step = _newest(folder)
-    assert f"Continued from step {step}." in _run(folder, tmp_path)[0]
-    _assert_same(together[0], folder)
+    words = f"Continued from step {_newest(folder)}."
+    assert words in _run(folder, tmp_path)[0]
+    _assert_same(together, folder)
