@@ -9,24 +9,14 @@ from numpy.testing import assert_array_equal as same
 from PIL import Image
 
 from noisymix_tf import augment
-from noisymix_tf.augment import cutout, policy
+from noisymix_tf.augment import cutout, policy, policy_space, policy_steps
 from noisymix_tf.augment.policies import POLICIES
-from noisymix_tf.augment.policy_space import (
-    AUTO_AUGMENT,
-    COMMON,
-    NAMES,
-    OPERATIONS,
-    WIDE,
-)
-from noisymix_tf.augment.policy_steps import (
-    AutoAugment,
-    RandAugment,
-    Steps,
-    TrivialAugment,
-)
+from noisymix_tf.augment.policy_space import AUTO_AUGMENT, NAMES, WIDE
+from noisymix_tf.augment.policy_steps import RandAugment, Steps
 from support import augmentation as laws
 
 SHAPE = (12, 15, 3)
+SIGNED = [each.signed for each in policy_space.OPERATIONS]
 
 
 def drawn(sampler, count=20_000):
@@ -47,9 +37,8 @@ def names(steps):
 def with_pillow(images, steps):
     """Rows of operations, one for each image."""
     results = []
-    for image, row, parameters in zip(
-        images, names(steps), steps.parameter, strict=True
-    ):
+    rows = zip(images, names(steps), steps.parameter, strict=True)
+    for image, row, parameters in rows:
         picture = Image.fromarray(image)
         for name, parameter in zip(row, parameters):
             picture = laws.POLICY_OPERATIONS[name](picture, parameter)
@@ -64,16 +53,15 @@ def test_all_pairs_of_operations_equal_pillow():
     parameters = [
         [
             WIDE.parameter(NAMES[index], generator.integers(31), 30, 12, 15)
-            * (generator.choice([-1, 1]) if OPERATIONS[index].signed else 1)
+            * (generator.choice([-1, 1]) if SIGNED[index] else 1)
             for index in pair
         ]
         for pair in operations
     ]
     steps = Steps(operations.astype(np.int32), np.float64(parameters))
     images = laws.sample_images(len(operations), SHAPE, seed=1)
-    apply = tf.function(policy.apply_steps)
     one_view = tf.nest.map_structure(lambda each: each[:, tf.newaxis], steps)
-    results = apply(tf.constant(images), one_view)[:, 0]
+    results = policy.apply_steps(tf.constant(images), one_view)[:, 0]
     same(results, with_pillow(images, steps))
 
 
@@ -91,18 +79,15 @@ def test_auto_augment_draws_its_policy(name):
             for b, y, q in second:
                 law[a, x, b, y] += p * q / 25
     law = {key: p for key, p in law.items() if p}
-    steps = drawn(AutoAugment(name))
+    steps = drawn(policy_steps.AutoAugment(name))
     # What is left out has the parameter that it would have had.
     sizes = np.where(steps.operation == 0, 0.0, np.abs(steps.parameter))
-    found = [
-        (a, x, b, y) for (a, b), (x, y) in zip(names(steps).tolist(), sizes)
-    ]
-    numbers = {key: index for index, key in enumerate(law)}
-    laws.assert_law(
-        np.array([numbers[key] for key in found]),
-        {index: law[key] for key, index in numbers.items()},
-    )
-    moved = np.isin(names(steps), [e.name for e in OPERATIONS if e.signed])
+    rows = zip(names(steps).tolist(), sizes)
+    found = [(a, x, b, y) for (a, b), (x, y) in rows]
+    keys = list(law)
+    found = np.array([keys.index(key) for key in found])
+    laws.assert_law(found, dict(enumerate(law.values())))
+    moved = np.array(SIGNED)[steps.operation]
     laws.assert_even_signs(steps.parameter[moved & (steps.parameter != 0)])
     assert np.all(steps.parameter[~moved & (steps.operation > 0)] >= 0)
 
@@ -110,21 +95,20 @@ def test_auto_augment_draws_its_policy(name):
 @pytest.mark.parametrize("magnitude", [0, 4.5])
 def test_rand_augment_draws_of_one_magnitude(magnitude):
     steps = drawn(RandAugment(3, magnitude))
-    laws.assert_law(steps.operation.ravel(), dict.fromkeys(range(14), 1 / 14))
     # With replacement, and independently of one another.
     pairs = steps.operation[:, 1] * 14 + steps.operation[:, 2]
     laws.assert_law(pairs, dict.fromkeys(range(196), 1 / 196))
     laws.assert_uncorrelated(*steps.operation.T)
-    for index, name in enumerate(COMMON):
+    for index, name in enumerate(policy_space.COMMON):
         values = steps.parameter[steps.operation == index]
         expected = AUTO_AUGMENT.parameter(name, magnitude, 30, 32, 48)
         same(np.abs(values), abs(expected))
-        if OPERATIONS[index].signed and expected:
+        if SIGNED[index] and expected:
             laws.assert_even_signs(values)
 
 
 def test_trivial_augment_draws_operation_and_magnitude():
-    steps = drawn(TrivialAugment(), 40_000)
+    steps = drawn(policy_steps.TrivialAugment(), 40_000)
     assert steps.operation.shape == (40_000, 1)
     laws.assert_law(steps.operation.ravel(), dict.fromkeys(range(14), 1 / 14))
     for name in ("shear_y", "rotate", "color", "solarize", "posterize"):
@@ -135,19 +119,19 @@ def test_trivial_augment_draws_operation_and_magnitude():
         laws.assert_law(np.abs(values), law)
 
 
-def with_square(image, centre, size):
-    expected, half = image.copy(), size // 2
-    rows, columns = (slice(max(c - half, 0), c + half) for c in centre)
-    expected[rows, columns] = 128
-    return expected
-
-
 def test_cutout_centres_are_uniform():
     draw = tf.function(cutout.draw_centres, jit_compile=True)
     rows, columns = draw(tf.constant([1, 2]), [4000], 5, 9).numpy().T
     laws.assert_law(rows, dict.fromkeys(range(5), 1 / 5))
     laws.assert_law(columns, dict.fromkeys(range(9), 1 / 9))
     laws.assert_uncorrelated(rows, columns)
+
+
+def with_square(image, centre, size):
+    expected, half = image.copy(), size // 2
+    rows, columns = (slice(max(c - half, 0), c + half) for c in centre)
+    expected[rows, columns] = 128
+    return expected
 
 
 def test_views_are_those_of_pillow_for_the_same_draws():
@@ -166,20 +150,15 @@ def test_views_are_those_of_pillow_for_the_same_draws():
     def draw(seed):
         # As the streams of the function are named: steps, then centres.
         steps, centres = tf.unstack(augment.policy.rng.split(seed, 2, True))
-        sampler = RandAugment(3, 25)
-        return (
-            sampler.draw(steps, [8, 2], *SHAPE[:2]),
-            cutout.draw_centres(centres, [8, 2], *SHAPE[:2]),
-        )
+        size = ([8, 2], *SHAPE[:2])
+        steps = RandAugment(3, 25).draw(steps, *size)
+        return steps, cutout.draw_centres(centres, *size)
 
     steps, centres = draw(tf.constant([1, -2]))
     for view in (0, 1):
         one = Steps(*(each.numpy()[:, view] for each in steps))
-        expected = [
-            with_square(image, centre, 5)
-            for image, centre in zip(with_pillow(images, one), centres[:, view])
-        ]
-        same(views[:, 1 + view], expected)
+        pairs = zip(with_pillow(images, one), centres[:, view])
+        same(views[:, 1 + view], [with_square(*each, 5) for each in pairs])
     same(made([1, -2]), views)
     assert not np.array_equal(made([1, -3]), views)
     # Equal images have their own draws, as views do.
@@ -197,9 +176,9 @@ def test_functions_ask_for_what_their_names_say(monkeypatch):
     monkeypatch.setattr(policy, "_compiled", compiled)
     images = laws.sample_images(2, SHAPE, seed=4)
     for name, sampler, options in (
-        ("auto_augment", AutoAugment, {"policy": "svhn"}),
+        ("auto_augment", policy_steps.AutoAugment, {"policy": "svhn"}),
         ("rand_augment", RandAugment, {"num_ops": 3, "magnitude": 25}),
-        ("trivial_augment", TrivialAugment, {}),
+        ("trivial_augment", policy_steps.TrivialAugment, {}),
     ):
         same(getattr(augment, name)(images, 0, cutout=6, **options), images)
         views = getattr(augment, f"{name}_views")

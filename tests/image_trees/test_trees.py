@@ -17,12 +17,7 @@ from support.parsing import parsed
 from support.usage import assert_usage_error
 
 STYLIZE = {"steps": 2, "batch_size": 2}
-DEEP = {
-    "autoencoder_steps": 3,
-    "autoencoder_crops": 8,
-    "autoencoder_width": 4,
-    "batch_size": 2,
-}
+DEEP = dict(autoencoder_steps=3, autoencoder_crops=8, autoencoder_width=4)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +39,8 @@ def stylize(inputs, output_dir, **changes):
 
 def deepaugment(inputs, output_dir, **changes):
     values = {"data_dir": inputs / "photos", "output_dir": output_dir}
-    deep_command.run(parsed(DeepAugmentConfig, **values | DEEP | changes))
+    values |= {"batch_size": 2, **DEEP, **changes}
+    deep_command.run(parsed(DeepAugmentConfig, **values))
 
 
 @pytest.fixture(scope="module", params=[stylize, deepaugment])
@@ -54,20 +50,16 @@ def door(request):
 
 @pytest.fixture(scope="module")
 def whole(door, inputs, tmp_path_factory):
-    """A tree that was made at once."""
+    """A tree that was made at once: all images, in their sizes."""
     root = tmp_path_factory.mktemp("tree") / "whole"
     door(inputs, root)
-    return root
-
-
-def test_tree_has_the_training_images_in_their_sizes(inputs, whole):
-    made = folders.tree(whole)
     photos = inputs / "photos" / "train"
-    assert list(made) == list(folders.tree(photos))
-    for name in made:
-        image, original = map(folders.read, (whole / name, photos / name))
+    assert list(folders.tree(root)) == list(folders.tree(photos))
+    for name in folders.tree(root):
+        image, original = map(folders.read, (root / name, photos / name))
         assert image.shape == original.shape and (image != original).any()
-    assert (whole / "sheet.png").exists()
+    assert (root / "sheet.png").exists()
+    return root
 
 
 def test_killed_it_goes_on_to_the_same_bytes(
@@ -138,16 +130,13 @@ def test_what_cannot_go_on_is_one_line(door, inputs, whole, tmp_path):
     ]:
         values = {"inputs": inputs, "output_dir": whole} | changes
         assert_usage_error(functools.partial(door, **values), words)
+    assert folders.tree(whole) == before
     if door is stylize:
         values = {"output_dir": whole, "styles": changed / "styles"}
-        assert_usage_error(lambda: door(inputs, **values), "pictures 2")
-    assert folders.tree(whole) == before
-
-
-def test_an_autoencoder_that_diverged_or_is_damaged_is_named(inputs, tmp_path):
-    wild = functools.partial(deepaugment, inputs, tmp_path, learning_rate=1e30)
+        return assert_usage_error(lambda: door(inputs, **values), "pictures 2")
+    wild = functools.partial(door, inputs, tmp_path / "w", learning_rate=1e30)
     assert_usage_error(wild, "diverged with --learning_rate=1e")
-    (tmp_path / "autoencoder.keras").write_bytes(b"half")
+    (tmp_path / "w" / "autoencoder.keras").write_bytes(b"half")
     assert_usage_error(wild, "is damaged; remove it")
 
 

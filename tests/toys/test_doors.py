@@ -1,8 +1,6 @@
 """`python -m noisymix_tf.toy` and `.theory`: what they write; mistakes."""
 
-import contextlib
 import functools
-import io
 import json
 import shutil
 
@@ -13,22 +11,17 @@ import pytest
 from noisymix_tf.config.theory import TheoryConfig
 from noisymix_tf.config.toy import ToyConfig
 from noisymix_tf.toys import command, network, theory
-from support import door_processes
 from support.parsing import parsed
 from support.usage import assert_usage_error
 
 SMALL = (
-    "--schemes=baseline,noisymix --seeds=2 --train_points=60 --width=8 "
-    "--test_points=300 --epochs=2 --batch_size=30 --depth=1"
+    "--schemes=baseline --seeds=2 --train_points=60 --width=8 --depth=1 "
+    "--test_points=300 --epochs=2 --batch_size=30"
 ).split()
 
 
 def toy(*arguments, **values):
-    """What the door prints, `(stdout, stderr)`."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        command.run(parsed(ToyConfig, *SMALL, *arguments, **values))
-    return out.getvalue(), err.getvalue()
+    command.run(parsed(ToyConfig, *SMALL, *arguments, **values))
 
 
 def files(folder):
@@ -36,35 +29,25 @@ def files(folder):
     return {path.name: path.read_bytes() for path in paths}
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("toy") / "run"
-    return folder, *toy(output_dir=folder)
-
-
-def test_the_toy_writes_table_and_figure_and_continues(run):
-    folder, out, err = run
+def test_the_toy_writes_table_and_figure_and_continues(tmp_path, capsys):
+    folder = tmp_path / "run"
+    toy(output_dir=folder)
+    out, err = capsys.readouterr()
     content = json.loads((folder / "table.json").read_text())
-    assert list(content["schemes"]) == ["baseline", "noisymix"]
-    seeds = content["schemes"]["noisymix"]["seeds"]
+    seeds = content["schemes"]["baseline"]["seeds"]
     assert len(seeds) == 2 and seeds[0] != seeds[1]
     mean = np.mean([100 * seed["accuracy"] for seed in seeds])
-    assert f"| NoisyMix | {mean:.2f} ± " in out
+    assert f"| Baseline | {mean:.2f} ± " in out
     assert out.strip() == (folder / "table.md").read_text().strip()
     before = files(folder)
-    assert {"toy.png", "toy.svg", "flags.txt", "noisymix-1.npz"} <= {*before}
-    assert "noisymix-1:" in err
+    assert {"toy.png", "toy.svg", "flags.txt", "baseline-1.npz"} <= {*before}
     (folder / "trainings" / "baseline-0.npz").unlink()
     (folder / "toy.png").unlink()
-    _, err = toy(output_dir=folder)
+    toy(output_dir=folder)
     # The one that was missing, and no other, is trained.
-    assert "baseline-0:" in err
-    assert "baseline-1:" not in err and "noisymix" not in err
-    assert files(folder) == before
-
-
-def test_mistakes_of_the_toy_are_one_line(run, tmp_path):
-    before = files(run[0])
+    again = capsys.readouterr().err
+    assert "baseline-1:" in err and "baseline-0:" in again
+    assert "baseline-1:" not in again and files(folder) == before
     for arguments, words in (
         ("--epochs=3", "--epochs=3 (was --epochs=2)"),
         ("--schemes=mixup", "--schemes=mixup must name some of baseline,"),
@@ -74,10 +57,10 @@ def test_mistakes_of_the_toy_are_one_line(run, tmp_path):
         ("--search=1 --alpha=2", "leave --alpha out"),
         ("--output_dir=", "--output_dir is missing"),
     ):
-        arguments = [f"--output_dir={run[0]}", *arguments.split()]
+        arguments = [f"--output_dir={folder}", *arguments.split()]
         assert_usage_error(functools.partial(toy, *arguments), words)
-    assert files(run[0]) == before
-    broken = shutil.copytree(run[0], tmp_path / "run")
+    assert files(folder) == before
+    broken = shutil.copytree(folder, tmp_path / "broken")
     with open(broken / "trainings" / "baseline-0.npz", "r+b") as file:
         file.truncate(200)
     assert_usage_error(lambda: toy(output_dir=broken), "npz is damaged")
@@ -93,23 +76,10 @@ def test_the_search_uses_points_of_its_own(tmp_path, monkeypatch):
         return self.trainer.model
 
     monkeypatch.setattr(network.Training, "run", run)
-    options = {"schemes": "baseline", "search": 3}
-    out, _ = toy(output_dir=tmp_path, **options)
-    assert sorted(set(seeds)) == [1000, 1001, 1002, 1003] and len(seeds) == 12
+    toy(output_dir=tmp_path, search=3)
+    assert sorted(seeds) == sorted(3 * [1000, 1001, 1002, 1003])
     trials = json.loads((tmp_path / "search.json").read_text())["baseline"]
     assert len({trial["values"]["learning_rate"] for trial in trials}) == 3
-    assert "learning_rate=" in out
-
-
-@pytest.mark.slow
-def test_doors_are_processes(run):
-    for name in ("noisymix_tf.toy", "noisymix_tf.theory"):
-        done = door_processes.run(name, "--help")
-        assert done.returncode == 0 and "--output_dir" in done.stdout
-    flags = (f"--output_dir={run[0]}", "--epochs=3")
-    done = door_processes.run("noisymix_tf.toy", *flags)
-    assert done.returncode == 2
-    assert done.stderr.strip().splitlines()[-1].startswith("error: --output_d")
 
 
 def theory_door(*arguments, **values):
@@ -130,30 +100,23 @@ def test_the_theory_door_shows_the_orders(tmp_path):
     assert len(content["comparisons"]) == 4
 
 
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
-    """A float32 model of three classes in a file, and data for it."""
-    folder = tmp_path_factory.mktemp("theory")
+def test_the_theory_of_a_model_of_ones_own(tmp_path, capsys):
+    """A float32 model of three classes in a file; what is no such thing."""
     first = keras.layers.Dense(5, "tanh", name="first")
     model = keras.Sequential([keras.Input([4]), first, keras.layers.Dense(3)])
-    model.save(folder / "model.keras")
+    model.save(tmp_path / "model.keras")
     x = np.random.default_rng(0).normal(size=[10, 4]).astype(np.float32)
     y = np.arange(10) % 3
-    for name, arrays in {
-        "data": {"x": x, "y": y},
-        "empty": {"x": x},
-        "words": {"x": x, "y": y.astype(str)},
-        "short": {"x": x, "y": y[:4]},
-        "images": {"x": x[:, None], "y": y},
-        "negative": {"x": x, "y": 0 * y - 1},
-    }.items():
-        np.savez(folder / f"{name}.npz", **arrays)
-    return folder
 
+    def saved(name, **arrays):
+        np.savez(tmp_path / name, **arrays)
+        return tmp_path / name
 
-def test_the_theory_of_a_model_of_ones_own(inputs, capsys):
-    files = {"model": inputs / "model.keras", "data": inputs / "data.npz"}
-    found, pairs = theory_door(**files, tap="first", eps="2e-3,1e-3")
+    paths = {
+        "model": tmp_path / "model.keras",
+        "data": saved("a.npz", x=x, y=y),
+    }
+    found, pairs = theory_door(**paths, tap="first", eps="2e-3,1e-3")
     assert abs(pairs["loss"].slope - 3.0) < 0.2
     assert abs(pairs["divergence"].ratio[-1] - 1.0) < 0.01
     # The model's float32 would leave nothing of the remainder.
@@ -161,18 +124,19 @@ def test_the_theory_of_a_model_of_ones_own(inputs, capsys):
     text = capsys.readouterr().out
     assert f"| A2 | {found.a2:.6g} |" in text
     assert "not compared: The model has 3 classes" in text
-
-
-def test_mistakes_of_the_theory_are_one_line(inputs):
     for name, value, words in (
         ("data", "missing.npz", "cannot be read"),
-        ("data", inputs / "empty.npz", "arrays x and y"),
-        ("data", inputs / "words.npz", "array of numbers"),
-        ("data", inputs / "short.npz", "5 examples and 4 labels"),
-        ("data", inputs / "images.npz", "vectors with class numbers"),
-        ("data", inputs / "negative.npz", "has y from -1 to -1"),
+        ("data", saved("b.npz", x=x), "arrays x and y"),
+        ("data", saved("c.npz", x=x, y=y.astype(str)), "array of numbers"),
+        ("data", saved("d.npz", x=x, y=y[:4]), "5 examples and 4 labels"),
+        (
+            "data",
+            saved("e.npz", x=x[:, None], y=y),
+            "vectors with class numbers",
+        ),
+        ("data", saved("f.npz", x=x, y=0 * y - 1), "has y from -1 to -1"),
         ("model", "missing.keras", "cannot be loaded (File not found"),
-        ("model", inputs / "model.keras", "takes [4] and the data have [2]"),
+        ("model", paths["model"], "takes [4] and the data have [2]"),
         ("tap", "middle", "Unusable tap 'middle'"),
     ):
         call = functools.partial(theory_door, points=5, **{name: value})
