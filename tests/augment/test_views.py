@@ -10,12 +10,7 @@ from numpy.testing import assert_array_equal as same
 from scipy import stats
 
 from noisymix_tf import augment, rng
-from noisymix_tf.augment import (
-    batch_views,
-    gaussian_views,
-    random_crop_flip,
-    shards,
-)
+from noisymix_tf.augment import gaussian_views, random_crop_flip, shards
 from support import augmentation as laws
 from support.usage import assert_usage_error
 
@@ -51,9 +46,8 @@ def test_offsets_and_flips_are_uniform_and_independent():
     images = numbered(64)
     same(random_crop_flip(images, [0, 0], padding=0, flip=False), images)
     for padding, flip in ((0, True), (1, False)):
-        options = {"padding": padding, "flip": flip}
-        results = random_crop_flip(images, [0, 0], **options)
-        assert (0 < sum(found(images, results, padding)[2]) < 64) == flip
+        crops = random_crop_flip(images, [0, 0], padding=padding, flip=flip)
+        assert (0 < sum(found(images, crops, padding)[2]) < 64) == flip
 
 
 def test_crops_are_the_same_everywhere():
@@ -80,8 +74,7 @@ def test_noise_is_gaussian_and_a_function_of_the_seed():
     assert stats.kstest(noise.ravel(), "norm").pvalue > laws.P_VALUE
     # Every view of every image has its own.
     rows = noise.reshape([24, -1])
-    correlations = np.corrcoef(rows)[np.triu_indices(24, 1)]
-    assert np.abs(correlations).max() < 5 / np.sqrt(rows.shape[1])
+    laws.assert_uncorrelated(*rows, sigmas=5)
     same(make(images, [1, -2], clean=False), views[:, 1:])
     assert not np.array_equal(make(images, [1, -3]), views)
     step = tf.function(make, jit_compile=True)
@@ -128,22 +121,22 @@ def test_views_of_a_batch_are_functions_of_seed_step_and_stream():
 
     for seed, step in ((0, 0), (1, 0), (0, 1)):
         where = {"seed": seed, "step": step}
-        batch_views(IMAGES, **where, standard=note, augment=note)
+        augment.batch_views(IMAGES, **where, standard=note, augment=note)
         for name in ("standard", "augment"):
             expected.append(rng.stream(**where, name=name).numpy().tolist())
     assert seeds == expected
 
-    # Those that know no parts draw for each.
+    # Functions that know no parts draw for each.
     def brighter(images, seed):
-        more = tf.random.stateless_uniform([len(images), 1, 1, 1], seed, 0, 99)
+        more = tf.random.stateless_uniform([2, 1, 1, 1], seed, 0, 99, tf.int32)
         return images + tf.cast(more, images.dtype)
 
-    where = {"seed": 1, "step": 2, "standard": brighter}
-    make = functools.partial(batch_views, IMAGES[:2] // 4, **where)
-    parts = [make(shard=(index, 2)) for index in (0, 1, 0)]
-    same(parts[0], parts[2])
-    assert not np.array_equal(parts[0], parts[1])
-    assert not np.array_equal(parts[0], make())
+    more = {"seed": 1, "step": 2, "standard": brighter}
+    make = functools.partial(augment.batch_views, IMAGES[:2] // 4, **more)
+    first, other, again = (make(shard=(index, 2)) for index in (0, 1, 0))
+    same(first, again)
+    assert not np.array_equal(first, other)
+    assert not np.array_equal(first, make())
 
 
 BAD = {
