@@ -24,13 +24,10 @@ KEYS = {
 @functools.cache
 def drawer(function, compiled):
     """Draws COUNT numbers; compiled once, the parameters being tensors."""
-    sample = tf.function(
-        lambda seed, parameters: function(seed, [COUNT], **parameters),
-        jit_compile=compiled,
-    )
-    return lambda seed, **parameters: sample(
-        seed, {name: tf.constant(value) for name, value in parameters.items()}
-    ).numpy()
+    sample = lambda seed, given: function(seed, [COUNT], **given)  # noqa: E731
+    sample = tf.function(sample, jit_compile=compiled)
+    tensors = functools.partial(tf.nest.map_structure, tf.constant)
+    return lambda seed, **given: sample(seed, tensors(given)).numpy()
 
 
 @pytest.mark.parametrize("compiled", [True, False])
@@ -84,7 +81,7 @@ def test_streams_are_distinct_independent_and_stay_what_they_are():
     assert_uncorrelated(*(draws(**each) for each in changes))
 
 
-def test_streams_do_not_depend_on_the_compiler_or_on_tensors():
+def test_what_is_drawn_does_not_depend_on_the_compiler_or_on_tensors():
     """Also where a number in between is negative."""
     compiled = tf.function(rng.stream, jit_compile=True)
     for seed, step in [(7, 2**31 - 1), *((-3, step) for step in range(8))]:
@@ -93,16 +90,15 @@ def test_streams_do_not_depend_on_the_compiler_or_on_tensors():
             key = compiled(*where, "noise", tf.constant(replica))
             same(key, rng.stream(seed, step, "noise", replica))
 
-
-def test_by_name_is_what_the_host_draws_under_xla():
     @tf.function(jit_compile=True)
     def draw(seed, by_name):
         gamma = rng.log_gamma_variates(seed, [9], 0.7, by_name=by_name)
         return rng.split(seed, 5, by_name=by_name), gamma
 
+    # By name, as the host draws under XLA.
     for words in [(3, 4), (-3, 4), (3, -4), (-3, -4)]:
-        seed = tf.constant(words)
-        for named, unnamed in zip(draw(seed, True), draw(seed, False)):
+        pairs = zip(*(draw(tf.constant(words), each) for each in (True, False)))
+        for named, unnamed in pairs:
             same(named, unnamed)
 
 

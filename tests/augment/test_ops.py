@@ -112,18 +112,6 @@ def test_equals_pillow(name, shape):
         same(result, expected, err_msg=str(parameter))
 
 
-def test_tables_can_first_be_needed_in_a_trace():
-    """Keras-CV's layers were made of symbolic tensors there."""
-    # Private: nothing else makes the tables again.
-    tables._posterize_tables.cache_clear()
-    tables._solarize_tables.cache_clear()
-    image = laws.sample_images(1, (4, 5, 3), seed=5)
-    dataset = tf.data.Dataset.from_tensor_slices(image)
-    for name in ("posterize", "solarize"):
-        (result,) = dataset.map(lambda x, name=name: ops.named(name)(x, 3))
-        same(result, laws.with_pillow(PILLOW[name], image[0], 3))
-
-
 def test_autocontrast_table_for_every_range():
     """All 32,640 pairs of a lowest and a highest value: nothing is fused."""
     low, high = np.triu_indices(256, k=1)

@@ -1,5 +1,7 @@
 """The views that flags name, and training on them."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -18,23 +20,22 @@ FLAGS = {
     "gaussian": {"gaussian_level": 8.0},
 }
 AUGMIX = dict(severity=1.0, width=3, depth=-1, alpha=0.5, all_ops=False)
-RAND = {"num_ops": 3, "magnitude": 5.0}
+POLICY = {"cutout": 0}
+RAND = {"num_ops": 3, "magnitude": 5.0, **POLICY}
 NAMED = {
     "augmix": (augment.augmix_views, AUGMIX),
     "randaugment": (augment.rand_augment_views, RAND),
-    "trivialaugment": (augment.trivial_augment_views, {}),
+    "trivialaugment": (augment.trivial_augment_views, POLICY),
     "gaussian": (augment.gaussian_views, {"level": 8.0}),
 }
 for policy in ("cifar10", "imagenet", "svhn"):
-    options = {"policy": policy}
+    options = {"policy": policy, **POLICY}
     NAMED[f"autoaugment_{policy}"] = augment.auto_augment_views, options
 
 
 @pytest.mark.parametrize("views", NAMED)
 def test_flags_name_a_function_of_views(views):
     function, options = NAMED[views]
-    if views not in ("augmix", "gaussian"):
-        options = {**options, "cutout": 0}
     flags = {"views": views, **FLAGS.get(views, {})}
     made = augmentation(MethodConfig(**flags, stability="kl", num_views=4))
     assert made.func is function
@@ -80,5 +81,5 @@ def test_stability_is_saved_and_has_to_be_known():
     assert (copy.stability, copy.jsd_weight) == ("kl", 2.0)
     del config["stability"]  # As of a trainer that was saved before.
     assert NoisyMix.from_config(config).stability == "jsd"
-    unknown = lambda: NoisyMix(classifier(), stability="js")  # noqa: E731
+    unknown = functools.partial(NoisyMix, classifier(), stability="js")
     assert_usage_error(unknown, "Unknown stability 'js'")
