@@ -99,7 +99,7 @@ def sample_parameters(name, shape):
 
 
 @pytest.mark.parametrize(
-    "shape", [*COMPILED_SHAPES, (9, 30, 3), (3, 4, 3), (2, 2, 1)], ids=str
+    "shape", [*COMPILED_SHAPES, (5, 14, 3), (2, 2, 1)], ids=str
 )
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_equals_pillow(name, shape):

@@ -12,6 +12,7 @@ from noisymix_tf.config.stylize import StylizeConfig
 from noisymix_tf.deep_augment import command as deep_command
 from noisymix_tf.image_trees import writer
 from noisymix_tf.stylizing import command as style_command
+from support import augmentation as laws
 from support import picture_folders as folders
 from support.parsing import parsed
 from support.usage import assert_usage_error
@@ -97,20 +98,21 @@ def test_killed_it_goes_on_to_the_same_bytes(
 
 OTHER = {
     stylize: [
-        ({"steps": 3, "train_examples": 2}, "steps 3 (was 2); images 2"),
-        ({"styles": None}, "--styles is missing"),
-        ({"styles": "nowhere"}, "--styles=nowhere does not exist"),
-        ({"output_dir": None}, "--output_dir is missing"),
-        ({"data_dir": None}, "needs --data_dir"),
-        ({"data_dir": "nowhere"}, "--data_dir=nowhere does not exist"),
-        ({"dataset": "nothing"}, "Unknown dataset 'nothing'"),
-        ({"train_examples": 99}, "only 6"),
-        ({"vgg_weights": "nowhere.h5"}, "--vgg_weights=nowhere.h5 cannot"),
+        ("steps", 3, "steps 3 (was 2)"),
+        ("styles", None, "--styles is missing"),
+        ("styles", "nowhere", "--styles=nowhere does not exist"),
+        ("output_dir", None, "--output_dir is missing"),
+        ("data_dir", None, "needs --data_dir"),
+        ("data_dir", "nowhere", "--data_dir=nowhere does not exist"),
+        ("dataset", "nothing", "Unknown dataset 'nothing'"),
+        ("train_examples", 2, "images 2"),
+        ("train_examples", 99, "only 6"),
+        ("vgg_weights", "nowhere.h5", "--vgg_weights=nowhere.h5 cannot"),
     ],
     deepaugment: [
-        ({"strength": 0.5}, "strength 0.5 (was 1.0)"),
-        ({"autoencoder_steps": 1}, "autoencoder_steps 1 (was 3)"),
-        ({"image_size": 20}, "image_size 20 (was None)"),
+        ("strength", 0.5, "strength 0.5 (was 1.0)"),
+        ("autoencoder_steps", 1, "autoencoder_steps 1 (was 3)"),
+        ("image_size", 20, "image_size 20 (was None)"),
     ],
 }
 
@@ -123,12 +125,12 @@ def test_what_cannot_go_on_is_one_line(door, inputs, whole, tmp_path):
     folders.save(path, 255 - folders.read(path))
     shutil.rmtree(changed / "styles")
     folders.make_styles(changed / "styles", 2)
-    for changes, words in [
+    for name, value, words in [
         *OTHER[door],
-        ({"data_dir": changed / "photos"}, "of other settings: names"),
-        ({"output_dir": inputs}, "is not empty and holds no image"),
+        ("data_dir", changed / "photos", "of other settings: names"),
+        ("output_dir", inputs, "is not empty and holds no image"),
     ]:
-        values = {"inputs": inputs, "output_dir": whole} | changes
+        values = {"inputs": inputs, "output_dir": whole, name: value}
         assert_usage_error(functools.partial(door, **values), words)
     assert folders.tree(whole) == before
     if door is stylize:
@@ -147,8 +149,7 @@ def test_styles_are_drawn_by_seed_and_name(inputs, tmp_path):
     drawn = [styles.draw(0, name) for name in names]
     assert drawn == [styles.draw(0, name) for name in names]
     assert drawn != [styles.draw(1, name) for name in names]
-    # Three standard deviations of a binomial: 35.
-    assert np.abs(np.bincount(drawn, minlength=3) - 200).max() < 35
+    laws.assert_law(np.array(drawn), dict.fromkeys(range(3), 1 / 3))
     folders.save(root / ".hidden.png", folders.stripes(0))
     folders.save(root / "deep" / "er" / "4.jpg", folders.stripes(0))
     assert len(stylizing.Styles(root)) == 4

@@ -1,7 +1,6 @@
 """The toy problem, and what its door and that of the theory write."""
 
 import functools
-import itertools
 import json
 import shutil
 
@@ -62,10 +61,9 @@ def test_points_lie_around_the_curve_and_in_the_cloud_by_their_posterior():
     points = Problem().draw(20_000, seed=0)
     p = Problem().posterior(points.x).numpy()
     # Even on the curve the cloud is there, so that p does not reach one.
-    for low, high in itertools.pairwise(np.linspace(0.0, 0.75, 6)):
-        chosen = (low <= p) & (p < high)
-        error = 4 * 0.5 / np.sqrt(chosen.sum())
-        mean = p[chosen].mean()
+    for low in (0.0, 0.15, 0.3, 0.45, 0.6):
+        chosen = (low <= p) & (p < low + 0.15)
+        mean, error = p[chosen].mean(), 4 * 0.5 / np.sqrt(chosen.sum())
         assert points.y[chosen].mean() == pytest.approx(mean, abs=error)
 
 
@@ -108,8 +106,6 @@ def test_schemes_are_searched_on_equal_terms(tmp_path, monkeypatch):
     assert (changed.alpha, changed.view_noise) == (0.3, 0.0)
     settings = [search.setting(name, 4) for name in SCHEMES]
     assert all(s.items() <= settings[-1].items() for s in settings)
-    for key, value in settings[-1].items():
-        assert search.RANGES[key][0] <= value <= search.RANGES[key][1]
     trials = search.search("nfm", 5, lambda scheme, index: [scheme.alpha] * 2)
     means = [trial.mean for trial in trials]
     assert means == sorted(means, reverse=True) and len(set(means)) == 5
@@ -208,14 +204,14 @@ def test_the_theory_door_shows_the_orders(tmp_path):
     theory_door(points=15, eps="2e-3,1e-3", output_dir=tmp_path)
     assert {"theory.md", "theory.json", "theory.png"} <= set(files(tmp_path))
     content = json.loads((tmp_path / "theory.json").read_text())
+    assert len(content["comparisons"]) == 4
     for name, pair in content["comparisons"].items():
         exact, near = (np.array(pair[key]) for key in ("exact", "predicted"))
+        rest = np.abs(exact - near)
         if name.startswith("loss"):
-            rest = np.log(np.abs(exact - near))
-            assert (rest[0] - rest[1]) / np.log(2) == pytest.approx(3, abs=0.2)
+            assert np.log2(rest[0] / rest[1]) == pytest.approx(3, abs=0.2)
         else:
-            assert exact[-1] / near[-1] == pytest.approx(1, abs=0.02), name
-    assert len(content["comparisons"]) == 4
+            assert rest[-1] < 0.02 * near[-1], name
 
 
 def test_the_theory_of_a_model_of_ones_own(tmp_path, capsys):

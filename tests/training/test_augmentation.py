@@ -1,7 +1,5 @@
 """The views that flags name, and training on them."""
 
-import functools
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,7 +10,6 @@ from noisymix_tf.training.augmentation import augmentation
 from noisymix_tf.training.losses import STABILITIES
 from noisymix_tf.training.trainer import NoisyMix
 from support.fit_models import QUIET, SIDE, B, K, classifier, model
-from support.usage import assert_usage_error
 
 FLAGS = {
     "augmix": {"augmix_severity": 1.0, "augmix_alpha": 0.5},
@@ -28,9 +25,9 @@ NAMED = {
     "trivialaugment": (augment.trivial_augment_views, POLICY),
     "gaussian": (augment.gaussian_views, {"level": 8.0}),
 }
-for policy in ("cifar10", "imagenet", "svhn"):
-    options = {"policy": policy, **POLICY}
-    NAMED[f"autoaugment_{policy}"] = augment.auto_augment_views, options
+for name in ("cifar10", "imagenet", "svhn"):
+    options = {"policy": name, **POLICY}
+    NAMED[f"autoaugment_{name}"] = augment.auto_augment_views, options
 
 
 @pytest.mark.parametrize("views", NAMED)
@@ -56,13 +53,11 @@ def test_term_of_two_views_is_logged_and_weighed(stability):
     # All views pass in one batch, so that they share the batch statistics.
     both = np.concatenate([x[:, 0], x[:, 1]])
     logits = tf.split(classifier()(both, training=True), 2)
-    log_p, log_q = (tf.nn.log_softmax(each).numpy() for each in logits)
-    p, q = np.exp(log_p), np.exp(log_q)
-    log_m = np.log((p + q) / 2)
-    expected = {
-        "kl": (p * (log_p - log_q)).sum(-1),
-        "jsd": ((p * (log_p - log_m)) + q * (log_q - log_m)).sum(-1) / 2,
-    }[stability].mean()
+    p, q = (tf.nn.softmax(each).numpy() for each in logits)
+    m = (p + q) / 2
+    jsd = (p * np.log(p / m) + q * np.log(q / m)) / 2
+    terms = {"kl": p * np.log(p / q), "jsd": jsd}
+    expected = terms[stability].sum(-1).mean()
     options = {"stability": stability, "jsd_weight": 3.0, **QUIET}
     subject = model("noisymix", run_eagerly=True, **options)
     y = rng.integers(0, K, B)
@@ -74,12 +69,10 @@ def test_term_of_two_views_is_logged_and_weighed(stability):
     np.testing.assert_allclose(logs["loss"], total, rtol=1e-5)
 
 
-def test_stability_is_saved_and_has_to_be_known():
+def test_stability_is_saved():
     subject = NoisyMix(classifier(), stability="kl", jsd_weight=2.0)
     config = subject.get_config()
     copy = NoisyMix.from_config(dict(config))
     assert (copy.stability, copy.jsd_weight) == ("kl", 2.0)
     del config["stability"]  # As of a trainer that was saved before.
     assert NoisyMix.from_config(config).stability == "jsd"
-    unknown = functools.partial(NoisyMix, classifier(), stability="js")
-    assert_usage_error(unknown, "Unknown stability 'js'")
