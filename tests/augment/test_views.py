@@ -17,9 +17,8 @@ from support.usage import assert_usage_error
 
 def numbered(batch, channels=3):
     """Images all of whose values differ from 0 and, in an image, by place."""
-    image = np.arange(42 * channels) % 250 + 1
-    image = image.reshape([6, 7, channels]).astype(np.uint8)
-    return np.tile(image, [batch, 1, 1, 1])
+    image = np.arange(42 * channels, dtype=np.uint8) + 1
+    return np.tile(image.reshape([6, 7, channels]), [batch, 1, 1, 1])
 
 
 def found(images, results, padding):

@@ -32,11 +32,6 @@ def without_compilation():
     tf.config.run_functions_eagerly(False)
 
 
-@pytest.fixture
-def compiled(without_compilation):
-    tf.config.run_functions_eagerly(False)
-
-
 def stream(call, seed=0, replica=0):
     """The stateless seed that the layer's call of that number must have."""
     return rng.stream(seed, call, "augmix", replica)
@@ -74,9 +69,9 @@ def test_successive_calls_give_the_pixels_of_the_function():
     assert len(seen) == 4
 
 
-@pytest.mark.usefixtures("compiled")
 def test_compiled_pipelines_repeat_with_seeds_and_never_share_a_number():
     """In parallel; a compiled program that holds the layer has its pixels."""
+    tf.config.run_functions_eagerly(False)
     layer = layer_of()
 
     def views(step, images):
@@ -182,9 +177,10 @@ def test_replicas_draw_differently():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("compiled", "determinism")
+@pytest.mark.usefixtures("determinism")
 def test_pipelines_count_once_in_a_strategy_and_when_deterministic():
     """A global generator is refused where operations are deterministic."""
+    tf.config.run_functions_eagerly(False)
     data = tf.data.Dataset.from_tensors(IMAGES).repeat(3)
     views = [expected(IMAGES, stream(call)) for call in range(3)]
     same(list(data.map(layer_of(), 2)), views)

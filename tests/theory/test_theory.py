@@ -209,32 +209,30 @@ def test_a_copy_in_float64():
 
 
 def test_mistakes():
-    for x, y, words in (
-        (X, Y + 1, "from 1 to 3"),
-        (X, Y + 0.5, "whole numbers"),
-        (X, Y[:3], "y 3 labels"),
-        (X, np.eye(3)[Y] * 2, "no distribution"),
-        (X, Y[None, None], "y has the shape"),
-        (X[:, :1], Y, "takes [N, 2]"),
-        (X * np.nan, Y, "not finite"),
-        ("x", Y, "array of numbers"),
-        ([[1.0], [1.0, 2.0]], Y, "its parts differ in length"),
-        (X[:0], Y[:0], "x is empty"),
-    ):
-        assert_usage_error(lambda: numbers(MODEL, x, y), words)  # noqa: B023
     bind = functools.partial
-    two = np.stack([X, X])
+    loss, two = bind(theory.noisymix_loss, MODEL, X, Y), np.stack([X, X])
+    mixup, stability = theory.mixup_losses, bind(theory.stability, MODEL, X)
     for call, words in (
+        (bind(numbers, MODEL, X, Y + 1), "from 1 to 3"),
+        (bind(numbers, MODEL, X, Y + 0.5), "whole numbers"),
+        (bind(numbers, MODEL, X, Y[:3]), "y 3 labels"),
+        (bind(numbers, MODEL, X, np.eye(3)[Y] * 2), "no distribution"),
+        (bind(numbers, MODEL, X, Y[None, None]), "y has the shape"),
+        (bind(numbers, MODEL, X[:, :1], Y), "takes [N, 2]"),
+        (bind(numbers, MODEL, X * np.nan, Y), "not finite"),
+        (bind(numbers, MODEL, "x", Y), "array of numbers"),
+        (bind(numbers, MODEL, [[1.0], [1.0, 2.0]]), "parts differ in length"),
+        (bind(numbers, MODEL, X[:0], Y[:0]), "x is empty"),
         (bind(numbers, None), "no Keras model"),
         (bind(numbers, network(3, "sigmoid")), "yes or no answers"),
         (bind(numbers, MODEL, tap=None), "one name"),
         (bind(numbers, MODEL, tap="last"), "'last'"),
-        (bind(theory.noisymix_loss, MODEL, X, Y, -0.1), "eps=-0.1 must"),
-        (bind(theory.noisymix_loss, MODEL, X, Y, 1, additive=-1), "at least 0"),
-        (bind(theory.mixup_losses, MODEL, X, Y, nodes=0), "nodes=0"),
-        (bind(theory.mixup_losses, MODEL, X, Y, alpha=0), "alpha=0"),
-        (bind(theory.stability, MODEL, X, X), "give [V, 12, 2]"),
-        (bind(theory.stability, MODEL, X, two, weights=(0.5, 0.6)), "2 positi"),
+        (bind(loss, -0.1), "eps=-0.1 must"),
+        (bind(loss, 0.1, additive=-1.0), "at least 0."),
+        (bind(mixup, MODEL, X, Y, nodes=0), "nodes=0"),
+        (bind(mixup, MODEL, X, Y, alpha=0), "alpha=0"),
+        (bind(stability, X), "give [V, 12, 2]"),
+        (bind(stability, two, weights=(0.5, 0.6)), "2 positive numbers"),
         (bind(theory.coefficients, noise_per_view=()), "view=() must be"),
         (bind(theory.coefficients, noise_sparsity=2), "sparsity=2 must be"),
     ):
