@@ -1,6 +1,7 @@
 """The random streams and the samplers that compile under XLA."""
 
 import functools
+import itertools
 
 import numpy as np
 import pytest
@@ -11,9 +12,7 @@ from scipy import stats
 from noisymix_tf import rng
 from support.augmentation import assert_law, assert_uncorrelated
 
-# Every test below has fixed seeds; this is the level that each was held to
-# when it was written, so that a failure means a change, not bad luck.
-P_VALUE = 1e-3
+P_VALUE = 1e-3  # Seeds are fixed: a failure means a change, not bad luck.
 COUNT = 20_000
 KEYS = {
     (0, 0, "noise", 0): [1513496281, 0],
@@ -25,22 +24,17 @@ KEYS = {
 @functools.cache
 def drawer(function, compiled):
     """Draws COUNT numbers; compiled once, the parameters being tensors."""
-    sample = tf.function(
-        lambda seed, parameters: function(seed, [COUNT], **parameters),
-        jit_compile=compiled,
-    )
-    return lambda seed, **parameters: sample(
-        seed, {name: tf.constant(value) for name, value in parameters.items()}
-    ).numpy()
+    sample = lambda seed, given: function(seed, [COUNT], **given)  # noqa: E731
+    sample = tf.function(sample, jit_compile=compiled)
+    tensors = functools.partial(tf.nest.map_structure, tf.constant)
+    return lambda seed, **given: sample(seed, tensors(given)).numpy()
 
 
 @pytest.mark.parametrize("compiled", [True, False])
-@pytest.mark.parametrize(
-    ("a", "b"), [(1.0, 1.0), (2.0, 5.0), (0.2, 0.2), (30.0, 10.0)]
-)
+@pytest.mark.parametrize("a, b", [(1.0, 1.0), (2.0, 5.0), (0.2, 0.2), (30, 10)])
 def test_beta(a, b, compiled):
     seed = rng.stream(0, 0, "beta")
-    draws = drawer(rng.beta, compiled)(seed, a=a, b=b)
+    draws = drawer(rng.beta, compiled)(seed, a=float(a), b=float(b))
     assert draws.dtype == np.float32
     assert draws.min() >= 0 and draws.max() <= 1
     law = stats.beta(a, b)
@@ -68,23 +62,17 @@ def test_log_gamma_variates_and_uniform_numbers(compiled):
     assert stats.kstest(draws, "uniform").pvalue > P_VALUE
 
 
-def test_streams_are_distinct_and_stay_what_they_are():
+def test_streams_are_distinct_independent_and_stay_what_they_are():
     """A run that goes on with another version draws what it would have."""
     names = ("noise", "mixing", "augmix")
-    grid = np.stack(np.meshgrid(range(2), range(8), range(3)), -1)
-    keys = {
-        tuple(rng.stream(int(seed), int(step), name, int(replica)).numpy())
-        for seed, step, replica in grid.reshape(-1, 3)
-        for name in names
-    }
-    assert len(keys) == 2 * 8 * 3 * len(names)
+    grid = itertools.product(range(2), range(8), names, range(3))
+    keys = {tuple(rng.stream(*where).numpy()) for where in grid}
+    assert len(keys) == 2 * 8 * 3 * 3
     for where, key in KEYS.items():
         assert rng.stream(*where).numpy().tolist() == key
     splits = rng.split(rng.stream(0, 0, "x"), 100).numpy()
     assert len({tuple(key) for key in splits}) == 100
 
-
-def test_streams_of_neighbours_are_independent():
     def draws(**changes):
         where = dict(seed=0, step=0, name="noise", replica=0) | changes
         return tf.random.stateless_normal([COUNT], rng.stream(**where)).numpy()
@@ -93,27 +81,24 @@ def test_streams_of_neighbours_are_independent():
     assert_uncorrelated(*(draws(**each) for each in changes))
 
 
-def test_streams_do_not_depend_on_the_compiler_or_on_tensors():
+def test_what_is_drawn_does_not_depend_on_the_compiler_or_on_tensors():
     """Also where a number in between is negative."""
     compiled = tf.function(rng.stream, jit_compile=True)
     for seed, step in [(7, 2**31 - 1), *((-3, step) for step in range(8))]:
         where = (tf.constant(seed, tf.int64), tf.constant(step, tf.int64))
         for replica in (0, 2):
-            same(
-                compiled(*where, "noise", tf.constant(replica)),
-                rng.stream(seed, step, "noise", replica),
-            )
+            key = compiled(*where, "noise", tf.constant(replica))
+            same(key, rng.stream(seed, step, "noise", replica))
 
-
-def test_by_name_is_what_the_host_draws_under_xla():
     @tf.function(jit_compile=True)
     def draw(seed, by_name):
         gamma = rng.log_gamma_variates(seed, [9], 0.7, by_name=by_name)
         return rng.split(seed, 5, by_name=by_name), gamma
 
+    # By name, as the host draws under XLA.
     for words in [(3, 4), (-3, 4), (3, -4), (-3, -4)]:
-        seed = tf.constant(words)
-        for named, unnamed in zip(draw(seed, True), draw(seed, False)):
+        pairs = zip(*(draw(tf.constant(words), each) for each in (True, False)))
+        for named, unnamed in pairs:
             same(named, unnamed)
 
 

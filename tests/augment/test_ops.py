@@ -28,17 +28,12 @@ BATCH = 32
 def program(compiled):
     @tf.function(jit_compile=compiled)
     def apply(images, parameters, number):
-        def one(image, parameter):
-            branches = [
-                functools.partial(function, image, parameter)
-                for function in FUNCTIONS.values()
-            ]
-            return tf.switch_case(number, branches)
+        def one(each):
+            calls = [functools.partial(f, *each) for f in FUNCTIONS.values()]
+            return tf.switch_case(number, calls)
 
         return tf.map_fn(
-            lambda each: one(*each),
-            (images, parameters),
-            fn_output_signature=tf.uint8,
+            one, (images, parameters), fn_output_signature=tf.uint8
         )
 
     return apply
@@ -59,12 +54,9 @@ def results(name, images, parameters, compiled=True):
 def golden_cases(cases, name):
     """Images, parameters and results of all golden arrays of an operation."""
     keys = [key for key in cases.files if key.startswith(f"{name}__")]
-    assert keys
-    images = cases["input"]
-    parameters = np.repeat(
-        [laws.split_key(key)[1] for key in keys], len(images)
-    )
+    images, numbers = cases["input"], [laws.split_key(key)[1] for key in keys]
     expected = np.concatenate([cases[key] for key in keys])
+    parameters = np.repeat(numbers, len(images))
     return np.tile(images, [len(keys), 1, 1, 1]), parameters, expected
 
 
@@ -75,8 +67,7 @@ def test_golden(golden, name):
         cases = golden(f"augmix_ops_{file}.npz")
         images, parameters, expected = golden_cases(cases, name)
         for compiled in (True, False):
-            made = results(name, images, parameters, compiled)
-            same(made, expected)
+            same(results(name, images, parameters, compiled), expected)
         eager = ops.named(name)(tf.constant(images[-1]), parameters[-1])
         same(eager, expected[-1])
 
@@ -88,31 +79,27 @@ def test_golden_at_full_size(full_golden):
     assert len(names) > 5
     for name in names:
         images, parameters, expected = golden_cases(cases, name)
-        made = results(name, images, parameters)
-        same(made, expected, err_msg=name)
+        same(results(name, images, parameters), expected, err_msg=name)
 
 
 def sample_parameters(name, shape):
     generator = np.random.default_rng(2)
-    if name == "posterize":
-        return np.arange(1, 9)
-    if name == "solarize":
-        return np.arange(257)
+    if name in ("posterize", "solarize"):
+        return np.arange(1, 9) if name == "posterize" else np.arange(257)
     if "rotate" in name:
         return np.arange(-135, 136)
-    if name.startswith("shear"):
-        return generator.uniform(-0.3, 0.3, 96)
     if name.startswith("nearest"):
         draws = generator.uniform(-1.0, 1.0, 60)
         return np.concatenate([draws, [0.0, 0.99, -0.99, 0.3, 0.1, 0.033]])
     if name.startswith("translate"):
         limit = max(shape) + 2
         return np.arange(-limit, limit + 1)
-    return generator.uniform(0.0, 2.0, 96)
+    ends = (-0.3, 0.3) if name.startswith("shear") else (0.0, 2.0)
+    return generator.uniform(*ends, 96)
 
 
 @pytest.mark.parametrize(
-    "shape", [*COMPILED_SHAPES, (9, 30, 3), (3, 4, 3), (2, 2, 1)], ids=str
+    "shape", [*COMPILED_SHAPES, (5, 14, 3), (2, 2, 1)], ids=str
 )
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_equals_pillow(name, shape):
@@ -125,25 +112,12 @@ def test_equals_pillow(name, shape):
         same(result, expected, err_msg=str(parameter))
 
 
-def test_tables_can_first_be_needed_in_a_trace():
-    """Keras-CV's layers were made of symbolic tensors there."""
-    # Private: nothing else makes the tables again.
-    tables._posterize_tables.cache_clear()
-    tables._solarize_tables.cache_clear()
-    image = laws.sample_images(1, (4, 5, 3), seed=5)
-    dataset = tf.data.Dataset.from_tensor_slices(image)
-    for name in ("posterize", "solarize"):
-        (result,) = dataset.map(lambda x, name=name: ops.named(name)(x, 3))
-        expected = laws.with_pillow(PILLOW[name], image[0], 3)
-        same(result, expected)
-
-
 def test_autocontrast_table_for_every_range():
     """All 32,640 pairs of a lowest and a highest value: nothing is fused."""
     low, high = np.triu_indices(256, k=1)
     counts = np.zeros([len(low), 256], np.int32)
-    counts[np.arange(len(low)), low] = 1
-    counts[np.arange(len(low)), high] = 1
+    for ends in (low, high):
+        counts[np.arange(len(low)), ends] = 1
     table = tf.function(tables.autocontrast_table, jit_compile=True)
     scale = 255.0 / (high - low)
     offset = -low * scale

@@ -10,21 +10,15 @@ from numpy.testing import assert_array_equal as same
 from scipy import stats
 
 from noisymix_tf import augment, rng
-from noisymix_tf.augment import (
-    batch_views,
-    gaussian_views,
-    random_crop_flip,
-    shards,
-)
+from noisymix_tf.augment import gaussian_views, random_crop_flip, shards
 from support import augmentation as laws
 from support.usage import assert_usage_error
 
 
 def numbered(batch, channels=3):
     """Images all of whose values differ from 0 and, in an image, by place."""
-    image = np.arange(42 * channels) % 250 + 1
-    image = image.reshape([6, 7, channels]).astype(np.uint8)
-    return np.tile(image, [batch, 1, 1, 1])
+    image = np.arange(42 * channels, dtype=np.uint8) + 1
+    return np.tile(image.reshape([6, 7, channels]), [batch, 1, 1, 1])
 
 
 def found(images, results, padding):
@@ -47,29 +41,26 @@ def test_offsets_and_flips_are_uniform_and_independent():
         laws.assert_law(offsets, dict.fromkeys(range(5), 1 / 5))
     laws.assert_even_signs(0.5 - mirrored)
     laws.assert_uncorrelated(rows, columns, mirrored)
+    # Neither unless it is asked for.
+    images = numbered(64)
+    same(random_crop_flip(images, [0, 0], padding=0, flip=False), images)
+    for padding, flip in ((0, True), (1, False)):
+        crops = random_crop_flip(images, [0, 0], padding=padding, flip=flip)
+        assert (0 < sum(found(images, crops, padding)[2]) < 64) == flip
 
 
 def test_crops_are_the_same_everywhere():
     images = numbered(8, channels=1)
     seed = tf.constant([-3, 4])
     eager = random_crop_flip(images, seed)
-    assert eager.dtype == tf.uint8
     compiled = tf.function(random_crop_flip, jit_compile=True)(images, seed)
+    assert compiled.dtype == tf.uint8
     same(eager, compiled)
     assert not np.array_equal(eager, random_crop_flip(images, [-3, 5]))
     # The last batch of a pipeline is smaller.
     data = tf.data.Dataset.from_tensor_slices(images).batch(5)
     data = data.map(lambda each: random_crop_flip(each, seed))
     assert [len(each) for each in data] == [5, 3]
-
-
-def test_neither_crop_nor_flip_unless_asked_for():
-    images = numbered(64)
-    same(random_crop_flip(images, [0, 0], padding=0, flip=False), images)
-    for padding, flip in ((0, True), (1, False)):
-        options = {"padding": padding, "flip": flip}
-        results = random_crop_flip(images, [0, 0], **options)
-        assert (0 < sum(found(images, results, padding)[2]) < 64) == flip
 
 
 def test_noise_is_gaussian_and_a_function_of_the_seed():
@@ -82,12 +73,8 @@ def test_noise_is_gaussian_and_a_function_of_the_seed():
     assert stats.kstest(noise.ravel(), "norm").pvalue > laws.P_VALUE
     # Every view of every image has its own.
     rows = noise.reshape([24, -1])
-    correlations = np.corrcoef(rows)[np.triu_indices(24, 1)]
-    assert np.abs(correlations).max() < 5 / np.sqrt(rows.shape[1])
-
-    same(make(images, [1, -2]), views)
-    without = make(images, [1, -2], clean=False)
-    same(without, views[:, 1:])
+    laws.assert_uncorrelated(*rows, sigmas=5)
+    same(make(images, [1, -2], clean=False), views[:, 1:])
     assert not np.array_equal(make(images, [1, -3]), views)
     step = tf.function(make, jit_compile=True)
     again = step(tf.constant(images), tf.constant([1, -2]))
@@ -121,8 +108,7 @@ def test_parts_of_a_batch_get_what_they_get_in_it(function):
         function(part, seed, shard=(index, 3))
         for index, part in enumerate(np.split(IMAGES, 3))
     ]
-    whole = function(IMAGES, seed)
-    same(tf.concat(parts, 0), whole)
+    same(tf.concat(parts, 0), function(IMAGES, seed))
 
 
 def test_views_of_a_batch_are_functions_of_seed_step_and_stream():
@@ -134,30 +120,22 @@ def test_views_of_a_batch_are_functions_of_seed_step_and_stream():
 
     for seed, step in ((0, 0), (1, 0), (0, 1)):
         where = {"seed": seed, "step": step}
-        batch_views(IMAGES, **where, standard=note, augment=note)
+        augment.batch_views(IMAGES, **where, standard=note, augment=note)
         for name in ("standard", "augment"):
             expected.append(rng.stream(**where, name=name).numpy().tolist())
     assert seeds == expected
 
-
-def test_functions_that_know_no_parts_draw_for_each():
+    # Functions that know no parts draw for each.
     def brighter(images, seed):
-        more = tf.random.stateless_uniform([len(images), 1, 1, 1], seed, 0, 99)
+        more = tf.random.stateless_uniform([2, 1, 1, 1], seed, 0, 99, tf.int32)
         return images + tf.cast(more, images.dtype)
 
-    make = functools.partial(
-        batch_views, IMAGES[:2] // 4, seed=1, step=2, standard=brighter
-    )
-    parts = [make(shard=(index, 2)) for index in (0, 1, 0)]
-    same(parts[0], parts[2])
-    assert not np.array_equal(parts[0], parts[1])
-    assert not np.array_equal(parts[0], make())
-
-
-def test_refuses_what_is_no_part():
-    for shard in (2, (2, 2), (-1, 2), (0, 0), (0, 1.5), (0, 1, 2)):
-        call = functools.partial(shards.checked, shard)
-        assert_usage_error(call, f"shard={shard!r} must be (index, count)")
+    more = {"seed": 1, "step": 2, "standard": brighter}
+    make = functools.partial(augment.batch_views, IMAGES[:2] // 4, **more)
+    first, other, again = (make(shard=(index, 2)) for index in (0, 1, 0))
+    same(first, again)
+    assert not np.array_equal(first, other)
+    assert not np.array_equal(first, make())
 
 
 BAD = {
@@ -188,6 +166,9 @@ def test_refuses(function):
         (IMAGES[..., :2], "1 or 3 channels, got shape (6, 6, 7, 2)"),
     ):
         assert_usage_error(functools.partial(function, images, [0, 0]), words)
+    for shard in (2, (2, 2), (-1, 2), (0, 0), (0, 1.5), (0, 1, 2)):
+        call = functools.partial(shards.checked, shard)
+        assert_usage_error(call, f"shard={shard!r} must be (index, count)")
     unknown = tf.TensorSpec([2, None, 4, 3], tf.uint8)
     traced = tf.function(lambda images: function(images, [0, 0]))
     trace = functools.partial(traced.get_concrete_function, unknown)

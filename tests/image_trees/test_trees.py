@@ -12,17 +12,13 @@ from noisymix_tf.config.stylize import StylizeConfig
 from noisymix_tf.deep_augment import command as deep_command
 from noisymix_tf.image_trees import writer
 from noisymix_tf.stylizing import command as style_command
+from support import augmentation as laws
 from support import picture_folders as folders
 from support.parsing import parsed
 from support.usage import assert_usage_error
 
 STYLIZE = {"steps": 2, "batch_size": 2}
-DEEP = {
-    "autoencoder_steps": 3,
-    "autoencoder_crops": 8,
-    "autoencoder_width": 4,
-    "batch_size": 2,
-}
+DEEP = dict(autoencoder_steps=3, autoencoder_crops=8, autoencoder_width=4)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +40,8 @@ def stylize(inputs, output_dir, **changes):
 
 def deepaugment(inputs, output_dir, **changes):
     values = {"data_dir": inputs / "photos", "output_dir": output_dir}
-    deep_command.run(parsed(DeepAugmentConfig, **values | DEEP | changes))
+    values |= {"batch_size": 2, **DEEP, **changes}
+    deep_command.run(parsed(DeepAugmentConfig, **values))
 
 
 @pytest.fixture(scope="module", params=[stylize, deepaugment])
@@ -54,20 +51,16 @@ def door(request):
 
 @pytest.fixture(scope="module")
 def whole(door, inputs, tmp_path_factory):
-    """A tree that was made at once."""
+    """A tree that was made at once: all images, in their sizes."""
     root = tmp_path_factory.mktemp("tree") / "whole"
     door(inputs, root)
-    return root
-
-
-def test_tree_has_the_training_images_in_their_sizes(inputs, whole):
-    made = folders.tree(whole)
     photos = inputs / "photos" / "train"
-    assert list(made) == list(folders.tree(photos))
-    for name in made:
-        image, original = map(folders.read, (whole / name, photos / name))
+    assert list(folders.tree(root)) == list(folders.tree(photos))
+    for name in folders.tree(root):
+        image, original = map(folders.read, (root / name, photos / name))
         assert image.shape == original.shape and (image != original).any()
-    assert (whole / "sheet.png").exists()
+    assert (root / "sheet.png").exists()
+    return root
 
 
 def test_killed_it_goes_on_to_the_same_bytes(
@@ -105,20 +98,21 @@ def test_killed_it_goes_on_to_the_same_bytes(
 
 OTHER = {
     stylize: [
-        ({"steps": 3, "train_examples": 2}, "steps 3 (was 2); images 2"),
-        ({"styles": None}, "--styles is missing"),
-        ({"styles": "nowhere"}, "--styles=nowhere does not exist"),
-        ({"output_dir": None}, "--output_dir is missing"),
-        ({"data_dir": None}, "needs --data_dir"),
-        ({"data_dir": "nowhere"}, "--data_dir=nowhere does not exist"),
-        ({"dataset": "nothing"}, "Unknown dataset 'nothing'"),
-        ({"train_examples": 99}, "only 6"),
-        ({"vgg_weights": "nowhere.h5"}, "--vgg_weights=nowhere.h5 cannot"),
+        ("steps", 3, "steps 3 (was 2)"),
+        ("styles", None, "--styles is missing"),
+        ("styles", "nowhere", "--styles=nowhere does not exist"),
+        ("output_dir", None, "--output_dir is missing"),
+        ("data_dir", None, "needs --data_dir"),
+        ("data_dir", "nowhere", "--data_dir=nowhere does not exist"),
+        ("dataset", "nothing", "Unknown dataset 'nothing'"),
+        ("train_examples", 2, "images 2"),
+        ("train_examples", 99, "only 6"),
+        ("vgg_weights", "nowhere.h5", "--vgg_weights=nowhere.h5 cannot"),
     ],
     deepaugment: [
-        ({"strength": 0.5}, "strength 0.5 (was 1.0)"),
-        ({"autoencoder_steps": 1}, "autoencoder_steps 1 (was 3)"),
-        ({"image_size": 20}, "image_size 20 (was None)"),
+        ("strength", 0.5, "strength 0.5 (was 1.0)"),
+        ("autoencoder_steps", 1, "autoencoder_steps 1 (was 3)"),
+        ("image_size", 20, "image_size 20 (was None)"),
     ],
 }
 
@@ -131,23 +125,20 @@ def test_what_cannot_go_on_is_one_line(door, inputs, whole, tmp_path):
     folders.save(path, 255 - folders.read(path))
     shutil.rmtree(changed / "styles")
     folders.make_styles(changed / "styles", 2)
-    for changes, words in [
+    for name, value, words in [
         *OTHER[door],
-        ({"data_dir": changed / "photos"}, "of other settings: names"),
-        ({"output_dir": inputs}, "is not empty and holds no image"),
+        ("data_dir", changed / "photos", "of other settings: names"),
+        ("output_dir", inputs, "is not empty and holds no image"),
     ]:
-        values = {"inputs": inputs, "output_dir": whole} | changes
+        values = {"inputs": inputs, "output_dir": whole, name: value}
         assert_usage_error(functools.partial(door, **values), words)
+    assert folders.tree(whole) == before
     if door is stylize:
         values = {"output_dir": whole, "styles": changed / "styles"}
-        assert_usage_error(lambda: door(inputs, **values), "pictures 2")
-    assert folders.tree(whole) == before
-
-
-def test_an_autoencoder_that_diverged_or_is_damaged_is_named(inputs, tmp_path):
-    wild = functools.partial(deepaugment, inputs, tmp_path, learning_rate=1e30)
+        return assert_usage_error(lambda: door(inputs, **values), "pictures 2")
+    wild = functools.partial(door, inputs, tmp_path / "w", learning_rate=1e30)
     assert_usage_error(wild, "diverged with --learning_rate=1e")
-    (tmp_path / "autoencoder.keras").write_bytes(b"half")
+    (tmp_path / "w" / "autoencoder.keras").write_bytes(b"half")
     assert_usage_error(wild, "is damaged; remove it")
 
 
@@ -155,11 +146,10 @@ def test_styles_are_drawn_by_seed_and_name(inputs, tmp_path):
     root = shutil.copytree(inputs / "styles", tmp_path / "s")
     styles = stylizing.Styles(root)
     names = [f"cat/{i}.png" for i in range(600)]
-    drawn = [styles.draw(0, name) for name in names]
-    assert drawn == [styles.draw(0, name) for name in names]
-    assert drawn != [styles.draw(1, name) for name in names]
-    # Three standard deviations of a binomial: 35.
-    assert np.abs(np.bincount(drawn, minlength=3) - 200).max() < 35
+    draws = [[styles.draw(seed, name) for name in names] for seed in (0, 1, 0)]
+    drawn, other, again = draws
+    assert drawn == again != other
+    laws.assert_law(np.array(drawn), dict.fromkeys(range(3), 1 / 3))
     folders.save(root / ".hidden.png", folders.stripes(0))
     folders.save(root / "deep" / "er" / "4.jpg", folders.stripes(0))
     assert len(stylizing.Styles(root)) == 4

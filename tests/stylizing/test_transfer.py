@@ -1,5 +1,7 @@
 """Style transfer: statistics, networks, the optimised images."""
 
+import functools
+
 import h5py
 import keras
 import numpy as np
@@ -21,20 +23,15 @@ def network():
 
 def distances(transfer, images, styles):
     """Relative distance of the moments, `[layers, B]`."""
-    return np.array(
-        [
-            tf.reduce_sum((a.mean - b.mean) ** 2 + (a.std - b.std) ** 2, 1)
-            / tf.reduce_sum(b.mean**2 + b.std**2, 1)
-            for a, b in zip(transfer.moments(images), styles)
-        ]
-    )
+    own, norms = transfer.moments(images), functools.partial(tf.norm, axis=1)
+    pairs = [(tf.concat(a, 1), tf.concat(b, 1)) for a, b in zip(own, styles)]
+    return np.array([norms(a - b) ** 2 / norms(b) ** 2 for a, b in pairs])
 
 
 def correlation(a, b):
     """Of the grey levels of two images, at a quarter of the resolution."""
-    grey = [x.astype(float).mean(-1).reshape(8, 4, 8, 4) for x in (a, b)]
-    small = [g.mean((1, 3)).ravel() for g in grey]
-    return np.corrcoef(*small)[0, 1]
+    grey = [x.mean(-1).reshape(8, 4, 8, 4).mean((1, 3)) for x in (a, b)]
+    return np.corrcoef(*map(np.ravel, grey))[0, 1]
 
 
 def test_adapted_features_have_the_moments_of_the_style():
@@ -57,8 +54,7 @@ def test_adapted_features_have_the_moments_of_the_style():
 
 
 def test_random_features_are_he_initialised_functions_of_the_seed(network):
-    for layer in (x for x in network.layers if x.weights):
-        kernel, bias = (w.numpy() for w in layer.weights)
+    for kernel, bias in (x.get_weights() for x in network.layers if x.weights):
         expected = np.sqrt(2 / np.prod(kernel.shape[:3]))
         assert kernel.std() == pytest.approx(expected, rel=0.05)
         assert not bias.any()
@@ -91,18 +87,15 @@ def test_weights_of_a_file_are_used(tmp_path):
     pixels = image[..., ::-1] - [103.939, 116.779, 123.68]
     middle = np.einsum("hwi,hwio->o", pixels[0, 1:4, 1:4], kernel) + 0.5
     close(features[0][0, 2, 2], np.maximum(middle, 0), rtol=1e-4, atol=1e-2)
-    keras.Sequential([keras.layers.Input((2,))]).save(tmp_path / "cut.keras")
-    half = (tmp_path / "cut.keras").read_bytes()[:200]
-    (tmp_path / "cut.keras").write_bytes(half)
-    (tmp_path / "bad.keras").write_bytes(b"no archive")
-    bad = [("vgg19", path)]
-    bad += [("vgg16", tmp_path / f"{x}.keras") for x in ("cut", "bad", "none")]
-    for name, file in (*bad, ("vgg16", folders.__file__)):
-        assert_usage_error(
-            lambda name=name, file=file: stylizing.feature_network(name, file),
-            f"cannot be read as weights of {name}",
-            "random features",
-        )
+    files = [tmp_path / f"{name}.keras" for name in ("cut", "bad", "none")]
+    keras.Sequential([keras.layers.Input((2,))]).save(files[0])
+    files[0].write_bytes(files[0].read_bytes()[:200])
+    files[1].write_bytes(b"no archive")
+    bad = [("vgg16", file) for file in (*files, folders.__file__)]
+    for name, file in (*bad, ("vgg19", path)):
+        call = functools.partial(stylizing.feature_network, name, file)
+        words = (f"cannot be read as weights of {name}", "random features")
+        assert_usage_error(call, *words)
 
 
 def test_statistics_come_near_the_style_and_contents_stay(network):

@@ -13,10 +13,10 @@ from noisymix_tf.augment import pillow_reference
 P_VALUE = 6e-5
 
 
-def _nearest(*places):
+def _nearest(place):
     def apply(image, factor):
         coefficients = [1, 0, 0, 0, 1, 0]
-        coefficients[places[0]] = factor
+        coefficients[place] = factor
         return image.transform(image.size, Image.Transform.AFFINE, coefficients)
 
     return apply
@@ -81,10 +81,7 @@ def golden_chains(cases):
 
 
 def assert_law(values, law):
-    """Counts of whole numbers against their probabilities, 4 sigma each.
-
-    Chi-square over all of them too, at the same level.
-    """
+    """Counts of whole numbers, 4 sigma each, and chi-square over them."""
     count = len(values)
     expected = np.array([law[key] for key in law]) * count
     found = np.array([np.sum(values == float(key)) for key in law])
@@ -100,7 +97,7 @@ def assert_even_signs(values):
     assert abs(np.mean(values < 0) - 0.5) < 4 * sigma
 
 
-def assert_uncorrelated(*rows):
-    """All pairs of rows, within 4 sigma."""
+def assert_uncorrelated(*rows, sigmas=4):
+    """All pairs of rows."""
     correlations = np.corrcoef(rows)[np.triu_indices(len(rows), 1)]
-    assert np.abs(correlations).max() < 4 / np.sqrt(len(rows[0]))
+    assert np.abs(correlations).max() < sigmas / np.sqrt(len(rows[0]))

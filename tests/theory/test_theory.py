@@ -10,17 +10,14 @@ from numpy.testing import assert_allclose as close
 
 import noisymix_tf as nm
 from noisymix_tf import theory
-from noisymix_tf.theory import losses, problems
+from noisymix_tf.theory import problems
 from noisymix_tf.theory.tail import Tail
 from support.usage import assert_usage_error
 
-TAPS = ("input", "first")
 N, K = 12, 3
 
 
 def network(outputs=K, activation=None):
-    """A small network in float64."""
-
     def dense(units, activation, seed, **more):
         more["kernel_initializer"] = keras.initializers.GlorotNormal(seed)
         bias = keras.initializers.RandomNormal(0, 0.3, seed + 9)
@@ -35,7 +32,12 @@ def network(outputs=K, activation=None):
 MODEL = network()
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=[N, 2]), RNG.integers(K, size=N)
-NAMES = ("loss", "r1", "r2", "r3", "a2", "a3", "m2", "m3")
+
+
+def numbers(model, x=X, y=Y, **options):
+    found = theory.regularizers(model, x, y, **options)
+    names = ("loss", "r1", "r2", "r3", "a2", "a3", "m2", "m3")
+    return [getattr(found, name) for name in names]
 
 
 def logits(h, tap="input"):
@@ -52,13 +54,11 @@ def differences(function, h, step=1e-4):
     unit = step * np.eye(len(h))
     slope = [(function(h + e) - function(h - e)) / (2 * step) for e in unit]
     sides = [(1, 1), (-1, 1), (1, -1), (-1, -1)]
-    bend = [
-        [
-            sum(s * t * function(h + s * d + t * e) for s, t in sides)
-            for e in unit
-        ]
-        for d in unit
-    ]
+
+    def second(d, e):
+        return sum(s * t * function(h + s * d + t * e) for s, t in sides)
+
+    bend = [[second(d, e) for e in unit] for d in unit]
     return np.stack(slope, -1), np.moveaxis(bend, 2, 0) / (4 * step**2)
 
 
@@ -67,8 +67,8 @@ def softmax(logits):
     return p / p.sum(-1, keepdims=True)
 
 
-@pytest.mark.parametrize("tap", TAPS)
-def test_regularizers_are_those_of_finite_differences(tap):
+@pytest.mark.parametrize("tap", ["input", "first"])
+def test_regularizers_are_finite_differences_and_the_rest_third_order(tap):
     h = Tail(MODEL, X, tap).features.numpy()
     totals = np.zeros(8)
     for point, label in zip(h, Y):
@@ -83,35 +83,16 @@ def test_regularizers_are_those_of_finite_differences(tap):
         for k, second in enumerate(seconds):
             totals[2 + 2 * k] += 0.5 * np.sum(newton * second)
             totals[3 + 2 * k] += 0.5 * np.sum(curved * second)
+    close(numbers(MODEL, tap=tap), totals / N, rtol=1e-5, atol=1e-7)
     found = theory.regularizers(MODEL, X, Y, tap=tap)
-    close(
-        [getattr(found, name) for name in NAMES],
-        totals / N,
-        rtol=1e-5,
-        atol=1e-7,
-    )
-
-
-@pytest.mark.parametrize("tap", TAPS)
-@pytest.mark.parametrize("jsd_weight", [0.0, 12.0])
-def test_the_remainder_is_of_third_order(tap, jsd_weight):
-    numbers = {"additive": 0.5, "multiplicative": 0.4, "jsd_weight": jsd_weight}
-    # The divergence's fourth order is large: it needs smaller steps.
-    eps = np.array([0.016, 0.008, 0.004]) / (32 if jsd_weight else 1)
-    exact = theory.noisymix_loss(MODEL, X, Y, eps, tap=tap, **numbers)
-    found = theory.regularizers(MODEL, X, Y, tap=tap)
-    rest = exact - np.array([found.expansion(e, **numbers) for e in eps])
-    slope = np.polyfit(np.log(eps), np.log(np.abs(rest)), 1)[0]
-    assert abs(slope - 3.0) < 0.2
-
-
-@pytest.mark.parametrize("alpha, beta", [(1.0, None), (2.0, 1.5)])
-def test_mixed_labels_are_a_law_of_the_coefficient(alpha, beta):
-    options = {"alpha": alpha, "beta": beta, "nodes": 32}
-    mixed, own = theory.mixup_losses(MODEL, X, Y, **options)
-    assert abs(mixed - own) < 1e-10
-    # Something is integrated: the law of the labels left alone is another.
-    assert abs(mixed - theory.regularizers(MODEL, X, Y).loss) > 1e-3
+    for weight in (0.0, 12.0):
+        scales = {"additive": 0.5, "multiplicative": 0.4, "jsd_weight": weight}
+        # The divergence's fourth order is large: it needs smaller steps.
+        eps = np.array([0.016, 0.008, 0.004]) / (32 if weight else 1)
+        exact = theory.noisymix_loss(MODEL, X, Y, eps, tap=tap, **scales)
+        rest = exact - np.array([found.expansion(e, **scales) for e in eps])
+        slope = np.polyfit(np.log(eps), np.log(np.abs(rest)), 1)[0]
+        assert abs(slope - 3.0) < 0.2, weight
 
 
 def test_mixup_is_the_mean_over_coefficients_and_pairs():
@@ -123,19 +104,13 @@ def test_mixup_is_the_mean_over_coefficients_and_pairs():
         expected.append(-np.mean(np.sum(targets * np.log(p), -1)))
     mixed, _ = theory.mixup_losses(MODEL, X, Y, nodes=16)
     assert mixed == pytest.approx(np.mean(expected), rel=0.01)
-
-
-def test_the_design_has_the_moments_of_the_noise():
-    scales = np.array([[0.5, 1.0, 1.5], [0.4, 0.4, 0.4]])
-    # Private: stands for all noise; its moments up to the third are the proof.
-    points = np.stack(losses._design(*scales, dimension=2), axis=1)
-    points = points.reshape(len(points), -1)
-    expected = np.diag(np.repeat(scales.ravel() ** 2, 2))
-    second = points.T @ points / len(points)
-    third = np.einsum("ni,nj,nk->ijk", points, points, points)
-    close(points.mean(0), 0.0, atol=1e-15)
-    close(second, expected, atol=1e-12)
-    close(third, 0.0, atol=1e-12)
+    # Mixed labels are a law of the coefficient.
+    for alpha, beta in ((1.0, None), (2.0, 1.5)):
+        options = {"alpha": alpha, "beta": beta, "nodes": 32}
+        mixed, own = theory.mixup_losses(MODEL, X, Y, **options)
+        assert abs(mixed - own) < 1e-10
+        # Something is integrated: the law left alone is another.
+        assert abs(mixed - numbers(MODEL)[0]) > 1e-3
 
 
 def test_divergence_of_two_views_is_the_fisher_information():
@@ -155,8 +130,7 @@ def test_coefficients_of_the_defaults():
     found = theory.coefficients(jsd_weight=0.0)
     assert found["a3"] == found["a2"] == pytest.approx(0.0968**2, rel=1e-3)
     assert found["m3"] == found["m2"] == pytest.approx(0.0559**2, rel=1e-3)
-    assert found["r1"] == pytest.approx(1 / 3)
-    assert found["r2"] == found["r3"] == pytest.approx(1 / 6)
+    close([found[r] for r in ("r1", "r2", "r3")], [1 / 3, 1 / 6, 1 / 6], 1e-6)
     assert theory.coefficients(alpha=0.0)["r1"] == 0.0
     # What three views with factors 1, 2, 3 add, and one factor for `m2`.
     more = theory.coefficients(jsd_weight=9.0)
@@ -164,19 +138,13 @@ def test_coefficients_of_the_defaults():
     assert more["m2"] / found["m2"] == pytest.approx(1 + 9 * 2 * 3 / 9)
 
 
-@pytest.fixture(scope="module")
-def separated():
+def test_the_adversarial_gap_is_as_predicted_and_the_worst():
     x, y = problems.clouds(30)
-    return problems.piecewise_linear(x, y), x, y
-
-
-def test_the_adversarial_gap_is_as_predicted_and_the_worst(separated):
+    model = problems.piecewise_linear(x, y)
+    noise = {"additive": 0.7, "multiplicative": 0.5}
     for eps in (0.001, 0.0005):
-        found = theory.adversarial_gap(
-            *separated, eps, additive=0.7, multiplicative=0.5
-        )
+        found = theory.adversarial_gap(model, x, y, eps, **noise)
         assert 0.0 < found.gap == pytest.approx(found.predicted, rel=0.02)
-    model, x, y = separated
     eps, sign = 0.05, 2.0 * y - 1.0
 
     def margin(x):
@@ -200,21 +168,15 @@ def test_the_adversarial_gap_is_as_predicted_and_the_worst(separated):
         assert_usage_error(call, words)
 
 
-def numbers(model, x=X, y=Y):
-    found = theory.regularizers(model, x, y)
-    return [getattr(found, name) for name in NAMES]
-
-
 def test_outputs_and_models_of_all_kinds():
     """A logit, a sigmoid, two logits that differ by it, and their softmax."""
-    one, sigmoid = network(1), network(1, "sigmoid")
-    two, softmaxed = network(2), network(2, "softmax")
-    weights = one.get_weights()
-    sigmoid.set_weights(weights)
+    weights = network(1).get_weights()
     doubled = [*weights[:-2], *(np.insert(w, 0, 0, -1) for w in weights[-2:])]
-    two.set_weights(doubled)
-    softmaxed.set_weights(doubled)
-    found = [numbers(each, y=Y % 2) for each in (one, sigmoid, two, softmaxed)]
+    found = []
+    for kind in ((1, None), (1, "sigmoid"), (2, None), (2, "softmax")):
+        model = network(*kind)
+        model.set_weights(weights if kind[0] == 1 else doubled)
+        found.append(numbers(model, y=Y % 2))
     close(found, [found[0]] * 4, rtol=1e-9)
 
     class Wrapped(keras.Model):
@@ -222,11 +184,9 @@ def test_outputs_and_models_of_all_kinds():
             return MODEL(x)
 
     assert numbers(Wrapped(dtype="float64")) == numbers(MODEL)
-    layer = keras.layers.Dense(K, dtype="float64")
-    linear = keras.Sequential([keras.Input([2], dtype="float64"), layer])
-    found = theory.regularizers(linear, X, Y)
-    assert found.r3 == found.a3 == found.m3 == 0.0
-    assert min(found.r2, found.a2, found.m2) > 0.0
+    layers = [keras.Input([2]), keras.layers.Dense(K)]
+    _, _, *found = numbers(keras.Sequential(layers))
+    assert found[1::2] == [0.0] * 3 and min(found[::2]) > 0.0
 
 
 def test_a_copy_in_float64():
@@ -243,45 +203,37 @@ def test_a_copy_in_float64():
         assert copy(X).dtype == tf.float64 and theory.in_float64(copy) is copy
         if policy == "float32":
             close(copy(X), model(X), atol=1e-6)
-            found = numbers(nm.NoisyMix(model))
-            close(numbers(copy), found, 1e-4, 1e-6)
+            close(numbers(copy), numbers(nm.NoisyMix(model)), 1e-4, 1e-6)
     assert_usage_error(lambda: numbers(model), "computes in float16")
     assert numbers(copy)[4] > 0.0
 
 
 def test_mistakes():
-    yes_or_no = network(3, "sigmoid")
-    for x, y, words in (
-        (X, Y + 1, "from 1 to 3"),
-        (X, Y + 0.5, "whole numbers"),
-        (X, Y[:3], "y 3 labels"),
-        (X, np.eye(3)[Y] * 2, "no distribution"),
-        (X, Y[None, None], "y has the shape"),
-        (X[:, :1], Y, "takes [N, 2]"),
-        (X * np.nan, Y, "not finite"),
-        ("x", Y, "array of numbers"),
-        ([[1.0], [1.0, 2.0]], Y, "its parts differ in length"),
-        (X[:0], Y[:0], "x is empty"),
+    bind = functools.partial
+    loss, two = bind(theory.noisymix_loss, MODEL, X, Y), np.stack([X, X])
+    mixup, stability = theory.mixup_losses, bind(theory.stability, MODEL, X)
+    for call, words in (
+        (bind(numbers, MODEL, X, Y + 1), "from 1 to 3"),
+        (bind(numbers, MODEL, X, Y + 0.5), "whole numbers"),
+        (bind(numbers, MODEL, X, Y[:3]), "y 3 labels"),
+        (bind(numbers, MODEL, X, np.eye(3)[Y] * 2), "no distribution"),
+        (bind(numbers, MODEL, X, Y[None, None]), "y has the shape"),
+        (bind(numbers, MODEL, X[:, :1], Y), "takes [N, 2]"),
+        (bind(numbers, MODEL, X * np.nan, Y), "not finite"),
+        (bind(numbers, MODEL, "x", Y), "array of numbers"),
+        (bind(numbers, MODEL, [[1.0], [1.0, 2.0]]), "parts differ in length"),
+        (bind(numbers, MODEL, X[:0], Y[:0]), "x is empty"),
+        (bind(numbers, None), "no Keras model"),
+        (bind(numbers, network(3, "sigmoid")), "yes or no answers"),
+        (bind(numbers, MODEL, tap=None), "one name"),
+        (bind(numbers, MODEL, tap="last"), "'last'"),
+        (bind(loss, -0.1), "eps=-0.1 must"),
+        (bind(loss, 0.1, additive=-1.0), "at least 0."),
+        (bind(mixup, MODEL, X, Y, nodes=0), "nodes=0"),
+        (bind(mixup, MODEL, X, Y, alpha=0), "alpha=0"),
+        (bind(stability, X), "give [V, 12, 2]"),
+        (bind(stability, two, weights=(0.5, 0.6)), "2 positive numbers"),
+        (bind(theory.coefficients, noise_per_view=()), "view=() must be"),
+        (bind(theory.coefficients, noise_sparsity=2), "sparsity=2 must be"),
     ):
-        assert_usage_error(lambda: numbers(MODEL, x, y), words)  # noqa: B023
-    for function, options, words in (
-        (theory.regularizers, {"model": None}, "no Keras model"),
-        (theory.regularizers, {"model": yes_or_no}, "yes or no answers"),
-        (theory.regularizers, {"tap": None}, "one name"),
-        (theory.regularizers, {"tap": "last"}, "'last'"),
-        (theory.noisymix_loss, {"eps": -0.1}, "eps=-0.1 must"),
-        (theory.noisymix_loss, {"eps": 0.1, "additive": -1.0}, "at least 0."),
-        (theory.mixup_losses, {"nodes": 0}, "nodes=0"),
-        (theory.mixup_losses, {"alpha": 0}, "alpha=0"),
-    ):
-        options = {"model": MODEL, "x": X, "y": Y, **options}
-        assert_usage_error(lambda: function(**options), words)  # noqa: B023
-    for moves, weights, words in (
-        (X, None, "give [V, 12, 2]"),
-        (np.stack([X, X]), (0.5, 0.6), "2 positive numbers"),
-    ):
-        call = functools.partial(theory.stability, MODEL, X, moves)
-        assert_usage_error(lambda: call(weights=weights), words)  # noqa: B023
-    for name, value in (("noise_per_view", ()), ("noise_sparsity", 2)):
-        call = functools.partial(theory.coefficients, **{name: value})
-        assert_usage_error(call, f"{name}={value} must be")
+        assert_usage_error(call, words)

@@ -1,25 +1,43 @@
-"""The toy problem's parts: points, views, training, measures, table, search."""
+"""The toy problem, and what its door and that of the theory write."""
 
-import io
-import itertools
+import functools
 import json
+import shutil
 
+import keras
 import numpy as np
-import PIL.Image
 import pytest
 import tensorflow as tf
 from numpy.testing import assert_array_equal as same
 
+from noisymix_tf.config.theory import TheoryConfig
 from noisymix_tf.config.toy import ToyConfig
-from noisymix_tf.toys import figure, measures, network, report, search
+from noisymix_tf.toys import command, measures, network, report, search, theory
 from noisymix_tf.toys.measures import Measures
 from noisymix_tf.toys.points import CLOUD, CURVE, Points, Problem
 from noisymix_tf.toys.schemes import SCHEMES
+from support.parsing import parsed
+from support.usage import assert_usage_error
 
 POINTS = Problem().draw(500, seed=0)
 
 
-def test_points_lie_around_the_curve_and_in_the_cloud():
+SMALL = (
+    "--schemes=baseline --seeds=2 --train_points=60 --width=8 --depth=1 "
+    "--test_points=300 --epochs=2 --batch_size=30"
+).split()
+
+
+def toy(*arguments, **values):
+    command.run(parsed(ToyConfig, *SMALL, *arguments, **values))
+
+
+def files(folder):
+    paths = (p for p in sorted(folder.rglob("*")) if p.is_file())
+    return {path.name: path.read_bytes() for path in paths}
+
+
+def test_points_lie_around_the_curve_and_in_the_cloud_by_their_posterior():
     problem = Problem(curve_share=0.25, position_noise=0.1, cloud_size=1.5)
     points = problem.draw(20_000, seed=3)
     assert np.mean(points.y == CURVE) == 0.25
@@ -31,26 +49,21 @@ def test_points_lie_around_the_curve_and_in_the_cloud():
     off = np.where(below, circle - 1, arms - 1)
     assert off[np.abs(curve[:, 1]) > 0.3].std() == pytest.approx(0.1, rel=0.05)
     assert below.mean() == pytest.approx(np.pi / (np.pi + 1), abs=0.03)
-    again, other, wrong = (
-        Problem().draw(500, seed, noise)
-        for seed, noise in [(0, 0.0), (1, 0.0), (0, 0.14)]
-    )
+    draws = [(0, 0.0), (1, 0.0), (0, 0.14)]
+    again, other, wrong = (Problem().draw(500, *each) for each in draws)
     same(POINTS.x, again.x)
     same(POINTS.x, wrong.x)
     assert not np.isin(POINTS.x, other.x).any()
     assert np.mean(POINTS.y != wrong.y) == 0.14
     assert len(set(POINTS.y[POINTS.y != wrong.y])) == 2
 
-
-def test_the_posterior_is_the_share_of_the_curve():
-    """Where it says p, a share p of the points is of the curve."""
+    # Where the posterior says p, a share p of the points is of the curve.
     points = Problem().draw(20_000, seed=0)
     p = Problem().posterior(points.x).numpy()
     # Even on the curve the cloud is there, so that p does not reach one.
-    for low, high in itertools.pairwise(np.linspace(0.0, 0.75, 6)):
-        chosen = (low <= p) & (p < high)
-        error = 4 * 0.5 / np.sqrt(chosen.sum())
-        mean = p[chosen].mean()
+    for low in (0.0, 0.15, 0.3, 0.45, 0.6):
+        chosen = (low <= p) & (p < low + 0.15)
+        mean, error = p[chosen].mean(), 4 * 0.5 / np.sqrt(chosen.sum())
         assert points.y[chosen].mean() == pytest.approx(mean, abs=error)
 
 
@@ -58,9 +71,8 @@ def test_measures_of_a_disk():
     """`sigmoid(4 (1 - r))`: a circle, and a gradient that is known."""
     r = np.linalg.norm(POINTS.x, axis=1)
     inside = Points(POINTS.x, (r < 1).astype(np.int32))
-    found, field = measures.measure(
-        lambda x: tf.sigmoid(4.0 * (1.0 - tf.norm(x, axis=1))), inside
-    )
+    disk = lambda x: tf.sigmoid(4.0 * (1.0 - tf.norm(x, axis=1)))  # noqa: E731
+    found, field = measures.measure(disk, inside)
     p = 1 / (1 + np.exp(-4 * (1 - r)))
     assert found.accuracy == 1.0
     assert found.gradient_norm == pytest.approx(np.mean(4 * p * (1 - p)))
@@ -88,20 +100,27 @@ def test_views_are_copies_with_noise_of_their_own():
     assert abs(np.corrcoef(noise.reshape(-1, 4).T)[0, 2]) < 0.05
 
 
-def test_schemes_are_points_of_one_trainer_searched_on_equal_terms():
-    assert [s.num_views for s in SCHEMES.values()] == [1, 1, 1, 1, 3, 3]
+def test_schemes_are_searched_on_equal_terms(tmp_path, monkeypatch):
     nfm = SCHEMES["nfm"]
     changed = nfm.with_values({"alpha": 0.3, "view_noise": 9.0})
     assert (changed.alpha, changed.view_noise) == (0.3, 0.0)
-    assert nfm.with_values({"alpha": None}) == nfm
-    settings = [search.setting(name, 4) for name in SCHEMES]
-    assert all(s.items() <= settings[-1].items() for s in settings)
-    for key, value in settings[-1].items():
-        assert search.RANGES[key][0] <= value <= search.RANGES[key][1]
+    *others, last = (search.setting(name, 4).items() for name in SCHEMES)
+    assert all(setting <= last for setting in others)
     trials = search.search("nfm", 5, lambda scheme, index: [scheme.alpha] * 2)
     means = [trial.mean for trial in trials]
     assert means == sorted(means, reverse=True) and len(set(means)) == 5
     assert trials[0].values["alpha"] == means[0]
+    seeds = []
+
+    def run(self, points, seed):
+        seeds.append(seed)
+        return self.trainer.model
+
+    monkeypatch.setattr(network.Training, "run", run)
+    toy(output_dir=tmp_path, search=3)
+    assert sorted(seeds) == sorted(3 * [1000, 1001, 1002, 1003])
+    trials = json.loads((tmp_path / "search.json").read_text())["baseline"]
+    assert len({trial["values"]["learning_rate"] for trial in trials}) == 3
 
 
 def test_a_training_depends_on_its_seed_alone_and_compares_its_views():
@@ -121,49 +140,117 @@ def test_a_training_depends_on_its_seed_alone_and_compares_its_views():
         assert found > 1e-4 if level else abs(found) < 1e-7
 
 
-def row(name, *accuracies):
-    found = [Measures(a, a, 10 * a) for a in accuracies]
-    return report.Row(SCHEMES[name], tuple(found))
-
-
 def test_the_table_compares_seed_by_seed():
-    rows = {"baseline": row("baseline", 0.8, 0.9)}
-    rows["noisymix"] = row("noisymix", 0.82, 0.93)
+    rows = {}
+    for name, *accuracies in (("baseline", 0.8, 0.9), ("noisymix", 0.82, 0.93)):
+        found = [Measures(a, a, 10 * a) for a in accuracies]
+        rows[name] = report.Row(SCHEMES[name], tuple(found))
     rest = Measures(0.95, 0.5, 9.0), ToyConfig()
     text = report.markdown(rows, *rest)
-    assert (
-        "| NoisyMix | 87.50 ± 7.78 | +2.50 ± 0.50 | 0.875 ± 0.055 "
-        "| +0.025 ± 0.005 | 8.75 ± 0.55 | +0.25 ± 0.05 |"
-    ) in text
-    assert "| best possible | 95.00 |" in text
+    row = "| NoisyMix | 87.50 ± 7.78 | +2.50 ± 0.50 | 0.875 ± 0.055 "
+    assert row + "| +0.025 ± 0.005 | 8.75 ± 0.55 | +0.25 ± 0.05 |" in text
     assert "NoisyMix, ahead of Baseline by 2.50 ± 0.50 points." in text
-    rows["nfm"] = row("nfm", 0.85, 0.95)
-    rows["manifold_mixup"] = row("manifold_mixup", 0.84, 0.94)
-    last = "NFM, ahead of Manifold Mixup by 1.00 ± 0.00 points, ahead of "
-    last += "NoisyMix by 2.50 ± 0.50 points.\n"
-    assert report.markdown(rows, *rest).endswith(last)
-    content = json.loads(report.to_json(rows, *rest))
-    assert content["schemes"]["noisymix"]["seeds"][1]["accuracy"] == 0.93
     # One seed has no errors.
-    text = report.markdown({"nfm": row("nfm", 0.8)}, *rest)
+    one = {"nfm": report.Row(SCHEMES["nfm"], (Measures(0.8, 0.8, 8.0),))}
+    text = report.markdown(one, *rest)
     assert "| NFM | 80.00 |  | 0.800 |  | 8.00 |  |" in text
-    assert "Highest mean accuracy: NFM." in text
 
 
-@pytest.mark.slow
-def test_the_figure_shows_both_classes_in_every_panel():
-    x = measures.axis()
-    field = np.broadcast_to(1 / (1 + np.exp(-4 * x)), [len(x)] * 2)
-    panels = [
-        figure.Panel(scheme.title, row(name, 0.8, 0.9), field)
-        for name, scheme in SCHEMES.items()
-    ]
-    files = figure.draw(panels, POINTS)
-    assert files == figure.draw(panels, POINTS) and b"<svg" in files["svg"]
-    image = PIL.Image.open(io.BytesIO(files["png"])).convert("RGB")
-    pixels = np.asarray(image).astype(int)[: int(0.85 * image.height)]
-    for column in np.array_split(pixels, 3, axis=1):
-        for panel in np.array_split(column, 2, axis=0):
-            red, _, blue = panel.reshape(-1, 3).T
-            # Orange is at the left, blue at the right.
-            assert np.mean(red - blue > 100) > 0.2 < np.mean(blue - red > 100)
+def test_the_toy_writes_table_and_figure_and_continues(tmp_path, capsys):
+    folder = tmp_path / "run"
+    toy(output_dir=folder)
+    out, err = capsys.readouterr()
+    content = json.loads((folder / "table.json").read_text())
+    first, second = content["schemes"]["baseline"]["seeds"]
+    assert first != second
+    mean = 50 * (first["accuracy"] + second["accuracy"])
+    assert f"| Baseline | {mean:.2f} ± " in out
+    assert out.strip() == (folder / "table.md").read_text().strip()
+    before = files(folder)
+    assert {"toy.png", "toy.svg", "flags.txt", "baseline-1.npz"} <= {*before}
+    (folder / "trainings" / "baseline-0.npz").unlink()
+    (folder / "toy.png").unlink()
+    toy(output_dir=folder)
+    # The one that was missing, and no other, is trained.
+    again = capsys.readouterr().err
+    assert "baseline-1:" in err and "baseline-0:" in again
+    assert "baseline-1:" not in again and files(folder) == before
+    for arguments, words in (
+        ("--epochs=3", "--epochs=3 (was --epochs=2)"),
+        ("--schemes=mixup", "--schemes=mixup must name some of baseline,"),
+        ("--schemes=nfm,nfm", "--schemes=nfm,nfm names a scheme twice"),
+        ("--batch_size=61", "--batch_size=61 must be at most"),
+        ("--curve_share=0.001", "leaves a class without points"),
+        ("--search=1 --alpha=2", "leave --alpha out"),
+        ("--output_dir=", "--output_dir is missing"),
+    ):
+        arguments = [f"--output_dir={folder}", *arguments.split()]
+        assert_usage_error(functools.partial(toy, *arguments), words)
+    assert files(folder) == before
+    broken = shutil.copytree(folder, tmp_path / "broken")
+    with open(broken / "trainings" / "baseline-0.npz", "r+b") as file:
+        file.truncate(200)
+    assert_usage_error(lambda: toy(output_dir=broken), "npz is damaged")
+    wild = {"output_dir": tmp_path / "wild", "learning_rate": 1e30}
+    assert_usage_error(lambda: toy(**wild), "seed 0 has diverged: lower")
+
+
+def theory_door(*arguments, **values):
+    return theory.run(parsed(TheoryConfig, *arguments, **values))
+
+
+def test_the_theory_door_shows_the_orders(tmp_path):
+    theory_door(points=15, eps="2e-3,1e-3", output_dir=tmp_path)
+    assert {"theory.md", "theory.json", "theory.png"} <= set(files(tmp_path))
+    content = json.loads((tmp_path / "theory.json").read_text())
+    assert len(content["comparisons"]) == 4
+    for name, pair in content["comparisons"].items():
+        exact, near = (np.array(pair[key]) for key in ("exact", "predicted"))
+        rest = np.abs(exact - near)
+        if name.startswith("loss"):
+            assert np.log2(rest[0] / rest[1]) == pytest.approx(3, abs=0.2)
+        else:
+            assert rest[-1] < 0.02 * near[-1], name
+
+
+def test_the_theory_of_a_model_of_ones_own(tmp_path, capsys):
+    """A float32 model of three classes in a file; what is no such thing."""
+    first = keras.layers.Dense(5, "tanh", name="first")
+    model = keras.Sequential([keras.Input([4]), first, keras.layers.Dense(3)])
+    model.save(tmp_path / "model.keras")
+    x = np.random.default_rng(0).normal(size=[10, 4]).astype(np.float32)
+    y = np.arange(10) % 3
+
+    def saved(name, **arrays):
+        np.savez(tmp_path / name, **arrays)
+        return tmp_path / name
+
+    paths = {
+        "model": tmp_path / "model.keras",
+        "data": saved("a.npz", x=x, y=y),
+    }
+    found, pairs = theory_door(**paths, tap="first", eps="2e-3,1e-3")
+    assert abs(pairs["loss"].slope - 3.0) < 0.2
+    assert abs(pairs["divergence"].ratio[-1] - 1.0) < 0.01
+    # The model's float32 would leave nothing of the remainder.
+    assert np.all(np.abs(pairs["loss"].remainder) < 1e-7)
+    text = capsys.readouterr().out
+    assert f"| A2 | {found.a2:.6g} |" in text
+    assert "not compared: The model has 3 classes" in text
+    for name, value, words in (
+        ("data", "missing.npz", "cannot be read"),
+        ("data", saved("b.npz", x=x), "arrays x and y"),
+        ("data", saved("c.npz", x=x, y=y.astype(str)), "array of numbers"),
+        ("data", saved("d.npz", x=x, y=y[:4]), "5 examples and 4 labels"),
+        (
+            "data",
+            saved("e.npz", x=x[:, None], y=y),
+            "vectors with class numbers",
+        ),
+        ("data", saved("f.npz", x=x, y=0 * y - 1), "has y from -1 to -1"),
+        ("model", "missing.keras", "cannot be loaded (File not found"),
+        ("model", paths["model"], "takes [4] and the data have [2]"),
+        ("tap", "middle", "Unusable tap 'middle'"),
+    ):
+        call = functools.partial(theory_door, points=5, **{name: value})
+        assert_usage_error(call, words)
