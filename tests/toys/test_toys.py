@@ -20,8 +20,6 @@ from support.parsing import parsed
 from support.usage import assert_usage_error
 
 POINTS = Problem().draw(500, seed=0)
-
-
 SMALL = (
     "--schemes=baseline --seeds=2 --train_points=60 --width=8 --depth=1 "
     "--test_points=300 --epochs=2 --batch_size=30"
