@@ -141,28 +141,13 @@ def test_laws_of_the_draws(golden, case, severity, size, alpha, compiled):
         assert stats.kstest(values, law.cdf).pvalue > laws.P_VALUE
 
 
-def test_the_pillow_version_draws_by_the_same_laws():
+def test_the_pillow_version_draws_all_operations_and_depths():
     generator = np.random.default_rng(0)
     draw = functools.partial(pillow.draw_chain, generator, (32, 32))
-    drawn = [draw() for _ in range(6000)]
-    depths = np.array([len(chain) for chain in drawn])
+    depths = np.array([len(draw()) for _ in range(3000)])
     laws.assert_law(depths, dict.fromkeys((1, 2, 3), 1 / 3))
-    names = list(pillow.OPERATIONS)
-    found = [names.index(name) for chain in drawn for name, _ in chain]
-    laws.assert_law(np.array(found), dict.fromkeys(range(9), 1 / 9))
     assert len({step[0] for step in draw(depth=400, all_ops=True)}) == 13
     image = laws.sample_images(2, (12, 10, 1), seed=6)[1]
     views = pillow.augmix_views(image, generator, width=1)
     same(views[0], image)
     assert views.shape == (3, 12, 10, 1) and not np.allclose(*views[1:])
-
-
-@pytest.mark.slow
-def test_benchmark_reports_both(monkeypatch):
-    pytest.importorskip("sklearn")
-    from noisymix_tf.benchmarks import augmix as benchmark
-
-    # Private: a rest between turns, which only evens out the timings.
-    monkeypatch.setattr(benchmark, "_REST_SECONDS", 0.0)
-    figures = benchmark.run(4, image_size=16, seconds=0.2, rounds=1)
-    assert figures["ours"]["samples_per_second"] > 0 < figures["ratio"]

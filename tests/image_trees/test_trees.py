@@ -135,11 +135,13 @@ def test_what_cannot_go_on_is_one_line(door, inputs, whole, tmp_path):
     assert folders.tree(whole) == before
     if door is stylize:
         values = {"output_dir": whole, "styles": changed / "styles"}
-        return assert_usage_error(lambda: door(inputs, **values), "pictures 2")
-    wild = functools.partial(door, inputs, tmp_path / "w", learning_rate=1e30)
-    assert_usage_error(wild, "diverged with --learning_rate=1e")
-    (tmp_path / "w" / "autoencoder.keras").write_bytes(b"half")
-    assert_usage_error(wild, "is damaged; remove it")
+        assert_usage_error(lambda: door(inputs, **values), "pictures 2")
+    else:
+        new = tmp_path / "new"
+        wild = functools.partial(door, inputs, new, learning_rate=1e30)
+        assert_usage_error(wild, "diverged with --learning_rate=1e")
+        (new / "autoencoder.keras").write_bytes(b"half")
+        assert_usage_error(wild, "is damaged; remove it")
 
 
 def test_styles_are_drawn_by_seed_and_name(inputs, tmp_path):

@@ -21,8 +21,6 @@ from support.usage import assert_usage_error
 
 BATCH, SEED = 8, 5
 CROP = functools.partial(random_crop_flip, padding=1)
-
-
 NOISE = functools.partial(gaussian_views, num_views=1, level=8.0)
 NOISY = {"standard": CROP, "augment": NOISE}
 RNG = np.random.default_rng(0)
