@@ -1,6 +1,5 @@
 """Saved models, equal files for equal ones, and the cards beside them."""
 
-import contextlib
 import dataclasses
 import datetime
 import functools
@@ -27,23 +26,8 @@ from support import door_processes, fit_models
 from support.usage import assert_usage_error
 
 
-@pytest.fixture(scope="module")
-def digits():
-    return nm.data.load("digits", train_examples=20, test_examples=20)
-
-
-def _classifier(seed=0):
-    """For digits, 32 pixels, ten classes."""
-    init = keras.initializers.GlorotUniform(seed)
-    stack = [keras.Input((32, 32, 3)), keras.layers.Rescaling(1 / 255)]
-    stack += [keras.layers.AveragePooling2D(8), keras.layers.Flatten()]
-    stack += [keras.layers.Dense(10, kernel_initializer=init)]
-    return keras.Sequential(stack, name="digits")
-
-
 @pytest.mark.parametrize("kind", ["plain", "noisymix"])
 def test_a_saved_model_has_a_card(tmp_path, kind):
-    """Also of the package's own layers, which load again."""
     path = tmp_path / "new" / "small.keras"
     model = fit_models.model(kind, FeatureNoise(), run_eagerly=True)
     fit_models.fit(model, 2, steps_per_epoch=1)
@@ -61,14 +45,13 @@ def test_a_saved_model_has_a_card(tmp_path, kind):
     assert "normalised inside" in card["preprocessing"]
     training = card["training"]
     assert training["steps"] == 2
-    # Not 0.01999..., as the float32 variable has it.
     assert training["optimizer"]["learning_rate"] == 0.02
     assert training["loss"]["class"] == "SparseCategoricalCrossentropy"
 
 
-def test_how_noisymix_trained_and_with_which_versions():
+def test_training_and_versions_of_models_of_every_kind():
     schedule = keras.optimizers.schedules.CosineDecay(0.1, 100, alpha=1e-5)
-    optimizer = L2SGD(schedule, momentum=0.9, nesterov=True, l2=5e-4)
+    optimizer = L2SGD(schedule, nesterov=True, momentum=0.9, l2=5e-4)
     levels = {"alpha": 0.3, "jsd_weight": 7.0, "seed": 4}
     trainer = fit_models.model("noisymix", optimizer=optimizer, **levels)
     card = model_card.describe(trainer)
@@ -84,10 +67,7 @@ def test_how_noisymix_trained_and_with_which_versions():
     for name, module in {"tensorflow": tf, "keras": keras, "numpy": np}.items():
         assert versions[name] == module.__version__
     assert versions["python"] == ".".join(map(str, sys.version_info[:3]))
-
-
-def test_models_and_optimizers_of_every_kind():
-    """Without a graph, compiled in other ways, or not normalising."""
+    # Models without a graph, compiled in other ways, or not normalising.
     model = fit_models.Subclassed()
     for bad in (model, "model.keras"):
         call = functools.partial(model_card.describe, bad)
@@ -97,12 +77,11 @@ def test_models_and_optimizers_of_every_kind():
     assert card["model"]["input_shape"] is card["model"]["num_classes"] is None
     assert card["model"]["parameters"] == 12 and "training" not in card
     assert "no layer that normalises" in card["preprocessing"]
-    function = keras.losses.mean_squared_error
-    for given in (function, "mse", {"a": "mse"}):
+    for given in (keras.losses.mean_squared_error, "mse", {"a": "mse"}):
         model.compile("sgd", given)
         training = model_card.describe(model)["training"]
-        expected = function.__name__ if given is function else given
-        assert training["loss"] == expected and training["steps"] == 0
+        assert training["loss"] == getattr(given, "__name__", given)
+        assert training["steps"] == 0
     adam = keras.optimizers.AdamW(1e-3, weight_decay=0.1, clipnorm=1.0)
     for optimizer in (adam, keras.optimizers.LossScaleOptimizer(adam)):
         model.compile(optimizer)
@@ -111,40 +90,24 @@ def test_models_and_optimizers_of_every_kind():
         assert (inner["class"], inner["learning_rate"]) == ("AdamW", 1e-3)
 
 
-def test_datasets_flags_and_fields_of_ones_own(tmp_path, digits):
+def test_datasets_flags_metrics_and_fields_of_ones_own(tmp_path):
+    """Metrics are added to a card that exists, with number and source."""
     path = tmp_path / "m.keras"
+    digits = nm.data.load("digits", train_examples=20, test_examples=20)
+    layers = keras.layers
+    stack = [keras.Input((32, 32, 3)), layers.Rescaling(1 / 255)]
+    stack += [layers.AveragePooling2D(8), layers.Flatten(), layers.Dense(10)]
+    model = keras.Sequential(stack)
     config = Config(method=MethodConfig(alpha=2.0))
     own = {"licence": "CC0", "seen": np.arange(2), "place": tmp_path}
-    card = nm.save(_classifier(), path, dataset=digits, flags=config, **own)
+    before = nm.save(model, path, dataset=digits, flags=config, **own)
     facts = {"train_examples": 20, "test_examples": 20, "num_classes": 10}
     facts |= {"name": "digits", "image_shape": [32, 32, 3]}
     facts["class_names"] = list(digits.class_names)
-    assert card["dataset"] == facts
-    assert "--alpha=2.0" in card["flags"] and None not in card["flags"]
-    assert (card["licence"], card["seen"]) == ("CC0", [0, 1])
-    assert card["place"] == str(tmp_path)
-    card = model_card.write(path, dataset="mine", flags={"lr": np.float32(0.1)})
-    assert (card["dataset"], card["flags"]) == ({"name": "mine"}, {"lr": 0.1})
-    # ImageNet has a thousand names; more would be most of the card.
-    for number in (1000, 1001):
-        many = dataclasses.replace(digits, class_names=("name",) * number)
-        fields = provenance.of_dataset(many)
-        assert ("class_names" in fields) == (number == 1000)
-    for value, expected in (
-        (np.inf, "inf"),
-        ((tf.constant([1.5]), "a", None), [[1.5], "a", None]),
-        (keras.layers.ReLU, "ReLU"),
-        (object(), "object"),
-    ):
-        found = provenance.plain(value)
-        assert found == expected and type(found) is type(expected)
-
-
-def test_metrics_of_an_evaluation(tmp_path, digits):
-    """Added to a card that exists; with their number and source."""
-    path = tmp_path / "m.keras"
-    model = _classifier()
-    before = nm.save(model, path, dataset=digits)
+    assert before["dataset"] == facts
+    assert "--alpha=2.0" in before["flags"] and None not in before["flags"]
+    assert (before["licence"], before["seen"]) == ("CC0", [0, 1])
+    assert before["place"] == str(tmp_path)
     suite = {"corruptions": ["contrast"], "severities": (2,)}
     results = nm.evaluate(model, digits, **suite, progress=None)
     card = model_card.write(path, metrics=results)
@@ -157,38 +120,25 @@ def test_metrics_of_an_evaluation(tmp_path, digits):
     sources = [(part["n"], part["source"]) for part in (clean, c)]
     assert sources == [(20, "original"), (20, "generated")]
     assert any("do not compare" in note for note in c["notes"])
-    nm.save(_classifier(seed=1), path)
+    card = model_card.write(path, dataset="mine", flags={"lr": np.float32(0.1)})
+    assert (card["dataset"], card["flags"]) == ({"name": "mine"}, {"lr": 0.1})
+    model.layers[-1].bias.assign(np.arange(10.0))
+    nm.save(model, path)
     call = functools.partial(model_card.write, path, metrics=results)
     assert_usage_error(call, "metrics are those of the model")
     card = model_card.write(path, metrics={"accuracy": 0.5, "loss": np.nan})
     assert card["metrics"] == {"accuracy": 0.5, "loss": "nan"}
-
-
-def test_the_same_model_again_changes_nothing(tmp_path, monkeypatch):
-    path = tmp_path / "m.keras"
-    model = fit_models.model("noisymix")
-    nm.save(model, path, dataset="a")
-    model_card.write(path, metrics={"accuracy": 0.5})
-    before = [p.read_bytes() for p in sorted(tmp_path.iterdir())]
-
-    class Later(datetime.datetime):
-        @classmethod
-        def now(cls, zone=None):
-            return super().now(zone) + datetime.timedelta(days=1)
-
-    monkeypatch.setattr(model_card.datetime, "datetime", Later)
-    nm.save(model, path, dataset="a")
-    assert [p.read_bytes() for p in sorted(tmp_path.iterdir())] == before
-    old = model_card.read(path)
-    model.model.layers[-1].bias.assign([1.0, 2.0, 3.0])
-    card = nm.save(model, path, dataset="a")
-    assert "metrics" not in card  # those of the old model
-    assert card["created"] > old["created"]
-    assert card["file"]["sha256"] != old["file"]["sha256"]
+    # ImageNet has a thousand names; more would be most of the card.
+    for number in (1000, 1001):
+        many = dataclasses.replace(digits, class_names=("name",) * number)
+        fields = provenance.of_dataset(many)
+        assert ("class_names" in fields) == (number == 1000)
+    given = np.inf, (tf.constant([1.5]), "a", None), layers.ReLU, object()
+    plain = ["inf", [[1.5], "a", None], "ReLU", "object"]
+    assert [provenance.plain(value) for value in given] == plain
 
 
 def test_two_processes_write_the_same_bytes_and_cards(tmp_path, request):
-    """Hashes, dates and the addresses of objects differ, the files do not."""
     script = """if True:
         import sys; sys.path.insert(0, sys.argv[1])
         from support import fit_models
@@ -209,7 +159,7 @@ def test_two_processes_write_the_same_bytes_and_cards(tmp_path, request):
     assert first == second  # with the hash of the file
 
 
-def test_cards_paths_and_fields_that_cannot_be(tmp_path):
+def test_cards_that_cannot_be_and_that_stay_the_same(tmp_path, monkeypatch):
     path = tmp_path / "m.keras"
 
     def refused(words, function=model_card.read, *arguments, **more):
@@ -239,18 +189,32 @@ def test_cards_paths_and_fields_that_cannot_be(tmp_path):
     newer = model_card.as_text({**fresh, "format": 2})
     model_card.card_path(path).write_text(newer)
     refused("format 2, this version reads up to")
+    # The same model again changes nothing.
+    path = tmp_path / "again" / "m.keras"
+    model = fit_models.model("noisymix")
+    nm.save(model, path, dataset="a")
+    model_card.write(path, metrics={"accuracy": 0.5})
+    before = [p.read_bytes() for p in sorted(path.parent.iterdir())]
+
+    class Later(datetime.datetime):
+        @classmethod
+        def now(cls, zone=None):
+            return super().now(zone) + datetime.timedelta(days=1)
+
+    monkeypatch.setattr(model_card.datetime, "datetime", Later)
+    nm.save(model, path, dataset="a")
+    assert [p.read_bytes() for p in sorted(path.parent.iterdir())] == before
+    old = model_card.read(path)
+    model.model.layers[-1].bias.assign([1.0, 2.0, 3.0])
+    card = nm.save(model, path, dataset="a")
+    assert "metrics" not in card  # those of the old model
+    assert card["created"] > old["created"]
+    assert card["file"]["sha256"] != old["file"]["sha256"]
 
 
-def _contents(path):
-    """Years and contents of what is in a file."""
-    with zipfile.ZipFile(path) as file:
-        years = {info.date_time[0] for info in file.infolist()}
-        return years, {name: file.read(name) for name in file.namelist()}
-
-
-def test_the_file_is_what_keras_writes_but_for_dates_and_identities(tmp_path):
+def test_the_file_is_what_keras_writes_but_for_dates(tmp_path, monkeypatch):
     """Layers that share an object, an optimizer's state, assets."""
-    shared = [keras.DTypePolicy("float32") for _ in range(2)]
+    shared = keras.DTypePolicy("float32"), keras.DTypePolicy("float32")
     dense = [keras.layers.Dense(5, dtype=dtype) for dtype in shared * 3]
     words = keras.layers.StringLookup(vocabulary=["a", "b"])
     text = keras.Input((1,), dtype="string")
@@ -265,9 +229,11 @@ def test_the_file_is_what_keras_writes_but_for_dates_and_identities(tmp_path):
     np.testing.assert_array_equal(loaded(batch), model(batch))
     a, b = (m.optimizer.variables for m in (loaded, model))
     np.testing.assert_equal([v.numpy() for v in a], [v.numpy() for v in b])
-    dates, ours = _contents(tmp_path / "ours.keras")
-    _, theirs = _contents(tmp_path / "theirs.keras")
-    assert dates == {1980} and list(ours) == list(theirs)
+    names = tmp_path / "theirs.keras", tmp_path / "ours.keras"
+    files = list(map(zipfile.ZipFile, names))
+    theirs, ours = ({n: f.read(n) for n in f.namelist()} for f in files)
+    assert {info.date_time[0] for info in files[1].infolist()} == {1980}
+    assert list(ours) == list(theirs)
     assert json.loads(ours.pop("metadata.json"))["date_saved"][:4] == "1980"
     theirs.pop("metadata.json")
     number = rb'"shared_object_id": (\d+)'
@@ -278,15 +244,12 @@ def test_the_file_is_what_keras_writes_but_for_dates_and_identities(tmp_path):
     ids = [re.findall(number, c) for c in (our_config, their_config)]
     assert len(set(zip(*ids))) == len(set(ids[0])) == len(set(ids[1])) > 1
     assert len(ids[0]) > len(set(ids[0]))
-    assert len(list(tmp_path.iterdir())) == 2  # nothing else is left
 
-
-def test_an_interrupted_write_leaves_no_raw_file(tmp_path, monkeypatch):
-    def save(self, path):
+    def interrupted(self, path):
         path.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(keras.Sequential, "save", save)
-    with contextlib.suppress(KeyboardInterrupt):
-        keras_file.write(fit_models.classifier(), tmp_path / "m.keras")
-    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(keras.Model, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        keras_file.write(model, tmp_path / "m.keras")
+    assert len(list(tmp_path.iterdir())) == 2  # nothing else is left

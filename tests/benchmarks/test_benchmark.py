@@ -1,6 +1,7 @@
 """The benchmark door measures what it says; no test depends on a speed."""
 
 import functools
+import importlib
 import re
 import time
 import tracemalloc
@@ -14,25 +15,14 @@ from PIL import Image
 from tensorflow.python.framework import config as tf_config
 
 from noisymix_tf import benchmark, command_line, corruptions, devices
-from noisymix_tf.benchmarks import corruptions as corruption_benchmark
-from noisymix_tf.benchmarks import (
-    evaluation,
-    memory,
-    methods,
-    segments,
-    serving,
-    timing,
-    train_step,
-    training,
-)
-from noisymix_tf.benchmarks import input as input_benchmark
+from noisymix_tf.benchmarks import methods, serving, timing
 from noisymix_tf.models.zoo import MODELS, Architecture
 from support import ROOT, picture_folders, tiny_network
 from support.released_sets import noise
 from support.usage import assert_usage_error
 
 TINY = "--model=tiny --batch_size=4 --train_examples=40 --jit_compile=false"
-PIXELS = {"mean": 0.5, "std": 0.5}
+PIXELS, NO = {"mean": 0.5, "std": 0.5}, " --nodeterministic"
 
 
 @pytest.fixture(autouse=True)
@@ -51,22 +41,25 @@ def flag_values():
     return values
 
 
-def config(*arguments):
-    values = flag_values()
-    command_line.define_flags(values)
-    return command_line.parse(["benchmark", *TINY.split(), *arguments], values)
+def config(line=""):
+    command_line.define_flags(values := flag_values())
+    words = ["benchmark", *TINY.split(), *line.split()]
+    return command_line.parse(words, values)
 
 
-def door(*arguments):
-    benchmark.main(["benchmark", *arguments], flag_values())
+def door(line):
+    benchmark.main(["benchmark", *line.split()], flag_values())
+
+
+def run(name, *arguments, **options):
+    module = importlib.import_module(f"noisymix_tf.benchmarks.{name}")
+    return module.run(*arguments, **options)
 
 
 def test_timing_takes_turns_and_tells_waiting_from_working():
     order = []
-    functions = {
-        "wait": lambda: order.append("wait") or time.sleep(0.02),
-        "other": lambda: order.append("other"),
-    }
+    wait = lambda: order.append("wait") or time.sleep(0.02)  # noqa: E731
+    functions = {"wait": wait, "other": lambda: order.append("other")}
     timings = timing.interleaved(functions, rounds=3, warmup=1)
     assert order == ["wait", "other"] * 4
     assert timings["wait"].wall >= 0.02 > timings["wait"].cpu
@@ -80,17 +73,14 @@ def test_timing_takes_turns_and_tells_waiting_from_working():
         ("corruptions --rounds=1 --eval_seed=5", [1, 5]),
         ("input --method=baseline --data_dir=D", ["D", 20, 0]),
         ("memory --rounds=7", ["config", 7]),
-        ("train_step", ["config", 20]),
-        ("segments", ["config", 20]),
         ("evaluation", ["config", 1]),
         ("serving", ["config", 5]),
-        ("training", ["config", 20]),
-        ("training --nodeterministic", ["config", 20]),
+        *((name, ["config", 20]) for name in ("train_step", "segments")),
+        *((f"training{no}", ["config", 20]) for no in ("", NO)),
     ],
 )
 def test_every_benchmark_is_given_its_flags(monkeypatch, line, wanted):
-    """And pipelines the operations of training, which decide whether tf.data
-    works in parallel and prefetches."""
+    """And pipelines the operations of training, as tf.data depends on them."""
 
     def run(*arguments, **more):
         given = [*arguments, *more.values()]
@@ -99,45 +89,42 @@ def test_every_benchmark_is_given_its_flags(monkeypatch, line, wanted):
 
     calls, (name, *_) = [], line.split()
     monkeypatch.setattr(f"noisymix_tf.benchmarks.{name}.run", run)
-    door(*line.split())
+    door(line)
     as_training = name in ("input", "training") and "--nodet" not in line
     assert calls == [(wanted, as_training)]
 
 
-def test_train_step_compares_methods_of_several_views(monkeypatch, capsys):
+def test_what_is_compared_with_what(monkeypatch, capsys):
+    """By step, of several views; flags of one leave no trace in others."""
     shapes, made = [], tf.data.Dataset.from_tensors
     noted = lambda t: shapes.append(tuple(t[0].shape[:2])) or made(t)  # noqa: E731
-    monkeypatch.setattr(tf.data.Dataset, "from_tensors", noted)
-    timings = train_step.run(config("--method=augmix"), rounds=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(tf.data.Dataset, "from_tensors", noted)
+        timings = run("train_step", config("--method=augmix"), rounds=1)
     plain = ["cross-entropy, 12 images", "cross-entropy, 4 images"]
     assert list(timings) == ["augmix, 4 x 3 views", *plain]
     assert shapes == [(4, 3), (12, 1), (4, 1)]
     assert "augmix / cross-entropy" in capsys.readouterr().out
-
-
-def test_methods_are_compared_with_the_baseline(monkeypatch, capsys):
-    """And flags of one leave no trace in others."""
-    seen, run = {}, methods.run
-    watched = lambda configs, n: seen.update(configs) or run(configs, n)  # noqa: E731
+    seen, whole = {}, methods.run
+    watched = lambda configs, n: seen.update(configs) or whole(configs, n)  # noqa: E731
     monkeypatch.setattr(methods, "run", watched)
     chosen = "--methods=nfm,baseline,stability_training"
-    door("methods", chosen, "--rounds=1", *TINY.split())
+    door(f"methods {chosen} --rounds=1 {TINY}")
     assert seen["nfm"].method.additive_noise == 0.4
     assert seen["baseline"].method == config("--method=baseline").method
     rows = [row.split() for row in capsys.readouterr().out.splitlines()[-3:]]
     found = [(method, int(views)) for method, views, *_ in rows]
     assert found == [("nfm", 1), ("baseline", 1), ("stability_training", 2)]
     assert rows[1][-2:] == ["1.00", "1.00"]
-
-
-def test_exports_and_segments_are_compared_with_keras(monkeypatch, capsys):
-    def application(input_shape, classes, **_):
-        options = {"width": 1.0, "seed": 0, **PIXELS}
-        return tiny_network.build(input_shape, classes, **options)
-
-    monkeypatch.setattr(keras.applications, "MobileNet", application)
+    # Exports and segments, with Keras.
+    options = {"width": 1.0, "seed": 0, **PIXELS}
+    other = lambda input_shape, classes, **_: tiny_network.build(  # noqa: E731
+        input_shape, classes, **options
+    )
+    monkeypatch.setattr(keras.applications, "MobileNet", other)
     noisymix = config("--method=noisymix")
-    timings = segments.run(noisymix, rounds=1, applications=("MobileNet",))
+    chosen = {"rounds": 1, "applications": ("MobileNet",)}
+    timings = run("segments", noisymix, **chosen)
     assert list(timings) == ["tiny, batch 4", "MobileNet, batch 2"]
     figures = serving.run(noisymix, rounds=1, cases=serving.CASES[:1])
     for batch_size in (1, 32):
@@ -146,45 +133,49 @@ def test_exports_and_segments_are_compared_with_keras(monkeypatch, capsys):
     assert "bytes / Keras" in capsys.readouterr().out
 
 
-def test_training_and_evaluation_count_images_and_waiting(capsys):
-    figures = training.run(config("--method=baseline"), rounds=2)
-    steps = figures["steps_per_second"]
-    assert figures["samples_per_second"] == pytest.approx(4 * steps)
+def test_training_evaluation_and_input_count(monkeypatch, capsys, tmp_path):
+    figures = run("training", config("--method=baseline"), rounds=2)
+    samples = pytest.approx(4 * figures["steps_per_second"])
+    assert figures["samples_per_second"] == samples
     assert 0 <= figures["wait_share"] <= 1
-    measured = ("--corruptions=contrast,fog", "--severities=1")
-    figures = evaluation.run(config("--test_examples=30", *measured))
+    measured = "--corruptions=contrast,fog --severities=1 --test_examples=30"
+    figures = run("evaluation", config(measured))
     slower = max(figures["generation"], figures["forward"])
     overhead = figures["together"] / slower - 1
     assert figures["overhead"] == pytest.approx(overhead, abs=1e-6)
     assert "2 cells of 30 images" in capsys.readouterr().out
-
-
-def test_input_counts_images_stage_by_stage(monkeypatch, capsys, tmp_path):
     # AugMix takes long to compile.
     views = lambda images, seed: tf.stack([images] * 3, axis=1)  # noqa: E731
-    monkeypatch.setattr(input_benchmark.augment, "augmix_views", views)
+    monkeypatch.setattr("noisymix_tf.augment.augmix_views", views)
     options = {"threads": (1,), "rounds": 1}
-    figures = input_benchmark.run(sizes={16: (8,)}, **options)
+    figures = run("input", sizes={16: (8,)}, **options)
     stages = ["decode", "+ crop", "+ AugMix"]
     assert list(figures) == [(16, 8, stage, 1) for stage in stages]
     assert all(min(each.values()) > 0 for each in figures.values())
     assert "128 JPEG files made of photographs" in capsys.readouterr().out
     # More images in a batch than in a folder: they are repeated.
     root = str(picture_folders.make(tmp_path))
-    input_benchmark.run(root, {16: (12,)}, stages=stages[:1], **options)
+    run("input", root, {16: (12,)}, stages=stages[:1], **options)
     assert f"Input pipeline from {root}" in capsys.readouterr().out
 
 
-def test_memory_counts_traces_and_draws(tmp_path):
-    plain = config("--method=baseline", f"--output_dir={tmp_path / 'run'}")
-    figures = memory.run(plain, rounds=8)
+def test_memory_counts_and_draws_and_bad_input_is_one_line(tmp_path):
+    plain = config(f"--method=baseline --output_dir={tmp_path / 'run'}")
+    figures = run("memory", plain, rounds=8)
     assert figures["first_traces"] in (1, 2) and figures["later_traces"] == 0
     steps, megabytes = figures["steps"], figures["megabytes"]
     assert steps.tolist() == list(range(1, 9)) and (megabytes > 100).all()
     slope = np.polyfit(steps[4:], megabytes[4:], 1)[0]
     assert figures["growth"] == pytest.approx(1000 * slope)
     assert Image.open(tmp_path / "run/memory.png").size == (1050, 525)
-    assert_usage_error(lambda: memory.run(plain), "memory.png is there already")
+    again = functools.partial(run, "memory", plain)
+    assert_usage_error(again, "memory.png is there already")
+    names = re.findall(r"benchmark (\w+)", benchmark.__doc__)
+    assert_usage_error(lambda: door("speed"), "'speed'. Known: ", *names)
+    assert_usage_error(lambda: door("memory"), "--output_dir is missing")
+    assert_usage_error(lambda: methods.run({}), "give it among the methods")
+    line = "train_step --method=mixup"
+    assert_usage_error(lambda: door(line), "mixup has one view")
 
 
 def test_figures_are_per_result_of_every_name(monkeypatch, capsys):
@@ -200,7 +191,7 @@ def test_figures_are_per_result_of_every_name(monkeypatch, capsys):
     monkeypatch.setattr(timing, "interleaved", interleaved)
     monkeypatch.setattr(corruptions, "corrupt", record)
     monkeypatch.setattr(corruptions, "perturb", record)
-    figures = corruption_benchmark.run(rounds=1, seed=3)
+    figures = run("corruptions", rounds=1, seed=3)
     images, films = figures["corruptions"], figures["perturbations"]
     names = corruptions.names(), corruptions.perturbation_names()
     assert (tuple(images), tuple(films)) == names
@@ -226,12 +217,3 @@ def test_memory_does_not_grow_with_the_number_of_images(name):
         peaks.append(tracemalloc.get_traced_memory()[1] - part.nbytes)
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0] + 100_000
-
-
-def test_bad_input_is_one_line():
-    names = re.findall(r"benchmark (\w+)", benchmark.__doc__)
-    assert_usage_error(lambda: door("speed"), "'speed'. Known: ", *names)
-    assert_usage_error(lambda: door("memory"), "--output_dir is missing")
-    assert_usage_error(lambda: methods.run({}), "give it among the methods")
-    line = "train_step", "--method=mixup"
-    assert_usage_error(lambda: door(*line), "mixup has one view")

@@ -1,5 +1,6 @@
 """`python -m noisymix_tf.compare`: its command line, whole comparisons."""
 
+import functools
 import pathlib
 
 import pytest
@@ -29,19 +30,20 @@ def write_method(path, method, line=""):
 def test_words_are_joined_and_runs_are_collected():
     """What is not known is left to the parser."""
     *_, values = comparison_runs.parsed()
+    line = "a --epochs 3 --flip b", "--epochs=3 --flip --runs=a,b"
+    others = [("--bogus a", "--bogus --runs=a"), ("--help", "--help")]
     for given, wanted in (
-        ("a --epochs 3 --flip b", "--epochs=3 --flip --runs=a,b"),
+        line,
         ("--runs x -- --odd", "--runs=x,--odd"),
-        ("--bogus a", "--bogus --runs=a"),
-        ("--help", "--help"),
+        *others,
     ):
         assert arguments.tidy(given.split(), values) == wanted.split()
 
 
-def test_every_method_with_every_seed_on_one_base():
+def test_every_method_with_every_seed_on_one_base(tmp_path):
     base = "--flagfile=flags/quickstart.flags --epochs=2 --seeds=0,1"
-    planned = plan(f"{base} --methods=baseline,mixup,noisymix")
     names = ("baseline", "mixup", "noisymix")
+    planned = plan(f"{base} --methods={','.join(names)}")
     folders = [f"out/{name}/seed{seed}" for seed in (0, 1) for name in names]
     assert [str(training.folder) for training in planned] == folders
     own = [(t.config.method.mixing, t.config.method.views) for t in planned]
@@ -53,19 +55,18 @@ def test_every_method_with_every_seed_on_one_base():
         assert config.run.output_dir == folder
     assert (config.run.seed, training.title) == (1, "NoisyMix, seed 1")
     # Flags behind the methods override them.
-    own = "--methods=augmix"
-    (training,) = plan(f"{own} --jsd_weight=3 --seed=5")
-    assert training.config.method.jsd_weight == 3.0
-    assert training.config.run.seed == 5
-    (training,) = plan(f"--methods=mixup --jsd_weight=3 {own}")
-    assert training.config.method.jsd_weight == 12.0
     # By itself a term without views is refused.
-    (training,) = plan(f"--views=none {own}")
-    assert training.config.method.views == "augmix"
-
-
-def test_a_flagfile_is_a_method_of_its_name(tmp_path):
-    """And the flagfile of its training gives its configuration again."""
+    for before, behind, weight, seed in (
+        ("", "--jsd_weight=3 --seed=5", 3.0, 5),
+        ("--methods=mixup --jsd_weight=3", "", 12.0, 0),
+        ("--views=none", "", 12.0, 0),
+    ):
+        (training,) = plan(f"{before} --methods=augmix {behind}")
+        own = training.config.method
+        assert (own.jsd_weight, own.views) == (weight, "augmix")
+        assert training.config.run.seed == seed
+    # A flagfile is a method of its name, and the flagfile of its training
+    # gives its configuration again.
     write_method(tmp_path / "wide.flags", "cutmix", "--alpha=2")
     (training,) = plan(f"--methods={tmp_path}/wide.flags --corruptions=fog")
     own = training.config.method
@@ -75,35 +76,7 @@ def test_a_flagfile_is_a_method_of_its_name(tmp_path):
     command_line.define_flags(fresh)
     line = ["train", *training.text.splitlines()]
     assert command_line.parse_expanded(line, fresh) == training.config
-
-
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("mixup,nothing", "Unknown method 'nothing'. Known: "),
-        ("none.flags", "none.flags cannot be opened"),
-        ("augmix --views=none", "Method augmix: --stability=jsd compares"),
-        ("mixup --bogus=1", "bogus"),
-        ("mixup --seeds=a", "--seeds=a must be a list of whole"),
-        ("mixup --train_data_dir=x", "--train_data_dir=x is no folder; make"),
-        ("mixup --extra_data_dirs=x", "--extra_data_dirs=x is no folder"),
-        ("mixup,long.flags", "epochs: 200 (mixup); 9 (long)"),
-        ("mixup,mixup.flags", "names two methods alike"),
-    ],
-)
-def test_mistakes_are_told_before_anything_is_trained(
-    tmp_path, monkeypatch, line, words
-):
-    (tmp_path / "flags").symlink_to(pathlib.Path("flags").resolve())
-    monkeypatch.chdir(tmp_path)
-    write_method(tmp_path / "long.flags", "mixup", "--epochs=9")
-    write_method(tmp_path / "mixup.flags", "mixup")
-    assert_usage_error(lambda: plan(f"--methods={line}"), words)
-    if "long" in line:
-        assert len(plan(f"--methods={line} --compare_anyway")) == 2
-
-
-def test_what_is_finished_needs_its_trees_no_more(tmp_path):
+    # Whose training is finished needs its trees no more.
     (tree := tmp_path / "tree").mkdir()
     line = f"--methods=stylized --train_data_dir={tree}"
     (training,) = plan(line, tmp_path)
@@ -114,52 +87,53 @@ def test_what_is_finished_needs_its_trees_no_more(tmp_path):
     assert plan(line, tmp_path) == [training]
 
 
+def test_mistakes_are_told_before_anything_is_trained(tmp_path, monkeypatch):
+    (tmp_path / "flags").symlink_to(pathlib.Path("flags").resolve())
+    monkeypatch.chdir(tmp_path)
+    write_method(tmp_path / "long.flags", "mixup", "--epochs=9")
+    write_method(tmp_path / "mixup.flags", "mixup")
+    for line, words in (
+        ("mixup,nothing", "Unknown method 'nothing'. Known: "),
+        ("none.flags", "none.flags cannot be opened"),
+        ("augmix --views=none", "Method augmix: --stability=jsd compares"),
+        ("mixup --bogus=1", "bogus"),
+        ("mixup --seeds=a", "--seeds=a must be a list of whole"),
+        ("mixup --train_data_dir=x", "--train_data_dir=x is no folder; make"),
+        ("mixup --extra_data_dirs=x", "--extra_data_dirs=x is no folder"),
+        ("mixup,long.flags", "epochs: 200 (mixup); 9 (long)"),
+        ("mixup,mixup.flags", "names two methods alike"),
+    ):
+        call = functools.partial(plan, f"--methods={line}")
+        assert_usage_error(call, words)
+    assert len(plan("--methods=mixup,long.flags --compare_anyway")) == 2
+
+
 def compare(*line, launch=None):
     words, config, values = comparison_runs.parsed(*line)
     return command.run(config, words, launch=launch, flag_values=values)
 
 
-@pytest.fixture
-def two(tmp_path, monkeypatch):
-    """Two runs below the working directory, and something that is none."""
+def test_runs_are_compared_and_mistakes_told(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    two = tmp_path / "runs"
     for method, clean in (("baseline", 0.75), ("noisymix", 0.875)):
         config = comparison_runs.flags(method)
-        comparison_runs.write(tmp_path / "runs" / method, config, clean=clean)
+        comparison_runs.write(two / method, config, clean=clean)
     (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "mine").write_text("mine")
-    return tmp_path / "runs"
-
-
-def test_two_runs_give_a_table_and_their_command_gives_it_again(two, tmp_path):
+    (mine := tmp_path / "full" / "mine").write_text("mine")
     folder = tmp_path / "table"
     line = two, f"--output_dir={folder}"
     done = door_processes.run("noisymix_tf.compare", *line)
     assert done.returncode == 0, done.stderr
     assert "| NoisyMix | **87.5** |" in done.stdout
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    names = {f"comparison.{s}" for s in ("md", "csv", "tex", "html", "json")}
+    names = {f"comparison.{s}" for s in "md csv tex html json".split()}
     assert files.keys() == {*names, "comparison.flags"}
     assert files["comparison.md"].decode().strip() == done.stdout.strip()
     assert all(f"Table: {folder / name}" in done.stderr for name in names)
     compare(f"--flagfile={folder / 'comparison.flags'}")
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == files
-
-
-def test_what_is_left_out_is_told_and_the_rest_compared(two, capsys):
-    (two / "noisymix" / "evaluation" / "report.json").unlink()
-    call = lambda: compare("runs", "full", "nowhere")  # noqa: E731
-    assert_usage_error(call, "3 left out, as said above")
-    out, err = capsys.readouterr()
-    assert "| Baseline |  75.0 |" in out and "NoisyMix" not in out
-    words = "full holds no run", "nowhere is no dir", "noisymix was not eval"
-    for word, line in zip(words, err.splitlines()[-3:]):
-        assert line.startswith("left out: ") and word in line
-
-
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
+    for line, words in (
         ("", "Give directories of runs to compare, or --methods"),
         ("runs --methods=mixup", "and not both"),
         ("--methods=mixup", "--output_dir is missing"),
@@ -168,11 +142,18 @@ def test_what_is_left_out_is_told_and_the_rest_compared(two, capsys):
         ("runs --output_dir=runs/baseline", "holds a run"),
         ("runs --output_dir=full", "holds no comparison"),
         ("runs --output_dir=full/mine/table", "cannot be written"),
-    ],
-)
-def test_mistakes_of_the_command_line(two, line, words):
-    assert_usage_error(lambda: compare(*line.split()), words)
-    assert (two.parent / "full" / "mine").read_text() == "mine"
+    ):
+        assert_usage_error(functools.partial(compare, *line.split()), words)
+        assert mine.read_text() == "mine"
+    (two / "noisymix" / "evaluation" / "report.json").unlink()
+    capsys.readouterr()
+    call = functools.partial(compare, "runs", "full", "nowhere")
+    assert_usage_error(call, "3 left out, as said above")
+    out, err = capsys.readouterr()
+    assert "| Baseline |  75.0 |" in out and "NoisyMix" not in out
+    words = "full holds no run", "nowhere is no dir", "noisymix was not eval"
+    for word, line in zip(words, err.splitlines()[-3:]):
+        assert line.startswith("left out: ") and word in line
 
 
 def test_methods_are_trained_in_processes_and_compared(tmp_path, capsys):

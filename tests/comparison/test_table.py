@@ -81,9 +81,8 @@ def test_columns_are_those_of_the_paper_as_numpy_finds_them(found):
     assert set(flagfiles.names("method")) <= set(methods.TITLES)
     (_, main), (_, more) = built.parts
     assert [column.key for column in (*main, *more)] == list(_expected(0.5))
-    titles = [column.title for column in main]
-    assert titles[2:4] == ["C without noise", "P, mFR (Baseline)"]
-    assert titles[4:] == ["P without noise, mFR (Baseline)", "FGSM 4/255"]
+    titles = main[3].title, main[-1].title
+    assert titles == ("P, mFR (Baseline)", "FGSM 4/255")
     assert "in per cent of the errors or flips of Baseline" in str(built.notes)
     for row in built.rows:
         first, second = map(_expected, BASES[row.method])
@@ -94,9 +93,7 @@ def test_columns_are_those_of_the_paper_as_numpy_finds_them(found):
             wanted = *values, np.mean(values), deviation, deviation / 2**0.5
             own = *cell.values, cell.mean, cell.deviation, cell.error
             np.testing.assert_allclose(own, wanted, rtol=1e-6)
-
-
-def test_without_a_baseline_nothing_is_divided(found):
+    # Without a baseline nothing is divided.
     built = table.build([run for run in found if run.method != "baseline"])
     columns = _columns(built)
     assert not {"c_mce", "p_mfr"} & columns.keys()
@@ -129,15 +126,16 @@ def test_a_reference_of_ones_own_comes_first(found, tmp_path):
 
 
 def test_alexnet_where_the_reports_have_it(tmp_path):
-    constants = {c: [0.5] * 5 for c in made.COMMON}
+    imagenet = flags(dataset="imagenet")
+    constants = dict.fromkeys(made.COMMON, [0.5] * 5)
     own = Reference(alexnet().name, errors={"*": constants})
     more = {"reference": own, "source": "released", **_measured(0.6)}
-    write(tmp_path / "run", flags(dataset="imagenet"), **more)
+    write(tmp_path / "run", imagenet, **more)
     built = build(tmp_path)
     columns = _columns(built)
-    divisors = [columns[key].divisor for key in ("c_released_mce", "p_mfr")]
+    assert columns["c_released_mce"].divisor == "AlexNet"
     # Its flips were never published.
-    assert divisors == ["AlexNet", "Baseline"]
+    assert columns["p_mfr"].divisor == "Baseline"
     # So that what the paper has of them stands in columns of its own.
     paper, last = built.published[9], built.published[-1]
     wanted = {"clean": 77.6, "c_released": 52.3, f"fgsm[{FGSM}]": 29.6}
@@ -146,15 +144,28 @@ def test_alexnet_where_the_reports_have_it(tmp_path):
     assert {key: cell.mean for key, cell in paper.cells.items()} == wanted
     assert last.cells["c_released_mce"].mean == 59.43
     more = {"source": "released", "c": accuracies(0.6)}
-    write(tmp_path / "x/run", flags(dataset="imagenet"), **more)
+    write(tmp_path / "x/run", imagenet, **more)
     last = build(tmp_path / "x").published[-1]
     assert last.cells["c_mce[published]"].mean == 59.43
     assert "c_released_mce" not in last.cells
     assert "Published: Erichson" in str(built.notes)
+    # Images that were generated stand in no column of the files.
+    more = {"source": "released", "seed": 0, "generator": "1-imagenet"}
+    for name, fields in (("y", {}), ("z", more)):
+        fields |= {"reference": alexnet(), "c": accuracies(0.6)}
+        write(tmp_path / name / "run", imagenet, **fields)
+        built = build(tmp_path / name)
+        own = {key for row in built.rows for key in row.cells}
+        theirs = {key for row in built.published for key in row.cells}
+        assert own & theirs == {"clean"}
+        titles = {key: column.title for key, column in _columns(built).items()}
+        assert titles["c_mce[published]"] == "mCE, released files (AlexNet)"
+        assert len(set(titles.values())) == len(titles)
+        (note,) = [n for n in built.notes if "not comparable with" in n]
+        assert note.startswith(titles[max(k for k in own if "mce" in k)])
 
 
 def test_the_best_is_what_no_other_row_shows_better(found, tmp_path):
-    """One decimal is shown; published rows are never the best."""
     built = table.build(found)
     for key in ("clean", "p_mfr"):
         column = _columns(built)[key]
@@ -174,26 +185,7 @@ def test_the_best_is_what_no_other_row_shows_better(found, tmp_path):
     assert not alone.is_best(alone.rows[0], alone.columns[0])
 
 
-@pytest.mark.parametrize(
-    "more", [{}, {"source": "released", "seed": 0, "generator": "1-imagenet"}]
-)
-def test_published_files_are_not_generated_images(tmp_path, more):
-    """They stood in one column, without the caveat of the report."""
-    more = {"reference": alexnet(), "c": accuracies(0.6), **more}
-    write(tmp_path / "run", flags(dataset="imagenet"), **more)
-    built = build(tmp_path)
-    own = {key for row in built.rows for key in row.cells}
-    theirs = {key for row in built.published for key in row.cells}
-    assert own & theirs == {"clean"}
-    titles = {key: column.title for key, column in _columns(built).items()}
-    assert titles["c_mce[published]"] == "mCE, released files (AlexNet)"
-    assert len(set(titles.values())) == len(titles)
-    (note,) = [n for n in built.notes if "not comparable with" in n]
-    assert note.startswith(titles[max(k for k in own if "mce" in k)])
-
-
-def test_rows_tell_what_they_differ_in(found, tmp_path):
-    """Other hyperparameters are rows of their own; seeds may be missing."""
+def test_rows_tell_what_they_differ_in_and_lack(found, tmp_path):
     write(tmp_path / "mixup", flags("mixup", learning_rate=0.05))
     titles = ["Mixup"]
     for weight in (12.0, 6.0):
@@ -212,15 +204,15 @@ def test_rows_tell_what_they_differ_in(found, tmp_path):
 
 
 FOG, SNOW = ({n: dict.fromkeys(range(1, 6), 0.5)} for n in ("fog", "snow"))
-MIXUP, LONG = flags("mixup"), flags("mixup", epochs=4)
-WIDE = made.with_flags(MIXUP, "model", width=1.0)
+MIXUP = flags("mixup")
 FOLDER = made.with_flags(MIXUP, "data", dataset="folder", data_dir="b")
+WIDE = made.with_flags(MIXUP, "model", width=1.0)
 
 
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("config", LONG, ["epochs: 3 (", "a); 4 ("]),
+        ("config", flags("mixup", epochs=4), ["epochs: 3 (", "a); 4 ("]),
         ("config", WIDE, ["width: 0.5 ", "; 1.0 "]),
         ("config", FOLDER, ["digits ", "; folder ", "data_dir: not set "]),
         ("config", flags(), ["seed 0 of Baseline is there 2 times ("]),
@@ -254,7 +246,7 @@ def test_a_run_is_its_flags_and_its_report(tmp_path):
     names = ("epochs", "nesterov", "augmix_all_ops", "clip_norm")
     assert [run.value(n) for n in names] == ["3", "true", "false", "0.0"]
     # What lies in a run is no run of its own.
-    below = [write(tmp_path / name) for name in ("x/b/seed0", "x/a/seed1")]
+    below = [write(tmp_path / "x" / name) for name in ("b/seed0", "a/seed1")]
     write(below[0] / "inner")
     assert runs.find(tmp_path / "x") == below[::-1]
     assert runs.find(tmp_path / "x" / "a") == [below[1]]

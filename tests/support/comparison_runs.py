@@ -31,11 +31,9 @@ def flags(method="baseline", seed=0, dataset="digits", **optimizer):
 
 def accuracies(base, noise=0.0):
     """`{corruption: {severity: accuracy}}`, all of them different."""
-    rows = {}
-    for place, name in enumerate(COMMON):
-        own = base - 0.01 * place - noise * (name in NOISES)
-        rows[name] = {s: own - 0.02 * s for s in range(1, 6)}
-    return rows
+    quiet = {n: base - 0.01 * place for place, n in enumerate(COMMON)}
+    rows = {n: own - noise * (n in NOISES) for n, own in quiet.items()}
+    return {n: {s: a - 0.02 * s for s in range(1, 6)} for n, a in rows.items()}
 
 
 def _records(clean=0.9, c=(), p=(), fgsm=(), n=200, **fields):
@@ -45,8 +43,8 @@ def _records(clean=0.9, c=(), p=(), fgsm=(), n=200, **fields):
         for severity, accuracy in row.items():
             own[cell("c", name, severity, n=n, **fields)] = sums(accuracy, n)
     for name, flips in dict(p).items():
-        place, noise = cell("p", name, 1, n=n), name in NOISES
-        own[place] = flip_sums(flips, n=n, noise=noise)
+        flipped = flip_sums(flips, n=n, noise=name in NOISES)
+        own[cell("p", name, 1, n=n)] = flipped
     for setting, accuracy in dict(fgsm).items():
         own[cell("fgsm", None, 0, setting=setting, n=n)] = sums(accuracy, n)
     return own
@@ -54,10 +52,9 @@ def _records(clean=0.9, c=(), p=(), fgsm=(), n=200, **fields):
 
 def write(folder, config=None, reference=None, data=None, **measured):
     """Writes a run; returns its folder."""
-    config = config or flags()
     report = Report(_records(**measured), None, reference, data).as_dict()
     (folder / "evaluation").mkdir(parents=True)
-    lines = [line for line in config.flags().values() if line is not None]
+    lines = filter(None, (config or flags()).flags().values())
     (folder / "flags.txt").write_text("\n".join(lines) + "\n")
     (folder / "evaluation" / "report.json").write_text(json.dumps(report))
     return folder
