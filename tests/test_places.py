@@ -37,12 +37,12 @@ def compare(line):
     return arguments.training(words, "augmix", 0, folder, values)
 
 
-def parse(config, line):
-    return parsed(config, *line.split())
+def reader(config):
+    return lambda line: parsed(config, *line.split())
 
 
-def train(line):
-    return parse(Config, line)
+train = reader(Config)
+FOLDER = "--dataset=folder --data_dir"
 
 
 def corrupt(line):
@@ -50,56 +50,41 @@ def corrupt(line):
 
 
 @pytest.mark.parametrize(
-    ("reader", "line"),
+    ("read", "line", "output"),
     [
-        (train, "--dataset=folder --data_dir=photos --output_dir=photos/run1"),
-        (train, "--dataset=folder --data_dir=photos --output_dir=photos"),
-        (train, "--dataset=folder --data_dir=link --output_dir=photos/a/b/c"),
-        (
-            compare,
-            "--dataset=folder --data_dir=photos --output_dir=link/../link/run1",
-        ),
-        (train, "--train_data_dir=photos --output_dir=photos/run1"),
-        (train, "--extra_data_dirs=elsewhere,photos --output_dir=photos/run1"),
-        (compare, "--suites=r --shift_dir=photos --output_dir=photos/run1"),
-        *(
-            (
-                lambda line, config=config: parse(config, line),
-                f"{line}=photos/c",
-            )
-            for config, line in (
-                (EvaluateConfig, "--suites=r --shift_dir=link --output_dir"),
-                (StylizeConfig, "--data_dir=photos --styles=a --output_dir"),
-                (StylizeConfig, "--data_dir=a --styles=photos --output_dir"),
-                (DeepAugmentConfig, "--data_dir=photos --output_dir"),
-            )
-        ),
-        (corrupt, "--dataset=folder --data_dir=photos --output_dir=photos/c"),
+        (train, f"{FOLDER}=photos", "photos/run1"),
+        (train, f"{FOLDER}=photos", "photos"),
+        (train, f"{FOLDER}=link", "photos/a/b/c"),
+        (compare, f"{FOLDER}=photos", "link/../link/run1"),
+        (train, "--train_data_dir=photos", "photos/run1"),
+        (train, "--extra_data_dirs=elsewhere,photos", "photos/run1"),
+        (compare, "--suites=r --shift_dir=photos", "photos/run1"),
+        (reader(EvaluateConfig), "--suites=r --shift_dir=link", "photos/c"),
+        (reader(StylizeConfig), "--data_dir=photos --styles=a", "photos/c"),
+        (reader(StylizeConfig), "--data_dir=a --styles=photos", "photos/c"),
+        (reader(DeepAugmentConfig), "--data_dir=photos", "photos/c"),
+        (corrupt, f"{FOLDER}=photos", "photos/c"),
     ],
 )
-def test_no_command_writes_among_images(reader, line, photos):
+def test_no_command_writes_among_images(read, line, output, photos):
     """The second run took the first for the class `run1`."""
-    assert_usage_error(lambda: reader(line), "--output_dir=", " lies in --")
+    line = f"{line} --output_dir={output}"
+    assert_usage_error(lambda: read(line), "--output_dir=", " lies in --")
     assert [path.name for path in photos.iterdir()] == ["cat"]
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "--dataset=folder --data_dir=photos --output_dir=photos2",
-        "--dataset=folder --data_dir=photos --output_dir=.",
+def test_beside_the_images_and_on_this_machine_is_fine(photos):
+    for line in (
+        f"{FOLDER}=photos --output_dir=photos2",
+        f"{FOLDER}=photos --output_dir=.",
         # A directory of prepared datasets holds no folders of classes.
         "--dataset=cifar10 --data_dir=photos --output_dir=photos/run1",
-        "--dataset=folder --data_dir=nowhere --output_dir=nowhere/run1",
-        "--output_dir=runs/a:b",
-        "--c_dir=tfds:/data/sets",
-        "--c_dir=C:/sets",
-        "--data_service=grpc://host:5050",
+        f"{FOLDER}=nowhere --output_dir=nowhere/run1",
+        "--output_dir=runs/a:b --c_dir=tfds:/data/sets",
+        "--c_dir=C:/sets --data_service=grpc://host:5050",
         "--tpu=grpc://10.0.0.2:8470",
-    ],
-)
-def test_beside_the_images_and_on_this_machine_is_fine(line, photos):
-    parse(Config, line)
+    ):
+        train(line)
 
 
 @pytest.mark.parametrize(
@@ -113,11 +98,11 @@ def test_beside_the_images_and_on_this_machine_is_fine(line, photos):
         lambda: nm.evaluation.load_classifier("gs://bucket/m.keras"),
         lambda: corrupt("--output_dir=gs://bucket/c"),
         lambda: nm.data.load("imagenet"),  # from the environment
-        lambda: parse(Config, "--output_dir=gs://bucket/run"),
-        lambda: parse(Config, "--extra_data_dirs=here,hdfs://bucket"),
-        lambda: parse(Config, "--c_dir=tfds:gs://bucket"),
-        lambda: parse(Config, "--reference=gs://bucket/report.json"),
-        lambda: parse(Config, "--train_data_dir=gs:/bucket"),
+        lambda: train("--output_dir=gs://bucket/run"),
+        lambda: train("--extra_data_dirs=here,hdfs://bucket"),
+        lambda: train("--c_dir=tfds:gs://bucket"),
+        lambda: train("--reference=gs://bucket/report.json"),
+        lambda: train("--train_data_dir=gs:/bucket"),
     ],
 )
 def test_buckets_are_refused(call, monkeypatch, tmp_path):

@@ -17,13 +17,9 @@ def model():
 @pytest.fixture(scope="session")
 def served(model, tmp_path_factory):
     """Checked by a new process without this package, as users have it."""
-    return export(
-        model,
-        tmp_path_factory.mktemp("serving") / "kinds",
-        class_names=support.NAMES,
-        preprocess=support.PREPROCESS,
-        batch_sizes=support.BATCHES,
-    )
+    told = {"class_names": support.NAMES, "preprocess": support.PREPROCESS}
+    path = tmp_path_factory.mktemp("serving") / "kinds"
+    return export(model, path, batch_sizes=support.BATCHES, **told)
 
 
 @pytest.fixture(scope="session")

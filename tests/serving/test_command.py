@@ -1,5 +1,6 @@
 """The export door: which model it takes, from where, and what it refuses."""
 
+import functools
 import json
 import re
 
@@ -20,8 +21,6 @@ from support import tiny_network
 from support.parsing import parsed
 from support.usage import assert_usage_error
 
-FLAGS = ("--method=baseline", "--ema=0.5", "--test_examples=40")
-
 
 def assign(model, seed):
     """Random weights, which spread the outputs."""
@@ -33,13 +32,12 @@ def assign(model, seed):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """The directory of a run, and its weights by the word that asks for them.
-
-    No weights of one kind are those of another.
-    """
+    """A run's directory, and its weights, all different, by their word."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     folder.mkdir()
-    config = parsed(Config, *FLAGS)
+    config = parsed(
+        Config, "--method=baseline", "--ema=0.5", "--test_examples=40"
+    )
     dataset = setup.dataset(config.data)
     model = tiny_network.build((32, 32, 3), 10, 0.5, 0.5, 1.0, seed=0)
     trainer = setup.trainer(config, model, steps_per_epoch=4)
@@ -51,8 +49,8 @@ def run(tmp_path_factory):
     weights["best"] = assign(model, 2)
     nm.save(model, folder / "best.keras")
     weights["saved"] = assign(model, 3)
-    path = folder / "model.keras"
-    card = nm.save(model, path, flags=config, dataset=dataset)
+    place = folder / "model.keras"
+    card = nm.save(model, place, flags=config, dataset=dataset)
     (folder / "evaluation").mkdir()
     report = json.dumps({"model": card["model"]["fingerprint"]})
     (folder / "evaluation" / "report.json").write_text(report)
@@ -69,34 +67,51 @@ def door(*arguments):
     return export_door.run(parsed(ExportConfig, *arguments))
 
 
-@pytest.mark.parametrize("which", ["saved", "last", "ema", "best"])
-def test_each_kind_of_weights_of_a_run(run, which):
+def test_each_kind_of_weights_of_a_run(run, tmp_path):
     folder, weights = run
-    source = sources.load(folder, which)
-    with evaluation_weights(source.model):
-        found = classifier_of(source.model).get_weights()
-    for value, wanted in zip(found, weights[which]):
-        np.testing.assert_array_equal(value, wanted)
-    assert source.class_names == [str(digit) for digit in range(10)]
-    assert source.config.optimizer.ema == 0.5
+    for which, wanted in weights.items():
+        source = sources.load(folder, which)
+        with evaluation_weights(source.model):
+            found = classifier_of(source.model).get_weights()
+        for pair in zip(found, wanted, strict=True):
+            np.testing.assert_array_equal(*pair)
+        assert source.class_names == list("0123456789")
+        assert source.config.optimizer.ema == 0.5
+    # And those that another does not have.
+    for name in ("model.keras", "model.card.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    load = functools.partial(sources.load, tmp_path)
+    assert_usage_error(lambda: load("best"), "no best.keras")
+    assert_usage_error(lambda: load("last"), "no checkpoint")
+    (tmp_path / "model.card.json").unlink()
+    assert_usage_error(lambda: load("last"), "flags of the run", "not known")
 
 
 def test_from_a_run_to_versions(run, tmp_path, capsys):
+    """A report, which shows test images, goes along only if asked for."""
     folder, weights = run
     served = tmp_path / "served"
-    first = door(f"--model={folder}", f"--output_dir={served}")
+    common = (f"--model={folder}", f"--output_dir={served}")
+    first = door(*common, "--quantize")
     printed = capsys.readouterr()
-    assert "Comparing on 16 test images of digits" in printed.err
-    assert printed.out.splitlines()[0].startswith("Reloaded")
+    assert "Comparing on 40 test images of digits" in printed.err
+    assert printed.out.startswith("Reloaded")
     assert f"SavedModel: {served / '1'} (0." in printed.out
+    assert re.search(
+        r"With 8-bit weights: \d+ of 40 right, \d+ without "
+        r"\(accuracy on 40 test images of digits\)\n",
+        printed.out,
+    )
     card = model_card.read(folder / "model.keras")
     assert model_card.read(first.path) == card
-    second = door(
-        *(f"--model={folder}", f"--output_dir={served}", "--weights=ema"),
-        *("--weights_dtype=float16", "--batch_sizes=2,1"),
-        "--outputs=logits",
-    )
-    assert [first.version, second.version] == [1, 2]
+    line = "--weights=ema --weights_dtype=float16 --batch_sizes=2,1"
+    second = door(*common, *line.split(), "--outputs=logits")
+    third = door(*common, f"--report={folder / 'evaluation'}")
+    assert "Comparing on 16 test images of digits" in capsys.readouterr().err
+    assert [done.version for done in (first, second, third)] == [1, 2, 3]
+    report = "assets.extra/robustness/report.json"
+    assert not (first.path / report).parent.exists()
+    assert (third.path / report).is_file()
     assert first.max_abs_difference <= 1e-5
     assert 0 < second.max_abs_difference <= 1e-2
     loaded = tf.saved_model.load(str(second.path))
@@ -106,9 +121,8 @@ def test_from_a_run_to_versions(run, tmp_path, capsys):
     for kernel, wanted in zip(kernels, averages):
         np.testing.assert_array_equal(kernel, wanted.astype(np.float16))
     for path in (first.path, served):
-        assert_usage_error(
-            lambda path=path: sources.load(path), "is a SavedModel already"
-        )
+        call = functools.partial(sources.load, path)
+        assert_usage_error(call, "is a SavedModel already")
 
 
 def test_from_a_file_without_a_card(tmp_path, capsys):
@@ -116,10 +130,10 @@ def test_from_a_file_without_a_card(tmp_path, capsys):
     assign(model, 1)
     model.save(tmp_path / "m.keras")
     (tmp_path / "names.txt").write_text("á\nb\nc d\n", encoding="utf-8")
+    line = "--weights_dtype=bfloat16 --preprocess=resize20-crop16 --quantize"
     done = door(
         *(f"--model={tmp_path / 'm.keras'}", f"--output_dir={tmp_path / 'm'}"),
-        *(f"--labels={tmp_path / 'names.txt'}", "--weights_dtype=bfloat16"),
-        *("--preprocess=resize20-crop16", "--quantize"),
+        *(f"--labels={tmp_path / 'names.txt'}", *line.split()),
     )
     printed = capsys.readouterr()
     assert "Comparing on 364 enlarged digits" in printed.err
@@ -132,36 +146,12 @@ def test_from_a_file_without_a_card(tmp_path, capsys):
     images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
     found = loaded.signatures["serving_default"](images=tf.constant(images))
     np.testing.assert_allclose(found["logits"], model(images), atol=0.1)
-    names = np.array(["á", "b", "c d"])[found["classes"]]
-    assert [[n.decode() for n in row] for row in found["labels"].numpy()] == (
-        names.tolist()
-    )
-    constants = json.loads(
-        (done.path / "assets.extra" / "preprocessing.json").read_text()
-    )
+    names = np.array([n.encode() for n in ("á", "b", "c d")], object)
+    np.testing.assert_array_equal(found["labels"], names[found["classes"]])
+    place = done.path / "assets.extra" / "preprocessing.json"
+    constants = json.loads(place.read_text())
     assert constants["encoded_images"]["preprocess"] == "resize20-crop16"
     assert constants["weights"] == "bfloat16"
-
-
-def test_a_report_is_in_an_export_only_if_it_is_asked_for(
-    run, tmp_path, capsys
-):
-    """Its page shows test images, which would leave the machine unasked.
-
-    And of eight bits, a share was told without what it is a share of.
-    """
-    folder, _ = run
-    arguments = (f"--model={folder}", f"--output_dir={tmp_path / 'm'}")
-    done = door(*arguments, "--quantize")
-    assert not (done.path / "assets.extra" / "robustness").exists()
-    assert re.search(
-        r"With 8-bit weights: \d+ of 40 right, \d+ without "
-        r"\(accuracy on 40 test images of digits\)\n",
-        capsys.readouterr().out,
-    )
-    done = door(*arguments, f"--report={folder / 'evaluation'}")
-    extra = done.path / "assets.extra"
-    assert (extra / "robustness" / "report.json").is_file()
 
 
 @pytest.mark.parametrize(
@@ -170,10 +160,7 @@ def test_a_report_is_in_an_export_only_if_it_is_asked_for(
         ("--output_dir=m", "--model is missing"),
         ("--model=run", "--output_dir is missing"),
         ("--model=none --output_dir=m", "no model at 'none'"),
-        (
-            "--model=run/best.keras --output_dir=m --weights=ema",
-            "of a finished",
-        ),
+        ("--model=run/best.keras --output_dir=m --weights=ema", "a finished"),
         ("--labels=none.txt", "No such file"),
         ("--labels=bytes.txt", "no UTF-8"),
         ("--labels=few.txt", "2 names but the model 10"),
@@ -199,15 +186,3 @@ def test_mistakes_are_told_and_leave_nothing(
         arguments = f"--model=run --output_dir=m {arguments}"
     assert_usage_error(lambda: door(*arguments.split()), words)
     assert sorted(tmp_path.iterdir()) == before
-
-
-def test_weights_that_a_run_does_not_have(run, tmp_path):
-    folder, _ = run
-    for name in ("model.keras", "model.card.json"):
-        (tmp_path / name).write_bytes((folder / name).read_bytes())
-    for which, words in (("best", "no best.keras"), ("last", "no checkpoint")):
-        assert_usage_error(lambda w=which: sources.load(tmp_path, w), words)
-    (tmp_path / "model.card.json").unlink()
-    assert_usage_error(
-        lambda: sources.load(tmp_path, "last"), "flags of the run", "not known"
-    )

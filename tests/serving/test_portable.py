@@ -15,26 +15,19 @@ export = functools.partial(saved_model.export, fresh_process=False)
 
 
 @pytest.fixture(scope="module")
-def images():
+def sample(model):
+    """Images and what the model finds in them."""
     rng = np.random.default_rng(1)
-    coarse = rng.integers(0, 256, (60, 8, 8, 3))
-    return coarse.repeat(4, axis=1).repeat(4, axis=2).astype(np.uint8)
+    coarse = rng.integers(0, 256, (60, 8, 8, 3)).astype(np.uint8)
+    images = coarse.repeat(4, axis=1).repeat(4, axis=2)
+    return images, tf.nn.softmax(model(images, training=False)).numpy()
 
 
-@pytest.fixture(scope="module")
-def probabilities(model, images):
-    return tf.nn.softmax(model(images, training=False)).numpy()
-
-
-def test_a_quantised_model(model, images, probabilities, tmp_path):
-    done = export(
-        model,
-        tmp_path / "m",
-        weights="bfloat16",
-        quantize=True,
-        check_images=images,
-        check_labels=probabilities.argmax(-1),
-    )
+def test_a_quantised_model(model, sample, tmp_path):
+    images, probabilities = sample
+    checked = {"check_images": images, "check_labels": probabilities.argmax(-1)}
+    kinds = {"weights": "bfloat16", "quantize": True}
+    done = export(model, tmp_path / "m", **kinds, **checked)
     found = done.quantized
     assert (found.measure, found.before, found.n) == ("accuracy", 60, 60)
     assert found.is_written and 59 <= found.after <= 60
@@ -47,13 +40,10 @@ def test_a_quantised_model(model, images, probabilities, tmp_path):
 
 @pytest.mark.parametrize(("lost", "is_written"), [(1, True), (2, False)])
 def test_a_quantised_model_that_loses_too_much_is_left_out(
-    model, images, probabilities, tmp_path, monkeypatch, lost, is_written
+    model, sample, tmp_path, monkeypatch, lost, is_written
 ):
-    """One image of sixty was more than a point, and the export was refused.
-
-    What is measured without labels is no accuracy.
-    """
-    wrong = probabilities.copy()
+    """One of sixty, more than a point, is not. Without labels: agreement."""
+    images, wrong = sample[0], sample[1].copy()
     wrong[:lost] = np.roll(wrong[:lost], 1, axis=-1)
     # No network of a few weights loses that much by itself.
     monkeypatch.setattr(portable, "_run_tflite", lambda place, images: [wrong])
@@ -66,14 +56,14 @@ def test_a_quantised_model_that_loses_too_much_is_left_out(
     assert (done.path / "saved_model.pb").is_file()
 
 
-def test_an_onnx_model(model, images, probabilities, tmp_path):
+def test_an_onnx_model(model, sample, tmp_path):
+    images, probabilities = sample
     runtime = pytest.importorskip("onnxruntime", reason="extra onnx is missing")
     pytest.importorskip("tf2onnx", reason="extra onnx is missing")
     done = export(model, tmp_path / "m", onnx=True, check_images=images)
     assert done.onnx_difference <= 1e-5
-    session = runtime.InferenceSession(
-        str(done.path / "assets.extra" / portable.ONNX)
-    )
+    place = done.path / "assets.extra" / portable.ONNX
+    session = runtime.InferenceSession(str(place))
     (image,) = session.get_inputs()
     assert (image.name, image.type) == ("images", "tensor(uint8)")
     for batch in (1, 3):
@@ -86,10 +76,8 @@ def test_what_cannot_be_converted_is_told_first(model, tmp_path, monkeypatch):
     half = keras.Sequential([model, keras.layers.Softmax(dtype="bfloat16")])
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
     path = tmp_path / "m"
-    assert_usage_error(
-        lambda: export(half, path, quantize=True), "compute in bfloat16"
-    )
-    assert_usage_error(
-        lambda: export(model, path, onnx=True), "noisymix_tf[onnx]"
-    )
+    call = functools.partial(export, half, path, quantize=True)
+    assert_usage_error(call, "compute in bfloat16")
+    call = functools.partial(export, model, path, onnx=True)
+    assert_usage_error(call, "noisymix_tf[onnx]")
     assert list(tmp_path.iterdir()) == []

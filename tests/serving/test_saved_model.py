@@ -93,49 +93,37 @@ def test_what_is_in_the_folder(model, served, loaded):
     described = json.loads((extra / "signatures.json").read_text())
     assert set(described) == set(loaded.signatures) == set(SIGNATURES.names())
     for name, signature in loaded.signatures.items():
-        specs = {
-            "inputs": signature.structured_input_signature[1],
-            "outputs": signature.structured_outputs,
-        }
         method = SIGNATURES.get(name).method
         assert graph.signature_def[name].method_name == method
         assert described[name]["method"] == method
-        for side, those in specs.items():
+        for side, those in (
+            ("inputs", signature.structured_input_signature[1]),
+            ("outputs", signature.structured_outputs),
+        ):
             entries = described[name][side]
-            assert {k: e["dtype"] for k, e in entries.items()} == {
-                k: spec.dtype.name for k, spec in those.items()
-            }
+            kinds = {key: spec.dtype.name for key, spec in those.items()}
+            assert {key: e["dtype"] for key, e in entries.items()} == kinds
             assert all(e["what"] for e in entries.values())
 
 
 def test_signatures_as_a_client_sees_them(loaded):
-    outputs = {
-        "logits": ([10], tf.float32),
-        "probabilities": ([10], tf.float32),
-        "classes": ([5], tf.int32),
-        "scores": ([5], tf.float32),
-        "labels": ([5], tf.string),
-    }
     named = {"classes": ([5], tf.string), "scores": ([5], tf.float32)}
-    features = {"features": ([16], tf.float32)}
-    pixels = [None, 32, 32, 3]
+    outputs = {key: ([10], tf.float32) for key in ("logits", "probabilities")}
+    outputs |= {"classes": ([5], tf.int32), "labels": ([5], tf.string)}
+    outputs["scores"] = ([5], tf.float32)
+    pixels, last = [None, 32, 32, 3], {"features": ([16], tf.float32)}
     for name, shape, dtype, argument, expected in (
         ("serving_default", pixels, tf.uint8, "images", outputs),
         ("serving_float", pixels, tf.float32, "images", outputs),
         ("serving_bytes", [None], tf.string, "image_bytes", outputs),
         ("tf_example", [None], tf.string, "inputs", named),
-        ("features", pixels, tf.uint8, "images", features),
+        ("features", pixels, tf.uint8, "images", last),
     ):
         signature = loaded.signatures[name]
         (spec,) = signature.structured_input_signature[1].values()
         assert spec == tf.TensorSpec(shape, dtype, name=argument)
-        found = signature.structured_outputs
-        assert expected == {
-            key: (spec.shape[1:], spec.dtype) for key, spec in found.items()
-        }
-
-
-# Other models.
+        found = signature.structured_outputs.items()
+        assert expected == {k: (s.shape[1:], s.dtype) for k, s in found}
 
 
 def test_images_of_any_size(tmp_path):
@@ -161,11 +149,7 @@ def test_images_of_any_size(tmp_path):
 def test_what_a_model_gives_is_served_once(
     tmp_path, policy, ends, classes, is_probability
 ):
-    """Softmax was applied to the outputs of a softmax in bfloat16.
-
-    The check shared the mistake. And no model in bfloat16 was within the
-    tolerance of one in float32.
-    """
+    """Softmax was applied to a softmax in bfloat16, and the check agreed."""
     keras.config.set_dtype_policy(policy)
     try:
         layers = [keras.layers.Dense(classes)]
@@ -195,27 +179,34 @@ def test_names_of_other_classes_are_a_difference():
     expected = {"probabilities": np.array([[0.5, 0.2, 0.3]])}
     scores = np.array([[0.5, 0.3, 0.2]])
     for named, gap in (
-        (["crane", "crane", "owl"], 0.0),
-        (["crane", "owl", "crane"], 0.1),
-        (["crane", "crane", "crane"], np.nan),
-        (["crane", "crane", "emu"], np.nan),
+        ("crane crane owl", 0.0),
+        ("crane owl crane", 0.1),
+        ("crane crane crane", np.nan),
+        ("crane crane emu", np.nan),
     ):
-        named = np.array([[name.encode() for name in named]], object)
+        named = np.array([named.encode().split()], object)
         outputs = {"scores": scores, "labels": named}
         found = reload.difference(outputs, expected, labels)
         np.testing.assert_allclose(found, gap)
 
 
-def test_no_test_image_is_in_an_export(model, tmp_path):
+def test_whole_versions_appear_and_no_test_image_is_in_them(
+    model, tmp_path, monkeypatch
+):
     """They were sent along as the requests that a server warms up with."""
     images = images_like([3, 32, 32, 3], seed=7)
-    done = export(
-        model,
-        tmp_path / "m",
-        check_images=images,
-        batch_sizes=(1, 3),
-        quantize=True,
-    )
+    publish, path = versions.publish, tmp_path / "m"
+
+    def watched(folder):
+        """Until all is written and compared, no folder has a number."""
+        assert [name.isdigit() for name in os.listdir(path)] == [False]
+        assert (folder / "assets.extra" / "model_card.json").is_file()
+        return publish(folder)
+
+    monkeypatch.setattr(versions, "publish", watched)
+    kinds = {"batch_sizes": (1, 3), "quantize": True}
+    done = export(model, path, check_images=images, **kinds)
+    assert os.listdir(path) == ["1"]
     rows = images.reshape(-1, 32 * 3)
     parts = [row.tobytes() for row in rows]
     parts += [row.astype(np.float32).tobytes() for row in rows]
@@ -235,94 +226,55 @@ def test_a_model_trained_on_two_replicas(tmp_path):
     with strategy.scope():
         model = classifier(keras.layers.Dropout(0.5), keras.layers.Dense(10))
         before = [v.numpy() for v in model.variables]
-        assert_usage_error(
-            lambda: export(model, tmp_path / "m"), "strategy's scope"
-        )
+        call = functools.partial(export, model, tmp_path / "m")
+        assert_usage_error(call, "strategy's scope")
     model.compile("sgd", "sparse_categorical_crossentropy")
     model.fit(images_like([4, 32, 32, 3]), np.arange(4), verbose=0)
     trained = [v.numpy() for v in model.variables]
     assert any((a != b).any() for a, b in zip(before, trained))
-    assert export(model, tmp_path / "m").max_abs_difference <= 1e-5
+    assert call().max_abs_difference <= 1e-5
     for old, variable in zip(trained, model.variables):
         np.testing.assert_array_equal(old, variable)
 
 
-# Nothing is published that was not checked.
-
-
-def test_a_watcher_sees_whole_versions_only(model, tmp_path, monkeypatch):
-    """Until all is written and compared, no folder has a number."""
-    path = tmp_path / "m"
-    seen = []
-    publish = versions.publish
-
-    def watched(folder):
-        seen.append([name.isdigit() for name in os.listdir(path)])
-        assert (folder / "assets.extra" / "model_card.json").is_file()
-        return publish(folder)
-
-    monkeypatch.setattr(versions, "publish", watched)
-    export(model, path)
-    assert seen == [[False]]
-    assert os.listdir(path) == ["1"]
-
-
-def add_signature(monkeypatch, change):
-    """Files one more signature, which changes what there is."""
+@pytest.mark.parametrize(
+    "key, change",
+    [
+        ("halved", None),
+        ("probabilities", lambda found: found * np.nan),
+        ("classes", lambda found: (found + 1) % 10),
+    ],
+)
+def test_a_signature_that_differs(model, tmp_path, monkeypatch, key, change):
+    path = tmp_path / "new" / "m"
+    if change:  # There is an earlier version.
+        (path / "1").mkdir(parents=True)
+    before = everything_in(tmp_path)
     own = SIGNATURES.get("serving_float")
+    images = tf.TensorSpec([None, 32, 32, 3], name="images")
 
     def build(served):
-        @tf.function(
-            input_signature=[tf.TensorSpec([None, 32, 32, 3], name="images")]
-        )
+        @tf.function(input_signature=[images])
         def function(images):
-            return change(served.classify, images)
+            if not change:
+                return served.classify(images / 2)
+            results = served.classify(images)
+            return {**results, key: change(results[key])}
 
         return function
 
-    monkeypatch.setitem(
-        # It has no way to take one out again.
-        SIGNATURES._entries,
-        "serving_other",
-        Signature(build, own.encode, own.takes),
-    )
-
-
-def halved(classify, images):
-    return classify(images / 2)
-
-
-def broken(classify, images):
-    results = classify(images)
-    return {**results, "probabilities": results["probabilities"] * np.nan}
-
-
-def names_shifted(classify, images):
-    results = classify(images)
-    return {**results, "classes": (results["classes"] + 1) % 10}
-
-
-@pytest.mark.parametrize(
-    "change, earlier",
-    [(halved, False), (broken, True), (names_shifted, True)],
-)
-def test_a_signature_that_differs(
-    model, tmp_path, monkeypatch, change, earlier
-):
-    path = tmp_path / "new" / "m"
-    if earlier:
-        (path / "1").mkdir(parents=True)
-    before = everything_in(tmp_path)
-    add_signature(monkeypatch, change)
+    other = Signature(build, own.encode, own.takes)
+    # It has no way to take one out again.
+    monkeypatch.setitem(SIGNATURES._entries, "serving_other", other)
     with pytest.raises(ExportMismatch, match="tolerance is 1e-05"):
         export(model, path)
     assert everything_in(tmp_path) == before
-    if change is halved:
+    if not change:
         done = export(model, path, tolerance=1.0)
         assert 1e-3 < done.max_abs_difference < 1
 
 
-def test_the_check_is_of_the_files_not_of_the_model(
+def test_other_files_than_the_model_or_an_interruption_leave_nothing(
     model, tmp_path, monkeypatch
 ):
     save = tf.saved_model.save
@@ -332,40 +284,34 @@ def test_the_check_is_of_the_files_not_of_the_model(
             w.assign(0.9 * w)
         save(module, folder, signatures=signatures)
 
-    monkeypatch.setattr(tf.saved_model, "save", save_other_weights)
-    with pytest.raises(ExportMismatch):
-        export(model, tmp_path / "m")
-    assert everything_in(tmp_path) == []
-
-
-def test_an_interruption_leaves_nothing(model, tmp_path, monkeypatch):
-    def load(folder):
+    def interrupted(folder):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tf.saved_model, "load", load)
-    with pytest.raises(KeyboardInterrupt):
-        export(model, tmp_path / "new" / "m")
-    assert everything_in(tmp_path) == []
+    for name, function, error in (
+        ("save", save_other_weights, ExportMismatch),
+        ("load", interrupted, KeyboardInterrupt),
+    ):
+        with monkeypatch.context() as patch, pytest.raises(error):
+            patch.setattr(tf.saved_model, name, function)
+            export(model, tmp_path / "new" / "m")
+        assert everything_in(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    ("activation", "taken_for_logits", "words"),
-    [
-        ("softmax", True, "are not the model's outputs, which sum to one"),
-        ("linear", False, "are negative or do not sum to one"),
-    ],
-)
-def test_the_check_does_not_share_a_mistaken_meaning(
-    tmp_path, monkeypatch, activation, taken_for_logits, words
-):
+def test_the_check_does_not_share_a_mistaken_meaning(tmp_path, monkeypatch):
     """What is compared was made by the same decision, and so agreed."""
-    monkeypatch.setattr(
-        keras_model, "gives_logits", lambda *_: taken_for_logits
-    )
-    model = classifier(keras.layers.Dense(10, activation))
-    with pytest.raises(ExportMismatch, match=f"{words}.*outputs='logits' or"):
-        export(model, tmp_path / "m")
-    assert everything_in(tmp_path) == []
+    for activation, words in (
+        ("softmax", "are not the model's outputs, which sum to one"),
+        ("linear", "are negative or do not sum to one"),
+    ):
+        mistaken = activation == "softmax"
+        monkeypatch.setattr(
+            keras_model, "gives_logits", lambda *_, m=mistaken: m
+        )
+        model = classifier(keras.layers.Dense(10, activation))
+        words = f"{words}.*outputs='logits' or"
+        with pytest.raises(ExportMismatch, match=words):
+            export(model, tmp_path / "m")
+        assert everything_in(tmp_path) == []
 
 
 def test_a_new_process_that_fails(tmp_path, monkeypatch):
@@ -377,40 +323,20 @@ def test_a_new_process_that_fails(tmp_path, monkeypatch):
         reload._call_in_new_process(str(tmp_path), {})
 
 
-# Arguments that cannot be used.
-
-
 def ending_in(layer, shape=(32, 32, 3)):
     x = keras.Input(shape)
     return keras.Model(x, layer(x))
 
 
-def two_outputs():
-    x = keras.Input([4, 4, 3])
-    y = keras.layers.Flatten()(x)
-    return keras.Model(x, [y, keras.layers.Dense(3)(y)])
-
-
 @pytest.mark.parametrize(
-    "make, words",
+    "given, words",
     [
         (lambda: ending_in(keras.layers.Dense(3), [5]), "expected images"),
         (lambda: ending_in(keras.layers.Conv2D(3, 3)), "expected logits or pr"),
-        (two_outputs, "one input and one output"),
+        (lambda: ending_in(lambda x: [x, x]), "one input and one output"),
         (lambda: keras.Sequential([keras.layers.Dense(3)]), "no built Keras"),
         (lambda: "model.keras", "'model.keras' is no built Keras model"),
         (lambda: classifier(keras.layers.Dense(1)), "end it in a sigmoid"),
-    ],
-)
-def test_models_that_are_no_image_classifiers(tmp_path, make, words):
-    """One logit was served with a probability of one, whatever it was."""
-    assert_usage_error(lambda: export(make(), tmp_path / "m"), words)
-    assert everything_in(tmp_path) == []
-
-
-@pytest.mark.parametrize(
-    "arguments, words",
-    [
         ({"class_names": NAMES[:9]}, "9 names but the model 10 classes"),
         ({"class_names": [*NAMES[:9], "a\nb"]}, "not a line of text"),
         ({"class_names": range(10)}, "Class name 0 is not"),
@@ -427,8 +353,9 @@ def test_models_that_are_no_image_classifiers(tmp_path, make, words):
         ({"preprocess": "resize64-crop64"}, "the model takes 32 x 32"),
     ],
 )
-def test_bad_arguments(model, tmp_path, arguments, words):
-    assert_usage_error(
-        lambda: export(model, tmp_path / "m", **arguments), words
-    )
+def test_bad_models_and_arguments(model, tmp_path, given, words):
+    """One logit was served with a probability of one, whatever it was."""
+    bad, given = (given(), {}) if callable(given) else (model, given)
+    call = functools.partial(export, bad, tmp_path / "m", **given)
+    assert_usage_error(call, words)
     assert everything_in(tmp_path) == []

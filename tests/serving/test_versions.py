@@ -2,6 +2,7 @@
 
 import errno
 import os
+from unittest import mock
 
 import pytest
 import tensorflow as tf
@@ -16,19 +17,13 @@ def written(path):
         return versions.publish(folder)
 
 
-def test_each_export_takes_the_next_version(tmp_path):
+def test_each_export_takes_the_next_version(tmp_path, monkeypatch):
+    """One that another export took meanwhile is left alone."""
     path = tmp_path / "m"
-    assert written(path).name == "1"
-    assert written(path).name == "2"
+    assert [written(path).name, written(path).name] == ["1", "2"]
     (path / "7").mkdir()
     (path / "notes").mkdir()
     assert written(path).name == "8"
-    assert sorted(os.listdir(path)) == ["1", "2", "7", "8", "notes"]
-
-
-def test_a_version_taken_by_another_export_is_left_alone(tmp_path, monkeypatch):
-    path = tmp_path / "m"
-    written(path)
     rename = versions.pathlib.Path.rename
 
     def someone_is_faster(self, target):
@@ -38,9 +33,9 @@ def test_a_version_taken_by_another_export_is_left_alone(tmp_path, monkeypatch):
         return rename(self, target)
 
     monkeypatch.setattr(versions.pathlib.Path, "rename", someone_is_faster)
-    assert written(path).name == "3"
-    assert (path / "2" / "saved_model.pb").read_text() == "theirs"
-    assert sorted(os.listdir(path)) == ["1", "2", "3"]
+    assert written(path).name == "10"
+    assert (path / "9" / "saved_model.pb").read_text() == "theirs"
+    assert {*os.listdir(path)} == {*"1 2 7 8 9 10 notes".split()}
 
 
 @pytest.mark.parametrize(
@@ -56,11 +51,9 @@ def test_a_version_taken_by_another_export_is_left_alone(tmp_path, monkeypatch):
 def test_paths_that_cannot_be_written(tmp_path, monkeypatch, path, words):
     (tmp_path / "file").write_text("text")
     if path == "closed/m":  # Whoever is root may write anywhere.
-
-        def mkdir(self, *args, **kwargs):
-            raise PermissionError(13, "Permission denied", str(self))
-
-        monkeypatch.setattr(versions.pathlib.Path, "mkdir", mkdir)
+        error = PermissionError(13, "Permission denied")
+        closed = mock.Mock(side_effect=error)
+        monkeypatch.setattr(versions.pathlib.Path, "mkdir", closed)
     place = path if "://" in path else tmp_path / path
     assert_usage_error(lambda: written(place), words)
     assert os.listdir(tmp_path) == ["file"]
