@@ -37,7 +37,7 @@ def stream(call, seed=0, replica=0):
     return rng.stream(seed, call, "augmix", replica)
 
 
-SMALL = {"width": 1, "depth": 1}
+SMALL = {"width": 1, "depth": 3}
 
 
 def layer_of(**options):
@@ -153,7 +153,7 @@ def test_it_drops_into_keras_cv_pipelines(name, options):
     same(result["images"], views)
     tf.config.run_functions_eagerly(False)
     mapped = tf.data.Dataset.from_tensors(batch).map(augment)
-    assert mapped.element_spec["images"].shape == IMAGES.shape
+    assert mapped.element_spec["images"].shape[1:] == SHAPE
 
 
 def test_in_a_model_it_augments_in_training_only():
