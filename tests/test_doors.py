@@ -31,7 +31,6 @@ def main(argv):
         print("tidied up", flush=True)
 doors.run(main)
 """
-# What only the signal said.
 LEFT = "the same command does what is left"
 SAVED = "interrupted: saved at step 3; the same command goes on from there"
 # A second SIGTERM ends it at once.
@@ -79,6 +78,7 @@ def test_a_full_disk_is_no_mistake_of_the_users(capsys):
 LOG = """\
 WARNING: All log messages before absl::InitializeLog() is called are written
 I0000 00:00:1795827133.517543   19146 port.cc:153] oneDNN operations are on.
+W0000 00:00:1795827133.517543   19146 x.cc:1] perhaps
 E0000 00:00:1795827135.819228   19146 cuda_platform.cc:52] failed call: (303)
 2025-11-28 00:39:00.123456: E external/xla/x.cc:9467] Unable to register
 """
