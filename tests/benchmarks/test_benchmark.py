@@ -159,6 +159,16 @@ def test_training_evaluation_and_input_count(monkeypatch, capsys, tmp_path):
     assert f"Input pipeline from {root}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_augmix_is_compared_with_pillow_per_cpu_second():
+    figures = run("augmix", batch_size=2, image_size=16, seconds=0.1, rounds=1)
+    ours, pillow = (
+        figures[each]["samples_per_cpu_second"] for each in ("ours", "pillow")
+    )
+    assert figures["ratio"] == pytest.approx(ours / pillow)
+    assert figures["compile_seconds"] > 0
+
+
 def test_memory_counts_and_draws_and_bad_input_is_one_line(tmp_path):
     plain = config(f"--method=baseline --output_dir={tmp_path / 'run'}")
     figures = run("memory", plain, rounds=8)
