@@ -4,7 +4,6 @@ import functools
 import types
 
 import numpy as np
-import pytest
 import tensorflow as tf
 from sklearn.datasets import load_digits
 
@@ -12,8 +11,7 @@ from noisymix_tf import data, data_service
 from noisymix_tf.config.service import ServerConfig
 from noisymix_tf.data import ArraySplit, FileSplit, JoinedSplit, Preprocess
 from noisymix_tf.data import RandomResizedCrop as Crop
-from noisymix_tf.data.service import count_workers as count
-from noisymix_tf.data.service import worker
+from noisymix_tf.data.service import count_workers, worker
 from noisymix_tf.data.subset import balanced_indices, balanced_subset
 from support.released_sets import noise
 from support.usage import assert_usage_error
@@ -40,13 +38,11 @@ def test_a_split_gathers_in_order_without_a_copy_in_the_graph():
     np.testing.assert_array_equal(np.concatenate(images), SPLIT.images)
     np.testing.assert_array_equal(np.concatenate(labels), SPLIT.labels)
     part = SPLIT.subset([5, 2])
-    assert part.image_shape == (4, 4, 3)
     np.testing.assert_array_equal(part.images, SPLIT.images[[5, 2]])
     np.testing.assert_array_equal(part.labels, SPLIT.labels[[5, 2]])
 
 
 def test_balanced_subsets_hold_the_first_of_each_class():
-    """As many as the classes allow, in the order of the split."""
     for sizes, num_examples, expected in (
         ((50, 50, 50), 32, (11, 11, 10)),  # the remainder: lowest ids
         ((50, 50, 50), 2, (1, 1, 0)),
@@ -72,23 +68,19 @@ def test_balanced_subsets_hold_the_first_of_each_class():
     assert_usage_error(lambda: balanced_subset(split, 11, 2, "toy"), words)
 
 
-def bicubic_matrix(source=8, target=32):
-    """Interpolation weights of Keys' kernel (a = -1/2), rows sum to one."""
-    centres = (np.arange(target) + 0.5) * source / target - 0.5
-    x = np.abs(centres[:, None] - np.arange(source))
-    near = 1.5 * x**3 - 2.5 * x**2 + 1
-    far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
-    weights = np.where(x < 1, near, np.where(x < 2, far, 0))
-    return weights / weights.sum(axis=1, keepdims=True)
-
-
 def test_every_fifth_enlarged_digit_of_a_class_is_for_testing():
     digits = data.load("digits", preprocess="as_stored", image_size=32)
     assert digits.name == "digits" and digits.image_shape == (32, 32, 3)
     assert digits.class_names == tuple("0123456789")
     assert digits.mean == digits.std == (0.5, 0.5, 0.5) and not digits.flip
     assert digits.padding == 4 and digits.train_crop == "pad"
-    source, weights = load_digits(), bicubic_matrix()
+    # Weights of Keys' kernel (a = -1/2), whose rows sum to one.
+    x = np.abs((np.arange(32)[:, None] + 0.5) / 4 - 0.5 - np.arange(8))
+    near = 1.5 * x**3 - 2.5 * x**2 + 1
+    far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    weights = np.where(x < 1, near, np.where(x < 2, far, 0))
+    weights /= weights.sum(axis=1, keepdims=True)
+    source = load_digits()
     for label in range(10):
         small = source.images[source.target == label] * 255 / 16
         expected = np.clip(np.rint(weights @ small @ weights.T), 0, 255)
@@ -102,27 +94,25 @@ def test_every_fifth_enlarged_digit_of_a_class_is_for_testing():
             assert (actual == actual[..., :1]).all()
 
 
-def arrays(*shape, labels=(0, 1), dtype=np.uint8):
-    return ArraySplit(np.zeros(shape, dtype), labels)
+def test_bad_input_is_one_line():
+    def arrays(*shape, labels=(0, 1), dtype=np.uint8):
+        return ArraySplit(np.zeros(shape, dtype), labels)
 
+    def corrupted(source=SPLIT, name="fog", severity=1, **options):
+        return data.corrupted(source, name, severity, **options)
 
-def views(split=SPLIT, batch_size=2, **options):
-    return data.views(split, batch_size=batch_size, **options)
+    def views(split=SPLIT, batch_size=2, **options):
+        return data.views(split, batch_size=batch_size, **options)
 
-
-load = data.load
-digits = functools.partial(load, "digits")
-folder = functools.partial(load, "folder", image_size=9)
-FILES = FileSplit(["a.png"] * 23, [0] * 23, 8)
-JOINED = JoinedSplit([SPLIT, SPLIT.subset([])])
-BMP = JoinedSplit([FILES, FileSplit(["a.bmp"], [0], 8)])
-start, Config = data_service.start, ServerConfig
-NO_SPLIT = types.SimpleNamespace(train=None)
-
-
-@pytest.mark.parametrize(
-    "call, words",
-    [
+    load = data.load
+    digits = functools.partial(load, "digits")
+    folder = functools.partial(load, "folder", image_size=9)
+    files = FileSplit(["a.png"] * 23, [0] * 23, 8)
+    joined = JoinedSplit([SPLIT, SPLIT.subset([])])
+    bmp = JoinedSplit([files, FileSplit(["a.bmp"], [0], 8)])
+    start, config = data_service.start, ServerConfig
+    no_split = types.SimpleNamespace(train=None)
+    for call, words in (
         (lambda: arrays(2, 4, 4, 3, dtype="f4"), "float32"),
         (lambda: arrays(2, 4, 4, 3, labels=[0]), "2 images but 1 labels"),
         (lambda: arrays(2, 4, 4, 3, labels=[0.5, 1]), "float64"),
@@ -141,7 +131,7 @@ NO_SPLIT = types.SimpleNamespace(train=None)
         (lambda: folder(image_size=0), "--image_size=0"),
         (lambda: folder(preprocess="crop8"), "=9 does not go with preproces"),
         (lambda: load("imagenet", preprocess="as_stored"), "several sizes"),
-        (lambda: views(NO_SPLIT), "a SimpleNamespace: give its train, as in"),
+        (lambda: views(no_split), "a SimpleNamespace: give its train, as in"),
         (lambda: views("digits"), "got a str: load one"),
         (lambda: views(augment="augmix"), "augment='augmix' must be a funct"),
         (lambda: views(batch_size=24), "batch_size=24 is more than the 23"),
@@ -150,20 +140,22 @@ NO_SPLIT = types.SimpleNamespace(train=None)
         (lambda: views(shard=(0, 3)), "shard=(0, 3)"),
         # NumPy's errors, or other images: of files True was the second.
         (lambda: SPLIT.subset([10**6]), "no image 1000000 in a split of 23"),
-        (lambda: FILES.subset([0, -1]), "no image -1"),
-        (lambda: FILES.subset([True, False]), "got bool"),
-        (lambda: JOINED.subset([0.5]), "got float64"),
+        (lambda: files.subset([0, -1]), "no image -1"),
+        (lambda: files.subset([True, False]), "got bool"),
+        (lambda: joined.subset([0.5]), "got float64"),
         (lambda: Crop(scale=(0.5, 0.2)), "scale=(0.5, 0.2)"),
         (lambda: Crop(ratio=(0, 1)), "ratio=(0, 1)"),
         (lambda: Crop(tries=0), "tries=0"),
-        (lambda: count("http://host:1"), "HOST:PORT"),
-        (lambda: count("grpc://h:0"), "HOST:PORT"),
+        (lambda: count_workers("http://host:1"), "HOST:PORT"),
         (lambda: worker("host:port", 0), "HOST:PORT"),
-        (lambda: Config(port=65536), "must be from 0 to 65535"),
-        (lambda: start(Config()), "--workers=HOST"),
-        (lambda: start(Config(workers=("a",), dispatcher="b:1")), "--workers="),
-        (lambda: views(BMP, service="grpc://h:1"), "grpc://h:1 cannot make b"),
-    ],
-)
-def test_bad_input_is_one_line(call, words):
-    assert_usage_error(call, words)
+        (lambda: config(port=65536), "must be from 0 to 65535"),
+        (lambda: start(config()), "--workers=HOST"),
+        (lambda: start(config(workers=("a",), dispatcher="b:1")), "--workers="),
+        (lambda: views(bmp, service="grpc://h:1"), "grpc://h:1 cannot make b"),
+        (lambda: corrupted(name="fogg"), "Unknown corruption 'fogg'. Known: "),
+        (lambda: corrupted(severity=6), "Severity 6 does not exist"),
+        (lambda: corrupted(batch_size=0), "batch_size=0: give at least 1"),
+        (lambda: corrupted(3), "or of (images, labels); got int"),
+        (lambda: corrupted((np.zeros([2, 8, 8, 3]), [0, 1])), "uint8"),
+    ):
+        assert_usage_error(call, words)

@@ -30,7 +30,7 @@ def names(split):
     return ["/".join(path.split("/")[-2:]) for path in split.paths]
 
 
-def test_layout_with_splits(root):
+def test_layouts(root, tmp_path):
     """Of val, validation and test the first that is there is tested on;
     hidden and other files are ignored."""
     (root / "val").rename(root / "other")
@@ -54,11 +54,8 @@ def test_layout_with_splits(root):
     assert names(load(root).train)[:4] == cats
     few = load(root, train_examples=4).train
     assert names(few) == ["cat/0.png", "cat/1.png", "dog/0.png", "dog/1.png"]
-
-
-def test_layout_without_splits(tmp_path):
-    """A fifth is tested on, of the lowest SHA-256 (`printf 6.png | sha256sum`),
-    and a class may be called "train"."""
+    # Without splits a fifth is tested on, of the lowest SHA-256 (`printf 6.png
+    # | sha256sum`), and a class may be called "train".
     made = folders.make(tmp_path, 10, 0, SIZE, ("cat", "train")) / "train"
     dataset = load(str(made))
     assert dataset.class_names == ("cat", "train")
@@ -98,18 +95,16 @@ def test_formats_become_the_rgb_of_pillow(formats, tmp_path):
     assert split.find_unreadable() == []
 
 
-SPECIAL = {
-    "empty": lambda path: path.mkdir(),
-    "link": lambda path: path.symlink_to("gone"),
-    "pipe": os.mkfifo,
-    "bad": lambda path: path.write_bytes(b"this is no image"),
-    "big": lambda path: folders.save(path, folders.picture(0, (30, 20))),
-}
-BOTH = ["a/0.png", "a/1.png", "b/0.png"]
-TRAIN = ["train/a/0.png", "train/b/0.png"]
-
-
 def test_what_is_no_folder_of_images_is_one_line(tmp_path):
+    special = {
+        "empty": lambda path: path.mkdir(),
+        "link": lambda path: path.symlink_to("gone"),
+        "pipe": os.mkfifo,
+        "bad": lambda path: path.write_bytes(b"this is no image"),
+        "big": lambda path: folders.save(path, folders.picture(0, (30, 20))),
+    }
+    both = ["a/0.png", "a/1.png", "b/0.png"]
+    train = ["train/a/0.png", "train/b/0.png"]
     root, file = tmp_path / "root", tmp_path / "file"
     file.touch()
     assert_usage_error(lambda: load(root), "root does not exist")
@@ -117,28 +112,28 @@ def test_what_is_no_folder_of_images_is_one_line(tmp_path):
     for files, *words in (
         (["0.png"], "holds no class folders"),
         (["a/0.png", "empty"], "empty holds no images"),
-        (TRAIN, "val, validation, test"),
+        (train, "val, validation, test"),
         (["a/0.png", "a/1.png"], "one class only, 'a'"),
-        (BOTH, "'b'", "b/0.png", "two are needed"),
-        ([*TRAIN, "val/a/0.png", "val/c/0.png"], "train: b; ", "val: c."),
-        ([*BOTH, "b/big.png"], "' is 12 x 16", "g' is 30 x 20", "_size=N"),
-        ([*BOTH, "b/bad.png"], "b/bad.png'", "Replace or remove it."),
+        (both, "'b'", "b/0.png", "two are needed"),
+        ([*train, "val/a/0.png", "val/c/0.png"], "train: b; ", "val: c."),
+        ([*both, "b/big.png"], "' is 12 x 16", "g' is 30 x 20", "_size=N"),
+        ([*both, "b/bad.png"], "b/bad.png'", "Replace or remove it."),
         # Tracebacks, a wait without end, and a class no export could name.
-        ([*BOTH, "b/link.png"], "is a link that leads nowhere"),
-        ([*BOTH, "b/pipe.png"], "is neither a file nor a folder"),
-        ([*BOTH, b"b/\xe9.png"], r"b/\udce9.png' is no line of UTF-8"),
-        ([*BOTH, "c\nd/0.png"], r"c\nd' is no line of UTF-8"),
+        ([*both, "b/link.png"], "is a link that leads nowhere"),
+        ([*both, "b/pipe.png"], "is neither a file nor a folder"),
+        ([*both, b"b/\xe9.png"], r"b/\udce9.png' is no line of UTF-8"),
+        ([*both, "c\nd/0.png"], r"c\nd' is no line of UTF-8"),
     ):
         for path in (root / os.fsdecode(file) for file in files):
             folders.save(path.with_suffix(".png"), folders.picture(0, SIZE))
-            if path.stem in SPECIAL:
+            if path.stem in special:
                 path.with_suffix(".png").unlink()
-                SPECIAL[path.stem](path)
+                special[path.stem](path)
         assert_usage_error(lambda: load(root), *words)
         shutil.rmtree(root)
 
 
-def test_bad_files_are_named(root):
+def test_bad_files_are_named(root, monkeypatch):
     """When the folder is loaded; every kind of file and of damage is seen."""
     bad = []
     for suffix in ("jpg", "png", "bmp", "gif"):
@@ -153,10 +148,7 @@ def test_bad_files_are_named(root):
     assert [name for name, _ in found] == bad
     words = ("dog/bad0.bmp' (11 more like it)", "Replace or remove it.")
     assert_usage_error(lambda: load(root, image_size=8), *words)
-
-
-def test_bad_file_in_a_large_folder_is_named_when_read(root, monkeypatch):
-    # There are no folders of 5,000 files here.
+    # In a large folder when it is read; there is none of 5,000 files here.
     monkeypatch.setattr(folder, "_CHECKED_FILES", 5)
     bad = root / "val/dog/4.png"
     bad.write_bytes(bad.read_bytes()[:-60])

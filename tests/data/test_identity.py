@@ -38,7 +38,6 @@ def test_every_pixel_label_and_order_counts(tmp_path):
         split.images[place, -1, -1, -1] ^= 1
         words.append(word(split))
     assert len(set(words)) == 13
-    # As a dataset of evaluations names its classes.
     named = {str(split.identity.labelled(c)) for c in ("ab", "ba", ["ab"])}
     assert len(named) == 3
     files = train(folders.make(tmp_path))

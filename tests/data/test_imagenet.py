@@ -1,5 +1,6 @@
 """ImageNet as tensorflow-datasets prepares it, in both kinds of files."""
 
+import functools
 import os
 import shutil
 from unittest import mock
@@ -15,21 +16,16 @@ from noisymix_tf.data.tfrecords import TFRecordImages, find_records
 from support.usage import assert_usage_error
 
 
-@pytest.fixture(scope="module", params=["tfrecord", "array_record"])
-def kind(request):
-    return request.param
-
-
-@pytest.fixture
-def copy(imagenet_roots, kind, tmp_path):
+def copy_of(root, to):
     ignore = shutil.ignore_patterns(".noisymix_tf*")
-    return shutil.copytree(imagenet_roots[kind], tmp_path / "c", ignore=ignore)
+    return shutil.copytree(root, to, ignore=ignore)
 
 
 def load(root, image_size=32):
     return data.load("imagenet", data_dir=root, image_size=image_size)
 
 
+@pytest.mark.parametrize("kind", ["tfrecord", "array_record"])
 def test_every_image_is_found_anywhere(imagenet_roots, imagenet_examples, kind):
     imagenet = load(imagenet_roots[kind])
     splits = imagenet.train, imagenet.test
@@ -55,8 +51,13 @@ def test_every_image_is_found_anywhere(imagenet_roots, imagenet_examples, kind):
     assert str(usual.preprocess) == "resize256-crop224"
 
 
-def test_it_is_known_by_its_files(copy):
-    """Only the first image and the labels told prepared splits apart."""
+@pytest.mark.parametrize("kind", ["tfrecord", "array_record"])
+def test_the_walk_is_remembered_and_the_files_are_known(
+    imagenet_roots, kind, tmp_path, monkeypatch
+):
+    """But a damaged table, or one of other files, is made anew; and the first
+    image and the labels alone do not tell splits apart."""
+    copy = copy_of(imagenet_roots[kind], tmp_path / "copy")
 
     def word(part=range(9)):
         return str(load(copy).test.subset(part).identity)
@@ -68,10 +69,6 @@ def test_it_is_known_by_its_files(copy):
     assert len({before, *(word([place]) for place in alike)}) == 4
     os.utime(next(copy.rglob("imagenet2012-validation.*")), (1, 1))
     assert word() != before and which(word()) == which(before)
-
-
-def test_the_walk_is_remembered_beside_the_files(copy, monkeypatch):
-    """But a damaged table, or one of other files, is made anew."""
     labels = load(copy).train.labels.tolist()
     (table,) = copy.rglob(".noisymix_tf_train.npz")
     np.savez(table, labels=np.zeros(23), about=np.array(["old"]))
@@ -92,59 +89,47 @@ def test_the_walk_is_remembered_beside_the_files(copy, monkeypatch):
     assert not table.exists() and not list(copy.rglob("*.partial"))
 
 
-SHARD, INFO = "*-train.*00001-of*", "dataset_info.json"
-
-
-@pytest.mark.parametrize(
-    "kind, name, change, words",
-    [
-        ("tfrecord", SHARD, None, "00001-of-00003 is missing"),
-        ("tfrecord", SHARD, lambda old: old[:-7], "00003 is damaged"),
-        ("tfrecord", SHARD, lambda _: b"\5" * 99, "00003 is damaged"),
-        ("tfrecord", SHARD, lambda _: b"", " in train, but should have 23"),
-        ("tfrecord", INFO, lambda _: b"{", "Cannot use the prepared"),
-        ("tfrecord", INFO, None, "No ImageNet is prepared in "),
-        (
-            "tfrecord",
-            INFO,
-            lambda i: i.replace(b"idation", b""),
-            "lacks the sp",
-        ),
-        ("array_record", SHARD, lambda _: b"\5" * 99, "the ArrayRecord files"),
-    ],
-    indirect=["kind"],
-)
-def test_damaged_files_are_named(copy, name, change, words):
-    (path,) = copy.rglob(name)
-    content = path.read_bytes()
-    path.unlink()
-    if change:
-        path.write_bytes(change(content))
-    assert_usage_error(lambda: load(copy), words, "repare", copy)
-
-
-@pytest.mark.parametrize("kind", ["tfrecord"], indirect=True)
-def test_a_damaged_image_is_named(copy):
+def test_damaged_files_are_named(imagenet_roots, tmp_path):
+    shard, info = "*-train.*00001-of*", "dataset_info.json"
+    for kind, name, change, words in (
+        ("tfrecord", shard, None, "00001-of-00003 is missing"),
+        ("tfrecord", shard, lambda old: old[:-7], "00003 is damaged"),
+        ("tfrecord", shard, lambda _: b"\5" * 99, "00003 is damaged"),
+        ("tfrecord", shard, lambda _: b"", " in train, but should have 23"),
+        ("tfrecord", info, lambda _: b"{", "Cannot use the prepared"),
+        ("tfrecord", info, None, "No ImageNet is prepared in "),
+        ("tfrecord", info, lambda i: i.replace(b"idat", b""), "lacks the sp"),
+        ("array_record", shard, lambda _: b"\5" * 99, "the ArrayRecord files"),
+    ):
+        copy = copy_of(imagenet_roots[kind], tmp_path / "damaged")
+        (path,) = copy.rglob(name)
+        content = path.read_bytes()
+        path.unlink()
+        if change:
+            path.write_bytes(change(content))
+        call = functools.partial(load, copy)
+        assert_usage_error(call, words, "repare", copy)
+        shutil.rmtree(copy)
+    copy_of(imagenet_roots["tfrecord"], copy)
     bad = load(copy).train.read(4).numpy()
     for path in copy.rglob("*-train.*-of*"):
         path.write_bytes(path.read_bytes().replace(bad, bytes(len(bad))))
     assert_usage_error(load(copy).train.check, "byte ", "Replace or remove")
 
 
-def write(path, *records, image="image", label="label"):
-    """A TFRecord file of some bytes, a number and more bytes."""
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for pixels, number, extra in records:
-            example = tf.train.Example()
-            features = example.features.feature
-            features[image].bytes_list.value.append(pixels)
-            features[label].int64_list.value.append(number)
-            features["extra"].bytes_list.value.append(extra)
-            writer.write(example.SerializeToString())
-    return str(path)
-
-
 def test_the_walk_steps_over_images_of_any_length(tmp_path):
+    def write(path, *records, image="image", label="label"):
+        """A TFRecord file of some bytes, a number and more bytes."""
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for pixels, number, extra in records:
+                example = tf.train.Example()
+                features = example.features.feature
+                features[image].bytes_list.value.append(pixels)
+                features[label].int64_list.value.append(number)
+                features["extra"].bytes_list.value.append(extra)
+                writer.write(example.SerializeToString())
+        return str(path)
+
     lengths = [*range(600), 5000, 70_000]
     pictures = [np.random.default_rng(0).bytes(length) for length in lengths]
     records = [(p, 100 * i, bytes(i % 11 * 90)) for i, p in enumerate(pictures)]

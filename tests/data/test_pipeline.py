@@ -13,16 +13,11 @@ from noisymix_tf.data import pipeline
 from support import picture_folders as folders
 from support.released_sets import noise
 
-gaussian = augment.gaussian_views
+gaussian, crop_flip = augment.gaussian_views, augment.random_crop_flip
 BATCH, SIDE, NUM = 4, 32, 27
 STEPS = 6  # in an epoch; three images are left out
+KINDS = ["files", "bmp", "records", "array_records", "joined"]
 SPLIT = data.ArraySplit(noise(NUM, 8, 10, 3), range(NUM))
-
-
-def shifted(images, seed):
-    """Adds a random amount to each image."""
-    amount = tf.random.stateless_uniform([BATCH, 1, 1, 1], seed, 0, 9, tf.int32)
-    return images + tf.cast(amount, tf.uint8)
 
 
 def take(batches, number):
@@ -43,7 +38,7 @@ def assert_same(ours, theirs):
 @pytest.mark.parametrize("seed, start", [(0, 0), (3, 5), (3, 8)])
 def test_a_batch_is_what_its_seeds_make_of_its_images(seed, start):
     """Wherever training starts: no batch is left out, none comes twice."""
-    functions = {"standard": shifted, "augment": gaussian}
+    functions = {"standard": crop_flip, "augment": gaussian}
     batches = views(SPLIT, start, 9, seed=seed, **functions)
     for step, (made, labels) in enumerate(batches, start):
         epoch, place = divmod(step, STEPS)
@@ -51,18 +46,17 @@ def test_a_batch_is_what_its_seeds_make_of_its_images(seed, start):
         rows = order[place * BATCH : (place + 1) * BATCH].numpy()
         np.testing.assert_array_equal(labels, rows)
         key = rng.stream(seed, step, "standard")
-        images = shifted(SPLIT.images[rows], key)
+        images = crop_flip(SPLIT.images[rows], key)
         expected = gaussian(images, rng.stream(seed, step, "augment"))
         np.testing.assert_array_equal(made, expected)
 
 
-def test_shapes_are_static_and_batches_never_end():
+def test_shapes_are_static_and_batches_never_end_and_start_late():
     make = functools.partial(data.views, SPLIT, batch_size=BATCH)
     images, labels = make().element_spec
     assert images == tf.TensorSpec([BATCH, 1, 8, 10, 3], tf.uint8)
     assert labels == tf.TensorSpec([BATCH], tf.int32)
     assert data.steps_per_epoch(SPLIT, BATCH) == STEPS
-    # A whole split may be one batch, shuffled.
     ((_, labels),) = take(make(batch_size=NUM), 1)
     assert sorted(labels) == list(range(NUM)) != list(labels)
     batches = make(augment=gaussian)
@@ -71,18 +65,13 @@ def test_shapes_are_static_and_batches_never_end():
     assert batches.cardinality() == tf.data.INFINITE_CARDINALITY
     with pytest.raises(ValueError, match=r"\[B, V, H, W, 3\]"):
         make(augment=lambda images, seed: images)
-
-
-def test_augmix_views_go_on_at_a_step_as_going_through():
-    """From the middle of an epoch into the next."""
+    # A late start is as going through, into the next epoch, also of AugMix
+    # views; and reads no skipped image.
     augmix = functools.partial(augment.augmix_views, width=1, depth=1)
-    functions = {"standard": augment.random_crop_flip, "augment": augmix}
+    functions = {"standard": crop_flip, "augment": augmix}
     through = views(SPLIT, **functions)
     assert_same(views(SPLIT, 4, 4, **functions), through[4:])
     assert len({images[:, 1:].tobytes() for images, _ in through}) == 8
-
-
-def test_late_start_reads_no_skipped_image():
     fetched = []
 
     class Spy(data.ArraySplit):
@@ -95,9 +84,6 @@ def test_late_start_reads_no_skipped_image():
     ((_, labels),) = views(spy, start, 1, threads=1, prefetch=1)
     assert 1 <= len(fetched) <= 4
     np.testing.assert_array_equal(fetched[0], labels)
-
-
-KINDS = ["files", "bmp", "records", "array_records", "joined"]
 
 
 @pytest.fixture(scope="module")

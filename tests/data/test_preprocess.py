@@ -12,23 +12,6 @@ from support.released_sets import noise
 from support.usage import assert_usage_error
 
 
-def torchvision(image, resize=None, crop=None):
-    """What torchvision's Resize and CenterCrop make of a Pillow image."""
-    image = Image.fromarray(image)
-    width, height = image.size
-    if resize:
-        longer = int(resize * max(image.size) / min(image.size))
-        size = (resize, longer) if width <= height else (longer, resize)
-        size = size if crop else (resize, resize)
-        image = image.resize(size, Image.Resampling.BILINEAR)
-    if crop:
-        width, height = image.size
-        top = int(round((height - crop) / 2.0))  # noqa: RUF046
-        left = int(round((width - crop) / 2.0))  # noqa: RUF046
-        image = image.crop((left, top, left + crop, top + crop))
-    return np.asarray(image).astype(int)
-
-
 def test_a_word_is_given_back_and_tells_the_side_and_others_are_refused():
     words = {"as_stored": None, "resize256-crop224": 224}
     for word, side in {**words, "resize24": 24, "crop24": 24}.items():
@@ -38,8 +21,8 @@ def test_a_word_is_given_back_and_tells_the_side_and_others_are_refused():
     for word in (*bad.split(), "", "crop2 ", None, 224):
         words = (repr(word), "such as resize256-crop224")
         assert_usage_error(lambda w=word: Preprocess.parse(w), *words)
-    larger = lambda: Preprocess.parse("resize224-crop256")  # noqa: E731
-    assert_usage_error(larger, "crops 256 pixels")
+    larger = "resize224-crop256"
+    assert_usage_error(lambda: Preprocess.parse(larger), "crops 256 pixels")
 
 
 RULES = [(256, 224), (224, None), (24, 24), (None, 224), (None, None)]
@@ -54,7 +37,19 @@ def test_pixels_are_those_of_pillow_within_one_level(size, rule):
     begins elsewhere, is noise."""
     image = noise(*size, 3)
     made = Preprocess(*rule).apply(image)
-    expected = torchvision(image, *rule)
+    # What torchvision's Resize and CenterCrop make of a Pillow image.
+    (resize, crop), expected = rule, Image.fromarray(image)
+    height, width = size
+    if resize:
+        longer = int(resize * max(size) / min(size))
+        large = (resize, longer) if width <= height else (longer, resize)
+        width, height = large if crop else (resize, resize)
+        expected = expected.resize((width, height), Image.BILINEAR)
+    if crop:
+        top = int(round((height - crop) / 2.0))  # noqa: RUF046
+        left = int(round((width - crop) / 2.0))  # noqa: RUF046
+        expected = expected.crop((left, top, left + crop, top + crop))
+    expected = np.asarray(expected).astype(int)
     assert made.dtype == tf.uint8 and made.shape == expected.shape
     error = made.numpy().astype(int) - expected
     is_resized = rule[0] and size != (rule[0], rule[0])

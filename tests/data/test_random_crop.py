@@ -27,28 +27,22 @@ def boxes(seeds, size):
     return tf.map_fn(lambda seed: box(rng.stream(0, seed, "crop")), seeds)
 
 
-def published(number, height, width):
-    """Boxes drawn as torchvision's documentation and code describe it."""
-    draws = np.random.default_rng(0)
-    found = []
-    while len(found) < number:
+@pytest.mark.parametrize("size", [(375, 500), (224, 224), (90, 180)])
+def test_boxes_follow_the_published_law(size):
+    ours = boxes(tf.range(4000), tf.constant(size)).numpy()
+    # Drawn as torchvision's documentation and code describe it.
+    draws, theirs, (height, width) = np.random.default_rng(0), [], size
+    while len(theirs) < 4000:
         area = height * width * draws.uniform(0.08, 1)
         ratio = np.exp(draws.uniform(np.log(3 / 4), np.log(4 / 3)))
         w, h = round(np.sqrt(area * ratio)), round(np.sqrt(area / ratio))
         if 0 < w <= width and 0 < h <= height:
             top = draws.integers(0, height - h + 1)
             left = draws.integers(0, width - w + 1)
-            found.append((top, left, h, w))
-    return np.array(found)
-
-
-@pytest.mark.parametrize("size", [(375, 500), (224, 224), (90, 180)])
-def test_boxes_follow_the_published_law(size):
-    ours = boxes(tf.range(4000), tf.constant(size)).numpy()
-    theirs = published(4000, *size)
+            theirs.append((top, left, h, w))
 
     def figures(box):
-        top, left, high, wide = box.T.astype(float)
+        top, left, high, wide = np.transpose(box).astype(float)
         rest = np.maximum(np.array([[size[0]], [size[1]]]) - [high, wide], 1)
         return high * wide, wide / high, top / rest[0], left / rest[1]
 
@@ -106,17 +100,13 @@ def test_a_part_is_that_part_of_the_whole(options):
             CROP.decode(content[:length], [0, 1], (32, 32))
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
+def test_crops_are_of_their_seed_and_image_and_where_they_are_wanted(tmp_path):
+    """Not of their neighbours, and the same of an image in memory."""
     paths = []
     for seed, kind in enumerate(("JPEG", "PNG", "JPEG", "BMP")):
-        paths.append(tmp_path_factory.mktemp("files") / f"{seed}.{kind}")
+        paths.append(tmp_path / f"{seed}.{kind}")
         paths[-1].write_bytes(encoded(kind, seed=seed))
-    return FileSplit(paths, range(4), image_size=32)
-
-
-def test_the_part_depends_on_seed_and_image_and_not_on_its_neighbours(files):
-    """And is the same of an image in memory."""
+    files = FileSplit(paths, range(4), image_size=32)
     order, seed = tf.constant([3, 0, 2, 1]), tf.constant([5, 6])
     pixels = [decode_image(tf.io.read_file(p), True) for p in files.paths]
     memory = ArraySplit(np.stack(pixels), range(4))
@@ -128,9 +118,6 @@ def test_the_part_depends_on_seed_and_image_and_not_on_its_neighbours(files):
             np.testing.assert_array_equal(image, expected)
         other = split.fetch_crops(order, tf.constant([5, 7]), CROP).numpy()
         assert (other != batch).any(axis=(1, 2, 3)).all()
-
-
-def test_the_flag_and_what_the_dataset_wants(files):
     method = config.MethodConfig(views="none", stability="none")
     optimizer = config.OptimizerConfig(batch_size=4)
 

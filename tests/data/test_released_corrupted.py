@@ -2,11 +2,9 @@
 
 import itertools
 import json
-import pickle
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from noisymix_tf import corruptions, data
 from noisymix_tf.data.released import corrupted_images
@@ -17,6 +15,8 @@ from support.usage import assert_usage_error
 N = 12
 LABELS = np.arange(N) % 10
 IMAGES = released_sets.noise(5 * N, 32, 32, 3)
+CLASSES = ("n01443537", "n01484850", "n02102040")
+PICTURES = released_sets.noise(6, 32, 32, 3)
 
 
 def make(root, names=("fog", "gaussian_noise"), labels=LABELS):
@@ -51,12 +51,12 @@ def test_severities_are_the_fifths_of_the_rows(labels, tmp_path):
         assert isinstance(split._images, np.memmap)
     small, rule = dataset(10, side=24), data.Preprocess(resize=24)
     opened = corrupted_images(tmp_path, small, preprocess="resize24")
-    assert opened.description.endswith("preprocess resize24")
     made = collect(opened.split("snow", 2))[0]
     np.testing.assert_array_equal(made, rule.apply(IMAGES[N : 2 * N]))
 
 
-def test_what_is_missing(tmp_path):
+def test_what_is_missing_and_manifests_that_do_not_fit(tmp_path):
+    """That of another program is no concern."""
     archive = tmp_path / "CIFAR-10-C.tar"
     refused(archive, "C.tar does not exist: give the directory")
     archive.write_bytes(b"x")
@@ -69,63 +69,9 @@ def test_what_is_missing(tmp_path):
     refused(tmp_path, "Unknown corruption 'frosty'", "frosty")
     refused(tmp_path, "Severity '1'", severity="1")
     refused(tmp_path, "24 x 24: give another preprocess, such as", side=24)
-    (tmp_path / "labels.npy").unlink()
-    refused(tmp_path, "labels.npy: it does not exist")
-
-
-class Bomb:
-    def __reduce__(self):
-        return (exec, ("raise SystemExit('executed')",))
-
-
-def images(*shape, dtype=np.uint8):
-    return "fog.npy", np.zeros(shape, dtype)
-
-
-def labels(*values):
-    return "labels.npy", np.array(values)
-
-
-@pytest.mark.parametrize(
-    ("file", "content", "words"),
-    [
-        (*images(5 * N, 32, 32, 3, dtype="f4"), "float32 [60, 32, 32, 3], exp"),
-        (*images(5 * N, 3, 32, 32), "the channels come first"),
-        (*images(5 * N, 32, 32), "[60, 32, 32]"),
-        (*images(5 * N, 32, 32, 1), "give RGB images"),
-        (*images(N, 31, 32, 32, 3), "sequences, for suite p"),
-        (*images(4 * N, 32, 32, 3), "48 images for the 12 labels of"),
-        ("fog.npy", np.array([Bomb()] * N), "pickled Python objects"),
-        ("fog.npy", pickle.dumps(Bomb()), "is refused"),
-        ("fog.npy", b"\x93NUMPY\x01", "download it again"),
-        ("fog.npy", 10_000, "it is cut short; download it again"),
-        (*labels(*[0] * (N - 1)), "60 images for the 11 labels of"),
-        (*labels(*range(10), *[0] * 50), "not repeat the same labels 5 times"),
-        (*labels(0.0, 1.0), "float64"),
-        (*labels([0, 1], [0, 1]), "[2, 2], expected labels: integers [N]"),
-        (*labels(*[-1] * N), "the label -1: labels count from 0"),
-        (*labels(*[10] * N), "the label 10, but cifar10 has only 10 classes"),
-        (*labels(*[8] * 500), "end at 8, but cifar10 has 10 classes"),
-    ],
-)
-def test_files_of_another_kind(file, content, words, tmp_path):
-    path = make(tmp_path) / file
-    if isinstance(content, int):  # Cut short.
-        content = path.read_bytes()[:content]
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    else:
-        np.save(path, content, allow_pickle=True)
-    assert_usage_error(lambda: read(tmp_path), file, words)
-    if file == "fog.npy":  # The others are not touched by it.
-        assert len(read(tmp_path, "gaussian_noise")) == N
-
-
-def test_manifests_that_do_not_fit(tmp_path):
-    """That of another program is no concern."""
     settings = dict.fromkeys("dataset seed generator table".split(), 1)
     ours = {"settings": {**settings, "suite": "p"}, "files": {}}
-    manifest = make(tmp_path) / "manifest.json"
+    manifest = tmp_path / "manifest.json"
     for content in ([], {"settings": {}}, {"files": 3}):
         manifest.write_text(json.dumps(content))
         assert len(read(tmp_path)) == N
@@ -133,10 +79,46 @@ def test_manifests_that_do_not_fit(tmp_path):
     refused(tmp_path, "holds sets of suite p")
     manifest.write_text("{")
     refused(tmp_path, "is damaged")
+    manifest.unlink()
+    (tmp_path / "labels.npy").unlink()
+    refused(tmp_path, "labels.npy: it does not exist")
 
 
-CLASSES = ("n01443537", "n01484850", "n02102040")
-PICTURES = released_sets.noise(6, 32, 32, 3)
+def test_files_of_another_kind(tmp_path):
+    """Tuples are shapes of images, lists are labels, and 10,000 is a cut."""
+    for content, words in (
+        (np.zeros([5 * N, 32, 32, 3], "f4"), "float32 [60, 32, 32, 3], exp"),
+        ((5 * N, 3, 32, 32), "the channels come first"),
+        ((5 * N, 32, 32), "[60, 32, 32]"),
+        ((5 * N, 32, 32, 1), "give RGB images"),
+        ((N, 31, 32, 32, 3), "sequences, for suite p"),
+        ((4 * N, 32, 32, 3), "48 images for the 12 labels of"),
+        (np.array([None] * N), "pickled Python objects"),
+        # A pickle that ends whoever loads it.
+        (b"\x80\x02csys\nexit\n(tR.", "is refused"),
+        (b"\x93NUMPY\x01", "download it again"),
+        (10_000, "it is cut short; download it again"),
+        ([0] * (N - 1), "60 images for the 11 labels of"),
+        ([*range(10), *[0] * 50], "not repeat the same labels 5 times"),
+        ([0.0, 1.0], "float64"),
+        ([[0, 1], [0, 1]], "[2, 2], expected labels: integers [N]"),
+        ([-1] * N, "the label -1: labels count from 0"),
+        ([10] * N, "the label 10, but cifar10 has only 10 classes"),
+        ([8] * 500, "end at 8, but cifar10 has 10 classes"),
+    ):
+        file = "labels.npy" if isinstance(content, list) else "fog.npy"
+        path = make(tmp_path) / file
+        if isinstance(content, tuple):
+            content = np.zeros(content, np.uint8)
+        if isinstance(content, int):
+            content = path.read_bytes()[:content]
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            np.save(path, content, allow_pickle=True)
+        assert_usage_error(lambda: read(tmp_path), file, words)
+        if file == "fog.npy":  # The others are not touched by it.
+            assert len(read(tmp_path, "gaussian_noise")) == N
 
 
 def make_tree(root, severities=(1, 3)):
@@ -148,7 +130,8 @@ def make_tree(root, severities=(1, 3)):
 
 @pytest.mark.parametrize("group", [".", "weather", "extra"])
 def test_trees_at_the_top_or_in_groups(group, tmp_path):
-    """Classes are matched by name and not by order."""
+    """Classes are matched by name and not by order, and images prepared as for
+    the published tables, otherwise as the dataset's own."""
     make_tree(tmp_path / group / "fog")
     make_tree(tmp_path / "noise/shot_noise", (1, 2, 4))
     opened = corrupted_images(tmp_path, dataset(CLASSES))
@@ -160,25 +143,15 @@ def test_trees_at_the_top_or_in_groups(group, tmp_path):
     reordered = read(tmp_path, classes=CLASSES[::-1])
     images = (PICTURES ^ 1)[[4, 5, 2, 3, 0, 1]]
     assert_holds(reordered, images, [0, 0, 1, 1, 2, 2])
-
-
-def test_usual_preprocess(tmp_path):
-    """As for the published tables, and otherwise as the dataset's own."""
-    image = released_sets.noise(224, 224, 3)
-    for name in CLASSES:
-        save_image(tmp_path / "fog" / "1" / name / "a.png", image)
-    full = dataset(CLASSES, 224)
-    stored = corrupted_images(tmp_path, full, preprocess="as_stored")
-    assert_holds(stored.split("fog", 1), [image] * 3, range(3))
-    opened = corrupted_images(tmp_path, full, preprocess="auto")
-    assert opened.description.endswith("preprocess resize256-crop224")
-    large = Image.fromarray(image).resize((256, 256), Image.BILINEAR)
-    wanted = np.asarray(large, int)[16:240, 16:240]
-    assert np.abs(collect(opened.split("fog", 1))[0] - wanted).max() <= 1
-    small = dataset(CLASSES, 64, preprocess="resize70-crop64")
-    opened = corrupted_images(tmp_path, small)
-    assert opened.description.endswith("preprocess resize70-crop64")
-    assert len(collect(opened.split("fog", 1))[0][0]) == 64
+    for side, own, given, expected in (
+        (224, "as_stored", "auto", "resize256-crop224"),
+        (64, "resize70-crop64", None, "resize70-crop64"),
+    ):
+        full = dataset(CLASSES, side, preprocess=own)
+        opened = corrupted_images(tmp_path, full, preprocess=given)
+        assert opened.description.endswith(f"preprocess {expected}")
+        wanted = data.Preprocess.parse(expected).apply(PICTURES ^ 1)
+        assert_holds(opened.split("fog", 1), wanted, [0, 0, 1, 1, 2, 2])
 
 
 def test_refusals_of_trees(tmp_path):

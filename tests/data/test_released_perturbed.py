@@ -1,5 +1,6 @@
 """Released perturbation sequences: CIFAR-10-P arrays and ImageNet-P videos."""
 
+import functools
 import sys
 import threading
 
@@ -134,40 +135,36 @@ def test_videos(write_video, group, tmp_path):
     refused(tmp_path, "such as resize64-crop64", name, side=64)
 
 
-@pytest.mark.parametrize("how", ["empty", "half", "header", "spoilt"])
-def test_an_unreadable_video_is_named(write_video, how, tmp_path):
+def test_bad_videos_and_videos_ahead(write_video, tmp_path, monkeypatch):
+    """Unreadable ones and those of another length are named."""
     folder, film = tmp_path / "tilt" / "n01443537", noise(5, 32, 32, 3)
     write_video(folder / "a.mp4", film)
     bad = write_video(folder / "b.mp4", film)
     content = bytearray(bad.read_bytes())
     middle = (content.index(b"mdat") + content.index(b"moov")) // 2
     content[middle : middle + 400] = b"\xff" * 400
-    ends = {"empty": 0, "half": middle, "header": 100}
-    bad.write_bytes(content[: ends.get(how)])
-    batches = sequences_of(tmp_path).batches(2)
-    assert_usage_error(lambda: list(batches), bad, "npack")
-
-
-def test_videos_of_another_length_are_named(write_video, tmp_path):
-    make_videos(write_video, tmp_path / "tilt")
-    odd = tmp_path / "tilt" / "n01484850" / "val_00000002.mp4"
+    for end in (0, middle, 100, None):  # Empty, half, a header, spoilt.
+        bad.write_bytes(content[:end])
+        batches = sequences_of(tmp_path).batches(2)
+        assert_usage_error(functools.partial(list, batches), bad, "npack")
+    root = tmp_path / "lengths"
+    make_videos(write_video, root / "tilt")
+    odd = root / "tilt" / "n01484850" / "val_00000002.mp4"
     write_video(odd, films_of(4)[0])
-    batches = sequences_of(tmp_path).batches(1)
+    batches = sequences_of(root).batches(1)
     next(batches), next(batches)
     words = f"{odd} has 4 frames of 32 x 32", "has 5 of 32 x 32"
     assert_usage_error(lambda: next(batches), *words)
-    make_videos(write_video, tmp_path / "tilt", frames=1)
-    refused(tmp_path, "has 1 frame")
-
-
-def test_few_videos_are_decoded_ahead(write_video, tmp_path, monkeypatch):
-    """And a reader that stops early leaves no threads."""
-    make_videos(write_video, tmp_path / "tilt", num=12)
+    make_videos(write_video, root / "tilt", frames=1)
+    refused(root, "has 1 frame")
+    # Few are decoded ahead; a reader that stops early leaves no threads.
+    root = tmp_path / "many"
+    make_videos(write_video, root / "tilt", num=12)
     read, real = [], videos.read_video
     patch = monkeypatch.setattr
     patch(videos, "read_video", lambda path: read.append(path) or real(path))
     patch("os.cpu_count", lambda: 2)
-    batches = sequences_of(tmp_path).batches(4)
+    batches = sequences_of(root).batches(4)
     for taken in range(1, 4):
         assert next(batches).shape == (4, 5, 32, 32, 3)
         # The first video tells the length; then a batch and one per core.

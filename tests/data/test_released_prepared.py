@@ -48,23 +48,21 @@ def jpeg(label, image):
     return {"image": buffer, "label": label, "file_name": name}
 
 
-def prepare_cifar(root, name, seed=0):
-    images = enumerate(noise(21, 32, 32, 3, seed=seed))
-    examples = [{"image": image, "label": i % 10} for i, image in images]
-    return prepare(root, f"cifar10_corrupted/{name}", "test", examples)
-
-
 def test_cifar(monkeypatch, tmp_path):
     """Names are those of the released files; cells are known by the files."""
     root, names = tmp_path / "a", "frosted_glass_blur_1 fog_2 elastic_5".split()
-    folders = [prepare_cifar(root, name, n) for n, name in enumerate(names)]
+    folders = []
+    for seed, name in enumerate(names):
+        images = enumerate(noise(21, 32, 32, 3, seed=seed))
+        examples = [{"image": image, "label": i % 10} for i, image in images]
+        name = f"cifar10_corrupted/{name}"
+        folders.append(prepare(root, name, "test", examples))
     there, full = f"tfds:{root}", dataset(10)
     cifar = corrupted_images(there, full)
     assert cifar.names == ("glass_blur", "fog", "elastic_transform")
     assert cifar.layout == "tfds" and cifar.source == "released"
-    assert cifar.severities("glass_blur") == (1,)
-    assert cifar.severities("frost") == ()
-    assert str(root) in cifar.description
+    found = map(cifar.severities, ("glass_blur", "frost"))
+    assert [*found] == [(1,), ()] and str(root) in cifar.description
     assert cifar.description.endswith("preprocess as_stored")
     given = corrupted_images("tfds", full, data_dir=root)
     monkeypatch.setenv("TFDS_DATA_DIR", str(root))
@@ -96,16 +94,12 @@ def test_cifar(monkeypatch, tmp_path):
     ):
         assert_usage_error(call, words)
     assert list(tmp_path.iterdir()) == [root]
-
-
-@pytest.mark.parametrize("name", ["*.tfrecord*", "dataset_info.json"])
-def test_what_is_damaged(name, tmp_path):
-    folder = prepare_cifar(tmp_path, "fog_1")
-    (file,) = folder.glob(name)
-    file.write_bytes(file.read_bytes()[:-2_000])
-    opened = corrupted_images(f"tfds:{tmp_path}", dataset(10))
-    words = folder, "prepare it again"
-    assert_usage_error(lambda: collect(opened.split("fog", 1)), *words)
+    for name in ("*.tfrecord*", "dataset_info.json"):
+        (file,) = folders[1].glob(name)
+        file.write_bytes(file.read_bytes()[:-2_000])
+        cifar, words = corrupted_images(there, full), "prepare it again"
+        call = lambda c=cifar: collect(c.split("fog", 2))  # noqa: E731
+        assert_usage_error(call, folders[1], words)
 
 
 def test_imagenet_c(tmp_path):
@@ -130,22 +124,18 @@ def test_imagenet_c(tmp_path):
     assert split.labels.tolist() == stored_labels
 
 
-def prepare_r(root, labels):
-    """Images of several sizes."""
-    images = [photographs(1, 40 + i, 60)[0] for i in range(len(labels))]
-    return prepare(root, "imagenet_r", "test", list(map(jpeg, labels, images)))
-
-
 def test_imagenet_r(tmp_path):
     def opened(root="", classes=1000, preprocess=None):
         there = f"tfds:{tmp_path / root}"
         return shifted_images(there, dataset(classes), preprocess=preprocess)
 
-    _, stored = as_stored(prepare_r(tmp_path, (988, 1, 6, 1)), "test")
+    images = [photographs(1, 40 + i, 60)[0] for i in range(4)]
+    examples = list(map(jpeg, (988, 1, 6, 1), images))
+    folder = prepare(tmp_path, "imagenet_r", "test", examples)
+    _, stored = as_stored(folder, "test")
     shifted = opened()
     assert shifted.classes == R and shifted.layout == "tfds"
-    words = "ImageNet-R, 200 classes, preprocess resize32-crop32"
-    assert shifted.description.endswith(words)
+    assert shifted.description.endswith("classes, preprocess resize32-crop32")
     images, labels, _ = collect(shifted.split)
     assert images.shape == (4, 32, 32, 3)
     assert labels.tolist() == [R.index(label) for label in stored]
@@ -154,6 +144,6 @@ def test_imagenet_r(tmp_path):
     assert str(large.preprocess) == "resize256-crop224"
     assert_usage_error(lambda: opened(preprocess="as_stored"), "several sizes")
     assert_usage_error(lambda: opened(classes=10), "none of the 10 classes")
-    prepare_r(tmp_path / "b", [0])
+    prepare(tmp_path / "b", "imagenet_r", "test", [jpeg(0, images[0])])
     words = "an image of the class 0"
     assert_usage_error(lambda: collect(opened("b").split), words)

@@ -1,7 +1,6 @@
 """Shifted images of the same classes: ImageNet-R, and folders of one's own."""
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from noisymix_tf.data.released import IMAGENET_R_CLASSES as R
@@ -19,16 +18,6 @@ def make(root, classes, shape=(8, 8)):
         save_image(root / name / "0.png", image)
 
 
-def test_classes_of_imagenet_r():
-    """Goldfish, great white shark, pizza and acorn are there, tench is not."""
-    wnids = imagenet_wnids()
-    assert len(wnids) == 1000 and list(wnids) == sorted(set(wnids))
-    assert len(R) == 200 and list(R) == sorted(set(R))
-    names = "n01440764 n01443537 n01484850 n07873807 n12267677".split()
-    places = [wnids.index(name) for name in names]
-    assert places == [0, 1, 2, 963, 988] and {*places} - {*R} == {0}
-
-
 def test_some_of_the_classes_in_the_order_of_the_dataset(tmp_path):
     """Labels count within the classes that are there; greys become RGB."""
     image, images = Image.fromarray(released_sets.noise(32, 32, 3)), []
@@ -40,58 +29,56 @@ def test_some_of_the_classes_in_the_order_of_the_dataset(tmp_path):
     shifted = shifted_images(tmp_path, full, preprocess="as_stored")
     assert shifted.classes == (0, 3) and shifted.layout == "tree"
     assert_holds(shifted.split, images, [0, 0, 1, 1])
+    # A layer inside; a class may be called so, too.
+    for layer in ("val", "validation", "test"):
+        root = tmp_path / f"with {layer}"
+        make(root / layer, ("ant", "bee"))
+        make(root / "train", ("ant", "bee", "zebra"))
+        make(root / "own", (layer, "train"))
+        shifted = shifted_images(root, dataset(("ant", "bee", "cat")))
+        own = shifted_images(root / "own", dataset((layer, "train")))
+        assert shifted.classes == own.classes == (0, 1)
+        assert f"/{layer}/" in shifted.split.paths[0]
 
 
-@pytest.mark.parametrize("layer", ["val", "validation", "test"])
-def test_a_layer_inside(layer, tmp_path):
-    """A class may be called so too."""
-    make(tmp_path / layer, ("ant", "bee"))
-    make(tmp_path / "train", ("ant", "bee", "zebra"))
-    make(tmp_path / "own", (layer, "train"))
-    shifted = shifted_images(tmp_path, dataset(("ant", "bee", "cat")))
-    own = shifted_images(tmp_path / "own", dataset((layer, "train")))
-    assert shifted.classes == own.classes == (0, 1)
-    assert f"/{layer}/" in shifted.split.paths[0]
-
-
-@pytest.mark.parametrize("named", [True, False], ids=["synsets", "words"])
-def test_imagenet_r(named, tmp_path):
+def test_imagenet_r(tmp_path):
     """ImageNet-A has 200 classes too, but others."""
     wnids = imagenet_wnids()
-    full = dataset(wnids if named else 1000, side=8)
+    assert len(wnids) == 1000 and list(wnids) == sorted(set(wnids))
+    assert len(R) == 200 and list(R) == sorted(set(R))
+    # Goldfish, great white shark, pizza and acorn are there, tench is not.
+    names = "n01440764 n01443537 n01484850 n07873807 n12267677".split()
+    places = [wnids.index(name) for name in names]
+    assert places == [0, 1, 2, 963, 988] and {*places} - {*R} == {0}
     others = ("shifted images", tuple(range(0, 1000, 5)))
     for what, classes in (("ImageNet-R", R), others):
         make(tmp_path / what, [wnids[place] for place in classes])
         (tmp_path / what / "README.txt").write_text("")
-        shifted = shifted_images(tmp_path / what, full)
-        assert shifted.classes == classes
-        assert f"{what}, 200 classes" in shifted.description
-        images, labels, _ = collect(shifted.split, 64)
-        assert labels.tolist() == list(range(200))
-        assert images[:, 0, 0, 0].tolist() == list(range(200))
+        for names in (wnids, 1000):  # Of synsets, and of words.
+            full = dataset(names, side=8)
+            shifted = shifted_images(tmp_path / what, full)
+            assert shifted.classes == classes
+            assert f"{what}, 200 classes" in shifted.description
+            images, labels, _ = collect(shifted.split, 64)
+            assert labels.tolist() == list(range(200))
+            assert images[:, 0, 0, 0].tolist() == list(range(200))
 
 
-SYNSETS, WORDS = ("n01443537", "n01484850"), ("ant", "bee")
-
-
-@pytest.mark.parametrize(
-    ("names", "side", "own", "given", "expected"),
-    [
-        (SYNSETS, 24, "as_stored", "crop24", "crop24"),
-        (SYNSETS, 224, "as_stored", None, "resize256-crop224"),
-        (SYNSETS, 64, "resize70-crop64", None, "resize70-crop64"),
-        (WORDS, 224, "as_stored", "auto", "resize224-crop224"),
-        (WORDS, 224, "resize256-crop224", None, "resize256-crop224"),
-    ],
-)
-def test_preprocess(names, side, own, given, expected, tmp_path):
-    make(tmp_path, names, (60, 90))
-    full = dataset(names, side, preprocess=own)
-    shifted = shifted_images(tmp_path, full, preprocess=given)
-    assert shifted.description.endswith(f"preprocess {shifted.preprocess}")
-    assert str(shifted.preprocess) == expected
-    images = [np.full([side, side, 3], place) for place in (0, 1)]
-    assert_holds(shifted.split, images, [0, 1])
+def test_preprocess(tmp_path):
+    synsets, words = ("n01443537", "n01484850"), ("ant", "bee")
+    for names, side, own, given, expected in (
+        (synsets, 24, "as_stored", "crop24", "crop24"),
+        (synsets, 224, "as_stored", None, "resize256-crop224"),
+        (synsets, 64, "resize70-crop64", None, "resize70-crop64"),
+        (words, 224, "as_stored", "auto", "resize224-crop224"),
+        (words, 224, "resize256-crop224", None, "resize256-crop224"),
+    ):
+        make(tmp_path / names[0], names, (60, 90))
+        full = dataset(names, side, preprocess=own)
+        shifted = shifted_images(tmp_path / names[0], full, preprocess=given)
+        assert str(shifted.preprocess) == expected
+        images = [np.full([side, side, 3], place) for place in (0, 1)]
+        assert_holds(shifted.split, images, [0, 1])
 
 
 def test_refusals(tmp_path):

@@ -44,9 +44,8 @@ def test_batches_are_those_made_here_in_the_same_order(tmp_path):
             for theirs, ours in zip(*pairs, strict=True):
                 np.testing.assert_array_equal(theirs, ours)
 
-
-def test_order_is_restored_and_a_lost_batch_noticed():
-    # Privately, here and below: workers take no turns that a test wants.
+    # Order is restored, and a lost batch noticed. Privately, here and below:
+    # workers take no turns that a test wants.
     def arrival(*steps):
         steps = tf.constant(steps, tf.int64)
         return tf.data.Dataset.from_tensor_slices((steps, steps * 10))

@@ -18,20 +18,15 @@ def clean(tmp_path_factory):
     return folders.make(tmp_path_factory.mktemp("clean"))
 
 
-@pytest.fixture(scope="module")
-def flat(tmp_path_factory):
-    """`class/name`, the order of whose classes on disk is no matter."""
-    root = tmp_path_factory.mktemp("flat")
-    for place, name in enumerate(("dog/0", "dog/1", "cat/0", "cat/1", "sheet")):
-        folders.save(root / f"{name}.png", folders.picture([7, place]))
-    return root
-
-
 def load(clean, **options):
     return data.load("folder", data_dir=clean, **options)
 
 
-def test_joined_training_set_is_longer_and_test_images_stay(clean, flat):
+def test_joined_training_set_is_longer_and_test_images_stay(clean, tmp_path):
+    """Trees join any dataset at its size, whatever their order on disk."""
+    flat = tmp_path / "flat"
+    for place, name in enumerate(("dog/0", "dog/1", "cat/0", "cat/1", "sheet")):
+        folders.save(flat / f"{name}.png", folders.picture([7, place]))
     alone, joined = load(clean), load(clean, extra_data_dirs=[flat, flat])
     assert joined.train.labels.tolist() == [0] * 3 + [1] * 3 + [0, 0, 1, 1] * 2
     ((images, labels),) = joined.train.batches(14)
@@ -47,13 +42,11 @@ def test_joined_training_set_is_longer_and_test_images_stay(clean, flat):
     tree = load(clean, train_data_dir=str(flat))
     assert list(tree.train.paths) == list(map(str, added))
     assert tree.test.paths == joined.test.paths == alone.test.paths
-
-
-def test_trees_join_any_dataset_at_its_size(clean, tmp_path):
     images = [folders.picture(digit, (32, 32)) for digit in range(10)]
     for digit, image in enumerate(images):
-        folders.save(tmp_path / f"{digit}/a.png", image)
-    digits = data.load("digits", train_examples=20, extra_data_dirs=[tmp_path])
+        folders.save(tmp_path / f"ten/{digit}/a.png", image)
+    ten = [tmp_path / "ten"]
+    digits = data.load("digits", train_examples=20, extra_data_dirs=ten)
     assert digits.train.labels[20:].tolist() == list(range(10))
     added = digits.train.fetch(tf.range(20, 30))
     np.testing.assert_array_equal(added, images)
@@ -106,14 +99,14 @@ def test_a_folder_for_each_class_whatever_their_names():
     assert images(files, ["owl"], ".webp") == found
 
 
-def test_what_cannot_be_joined_is_one_line(clean, flat, tmp_path):
+def test_what_cannot_be_joined_is_one_line(clean, tmp_path):
     (tmp_path / "empty").mkdir()
     folders.make(tmp_path / "other", classes=("cat", "emu"))
     bad = folders.make(tmp_path / "bad") / "train"
     (bad / "cat/0.png").write_bytes(b"no image")
     for root, *words in (
         ("nowhere", "--extra_data_dirs=nowhere does not exist", "tf.stylize"),
-        (flat / "sheet.png", "is a file", "tf.deepaugment"),
+        (clean / "train/cat/0.png", "is a file", "tf.deepaugment"),
         (clean / "val", "holds the images that are measured on"),
         (tmp_path / "other", "missing: dog; not known: emu"),
         (tmp_path / "empty", "holds no class folders"),

@@ -23,7 +23,7 @@ def write(path, content):
     return path
 
 
-def test_constants_are_about_any_section(path):
+def test_constants_are_about_any_section_and_reports_about_theirs(path):
     constants = {
         "name": "AlexNet at home",
         "clean_error": 0.4,
@@ -45,15 +45,11 @@ def test_constants_are_about_any_section(path):
     report = Report({cell("c", "snow", 2): sums(0.9)}, reference=reference)
     (table,) = (s.table for s in report.sections if s.name == "c")
     assert table.rows["snow"][-1] == pytest.approx(100 * 0.1 / 0.25)
-    # There may be few of them.
     few = Reference.of(str(write(path, {})))
     assert few == Reference(str(path), None, {}, {"*": {}}, {"*": {}})
     assert Reference.of("alexnet") == Reference.of(alexnet()) == alexnet()
     assert alexnet().of_section("errors", "c") == "alexnet"
     assert alexnet().of_section("flips", "p") == {}
-
-
-def test_a_report(path):
     cells = {
         toys.clean_cell(): sums(0.9),
         cell("c", "fog", 3): sums(0.6),
@@ -73,11 +69,6 @@ def test_a_report(path):
     assert reference.numbers["c"] == 200
 
 
-def changed(data, **fields):
-    vars(data).update(fields)
-    return data
-
-
 def test_a_report_is_about_its_images(path):
     """Errors were divided by those on another dataset without a word."""
     options = {"suites": ("clean", "p"), "perturbations": ("tilt",)}
@@ -90,11 +81,14 @@ def test_a_report_is_about_its_images(path):
     assert second.reference.of_section("flips", "p") == {"tilt": flips}
     calls = []
     told = {"reference": path, "progress": lambda *call: calls.append(call)}
+    letters, flatter, later = (toys.dataset(seed=i) for i in (0, 1, 0))
+    letters.class_names = ("a", "b", "c")
+    flatter.name = later.name = "flatter"
     for other, name in (
         (toys.dataset(seed=1), "flat"),
         (toys.dataset(n=22), "flat"),
-        (changed(toys.dataset(), class_names=("a", "b", "c")), "flat"),
-        (changed(toys.dataset(seed=1), name="flatter"), "flatter"),
+        (letters, "flat"),
+        (flatter, "flatter"),
     ):
         words = ("was measured on flat (", "other test images", f"{name} (im")
         assert_usage_error(lambda d=other: run(data=d, **told), *words)
@@ -104,9 +98,8 @@ def test_a_report_is_about_its_images(path):
     del report["data"]
     write(path, report)
     assert_usage_error(lambda: run(**told), "does not say which images")
-    other = changed(toys.dataset(), name="flatter")
     words = ("flat (images not noted)", "flatter")
-    assert_usage_error(lambda: run(data=other, **told), *words)
+    assert_usage_error(lambda: run(data=later, **told), *words)
     assert_usage_error(lambda: run(**{**told, "reference": "none"}), "No such")
     assert not calls
 

@@ -14,7 +14,8 @@ from support.evaluation_toys import SIDE, brightness_model, run, whole_dataset
 from support.usage import assert_usage_error
 
 
-def test_radii():
+def test_equal_settings_in_one_form():
+    """Also names, tags and radii: equal settings make equal cells."""
     for value, number, text in (
         (4 / 255, 4 / 255, "4/255"),
         (0.0157, 0.0157, "0.0157"),
@@ -27,10 +28,6 @@ def test_radii():
         assert radius_text(number) == text
         # What is said can be given again.
         assert radius("eps", text) == pytest.approx(number, rel=1e-5)
-
-
-def test_equal_settings_in_one_form():
-    """Equal settings make equal cells, however they are written."""
     for name, one, other in (
         ("severities", [5, 1, 3, 3], (np.int64(1), 3, 5)),
         ("eps", ["4/255", 4 / 255, "8/255"], (4 / 255, "8/255")),
@@ -39,7 +36,6 @@ def test_equal_settings_in_one_form():
     ):
         assert len({Settings(**{name: one}), Settings(**{name: other})}) == 1
     assert Settings().eps == (4 / 255,) and Settings().l2_eps == (0.5,)
-    # So do names and tags.
     names, films = corruptions.names, corruptions.perturbation_names
     for one, other, *wanted in (
         (["fog", "blur"], ["tilt"], ("fog", *names("blur")), ("tilt",)),
@@ -87,10 +83,10 @@ def test_bad_values():
             assert_usage_error(call, *said)
 
 
-@pytest.mark.parametrize("found", ["logits", "probabilities"])
-def test_outputs_that_are_not_what_is_said(found):
+@pytest.mark.parametrize("said", ["logits", "probabilities"])
+def test_outputs_that_are_not_what_is_said(said):
     """Not guessed silently, and not believed against the evidence."""
-    said = {"logits": "probabilities"}.get(found, "logits")
+    found = "probabilities" if said == "logits" else "logits"
     model = brightness_model(softmax=said == "logits", scale=30.0)
     measure = functools.partial(run, model, suites=("clean",))
     words = f"outputs='{said}', but this model gives {found}"
