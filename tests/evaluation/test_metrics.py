@@ -77,7 +77,7 @@ FLAT = {name: (0.5,) * 5 for name in COMMON}
 FOG, SOME = {"fog": (0.5,) * 5}, {"fog": dict.fromkeys((1, 2, 3, 5), 0.5)}
 
 
-def test_constants_of_alexnet_agree_with_each_other():
+def test_corruption_errors_of_alexnet_and_by_hand():
     assert tuple(ce.ALEXNET_ERRORS) == COMMON
     for name, errors in ce.ALEXNET_ERRORS.items():
         mean = ce.ALEXNET_MEAN_ERRORS[name]
@@ -87,9 +87,7 @@ def test_constants_of_alexnet_agree_with_each_other():
     errors = {**ce.ALEXNET_ERRORS, "spatter": (0.0,) * 5}
     assert ce.corruption_errors(errors)["spatter"] == 0.0
     assert ce.mean_corruption_error(errors) == 100.0
-
-
-def test_corruption_errors_by_hand():
+    # By hand.
     ours = {"fog": {5: 0.5, 4: 0.4, 1: 0.1, 2: 0.2, 3: 0.3}, "snow": (0.0,) * 5}
     reference = {"fog": (0.3, 0.4, 0.6, 0.8, 0.9), "snow": (0.2,) * 5}
     errors = ce.corruption_errors(ours, reference)

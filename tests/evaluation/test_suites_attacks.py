@@ -63,10 +63,7 @@ def test_fgsm_cells(monkeypatch):
     traces = [f.experimental_get_tracing_count() for f in compiled[1:]]
     assert traces == [1, 1]
     section = results.report.as_dict()["sections"]["fgsm"]
-    assert (section["n"], section["source"]) == (N, "generated")
-    assert "attacked in pixel space, seed 0" in section["origin"]
     assert "weaker than log_odds" in section["notes"][-1]
-    assert any("assumption" in note for note in section["notes"])
     for setting, cell in section["cells"].items():
         assert cell["accuracy"] == section["figures"][f"accuracy[{setting}]"]
 

@@ -64,7 +64,7 @@ def test_files_give_what_the_generator_gives(written, root):
             assert len(sections[section]["cells"]) == count
 
 
-def test_cells_are_those_of_their_very_rows(root, tmp_path):
+def test_cells_are_of_their_very_rows_and_damage_is_told_first(root, tmp_path):
     """They were known by the first image alone."""
     options = {"c_dir": root, "output_dir": tmp_path / "run"}
     run(**options)
@@ -75,9 +75,6 @@ def test_cells_are_those_of_their_very_rows(root, tmp_path):
     assert run(**options).computed == 2
     part = run(examples=6, **options).report.as_dict()["sections"]
     assert "6 of 11 images per cell" in part["c_released"]["origin"]
-
-
-def test_damaged_files_are_named_before_anything_is_measured(root):
     fog, calls = root / "fog.npy", []
     options = {"progress": lambda *call: calls.append(call), "c_dir": root}
     for damage, words in (
