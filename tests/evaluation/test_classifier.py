@@ -36,7 +36,6 @@ def served(function, path, name="mine", spec=SPEC, output="scores"):
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """One model in every form."""
     root = tmp_path_factory.mktemp("models")
     MODEL.save(root / "plain.keras")
     MODEL.save(root / "old.h5")
@@ -50,7 +49,6 @@ def files(tmp_path_factory):
 
 
 def check_equal(found, wanted, **options):
-    """Two forms of one model measure the same."""
     both = [run(each, DATA, **options).records for each in (found, wanted)]
     for one, other in zip(*(b.values() for b in both), strict=True):
         assert one["correct"] == other["correct"]

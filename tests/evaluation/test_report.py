@@ -25,7 +25,6 @@ def records():
 
 
 def measured(generator):
-    """Sums of made-up images that lie in all bins."""
     counts = generator.multinomial(N, np.full(NUM_BINS, 1 / NUM_BINS))
     correct = generator.binomial(counts, generator.uniform())
     confidence = counts * generator.uniform(size=NUM_BINS)
@@ -36,7 +35,6 @@ def measured(generator):
 
 
 def metrics_of(sums):
-    """What is to be known of one cell."""
     count, confidence, correct = np.transpose(sums["bins"])
     gaps = np.abs(confidence - correct)
     rms = np.sqrt(np.sum(gaps**2 / count) / N)

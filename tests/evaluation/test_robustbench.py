@@ -92,9 +92,10 @@ def write(name="Me", drop=lambda cell: False):
     robustbench.write(Report(cells, expected=()), name)
 
 
-@pytest.mark.parametrize(
-    "call, words",
-    [
+def test_bad_input(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "torn.json").write_text("{")
+    for call, words in (
         # What cannot become an entry is told before anything is measured.
         (lambda: check(suites=("c",)), "needs suites clean and c, got c"),
         (lambda: check(names="noise"), "got 3 of them at 5"),
@@ -105,12 +106,8 @@ def write(name="Me", drop=lambda cell: False):
         (lambda: write("nowhere/Me"), "nowhere' of the RobustBench entry does"),
         (lambda: check(""), "has no name"),
         (lambda: write("torn"), "torn.json' is there already and is no entry"),
-    ],
-)
-def test_bad_input(tmp_path, monkeypatch, call, words):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "torn.json").write_text("{")
-    assert_usage_error(call, words)
+    ):
+        assert_usage_error(call, words)
     (file,) = tmp_path.iterdir()
     assert file.read_text() == "{"
     check(names="all")

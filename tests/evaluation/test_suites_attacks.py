@@ -3,7 +3,6 @@
 import itertools
 import sys
 
-import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -19,16 +18,13 @@ PGD |= dict(attack_steps=3, attack_step_size=0.5)
 LOSSES = ("cross_entropy", "log_odds")
 LOG_ODDS = {"restarts": 3, "seed": 7, "loss": "log_odds"}
 MODEL = toys.random_model()
-DATA = toys.dataset(n=N)
+DATA = toys.self_labelled(MODEL)
 IMAGES, LABELS = DATA.test.images, DATA.test.labels
-IMAGES[:] = np.random.default_rng(0).integers(0, 256, IMAGES.shape)
-# What the model says, but for a tenth: some are wrong.
-LABELS[:] = MODEL(IMAGES).numpy().argmax(-1)
+# Some are wrong.
 LABELS[::10] = (LABELS[::10] + 1) % 3
 
 
 def assert_measured(sums, found):
-    """The sums of a cell are those of these adversarial images."""
     tally = metrics.tally(MODEL.predict(found, verbose=0), LABELS)
     assert sums["correct"] == tally.correct
     assert sums["nll_sum"] == pytest.approx(tally.nll_sum, rel=1e-4)
@@ -95,28 +91,7 @@ def test_pgd_cells(norm, eps, more, words):
     assert ("weaker than log_odds" in notes) == (loss == "cross_entropy")
 
 
-def test_auto_attack_cells_hold_what_the_attack_leaves(monkeypatch):
-    calls = []
-
-    def darken(model, images, labels, eps, **options):
-        calls.append((len(images), round(eps * 255), options))
-        return tf.maximum(tf.cast(images, tf.float32) - 255.0 * eps, 0.0)
-
-    monkeypatch.setattr(attacks, "auto_attack", darken)
-    monkeypatch.setattr(auto_attack, "require_packages", lambda: None)
-    data = toys.dataset(num_classes=4)
-    options = dict(suites=("autoattack",), eps=("1/255", "80/255"), seed=3)
-    results = toys.run(toys.brightness_model(4), data, **options)
-    weak, strong = (sums["correct"] for sums in results.records.values())
-    # 20, 87, 153 and 220 become 0, 7, 73 and 140: only the darkest stays.
-    assert (weak, strong) == (N, (data.test.labels == 0).sum())
-    own = {"norm": "linf", "seed": 3, "batch_size": 8, "from_logits": True}
-    wanted = itertools.product((1, 80), (8, 8, 7))
-    assert calls == [(n, level, own) for level, n in wanted]
-    assert "batches of 8" in results.planned[0].setting
-
-
-def test_what_auto_attack_lacks_is_told_first(monkeypatch):
+def test_auto_attack_and_what_it_lacks_is_told_first(monkeypatch):
     """A package; or classes: the other suites had been measured by then."""
     calls, suites = [], ("clean", "autoattack")
     monkeypatch.setitem(sys.modules, "pyautoattack", None)
@@ -127,3 +102,19 @@ def test_what_auto_attack_lacks_is_told_first(monkeypatch):
     words = "at least 4 classes, flat has 3"
     assert_usage_error(lambda: toys.run(**options), words)
     assert not calls
+
+    def darken(model, images, labels, eps, **options):
+        calls.append((len(images), round(eps * 255), options))
+        return tf.maximum(tf.cast(images, tf.float32) - 255.0 * eps, 0.0)
+
+    monkeypatch.setattr(attacks, "auto_attack", darken)
+    data = toys.dataset(num_classes=4)
+    options = dict(suites=("autoattack",), eps=("1/255", "80/255"), seed=3)
+    results = toys.run(toys.brightness_model(4), data, **options)
+    weak, strong = (sums["correct"] for sums in results.records.values())
+    # 20, 87, 153 and 220 become 0, 7, 73 and 140: only the darkest stays.
+    assert (weak, strong) == (N, (data.test.labels == 0).sum())
+    own = {"norm": "linf", "seed": 3, "batch_size": 8, "from_logits": True}
+    wanted = itertools.product((1, 80), (8, 8, 7))
+    assert calls == [(n, level, own) for level, n in wanted]
+    assert "batches of 8" in results.planned[0].setting

@@ -1,6 +1,7 @@
 """Suite r: some of the classes, and the clean images of the same classes."""
 
 import dataclasses
+import functools
 import shutil
 
 import numpy as np
@@ -126,20 +127,18 @@ def test_cells_are_those_of_their_very_images(root, tmp_path):
     assert again.figures["shift/gap"] == truth.figures["shift/gap"]
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
+def test_bad_input(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in "stranger/fox stranger/ant alone/ant two/ant two/bee".split():
+        released_sets.save_image(tmp_path / folder / "0.png", IMAGES[0])
+    measure = functools.partial(run, model(), suites=("r",))
+    for options, words in (
         ({}, "needs images: give r_dir"),
         ({"shift_dir": "nowhere"}, "nowhere does not exist"),
         ({"shift_dir": "stranger"}, "none of the 5 classes of pets"),
         ({"shift_dir": "alone"}, "one class only"),
         ({"shift_dir": "two", "released_preprocess": "resize8"}, "8 x 8"),
         ({"shift_dir": "two", "data": UNLABELLED}, "labels and subset"),
-    ],
-)
-def test_bad_input(tmp_path, monkeypatch, options, words):
-    monkeypatch.chdir(tmp_path)
-    for folder in "stranger/fox stranger/ant alone/ant two/ant two/bee".split():
-        released_sets.save_image(tmp_path / folder / "0.png", IMAGES[0])
-    options = {"suites": ("r",), "data": DATA, **options}
-    assert_usage_error(lambda: run(model(), **options), words)
+    ):
+        call = functools.partial(measure, **{"data": DATA, **options})
+        assert_usage_error(call, words)

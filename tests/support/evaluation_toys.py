@@ -87,7 +87,7 @@ def self_labelled(model):
     toy = dataset()
     generator = np.random.default_rng(0)
     toy.test.images[:] = generator.integers(0, 256, toy.test.images.shape)
-    toy.test.labels[:] = model.predict(toy.test.images, verbose=0).argmax(-1)
+    toy.test.labels[:] = model(toy.test.images).numpy().argmax(-1)
     return toy
 
 
@@ -106,7 +106,6 @@ def without_seconds(results):
 
 
 def clean_cell(n=200, **fields):
-    """The cell of the clean images of a made-up evaluation."""
     return cell("clean", None, 0, source="original", n=n, **fields)
 
 
