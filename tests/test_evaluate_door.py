@@ -1,13 +1,11 @@
 """`python -m noisymix_tf.evaluate`: what it writes, and its mistakes."""
 
-import csv
 import dataclasses
 import importlib
 import json
 import shutil
 
 import keras
-import numpy as np
 import pytest
 from absl import flags
 
@@ -62,9 +60,6 @@ def test_everything_is_written_and_measured_once(model_path, tmp_path, capsys):
     entry = json.loads((tmp_path / "Linear.json").read_text())
     wanted = pytest.approx(100 * mean, abs=0.0051)
     assert float(entry["corruptions_acc"]) == wanted
-    *_, (name, *row) = csv.reader((tmp_path / "Linear.csv").open())
-    assert (name, len(row)) == ("Linear", 75)
-    assert np.mean(np.array(row, float)) == pytest.approx(mean)
     capsys.readouterr()
     again = door.run(line)
     assert again.computed == 0 and again.figures == results.figures

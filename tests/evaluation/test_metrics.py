@@ -43,7 +43,7 @@ def test_the_oracles_scores(golden, name, tolerance):
         np.testing.assert_allclose(means, np.nan_to_num(wanted[:, 1:]))
 
 
-def test_bins_are_closed_on_the_right_and_extreme_outputs_stay_finite():
+def test_bins_are_closed_on_the_right_scores_finite_and_parts_add_up():
     confidence = np.array([0.0, 0.25, 0.2500001, 0.5, 0.75, 1.0, 1.0000001])
     bins = metrics.calibration_bins(confidence, np.ones(7, bool), num_bins=4)
     assert bins[:, 0].tolist() == [2, 2, 1, 2]
@@ -52,9 +52,7 @@ def test_bins_are_closed_on_the_right_and_extreme_outputs_stay_finite():
     assert tally.brier == pytest.approx(1.0)
     certain = metrics.tally([[1.0, 0.0]], [1], from_logits=False)
     assert certain.nll == pytest.approx(87.3365, abs=1e-3)
-
-
-def test_logits_batches_and_merged_parts_add_up_to_the_same():
+    # Logits, batches and merged parts add up to the same.
     generator = np.random.default_rng(1)
     logits = generator.normal(0, 3, size=[100, 10])
     labels = generator.integers(0, 10, 100)

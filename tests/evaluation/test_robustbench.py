@@ -26,7 +26,7 @@ def report_of(*arguments, reference=None, **fields):
     return Report(cells_of(*arguments, **fields), reference=reference)
 
 
-def test_the_published_entries():
+def test_entries_are_the_published_ones(tmp_path):
     report = report_of(CIFAR, 0.9673, source="released", n=10_000)
     wanted = dict.fromkeys("link name authors venue architecture".split(), "")
     wanted |= {"additional_data": False, "number_forward_passes": 1}
@@ -42,10 +42,7 @@ def test_the_published_entries():
     figures = [report.figures[f"c_released/mean_accuracy{e}"] for e in ENDS]
     assert figures == pytest.approx([mean / 100, quiet / 100], abs=1e-4)
     assert float(entry["corruptions_mce"]) == pytest.approx(mce, abs=0.01)
-
-
-def test_generated_corruptions_are_not_the_leaderboards(tmp_path):
-    """Neither as images, nor as a divisor; released cells come first."""
+    # Generated ones are not the leaderboard's; released cells come first.
     written = {"seed": 1, "generator": "2-cifar", "source": "released"}
     for report in (report_of(), report_of(**written)):
         footnote = robustbench.entry(report)["footnote"]

@@ -136,7 +136,6 @@ def test_a_kill_keeps_finished_cells_and_the_report_is_of_all(tmp_path):
 
 
 def changed(data, **fields):
-    """The same dataset with another last image, or other fields."""
     images = data.test.images.copy()
     images[-1] = images[-1] if fields else 255 - images[-1]
     data.test.images = images

@@ -2,6 +2,7 @@
 
 import itertools
 import sys
+import unittest.mock
 
 import pytest
 import tensorflow as tf
@@ -20,8 +21,7 @@ LOG_ODDS = {"restarts": 3, "seed": 7, "loss": "log_odds"}
 MODEL = toys.random_model()
 DATA = toys.self_labelled(MODEL)
 IMAGES, LABELS = DATA.test.images, DATA.test.labels
-# Some are wrong.
-LABELS[::10] = (LABELS[::10] + 1) % 3
+LABELS[::10] = (LABELS[::10] + 1) % 3  # Some are wrong.
 
 
 def assert_measured(sums, found):
@@ -46,17 +46,14 @@ def test_fgsm_cells(monkeypatch):
     assert 0.85 * N > correct[0] > correct[2]
     softmax = toys.random_model(softmax=True)
     softmax.set_weights(MODEL.get_weights())
-    compiled, compile_one = [], replicas.Replicas.compile
-
-    def compile_and_note(self, function, **options):
-        compiled.append(function)
-        return compile_one(self, function, **options)
-
-    monkeypatch.setattr(replicas.Replicas, "compile", compile_and_note)
+    compile_one = replicas.Replicas.compile
+    spy = unittest.mock.create_autospec(compile_one, side_effect=compile_one)
+    monkeypatch.setattr(replicas.Replicas, "compile", spy)
     hidden = toys.run(softmax, DATA, **options).records.values()
     assert [sums["correct"] for sums in hidden] == correct
     # The first one is the model; radii and the last batch trace nothing more.
-    traces = [f.experimental_get_tracing_count() for f in compiled[1:]]
+    compiled = [call.args[1] for call in spy.call_args_list[1:]]
+    traces = [f.experimental_get_tracing_count() for f in compiled]
     assert traces == [1, 1]
     section = results.report.as_dict()["sections"]["fgsm"]
     assert "weaker than log_odds" in section["notes"][-1]

@@ -86,7 +86,6 @@ def test_cells_are_what_functions_compute(level):
 
 
 def test_sequences_are_cut_into_batches_of_frames(monkeypatch):
-    """None is larger than the model's; their size does not matter."""
     model, data = random_model(), dataset(n=66)
     options = {"suites": ("p",), "perturbations": ("translate", "tilt")}
     one = run(model, data, batch_size=1, **options).records.values()
@@ -129,5 +128,4 @@ def test_a_part_is_balanced_where_labels_are_known(tmp_path):
     np.save(tmp_path / "labels.npy", np.repeat([0, 1], 3))
     balanced = measure(tmp_path, outputs, "tilt", examples=2)
     assert balanced.figures["p_released/mfp"] == 0.5
-    call = lambda: measure(tmp_path, outputs, "rotate")  # noqa: E731
-    assert_usage_error(call, "lacks rotate.npy")
+    assert_usage_error(lambda: measure(tmp_path, outputs, "rotate"), "lacks r")

@@ -110,7 +110,6 @@ def clean_cell(n=200, **fields):
 
 
 def cell(suite, corruption, severity, *, source="generated", n=200, **fields):
-    """A cell of a made-up evaluation."""
     if source == "generated":
         fields = {"seed": 0, "generator": "1-cifar", **fields}
     fields = {"dataset": "toy", "model": "abc", "data": "0f", **fields}
@@ -119,7 +118,6 @@ def cell(suite, corruption, severity, *, source="generated", n=200, **fields):
 
 
 def suite_c(accuracies, n=200, **fields):
-    """Made-up cells of `{corruption: accuracies by severity}`."""
     return {
         cell("c", name, severity, n=n, **fields): sums(accuracy, n)
         for name, row in accuracies.items()
