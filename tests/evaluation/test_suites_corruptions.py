@@ -71,15 +71,13 @@ def test_cells_are_of_their_very_rows_and_damage_is_told_first(root, tmp_path):
     part = run(examples=6, **options).report.as_dict()["sections"]
     assert "6 of 11 images per cell" in part["c_released"]["origin"]
     fog, calls = root / "fog.npy", []
-    options = {"progress": lambda *call: calls.append(call), "c_dir": root}
+    own = {"progress": lambda *call: calls.append(call), "c_dir": root}
     for damage, words in (
         (lambda: fog.write_bytes(fog.read_bytes()[:-100]), "cut short"),
         (fog.unlink, "lacks fog.npy"),
     ):
         damage()
-        assert_usage_error(
-            lambda: run("clean", "c", **options), "fog.npy", words
-        )
+        assert_usage_error(lambda: run("clean", "c", **own), "fog.npy", words)
     assert not calls
 
 
