@@ -1,13 +1,11 @@
 """`python -m noisymix_tf.evaluate`: what it writes, and its mistakes."""
 
-import csv
 import dataclasses
 import importlib
 import json
 import shutil
 
 import keras
-import numpy as np
 import pytest
 from absl import flags
 
@@ -37,7 +35,6 @@ def parse(*words):
 
 
 def test_flags_are_the_settings():
-    """And words for corruptions are tags or names."""
     given = config.EvaluationConfig().settings()
     assert set(given) == {field.name for field in dataclasses.fields(Settings)}
     assert Settings.of(given) == Settings()
@@ -58,21 +55,15 @@ def test_everything_is_written_and_measured_once(model_path, tmp_path, capsys):
     mean = results.figures["c/mean_accuracy"]
     assert mean == sections["c"]["figures"]["mean_accuracy"]
     assert {s["n"] for n, s in sections.items() if n != "cost"} == {30}
-    for name, head in (("html", "<!doctype html>"), ("md", "# digits")):
-        assert (tmp_path / f"report.{name}").read_text().startswith(head)
     lines = (tmp_path / "cells.jsonl").read_bytes()
     assert lines.count(b"\n") == 1 + 75 + 1 + 1
     entry = json.loads((tmp_path / "Linear.json").read_text())
     wanted = pytest.approx(100 * mean, abs=0.0051)
     assert float(entry["corruptions_acc"]) == wanted
-    *_, (name, *row) = csv.reader((tmp_path / "Linear.csv").open())
-    assert (name, len(row)) == ("Linear", 75)
-    assert np.mean(np.array(row, float)) == pytest.approx(mean)
     capsys.readouterr()
     again = door.run(line)
     assert again.computed == 0 and again.figures == results.figures
     assert (tmp_path / "cells.jsonl").read_bytes() == lines
-    # The result was buried in 140 lines, the page had no name.
     said = capsys.readouterr()
     assert "Corruption accuracy" in said.out and said.out.count("\n") < 15
     assert said.err.endswith(f"Report: {tmp_path / 'report.html'}\n")
@@ -109,19 +100,6 @@ def test_a_run_is_measured_on_its_own_data(run_of_photos, model, capsys):
     assert (cell.n, cell.preprocess) == (3, "resize12-crop12")
 
 
-def test_a_run_that_does_not_say_its_data(model_path, run_of_photos, tmp_path):
-    def refused(model, *words):
-        assert_usage_error(lambda: door.run(parse(f"--model={model}")), *words)
-
-    assert_usage_error(lambda: door.run(parse()), "--model is missing")
-    model_card.save(run_of_photos, "alone.keras", dataset="folder")
-    for model in (model_path, "alone.keras"):
-        refused(model, "--dataset is missing", model)
-    for content in (b"\x80\x81", b"--dataset=folder\n--image_size=6x\n"):
-        (tmp_path / "run" / "flags.txt").write_bytes(content)
-        refused("run", "flags")
-
-
 def test_the_imported_door_is_the_function(model_path):
     digits = data.load("digits", test_examples=20)
     model = load_classifier(str(model_path))
@@ -133,18 +111,22 @@ def test_the_imported_door_is_the_function(model_path):
     assert "\nerror: There is no model at 'nowhere'" in f"\n{done.stderr}"
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ("--suites=r", "shift_dir"),
-        ("--c_dir=nowhere", "nowhere does not exist"),
-        ("--dataset=cifar10 --data_dir=nowhere", "nowhere"),
-        ("--robustbench_json=x --corruptions=fog", "15 corruptions"),
-        ("--robustbench_json=nowhere/x", "folder 'nowhere'"),
-    ],
-)
-def test_bad_input(model_path, tmp_path, monkeypatch, words, message):
-    monkeypatch.chdir(tmp_path)
-    line = [f"--model={model_path}", "--dataset=digits", *words.split()]
-    assert_usage_error(lambda: door.run(parse(*line)), message)
-    assert not list(tmp_path.iterdir())
+def test_bad_input(model_path, run_of_photos, tmp_path):
+    def refused(words, *said):
+        assert_usage_error(lambda: door.run(parse(*words.split())), *said)
+
+    model_card.save(run_of_photos, "alone.keras", dataset="folder")
+    before, known = set(tmp_path.iterdir()), f"--model={model_path} --dataset="
+    refused("", "--model is missing")
+    for model in (model_path, "alone.keras"):
+        refused(f"--model={model}", "--dataset is missing", model)
+    refused(f"{known}digits --suites=r", "shift_dir")
+    refused(f"{known}digits --c_dir=nowhere", "nowhere does not exist")
+    refused(f"{known}cifar10 --data_dir=nowhere", "nowhere")
+    entry = f"{known}digits --robustbench_json="
+    refused(f"{entry}x --corruptions=fog", "15 corruptions")
+    refused(f"{entry}nowhere/x", "folder 'nowhere'")
+    assert set(tmp_path.iterdir()) == before
+    for content in (b"\x80\x81", b"--dataset=folder\n--image_size=6x\n"):
+        (tmp_path / "run" / "flags.txt").write_bytes(content)
+        refused("--model=run", "flags")

@@ -15,32 +15,17 @@ OTHER = dataclasses.replace(CELL, severity=3)
 SUMS = {"correct": 7, "nll_sum": 1 / 3, "bins": [[10, 7.5, 7]]}
 
 
-@pytest.fixture
-def file(tmp_path):
-    return CellFile(tmp_path / "run" / "cells.jsonl")
-
-
-def test_lines_come_back_exactly_and_of_two_the_later(file):
+def test_lines_come_back_whole_and_only_the_last_may_be_torn(tmp_path):
+    file = CellFile(tmp_path / "run" / "cells.jsonl")
     assert file.read() == {}
     with pytest.raises(ValueError, match="JSON"):
         file.append(CELL, {"nll_sum": float("nan")})
     file.append(CELL, {**SUMS, "correct": 8})
-    file.append(OTHER, SUMS)
-    file.append(CELL, SUMS)
-    assert file.read() == {CELL: SUMS, OTHER: SUMS}
-    assert file.path.read_bytes().count(b"\n") == 3
-    # A broken line inside is named.
-    for line in (b"{}", b"nonsense", b"[1, 2]", b"3"):
-        one, _, *others = file.path.read_bytes().splitlines(keepends=True)
-        file.path.write_bytes(b"".join([one, line + b"\n", *others]))
-        assert_usage_error(file.read, "cells.jsonl, line 2 ", "remove")
-
-
-def test_a_line_torn_anywhere_is_dropped_or_whole(file):
-    file.append(CELL, SUMS)
+    file.append(CELL, SUMS)  # Of two the later counts.
     head = file.path.read_bytes()
     file.append(OTHER, SUMS)
     both = file.path.read_bytes()
+    assert file.read() == {CELL: SUMS, OTHER: SUMS} and both.count(b"\n") == 3
     for length in (*range(len(head), len(both), 7), len(both) - 1):
         file.path.write_bytes(both[:length])
         complete = length == len(both) - 1  # Only the end of the line is lost.
@@ -49,6 +34,10 @@ def test_a_line_torn_anywhere_is_dropped_or_whole(file):
         assert file.path.read_bytes() == (both if complete else head)
         file.append(OTHER, SUMS)
         assert set(file.read()) == {CELL, OTHER}
+    one, _, *others = both.splitlines(keepends=True)
+    for line in (b"{}", b"nonsense", b"[1, 2]", b"3"):
+        file.path.write_bytes(b"".join([one, line + b"\n", *others]))
+        assert_usage_error(file.read, "cells.jsonl, line 2 ", "remove")
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Classifiers out of files: all forms of one model measure the same."""
 
+import functools
 import shutil
 
 import keras
@@ -14,16 +15,8 @@ from support.usage import assert_usage_error
 
 SPEC = tf.TensorSpec([None, SIDE, SIDE, 3], tf.float32, "pixels")
 CLEAN = {"suites": ("clean",)}
-
-
-@pytest.fixture(scope="module")
-def model():
-    return random_model()
-
-
-@pytest.fixture(scope="module")
-def data(model):
-    return self_labelled(model)
+MODEL = random_model()
+DATA = self_labelled(MODEL)
 
 
 def served(function, path, name="mine", spec=SPEC, output="scores"):
@@ -42,23 +35,21 @@ def served(function, path, name="mine", spec=SPEC, output="scores"):
 
 
 @pytest.fixture(scope="module")
-def files(model, tmp_path_factory):
-    """One model in every form."""
+def files(tmp_path_factory):
     root = tmp_path_factory.mktemp("models")
-    model.save(root / "plain.keras")
-    model.save(root / "old.h5")
+    MODEL.save(root / "plain.keras")
+    MODEL.save(root / "old.h5")
     (root / "run").mkdir()
     shutil.copy(root / "plain.keras", root / "run" / "model.keras")
-    nm.save(nm.NoisyMix(model), root / "wrapped.keras")
-    nm.export(model, root / "served", fresh_process=False)
-    model.export(root / "exported", verbose=False)
-    served(model, root / "own")
+    nm.save(nm.NoisyMix(MODEL), root / "wrapped.keras")
+    nm.export(MODEL, root / "served", fresh_process=False)
+    MODEL.export(root / "exported", verbose=False)
+    served(MODEL, root / "own")
     return root
 
 
-def check_equal(found, wanted, data, **options):
-    """Two forms of one model measure the same."""
-    both = [run(each, data, **options).records for each in (found, wanted)]
+def check_equal(found, wanted, **options):
+    both = [run(each, DATA, **options).records for each in (found, wanted)]
     for one, other in zip(*(b.values() for b in both), strict=True):
         assert one["correct"] == other["correct"]
         assert one["nll_sum"] == pytest.approx(other["nll_sum"], rel=1e-4)
@@ -66,24 +57,24 @@ def check_equal(found, wanted, data, **options):
     return [one["nll_sum"] for one in both[0].values()]
 
 
-def test_keras_files(files, tmp_path, model, data):
+def test_keras_files(files, tmp_path):
     for name in ("plain.keras", "old.h5", "run", "wrapped.keras"):
         loaded = load_classifier(files / name)
         assert not isinstance(loaded, nm.NoisyMix)
-        pairs = zip(loaded.get_weights(), model.get_weights(), strict=True)
+        pairs = zip(loaded.get_weights(), MODEL.get_weights(), strict=True)
         assert all(np.array_equal(*pair) for pair in pairs)
     # Neither layers inside nor a trainer around it draw what training does.
     noise = nm.layers.FeatureNoise(0.4)
-    noisy = keras.Sequential([keras.Input([SIDE, SIDE, 3]), noise, model])
+    noisy = keras.Sequential([keras.Input([SIDE, SIDE, 3]), noise, MODEL])
     noisy.save(tmp_path / "noisy.keras")
     loaded = load_classifier(tmp_path / "noisy.keras")
     assert nm.layers.FeatureNoise in map(type, loaded.layers)
-    for each in (loaded, nm.NoisyMix(model)):
-        check_equal(each, model, data, **CLEAN)
+    for each in (loaded, nm.NoisyMix(MODEL)):
+        check_equal(each, MODEL, **CLEAN)
 
 
-def test_saved_models(files, model, data):
-    outputs = model.predict(data.test.images, verbose=0)
+def test_saved_models(files):
+    outputs = MODEL.predict(DATA.test.images, verbose=0)
     for name, *wanted in (
         ("served", "serving_float", "logits"),
         ("served/1", "serving_float", "logits"),
@@ -93,28 +84,28 @@ def test_saved_models(files, model, data):
         loaded = load_classifier(str(files / name))
         assert [loaded.signature, loaded.output] == wanted
         assert loaded.inputs[0].shape == SPEC.shape
-        np.testing.assert_allclose(loaded(data.test.images), outputs, atol=1e-4)
+        np.testing.assert_allclose(loaded(DATA.test.images), outputs, atol=1e-4)
     # Attacks follow the gradient through the signature.
     options = {"suites": ("clean", "fgsm"), "eps": ("1/255",)}
-    clean, attacked, _ = check_equal(loaded, model, data, **options)
+    clean, attacked, _ = check_equal(loaded, MODEL, **options)
     assert attacked > 1.2 * clean
 
 
-def test_probabilities_and_bytes_are_found_out(tmp_path, model, data):
+def test_probabilities_and_bytes_are_found_out(tmp_path):
     softmax = random_model(softmax=True)
     served(softmax, tmp_path / "soft", output="probabilities")
     loaded = load_classifier(tmp_path / "soft")
     assert loaded.ending == loaded.output == "probabilities"
-    check_equal(loaded, softmax, data, **CLEAN)
+    check_equal(loaded, softmax, **CLEAN)
     spec = tf.TensorSpec(SPEC.shape, tf.uint8)
-    served(model, tmp_path / "bytes", "serving_default", spec)
+    served(MODEL, tmp_path / "bytes", "serving_default", spec)
     loaded = load_classifier(tmp_path / "bytes")
-    assert run(loaded, data, **CLEAN).figures["clean/accuracy"] == 1.0
+    assert run(loaded, DATA, **CLEAN).figures["clean/accuracy"] == 1.0
     words = "no gradient", "takes floats"
-    assert_usage_error(lambda: run(loaded, data, suites=("fgsm",)), *words)
+    assert_usage_error(lambda: run(loaded, DATA, suites=("fgsm",)), *words)
 
 
-def test_the_newest_version_and_a_copy_of_a_model(files, tmp_path, data):
+def test_the_newest_version_and_a_copy_of_a_model(files, tmp_path):
     for version in (2, 10, 9):
         shutil.copytree(files / "own", tmp_path / f"all/{version}")
     (tmp_path / "all/11").mkdir()  # Not a model yet.
@@ -126,45 +117,33 @@ def test_the_newest_version_and_a_copy_of_a_model(files, tmp_path, data):
     options = {**CLEAN, "output_dir": tmp_path / "run"}
     paths = files / "served", tmp_path / "copy", tmp_path / "other"
     for path, computed in zip(paths, (1, 0, 1)):
-        results = run(load_classifier(path), data, **options)
+        results = run(load_classifier(path), DATA, **options)
         assert results.computed == computed
 
 
-def damaged(files, path):
-    content = (files / "plain.keras").read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-
-
-def foreign_layer(files, path):
+def test_bad_files(files, tmp_path):
+    plain = (files / "plain.keras").read_bytes()
+    for name in ("half.keras", "half.h5", "model.pt"):
+        (tmp_path / name).write_bytes(plain[: len(plain) // 2])
     foreign = type("Mine", (keras.layers.Layer,), {"call": lambda _, x: x})
-    keras.Sequential([keras.Input([4]), foreign()]).save(path)
-
-
-def torn(files, path):
-    shutil.copytree(files / "own", path)
-    (path / "saved_model.pb").write_bytes(b"torn")
-
-
-def of_text(name=None):
+    foreign = keras.Sequential([keras.Input([4]), foreign()])
+    foreign.save(tmp_path / "mine.keras")
+    (tmp_path / "empty").mkdir()
+    shutil.copytree(files / "own", tmp_path / "torn")
+    (tmp_path / "torn" / "saved_model.pb").write_bytes(b"torn")
     spec = tf.TensorSpec([None], tf.string)
-    return lambda _, path: served(tf.strings.length, path, name, spec)
-
-
-@pytest.mark.parametrize(
-    "make, name, words",
-    [
-        (lambda *_: None, "none", "no model at & none'"),
-        (damaged, "half.keras", "half.keras' & is damaged or cut short"),
-        (damaged, "half.h5", "half.h5' cannot be loaded"),
-        (damaged, "model.pt", "model.pt' is no model file & .keras, .h5"),
-        (foreign_layer, "mine.keras", "cannot be loaded & import"),
-        (lambda _, path: path.mkdir(), "empty", "neither model.keras nor a Sa"),
-        (torn, "torn", "SavedModel & torn' cannot be loaded"),
-        (of_text(), "mute", "No signature & it has none"),
-        (of_text("words"), "text", "No signature & it has words"),
-    ],
-)
-def test_bad_files(files, tmp_path, make, name, words):
-    path = tmp_path / name
-    make(files, path)
-    assert_usage_error(lambda: load_classifier(path), *words.split(" & "))
+    for path, name in (("mute", None), ("text", "words")):
+        served(tf.strings.length, tmp_path / path, name, spec)
+    for name, *words in (
+        ("none", "no model at", "none'"),
+        ("half.keras", "half.keras'", "is damaged or cut short"),
+        ("half.h5", "half.h5' cannot be loaded"),
+        ("model.pt", "model.pt' is no model file", ".keras, .h5"),
+        ("mine.keras", "cannot be loaded", "import"),
+        ("empty", "neither model.keras nor a Sa"),
+        ("torn", "SavedModel", "torn' cannot be loaded"),
+        ("mute", "No signature", "it has none"),
+        ("text", "No signature", "it has words"),
+    ):
+        call = functools.partial(load_classifier, tmp_path / name)
+        assert_usage_error(call, *words)

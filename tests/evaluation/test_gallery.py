@@ -41,7 +41,7 @@ def pixels(picture):
     return np.asarray(Image.open(io.BytesIO(picture)))
 
 
-def test_small_images_come_back_pixel_by_pixel(tmp_path):
+def test_pictures_are_the_images_pixel_by_pixel(tmp_path):
     assert gallery.spread(3).tolist() == [0, 1, 2]
     found = kept(tmp_path)
     assert found.cell == CELL and found.frames == ()
@@ -52,9 +52,7 @@ def test_small_images_come_back_pixel_by_pixel(tmp_path):
         names = NAMES[LABELS[place]], NAMES[PREDICTED[place]]
         wanted = example.picture, place, *names, place % 2 == 0, None
         assert dataclasses.astuple(example) == wanted
-
-
-def test_floats_are_rounded_large_images_small_and_grey_ones_kept(tmp_path):
+    # Floats are rounded, large images made small, and grey ones kept.
     one, values = clean_cell(n=1), np.float32([[[[-5.0, 255.4, 3.6]]]])
     shown = pixels(kept(tmp_path, one, values).pictures[0])
     assert shown.tolist() == [[[0, 255, 4]]]
@@ -95,16 +93,6 @@ def test_one_severity_stands_for_all(tmp_path, severities, seen):
     assert [s for s in cells if read(tmp_path, cells[s])] == [*seen, *"5xy"]
 
 
-def test_batches_are_not_held_and_what_is_not_whole_leaves_nothing(tmp_path):
-    target, images = Gallery(tmp_path, DATASET), IMAGES.copy()
-    target.keep(CELL)
-    target.see(CELL, images, np.eye(3)[LABELS], LABELS, np.arange(N))
-    batch, images = weakref.ref(images), None
-    assert batch() is None
-    target.keep(clean_cell(n=N, model="other"))
-    assert not list(tmp_path.iterdir())
-
-
 def test_names_are_safe_and_tell_cells_apart():
     base = cell("pgd", "fog/../x", 3, setting="linf eps=4/255, 10 steps")
     cells = [base]
@@ -116,7 +104,14 @@ def test_names_are_safe_and_tell_cells_apart():
     assert all(re.fullmatch(r"[A-Za-z0-9-]+", name) for name in names)
 
 
-def test_what_is_not_whole_is_not_shown(tmp_path, monkeypatch):
+def test_batches_are_not_held_nor_parts_shown(tmp_path, monkeypatch):
+    target, images = Gallery(tmp_path, DATASET), IMAGES.copy()
+    target.keep(CELL)
+    target.see(CELL, images, np.eye(3)[LABELS], LABELS, np.arange(N))
+    batch, images = weakref.ref(images), None
+    assert batch() is None
+    target.keep(clean_cell(n=N, model="other"))
+    assert not list(tmp_path.iterdir())
     examples = kept(tmp_path).examples
     (path,) = (tmp_path / "examples").glob("*.json")
     text, first = path.read_text(), path.parent / examples[0].picture

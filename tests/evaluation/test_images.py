@@ -16,7 +16,7 @@ def collect(images, batch_size=8, keep=False):
     return map(np.concatenate, zip(*images.batches(batch_size, keep)))
 
 
-def test_all_images_in_order_held_after_one_whole_pass():
+def test_all_images_in_order_or_a_balanced_part_held_after_one_pass():
     split = dataset().test
     images = opened(split)
     assert (images.n, images.available, images.shape) == (23, 23, (16, 16, 3))
@@ -29,9 +29,7 @@ def test_all_images_in_order_held_after_one_whole_pass():
         np.testing.assert_array_equal(pixels, split.images)
         np.testing.assert_array_equal(labels, split.labels)
         assert split.passes == before + passes
-
-
-def test_a_balanced_part_and_what_is_refused():
+    # A balanced part, and what is refused.
     split = whole_dataset().test
     images = opened(split, examples=7)
     assert (images.n, images.available) == (7, 23)

@@ -43,7 +43,7 @@ def test_the_oracles_scores(golden, name, tolerance):
         np.testing.assert_allclose(means, np.nan_to_num(wanted[:, 1:]))
 
 
-def test_bins_are_closed_on_the_right_and_extreme_outputs_stay_finite():
+def test_bins_are_closed_on_the_right_scores_finite_and_parts_add_up():
     confidence = np.array([0.0, 0.25, 0.2500001, 0.5, 0.75, 1.0, 1.0000001])
     bins = metrics.calibration_bins(confidence, np.ones(7, bool), num_bins=4)
     assert bins[:, 0].tolist() == [2, 2, 1, 2]
@@ -52,9 +52,7 @@ def test_bins_are_closed_on_the_right_and_extreme_outputs_stay_finite():
     assert tally.brier == pytest.approx(1.0)
     certain = metrics.tally([[1.0, 0.0]], [1], from_logits=False)
     assert certain.nll == pytest.approx(87.3365, abs=1e-3)
-
-
-def test_logits_batches_and_merged_parts_add_up_to_the_same():
+    # Logits, batches and merged parts add up to the same.
     generator = np.random.default_rng(1)
     logits = generator.normal(0, 3, size=[100, 10])
     labels = generator.integers(0, 10, 100)
@@ -77,7 +75,7 @@ FLAT = {name: (0.5,) * 5 for name in COMMON}
 FOG, SOME = {"fog": (0.5,) * 5}, {"fog": dict.fromkeys((1, 2, 3, 5), 0.5)}
 
 
-def test_constants_of_alexnet_agree_with_each_other():
+def test_corruption_errors_of_alexnet_and_by_hand():
     assert tuple(ce.ALEXNET_ERRORS) == COMMON
     for name, errors in ce.ALEXNET_ERRORS.items():
         mean = ce.ALEXNET_MEAN_ERRORS[name]
@@ -87,9 +85,7 @@ def test_constants_of_alexnet_agree_with_each_other():
     errors = {**ce.ALEXNET_ERRORS, "spatter": (0.0,) * 5}
     assert ce.corruption_errors(errors)["spatter"] == 0.0
     assert ce.mean_corruption_error(errors) == 100.0
-
-
-def test_corruption_errors_by_hand():
+    # By hand.
     ours = {"fog": {5: 0.5, 4: 0.4, 1: 0.1, 2: 0.2, 3: 0.3}, "snow": (0.0,) * 5}
     reference = {"fog": (0.3, 0.4, 0.6, 0.8, 0.9), "snow": (0.2,) * 5}
     errors = ce.corruption_errors(ours, reference)
@@ -107,9 +103,8 @@ relative, cells = ce.relative_corruption_errors, ce.errors_of_cells
 LACKING = {name: row for name, row in FLAT.items() if name != "snow"}
 
 
-@pytest.mark.parametrize(
-    "call, words",
-    [
+def test_bad_input():
+    for call, words in (
         (lambda: mean(LACKING), "the errors lack snow"),
         (lambda: mean({**FLAT, **SOME}), "The errors lack fog at severity 4"),
         (lambda: mean(FLAT, LACKING), "The reference lacks snow"),
@@ -129,7 +124,5 @@ LACKING = {name: row for name, row in FLAT.items() if name != "snow"}
         (lambda: cells({"fog": {"1": {"ece": 0.1}}}), "accuracy"),
         (lambda: cells({"fog": {"one": {"accuracy": 1}}}), "one"),
         (lambda: cells({"fog": [0.1]}), "cells"),
-    ],
-)
-def test_bad_input(call, words):
-    assert_usage_error(call, words)
+    ):
+        assert_usage_error(call, words)

@@ -9,11 +9,7 @@ from support.evaluation_toys import cell, flip_sums, sums
 FOGS = [cell("c", "fog", severity) for severity in range(1, 6)]
 FOG, SNOW, TILT = FOGS[0], cell("c", "snow", 1), cell("p", "tilt", 1)
 PGD = cell("pgd", None, 0, setting="linf eps=1/255, 10 steps of 1, 1 search")
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
+Terminal = type("Terminal", (io.StringIO,), {"isatty": lambda _: True})
 
 
 def test_lines_now_and_then(monkeypatch):

@@ -25,7 +25,6 @@ def records():
 
 
 def measured(generator):
-    """Sums of made-up images that lie in all bins."""
     counts = generator.multinomial(N, np.full(NUM_BINS, 1 / NUM_BINS))
     correct = generator.binomial(counts, generator.uniform())
     confidence = counts * generator.uniform(size=NUM_BINS)
@@ -36,7 +35,6 @@ def measured(generator):
 
 
 def metrics_of(sums):
-    """What is to be known of one cell."""
     count, confidence, correct = np.transpose(sums["bins"])
     gaps = np.abs(confidence - correct)
     rms = np.sqrt(np.sum(gaps**2 / count) / N)
@@ -103,21 +101,27 @@ def test_every_number_is_computed_from_its_cells():
     assert chart.error == pytest.approx(mean("ece", sets["c"]))
 
 
-def test_every_section_says_images_and_source(records):
+def test_every_section_says_images_and_source_and_files(records, tmp_path):
     records[clean_cell()] |= {"available": 1000}
     report = Report(records)
-    sections = report.as_dict()["sections"]
-    assert sections["c"]["source"] == "generated"
     for text in (report.text(), report.markdown()):
         assert "200 of 1,000 images, as they are in the dataset" in text
         assert "200 images per cell, generated" in text and "seed 0" in text
         assert re.search(r"Brier score[ |]+0\.2500\b", text)
         assert "3 of the benchmark's 15 corruptions" in text
-        # Every cell; the calibration section has a later line of it, too.
         line = next(x for x in text.splitlines() if "gaussian_noise" in x)
         numbers = line.replace("|", " ").split()[1:]
         assert numbers == ["50.00", "45.00", "40.00", "35.00", "30.00", "40.00"]
-    assert "\n  Clean accuracy " in report.summary()
+    # Without a heat map there is no picture.
+    clean = Report({clean_cell(): sums(0.5)})
+    for made, *picture in ((report, "png"), (clean,)):
+        folder = tmp_path / f"with {picture}"
+        made.write(folder)
+        files = {path.name: path.read_bytes() for path in folder.iterdir()}
+        endings = ["html", "json", "md", *picture]
+        assert sorted(files) == [f"report.{ending}" for ending in endings]
+        assert json.loads(files["report.json"]) == made.as_dict()
+        assert (b"](report.png)" in files["report.md"]) == bool(picture)
 
 
 def test_calibration_of_some_suites_and_a_part_of_severities_or_of_noise():
@@ -147,16 +151,3 @@ def test_mixtures_are_refused_and_missing_cells_are_named(records):
     refused(records, "jpeg_compression/1", "missing", expected=more)
     del records[cell("c", "defocus_blur", 4)]
     refused(records, "toy/c/defocus_blur/4", "missing")
-
-
-def test_files(records, tmp_path):
-    """Without a heat map there is no picture."""
-    clean = Report({clean_cell(): sums(0.5)})
-    for made, *picture in ((Report(records), "png"), (clean,)):
-        folder = tmp_path / f"with {picture}"
-        made.write(folder)
-        files = {path.name: path.read_bytes() for path in folder.iterdir()}
-        endings = ["html", "json", "md", *picture]
-        assert sorted(files) == [f"report.{ending}" for ending in endings]
-        assert json.loads(files["report.json"]) == made.as_dict()
-        assert (b"](report.png)" in files["report.md"]) == bool(picture)

@@ -26,7 +26,7 @@ def report_of(*arguments, reference=None, **fields):
     return Report(cells_of(*arguments, **fields), reference=reference)
 
 
-def test_the_published_entries():
+def test_entries_are_the_published_ones(tmp_path):
     report = report_of(CIFAR, 0.9673, source="released", n=10_000)
     wanted = dict.fromkeys("link name authors venue architecture".split(), "")
     wanted |= {"additional_data": False, "number_forward_passes": 1}
@@ -42,10 +42,7 @@ def test_the_published_entries():
     figures = [report.figures[f"c_released/mean_accuracy{e}"] for e in ENDS]
     assert figures == pytest.approx([mean / 100, quiet / 100], abs=1e-4)
     assert float(entry["corruptions_mce"]) == pytest.approx(mce, abs=0.01)
-
-
-def test_generated_corruptions_are_not_the_leaderboards(tmp_path):
-    """Neither as images, nor as a divisor; released cells come first."""
+    # Generated ones are not the leaderboard's; released cells come first.
     written = {"seed": 1, "generator": "2-cifar", "source": "released"}
     for report in (report_of(), report_of(**written)):
         footnote = robustbench.entry(report)["footnote"]
@@ -92,9 +89,10 @@ def write(name="Me", drop=lambda cell: False):
     robustbench.write(Report(cells, expected=()), name)
 
 
-@pytest.mark.parametrize(
-    "call, words",
-    [
+def test_bad_input(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "torn.json").write_text("{")
+    for call, words in (
         # What cannot become an entry is told before anything is measured.
         (lambda: check(suites=("c",)), "needs suites clean and c, got c"),
         (lambda: check(names="noise"), "got 3 of them at 5"),
@@ -105,12 +103,8 @@ def write(name="Me", drop=lambda cell: False):
         (lambda: write("nowhere/Me"), "nowhere' of the RobustBench entry does"),
         (lambda: check(""), "has no name"),
         (lambda: write("torn"), "torn.json' is there already and is no entry"),
-    ],
-)
-def test_bad_input(tmp_path, monkeypatch, call, words):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "torn.json").write_text("{")
-    assert_usage_error(call, words)
+    ):
+        assert_usage_error(call, words)
     (file,) = tmp_path.iterdir()
     assert file.read_text() == "{"
     check(names="all")

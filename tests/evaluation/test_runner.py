@@ -1,5 +1,6 @@
 """`evaluate` on models whose predictions are known."""
 
+import functools
 import json
 import re
 import weakref
@@ -47,6 +48,10 @@ def test_cells_are_what_numpy_computes(softmax, split, options):
             np.testing.assert_allclose(sums[key], wanted, rtol=1e-5)
         assert sums["outputs"] == ("probabilities" if softmax else "logits")
         assert (cell.n, cell.dataset) == (23, "flat")
+    # Arrays without the top class have the classes of the model.
+    below = data.test.labels < 2
+    arrays = data.test.images[below], data.test.labels[below]
+    assert toys.run(data=arrays).figures["clean/accuracy"] == 1.0
 
 
 class Inverted(evaluation.ImageSuite):
@@ -114,7 +119,8 @@ def test_a_kill_keeps_finished_cells_and_the_report_is_of_all(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         toys.run(model, output_dir=tmp_path, progress=stop)
     assert not (tmp_path / "report.json").exists()
-    whole = toys.without_seconds(toys.run(model))
+    truth = toys.run(model)
+    whole = toys.without_seconds(truth)
     path = tmp_path / "cells.jsonl"
     for computed in (2, 0, 1):
         again = toys.run(model, output_dir=tmp_path)
@@ -123,17 +129,13 @@ def test_a_kill_keeps_finished_cells_and_the_report_is_of_all(tmp_path):
         lines = path.read_bytes()
         if computed == 0:
             path.write_bytes(lines[:-40])  # The last line is torn.
-    # What is written of it all, by the lines alone.
-    rows = map(json.loads, lines.splitlines())
-    shares = [row["correct"] / 23 for row in rows if row["suite"] == "c"]
-    assert len(shares) == 4 and len(set(shares)) > 1
-    assert again.figures["c/mean_accuracy"] == pytest.approx(np.mean(shares))
+    mean = "c/mean_accuracy"
+    assert again.figures[mean] == truth.figures[mean]
     report = json.loads((tmp_path / "report.json").read_text())
     assert report == again.report.as_dict()
 
 
 def changed(data, **fields):
-    """The same dataset with another last image, or other fields."""
     images = data.test.images.copy()
     images[-1] = images[-1] if fields else 255 - images[-1]
     data.test.images = images
@@ -174,10 +176,8 @@ def test_stale_cells_are_measured_anew(tmp_path, monkeypatch):
         for cell, sums in again.records.items():
             wanted = truth.records[cell]["nll_sum"]
             assert sums["nll_sum"] == pytest.approx(wanted, rel=1e-5)
-
-
-def test_cells_of_other_outputs_are_measured_anew(tmp_path):
-    """What was summed up as logits must not stand for probabilities."""
+    # What was summed up as logits must not stand for probabilities.
+    path.unlink()
     base = toys.brightness_model(softmax=True)
     model = keras.Model(base.inputs, base.outputs[0] / 2)
     said = ("auto", "probabilities", "probabilities")
@@ -207,13 +207,6 @@ def test_fingerprints_see_constants_and_weights_but_no_names(tmp_path):
     assert model_fingerprint(plain()) == model_fingerprint(plain())
 
 
-def test_arrays_without_the_top_class_have_the_classes_of_the_model():
-    split = toys.dataset().test
-    below = split.labels < 2
-    data = split.images[below], split.labels[below]
-    assert toys.run(data=data).figures["clean/accuracy"] == 1.0
-
-
 def rebuilt(wrap):
     model = toys.brightness_model()
     return keras.Model(model.inputs, wrap(model.outputs[0]))
@@ -223,9 +216,8 @@ def arrays(side=toys.SIDE, n=4):
     return np.zeros([n, side, side, 3], np.uint8), np.arange(n)
 
 
-@pytest.mark.parametrize(
-    "options, words",
-    [
+def test_bad_input():
+    for options, words in (
         ({"suites": ("dream",)}, "suite 'dream' & clean, c"),
         ({"suites": "clean"}, "suites must be a list & 'clean'"),
         ({"suites": ()}, "suites is empty"),
@@ -241,10 +233,9 @@ def arrays(side=toys.SIDE, n=4):
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"num_workers": 0}, "num_workers must be at least 1"),
         ({"output_dir": __file__}, "test_runner.py' cannot be a folder"),
-    ],
-)
-def test_bad_input(options, words):
-    assert_usage_error(lambda: toys.run(**options), *words.split(" & "))
+    ):
+        call = functools.partial(toys.run, **options)
+        assert_usage_error(call, *words.split(" & "))
 
 
 @pytest.mark.slow

@@ -15,16 +15,11 @@ DATA = toys.whole_dataset(n=11)
 MODEL = toys.random_model()
 
 
-@pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    path = tmp_path_factory.mktemp("sets")
-    corruption_sets.write(DATA, path, names=NAMES, seed=4, progress=False)
-    return path
-
-
 @pytest.fixture
-def root(written, tmp_path):
-    """The same as if they were published."""
+def root(tmp_path):
+    """As if they were published; beside them as they are written."""
+    written = tmp_path / "written"
+    corruption_sets.write(DATA, written, names=NAMES, seed=4, progress=False)
     folder = shutil.copytree(written, tmp_path / "sets")
     (folder / "manifest.json").unlink()
     return folder
@@ -35,8 +30,7 @@ def run(*suites, **more):
     return toys.run(MODEL, DATA, **own, **more)
 
 
-def test_files_give_what_the_generator_gives(written, root):
-    """Numbers are the same; sections tell their origins apart."""
+def test_files_give_what_the_generator_gives(root):
     made, read = run(), run("c", "calibration", c_dir=root)
     cells = [cell for cell in read.records if cell.suite == "c"]
     for cell, own in zip(cells, made.records.values(), strict=True):
@@ -52,10 +46,11 @@ def test_files_give_what_the_generator_gives(written, root):
     assert len({read.records[cell]["nll_sum"] for cell in cells}) == 6
     assert "calibration/c_released_mean_ece" in read.figures
     assert "calibration/c_mean_ece" not in read.figures
+    anew = run(c_dir=root.parent / "written")
     for results, name, source, origin in (
         (made, "c", "generated", "seed 4"),
         (read, "c_released", "released", "from released files"),
-        (run(c_dir=written), "c_written", "generated", "were generated"),
+        (anew, "c_written", "generated", "were generated"),
     ):
         sections = results.report.as_dict()["sections"]
         assert origin in sections[name]["origin"]
@@ -64,7 +59,7 @@ def test_files_give_what_the_generator_gives(written, root):
             assert len(sections[section]["cells"]) == count
 
 
-def test_cells_are_those_of_their_very_rows(root, tmp_path):
+def test_cells_are_of_their_very_rows_and_damage_is_told_first(root, tmp_path):
     """They were known by the first image alone."""
     options = {"c_dir": root, "output_dir": tmp_path / "run"}
     run(**options)
@@ -75,23 +70,18 @@ def test_cells_are_those_of_their_very_rows(root, tmp_path):
     assert run(**options).computed == 2
     part = run(examples=6, **options).report.as_dict()["sections"]
     assert "6 of 11 images per cell" in part["c_released"]["origin"]
-
-
-def test_damaged_files_are_named_before_anything_is_measured(root):
     fog, calls = root / "fog.npy", []
-    options = {"progress": lambda *call: calls.append(call), "c_dir": root}
+    own = {"progress": lambda *call: calls.append(call), "c_dir": root}
     for damage, words in (
         (lambda: fog.write_bytes(fog.read_bytes()[:-100]), "cut short"),
         (fog.unlink, "lacks fog.npy"),
     ):
         damage()
-        call = lambda: run("clean", "c", **options)  # noqa: E731
-        assert_usage_error(call, "fog.npy", words)
+        assert_usage_error(lambda: run("clean", "c", **own), "fog.npy", words)
     assert not calls
 
 
 def test_calibration_measures_no_image_twice(tmp_path):
-    """It finishes what another suite began."""
     alone = run("calibration")
     assert [cell.suite for cell in alone.records] == ["clean"] + 6 * ["c"]
     together = run("clean", "c", "calibration")

@@ -87,7 +87,7 @@ def self_labelled(model):
     toy = dataset()
     generator = np.random.default_rng(0)
     toy.test.images[:] = generator.integers(0, 256, toy.test.images.shape)
-    toy.test.labels[:] = model.predict(toy.test.images, verbose=0).argmax(-1)
+    toy.test.labels[:] = model(toy.test.images).numpy().argmax(-1)
     return toy
 
 
@@ -106,12 +106,10 @@ def without_seconds(results):
 
 
 def clean_cell(n=200, **fields):
-    """The cell of the clean images of a made-up evaluation."""
     return cell("clean", None, 0, source="original", n=n, **fields)
 
 
 def cell(suite, corruption, severity, *, source="generated", n=200, **fields):
-    """A cell of a made-up evaluation."""
     if source == "generated":
         fields = {"seed": 0, "generator": "1-cifar", **fields}
     fields = {"dataset": "toy", "model": "abc", "data": "0f", **fields}
@@ -120,7 +118,6 @@ def cell(suite, corruption, severity, *, source="generated", n=200, **fields):
 
 
 def suite_c(accuracies, n=200, **fields):
-    """Made-up cells of `{corruption: accuracies by severity}`."""
     return {
         cell("c", name, severity, n=n, **fields): sums(accuracy, n)
         for name, row in accuracies.items()

@@ -52,7 +52,6 @@ def invented():
 
 
 def fill(folder, cells):
-    """A gallery with pictures of noise."""
     random = np.random.default_rng(0)
     gallery = Gallery(folder, types.SimpleNamespace(class_names=NAMES))
     films = random.integers(0, 256, [1, 31, 8, 8, 3], np.uint8)
