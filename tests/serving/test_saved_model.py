@@ -21,6 +21,7 @@ from noisymix_tf.serving import (
     saved_model,
     versions,
 )
+from support.fit_models import two_replicas
 from support.served import NAMES, PREPROCESS, classifier, images_like
 from support.usage import assert_usage_error
 
@@ -222,7 +223,7 @@ def test_whole_versions_appear_and_no_test_image_is_in_them(
 
 def test_a_model_trained_on_two_replicas(tmp_path):
     """Its variables are mirrored; and dropout has no part in serving."""
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy = two_replicas()
     with strategy.scope():
         model = classifier(keras.layers.Dropout(0.5), keras.layers.Dense(10))
         before = [v.numpy() for v in model.variables]
