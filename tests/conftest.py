@@ -1,9 +1,12 @@
 """Shared fixtures: where the oracle data and the sample images lie."""
 
+import ctypes
+import gc
 import json
 import os
 import pathlib
 import signal
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # One process for each core (pytest-xdist); threads of one would hold up the
@@ -39,6 +42,15 @@ def pytest_collection_modifyitems(items):
     """Files with slow tests come first: no process ends long after another."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def freed_memory_goes_back():
+    """A process of many files would keep what the largest of them needed."""
+    yield
+    gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture

@@ -156,7 +156,11 @@ def test_the_table_compares_seed_by_seed():
     assert "| NFM | 80.00 |  | 0.800 |  | 8.00 |  |" in text
 
 
-def test_the_toy_writes_table_and_figure_and_continues(tmp_path, capsys):
+def test_the_toy_writes_table_and_figure_and_continues(
+    tmp_path, capsys, monkeypatch
+):
+    # A coarse map: no option makes it so, and a fine one takes 0.7 GB.
+    monkeypatch.setattr(measures, "_GRID", 101)
     folder = tmp_path / "run"
     toy(output_dir=folder)
     out, err = capsys.readouterr()
