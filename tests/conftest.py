@@ -9,10 +9,12 @@ import signal
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# One process for each core (pytest-xdist); threads of one would hold up the
-# other. The processes that tests start inherit it.
+# As many processes as cores or more (pytest-xdist; three of them stay below
+# 3 GB each); threads of one would hold up the others. The processes that tests start inherit it.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Of the processes that begin from here: arenas of many threads keep memory.
+os.environ.setdefault("MALLOC_ARENA_MAX", "2")
 
 import numpy as np
 import pytest
