@@ -9,8 +9,9 @@ import signal
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# As many processes as cores or more (pytest-xdist; three of them stay below
-# 3 GB each); threads of one would hold up the others. The processes that tests start inherit it.
+# At least one process for each core (pytest-xdist; three of them stay below
+# 3 GB each); threads of one would hold up the others. The processes that tests
+# start inherit it.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Of the processes that begin from here: arenas of many threads keep memory.
