@@ -62,6 +62,7 @@ def test_batches_are_those_made_here_in_the_same_order(tmp_path):
 
 def test_who_waits_for_others_says_so_and_ends(monkeypatch, capsys):
     """It waited in silence, without end, and not even Ctrl-C ended it."""
+    # Private: it is three seconds.
     monkeypatch.setattr(service, "_SILENT_SECONDS", 0.1)
     count, worker = service.count_workers, service.worker
     servers = [service.dispatcher(0, listed) for listed in ([], ["localhost"])]
