@@ -1,5 +1,6 @@
 """Attacks against closed forms, oracles, and what they promise."""
 
+import functools
 import gc
 import math
 import weakref
@@ -318,6 +319,26 @@ def test_gradient_and_images_of_the_reference(golden, trained_resnet20):
     assert objective.missed(scores[0], labels).numpy().all()
     losses = [loss(s, labels) for s in scores]
     np.testing.assert_allclose(*losses, rtol=0.02)
+
+
+@pytest.mark.slow
+def test_accuracies_of_the_reference(
+    full_golden, cifar10_test, trained_resnet20
+):
+    images, labels = (part[:1000] for part in cifar10_test)
+    expected = full_golden("attacks_accuracy.json")
+    attack = {"fgsm": fgsm, "pgd10": functools.partial(pgd, random_start=False)}
+    for name, eps in (("fgsm", 1), ("fgsm", 8), ("pgd10", 1)):
+        accuracy, entropy = 0.0, 0.0
+        for part in np.split(np.arange(1000), 4):
+            given, right = images[part], tf.constant(labels[part], tf.int32)
+            found = attack[name](trained_resnet20, given, right, eps / 255)
+            scores = trained_resnet20(found)
+            accuracy += 1 - objective.missed(scores, right).numpy().mean()
+            entropy += objective.cross_entropy(scores, right).numpy().mean()
+        wanted = expected[f"{name}_eps{eps}"]
+        assert accuracy / 4 == pytest.approx(wanted["acc"], abs=0.003)
+        assert entropy / 4 == pytest.approx(wanted["ce"], rel=0.005)
 
 
 @pytest.mark.parametrize(
