@@ -10,6 +10,7 @@ from numpy.testing import assert_array_equal as same
 from noisymix_tf import rng
 from noisymix_tf.augment import augmix_views
 from noisymix_tf.layers import AugMix
+from support.fit_models import two_replicas
 from support.layer_contract import assert_layer_contract
 from support.usage import assert_usage_error
 
@@ -19,9 +20,7 @@ SHAPE = (8, 8, 3)
 IMAGES = tf.random.stateless_uniform([2, *SHAPE], [0, 1], 0, 256, tf.int32)
 IMAGES = tf.cast(IMAGES, tf.uint8)
 FLOATS = tf.cast(IMAGES, tf.float32)
-MIRRORED = tf.distribute.MirroredStrategy(
-    ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
-)
+MIRRORED = two_replicas()
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,8 @@ from numpy.testing import assert_array_equal
 from noisymix_tf import rng
 from noisymix_tf.layers import FeatureNoise
 from noisymix_tf.mixing import feature_noise
+from support.fit_models import two_replicas
 from support.layer_contract import assert_layer_contract
-from support.small_trainer import two_replicas
 from support.usage import assert_usage_error
 
 

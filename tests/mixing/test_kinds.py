@@ -11,7 +11,7 @@ from noisymix_tf.mixing import MIXINGS, CutMix, PuzzleMix
 from noisymix_tf.training import setup
 from noisymix_tf.training.losses import SmoothedCrossEntropy
 from support import small_trainer
-from support.fit_models import NO_NOISE, SPARSE
+from support.fit_models import NO_NOISE, SPARSE, two_replicas
 from support.small_trainer import SIDE, K, classifier
 from support.usage import assert_usage_error
 
@@ -139,7 +139,7 @@ def test_half_precision_trains_and_its_saliency_is_exact_enough():
 
 
 def test_two_replicas_share_grids_and_attacks_but_not_their_starts():
-    strategy = small_trainer.two_replicas()
+    strategy = two_replicas()
     with strategy.scope():
         trainer = _trainer(KINDS["adversarial"])
     # Not what is found for a grid, which takes long to compile.

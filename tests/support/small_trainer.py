@@ -1,7 +1,6 @@
-"""A small classifier of images and its trainer, on one replica or two."""
+"""A small classifier of images and its trainer."""
 
 import keras
-import tensorflow as tf
 
 from support.fit_models import compiled
 
@@ -36,9 +35,3 @@ def trainer(model=None, taps=("normalize", "relu"), jit=None, **options):
     options |= {"run_eagerly": jit is None, "jit_compile": bool(jit)}
     options["optimizer"] = keras.optimizers.SGD(0.02)
     return compiled("noisymix", model or classifier(), taps, **options)
-
-
-def two_replicas():
-    """Two logical CPUs (set up in conftest) as two replicas."""
-    reduction = tf.distribute.ReductionToOneDevice()
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], reduction)

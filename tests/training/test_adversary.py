@@ -11,7 +11,7 @@ from noisymix_tf.attacks import FastAdversary, PGDAdversary
 from noisymix_tf.mixing import PuzzleMix
 from noisymix_tf.training import setup
 from support import small_trainer
-from support.fit_models import QUIET
+from support.fit_models import QUIET, two_replicas
 from support.small_trainer import SIDE, K
 from support.usage import assert_usage_error
 
@@ -90,7 +90,7 @@ def test_compiled_by_xla_it_is_the_same_attack():
 
 
 def test_two_replicas_start_at_places_of_their_own():
-    strategy = small_trainer.two_replicas()
+    strategy = two_replicas()
     with strategy.scope():
         trainer = _trainer(KINDS["fast"], seed=3, **QUIET)
     attacked = tf.function(lambda: strategy.run(trainer._attacked, (X, Y)))

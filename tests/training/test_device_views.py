@@ -15,7 +15,7 @@ from noisymix_tf.augment import gaussian_views, random_crop_flip
 from noisymix_tf.training import device_views, setup
 from noisymix_tf.training.checkpoint import CheckpointFolder
 from noisymix_tf.training.trainer import NoisyMix
-from support.fit_models import SIDE, model
+from support.fit_models import SIDE, model, two_replicas
 from support.parsing import parsed
 from support.usage import assert_usage_error
 
@@ -72,8 +72,7 @@ def test_training_is_the_same_as_on_the_host_and_when_resumed(tmp_path):
 
 
 def test_replicas_make_the_views_of_the_whole_batch():
-    reduce = tf.distribute.ReductionToOneDevice()
-    mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], reduce)
+    mirrored = two_replicas()
     with mirrored.scope():
         trainer = trainer_of(NOISY)
 
