@@ -11,5 +11,4 @@ setuptools.setup(
         "noisymix_tf.flags",
     ],
     package_dir={"noisymix_tf.flags": "flags"},
-    package_data={"noisymix_tf.flags": ["*.flags", "*/*.flags"]},
 )

@@ -18,6 +18,8 @@ COMMANDS = {
     "export": "Write a saved classifier for TensorFlow Serving.",
     "benchmark": "Measure how fast things are on this machine.",
     "corruptions": "Write corrupted copies of a dataset's test images.",
+    "merge": "Join the parts of an evaluation or of sets, made with --shard.",
+    "beam": "Make parts with Apache Beam, on many machines, and join them.",
     "stylize": "Write training images in the styles of pictures.",
     "deepaugment": "Write training images seen by a perturbed network.",
     "data_service": "Serve batches to a training on another machine.",

@@ -67,9 +67,7 @@ def main(argv, flag_values=flags.FLAGS):
 
         for image_size, batch_size in ((32, 128), (224, 16)):
             augmix.run(
-                batch_size=batch_size,
-                image_size=image_size,
-                rounds=rounds,
+                batch_size=batch_size, image_size=image_size, rounds=rounds
             )
     elif name == "segments":
         from noisymix_tf.benchmarks import segments

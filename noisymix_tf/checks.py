@@ -1,4 +1,4 @@
-"""What counts as a number, and as a radius, in an argument."""
+"""What counts as a number, a radius and a part, in an argument."""
 
 import fractions
 import math
@@ -19,6 +19,22 @@ def is_whole(value):
 def is_real(value):
     """Whether a value is a real number, Python's or NumPy's; no bool."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def shard(word):
+    """Which part of how many: `(0, 4)` of `"1/4"`, the first of four.
+
+    Raises:
+        UsageError: It is no `i/n` from `1/n` to `n/n`.
+    """
+    place, _, count = str(word).partition("/")
+    if not (place.isdecimal() and count.isdecimal()) or not (
+        1 <= int(place) <= int(count)
+    ):
+        raise UsageError(
+            f"--shard={word} must be i/n, part i of n, from 1/n to n/n."
+        )
+    return int(place) - 1, int(count)
 
 
 def radius(name, value, largest=math.inf):
@@ -50,6 +66,15 @@ def radius(name, value, largest=math.inf):
             "as 4/255."
         )
     return number
+
+
+def radius_text(value):
+    """A radius in words: `"0.5"`, or `"4/255"` if whole in grey levels."""
+    levels = 255 * value
+    short = float(f"{value:.2g}") == value
+    if not short and abs(levels - round(levels)) < 1e-6:
+        return f"{round(levels)}/255"
+    return f"{value:g}"
 
 
 def radius_in_grey_levels(name, eps, norm):

@@ -11,13 +11,7 @@ import textwrap
 from absl import flags
 
 from noisymix_tf import flagfiles, places
-from noisymix_tf.config import (
-    Config,
-    MethodConfig,
-    by_name,
-    groups,
-    text,
-)
+from noisymix_tf.config import Config, MethodConfig, by_name, groups, text
 from noisymix_tf.errors import UsageError
 from noisymix_tf.version import __version__
 
@@ -53,10 +47,7 @@ def define_flags(
     for group in groups(config).values():
         for field in dataclasses.fields(group):
             choices = field.metadata["choices"]
-            shared = {
-                "flag_values": flag_values,
-                "module_name": module_name,
-            }
+            shared = {"flag_values": flag_values, "module_name": module_name}
             if choices:
                 flags.DEFINE_enum(
                     field.name,
@@ -70,14 +61,13 @@ def define_flags(
                 if isinstance(default, tuple):
                     default = text(default)
                 makers[field.metadata["kind"]](
-                    field.name,
-                    default,
-                    field.metadata["help"],
-                    **shared,
+                    field.name, default, field.metadata["help"], **shared
                 )
 
 
-def parse(argv, flag_values=flags.FLAGS, config=Config, usage=_USAGE):
+def parse(
+    argv, flag_values=flags.FLAGS, config=Config, usage=_USAGE, rest=None
+):
     """Parses a command line; a mistake is a `UsageError` of one line.
 
     Flagfiles and `--method=NAME` are read as `flagfiles.expand` says; `--help`
@@ -88,6 +78,7 @@ def parse(argv, flag_values=flags.FLAGS, config=Config, usage=_USAGE):
         flag_values: Holder of the flags, after `define_flags`.
         config: Class of the configuration.
         usage: First line of the help.
+        rest: Flag that words without a dash are added to; None for none.
 
     Returns:
         A `config`.
@@ -100,22 +91,25 @@ def parse(argv, flag_values=flags.FLAGS, config=Config, usage=_USAGE):
         print(f"noisymix_tf {__version__}")
         sys.exit(0)
     return parse_expanded(
-        [argv[0], *flagfiles.expand(arguments)], flag_values, config
+        [argv[0], *flagfiles.expand(arguments)], flag_values, config, rest
     )
 
 
-def parse_expanded(argv, flag_values=flags.FLAGS, config=Config):
+def parse_expanded(argv, flag_values=flags.FLAGS, config=Config, rest=None):
     """As `parse`, of a command line that `flagfiles.expand` has made."""
+    flag_values.set_gnu_getopt(rest is not None)
     try:
-        rest = flag_values(argv)
+        words = flag_values(argv)[1:]
     except flags.Error as error:
         message = " ".join(str(error).split())
         raise UsageError(message + _meaning(message, flag_values)) from error
-    if len(rest) > 1:
+    if words and rest is None:
         raise UsageError(
-            f"Unexpected argument {rest[1]!r}: flags have the form "
+            f"Unexpected argument {words[0]!r}: flags have the form "
             f"--name=value (see --help)."
         )
+    if words:
+        flag_values[rest].value = [*flag_values[rest].value, *words]
     parsed = _config(flag_values, config)
     places.check_apart(by_name(parsed))
     return parsed

@@ -6,14 +6,20 @@ Imported, the module can be called as the function that it shadows:
 `noisymix_tf.export(model, path)`.
 """
 
+import dataclasses
 import pathlib
 import sys
 
 from noisymix_tf import command_line, doors, places
+from noisymix_tf.config import TestDataConfig
 from noisymix_tf.config.export import ExportConfig
 from noisymix_tf.errors import UsageError
 
 _USAGE = "python -m noisymix_tf.export --model=PATH --output_dir=DIR"
+# Datasets whose images come to size as a flag says.
+_SIZED = ("folder", "imagenet")
+# Images to count on, enough to tell one point; and to compare on.
+_MEASURED, _COMPARED = 500, 16
 
 
 def main(argv):
@@ -35,36 +41,84 @@ def run(config):
         if getattr(config.source, flag) is None:
             raise UsageError(f"--{flag} is missing: {_USAGE}")
     places.check_writable(config.source.output_dir, "versions of a model")
-    from noisymix_tf.serving import ExportMismatch, check_images, sources
+    from noisymix_tf.serving import ExportMismatch, sources
     from noisymix_tf.serving.saved_model import export
 
     names = _names(config.source.labels)
     source = sources.load(config.source.model, config.source.weights)
-    checked = check_images.choose(
-        source, config.check, config.form.preprocess, config.form.quantize
+    form = dict(vars(config.form))
+    form["weights"] = form.pop("weights_dtype")
+    checks, origin = _checks(
+        source, config.check, form.pop("preprocess"), form["quantize"]
     )
-    print(f"Comparing on {checked.origin}", file=sys.stderr, flush=True)
+    if names is not None:
+        checks["class_names"] = names
+    print(f"Comparing on {origin}", file=sys.stderr, flush=True)
     try:
         exported = export(
-            source.model,
+            source[0],
             config.source.output_dir,
-            class_names=names or checked.class_names or source.class_names,
-            preprocess=config.form.preprocess or checked.preprocess,
-            outputs=config.form.outputs,
-            weights=config.form.weights_dtype,
-            batch_sizes=config.form.batch_sizes,
-            quantize=config.form.quantize,
-            onnx=config.form.onnx,
-            tolerance=config.form.tolerance,
-            check_images=checked.images,
-            check_labels=checked.labels,
-            card=source.card,
+            card=source[1],
             report=config.source.report,
+            **checks,
+            **form,
         )
     except ExportMismatch as error:
         raise UsageError(str(error)) from error
-    print(_summary(exported, checked.origin))
+    print(_summary(exported, origin))
     return exported
+
+
+def _checks(source, given, preprocess, measure):
+    """Options of `export` beside a model, and what they compare it on.
+
+    That is test images of the given dataset, of the run's, or else noise.
+    """
+    from noisymix_tf.training import setup
+
+    model, card, config = source
+    told = (card or {}).get("dataset") or {}
+    options = {name: told.get(name) for name in ("class_names", "preprocess")}
+    given = {k: v for k, v in vars(given).items() if v is not None}
+    data, origin = config and config.data, "noise"
+    if "dataset" in given:
+        data = TestDataConfig(**given)
+    elif data is not None:
+        data = dataclasses.replace(data, **given)
+    elif given:
+        raise UsageError(f"--{min(given)} is of a dataset: give --dataset.")
+    if preprocess is not None and data and data.dataset in _SIZED:
+        data = dataclasses.replace(data, preprocess=preprocess, image_size=None)
+    try:
+        if data is not None:
+            found = _test_images(setup.test_dataset(data), model, measure)
+            options |= found
+            number = len(found["check_images"])
+            origin = f"{number} test images of {data.dataset}"
+    except UsageError as error:
+        if given:
+            raise
+        origin = f"noise (not on the run's data: {error})"
+    if preprocess is not None:
+        options["preprocess"] = preprocess
+    return options, origin
+
+
+def _test_images(dataset, model, measure):
+    from noisymix_tf.serving import arguments
+    from noisymix_tf.training import provenance
+    from noisymix_tf.training.unwrap import classifier_of
+
+    number = _MEASURED if measure else _COMPARED
+    # Every so many, because a folder has them class by class.
+    step = max(1, len(dataset.test) // number)
+    part = dataset.test.subset(range(len(dataset.test))[::step][:number])
+    images, labels = next(part.batches(number))
+    found = {"check_images": images}
+    found["preprocess"] = provenance.preprocess_of(dataset)
+    if dataset.num_classes == arguments.shapes(classifier_of(model))[1]:
+        found |= {"check_labels": labels, "class_names": dataset.class_names}
+    return found
 
 
 def _summary(exported, origin):

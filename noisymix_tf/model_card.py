@@ -267,6 +267,6 @@ def _pending(path):
 
 
 def _write_json(place, card):
-    from noisymix_tf.evaluation.files import write_atomically
+    from noisymix_tf.files import write_atomically
 
     write_atomically(place, as_text(card))

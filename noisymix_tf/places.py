@@ -12,7 +12,14 @@ _ADDRESS = re.compile(r"[a-zA-Z][\w+.-]+:/")
 # In front of a directory of tensorflow-datasets.
 _PREPARED = "tfds:"
 # Flags that name trees of images; --data_dir is one for --dataset=folder only.
-_TREES = ("train_data_dir", "extra_data_dirs", "r_dir", "shift_dir", "styles")
+_TREES = (
+    "train_data_dir",
+    "extra_data_dirs",
+    "test_dir",
+    "r_dir",
+    "shift_dir",
+    "styles",
+)
 
 
 def check_local(**arguments):
@@ -63,7 +70,11 @@ def check_apart(flags):
     is_tree = flags.get("dataset") == "folder"
     for name in (*_TREES, "data_dir") if is_tree else _TREES:
         value = flags.get(name) or ()
-        for tree in (value,) if isinstance(value, str) else value:
+        trees = [value] if isinstance(value, str) else [*value]
+        if name == "shift_dir":  # Of several sets NAME:DIR,NAME:DIR.
+            sets = str(value or "").split(",")
+            trees += [tree.partition(":")[2] for tree in sets]
+        for tree in trees:
             if _lies_in(output, os.path.expanduser(tree)):
                 raise UsageError(
                     f"--output_dir={output} lies in --{name}={tree}, where its "

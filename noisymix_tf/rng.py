@@ -73,11 +73,7 @@ def key(seed, by_name=False):
 def split(seed, num, by_name=False):
     """Splits a stateless seed into `num` independent ones, `[num, 2]`."""
     return tf.random.stateless_uniform(
-        [num, 2],
-        minval=None,
-        maxval=None,
-        dtype=tf.int32,
-        **key(seed, by_name),
+        [num, 2], minval=None, maxval=None, dtype=tf.int32, **key(seed, by_name)
     )
 
 

@@ -79,10 +79,7 @@ class RunFolder:
 
     def _claim(self, config, dataset):
         # Here, because the package comes with TensorFlow.
-        from noisymix_tf.evaluation.files import (
-            remove_leftovers,
-            write_atomically,
-        )
+        from noisymix_tf.files import remove_leftovers, write_atomically
 
         _check_owner(self.path, config)
         data = None if dataset is None else checked_data(self.path, dataset)
@@ -129,7 +126,7 @@ def check_flags(path, config):
         UsageError: It holds a run of another configuration, or the file is
             damaged.
     """
-    lines = _flag_lines(pathlib.Path(path) / "flags.txt")
+    lines = flag_lines(pathlib.Path(path) / "flags.txt")
     # A flag that an older version did not have counts as its default.
     before = type(config)().flags()
     before |= {flag_name(line): line for line in lines if line}
@@ -225,25 +222,40 @@ def flags_of_model(path):
     Raises:
         UsageError: There is no model there.
     """
-    # Here, because they come with TensorFlow.
-    from noisymix_tf import model_card
-    from noisymix_tf.evaluation.classifier import locate
-
-    place = locate(path)
-    flagfile = pathlib.Path(path) / "flags.txt"
-    if flagfile.is_file():
-        lines = _flag_lines(flagfile)
-    else:
-        try:
-            lines = model_card.read(place).get("flags")
-        except UsageError:
-            return {}
+    flagfile, card = pathlib.Path(path) / "flags.txt", _card(path)
+    lines = flag_lines(flagfile) if flagfile.is_file() else card.get("flags")
     if not isinstance(lines, list):
         return {}
     return {flag_name(line): flag_value(line) for line in lines if line}
 
 
-def _flag_lines(file):
+def classes_of_model(path):
+    """Names of the classes that a model knows by its card; None without.
+
+    Args:
+        path: Directory of a run, or a model.
+
+    Raises:
+        UsageError: There is no model there.
+    """
+    dataset = _card(path).get("dataset")
+    return dataset.get("class_names") if isinstance(dataset, dict) else None
+
+
+def _card(path):
+    """The card of a model, which has to be there; an empty dict without."""
+    # Here, because they come with TensorFlow.
+    from noisymix_tf import model_card
+    from noisymix_tf.training.classifier import locate
+
+    place = locate(path)
+    try:
+        return model_card.read(place)
+    except UsageError:
+        return {}
+
+
+def flag_lines(file):
     """The lines of a run's flags.txt."""
     try:
         return file.read_text(encoding="utf-8").splitlines()

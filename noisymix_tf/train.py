@@ -41,9 +41,7 @@ def run(config):
     if config.run.data_service is not None:
         service.check_address(config.run.data_service)
 
-    evaluation.check_selection(
-        config.evaluation.suites, **config.evaluation.settings()
-    )
+    evaluation.checked(config.evaluation.suites, config.evaluation.settings())
     if config.run.deterministic:
         tf.config.experimental.enable_op_determinism()
     # Before anything is computed, and so before all that computes.
@@ -61,10 +59,11 @@ def run(config):
     keras.utils.set_random_seed(config.run.seed)
 
     dataset = setup.dataset(config.data)
-    evaluation.check_selection(
-        config.evaluation.suites,
+    evaluation.plan(
+        None,
         dataset,
-        config.evaluation.reference,
+        suites=config.evaluation.suites,
+        reference=config.evaluation.reference,
         **config.evaluation.settings(),
     )
     steps_per_epoch = data.steps_per_epoch(
@@ -148,20 +147,34 @@ def _fit(config, dataset, trainer, steps_per_epoch, folder):
 
 def _finish(config, dataset, trainer, folder):
     """Saves the classifier with its card, evaluates it and exports it."""
-    from noisymix_tf import evaluation, model_card, serving
+    import tensorflow as tf
+
+    from noisymix_tf import distribution, evaluation, model_card, serving
+    from noisymix_tf.training import provenance
 
     classifier = trainer.model
     model_card.save(trainer, folder.model, flags=config, dataset=dataset)
-    if trainer.distribute_strategy.num_replicas_in_sync > 1:
-        # One device measures what was saved; nothing is shared any more.
-        classifier = evaluation.load_classifier(folder.model)
+    strategy = trainer.distribute_strategy
+    if strategy.num_replicas_in_sync > 1:
+        # What was saved is measured by the devices of this machine.
+        is_local = isinstance(strategy, tf.distribute.MirroredStrategy)
+        strategy = strategy if is_local else None
+        with distribution.scope(strategy):
+            classifier = evaluation.load_classifier(folder.model)
     results = evaluation.evaluate(
         classifier,
         dataset,
+        strategy=strategy,
         suites=config.evaluation.suites,
         output_dir=folder.evaluation,
         reference=config.evaluation.reference,
         batch_size=config.evaluation.eval_batch_size,
+        num_workers=config.evaluation.num_workers,
+        about={
+            "method": config.method.method,
+            "model": str(folder.model),
+            "data": config.data.words(dataset.name),
+        },
         **config.evaluation.settings(),
     )
     card = model_card.write(folder.model, metrics=results)
@@ -170,11 +183,13 @@ def _finish(config, dataset, trainer, folder):
     _say(f"Report:      {folder.evaluation / 'report.html'}")
     if config.run.export and not folder.has_export():
         images, _ = next(dataset.test.batches(8))
+        if distribution.num_replicas(strategy) > 1:
+            classifier = evaluation.load_classifier(folder.model)
         exported = serving.export(
             classifier,
             folder.saved_model,
             class_names=dataset.class_names,
-            preprocess=_sized(dataset.test),
+            preprocess=provenance.preprocess_of(dataset),
             check_images=images,
             card=card,
         )
@@ -183,12 +198,6 @@ def _finish(config, dataset, trainer, folder):
             f"{exported.max_abs_difference:.1e} after reload)"
         )
     return results
-
-
-def _sized(split):
-    """How images of a split came to size; None where they are as stored."""
-    rule = getattr(split, "preprocess", None)
-    return rule if rule is not None and rule.side is not None else None
 
 
 def _announce(config, strategy, dataset, trainer, steps_per_epoch):

@@ -35,9 +35,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 HERE = pathlib.Path(__file__).resolve().parent
 _BESIDE = HERE.parents[1] / "shared"
-FULL_GOLDEN_DIR = pathlib.Path(
-    os.environ.get("NOISYMIX_GOLDEN_DIR", _BESIDE / "golden")
-)
+_FULL = os.environ.get("NOISYMIX_GOLDEN_DIR", _BESIDE / "golden")
+FULL_GOLDEN_DIR = pathlib.Path(_FULL)
 DATA_DIR = pathlib.Path(os.environ.get("NOISYMIX_DATA_DIR", _BESIDE / "data"))
 
 
@@ -82,31 +81,18 @@ def golden():
 
 @pytest.fixture(scope="session")
 def full_golden():
-    """Loads oracle data that is too large for the repository; for slow tests.
-
-    Skips where it is absent.
-    """
+    """Oracle data too large for the repository, for slow tests, or a skip."""
     if not FULL_GOLDEN_DIR.is_dir():
-        pytest.skip(
-            f"no oracle data at {FULL_GOLDEN_DIR} (set NOISYMIX_GOLDEN_DIR)"
-        )
+        pytest.skip(f"no data at {FULL_GOLDEN_DIR} (set NOISYMIX_GOLDEN_DIR)")
     return _loader(FULL_GOLDEN_DIR)
 
 
 @pytest.fixture(scope="session")
-def data_dir():
-    """The folder of real images, for slow tests; skips where it is absent."""
-    if not DATA_DIR.is_dir():
-        pytest.skip(f"no sample data at {DATA_DIR} (set NOISYMIX_DATA_DIR)")
-    return DATA_DIR
-
-
-@pytest.fixture(scope="session")
-def cifar10_test(data_dir):
-    """The CIFAR-10 test images and labels, in the official order."""
-    folder = data_dir / "tensorflow_datasets"
+def cifar10_test():
+    """The CIFAR-10 test images and labels, in the official order, or a skip."""
+    folder = DATA_DIR / "tensorflow_datasets"
     if not (folder / "cifar10").is_dir():
-        pytest.skip(f"no cifar10 in {folder}")
+        pytest.skip(f"no cifar10 in {folder} (set NOISYMIX_DATA_DIR)")
     from noisymix_tf import data
 
     test = data.load("cifar10", data_dir=str(folder)).test
@@ -118,8 +104,7 @@ def trained_resnet20(golden):
     """ResNet-20 with published weights; it expects ImageNet's constants."""
     from noisymix_tf import models
 
-    model = models.build(
-        "resnet20", mean=models.IMAGENET_MEAN, std=models.IMAGENET_STD
-    )
+    constants = {"mean": models.IMAGENET_MEAN, "std": models.IMAGENET_STD}
+    model = models.build("resnet20", **constants)
     models.load_torch_weights(model, golden("resnet20_weights.npz"))
     return model

@@ -12,9 +12,10 @@ import noisymix_tf
 PACKAGE = pathlib.Path(noisymix_tf.__file__).parent
 # Each layer may import itself and those before it.
 LAYERS = (
-    ("version", "errors", "registry", "rng", "distribution", "run_lock"),
+    ("version", "errors", "registry", "rng", "distribution", "run_lock")
+    + ("files", "workers"),
     ("adjustable", "checks", "devices", "functional", "log_filter"),
-    ("places", "probabilities"),
+    ("places", "probabilities", "progress", "contact_sheet", "replicas"),
     ("attacks", "augment", "mixing", "corruptions"),
     ("layers", "models", "data"),
     ("training", "evaluation", "callbacks", "corruption_sets", "model_card")
@@ -23,13 +24,10 @@ LAYERS = (
     ("stylizing", "deep_augment"),
     ("comparison",),
     ("train", "evaluate", "export", "compare", "benchmark", "data_service")
-    + ("toy", "stylize", "deepaugment", "__main__"),
+    + ("toy", "stylize", "deepaugment", "merge", "beam", "__main__"),
 )
 # A door in a room that belongs to a lower layer.
-DOORS = {
-    "corruptions/__main__.py": "train",
-    "theory/__main__.py": "train",
-}
+DOORS = {f"{room}/__main__.py": "train" for room in ("corruptions", "theory")}
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 UNSEEDED = tuple(
     f"tf.random.{name}"
@@ -62,24 +60,22 @@ def _imports(path):
 
 
 def test_imports_go_one_way():
-    wrong = [
+    assert not [
         f"{path.relative_to(PACKAGE)} imports {room}"
         for path in FILES
         for room in _imports(path)
         if RANK[room] > RANK[_room(path)]
     ]
-    assert not wrong
 
 
 def test_no_global_or_uncompilable_randomness():
     """All draws come from explicit seeds (see rng.py)."""
-    found = [
+    assert not [
         f"{path.relative_to(PACKAGE)}:{node.lineno} {ast.unparse(node)}"
         for path in FILES
         for node in ast.walk(ast.parse(path.read_text()))
         if _draws_without_seed(node)
     ]
-    assert not found
 
 
 def _draws_without_seed(node):
@@ -88,12 +84,11 @@ def _draws_without_seed(node):
     if not isinstance(node, ast.Call):
         return False
     called = ast.unparse(node.func)
-    of_numpy = called.startswith(("np.random.", "numpy.random."))
     return (
         called.startswith("keras.random.")
         or called in UNSEEDED
         or (
-            of_numpy
+            called.startswith(("np.random.", "numpy.random."))
             and called.split("random.")[1][0].islower()
             and called != "np.random.default_rng"
         )
@@ -106,9 +101,8 @@ def test_importing_the_package_is_cheap_and_names_are_there():
         "assert 'tensorflow' not in sys.modules, 'imported TensorFlow';"
         "print(all(getattr(nm, n) is not None for n in nm.__all__))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True
-    )
+    how = {"capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, "-c", code], **how)
     assert done.stdout.strip() == "True", done.stderr
     with pytest.raises(AttributeError, match="nothing_like_it"):
         _ = noisymix_tf.nothing_like_it

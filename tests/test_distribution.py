@@ -20,6 +20,8 @@ from support.usage import assert_usage_error
 
 STEPS = 4
 PLAIN = {"mixing": "none", "jsd_weight": 0.0}
+_PGD = {"mixing": "none", "adversary": attacks.PGDAdversary(steps=1)}
+_PUZZLEMIX = pytest.param({"mixing": "puzzlemix"}, marks=pytest.mark.slow)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,6 @@ def test_strategies_of_one_machine(monkeypatch, gpus, auto, mirrored):
 def test_mistakes_are_one_line(two, monkeypatch):
     for call, *words in (
         (lambda: lib.strategy("gpu"), "'gpu': choose auto, single, mirrored"),
-        (lambda: lib.strategy(None), "None: choose auto, single"),
         (lambda: lib.check_batch(two, 7), "--batch_size=7 does", "such as 6"),
         (lambda: lib.check_batch(two, 1), "such as 2"),
         (lambda: lib.check_jit(two, True), "--jit_compile=true"),
@@ -149,7 +150,7 @@ def test_two_replicas_train_as_one_device(two, monkeypatch):
     assert {getattr(x, "synchronized", True) for x in model.layers} == {True}
 
 
-def test_replicas_drop_different_units(two):
+def test_replicas_draw_apart_and_share_their_statistics(two):
     """And one device those that Keras drops."""
     with two.scope():
         layer = layers.Dropout(0.5, seed=1)
@@ -170,55 +171,6 @@ def test_replicas_drop_different_units(two):
     with replica_draws.distinct(alone):
         x = alone(tf.ones([100]), training=True)
     np.testing.assert_array_equal(x, plain(tf.ones([100]), training=True))
-
-
-def test_a_run_goes_on_from_a_checkpoint(two, tmp_path):
-    """On as many devices bit for bit; also on others."""
-    both, one = (_trainer(s, dropout=0.1, **PLAIN) for s in (two, None))
-    start, folder = _state(both), CheckpointFolder(tmp_path)
-    _fit(both, stop=2)
-    folder.save(both, 2)
-    middle = _state(both)
-    _fit(both, 2)
-    whole = _state(both)
-    checkpoint.assign(checkpoint.state_variables(both), start)
-    for trainer in (both, one):
-        assert folder.restore(trainer)[0] == 2
-        assert_equal(_state(trainer), middle)
-        _fit(trainer, 2)
-        assert int(trainer.step.numpy()) == STEPS
-    assert_equal(_state(both), whole)
-    folder.save(one, STEPS)
-    assert folder.restore(both)[0] == STEPS
-    assert_equal(_state(one), _state(both))
-
-
-_PGD = {"mixing": "none", "adversary": attacks.PGDAdversary(steps=1)}
-_PUZZLEMIX = pytest.param({"mixing": "puzzlemix"}, marks=pytest.mark.slow)
-
-
-@pytest.mark.parametrize("options", [_PGD, _PUZZLEMIX])
-def test_a_run_goes_on_where_moving_statistics_are_used(two, options):
-    """Each replica would use its own, a checkpoint hold those of the first,
-    and a measurement of averages give these to all."""
-    options = {**PLAIN, **fit_models.NO_NOISE, "ema": 0.5, **options}
-    trainer = _trainer(two, False, taps="normalize", **options)
-    variables, start = checkpoint.state_variables(trainer), _state(trainer)
-    _fit(trainer)
-    whole = _state(trainer)
-    checkpoint.assign(variables, start)
-    _fit(trainer, stop=2)
-    saved = _state(trainer)
-    with trainer.evaluation_weights():
-        pass
-    for _ in range(2):
-        _fit(trainer, 2)
-        assert_equal(_state(trainer), whole)
-        checkpoint.assign(variables, saved)
-
-
-def test_replicas_share_their_statistics_and_leave_the_rest(two):
-    """Frozen layers and constants keep every bit, whatever their number."""
     with two.scope():
         norm, frozen = (layers.BatchNormalization() for _ in range(2))
         constant = layers.Normalization(mean=0.1, variance=0.3)
@@ -240,3 +192,42 @@ def test_replicas_share_their_statistics_and_leave_the_rest(two):
     for value in norm.moving_mean.value.values:
         np.testing.assert_allclose(value, [0.02] * 3, rtol=1e-4)
     assert_equal(frozen.get_weights(), fixed)
+
+
+def test_a_run_goes_on_from_a_checkpoint(two, tmp_path):
+    both, one = (_trainer(s, dropout=0.1, **PLAIN) for s in (two, None))
+    start, folder = _state(both), CheckpointFolder(tmp_path)
+    _fit(both, stop=2)
+    folder.save(both, 2)
+    middle = _state(both)
+    _fit(both, 2)
+    whole = _state(both)
+    checkpoint.assign(checkpoint.state_variables(both), start)
+    for trainer in (both, one):
+        assert folder.restore(trainer)[0] == 2
+        assert_equal(_state(trainer), middle)
+        _fit(trainer, 2)
+        assert int(trainer.step.numpy()) == STEPS
+    assert_equal(_state(both), whole)
+    folder.save(one, STEPS)
+    assert folder.restore(both)[0] == STEPS
+    assert_equal(_state(one), _state(both))
+
+
+@pytest.mark.parametrize("options", [_PGD, _PUZZLEMIX])
+def test_a_run_goes_on_where_moving_statistics_are_used(two, options):
+    """Each replica would use its own, a checkpoint hold those of the first."""
+    options = {**PLAIN, **fit_models.NO_NOISE, "ema": 0.5, **options}
+    trainer = _trainer(two, False, taps="normalize", **options)
+    variables, start = checkpoint.state_variables(trainer), _state(trainer)
+    _fit(trainer)
+    whole = _state(trainer)
+    checkpoint.assign(variables, start)
+    _fit(trainer, stop=2)
+    saved = _state(trainer)
+    with trainer.evaluation_weights():
+        pass
+    for _ in range(2):
+        _fit(trainer, 2)
+        assert_equal(_state(trainer), whole)
+        checkpoint.assign(variables, saved)

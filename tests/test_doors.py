@@ -37,7 +37,7 @@ SAVED = "interrupted: saved at step 3; the same command goes on from there"
 TWICE = "with contextlib.suppress(BaseException): end(15)\n        end(15)"
 
 
-def test_how_a_door_ends():
+def test_how_a_door_ends_and_a_full_disk_is_no_mistake_of_the_users(capsys):
     for body, status, line in (
         ("end(15)", 75, f"preempted; {LEFT}"),
         ("end(2)", 130, f"interrupted; {LEFT}"),
@@ -52,10 +52,6 @@ def test_how_a_door_ends():
         tidied = "tidied up\n" if line else ""
         assert done.stdout == f"ready\n{tidied}"
         assert line in done.stderr and done.stderr.count("\n") == bool(line)
-
-
-def test_a_full_disk_is_no_mistake_of_the_users(capsys):
-    """It was status 2 wherever the `OSError` had been put into words."""
     handler = signal.getsignal(signal.SIGTERM)
     for number, link, status in (
         (errno.ENOSPC, "__cause__", 74),
@@ -98,7 +94,6 @@ doors.run(main)
 
 
 def _run(body, **environment):
-    """A command; returns its status and its standard error."""
     levels = ("TF_CPP_MIN_LOG_LEVEL", "NOISYMIX_TF_LOG_LEVEL")
     inherited = {k: v for k, v in os.environ.items() if k not in levels}
     environment = {**inherited, "PYTHONPATH": str(ROOT), **environment}
@@ -182,7 +177,9 @@ def test_commands_are_all_doors(capsys, monkeypatch):
     assert set(__main__.COMMANDS) == doors
     listed = run()
     assert all(f"\n  {name} " in listed for name in doors)
-    assert "--output_dir: " in run("corruptions", "--help")
+    with pytest.raises(SystemExit):
+        run("corruptions", "--help")
+    assert "--output_dir: " in capsys.readouterr().out
     with pytest.raises(SystemExit) as stop:
         run("trian", "--help")
     mistake = capsys.readouterr().err

@@ -1,22 +1,25 @@
 """`python -m noisymix_tf.evaluate`: what it writes, and its mistakes."""
 
 import dataclasses
+import functools
 import importlib
 import json
+import pathlib
 import shutil
 
 import keras
 import pytest
-from absl import flags
 
-from noisymix_tf import command_line, config, corruptions, data, model_card
+from noisymix_tf import config, corruptions, data, model_card
 from noisymix_tf.evaluation import Settings, load_classifier
 from noisymix_tf.run_folder import RunFolder
 from support import door_processes, picture_folders
+from support.parsing import parsed
 from support.usage import assert_usage_error
 
 # The name in the package may be the function.
 door = importlib.import_module("noisymix_tf.evaluate")
+parse = functools.partial(parsed, config.EvaluateConfig)
 
 
 @pytest.fixture(scope="module")
@@ -28,19 +31,21 @@ def model_path(tmp_path_factory):
     return path
 
 
-def parse(*words):
-    values, kind = flags.FlagValues(), config.EvaluateConfig
-    command_line.define_flags(values, config=kind)
-    return command_line.parse(["evaluate", *map(str, words)], values, kind)
-
-
-def test_flags_are_the_settings():
+def test_flags_are_settings_and_dry_runs_list(model_path, tmp_path, capsys):
     given = config.EvaluationConfig().settings()
     assert set(given) == {field.name for field in dataclasses.fields(Settings)}
     assert Settings.of(given) == Settings()
     own = parse("--corruptions=fog,extra").evaluation.settings()
     names = ("fog", *corruptions.names("extra"))
     assert Settings.of(own).corruptions == names
+    line = f"--model={model_path} --dataset=digits --examples=8 --severities=3"
+    plan = door.run(parse(*line.split(), "--dry_run"))
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 1 + len(plan.cells) + 1 == 1 + 16 + 1
+    assert said[-1].startswith("16 cells, about 0.")
+    words = f"{line} --shard=2/2 --output_dir={tmp_path} --num_workers=1"
+    assert door.run(parse(*words.split())).report is None
+    assert "Part 2/2 is in" in capsys.readouterr().err
 
 
 def test_everything_is_written_and_measured_once(model_path, tmp_path, capsys):
@@ -80,7 +85,8 @@ def run_of_photos(tmp_path, monkeypatch):
     layers = keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)
     model = keras.Sequential([keras.Input([None, None, 3]), *layers])
     with RunFolder(own) as folder:
-        model_card.save(model, folder.model, flags=own)
+        known = {"class_names": picture_folders.CLASSES}
+        model_card.save(model, folder.model, flags=own, dataset=known)
     return model
 
 
@@ -88,23 +94,37 @@ def run_of_photos(tmp_path, monkeypatch):
 def test_a_run_is_measured_on_its_own_data(run_of_photos, model, capsys):
     """Without --dataset everything was measured on digits, silently."""
     line = [f"--model={model}", "--suites=clean"]
-    ((cell, sums),) = door.run(parse(*line)).records.items()
-    assert (cell.dataset, cell.n, sums["available"]) == ("folder", 2, 2)
+    (cell,) = door.run(parse(*line)).scores
+    assert (cell.dataset, cell.n, cell.available) == ("photos", 2, 2)
     assert cell.preprocess == "resize16-crop16"
-    told = f"Measuring {model} on the data of its run, folder in photos: 2 test"
+    told = f"Measuring {model} on the data of its run, photos in photos: 2 test"
     assert capsys.readouterr().err.startswith(told)
     # Given flags override those of the run.
     shutil.move("photos", "moved")
     line += ["--image_size=12", "--test_examples=3"]
-    (cell,) = door.run(parse(*line, "--data_dir=moved")).records
+    (cell,) = door.run(parse(*line, "--data_dir=moved")).scores
     assert (cell.n, cell.preprocess) == (3, "resize12-crop12")
+    # All of a tree, among the classes of the card, or of a file; and at the
+    # size of the run, whose number of images is that of its own data.
+    picture_folders.make(pathlib.Path("odd"), 5, 0, (30, 20), ("dog",))
+    pathlib.Path("names.txt").write_text("dog\ncat")
+    line, images = [*line[:2], "--test_dir=odd/train"], []
+    for more in ("--class_names=names.txt", "--image_size=16"):
+        (cell,) = door.run(parse(*line, more)).scores
+        assert (cell.dataset, cell.n) == ("odd train", 5)
+        assert cell.preprocess == "resize16-crop16"
+        images.append(cell.data)
+    said = capsys.readouterr().err
+    assert f"Measuring {model} on odd train in odd/train: 5 test images" in said
+    # The label is another one.
+    assert images[0] != images[1]
 
 
 def test_the_imported_door_is_the_function(model_path):
     digits = data.load("digits", test_examples=20)
     model = load_classifier(str(model_path))
     results = door(model, digits, suites=["clean"], progress=None)
-    assert [cell.n for cell in results.records] == [20]
+    assert [cell.n for cell in results.scores] == [20]
     # By itself it is a command; a mistake is one line.
     done = door_processes.run("noisymix_tf.evaluate", "--model=nowhere")
     assert done.returncode == 2
@@ -121,11 +141,17 @@ def test_bad_input(model_path, run_of_photos, tmp_path):
     for model in (model_path, "alone.keras"):
         refused(f"--model={model}", "--dataset is missing", model)
     refused(f"{known}digits --suites=r", "shift_dir")
+    refused(f"{known}digits --test_dir=x", "--dataset=digits does nothing")
+    tree = f"--model={model_path} --test_dir=photos/val"
+    refused(f"{tree} --data_dir=x", "--data_dir=x does nothing where", "photos")
+    refused(f"{known}digits --class_names=x", "=x does nothing without --te")
+    refused(f"{tree} --class_names=run/model.keras", "run/model.keras cannot")
     refused(f"{known}digits --c_dir=nowhere", "nowhere does not exist")
+    refused(f"{known}digits --suites=p --c_dir=nowhere", "c_dir", "nothing")
     refused(f"{known}cifar10 --data_dir=nowhere", "nowhere")
     entry = f"{known}digits --robustbench_json="
     refused(f"{entry}x --corruptions=fog", "15 corruptions")
-    refused(f"{entry}nowhere/x", "folder 'nowhere'")
+    refused(f"{entry}nowhere/x", "'nowhere/x'")
     assert set(tmp_path.iterdir()) == before
     for content in (b"\x80\x81", b"--dataset=folder\n--image_size=6x\n"):
         (tmp_path / "run" / "flags.txt").write_bytes(content)

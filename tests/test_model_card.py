@@ -1,5 +1,6 @@
 """Saved models, equal files for equal ones, and the cards beside them."""
 
+import copy
 import dataclasses
 import datetime
 import functools
@@ -17,10 +18,11 @@ import tensorflow as tf
 import noisymix_tf as nm
 from noisymix_tf import model_card
 from noisymix_tf.config import Config, MethodConfig
-from noisymix_tf.evaluation.fingerprint import model_fingerprint
+from noisymix_tf.data import Preprocess
 from noisymix_tf.layers import FeatureNoise
 from noisymix_tf.training import keras_file, provenance
 from noisymix_tf.training.checkpoint_files import file_digest
+from noisymix_tf.training.fingerprint import model_fingerprint
 from noisymix_tf.training.optimizers import L2SGD
 from support import door_processes, fit_models
 from support.usage import assert_usage_error
@@ -133,6 +135,11 @@ def test_datasets_flags_metrics_and_fields_of_ones_own(tmp_path):
         many = dataclasses.replace(digits, class_names=("name",) * number)
         fields = provenance.of_dataset(many)
         assert ("class_names" in fields) == (number == 1000)
+    assert "preprocess" not in fields
+    split = copy.copy(digits.test)
+    split.preprocess = Preprocess.parse("crop16")
+    fields = provenance.of_dataset(dataclasses.replace(digits, test=split))
+    assert fields["preprocess"] == "crop16"
     given = np.inf, (tf.constant([1.5]), "a", None), layers.ReLU, object()
     plain = ["inf", [[1.5], "a", None], "ReLU", "object"]
     assert [provenance.plain(value) for value in given] == plain
@@ -213,7 +220,6 @@ def test_cards_that_cannot_be_and_that_stay_the_same(tmp_path, monkeypatch):
 
 
 def test_the_file_is_what_keras_writes_but_for_dates(tmp_path, monkeypatch):
-    """Layers that share an object, an optimizer's state, assets."""
     shared = keras.DTypePolicy("float32"), keras.DTypePolicy("float32")
     dense = [keras.layers.Dense(5, dtype=dtype) for dtype in shared * 3]
     words = keras.layers.StringLookup(vocabulary=["a", "b"])

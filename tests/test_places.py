@@ -3,16 +3,14 @@
 import pathlib
 
 import pytest
-from absl import flags
 
 import noisymix_tf as nm
-from noisymix_tf import command_line
-from noisymix_tf.comparison import arguments
+from noisymix_tf.comparison import trainings
 from noisymix_tf.config import Config, EvaluateConfig
-from noisymix_tf.config.compare import ComparisonFlags
 from noisymix_tf.config.deepaugment import DeepAugmentConfig
 from noisymix_tf.config.stylize import StylizeConfig
-from noisymix_tf.corruption_sets import command as corruptions
+from noisymix_tf.corruptions import __main__ as corruptions
+from support import comparison_runs
 from support.parsing import parsed
 from support.usage import assert_usage_error
 
@@ -28,13 +26,9 @@ def photos(tmp_path, monkeypatch):
 
 def compare(line):
     """What a comparison makes of its line for one of its trainings."""
-    values = flags.FlagValues()
-    for config in (Config, ComparisonFlags):
-        command_line.define_flags(values, config=config)
-    words = arguments.tidy(line.split() + ["--methods=augmix"], values)
-    place = next(w for w in words if w.startswith("--output_dir="))
-    folder = f"{place.partition('=')[2]}/augmix/seed0"
-    return arguments.training(words, "augmix", 0, folder, values)
+    words = *line.split(), "--methods=augmix"
+    words, config, _ = comparison_runs.parsed(*words)
+    return trainings.plan(words, config)[0].config
 
 
 def reader(config):
@@ -46,7 +40,7 @@ FOLDER = "--dataset=folder --data_dir"
 
 
 def corrupt(line):
-    return corruptions.run(["corrupt", *line.split()])
+    return corruptions.main(["corrupt", *line.split()])
 
 
 @pytest.mark.parametrize(
@@ -60,6 +54,7 @@ def corrupt(line):
         (train, "--extra_data_dirs=elsewhere,photos", "photos/run1"),
         (compare, "--suites=r --shift_dir=photos", "photos/run1"),
         (reader(EvaluateConfig), "--suites=r --shift_dir=link", "photos/c"),
+        (compare, "--suites=r --shift_dir=a:elsewhere,b:photos", "photos/c"),
         (reader(StylizeConfig), "--data_dir=photos --styles=a", "photos/c"),
         (reader(StylizeConfig), "--data_dir=a --styles=photos", "photos/c"),
         (reader(DeepAugmentConfig), "--data_dir=photos", "photos/c"),

@@ -84,10 +84,7 @@ def test_the_examples_run(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_network_of_keras_is_trained_and_needs_nothing_of_ours(
-    tmp_path, monkeypatch
-):
+def test_a_network_of_keras_needs_nothing_of_ours(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    trainer = trained(tmp_path)["trainer"]
-    assert isinstance(trainer, nm.NoisyMix)
+    assert isinstance(trained(tmp_path)["trainer"], nm.NoisyMix)
     subprocess.run([sys.executable, "-c", LOAD], cwd=tmp_path, check=True)

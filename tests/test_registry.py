@@ -13,8 +13,7 @@ def test_names_are_found_in_order_and_once():
     assert registry.get("apple") == 2
     assert registry.names() == ("pear", "apple")
     assert registry.items() == (("pear", 1), ("apple", 2))
-    assert_usage_error(
-        lambda: registry.get("fig"), "Unknown fruit 'fig'. Known: pear, apple."
-    )
+    words = "Unknown fruit 'fig'. Known: pear, apple."
+    assert_usage_error(lambda: registry.get("fig"), words)
     with pytest.raises(ValueError, match="'pear' is registered twice"):
         registry.register("pear")

@@ -103,7 +103,6 @@ def test_what_is_drawn_does_not_depend_on_the_compiler_or_on_tensors():
 
 
 def test_permutation_is_uniform():
-    """All 24 orders of four."""
     seeds = rng.split(rng.stream(0, 0, "perm"), 4800)
 
     @tf.function(jit_compile=True)

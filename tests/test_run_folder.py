@@ -217,7 +217,7 @@ def test_another_process_is_named_and_its_death_frees_the_lock(tmp_path):
         os.waitpid(pid, 0)
 
 
-def test_a_file_that_is_removed_meanwhile_is_no_lock(tmp_path, monkeypatch):
+def test_removed_files_and_systems_without_locks(tmp_path, monkeypatch, capsys):
     """Opened before, locked after the release of the one who had it."""
     first, flock = RunLock(tmp_path), fcntl.flock
 
@@ -233,8 +233,6 @@ def test_a_file_that_is_removed_meanwhile_is_no_lock(tmp_path, monkeypatch):
     assert_usage_error(lambda: RunLock(tmp_path), "another process")
     second.release()
 
-
-def test_without_locks_and_with_other_errors(tmp_path, monkeypatch, capsys):
     def fail(module, name, number):
         error = OSError(number, os.strerror(number))
         monkeypatch.setattr(module, name, mock.Mock(side_effect=error))

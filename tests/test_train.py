@@ -14,16 +14,17 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from absl import flags
 
-from noisymix_tf import command_line, data, model_card, train
+from noisymix_tf import data, model_card, train
 from noisymix_tf.callbacks import TrainingDiverged
 from noisymix_tf.callbacks.json_lines import read_json_lines
+from noisymix_tf.config import Config
 from noisymix_tf.errors import UsageError
 from noisymix_tf.models.zoo import MODELS
 from noisymix_tf.training import setup
 from support import ROOT, door_processes, tiny_network
 from support import picture_folders as folders
+from support.parsing import parsed
 from support.trainings import log_of
 from support.usage import assert_usage_error
 
@@ -36,7 +37,6 @@ TINY = """--flagfile=flags/quickstart.flags --train_examples=110
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """An uninterrupted run with dropout and averages: folder, process."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
     command = [sys.executable, tiny_network.__file__, *TINY]
     command.append(f"--output_dir={folder}")
@@ -66,8 +66,7 @@ def test_a_run_leaves_and_says_everything_that_it_promises(finished):
     assert card["metrics"]["c"]["n"] == 50
     assert card["flags"] == (folder / "flags.txt").read_text().splitlines()
     # No test image is served; reports and requests to warm up held some.
-    split = data.load("digits", test_examples=50).test
-    images, _ = next(split.batches(50))
+    images, _ = next(data.load("digits", test_examples=50).test.batches(50))
     rows = {row.tobytes() for row in images[:, 16]}
     for file in filter(pathlib.Path.is_file, folder.glob("saved_model/**/*")):
         assert file.suffix not in (".html", ".png", ".jpeg")
@@ -76,8 +75,8 @@ def test_a_run_leaves_and_says_everything_that_it_promises(finished):
 
 def test_same_command_again_changes_nothing(finished):
     def content():
-        files = filter(pathlib.Path.is_file, finished[0].rglob("*"))
-        return {path: path.read_bytes() for path in files}
+        paths = finished[0].rglob("*")
+        return {p: p.read_bytes() for p in filter(pathlib.Path.is_file, paths)}
 
     before, more = content(), f"--output_dir={finished[0]}"
     done = door_processes.run("support.tiny_network", *TINY, more)
@@ -100,7 +99,6 @@ doors.run(train.main)
 
 
 def test_interrupted_runs_end_with_the_same_bits(finished, tmp_path):
-    """SIGTERM, a damaged checkpoint, SIGKILL before the evaluation."""
     whole, folder = finished[0], tmp_path / "run"
     flags = f"--flagfile={whole / 'flags.txt'}", f"--output_dir={folder}"
     flags += ("--checkpoint_steps=1", "--corruption_epochs=2", "--noexport")
@@ -133,19 +131,15 @@ def test_interrupted_runs_end_with_the_same_bits(finished, tmp_path):
 
 @pytest.fixture
 def config(monkeypatch, tmp_path):
-    """Makes configurations of runs in this process."""
     monkeypatch.chdir(ROOT)
     # Else `tiny` would be a model for all tests after this.
     monkeypatch.setattr(MODELS, "_entries", dict(MODELS.items()))
     tiny_network.register()
 
     def parse(*arguments, given=TINY):
-        values = flags.FlagValues()
-        command_line.define_flags(values)
         # Determinism is a setting of the process, which other tests share.
         more = "nodeterministic", f"output_dir={tmp_path / 'run'}", *arguments
-        line = ["train", *given, *map("--{}".format, more)]
-        return command_line.parse(line, values)
+        return parsed(Config, *given, *map("--{}".format, more))
 
     return parse
 
@@ -155,7 +149,7 @@ def test_mistakes_are_one_line_before_training(config, tmp_path):
         (["model=vgg"], "Unknown model 'vgg'. Known: preact_resnet18"),
         (["taps=stage9"], "Unusable tap 'stage9'"),
         (["suites=d"], "Unknown suite 'd'"),
-        (["suites=p", "p_dir=none"], "none does not exist"),
+        (["suites=c,p", "p_dir=none"], "none does not exist"),
         (["batch_size=111"], "batch_size=111 is more than the 110"),
         (["strategy=mirrored"], "--batch_size=25 does not split"),
         (["data_service=host:1"], "--data_service=host:1 is no address"),
@@ -164,8 +158,7 @@ def test_mistakes_are_one_line_before_training(config, tmp_path):
         (["steps_per_execution=3"], "=3 does not divide the 4 steps of an"),
         (["steps_per_execution=2", "checkpoint_steps=3"], "_steps=3: give"),
     ):
-        call = lambda a=arguments: train.run(config(*a))  # noqa: E731
-        assert_usage_error(call, words)
+        assert_usage_error(lambda a=arguments: train.run(config(*a)), words)
         assert not (tmp_path / "run").exists()
 
 

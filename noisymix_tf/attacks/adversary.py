@@ -176,12 +176,7 @@ class FastAdversary(PGDAdversary):
     relative_step = 1.25
 
     def __init__(
-        self,
-        eps=8.0,
-        norm="linf",
-        step_size=None,
-        random_start=True,
-        share=1.0,
+        self, eps=8.0, norm="linf", step_size=None, random_start=True, share=1.0
     ):
         super().__init__(eps, norm, 1, step_size, random_start, share)
 

@@ -104,14 +104,13 @@ def auto_attack(
     images = checks.images(images)
     eps = checks.radius(eps, ball.span(images[0].size))
     target = victim(model)
-    num_classes, seems_logits = target.nature(images[:batch_size])
+    num_classes, from_logits = target.nature(images[:batch_size], from_logits)
     labels = checks.labels(labels, len(images), num_classes)
     _check_classes(attacks, num_classes)
     pyautoattack, torch = require_packages()
     if eps == 0.0:
         return tf.constant(images)
 
-    from_logits = seems_logits if from_logits is None else from_logits
     search = pyautoattack.AutoAttack(
         torch_scores(torch, _score(target, images.shape[1:], from_logits)),
         norm=_NORMS[norm],

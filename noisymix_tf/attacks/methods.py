@@ -207,16 +207,11 @@ def _attack(
     else:
         step_size = checks.step_size(step_size)
     target = victim(model)
-    num_classes, seems_logits = target.nature(images)
+    num_classes, from_logits = target.nature(images, from_logits)
     labels = checks.labels(labels, len(images), num_classes)
     indices = checks.indices(indices, len(images))
     search = target.attack(
-        norm,
-        loss,
-        seems_logits if from_logits is None else from_logits,
-        random_start,
-        restarts > 1,
-        jit_compile,
+        norm, loss, from_logits, random_start, restarts > 1, jit_compile
     )
     budget = budget_of(eps, step_size, steps, restarts, seed)
     return search(images, labels, indices, budget)

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from noisymix_tf.errors import UsageError
+from noisymix_tf.probabilities import softmax_input
 from noisymix_tf.registry import Registry
 
 LOSSES = Registry("loss")
@@ -10,21 +11,6 @@ LOSSES = Registry("loss")
 # Smaller probabilities count as this one; its logarithm and the reciprocal in
 # its gradient are finite in float32.
 _PROBABILITY_MIN = 1e-30
-
-
-def softmax_input(outputs):
-    """The logits of which `outputs` are the softmax, or None.
-
-    Args:
-        outputs: Tensor of a graph (inside a `tf.function`); of an eager tensor
-            it cannot be known, the answer is None.
-    """
-    if tf.executing_eagerly():
-        return None
-    operation = outputs.op
-    while operation.type in ("Identity", "Cast"):
-        operation = operation.inputs[0].op
-    return operation.inputs[0] if operation.type == "Softmax" else None
 
 
 def scores(outputs, from_logits):

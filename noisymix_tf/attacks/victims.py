@@ -15,7 +15,7 @@ from noisymix_tf.attacks import objective
 from noisymix_tf.attacks.balls import BALLS
 from noisymix_tf.attacks.search import Budget, search
 from noisymix_tf.errors import UsageError
-from noisymix_tf.probabilities import gives_logits
+from noisymix_tf.probabilities import SAID, gives_logits
 
 _VICTIMS = weakref.WeakKeyDictionary()
 
@@ -54,27 +54,35 @@ class Victim:
         self._model = model
         self._takes_training = _takes_training(model())
         self._attacks = {}
-        self._nature = None
+        self._outputs = None
 
-    def nature(self, images):
+    def nature(self, images, from_logits=None):
         """Number of classes, and whether outputs are logits.
 
-        Found out once, on the first images; see
+        Its outputs are computed once, for the first images; see
         `noisymix_tf.probabilities.gives_logits`.
 
         Args:
             images: float32 `[B, H, W, C]`, 0..255.
+            from_logits: Whether they are said to be logits; None where nothing
+                is said.
 
         Returns:
             `(num_classes, from_logits)`.
 
         Raises:
-            UsageError: If this model cannot classify these images.
+            UsageError: If this model cannot classify these images, or what is
+                said cannot be.
         """
         _check_size(self._model(), images)
-        if self._nature is None:
-            self._nature = self._probe(images)
-        return self._nature
+        if self._outputs is None:
+            self._outputs = self._probe(images)
+        return self._outputs.shape[-1], gives_logits(
+            self._model(),
+            self._outputs,
+            SAID[from_logits],
+            f"from_logits={from_logits} was given",
+        )
 
     def attack(
         self, ball, loss, from_logits, random_start, several, jit_compile
@@ -139,7 +147,7 @@ class Victim:
                 "The model's outputs are not finite: its weights or its "
                 "normalisation are broken, nothing can be attacked."
             )
-        return outputs.shape[-1], gives_logits(self._model(), outputs)
+        return outputs
 
 
 def budget_of(eps, step_size, steps, restarts, seed):

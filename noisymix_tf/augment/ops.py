@@ -102,12 +102,7 @@ OPERATIONS = (
         _whole_below(4),
         table=lambda counts, bits: tables.posterize_table(bits),
     ),
-    Operation(
-        "rotate",
-        _whole(30),
-        signed=True,
-        image=affine.rotate,
-    ),
+    Operation("rotate", _whole(30), signed=True, image=affine.rotate),
     Operation(
         "solarize",
         _whole_below(256),

@@ -97,18 +97,10 @@ class Space:
 # The ranges of AutoAugment's Table 6 (arXiv:1805.09501), whose translations of
 # 150 pixels are for images of 331. RandAugment takes the same ranges.
 AUTO_AUGMENT = Space(
-    shear=0.3,
-    degrees=30,
-    least_bits=4,
-    enhancement=(0.1, 1.9),
-    share=150 / 331,
+    shear=0.3, degrees=30, least_bits=4, enhancement=(0.1, 1.9), share=150 / 331
 )
 # TrivialAugment's wide ranges (arXiv:2103.10158; automl/trivialaugment,
 # aug_lib.py, "wide_standard").
 WIDE = Space(
-    shear=0.99,
-    degrees=135,
-    least_bits=2,
-    enhancement=(0.01, 2.0),
-    pixels=32,
+    shear=0.99, degrees=135, least_bits=2, enhancement=(0.01, 2.0), pixels=32
 )

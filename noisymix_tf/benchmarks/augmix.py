@@ -17,12 +17,7 @@ _REST_SECONDS = 0.1
 
 
 def run(
-    batch_size=None,
-    image_size=32,
-    seconds=10.0,
-    severity=3.0,
-    rounds=5,
-    seed=0,
+    batch_size=None, image_size=32, seconds=10.0, severity=3.0, rounds=5, seed=0
 ):
     """Times three-view samples: the clean image and two AugMix views.
 

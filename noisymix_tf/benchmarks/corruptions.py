@@ -124,11 +124,7 @@ def _corruption_table(figures):
 
 
 def _perturbation_table(figures):
-    header = [
-        "",
-        f"{_SMALL} px: CPU-s/1,000",
-        f"{_LARGE} px: CPU-ms/sequence",
-    ]
+    header = ["", f"{_SMALL} px: CPU-s/1,000", f"{_LARGE} px: CPU-ms/sequence"]
     rows = [
         [
             name,

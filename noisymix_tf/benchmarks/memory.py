@@ -8,7 +8,7 @@ import numpy as np
 
 from noisymix_tf import data
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation.files import write_atomically
+from noisymix_tf.files import write_atomically
 from noisymix_tf.training import setup
 
 _POINTS = 200

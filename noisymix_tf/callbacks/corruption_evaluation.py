@@ -10,8 +10,8 @@ import tensorflow as tf
 from noisymix_tf import corruptions as corruptions_lib
 from noisymix_tf.callbacks import examples
 from noisymix_tf.checks import is_whole
+from noisymix_tf.corruptions import selection
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation import selection
 from noisymix_tf.training.unwrap import classifier_of, evaluation_weights
 
 CORRUPTION_ACCURACY = "corruption_accuracy"
@@ -49,7 +49,7 @@ class CorruptionEvaluation(keras.callbacks.Callback):
             number, always the same ones; `None` for all.
         batch_size: Images per forward pass.
         seed: Seed of the corruptions.
-        table: Constants of the severities, `"cifar"` or `"imagenet"`; by
+        table: Constants of the severities, as in `corruptions.corrupt`; by
             default those that suit the images' size.
         prefix: Put before the metrics' names, behind `val_`: `"shifted_"`
             gives `val_shifted_corruption_accuracy`.

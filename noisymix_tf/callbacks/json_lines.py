@@ -8,7 +8,7 @@ import time
 import keras
 import numpy as np
 
-from noisymix_tf.evaluation.files import write_atomically
+from noisymix_tf.files import write_atomically
 from noisymix_tf.training.unwrap import step_of
 
 

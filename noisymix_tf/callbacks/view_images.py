@@ -5,9 +5,9 @@ import pathlib
 import keras
 import numpy as np
 
+from noisymix_tf.contact_sheet import contact_sheet
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation.contact_sheet import contact_sheet
-from noisymix_tf.evaluation.files import write_atomically
+from noisymix_tf.files import write_atomically
 
 
 class ViewImages(keras.callbacks.Callback):

@@ -1,118 +1,199 @@
-"""Rows of a comparison: runs that differ in nothing but their seed."""
+"""Rows of a comparison, and whether they may stand in one table."""
 
 import collections
+import csv
 import dataclasses
 import functools
+import pathlib
 
-from noisymix_tf.comparison import methods
-from noisymix_tf.comparison.budget import BUDGET, differing
-from noisymix_tf.config import Config
+from noisymix_tf import config
+from noisymix_tf.comparison.runs import split
+from noisymix_tf.errors import UsageError
 from noisymix_tf.run_folder import flag_value
+
+# `{method: title}`: the rows of Erichson et al. (2022), arXiv:2202.01263, Table
+# 1, with their relatives beside them. AugMix's relatives and NoisyMix's come
+# before the method itself, so that the last row is NoisyMix.
+_METHODS = pathlib.Path(__file__).with_name("methods.csv")
+TITLES = dict(csv.reader(_METHODS.read_text(encoding="utf-8").splitlines()))
+BASELINE = "baseline"
+
+# Flags that say on what, with what and for how long a model is trained.
+_BUDGET = ("dataset", "image_size", "preprocess", "train_examples")
+_BUDGET += ("test_examples", "model", "width", "epochs", "batch_size")
+_BUDGET += ("accumulation_steps",)
 
 
 @dataclasses.dataclass(frozen=True)
-class Group:
-    """The runs of one row.
+class Row:
+    """Runs that differ in nothing but their seed, an evaluation, or a result.
 
     Attributes:
-        title: What the row is called: the method, and what tells it from
-            other rows of the same method.
-        method: Name of the method.
-        runs: `runs.Run`s, by seed.
+        title: The method, with what tells it from other rows, or the model.
+        method: Its name; `""` for evaluations.
+        runs, seeds: `runs.Run`s by seed; an evaluation has no seed.
+        source: Where it is published; `""` for runs.
+        cells: `{key of a column: differences.Cell}`, without what it lacks.
     """
 
     title: str
     method: str
-    runs: tuple
+    runs: tuple = ()
+    seeds: tuple = ()
+    source: str = ""
+    cells: dict = dataclasses.field(default_factory=dict)
+
+    def text(self, column):
+        """What stands in a column, a dash for nothing."""
+        cell = self.cells.get(column.key)
+        return cell.text(column.of.digits) if cell else "–"
+
+    def difference(self, column):
+        """The difference that stands in a column, a dash for nothing."""
+        found = column.key in self.cells and self.cells[column.key].difference
+        return found.text(column.of.digits) if found else "–"
+
+
+def title_of(method):
+    """What a method is called; an unknown one by its own name."""
+    return TITLES.get(method, method.replace("_", " "))
 
 
 def of_runs(runs):
-    """Rows of runs, in the order of the paper's table.
-
-    Args:
-        runs: `runs.Run`s.
-
-    Returns:
-        List of `Group`.
-    """
-    rows = {}
+    """A list of `Row`, still without cells, in the order of the paper's."""
+    found = {}
     for run in runs:
-        rows.setdefault(_recipe(run), []).append(run)
-    recipes = sorted(rows, key=lambda r: methods.place(_value(r, "method")))
-    return [
-        Group(
-            _title(recipe, recipes),
-            _value(recipe, "method"),
-            tuple(sorted(rows[recipe], key=lambda run: run.seed)),
-        )
-        for recipe in recipes
-    ]
+        recipe = tuple((name, run.flags.get(name)) for name in _trained())
+        found.setdefault(recipe if run.flags else run.path, []).append(run)
+    recipes = [dict(key) for key, (run, *_) in found.items() if run.flags]
+    rows = []
+    for key, own in found.items():
+        title = own[0].report["about"].get("model") or own[0].path.name
+        if own[0].flags:
+            own.sort(key=lambda run: int(run.value("seed")))
+            title = _title(dict(key), recipes)
+        seeds = tuple(run.value("seed") for run in own if run.flags)
+        rows.append(Row(title, own[0].method, tuple(own), seeds))
+    titles = [row.title for row in rows]
+    for place, row in enumerate(rows):
+        if titles.count(row.title) > 1:
+            title = f"{row.title} ({row.runs[0].path})"
+            rows[place] = dataclasses.replace(row, title=title)
+    # Methods of one's own, and models without one, come last.
+    return sorted(rows, key=lambda row: [*TITLES, row.method].index(row.method))
 
 
-def repeated(groups):
-    """Lines on seeds that a row has several runs of."""
-    return [
-        f"seed {seed} of {group.title} is there {number} times ({paths})"
-        for group in groups
-        for seed, number in collections.Counter(
-            run.seed for run in group.runs
-        ).items()
-        if number > 1
-        for paths in [
-            ", ".join(str(r.path) for r in group.runs if r.seed == seed)
-        ]
-    ]
-
-
-def differing_recipes(groups):
-    """Lines on what rows differ in that is no part of their methods."""
-    lines = []
-    for name in _common_flags():
-        values = {
-            group.title: group.runs[0].value(name) or "not set"
-            for group in groups
-        }
-        lines += differing(name, values)
-    return lines
-
-
-def _title(recipe, recipes):
+def _title(recipe, others):
     """The method, with the flags in which rows of the same method differ."""
-    method = _value(recipe, "method")
-    same = [dict(r) for r in recipes if _value(r, "method") == method]
-    own = dict(recipe)
+    same = [other for other in others if other["method"] == recipe["method"]]
     words = [
-        f"{name}={flag_value(own[name]) or 'not set'}"
-        for name in own
-        if any(other[name] != own[name] for other in same)
+        f"{name}={flag_value(line) or 'not set'}"
+        for name, line in recipe.items()
+        if any(other[name] != line for other in same)
     ]
-    title = methods.title(method)
+    title = title_of(flag_value(recipe["method"]))
     return f"{title} ({', '.join(words)})" if words else title
-
-
-def _recipe(run):
-    """All flags that decide what is trained, but for the seed."""
-    return tuple((name, run.flags.get(name)) for name in _trained())
-
-
-def _value(recipe, name):
-    return flag_value(dict(recipe)[name])
 
 
 @functools.cache
 def _trained():
     """Names of the flags of a training, without those of budget and seed."""
-    names = Config().flags(with_free=False)
-    return tuple(n for n in names if n not in (*BUDGET, "seed"))
+    names = config.Config().flags(with_free=False)
+    return tuple(n for n in names if n not in (*_BUDGET, "seed"))
 
 
-@functools.cache
-def _common_flags():
-    """Those of them that belong to no method."""
-    config = Config()
-    return tuple(
-        field.name
-        for group in (config.data, config.model, config.optimizer)
-        for field in dataclasses.fields(group)
-        if field.name in _trained()
-    )
+def pick(name, rows):
+    """Title of the one `Row` that `--baseline` stands for; None for None."""
+    found = [row.title for row in rows if row.title == name]
+    found = found or [row.title for row in rows if row.method == name]
+    if name is not None and len(found) != 1:
+        raise UsageError(
+            f"--baseline={name} stands for {len(found)} rows: give one of "
+            f"{', '.join(row.title for row in rows)}."
+        )
+    return None if name is None else found[0]
+
+
+def check(differences):
+    """Raises a `UsageError` if there are any differences."""
+    if differences:
+        raise UsageError(
+            f"These runs do not compare: {' | '.join(differences)}. Give runs "
+            f"of one budget, measured alike, or --compare_anyway."
+        )
+
+
+def budgets(flags):
+    """What budgets, `{run: {flag: line}}`, differ in: a list of lines."""
+    datasets = [own.get("dataset") for own in flags.values()]
+    # A folder of images is known by where it lies.
+    is_folder = "--dataset=folder" in datasets
+    return _differing_flags(_BUDGET + ("data_dir",) * is_folder, flags)
+
+
+def recipes(rows):
+    """Lines on what rows differ in that is no part of their methods."""
+    parts = config.DataConfig, config.ModelConfig, config.OptimizerConfig
+    fields = {field.name for x in parts for field in dataclasses.fields(x)}
+    names = [name for name in _trained() if name in fields]
+    flags = {row.title: row.runs[0].flags for row in rows if row.seeds}
+    return _differing_flags(names, flags)
+
+
+def measurements(runs):
+    """Lines on what measurements differ in: images, their origin, cells."""
+    # Not above: it comes with TensorFlow, which no training waits for.
+    from noisymix_tf.data import identity
+
+    facts = collections.defaultdict(dict)
+    for run in runs:
+        images = identity.which(run.report["data"] or "")[:8]
+        facts["test images or classes"][run.path] = images
+        for name, section in run.sections.items():
+            words = section["origin"]
+            # A row of cells has severities. Figures that have a setting are
+            # columns of their own.
+            cells = [
+                f"{row} {severity}"
+                for row, own in section["cells"].items()
+                for severity, values in own.items()
+                if isinstance(values, dict) or severity == next(iter(own))
+            ]
+            if not any(split(key)[1] for key in section["figures"]):
+                words += f", {len(cells)} cells {identity.short(*cells)[:4]}"
+            facts[name][run.path] = words
+    return _differing(facts)
+
+
+def repeated(rows):
+    """Lines on seeds that a row has several runs of."""
+    return [
+        f"seed {seed} of {row.title} is there {number} times, see "
+        f"{', '.join(str(run.path) for run in row.runs)}"
+        for row in rows
+        for seed, number in collections.Counter(row.seeds).items()
+        if number > 1
+    ]
+
+
+def _differing_flags(names, flags):
+    facts = collections.defaultdict(dict)
+    for name in names:
+        for holder, own in flags.items():
+            facts[name][holder] = flag_value(own.get(name)) or "not set"
+    return _differing(facts)
+
+
+def _differing(facts, most=3):
+    """A line for each fact, `{holder: value}`, whose values differ."""
+    lines = []
+    for what, values in facts.items():
+        holders = collections.defaultdict(list)
+        for holder, value in values.items():
+            holders[value].append(str(holder))
+        parts = []
+        for value, names in holders.items():
+            more = f" and {len(names) - most} more" if len(names) > most else ""
+            parts.append(f"{value} ({', '.join(names[:most])}{more})")
+        lines += [f"{what}: {'; '.join(parts)}"] if len(parts) > 1 else []
+    return lines

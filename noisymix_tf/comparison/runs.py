@@ -1,50 +1,42 @@
-"""Runs as they lie on the disk: their flags, and what was measured of them."""
+"""What is compared, as it lies on the disk.
+
+A run of a training has a `flags.txt`, and a report in its folder `evaluation`.
+Any other folder with a `report.json` is the evaluation of some model.
+"""
 
 import dataclasses
-import functools
 import json
 import pathlib
 
 from noisymix_tf.checks import is_real
 from noisymix_tf.config import Config
 from noisymix_tf.errors import UsageError
-from noisymix_tf.run_folder import flag_name, flag_value
+from noisymix_tf.run_folder import flag_lines, flag_name, flag_value
 
 FLAGS = "flags.txt"
-REPORT = pathlib.Path("evaluation", "report.json")
+REPORT = "report.json"
+EVALUATION = "evaluation"
 
-# The form of `report.json` that is read here.
-_SCHEMA = 2
-# Runs may lie so many folders below a directory that is named.
-_PATTERNS = (FLAGS, f"*/{FLAGS}", f"*/*/{FLAGS}")
+# The form of `report.json` that is read here, and what its sections have.
+_SCHEMA = 3
+_FIELDS = {"title": str, "label": str, "suite": str, "origin": str}
+_FIELDS |= {"cells": dict, "caveats": list}
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One run.
+    """A run in a directory, or an evaluation without one, which has no flags.
 
     Attributes:
-        path: Its directory.
-        flags: `{name: line}` of all flags of a training that are set.
-        sections: The sections of its report, see `evaluation.report`.
-        reference: Name of the reference of its report, or None.
-        dataset: Name of the dataset that it was measured on.
-        data: Word for its test images, see `data.identity`; None where an
-            older version has not noted it.
-
-    Example:
-
-    >>> run = read("runs/quickstart")
-    >>> run.method, run.seed, run.sections["clean"]["figures"]["accuracy"]
-    ('noisymix', 0, 0.9973)
+        folder: The directory of its report.
+        flags: `{name: line}` of all flags of its training that are set.
+        report: Content of its `report.json`, see `evaluation.report`.
     """
 
     path: pathlib.Path
+    folder: pathlib.Path
     flags: dict
-    sections: dict
-    reference: str | None
-    dataset: str | None = None
-    data: str | None = None
+    report: dict
 
     def value(self, flag):
         """A flag's value as on a command line; None if it is not set."""
@@ -52,146 +44,94 @@ class Run:
 
     @property
     def method(self):
-        return self.value("method")
+        return self.value("method") or ""
 
     @property
-    def seed(self):
-        return int(self.value("seed"))
+    def sections(self):
+        return shown(self.report)
 
-    def figure(self, section, name):
-        """A figure of a section, or None."""
-        return self.sections.get(section, {}).get("figures", {}).get(name)
+
+def shown(report):
+    """The sections of a report that columns can be about, by name."""
+    needed, sections = ("suite", "label", "figures"), report["sections"].items()
+    return {n: s for n, s in sections if all(s[key] for key in needed)}
+
+
+def split(key):
+    """Name and setting of a figure: of `"accuracy[eps=4/255]"` these two."""
+    name, _, setting = key.partition("[")
+    return name, setting.removesuffix("]")
 
 
 def find(path):
-    """Directories of the runs in a directory.
-
-    Args:
-        path: Directory of a run, or one with runs at most two folders below.
-
-    Returns:
-        Sorted list of `pathlib.Path`.
-
-    Raises:
-        UsageError: There is none.
-    """
-    path = pathlib.Path(path)
-    for pattern in _PATTERNS:
-        found = sorted(file.parent for file in path.glob(pattern))
+    """Sorted directories of runs and evaluations, at most two folders below."""
+    path, found = pathlib.Path(path), set()
+    for depth in ("", "*/", "*/*/"):
+        for file in (*path.glob(depth + FLAGS), *path.glob(depth + REPORT)):
+            folder = file.parent
+            run = folder.absolute().parent
+            is_part = folder.name == EVALUATION and (run / FLAGS).is_file()
+            found.add(folder.parent if is_part else folder)
         if found:
-            return found
+            return sorted(found)
     reason = "holds no run" if path.is_dir() else "is no directory"
     raise UsageError(
-        f"{path} {reason}: give a directory that python -m noisymix_tf.train "
+        f"{path} {reason}: give what python -m noisymix_tf.train or evaluate "
         f"has written."
     )
 
 
 def read(path):
-    """Reads a run.
-
-    Raises:
-        UsageError: It is none of a training, was not evaluated yet, or a file
-            of it is damaged.
-    """
+    """The `Run` in a directory; `UsageError` if it is none, or damaged."""
     path = pathlib.Path(path)
-    flags = _flags(path)
-    report = _report(path)
-    return Run(
-        path,
-        flags,
-        report["sections"],
-        report["reference"],
-        report.get("dataset"),
-        report.get("data"),
-    )
-
-
-def _flags(path):
-    try:
-        lines = (path / FLAGS).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    if not (path / FLAGS).is_file():
+        return Run(path, path, {}, _report(path))
+    lines = flag_lines(path / FLAGS)
+    given = {flag_name(line): line for line in lines if line[:2] == "--"}
+    seed = flag_value(given.get("seed")) or ""
+    if not {"dataset", "method"} <= given.keys() or not seed.isdigit():
         raise UsageError(
-            f"{path / FLAGS} cannot be read "
-            f"({getattr(error, 'strerror', None) or 'it is no text'})."
-        ) from error
-    given = {flag_name(line): line for line in lines if line.startswith("--")}
-    if not {"dataset", "method", "seed"} <= given.keys():
-        raise UsageError(
-            f"{path} holds no run of python -m noisymix_tf.train: its {FLAGS} "
-            f"names no dataset, method or seed."
+            f"{path} holds no run, or a damaged one: its {FLAGS} names no "
+            f"dataset, method or seed. Give the command of the run again."
         )
-    if not flag_value(given["seed"]).lstrip("-").isdigit():
-        raise UsageError(
-            f"{path / FLAGS} is damaged ({given['seed']}): give the command "
-            f"of the run again."
-        )
-    return {n: line for n, line in {**_defaults(), **given}.items() if line}
+    # An older version did not have all flags yet.
+    lines = {**Config().flags(with_free=False), **given}
+    flags = {name: line for name, line in lines.items() if line}
+    return Run(path, path / EVALUATION, flags, _report(path / EVALUATION))
 
 
-@functools.cache
-def _defaults():
-    """Lines of the flags that an older version did not have yet."""
-    return Config().flags(with_free=False)
-
-
-def _report(path):
-    file = path / REPORT
+def _report(folder):
+    file = folder / REPORT
     try:
         report = json.loads(file.read_text(encoding="utf-8"))
+        if not _is_report(report):
+            raise ValueError(f"it is no report of schema {_SCHEMA}")
     except FileNotFoundError:
         raise UsageError(
-            f"{path} was not evaluated yet ({REPORT} is missing): give the "
-            f"command of the run again, which goes on where it stopped."
+            f"{file} is missing: nothing was evaluated yet. Give its command "
+            f"again, which goes on where it stopped."
         ) from None
     except (OSError, ValueError) as error:
         raise UsageError(
             f"{file} cannot be read ({error}): remove it and give the command "
-            f"of the run again."
+            f"that wrote it again."
         ) from error
-    if not _is_report(report):
-        raise UsageError(
-            f"{file} is no report of schema {_SCHEMA}: remove it and give the "
-            f"command of the run again."
-        )
     return report
 
 
 def _is_report(report):
-    return (
-        isinstance(report, dict)
-        and report.get("schema") == _SCHEMA
-        and "reference" in report
-        and isinstance(report.get("sections"), dict)
-        and all(_is_section(*item) for item in report["sections"].items())
-    )
-
-
-def _is_section(name, section):
-    return (
-        isinstance(section, dict)
-        and isinstance(section.get("n"), int)
-        and isinstance(section.get("origin"), str)
-        and isinstance(section.get("notes"), list)
-        and isinstance(section.get("cells"), dict)
-        and isinstance(section.get("figures"), dict)
-        and all(map(is_real, section["figures"].values()))
-        and all(_is_cell(name, cell) for cell in section["cells"].values())
-    )
-
-
-def _is_cell(section, cell):
-    """Whether a cell has what ratios are made of."""
-    if not isinstance(cell, dict):
-        return False
-    kind = section.split("_")[0]
-    if kind == "p":
-        return is_real(cell.get("flip_probability"))
-    if kind == "c":
-        return all(
-            severity.isdigit()
-            and isinstance(values, dict)
-            and is_real(values.get("accuracy"))
-            for severity, values in cell.items()
+    try:
+        sections = report["sections"].values()
+        kinds = [s["kinds"][key] for s in sections for key in s["figures"]]
+        numbers = [n for s in sections for n in s["figures"].values()]
+        numbers += [n for s in sections for n in s["standard_errors"].values()]
+        parts = [(s[k], kind) for s in sections for k, kind in _FIELDS.items()]
+        parts += [(report["about"], dict), *((kind, str) for kind in kinds)]
+        return (
+            report["schema"] == _SCHEMA
+            and report.keys() >= {"dataset", "data", "model", "reference"}
+            and all(isinstance(*part) for part in parts)
+            and all(map(is_real, numbers))
         )
-    return True
+    except (AttributeError, KeyError, TypeError):
+        return False

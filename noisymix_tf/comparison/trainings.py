@@ -5,54 +5,45 @@ import pathlib
 
 from absl import flags
 
-from noisymix_tf import run_folder
-from noisymix_tf.comparison import arguments, budget, methods, runs
+from noisymix_tf import command_line, flagfiles, run_folder
+from noisymix_tf.comparison import rows, runs
 from noisymix_tf.config import Config
+from noisymix_tf.config.compare import ComparisonFlags
 from noisymix_tf.errors import UsageError
 
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """One method with one seed.
-
-    Attributes:
-        name: What its method's folder is called.
-        config: `noisymix_tf.config.Config`.
-        folder: Directory of the run.
-    """
+    """One method with one seed: its name, its `Config`, and its directory."""
 
     name: str
     config: Config
     folder: pathlib.Path
 
+    # Beside the run: all its flags, for `python -m noisymix_tf.train`; what its
+    # process says; and the flags that it has ended well with.
+    flagfile = property(lambda self: self._beside("{}.flags"))
+    log = property(lambda self: self._beside("{}.log"))
+    _mark = property(lambda self: self._beside(".{}.finished"))
+
+    def _beside(self, form):
+        return self.folder.with_name(form.format(self.folder.name))
+
     @property
     def title(self):
-        """`"AugMix, seed 1"`."""
-        return f"{methods.title(self.name)}, seed {self.config.run.seed}"
-
-    @property
-    def flagfile(self):
-        """Beside the run: all its flags, for `python -m noisymix_tf.train`."""
-        return self.folder.with_name(f"{self.folder.name}.flags")
-
-    @property
-    def log(self):
-        """Beside the run: what its process says."""
-        return self.folder.with_name(f"{self.folder.name}.log")
+        return f"{rows.title_of(self.name)}, seed {self.config.run.seed}"
 
     @property
     def text(self):
         """All its flags, a line each."""
-        lines = [x for x in self.config.flags().values() if x is not None]
-        return "\n".join(lines) + "\n"
+        lines = filter(None, self.config.flags().values())
+        return "".join(f"{line}\n" for line in lines)
 
     def is_finished(self):
         """Whether it has ended well with these very flags."""
-        return (
-            self._mark.is_file()
-            and self._mark.read_text() == self.text
-            and (self.folder / runs.REPORT).is_file()
-        )
+        is_marked = self._mark.is_file() and self._mark.read_text() == self.text
+        report = self.folder / runs.EVALUATION / runs.REPORT
+        return is_marked and report.is_file()
 
     def prepare(self):
         """Writes the flagfile of a training that is about to begin."""
@@ -65,51 +56,30 @@ class Training:
         self.flagfile.replace(self._mark)
         self.flagfile.write_text(self.text)
 
-    @property
-    def _mark(self):
-        return self.folder.with_name(f".{self.folder.name}.finished")
 
-
-def plan(words, config, folder, flag_values=flags.FLAGS):
+def plan(words, config):
     """All trainings of a comparison, every method once before the next seed.
 
-    Args:
-        words: The command line, from `arguments.flat`.
-        config: `noisymix_tf.config.compare.CompareConfig`.
-        folder: Directory of the comparison.
-        flag_values: Holder of the flags.
-
-    Returns:
-        List of `Training`.
-
-    Raises:
-        UsageError: A method is not known, its flags do not go together or
-            name a tree of images that is not there, the methods' own flags
-            differ in what a comparison must keep equal, or a training of other
-            flags lies where one of these belongs.
+    Of a command line, from `flagfiles.expand`, and its `CompareConfig`.
+    `UsageError` if flags of a method cannot be used, if methods differ in what
+    must be equal, or if another training lies where one of these belongs.
     """
-    folder = pathlib.Path(folder)
-    seeds = tuple(dict.fromkeys(config.comparison.seeds or (config.run.seed,)))
-    chosen = tuple(dict.fromkeys(config.comparison.methods))
-    names = {method: arguments.name_of(method) for method in chosen}
+    of, trainings = config.comparison, []
+    names = {method: _name(method) for method in of.methods}
     if len(set(names.values())) < len(names):
         raise UsageError(
-            f"--methods={','.join(chosen)} names two methods alike: rename a "
+            f"--methods={','.join(names)} names two methods alike: rename a "
             f"flagfile."
         )
-    trainings = [
-        Training(
-            names[method],
-            arguments.training(words, method, seed, place, flag_values),
-            place,
-        )
-        for seed in seeds
-        for method in chosen
-        for place in [folder / names[method] / f"seed{seed}"]
-    ]
-    if not config.comparison.compare_anyway:
-        own = {t.name: t.config.flags() for t in trainings}
-        budget.check(budget.differences_of_flags(own))
+    known = [rows.Row(rows.title_of(name), name) for name in names.values()]
+    rows.pick(of.baseline, known)
+    for seed in dict.fromkeys(of.seeds or (config.run.seed,)):
+        for method, name in names.items():
+            folder = pathlib.Path(config.run.output_dir, name, f"seed{seed}")
+            own = _config(words, method, seed, folder)
+            trainings.append(Training(name, own, folder))
+    if not of.compare_anyway:
+        rows.check(rows.budgets({t.name: t.config.flags() for t in trainings}))
     for training in trainings:
         if not training.is_finished():
             _check_trees(training)
@@ -118,18 +88,38 @@ def plan(words, config, folder, flag_values=flags.FLAGS):
     return trainings
 
 
+def _name(method):
+    """What the folder of a method is called."""
+    return pathlib.Path(method).stem if method.endswith(".flags") else method
+
+
+def _config(words, method, seed, folder):
+    """The `Config` of a method, whose flags stand where `--methods` does."""
+    names = [word.lstrip("-").partition("=")[0] for word in words]
+    place = max(k for k, name in enumerate(names) if name == "methods")
+    is_file = method != _name(method)
+    path = is_file and flagfiles.find(method, "--methods")
+    own = flagfiles.expand([f"--flagfile={path or flagfiles.method(method)}"])
+    own.append(f"--method={_name(method)}")
+    values = flags.FlagValues()
+    for config in (Config, ComparisonFlags):
+        command_line.define_flags(values, config=config)
+    line = ["train", *words[:place], *own, *words[place:]]
+    line += [f"--seed={seed}", f"--output_dir={folder}"]
+    try:
+        return command_line.parse_expanded(line, values)
+    except UsageError as error:
+        raise UsageError(f"Method {method}: {error}") from error
+
+
 def _check_trees(training):
     """Refuses, before hours of other trainings, what one would miss."""
     data = training.config.data
-    trees = {"extra_data_dirs": data.extra_data_dirs}
-    if data.train_data_dir is not None:
-        trees["train_data_dir"] = (data.train_data_dir,)
-    for flag, paths in trees.items():
-        for path in paths:
-            if not pathlib.Path(path).is_dir():
-                raise UsageError(
-                    f"Method {training.name}: --{flag}={path} is no folder; "
-                    f"make it first, as its flagfile says (python -m "
-                    f"noisymix_tf.stylize, python -m noisymix_tf.deepaugment), "
-                    f"or leave the method out."
-                )
+    trees = [("extra_data_dirs", path) for path in data.extra_data_dirs]
+    trees += [("train_data_dir", data.train_data_dir)]
+    for flag, path in trees:
+        if path is not None and not pathlib.Path(path).is_dir():
+            raise UsageError(
+                f"Method {training.name}: --{flag}={path} is no folder; make "
+                f"it first, as its flagfile says, or leave the method out."
+            )

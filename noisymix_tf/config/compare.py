@@ -13,8 +13,8 @@ class ComparisonConfig(Group):
 
     runs: tuple = field(
         (),
-        "Directories of runs, or of several runs; they may be given without "
-        "--runs=, too.",
+        "Directories of runs, of evaluations of any model, or of several of "
+        "them; they may be given without --runs=, too.",
     )
     methods: tuple = field(
         (),
@@ -35,6 +35,12 @@ class ComparisonConfig(Group):
         "cores. Small networks leave cores idle; on an accelerator, of which "
         "TensorFlow takes all memory, one is right.",
         range=AT_LEAST_1,
+    )
+    baseline: str | None = field(
+        None,
+        "Row that differences are to, by its title or its method; by default "
+        "the best of each column.",
+        kind=str,
     )
     compare_anyway: bool = field(
         False,

@@ -3,6 +3,7 @@
 import dataclasses
 
 from noisymix_tf.config.fields import AT_LEAST_0, AT_LEAST_1, Group, field
+from noisymix_tf.errors import UsageError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +40,15 @@ class TestDataConfig(Group):
     )
     test_examples: int | None = field(
         None,
-        "Evaluate on a class-balanced, deterministic subset of this size.",
+        "Take a class-balanced, deterministic subset of this size.",
         kind=int,
         range=AT_LEAST_1,
     )
+
+    def words(self, name):
+        """Which data, for people: `"photos in /home/photos"`."""
+        place = getattr(self, "test_dir", None) or self.data_dir
+        return name if place is None else f"{name} in {place}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +62,36 @@ class EvaluatedDataConfig(TestDataConfig):
         "and the flags below override the run's.",
         kind=str,
     )
+    test_dir: str | None = field(
+        None,
+        "In place of a dataset: measure on all images of this tree "
+        "(class-per-directory; one image a class will do).",
+        kind=str,
+    )
+    class_names: str | None = field(
+        None,
+        "For test_dir: a text file with the name of every output of the "
+        "model, one on each line; each class of the tree must have one of "
+        "them. Without it they are those that the model's card has, or the "
+        "tree's.",
+        kind=str,
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.test_dir is None and self.class_names is not None:
+            raise UsageError(
+                f"--class_names={self.class_names} does nothing without "
+                f"--test_dir=DIR: give both, or leave it out."
+            )
+        for name in ("dataset", "data_dir"):
+            value = getattr(self, name)
+            if None not in (self.test_dir, value):
+                raise UsageError(
+                    f"--{name}={value} does nothing where the images of "
+                    f"--test_dir={self.test_dir} are measured on: leave one "
+                    f"of them out."
+                )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,12 @@ from noisymix_tf.config.fields import (
     field,
 )
 
+# Flags whose option has another name.
+_SETTINGS = {
+    "eval_seed": "seed",
+    "attack_norms": "norms",
+    "attack_random_start": "random_start",
+}
 _DIFFICULTY = Range(lambda v: 1 <= v <= 3, "1, 2 or 3")
 
 
@@ -54,6 +60,13 @@ class EvaluationConfig(Group):
         None,
         "Folder of pictures of frost, instead of those drawn by this package.",
         kind=str,
+        free=True,
+    )
+    table: str = field(
+        "auto",
+        "Constants of the severities of suites c and p: cifar (made for 32 "
+        "pixels), tiny (64), imagenet (224), or auto by the images' size.",
+        choices=("auto", "cifar", "tiny", "imagenet"),
         free=True,
     )
     c_dir: str | None = field(
@@ -96,8 +109,10 @@ class EvaluationConfig(Group):
     shift_dir: str | None = field(
         None,
         "Images of your own for suite r: a folder for each class, named as in "
-        "the dataset; not all classes need be there.",
+        "the dataset; not all classes need be there. Of several sets "
+        "NAME:DIR,NAME:DIR.",
         kind=str,
+        address=True,  # What looks like one is the name of a set.
         free=True,
     )
     released_preprocess: str | None = field(
@@ -160,6 +175,14 @@ class EvaluationConfig(Group):
     eval_batch_size: int = field(
         250, "Images a batch of the evaluation.", range=AT_LEAST_1, free=True
     )
+    num_workers: int | None = field(
+        None,
+        "Processes that make images for the evaluation, 0 for none; by default "
+        "one for each core, but no more than one for each thousand images.",
+        kind=int,
+        range=AT_LEAST_0,
+        free=True,
+    )
     eval_seed: int = field(
         0,
         "Seed of all that the evaluation generates.",
@@ -176,27 +199,11 @@ class EvaluationConfig(Group):
 
     def settings(self):
         """The options of `evaluation.Settings`, by name."""
-        return {
-            "examples": self.examples,
-            "seed": self.eval_seed,
-            "outputs": self.outputs,
-            "corruptions": self.corruptions or None,
-            "severities": self.severities,
-            "frost_folder": self.frost_folder,
-            "c_dir": self.c_dir,
-            "perturbations": self.perturbations or None,
-            "difficulty": self.difficulty,
-            "p_dir": self.p_dir,
-            "p_examples": self.p_examples,
-            "r_dir": self.r_dir,
-            "shift_dir": self.shift_dir,
-            "released_preprocess": self.released_preprocess,
-            "eps": self.eps,
-            "l2_eps": self.l2_eps,
-            "norms": self.attack_norms,
-            "attack_losses": self.attack_losses,
-            "attack_steps": self.attack_steps,
-            "attack_step_size": self.attack_step_size,
-            "attack_restarts": self.attack_restarts,
-            "random_start": self.attack_random_start,
+        others = ("suites", "reference", "eval_batch_size", "num_workers")
+        given = {
+            _SETTINGS.get(field.name, field.name): getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in others
         }
+        # An empty list stands for the default.
+        return {k: None if v == () else v for k, v in given.items()}

@@ -74,7 +74,8 @@ class FormConfig(Group):
     quantize: bool = field(
         False,
         "Also write a LiteRT (TFLite) model with 8-bit weights, if it loses "
-        "at most one in a hundred of the images that the model has right.",
+        "at most one in a hundred of the images that the model has right; "
+        "without labels, of those for which it says the same as the model.",
     )
     onnx: bool = field(
         False, 'Also write an ONNX model (pip install "noisymix_tf[onnx]").'
@@ -94,14 +95,11 @@ class CheckConfig(Group):
 
     dataset: str | None = field(
         None,
-        "Dataset whose test images are taken; by default the run's, else "
-        "enlarged digits.",
+        "Dataset of the test images; by default the run's, else noise.",
         kind=str,
     )
     data_dir: str | None = field(
-        None,
-        "Directory of the dataset; by default the run's.",
-        kind=str,
+        None, "Directory of the dataset; by default the run's.", kind=str
     )
     image_size: int | None = field(
         None,

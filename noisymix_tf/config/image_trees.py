@@ -51,8 +51,6 @@ class TreeConfig(Group):
         choices=("png", "jpeg"),
     )
     batch_size: int = field(
-        8,
-        "Images of one size that are made together.",
-        range=AT_LEAST_1,
+        8, "Images of one size that are made together.", range=AT_LEAST_1
     )
     seed: int = field(0, "Seed of everything random.", range=SEED)

@@ -83,8 +83,7 @@ class OptimizerConfig(Group):
         range=MOMENTUM,
     )
     evaluate_ema: bool = field(
-        True,
-        "With ema: measure, save and export the averaged weights.",
+        True, "With ema: measure, save and export the averaged weights."
     )
 
     def __post_init__(self):

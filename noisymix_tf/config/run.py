@@ -2,13 +2,7 @@
 
 import dataclasses
 
-from noisymix_tf.config.fields import (
-    AT_LEAST_0,
-    AT_LEAST_1,
-    SEED,
-    Group,
-    field,
-)
+from noisymix_tf.config.fields import AT_LEAST_0, AT_LEAST_1, SEED, Group, field
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,9 +96,7 @@ class RunConfig(Group):
         free=True,
     )
     tensorboard: bool = field(
-        True,
-        "Write TensorBoard scalars and a picture of the views.",
-        free=True,
+        True, "Write TensorBoard scalars and a picture of the views.", free=True
     )
     progress: str = field(
         "auto",

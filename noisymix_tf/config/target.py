@@ -17,7 +17,7 @@ class TargetConfig(Group):
     )
     output_dir: str | None = field(
         None,
-        "Directory of cells and report. An interrupted evaluation is "
+        "Directory of records and report. An interrupted evaluation is "
         "continued by the same command.",
         kind=str,
     )
@@ -32,4 +32,13 @@ class TargetConfig(Group):
         "Also write NAME.json, an entry of RobustBench's corruption "
         "leaderboard, and NAME.csv, its row of cells.",
         kind=str,
+    )
+    dry_run: bool = field(
+        False,
+        "Only print what would be measured, and about how long it would take.",
+    )
+    shard: str = field(
+        "1/1",
+        "Measure part i/n only, into an output_dir of its own; python -m "
+        "noisymix_tf.merge joins all parts.",
     )

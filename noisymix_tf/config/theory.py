@@ -67,9 +67,7 @@ class TheoryLossConfig(Group):
         item=float,
     )
     additive: float = field(
-        0.5,
-        "Standard deviation of additive noise over eps.",
-        range=AT_LEAST_0,
+        0.5, "Standard deviation of additive noise over eps.", range=AT_LEAST_0
     )
     multiplicative: float = field(
         0.5,

@@ -74,9 +74,7 @@ class ToyProblemConfig(Group):
         range=_RESOLVED,
     )
     cloud_size: float = field(
-        1.2,
-        "Standard deviation of the cloud of the others.",
-        range=_RESOLVED,
+        1.2, "Standard deviation of the cloud of the others.", range=_RESOLVED
     )
 
 
@@ -108,10 +106,7 @@ class ToyTrainingConfig(Group):
         None, "Level of multiplicative noise.", kind=float, range=AT_LEAST_0
     )
     jsd_weight: float | None = field(
-        None,
-        "Weight of the Jensen-Shannon term.",
-        kind=float,
-        range=POSITIVE,
+        None, "Weight of the Jensen-Shannon term.", kind=float, range=POSITIVE
     )
     view_noise: float | None = field(
         None,

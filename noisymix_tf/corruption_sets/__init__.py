@@ -1,9 +1,4 @@
-"""Corrupted copies of a dataset's test images, made once and kept as files.
-
->>> from noisymix_tf import corruption_sets, data
->>> digits = data.load("digits")
->>> corruption_sets.write(digits, "digits-c", names=["fog"])  # doctest: +SKIP
-"""
+"""Corrupted copies of a dataset's test images, made once and kept as files."""
 
 __all__ = ["write"]
 

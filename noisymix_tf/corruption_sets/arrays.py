@@ -1,4 +1,9 @@
-"""The layout of CIFAR-10-C and CIFAR-10-P: one array for each name."""
+"""The layout of CIFAR-10-C and CIFAR-10-P: `<name>.npy`, level after level.
+
+Rows are appended in order to a hidden file, which takes its name when it is
+complete. Its length says how far it is, so a killed writer goes on with the
+first row that is not there.
+"""
 
 import hashlib
 import io
@@ -8,98 +13,117 @@ import os
 import numpy as np
 
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation.files import write_atomically
+from noisymix_tf.files import write_atomically
 
 # Bytes of one call of a worker: small enough to keep all cores busy to the
 # end, large enough to be worth its way to another process.
 _CALL_BYTES = 1 << 20
+_LABELS = "labels.npy"
 
 
-class Arrays:
-    """Writes `<name>.npy`, uint8, the levels one after the other.
+def entries(recipe):
+    """Names of what a recipe adds to the manifest."""
+    return [f"{recipe.stem}.npy"]
 
-    Rows are appended in order to a hidden file, which takes its name when it
-    is complete. Its length says how far it is, so a killed writer goes on with
-    the first row that is not there.
+
+def write_labels(job, levels):
+    """Writes `labels.npy`, int64: the labels once for every level."""
+    path = job.folder.path / _LABELS
+    content = _labels(job.images.labels, levels)
+    if not path.exists():
+        write_atomically(path, content)
+    elif path.read_bytes() != content:
+        raise UsageError(
+            f"{path} holds other labels than the dataset: name another "
+            f"--output_dir."
+        )
+
+
+def write(job, recipe):
+    """Makes what is missing of a file; yields how many images are there."""
+    path = job.folder.path / f"{recipe.stem}.npy"
+    item = recipe.item_shape(job.images.image_shape)
+    shape = (len(recipe.levels) * len(job.images), *item)
+    if not path.exists():
+        partial = path.with_name(f".{path.name}.partial")
+        with _Rows(partial, shape) as rows:
+            calls = _calls(job, recipe, rows.count, math.prod(item))
+            for made, _ in job.workers.ordered(calls):
+                rows.append(made)
+                yield rows.count
+        os.replace(partial, path)
+    known = job.folder.files.get(path.name)
+    if known is None:
+        job.folder.record(path.name, _entry(path, shape))
+    elif known["bytes"] != path.stat().st_size:
+        raise _damaged(path, "the same command makes it again")
+    yield shape[0]
+
+
+def _calls(job, recipe, start, item_bytes):
+    """Yields calls that make the rows from `start` on."""
+    batch = max(1, _CALL_BYTES // item_bytes)
+    done, place = divmod(start, len(job.images))
+    for level in recipe.levels[done:]:
+        rest = job.images
+        if place:
+            rest = rest.subset(np.arange(place, len(rest)))
+        for images, _ in rest.batches(batch):
+            indices = job.first + place + np.arange(len(images))
+            yield recipe.make, job.workers.share(images), indices, level
+            place += len(images)
+        place = 0
+
+
+def join(folder, parts, levels):
+    """Joins files of parts in their order.
 
     Args:
-        folder: `SetFolder`.
-        dataset: Whose test images are taken.
-        workers: `Workers`.
+        folder: `SetFolder` of the whole.
+        parts: Pairs of the path of a part and its entries.
+        levels: How many levels stand one after the other in every file.
     """
+    labels = [np.load(path / _LABELS) for path, _ in parts]
+    labels = [each[: len(each) // levels] for each in labels]
+    whole = _labels(np.concatenate(labels), levels)
+    write_atomically(folder.path / _LABELS, whole)
+    for name in parts[0][1]:
+        stored = []
+        for path, known in parts:
+            if _entry(path / name, known[name]["shape"]) != known[name]:
+                raise _damaged(path / name, "the part's command makes it again")
+            stored.append(np.load(path / name, mmap_mode="r"))
+        shape = sum(map(len, stored)), *stored[0].shape[1:]
+        partial = folder.path / f".{name}.partial"
+        made = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
+        by_level = made.reshape(levels, -1, *shape[1:])
+        start = 0
+        for each in stored:
+            each = each.reshape(levels, -1, *shape[1:])
+            end = start + each.shape[1]
+            by_level[:, start:end], start = each, end
+        made.flush()
+        os.replace(partial, folder.path / name)
+        folder.record(name, _entry(folder.path / name, shape))
 
-    def __init__(self, folder, dataset, workers):
-        self._folder = folder
-        self._split = dataset.test
-        self._workers = workers
 
-    def labels(self, levels):
-        """Writes `labels.npy`, int64: the labels once for every level."""
-        path = self._folder.path / "labels.npy"
-        buffer = io.BytesIO()
-        np.save(buffer, np.tile(self._split.labels.astype(np.int64), levels))
-        if path.exists():
-            if path.read_bytes() != buffer.getvalue():
-                raise UsageError(
-                    f"{path} holds other labels than the dataset: name another "
-                    f"--output_dir."
-                )
-            return
-        write_atomically(path, buffer.getvalue())
+def _labels(labels, levels):
+    """What a file of labels holds."""
+    np.save(buffer := io.BytesIO(), np.tile(labels.astype(np.int64), levels))
+    return buffer.getvalue()
 
-    def total(self, recipe):
-        """Number of images that a recipe makes."""
-        return len(recipe.levels) * len(self._split)
 
-    def write(self, recipe, advance):
-        """Makes what is missing of a recipe's file.
+def _entry(path, shape):
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"shape": [*shape], "bytes": file.tell(), "sha256": digest}
 
-        Args:
-            recipe: `Corrupted` or `Perturbed`.
-            advance: Called with the number of images that are there.
-        """
-        path = self._folder.path / f"{recipe.stem}.npy"
-        item = recipe.item_shape(self._split.image_shape)
-        shape = (self.total(recipe), *item)
-        if not path.exists():
-            partial = path.with_name(f".{path.name}.partial")
-            with _Rows(partial, shape) as rows:
-                advance(rows.count)
-                calls = self._calls(recipe.levels, rows.count, math.prod(item))
-                for made in self._workers.ordered(recipe.make, calls):
-                    rows.append(made)
-                    advance(rows.count)
-            os.replace(partial, path)
-        self._record(path, shape)
-        advance(shape[0])
 
-    def _calls(self, levels, start, item_bytes):
-        """Yields `(images, places, level)` from row `start` on."""
-        batch = max(1, _CALL_BYTES // item_bytes)
-        first, place = divmod(start, len(self._split))
-        for level in levels[first:]:
-            rest = self._split
-            if place:
-                rest = rest.subset(np.arange(place, len(self._split)))
-            for images, _ in rest.batches(batch):
-                yield images, np.arange(place, place + len(images)), level
-                place += len(images)
-            place = 0
-
-    def _record(self, path, shape):
-        """Enters a file in the manifest, or compares it with its entry."""
-        known = self._folder.files.get(path.name)
-        size = path.stat().st_size
-        if known is None:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            entry = {"shape": list(shape), "bytes": size, "sha256": digest}
-            self._folder.record(path.name, entry)
-        elif known["bytes"] != size:
-            raise UsageError(
-                f"{path} has {size} bytes, but had {known['bytes']} when it "
-                f"was finished: remove it, and the same command makes it again."
-            )
+def _damaged(path, advice):
+    return UsageError(
+        f"{path} is not what it was when it was finished: remove it, and "
+        f"{advice}."
+    )
 
 
 class _Rows:
@@ -110,18 +134,15 @@ class _Rows:
     """
 
     def __init__(self, path, shape):
-        header = io.BytesIO()
-        np.lib.format.write_array_header_1_0(
-            header,
-            {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)},
-        )
+        form = {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)}
+        np.lib.format.write_array_header_1_0(header := io.BytesIO(), form)
         header = header.getvalue()
         self._row_bytes = math.prod(shape[1:])
         self._file = open(path, "r+b" if path.exists() else "x+b")
+        self.count = 0
         if self._file.read(len(header)) == header:
             body = self._file.seek(0, os.SEEK_END) - len(header)
-            self.count = min(body // self._row_bytes, shape[0])
-            there = self.count
+            there = self.count = min(body // self._row_bytes, shape[0])
             while self.count and not self._last_row(len(header)):
                 self.count -= 1
             # They may begin in the middle of the row before.
@@ -130,7 +151,6 @@ class _Rows:
         else:
             self._file.seek(0)
             self._file.write(header)
-            self.count = 0
         # Half a row at the end is no row.
         end = len(header) + self.count * self._row_bytes
         self._file.truncate(end)

@@ -11,17 +11,14 @@ _OPTIONS = {"jpeg": {"quality": JPEG_QUALITY, "optimize": True}, "png": {}}
 
 
 def make_files(recipe, image_format, images, places, files):
-    """Makes images at the levels they lack.
+    """Makes images at the levels they lack; returns the number of files.
 
     Args:
-        recipe: `Corrupted`.
+        recipe: `Recipe` of suite c.
         image_format: `"jpeg"` or `"png"`.
         images: uint8 `[B, H, W, 3]`.
         places: int `[B]`, their places in the dataset.
         files: For every image a dict from level to the `Path` to write.
-
-    Returns:
-        Number of files.
     """
     for level in sorted({level for each in files for level in each}):
         chosen = [i for i, each in enumerate(files) if level in each]

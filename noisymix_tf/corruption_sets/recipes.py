@@ -9,86 +9,41 @@ from noisymix_tf import corruptions
 
 
 @dataclasses.dataclass(frozen=True)
-class Corrupted:
-    """One corruption at some severities.
+class Recipe:
+    """One corruption at some severities, or one perturbation.
 
     Attributes:
-        name: Of the corruption.
-        levels: The severities.
-        seed, table, frost_folder: As in `corruptions.corrupt`.
+        suite: `"c"` or `"p"`.
+        name: Of the corruption or perturbation.
+        levels: The severities, or the one difficulty.
+        options: Further arguments of `corruptions.corrupt` or `perturb`.
     """
 
+    suite: str
     name: str
     levels: tuple
-    seed: int
-    table: str
-    frost_folder: str | None
+    options: dict
 
     @property
     def stem(self):
-        """The name of its file or folder."""
-        return self.name
+        """The released name: `fog`, `gaussian_noise`, `gaussian_noise_2`."""
+        if self.suite == "c" or self.levels == (1,):
+            return self.name
+        return f"{self.name}_{self.levels[0]}"
 
     def item_shape(self, image_shape):
-        """Shape of what one image becomes at one level."""
-        return tuple(image_shape)
+        """Shape of what one image becomes: `(H, W, C)` or `(T, H, W, C)`."""
+        if self.suite == "c":
+            return tuple(image_shape)
+        entry = corruptions.PERTURBATIONS.get(self.name)
+        side = self.options["crop"]
+        size = image_shape[:2] if side is None else (side, side)
+        return entry.frames[self.options["table"]], *size, image_shape[2]
 
     def make(self, images, indices, level):
-        """uint8 `[B, H, W, C]` of images `[B, H, W, C]` at their places."""
-        return corruptions.corrupt(
-            images,
-            self.name,
-            level,
-            self.seed,
-            table=self.table,
-            indices=indices,
-            frost_folder=self.frost_folder,
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class Perturbed:
-    """One perturbation, whose frames replace the image.
-
-    Attributes:
-        name: Of the perturbation.
-        difficulty, seed, table, crop: As in `corruptions.perturb`.
-    """
-
-    name: str
-    difficulty: int
-    seed: int
-    table: str
-    crop: int | None
-
-    @property
-    def levels(self):
-        """The difficulty that its pixels are of, alone."""
-        entry = corruptions.PERTURBATIONS.get(self.name)
-        return (entry.level(self.difficulty),)
-
-    @property
-    def stem(self):
-        """The released name: `gaussian_noise`, then `gaussian_noise_2`."""
-        (level,) = self.levels
-        return self.name if level == 1 else f"{self.name}_{level}"
-
-    def item_shape(self, image_shape):
-        """`(T, H, W, C)`."""
-        height, width, channels = image_shape
-        if self.crop is not None:
-            height = width = self.crop
-        entry = corruptions.PERTURBATIONS.get(self.name)
-        return (entry.frames[self.table], height, width, channels)
-
-    def make(self, images, indices, level):
-        """uint8 `[B, T, H, W, C]` of images `[B, H, W, C]`."""
-        return corruptions.perturb(
-            images,
-            self.name,
-            self.seed,
-            table=self.table,
-            indices=indices,
-            difficulty=level,
-            crop=self.crop,
-        )
+        """uint8 `[B, *item_shape]` of images `[B, H, W, C]` at their places."""
+        if self.suite == "c":
+            make, level = corruptions.corrupt, {"severity": level}
+        else:
+            make, level = corruptions.perturb, {"difficulty": level}
+        return make(images, self.name, indices=indices, **level, **self.options)

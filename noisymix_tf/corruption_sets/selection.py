@@ -3,82 +3,59 @@
 import numpy as np
 
 from noisymix_tf import corruptions
-from noisymix_tf.corruption_sets.recipes import Corrupted, Perturbed
+from noisymix_tf.corruption_sets.recipes import Recipe
+from noisymix_tf.corruptions import selection
 from noisymix_tf.data import identity
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation import selection
-
-SUITES = ("c", "p")
-
-# The cheapest of each suite, to have arguments checked by their own function.
-_PROBES = {"c": "brightness", "p": "gaussian_noise"}
 
 
-def recipes(
-    suite,
-    names,
-    image_shape,
-    *,
-    severities,
-    difficulty,
-    crop,
-    seed,
-    table,
-    frost_folder,
-):
+def recipes(suite, names, shape, severities, difficulty, table, **options):
     """The recipes of a choice; the arguments are those of `write`."""
-    table = corruptions.table_for(image_shape, table)
+    options["table"] = table = corruptions.table_for(shape, table)
     if suite == "c":
-        severities = tuple(dict.fromkeys(severities))
-        if not severities:
+        registry, lookup = corruptions.CORRUPTIONS, corruptions.names
+        levels, unused = tuple(dict.fromkeys(severities)), "crop"
+        if not levels:
             raise UsageError("No severity was given: give some of 1 to 5.")
-
-        def recipe(name):
-            return Corrupted(name, severities, seed, table, frost_folder)
-
-        known, lookup = corruptions.CORRUPTIONS, corruptions.names
     else:
-
-        def recipe(name):
-            return Perturbed(name, difficulty, seed, table, crop)
-
-        known = corruptions.PERTURBATIONS
+        registry = corruptions.PERTURBATIONS
         lookup = corruptions.perturbation_names
-    probe = recipe(_PROBES[suite])
-    for level in probe.levels:
-        image = np.zeros((1, *image_shape), np.uint8)
-        probe.make(image, np.zeros(1, int), level)
-    if suite == "c":
-        severities = tuple(sorted(severities))
-    return [recipe(name) for name in _resolve(names, known, lookup)]
+        levels, unused = (difficulty,), "frost_folder"
+    del options[unused]
+    # The cheapest of each, to have arguments checked by their own function.
+    probe = {"c": "brightness", "p": "gaussian_noise"}[suite]
+    image, place = np.zeros((1, *shape), np.uint8), np.zeros(1, int)
+    for level in levels:
+        Recipe(suite, probe, (level,), options).make(image, place, level)
+    words = "all" if names is None else names
+    words = [words] if isinstance(words, str) else words
+    chosen = selection.names_of(words, registry, lookup)
+    if not chosen:
+        raise UsageError(f"No {registry.kind} was given: give at least one.")
+    made = []
+    # In the benchmark's order.
+    for name in filter(set(chosen).__contains__, lookup()):
+        entry = registry.get(name)
+        own = sorted(levels) if suite == "c" else [entry.level(difficulty)]
+        # Not every table has constants for all.
+        _ = entry.constant(*([1, table] if suite == "c" else [table]))
+        made.append(Recipe(suite, name, tuple(own), options))
+    return made
 
 
-def settings(suite, recipe, dataset):
+def settings(recipe, dataset):
     """What decides the pixels of all files, as JSON values."""
-    split = dataset.test
+    split, options = dataset.test, recipe.options
+    frost_folder = options.get("frost_folder")
     shared = {
         "dataset": dataset.name,
         "images": len(split),
         "image_shape": list(split.image_shape),
         "data": str(identity.of(split)),
-        "suite": suite,
-        "seed": int(recipe.seed),
-        "table": recipe.table,
+        "classes": identity.short(*dataset.class_names),
+        "suite": recipe.suite,
+        "seed": int(options["seed"]),
+        "table": options["table"],
+        "generator": corruptions.version(frost_folder),
     }
-    if suite == "p":
-        version = corruptions.version()
-        return {**shared, "generator": version, "crop": recipe.crop}
-    version = corruptions.version(recipe.frost_folder)
-    return {**shared, "generator": version}
-
-
-def _resolve(names, registry, lookup):
-    """Names and tags as names, in the benchmark's order."""
-    if names is None:
-        return lookup()
-    if isinstance(names, str):
-        names = [names]
-    chosen = selection.names_of(names, registry, lookup)
-    if not chosen:
-        raise UsageError(f"No {registry.kind} was given: give at least one.")
-    return tuple(name for name in lookup() if name in chosen)
+    return shared | {k: v for k, v in options.items() if k == "crop"}

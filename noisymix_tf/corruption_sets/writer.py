@@ -1,20 +1,32 @@
 """`write`: a dataset and some names give a directory of corrupted sets."""
 
-import functools
+import io
+from typing import NamedTuple
 
-from noisymix_tf import corruptions
-from noisymix_tf.corruption_sets import selection
-from noisymix_tf.corruption_sets.arrays import Arrays
+from noisymix_tf import checks, corruptions
+from noisymix_tf.corruption_sets import arrays, selection, tree
 from noisymix_tf.corruption_sets.folder import SetFolder
-from noisymix_tf.corruption_sets.image_files import JPEG_QUALITY
-from noisymix_tf.corruption_sets.progress import Progress
-from noisymix_tf.corruption_sets.sheets import write_sheet
-from noisymix_tf.corruption_sets.tree import Tree
-from noisymix_tf.corruption_sets.workers import Workers
+from noisymix_tf.corruption_sets.image_files import JPEG_QUALITY, SUFFIXES
+from noisymix_tf.corruption_sets.sheets import write_sheets
+from noisymix_tf.data import Split
+from noisymix_tf.data.trees import image_names
 from noisymix_tf.errors import UsageError
+from noisymix_tf.progress import Progress
+from noisymix_tf.workers import Workers
 
+SUITES = ("c", "p")
 LAYOUTS = ("auto", "arrays", "tree")
-FORMATS = ("jpeg", "png")
+
+
+class Job(NamedTuple):
+    """What a layout writes: some images in their order, in one folder."""
+
+    folder: SetFolder
+    workers: Workers
+    images: Split  # Those of this part.
+    first: int  # Place of the first of them in the dataset.
+    names: list  # `class/name` of their files, for a tree.
+    image_format: str  # Of these files.
 
 
 def write(
@@ -31,7 +43,8 @@ def write(
     frost_folder=None,
     layout="auto",
     image_format="jpeg",
-    processes=None,
+    num_workers=None,
+    shard="1/1",
     progress=True,
 ):
     """Writes corrupted copies of the test images, in the released layouts.
@@ -44,9 +57,8 @@ def write(
     Beside them are `sheets/<name>.png`, to look at, and `manifest.json`. The
     pixels (before JPEG) are those of `corruptions.corrupt` with the seed and
     `indices` from 0 in the order of `dataset.test`. A call that was killed at
-    any moment is continued by the same call; nothing that is finished is made
-    again, and further names may be added. Memory does not grow with the number
-    of images.
+    any moment is continued by the same call; nothing finished is made again,
+    and further names may be added. Memory does not grow with the images.
 
     Args:
         dataset: `noisymix_tf.data.Dataset`.
@@ -58,16 +70,15 @@ def write(
         difficulty: 1 to 3, of noise; suite p. Above 1 the file is called
             `<perturbation>_<difficulty>.npy`.
         crop: Side of the square cut from every frame; suite p.
-        seed: As in `corruptions.corrupt`.
-        table: As in `corruptions.corrupt`.
-        frost_folder: As in `corruptions.corrupt`.
+        seed, table, frost_folder: As in `corruptions.corrupt`.
         layout: `"arrays"`, `"tree"`, or `"auto"`: a tree where the test images
             are files.
         image_format: Of a tree: `"jpeg"` of quality 85, as the released
             ImageNet-C, or `"png"`, which keeps every pixel.
-        processes: Number of worker processes; None for threads, one for every
-            core, which share Python's global lock but need no
-            `if __name__ == "__main__"` in a script.
+        num_workers: Number of processes that make images, by default one for
+            each core; 0 for none but this one.
+        shard: `"i/n"`: only the images of part i, from 1 to n, for which
+            `joining.merge` joins all parts to what one call writes.
         progress: Whether to report on the standard error.
 
     Returns:
@@ -83,41 +94,38 @@ def write(
     >>> np.load(path / "fog.npy").shape
     (1820, 32, 32, 3)
     """
-    _check_one_of("suite", suite, selection.SUITES)
-    _check_one_of("layout", layout, LAYOUTS)
-    _check_one_of("format", image_format, FORMATS)
-    recipes = selection.recipes(
-        suite,
-        names,
-        dataset.image_shape,
-        severities=severities,
-        difficulty=difficulty,
-        crop=crop,
-        seed=seed,
-        table=table,
-        frost_folder=frost_folder,
-    )
-    settings = selection.settings(suite, recipes[0], dataset)
-    layout = _layout(layout, suite, dataset.test)
-    settings["layout"] = layout
-    if layout == "tree":
+    _check(suite=(suite, SUITES), layout=(layout, LAYOUTS))
+    _check(format=(image_format, SUFFIXES))
+    images, first = _part(dataset.test, shard)
+    chosen = suite, names, dataset.image_shape, severities, difficulty, table
+    how = {"crop": crop, "seed": seed, "frost_folder": frost_folder}
+    recipes = selection.recipes(*chosen, **how)
+    settings = selection.settings(recipes[0], dataset)
+    settings["layout"] = _layout(layout, suite, dataset.test)
+    kind, files = arrays, []
+    if settings["layout"] == "tree":
+        kind, suffix = tree, SUFFIXES[image_format]
+        files = image_names(dataset.test, dataset.class_names, suffix)
         quality = f" {JPEG_QUALITY}" if image_format == "jpeg" else ""
         settings["format"] = f"{image_format}{quality}"
     elif suite == "c":
         settings["severities"] = list(recipes[0].levels)
+    wanted = ()
+    if len(images) < len(dataset.test):
+        settings["shard"] = shard
+        wanted = [name for r in recipes for name in kind.entries(r)]
+    files = files[first : first + len(images)]
     with (
-        Workers(processes) as workers,
-        SetFolder(output_dir, settings) as folder,
+        SetFolder(output_dir, settings, wanted=wanted) as folder,
+        Workers(num_workers) as workers,
     ):
-        if layout == "tree":
-            maker = Tree(folder, dataset, workers, image_format)
-        else:
-            maker = Arrays(folder, dataset, workers)
-        draw = functools.partial(
-            write_sheet, split=dataset.test, workers=workers
-        )
+        job = Job(folder, workers, images, first, files, image_format)
         try:
-            _make(recipes, maker, folder, draw, progress)
+            if first == 0:
+                write_sheets(folder.path, recipes, dataset.test, workers)
+            if kind is arrays:
+                arrays.write_labels(job, len(recipes[0].levels))
+            _make(recipes, kind, job, progress)
         except OSError as error:
             raise UsageError(
                 f"Cannot write to --output_dir={folder.path} "
@@ -127,17 +135,30 @@ def write(
     return folder.path
 
 
-def _make(recipes, maker, folder, draw, progress):
-    """Makes every set and its picture."""
-    maker.labels(len(recipes[0].levels))
-    bar = Progress(sum(map(maker.total, recipes)), len(recipes), progress)
+def _part(split, shard):
+    """The images of part i of n, and the place of the first of them."""
+    place, count = checks.shard(shard)
+    if count > len(split):
+        raise UsageError(
+            f"--shard={shard}: there are no more than {len(split)} images."
+        )
+    first, end = (len(split) * k // count for k in (place, place + 1))
+    return split.subset(range(first, end)) if count > 1 else split, first
+
+
+def _make(recipes, kind, job, shown):
+    """Makes every set."""
+    each = len(recipes[0].levels) * len(job.images)
+    left = [r for r in recipes if {*kind.entries(r)} - {*job.folder.files}]
+    done = each * (len(recipes) - len(left))
+    bar = Progress(None if shown else io.StringIO())
+    bar.begin(each * len(recipes), done)
     for recipe in recipes:
-        bar.begin(recipe.stem)
-        maker.write(recipe, bar.advance)
-        sheet = folder.path / "sheets" / f"{recipe.stem}.png"
-        if not sheet.exists():
-            draw(sheet, recipe)
-        bar.end()
+        for there in kind.write(job, recipe):
+            if recipe in left:
+                bar.advance(done + there, recipe.stem)
+        done += each * (recipe in left)
+    bar.end()
 
 
 def _layout(layout, suite, split):
@@ -151,8 +172,8 @@ def _layout(layout, suite, split):
     return layout
 
 
-def _check_one_of(name, value, known):
-    if value not in known:
-        raise UsageError(
-            f"Unknown {name} {value!r}. Known: {', '.join(known)}."
-        )
+def _check(**arguments):
+    for name, (value, known) in arguments.items():
+        if value not in known:
+            words = f"Known: {', '.join(known)}."
+            raise UsageError(f"Unknown {name} {value!r}. {words}")

@@ -20,6 +20,7 @@ _MOST_DIRECT_TAPS = 80
     family="blur",
     cifar=((0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1, 0.2), (1.5, 0.1)),
     imagenet=((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)),
+    tiny=((0.5, 0.6), (1, 0.1), (1.5, 0.1), (2.5, 0.01), (3, 0.1)),
 )
 def defocus_blur(images, lens, streams):
     """Averages over a disk: a lens out of focus.
@@ -44,6 +45,7 @@ def defocus_blur(images, lens, streams):
     family="blur",
     cifar=((0.05, 1, 1), (0.25, 1, 1), (0.4, 1, 1), (0.25, 1, 2), (0.4, 1, 2)),
     imagenet=((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2)),
+    tiny=((0.1, 1, 1), (0.5, 1, 1), (0.6, 1, 2), (0.7, 2, 1), (0.9, 2, 2)),
 )
 def glass_blur(images, pane, streams):
     """Scatters pixels among their neighbours, blurred before and after.
@@ -77,6 +79,7 @@ def glass_blur(images, pane, streams):
     family="blur",
     cifar=((6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5)),
     imagenet=((10, 3), (15, 5), (15, 8), (15, 12), (20, 15)),
+    tiny=((10, 1), (10, 1.5), (10, 2), (10, 2.5), (12, 3)),
 )
 def motion_blur(images, line, streams):
     """Smears along a line: a camera that moves sideways.
@@ -94,20 +97,11 @@ def motion_blur(images, line, streams):
 @corruption(
     "zoom_blur",
     family="blur",
-    cifar=(
-        (1.06, 0.01),
-        (1.11, 0.01),
-        (1.16, 0.01),
-        (1.21, 0.01),
-        (1.26, 0.01),
+    cifar=tuple((stop, 0.01) for stop in (1.06, 1.11, 1.16, 1.21, 1.26)),
+    imagenet=tuple(
+        zip((1.11, 1.16, 1.21, 1.26, 1.31), (0.01, 0.01, 0.02, 0.02, 0.03))
     ),
-    imagenet=(
-        (1.11, 0.01),
-        (1.16, 0.01),
-        (1.21, 0.02),
-        (1.26, 0.02),
-        (1.31, 0.03),
-    ),
+    tiny=tuple((stop, 0.01) for stop in (1.06, 1.11, 1.16, 1.21, 1.26)),
 )
 def zoom_blur(images, zooms, streams):
     """Averages over magnifications: a camera that moves towards the scene.
@@ -130,6 +124,7 @@ def zoom_blur(images, zooms, streams):
     extra=True,
     cifar=(0.4, 0.6, 0.7, 0.8, 1),
     imagenet=(1, 2, 3, 4, 6),
+    tiny=(0.5, 0.75, 1, 1.25, 1.5),
 )
 def gaussian_blur(images, deviation, streams):
     """Convolves with a Gaussian; the border repeats its last pixel."""

@@ -3,9 +3,12 @@
 Every corruption of the benchmark of Hendrycks and Dietterich (2019),
 "Benchmarking Neural Network Robustness to Common Corruptions and
 Perturbations", is one function on a batch, registered with the constants of
-its five severities in two tables, one for images of CIFAR's size and one for
-ImageNet's. What they share lives here: the registry, the loop over blocks of a
-batch, the final conversion to 8 bits.
+its five severities in tables: for images of CIFAR's size, of ImageNet's, and
+of Tiny ImageNet's. What they share lives here: the registry, the loop over
+blocks of a batch, the final conversion to 8 bits.
+
+Source of the constants: github.com/hendrycks/robustness, make_cifar_c.py,
+make_imagenet_c.py and (at 7a64e6a) make_tinyimagenet_c.py.
 """
 
 import dataclasses
@@ -26,7 +29,9 @@ VERSION = 2
 SEVERITIES = (1, 2, 3, 4, 5)
 FAMILIES = ("noise", "blur", "weather", "digital")
 SETS = ("common", "extra")
-TABLES = ("cifar", "imagenet")
+TABLES = ("cifar", "imagenet", "tiny")
+# Perturbations that are held out for validation.
+EXTRAS = ("cifar_extra", "imagenet_extra", "tiny_extra")
 
 # Below this side, `table="auto"` takes the constants made for 32 pixels.
 _AUTO_TABLE_SIDE = 64
@@ -49,6 +54,7 @@ class Corruption:
             float in [0, 1] that is still to be clipped and truncated.
         cifar: Constants of severities 1 to 5 for images of about 32 pixels.
         imagenet: Constants of severities 1 to 5 for about 224 pixels.
+        tiny: Constants of severities 1 to 5 for 64 pixels; None without.
         family: `"noise"`, `"blur"`, `"weather"` or `"digital"`.
         set: `"common"` (the fifteen that means are taken over) or `"extra"`
             (the four held out for validation).
@@ -63,22 +69,32 @@ class Corruption:
     family: str
     set: str
     options: tuple = ()
+    tiny: tuple | None = None
 
     def constant(self, severity, table):
-        """The constant of a severity 1 to 5 in `"cifar"` or `"imagenet"`."""
-        return getattr(self, table)[severity - 1]
+        """The constant of a severity 1 to 5 in one of `TABLES`."""
+        return constants(self, table)[severity - 1]
 
 
-def corruption(name, *, family, cifar, imagenet, extra=False, options=()):
+def constants(entry, table):
+    """What a corruption or a perturbation has in a table."""
+    found = getattr(entry, table)
+    if found is None:
+        raise UsageError(
+            f"{entry.name} has no constants for table={table}: leave it out, "
+            "or choose another table."
+        )
+    return found
+
+
+def corruption(
+    name, *, family, cifar, imagenet, tiny=None, extra=False, options=()
+):
     """Returns a decorator that registers a function as a corruption.
 
     Args:
-        name: What users call it.
-        family: One of `FAMILIES`.
-        cifar: Five constants, whatever the function takes.
-        imagenet: Five constants.
+        name, family, cifar, imagenet, tiny, options: As in `Corruption`.
         extra: Whether it is kept out of the benchmark's means.
-        options: Names of keyword arguments of `corrupt` that it takes.
 
     Example:
 
@@ -87,7 +103,8 @@ def corruption(name, *, family, cifar, imagenet, extra=False, options=()):
     ... def invert(images, amount, streams):
     ...     return images / 255 * (1 - 2 * amount) + amount
     """
-    if family not in FAMILIES or len(cifar) != 5 or len(imagenet) != 5:
+    tables = [t for t in (cifar, imagenet, tiny) if t is not None]
+    if family not in FAMILIES or any(len(table) != 5 for table in tables):
         raise ValueError(f"{name}: a known family and five constants a table")
 
     def add(function):
@@ -97,6 +114,7 @@ def corruption(name, *, family, cifar, imagenet, extra=False, options=()):
                 function=function,
                 cifar=tuple(cifar),
                 imagenet=tuple(imagenet),
+                tiny=None if tiny is None else tuple(tiny),
                 family=family,
                 set="extra" if extra else "common",
                 options=tuple(options),
@@ -137,7 +155,12 @@ def names(tag=None):
 
 
 def table_for(shape, table="auto"):
-    """Which constants fit images `[..., H, W, C]`: `"cifar"`, `"imagenet"`."""
+    """The table of constants for images `[..., H, W, C]`, one of `TABLES`.
+
+    `"auto"` is `"cifar"` below 64 pixels and `"imagenet"` from there on, so
+    that means at other sizes are over the same corruptions and sequences;
+    `"tiny"` is taken where it is asked for.
+    """
     if table == "auto":
         side = min(shape[-3:-1])
         return "cifar" if side < _AUTO_TABLE_SIDE else "imagenet"
@@ -172,7 +195,8 @@ def corrupt(
         seed: Non-negative int. With name, severity and an image's index it
             decides all that is random, whatever the batch size or the order.
         table: Which constants: `"cifar"` (made for 32 pixels), `"imagenet"`
-            (made for 224), or `"auto"`: `"cifar"` where min(H, W) < 64.
+            (made for 224), `"tiny"` (made for the 64 of Tiny ImageNet), or
+            `"auto"`: `"cifar"` where min(H, W) < 64, else `"imagenet"`.
         indices: int `[B]`, the place of every image in its dataset; by default
             0 to B - 1.
         frost_folder: Path of a folder of pictures of frost to use instead of

@@ -14,6 +14,7 @@ from noisymix_tf.corruptions.warp import stretched
     family="digital",
     cifar=(0.75, 0.5, 0.4, 0.3, 0.15),
     imagenet=(0.4, 0.3, 0.2, 0.1, 0.05),
+    tiny=(0.4, 0.3, 0.2, 0.1, 0.05),
 )
 def contrast(images, factor, streams):
     """Pulls every value towards the mean of its channel."""
@@ -46,6 +47,13 @@ _LARGE_SIDE = 244 / 224
             (0.12, 0.01, 0.02),
         )
     ),
+    tiny=(
+        (0, 0, 0.08),
+        (0.05, 0.3, 0.06),
+        (0.1, 0.08, 0.06),
+        (0.1, 0.03, 0.03),
+        (0.16, 0.03, 0.02),
+    ),
 )
 def elastic_transform(images, shares, streams):
     """Moves three points of the image and wobbles what lies between pixels.
@@ -73,6 +81,7 @@ def elastic_transform(images, shares, streams):
     family="digital",
     cifar=(0.95, 0.9, 0.85, 0.75, 0.65),
     imagenet=(0.6, 0.5, 0.4, 0.3, 0.25),
+    tiny=(0.9, 0.8, 0.7, 0.6, 0.5),
 )
 def pixelate(images, factor, streams):
     """Averages down to a share of the size and enlarges with hard edges."""
@@ -93,6 +102,7 @@ def pixelate(images, factor, streams):
     family="digital",
     cifar=(80, 65, 58, 50, 40),
     imagenet=(25, 18, 15, 10, 7),
+    tiny=(65, 58, 50, 40, 25),
 )
 def jpeg_compression(images, quality, streams):
     """Compresses as JPEG of a quality and decodes again."""
@@ -112,6 +122,7 @@ def jpeg_compression(images, quality, streams):
     extra=True,
     cifar=((0.3, 0), (0.1, 0), (1.5, 0), (2, 0.1), (2.5, 0.2)),
     imagenet=((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)),
+    tiny=((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (30, 0.2)),
 )
 def saturate(images, line, streams):
     """Maps the saturation of HSV linearly.

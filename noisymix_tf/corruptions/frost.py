@@ -14,7 +14,8 @@ def crops(generators, height, width, stride, folder=None):
     Args:
         generators: Iterable of B generators.
         height, width: Of the images.
-        stride: Every which pixel of the pictures is taken.
+        stride: Pixels of a picture from one that is taken to the next;
+            between two pixels it is interpolated.
         folder: As in `textures`.
 
     Returns:
@@ -50,11 +51,19 @@ def _large_enough(height, width, stride, folder):
 
     pictures = []
     for picture in textures(folder):
-        picture = picture[stride // 2 :: stride, stride // 2 :: stride]
-        rows, columns = picture.shape[:2]
+        columns, rows = size = tuple(
+            len(np.arange(stride / 2, side, stride))
+            for side in picture.shape[1::-1]
+        )
+        picture = Image.fromarray(picture).transform(
+            size,
+            Image.Transform.AFFINE,
+            (stride, 0, 0, 0, stride, 0),
+            Image.Resampling.BILINEAR,
+        )
         scale = max((height + 1) / rows, (width + 1) / columns)
         if scale > 1:
             size = int(np.ceil(columns * scale)), int(np.ceil(rows * scale))
-            picture = np.asarray(Image.fromarray(picture).resize(size))
-        pictures.append(picture)
+            picture = picture.resize(size)
+        pictures.append(np.asarray(picture))
     return pictures

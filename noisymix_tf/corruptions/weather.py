@@ -27,6 +27,13 @@ from noisymix_tf.corruptions.spatter import splashed
         (0.55, 0.3, 4.5, 0.85, 12, 8, 0.65),
         (0.55, 0.3, 2.5, 0.85, 12, 12, 0.55),
     ),
+    tiny=(
+        (0.1, 0.2, 1, 0.6, 8, 3, 0.8),
+        (0.1, 0.2, 1, 0.5, 10, 4, 0.8),
+        (0.15, 0.3, 1.75, 0.55, 10, 4, 0.7),
+        (0.25, 0.3, 2.25, 0.6, 12, 6, 0.65),
+        (0.3, 0.3, 1.25, 0.65, 14, 12, 0.6),
+    ),
 )
 def snow(images, flakes, streams):
     """Adds streaks of falling snow and whitens the scene.
@@ -51,24 +58,19 @@ def snow(images, flakes, streams):
     return snowfall(images, np.stack(noise), angles, *rest)
 
 
+def _panes(stride, *weights):
+    """The constants of frost, of weights in pairs and of one stride."""
+    pairs = zip(weights[::2], weights[1::2])
+    return tuple((*pair, stride) for pair in pairs)
+
+
 @corruption(
     "frost",
     family="weather",
     options=("frost_folder",),
-    cifar=(
-        (1, 0.2, 5),
-        (1, 0.3, 5),
-        (0.9, 0.4, 5),
-        (0.85, 0.4, 5),
-        (0.75, 0.45, 5),
-    ),
-    imagenet=(
-        (1, 0.4, 1),
-        (0.8, 0.6, 1),
-        (0.7, 0.7, 1),
-        (0.65, 0.7, 1),
-        (0.6, 0.75, 1),
-    ),
+    cifar=_panes(5, 1, 0.2, 1, 0.3, 0.9, 0.4, 0.85, 0.4, 0.75, 0.45),
+    imagenet=_panes(1, 1, 0.4, 0.8, 0.6, 0.7, 0.7, 0.65, 0.7, 0.6, 0.75),
+    tiny=_panes(10 / 3, 1, 0.3, 0.9, 0.4, 0.8, 0.45, 0.75, 0.5, 0.7, 0.55),
 )
 def frost(images, pane, streams, frost_folder=None):
     """Lays a part of a picture of frost over the image.
@@ -77,8 +79,8 @@ def frost(images, pane, streams, frost_folder=None):
 
     Args:
         images: uint8 `[B, H, W, C]`.
-        pane: Weights of the image and of the picture; every which pixel of the
-            picture is taken (five: a fifth of the size).
+        pane: Weights of the image and of the picture; by how much the picture
+            is made smaller, without smoothing (five: to a fifth of its size).
         streams: One per image.
         frost_folder: Path of a folder of pictures, or None.
     """
@@ -94,6 +96,7 @@ def frost(images, pane, streams, frost_folder=None):
     family="weather",
     cifar=((0.2, 3), (0.5, 3), (0.75, 2.5), (1, 2), (1.5, 1.75)),
     imagenet=((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4)),
+    tiny=((0.4, 3), (0.7, 3), (1, 2.5), (1.5, 2), (2, 1.75)),
 )
 def fog(images, clouds, streams):
     """Adds fractal clouds and dims the sum to the image's own maximum.
@@ -117,6 +120,7 @@ def fog(images, clouds, streams):
     family="weather",
     cifar=(0.05, 0.1, 0.15, 0.2, 0.3),
     imagenet=(0.1, 0.2, 0.3, 0.4, 0.5),
+    tiny=(0.1, 0.2, 0.3, 0.4, 0.5),
 )
 def brightness(images, amount, streams):
     """Raises the value of HSV: daylight."""
@@ -141,6 +145,13 @@ def brightness(images, amount, streams):
         (0.65, 0.3, 2, 0.68, 0.5, "water"),
         (0.65, 0.3, 1, 0.65, 1.5, "mud"),
         (0.67, 0.4, 1, 0.65, 1.5, "mud"),
+    ),
+    tiny=(
+        (0.62, 0.1, 0.7, 0.7, 0.6, "water"),
+        (0.65, 0.1, 0.8, 0.7, 0.6, "water"),
+        (0.65, 0.3, 1, 0.69, 0.6, "water"),
+        (0.65, 0.1, 0.7, 0.68, 0.6, "mud"),
+        (0.65, 0.1, 0.5, 0.67, 0.6, "mud"),
     ),
 )
 def spatter(images, drops, streams):

@@ -5,6 +5,7 @@
 """
 
 import dataclasses
+import importlib
 
 from noisymix_tf.checks import is_whole
 from noisymix_tf.data.corrupted import corrupted
@@ -16,7 +17,7 @@ from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.data.random_crop import RandomResizedCrop
 from noisymix_tf.data.sharding import distribute, distribute_whole
 from noisymix_tf.data.subset import balanced_subset
-from noisymix_tf.data.trees import with_joined_trees, with_tree
+from noisymix_tf.data.trees import test_folder, with_joined_trees, with_tree
 from noisymix_tf.errors import UsageError
 from noisymix_tf.places import check_local
 from noisymix_tf.registry import Registry
@@ -36,6 +37,7 @@ __all__ = [
     "distribute_whole",
     "load",
     "steps_per_epoch",
+    "test_folder",
     "views",
 ]
 
@@ -127,39 +129,18 @@ def load(
     return with_joined_trees(dataset, extra_data_dirs)
 
 
-# The modules are imported when their dataset is asked for.
+def _imported(module, *first):
+    """The `load` of a module that is imported when it is called."""
+
+    def load(**arguments):
+        path = f"noisymix_tf.data.{module}"
+        return importlib.import_module(path).load(*first, **arguments)
+
+    return load
 
 
-@DATASETS.register("digits")
-def _digits(**arguments):
-    from noisymix_tf.data import digits
-
-    return digits.load(**arguments)
-
-
-@DATASETS.register("cifar10")
-def _cifar10(**arguments):
-    from noisymix_tf.data import cifar
-
-    return cifar.load("cifar10", **arguments)
-
-
-@DATASETS.register("cifar100")
-def _cifar100(**arguments):
-    from noisymix_tf.data import cifar
-
-    return cifar.load("cifar100", **arguments)
-
-
-@DATASETS.register("imagenet")
-def _imagenet(**arguments):
-    from noisymix_tf.data import imagenet
-
-    return imagenet.load(**arguments)
-
-
-@DATASETS.register("folder")
-def _folder(**arguments):
-    from noisymix_tf.data import folder
-
-    return folder.load(**arguments)
+DATASETS.register("digits")(_imported("digits"))
+DATASETS.register("cifar10")(_imported("cifar", "cifar10"))
+DATASETS.register("cifar100")(_imported("cifar", "cifar100"))
+DATASETS.register("imagenet")(_imported("imagenet"))
+DATASETS.register("folder")(_imported("folder"))

@@ -245,8 +245,8 @@ class Dataset:
     """A classification dataset.
 
     Attributes:
-        name: As given to `noisymix_tf.data.load`.
-        train: `Split` to learn from.
+        name: As given to `noisymix_tf.data.load`; of a folder its own.
+        train: `Split` to learn from; None of `test_folder`.
         test: `Split` to measure on.
         class_names: Tuple of str; the position is the label.
         image_shape: `(H, W, 3)`.
@@ -261,7 +261,7 @@ class Dataset:
     """
 
     name: str
-    train: Split
+    train: Split | None
     test: Split
     class_names: tuple
     image_shape: tuple

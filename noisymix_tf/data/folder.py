@@ -36,7 +36,7 @@ def load(*, data_dir=None, image_size=None, preprocess=None):
     ones and others are ignored. Grey, palette and alpha images become RGB.
 
     Args:
-        data_dir: The folder.
+        data_dir: The folder; the dataset has its name.
         image_size: Size S of the square that images are brought to: the
             shorter side is resized to S, then the centre is cropped. None
             where all images have one size already.
@@ -52,9 +52,9 @@ def load(*, data_dir=None, image_size=None, preprocess=None):
     """
     image_size = given_size(image_size, preprocess)
     train, test = _list_splits(_checked_directory(data_dir))
-    splits = [_labelled(train), _labelled(test)]
+    splits = [labelled(enumerate(part.values())) for part in (train, test)]
     if image_size is None:
-        image_size = _common_size([p for paths, _ in splits for p in paths])
+        image_size = common_size([p for paths, _ in splits for p in paths])
     train_split, test_split = (
         FileSplit(paths, labels, image_size) for paths, labels in splits
     )
@@ -62,7 +62,7 @@ def load(*, data_dir=None, image_size=None, preprocess=None):
         train_split.check()
         test_split.check()
     return Dataset(
-        name="folder",
+        name=name_of(data_dir),
         train=train_split,
         test=test_split,
         class_names=tuple(train),
@@ -71,6 +71,16 @@ def load(*, data_dir=None, image_size=None, preprocess=None):
         std=IMAGENET_STD,
         flip=True,
     )
+
+
+def name_of(root):
+    """A folder's own name, for reports; never that of another dataset."""
+    from noisymix_tf.data import DATASETS
+
+    above, name = os.path.split(os.path.abspath(os.path.expanduser(root)))
+    if name in ("train", *_TEST_FOLDERS):
+        name = f"{os.path.basename(above)} {name}"
+    return f"folder {name}" if name in ("", *DATASETS.names()) else name
 
 
 def given_size(image_size, preprocess):
@@ -94,11 +104,21 @@ def _checked_directory(data_dir):
     expected = "the folder that holds train/ and val/, or one folder per class"
     if data_dir is None:
         raise UsageError(f"--dataset=folder needs --data_dir=DIR, {expected}.")
-    root = os.path.expanduser(data_dir)
-    if not os.path.exists(root):
-        raise UsageError(f"--data_dir={root} does not exist; give {expected}.")
+    return existing(data_dir, expected, "--data_dir=")
+
+
+def existing(path, expected, named=""):
+    """The path of a folder that is there, `~` expanded.
+
+    Raises:
+        UsageError: It is not; `named` is put before the path.
+    """
+    root = os.path.expanduser(path)
     if not os.path.isdir(root):
-        raise UsageError(f"--data_dir={root} is a file; give {expected}.")
+        state = "does not exist"
+        if os.path.exists(root):
+            state = "is a file (unpack it if it is an archive)"
+        raise UsageError(f"{named}{root} {state}: give {expected}.")
     return root
 
 
@@ -112,7 +132,11 @@ def _list_splits(root):
         if name in folders:
             test = os.path.join(root, name)
             classes = _list_classes(train), _list_classes(test)
-            _check_same_classes(train, test, *classes)
+            check_same_classes(
+                "Training and test folders must hold the same classes",
+                classes,
+                (f"only in {train}", f"only in {test}"),
+            )
             return classes
     raise UsageError(
         f"{train} has nothing beside it to test on; expected one of "
@@ -245,21 +269,16 @@ def _kind(entry, folders, files):
     raise UsageError(f"{entry.path!r} {state}: remove it.")
 
 
-def _check_same_classes(train, test, train_classes, test_classes):
+def check_same_classes(rule, pair, words):
+    """Raises the `UsageError` that names the classes of one alone of a pair."""
     parts = []
-    for here, names, others in (
-        (train, train_classes, test_classes),
-        (test, test_classes, train_classes),
-    ):
-        only = [name for name in names if name not in others]
-        if only:
-            more = ", ..." if only[5:] else ""
-            parts.append(f"only in {here}: {', '.join(only[:5])}{more}")
+    for word, names, others in zip(words, pair, reversed(pair)):
+        odd = [name for name in names if name not in others]
+        if odd:
+            more = ", ..." if odd[5:] else ""
+            parts.append(f"{word}: {', '.join(odd[:5])}{more}")
     if parts:
-        raise UsageError(
-            f"Training and test folders must hold the same classes; "
-            f"{'; '.join(parts)}."
-        )
+        raise UsageError(f"{rule}; {'; '.join(parts)}.")
 
 
 def _divide(classes):
@@ -282,16 +301,18 @@ def _digest(path):
     return hashlib.sha256(os.path.basename(path).encode()).digest()
 
 
-def _labelled(classes):
-    """Files of all classes in one list, and their labels."""
-    paths, labels = [], []
-    for label, files in enumerate(classes.values()):
-        paths += files
-        labels += [label] * len(files)
-    return paths, labels
+def labelled(classes):
+    """Files of all classes in one list, and their labels.
+
+    Args:
+        classes: Pairs of a label and its files.
+    """
+    classes = list(classes)
+    paths = [file for _, files in classes for file in files]
+    return paths, [label for label, files in classes for _ in files]
 
 
-def _common_size(paths):
+def common_size(paths):
     """The (height, width) of every image, from the headers of the files."""
     first = header_size(paths[0])
     for path in paths[1:]:

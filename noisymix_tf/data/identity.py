@@ -1,7 +1,8 @@
 """What a split is, in a few short hashes: equal ones mean equal images.
 
 Images in memory are known by all of their pixels; files by name, size and time
-of change, so that they need not be read.
+of change, so that they need not be read: one that is replaced by another of the
+same size and time is taken for the old one.
 """
 
 import dataclasses

@@ -1,15 +1,21 @@
-"""Further trees of images, one folder for each class, to train on."""
+"""Trees of images, one folder for each class, to train or to measure on."""
 
 import collections
 import dataclasses
 import os
 import pathlib
+import types
 
 from noisymix_tf.data import folder
+from noisymix_tf.data.dataset import Dataset
 from noisymix_tf.data.encoded import FileSplit
 from noisymix_tf.data.joined import JoinedSplit
+from noisymix_tf.data.subset import balanced_subset
 from noisymix_tf.errors import UsageError
+from noisymix_tf.models.common import IMAGENET_MEAN, IMAGENET_STD
+from noisymix_tf.places import check_local
 
+_TREE = "a folder of one folder for each class"
 _MAKERS = (
     "python -m noisymix_tf.stylize and python -m noisymix_tf.deepaugment write "
     "such a tree of your training images"
@@ -50,6 +56,67 @@ def with_joined_trees(dataset, roots):
     trees = [_tree_split(root, "extra_data_dirs", dataset) for root in roots]
     return dataclasses.replace(
         dataset, train=JoinedSplit([dataset.train, *trees])
+    )
+
+
+def test_folder(
+    path,
+    *,
+    class_names=None,
+    image_size=None,
+    preprocess=None,
+    test_examples=None,
+):
+    """All images of a folder of classes, to measure on: nothing to train on.
+
+    Args:
+        path: Folder of `<class>/*`; one image a class will do. The dataset
+            has its name.
+        class_names: What the outputs of the model mean, in their order: names,
+            or a file with one on each line. Every class folder has one of
+            them, or is a synset of ImageNet where they are its 1000 classes.
+            None for the class folders themselves, in the order of their names.
+        image_size, preprocess, test_examples: As in `noisymix_tf.data.load`.
+
+    Returns:
+        `Dataset` whose `train` is None.
+
+    Raises:
+        UsageError: There is no such folder or file, a class folder is none of
+            the names, or images are of several sizes or cannot be decoded.
+
+    Example:
+
+    >>> photos = test_folder("photos", class_names="imagenet.txt")
+    """
+    check_local(test_dir=path)
+    root = folder.existing(path, _TREE, "--test_dir=")
+    if folder.has_splits(root):
+        raise UsageError(
+            f"--test_dir={root} has {root}/train in it: give {_TREE}, such "
+            f"as {root}/val, or --dataset=folder --data_dir={root}."
+        )
+    size = folder.given_size(image_size, preprocess)
+    classes = folder.class_files(
+        root, what="images", remedy="fill or remove it"
+    )
+    names, places = tuple(classes), range(len(classes))
+    if class_names is not None:
+        names, places = _among(classes, class_names, root)
+    paths, labels = folder.labelled(sorted(zip(places, classes.values())))
+    split = FileSplit(paths, labels, size or folder.common_size(paths))
+    if folder.few(paths):
+        split.check()
+    name = folder.name_of(root)
+    return Dataset(
+        name=name,
+        train=None,
+        test=balanced_subset(split, test_examples, len(names), name),
+        class_names=names,
+        image_shape=split.image_shape,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        flip=True,
     )
 
 
@@ -106,10 +173,7 @@ def folder_names(class_names):
 def _tree_split(root, flag, dataset):
     """A tree's images, labelled and brought to size as the dataset's are."""
     named = f"--{flag}={root}"
-    root = os.path.expanduser(root)
-    if not os.path.isdir(root):
-        state = "is a file" if os.path.exists(root) else "does not exist"
-        raise UsageError(f"{named} {state}: give a folder; {_MAKERS}.")
+    root = folder.existing(root, f"a folder; {_MAKERS}", f"--{flag}=")
     if folder.has_splits(root):
         root = os.path.join(root, "train")
     _refuse_test_images(named, root, dataset.test)
@@ -117,11 +181,14 @@ def _tree_split(root, flag, dataset):
         root, what="images", remedy="fill or remove it"
     )
     names = folder_names(dataset.class_names)
-    _check_classes(named, classes, names)
-    paths, labels = [], []
-    for label, name in enumerate(names):
-        paths += classes[name]
-        labels += [label] * len(classes[name])
+    folder.check_same_classes(
+        f"{named} must hold a folder for each class of the training set",
+        (names, classes),
+        ("missing", "not known"),
+    )
+    paths, labels = folder.labelled(
+        (label, classes[name]) for label, name in enumerate(names)
+    )
     shape = dataset.image_shape[:2]
     size = getattr(dataset.train, "image_size", shape)
     split = FileSplit(paths, labels, size)
@@ -140,18 +207,34 @@ def _refuse_test_images(named, root, test):
             )
 
 
-def _check_classes(named, found, expected):
-    parts = []
-    for words, names, others in (
-        ("missing", expected, found),
-        ("not known", found, expected),
-    ):
-        odd = [name for name in names if name not in others]
-        if odd:
-            more = ", ..." if odd[5:] else ""
-            parts.append(f"{words}: {', '.join(odd[:5])}{more}")
-    if parts:
+def _among(classes, given, root):
+    """All names that are given, and the places of class folders in them."""
+    # Here, because the released sets are read by means of this package.
+    from noisymix_tf.data.released.classes import class_indices
+
+    names, where = given, "the model"
+    if isinstance(given, str | os.PathLike):
+        names, where = _lines(given), os.fspath(given)
+    own = types.SimpleNamespace(
+        name=where, class_names=tuple(names), num_classes=len(names)
+    )
+    return own.class_names, class_indices(classes, own, root)
+
+
+def _lines(path):
+    try:
+        with open(os.path.expanduser(path), encoding="utf-8-sig") as file:
+            names = [line.strip() for line in file.read().rstrip().splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
         raise UsageError(
-            f"{named} must hold a folder for each class of the training set; "
-            f"{'; '.join(parts)}."
+            f"--class_names={path} cannot be read ({reason}): give a text file "
+            "with a class on each line."
+        ) from error
+    if "" in names or not names:
+        line = names.index("") + 1 if names else 1
+        raise UsageError(
+            f"--class_names={path} has nothing on line {line}: give the name "
+            "of every output of the model, one on each line."
         )
+    return names

@@ -6,31 +6,37 @@
 """
 
 from noisymix_tf.evaluation import robustbench
-from noisymix_tf.evaluation.cells import Cell, CellFile
-from noisymix_tf.evaluation.classifier import load_classifier
-from noisymix_tf.evaluation.metrics import Tally
-from noisymix_tf.evaluation.progress import Progress
+from noisymix_tf.evaluation.cells import Cell
+from noisymix_tf.evaluation.engine import estimate
+from noisymix_tf.evaluation.metrics import ImageScores
+from noisymix_tf.evaluation.plan import Plan, checked, plan
+from noisymix_tf.evaluation.records import Records
 from noisymix_tf.evaluation.reference import Reference
 from noisymix_tf.evaluation.report import Report
-from noisymix_tf.evaluation.runner import Results, check_selection, evaluate
+from noisymix_tf.evaluation.runner import Results, evaluate, merge
 from noisymix_tf.evaluation.settings import Settings
-from noisymix_tf.evaluation.suites import SUITES, ImageSuite, Job, Suite
+from noisymix_tf.evaluation.suites import SUITES, Column, Job, Suite, Task
+from noisymix_tf.training.classifier import load_classifier
 
 __all__ = [
     "SUITES",
     "Cell",
-    "CellFile",
-    "ImageSuite",
+    "Column",
+    "ImageScores",
     "Job",
-    "Progress",
+    "Plan",
+    "Records",
     "Reference",
     "Report",
     "Results",
     "Settings",
     "Suite",
-    "Tally",
-    "check_selection",
+    "Task",
+    "checked",
+    "estimate",
     "evaluate",
     "load_classifier",
+    "merge",
+    "plan",
     "robustbench",
 ]

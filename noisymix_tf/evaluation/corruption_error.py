@@ -1,18 +1,15 @@
 """Corruption errors: a model's errors in per cent of a reference's.
 
-Corruptions are not equally hard. CE divides a model's error under a corruption
-by a reference's, summed over severities first, and mCE is the mean over the
-fifteen common ones (Hendrycks and Dietterich, 2019, section 4.2). The reference
-of ImageNet-C is AlexNet; any other run can be one.
+Corruptions are not equally hard. CE divides a model's error under one, averaged
+over severities, by a reference's, and mCE is the mean over the fifteen common
+ones (Hendrycks and Dietterich, 2019, section 4.2). The reference of ImageNet-C
+is AlexNet; any other run can be one.
 """
 
-import math
-import numbers
 from collections.abc import Mapping
 
-from noisymix_tf import corruptions
 from noisymix_tf.corruptions import SEVERITIES
-from noisymix_tf.errors import UsageError
+from noisymix_tf.evaluation.sections import average
 
 # Top-1 errors of AlexNet on ImageNet-C at severities 1 to 5, as published with
 # the benchmark (github.com/hendrycks/robustness).
@@ -34,26 +31,6 @@ ALEXNET_ERRORS = {
     "jpeg_compression": (0.51002, 0.54718, 0.57294, 0.65458, 0.74778),
 }
 
-# Their means over severities, from the same source and as AugMix's code
-# (github.com/google-research/augmix, imagenet.py) has them too.
-ALEXNET_MEAN_ERRORS = {
-    "gaussian_noise": 0.886428,
-    "shot_noise": 0.894468,
-    "impulse_noise": 0.922640,
-    "defocus_blur": 0.819880,
-    "glass_blur": 0.826268,
-    "motion_blur": 0.785948,
-    "zoom_blur": 0.798360,
-    "snow": 0.866816,
-    "frost": 0.826572,
-    "fog": 0.819324,
-    "brightness": 0.564592,
-    "contrast": 0.853204,
-    "elastic_transform": 0.646056,
-    "pixelate": 0.717840,
-    "jpeg_compression": 0.606500,
-}
-
 # Of the corruptions held out for validation only means are published.
 ALEXNET_EXTRA_MEAN_ERRORS = {
     "speckle_noise": 0.845388,
@@ -67,273 +44,45 @@ ALEXNET_EXTRA_MEAN_ERRORS = {
 ALEXNET_CLEAN_ERROR = 0.4348
 
 
-def corruption_errors(errors, reference="alexnet", *, severities=SEVERITIES):
-    """CE of every corruption: 100 means as many errors as the reference.
+def mean_errors(errors, severities=SEVERITIES):
+    """`{corruption: mean error}` over severities, of those that have them all.
 
     Args:
         errors: `{corruption: errors}`, top-1 errors in [0, 1]: five, in the
-            order of severities, or `{severity: error}`.
-        reference: `"alexnet"`, which is about ImageNet-C, or errors of the same
-            form.
-        severities: Which severities are summed over; all of them must be there,
-            on both sides. Published numbers are about all five.
+            order of severities, or `{severity: error}`; or `"alexnet"`, those
+            of ImageNet-C.
+        severities: Which are averaged.
+    """
+    means = {}
+    if errors == "alexnet":
+        errors = ALEXNET_ERRORS
+        if set(severities) == set(SEVERITIES):
+            means |= ALEXNET_EXTRA_MEAN_ERRORS
+    for corruption, row in errors.items():
+        if not isinstance(row, Mapping):
+            row = dict(zip(SEVERITIES, row, strict=True))
+        if set(severities) <= set(row):
+            means[corruption] = average(row[s] for s in severities)
+    return means
+
+
+def ratios(values, reference, clean=0.0, reference_clean=0.0):
+    """Values in per cent of a reference's: CE of errors, FR of flips.
+
+    Args:
+        values: `{name: value}`, numbers or metrics.
+        reference: `{name: number}` likewise.
+        clean, reference_clean: Errors on clean images to take off first: then
+            these are relative CE, what a corruption adds.
 
     Returns:
-        `{corruption: CE}` in per cent, in the order of `errors`.
+        `{name: ratio}`, of those that the reference has something to divide by.
 
-    Raises:
-        UsageError: If an error is missing (the message names corruption and
-            severity) or not in [0, 1], or if the reference makes no error.
-
-    Example:
-
-    >>> ours = {"fog": (0.1, 0.2, 0.3, 0.4, 0.5)}
-    >>> corruption_errors(ours, {"fog": (0.3, 0.4, 0.6, 0.8, 0.9)})
+    >>> ratios({"fog": 0.3, "snow": 0.5}, {"fog": 0.6, "snow": 0.0})
     {'fog': 50.0}
-
-    Source: Hendrycks and Dietterich (2019), section 4.2.
     """
-    return _ratios(errors, 0.0, reference, 0.0, severities)
-
-
-def mean_corruption_error(
-    errors, reference="alexnet", *, severities=SEVERITIES
-):
-    """mCE: the mean CE of the fifteen common corruptions.
-
-    Args:
-        errors, reference, severities: As in `corruption_errors`. All common
-            corruptions must be there; any others are left out.
-
-    Returns:
-        Float, in per cent.
-
-    Raises:
-        UsageError: As `corruption_errors`.
-
-    Example:
-
-    >>> mean_corruption_error(ALEXNET_ERRORS)
-    100.0
-    """
-    errors = _common(errors)
-    return _mean(corruption_errors(errors, reference, severities=severities))
-
-
-def relative_corruption_errors(
-    errors,
-    clean_error,
-    reference="alexnet",
-    reference_clean_error=None,
-    *,
-    severities=SEVERITIES,
-):
-    """Relative CE: what a corruption adds to the clean error.
-
-    Args:
-        errors, reference, severities: As in `corruption_errors`.
-        clean_error: Top-1 error of the model on clean images, in [0, 1].
-        reference_clean_error: That of the reference; known of AlexNet.
-
-    Returns:
-        `{corruption: relative CE}` in per cent. Below 0 where the model does
-        better than on clean images.
-
-    Raises:
-        UsageError: As `corruption_errors`, and if a clean error is missing or
-            the reference does not suffer from a corruption.
-
-    Example:
-
-    >>> relative_corruption_errors({"fog": [0.3] * 5}, 0.2,
-    ...                            {"fog": [0.5] * 5}, 0.25)
-    {'fog': 40.0}
-
-    Source: Hendrycks and Dietterich (2019), section 4.2.
-    """
-    if isinstance(reference, str) and reference_clean_error is None:
-        _reference(reference)
-        reference_clean_error = ALEXNET_CLEAN_ERROR
-    base = _share(reference_clean_error, "The reference's clean error")
-    clean = _share(clean_error, "The clean error")
-    return _ratios(errors, clean, reference, base, severities)
-
-
-def relative_mean_corruption_error(
-    errors,
-    clean_error,
-    reference="alexnet",
-    reference_clean_error=None,
-    *,
-    severities=SEVERITIES,
-):
-    """Relative mCE: the mean relative CE of the fifteen common corruptions.
-
-    Args:
-        errors, clean_error, reference, reference_clean_error, severities: As in
-            `relative_corruption_errors`. All common corruptions must be there;
-            any others are left out.
-
-    Returns:
-        Float, in per cent.
-
-    Raises:
-        UsageError: As `relative_corruption_errors`.
-
-    Example:
-
-    >>> relative_mean_corruption_error(ALEXNET_ERRORS, ALEXNET_CLEAN_ERROR)
-    100.0
-    """
-    return _mean(
-        relative_corruption_errors(
-            _common(errors),
-            clean_error,
-            reference,
-            reference_clean_error,
-            severities=severities,
-        )
-    )
-
-
-def errors_of_cells(cells):
-    """Errors out of the cells of a section of a report.
-
-    Args:
-        cells: `{corruption: {severity: {"accuracy": share, ...}}}`, as
-            `report.json` has it; severities may be strings.
-
-    Returns:
-        `{corruption: {severity: error}}`, what the functions here take.
-
-    Raises:
-        UsageError: If the cells are not of this form.
-
-    Example:
-
-    >>> errors_of_cells({"fog": {"3": {"accuracy": 0.75}}})
-    {'fog': {3: 0.25}}
-    """
-    try:
-        return {
-            corruption: {
-                int(severity): 1.0 - cell["accuracy"]
-                for severity, cell in row.items()
-            }
-            for corruption, row in cells.items()
-        }
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UsageError(
-            "Cells of a report are {corruption: {severity: {'accuracy': "
-            f"share}}}}, got something else ({error!r}): give the cells of a "
-            "section of report.json."
-        ) from error
-
-
-def _ratios(errors, clean, reference, reference_clean, severities):
-    """100 x excess over clean of one by that of the other, by corruption."""
-    severities = _severities(severities)
-    base = _reference(reference)
-    ratios = {}
-    for corruption in errors:
-        ours = _sum(errors, corruption, severities, "The errors lack")
-        theirs = _reference_sum(base, corruption, severities)
-        theirs -= len(severities) * reference_clean
-        if theirs <= 0.0:
-            raise UsageError(
-                f"The reference makes no more errors under {corruption} than "
-                "without it, so there is nothing to divide by: choose another "
-                "reference."
-            )
-        ours -= len(severities) * clean
-        ratios[corruption] = 100.0 * (ours / theirs)
-    return ratios
-
-
-def _severities(severities):
-    chosen = tuple(dict.fromkeys(severities))
-    if not chosen or not set(chosen) <= set(SEVERITIES):
-        raise UsageError(
-            f"severities must be some of 1 to 5, got {tuple(severities)!r}."
-        )
-    return chosen
-
-
-def _reference(reference):
-    """Errors to divide by; None stands for AlexNet's."""
-    if isinstance(reference, Mapping):
-        return reference
-    if not isinstance(reference, str) or reference != "alexnet":
-        raise UsageError(
-            "A reference is 'alexnet' or errors by corruption, got "
-            f"{reference!r}: choose one of these."
-        )
-    return None
-
-
-def _reference_sum(base, corruption, severities):
-    if base is not None:
-        return _sum(base, corruption, severities, "The reference lacks")
-    if corruption in ALEXNET_ERRORS:
-        return _sum(ALEXNET_ERRORS, corruption, severities, "AlexNet lacks")
-    if corruption not in ALEXNET_EXTRA_MEAN_ERRORS:
-        raise UsageError(
-            f"No errors of AlexNet are published for {corruption!r}: leave it "
-            "out, or give errors of another reference."
-        )
-    if set(severities) != set(SEVERITIES):
-        raise UsageError(
-            f"Of AlexNet under {corruption} only the mean over severities 1 to "
-            f"5 is published, got severities {severities!r}: take all five."
-        )
-    return len(SEVERITIES) * ALEXNET_EXTRA_MEAN_ERRORS[corruption]
-
-
-def _sum(errors, corruption, severities, lack):
-    """Sum of a corruption's errors over severities."""
-    if corruption not in errors:
-        raise UsageError(f"{lack} {corruption}: measure it first.")
-    row = errors[corruption]
-    if not isinstance(row, Mapping):
-        row = list(row)
-        if len(row) != len(SEVERITIES):
-            raise UsageError(
-                f"{corruption} has {len(row)} errors, expected one for each of "
-                "severities 1 to 5: say which is which, {severity: error}."
-            )
-        row = dict(zip(SEVERITIES, row))
-    missing = [severity for severity in severities if severity not in row]
-    if missing:
-        listed = ", ".join(map(str, missing))
-        raise UsageError(
-            f"{lack} {corruption} at severity {listed}: measure it first."
-        )
-    return math.fsum(
-        _share(row[severity], f"The error under {corruption} {severity}")
-        for severity in severities
-    )
-
-
-def _share(value, what):
-    if not isinstance(value, numbers.Real) or not 0.0 <= value <= 1.0:
-        raise UsageError(
-            f"{what} must be a number from 0 to 1, got {value!r}: give shares, "
-            "not per cent."
-        )
-    return float(value)
-
-
-def _common(errors):
-    """The fifteen that means are over; `UsageError` names what is missing."""
-    names = corruptions.names("common")
-    missing = [name for name in names if name not in errors]
-    if missing:
-        raise UsageError(
-            f"mCE is a mean over {len(names)} corruptions, the errors lack "
-            f"{', '.join(missing)}: measure what is missing."
-        )
-    return {name: errors[name] for name in names}
-
-
-def _mean(values):
-    return math.fsum(values.values()) / len(values)
+    return {
+        name: 100.0 * ((value - clean) / (reference[name] - reference_clean))
+        for name, value in values.items()
+        if reference.get(name, 0.0) > reference_clean
+    }

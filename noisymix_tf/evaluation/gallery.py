@@ -1,268 +1,131 @@
 """Example images of a report: a few of every kind, with the model's answers.
 
-They lie in `examples/` of the evaluation's folder, small: a picture each, and
-for every cell a file of JSON that says what is on them:
-
-{"cell": {"dataset": "cifar10", "suite": "c", ...},
- "examples": [{"picture": "c-fog-3-5f0c2a...-0.png", "place": 0,
-               "label": "cat", "predicted": "dog", "right": false,
-               "frame": null}, ...],
- "frames": []}
-
-Of a sequence there are some frames of one, and `frames` holds the class that is
-predicted for each of all its frames.
+They lie in `examples/` of the evaluation's folder, a file of JSON for each
+cell, named by its key. Of a sequence there are some frames of one, and `frames`
+holds the class that is predicted for each of all its frames.
 """
 
+import base64
 import dataclasses
-import hashlib
 import io
 import json
 import pathlib
-import re
 
 import numpy as np
 
-from noisymix_tf.evaluation.files import write_atomically
+from noisymix_tf.files import write_atomically
 
 FOLDER = "examples"
 
 # Images of a cell, or frames of a sequence.
-COUNT = 6
-
+_COUNT = 6
 # Longest side of a picture in pixels, and up to which side nothing is lost.
-SIDE = 112
-_LOSSLESS_SIDE = 64
-
+_SIDE, _LOSSLESS_SIDE = 112, 64
 # The severity that stands for all of a corruption.
 MIDDLE = 3
 
 
-@dataclasses.dataclass(frozen=True)
-class Example:
-    """One picture.
-
-    Attributes:
-        picture: Name of its file.
-        place: Place of the image, or of the sequence, in the cell.
-        label: Name of the true class; None where it is not known.
-        predicted: Name of the predicted class.
-        right: Whether they are the same class; None where it is not known.
-        frame: Place in the sequence; None of an image.
-    """
-
-    picture: str
-    place: int
-    label: str | None
-    predicted: str
-    right: bool | None
-    frame: int | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Examples:
-    """What was kept of one cell.
-
-    Attributes:
-        cell: The `Cell`.
-        examples: `Example`s.
-        pictures: The bytes of their files.
-        frames: Predicted class of every frame of a sequence; else empty.
-    """
-
-    cell: object
-    examples: tuple
-    pictures: tuple
-    frames: tuple = ()
-
-
 class Gallery:
-    """Keeps examples while cells are measured.
+    """Keeps examples of the cells of an evaluation, by its folder.
 
-    Images are taken at places spread evenly over the cell, the same in every
-    cell of the same images. Of sequences it is the one in the middle. Of a
-    corruption the first severity that comes is kept, and severity 3; a report
-    shows the one that is nearest to 3.
-
-    Only what is kept of the running cell is in memory.
-
-    Args:
-        folder: Folder of the evaluation.
-        dataset: Has `class_names`.
+    They are taken from the first chunk of images, of different classes where
+    there are; the same images in all cells of the same images. Of a corruption
+    the first severity that comes is kept, and severity 3; a report shows the
+    one that is nearest to 3.
 
     Example:
 
-    >>> gallery = Gallery("run", dataset)
-    >>> for images, labels, indices in batches:
-    ...     gallery.see(cell, images, model(images), labels, indices)
-    >>> gallery.keep(cell)
-    >>> read("run", cell).examples[0].predicted
+    >>> Gallery("run").see(cell, images, model(images), labels, class_names)
+    >>> read("run", cell)["examples"][0]["predicted"]
     'cat'
     """
 
-    def __init__(self, folder, dataset):
+    def __init__(self, folder):
         self._folder = pathlib.Path(folder) / FOLDER
-        self._class_names = dataset.class_names
         self._begun = set()
-        self._cell = None
-        self._wanted = np.array([], int)
-        self._seen = []
 
-    def see(self, cell, images, outputs, labels, indices):
-        """Takes what is wanted out of a batch.
+    def see(self, cell, images, outputs, labels, class_names):
+        """Writes examples of a `Cell`, if it is one to be shown.
 
         Args:
-            cell: The `Cell` that is running.
             images: uint8 or float `[b, H, W, C]`, values 0..255; sequences
                 `[b, T, H, W, C]`.
             outputs: float `[b, K]`, logits or probabilities; of sequences
                 `[b, T, K]`.
-            labels: ints `[b]`; None for labels that are not known.
-            indices: int `[b]`, places of the images in the cell.
+            labels: int `[b]`, below 0 where they are not known.
+            class_names: Names of the classes that outputs and labels count.
         """
-        if cell != self._cell:
-            self._begin(cell, images.ndim == 5)
-        for row in np.flatnonzero(np.isin(indices, self._wanted)):
-            self._seen.append(
-                (
-                    int(indices[row]),
-                    _thumbnails(images[row]),
-                    np.argmax(outputs[row], axis=-1),
-                    labels[row],
-                )
-            )
-
-    def _begin(self, cell, sequences):
-        self._cell, self._seen = cell, []
         corruption = dataclasses.replace(cell, severity=0, data="")
-        if cell.severity != MIDDLE and corruption in self._begun:
-            self._wanted = np.array([], int)
-        elif sequences:
-            self._wanted = np.array([cell.n // 2])
-        else:
-            self._wanted = spread(cell.n)
-        self._begun.add(corruption)
-
-    def keep(self, cell, class_names=None):
-        """Writes what was taken of a complete cell, if anything was.
-
-        The file of JSON comes last: without it pictures are not looked at.
-
-        Args:
-            cell: The `Cell`.
-            class_names: Names of the classes that its outputs and labels
-                count; by default the dataset's.
-        """
-        if cell != self._cell or not self._seen:
+        is_known = cell.severity != MIDDLE and corruption in self._begun
+        if is_known or not len(labels):
             return
-        names = self._class_names if class_names is None else class_names
-        examples, pictures, frames = _examples(stem(cell), self._seen, names)
+        self._begun.add(corruption)
+        labels, predicted = np.asarray(labels), np.argmax(outputs, axis=-1)
+        frames, kept = [], _varied(labels)
+        taken = [None] * len(kept)
+        if images.ndim == 5:
+            # Some frames of the first of them.
+            place = kept[0]
+            frames = [str(class_names[k]) for k in predicted[place]]
+            images, predicted = images[place], predicted[place]
+            labels = np.full(len(images), labels[place])
+            kept = taken = _spread(len(images))
+        examples = [
+            _example(images[k], labels[k], predicted[k], class_names, frame)
+            for k, frame in zip(kept, taken)
+        ]
+        content = {"cell": dataclasses.asdict(cell), "examples": examples}
+        content = json.dumps(content | {"frames": frames}) + "\n"
         self._folder.mkdir(parents=True, exist_ok=True)
-        for example, picture in zip(examples, pictures):
-            write_atomically(self._folder / example.picture, picture)
-        content = {
-            "cell": dataclasses.asdict(cell),
-            "examples": [dataclasses.asdict(example) for example in examples],
-            "frames": frames,
-        }
-        write_atomically(
-            self._folder / f"{stem(cell)}.json",
-            json.dumps(content, indent=1) + "\n",
-        )
-        self._cell, self._seen = None, []
+        write_atomically(self._folder / f"{cell.key}.json", content)
 
 
 def read(folder, cell):
-    """What was kept of a cell.
-
-    Args:
-        folder: Folder of the evaluation.
-        cell: The `Cell`.
-
-    Returns:
-        `Examples`; None if there are none, or not whole, or of another cell.
-    """
-    folder = pathlib.Path(folder) / FOLDER
+    """What was kept of a cell in an evaluation's folder; None for nothing."""
     try:
-        content = json.loads((folder / f"{stem(cell)}.json").read_bytes())
-        if content["cell"] != dataclasses.asdict(cell):
-            return None
-        examples = tuple(Example(**values) for values in content["examples"])
-        # Only the name: no file of another folder is ever shown.
-        pictures = tuple(
-            (folder / pathlib.Path(example.picture).name).read_bytes()
-            for example in examples
-        )
-        return Examples(cell, examples, pictures, tuple(content["frames"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        path = pathlib.Path(folder, FOLDER, f"{cell.key}.json")
+        content = json.loads(path.read_bytes())
+        pictures = [example["picture"] for example in content["examples"]]
+        # None is ever read from another place.
+        own = all(picture.startswith("data:image/") for picture in pictures)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+    return content if own else None
 
 
-def stem(cell):
-    """Name of a cell's files, without ending: readable, safe, and its own."""
-    fields = json.dumps(dataclasses.asdict(cell), sort_keys=True)
-    words = [cell.suite, cell.corruption, cell.severity or None, cell.setting]
-    readable = "-".join(str(word) for word in words if word is not None)
-    readable = re.sub(r"[^A-Za-z0-9]+", "-", readable)[:40].strip("-")
-    return f"{readable}-{hashlib.sha256(fields.encode()).hexdigest()[:16]}"
+def _spread(n):
+    """At most `_COUNT` places spread evenly over 0 to n - 1, a list."""
+    places = np.linspace(0, n - 1, min(n, _COUNT))
+    return np.unique(np.round(places).astype(int)).tolist()
 
 
-def spread(n, count=COUNT):
-    """`count` places spread evenly over 0 to n - 1, all if there are fewer."""
-    places = np.linspace(0, n - 1, min(n, count))
-    return np.unique(np.round(places).astype(int))
+def _varied(labels):
+    """At most `_COUNT` places, the first of each class before its second."""
+    turns = [np.sum(labels[:k] == label) for k, label in enumerate(labels)]
+    return np.sort(np.argsort(turns, kind="stable")[:_COUNT]).tolist()
 
 
-def _examples(name, seen, class_names):
-    """`(examples, pictures, frames)` of what was taken of one cell."""
-    examples, pictures, frames = [], [], []
-    for place, images, predicted, label in seen:
-        known = label is not None
-        if predicted.ndim:
-            frames = [str(class_names[k]) for k in predicted]
-            taken = spread(len(predicted)).tolist()
-            answers = predicted[taken]
-        else:
-            taken, answers = [None], [predicted]
-        for frame, image, answer in zip(taken, images, answers):
-            ending, picture = _encoded(image)
-            examples.append(
-                Example(
-                    picture=f"{name}-{len(pictures)}.{ending}",
-                    place=place,
-                    label=str(class_names[label]) if known else None,
-                    predicted=str(class_names[answer]),
-                    right=bool(answer == label) if known else None,
-                    frame=frame,
-                )
-            )
-            pictures.append(picture)
-    return examples, pictures, frames
+def _example(image, label, predicted, names, frame):
+    known = label >= 0
+    return {
+        "picture": _picture(image),
+        "label": str(names[label]) if known else None,
+        "predicted": str(names[predicted]),
+        "right": bool(predicted == label) if known else None,
+        "frame": frame,
+    }
 
 
-def _thumbnails(images):
-    """Small copies of an image, or of some frames of a sequence."""
-    if images.ndim == 4:
-        return [_thumbnail(images[k]) for k in spread(len(images))]
-    return [_thumbnail(images)]
-
-
-def _thumbnail(image):
-    """A Pillow image of `[H, W, C]`, no side longer than `SIDE`."""
+def _picture(image):
+    """A small picture of `[H, W, C]` as text that a page can show."""
     from PIL import Image
 
     pixels = np.clip(np.round(np.asarray(image)), 0, 255).astype(np.uint8)
     grey = pixels.shape[-1] < 3
     picture = Image.fromarray(pixels[..., 0] if grey else pixels[..., :3])
-    picture.thumbnail((SIDE, SIDE))
-    return picture
-
-
-def _encoded(picture):
-    """`(ending of the file's name, content)`."""
-    ending = "png" if max(picture.size) <= _LOSSLESS_SIDE else "jpg"
+    picture.thumbnail((_SIDE, _SIDE))
+    form = "png" if max(picture.size) <= _LOSSLESS_SIDE else "jpeg"
     content = io.BytesIO()
-    if ending == "png":
-        picture.save(content, "PNG", optimize=True)
-    else:
-        picture.save(content, "JPEG", quality=85, optimize=True)
-    return ending, content.getvalue()
+    picture.save(content, form, quality=85, optimize=True)
+    text = base64.b64encode(content.getvalue()).decode()
+    return f"data:image/{form};base64,{text}"

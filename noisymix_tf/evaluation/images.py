@@ -8,9 +8,6 @@ from noisymix_tf.data import identity
 from noisymix_tf.data.subset import balanced_indices
 from noisymix_tf.errors import UsageError
 
-# Images held in memory, so that their decoding is paid once for all cells.
-_CACHE_BYTES = 512 << 20
-
 
 class Images:
     """A split as the evaluation sees it.
@@ -35,16 +32,9 @@ class Images:
     """
 
     def __init__(
-        self,
-        split,
-        name,
-        num_classes,
-        preprocess="as_stored",
-        examples=None,
-        classes=(),
+        self, split, name, num_classes, preprocess, examples=None, classes=()
     ):
-        self.name = name
-        self.num_classes = num_classes
+        self.name, self.num_classes = name, num_classes
         self.preprocess = preprocess
         self._classes = classes
         self.available = _count(split)
@@ -52,7 +42,6 @@ class Images:
             split = _part(split, examples, num_classes, name)
         self.split = split
         self.n = min(examples or self.available, self.available)
-        self._cache = None
         self.shape = self.probe(1).shape[1:]
 
     @classmethod
@@ -69,36 +58,44 @@ class Images:
 
     @functools.cached_property
     def fingerprint(self):
-        """Word for the images, their labels and what these count.
-
-        See `noisymix_tf.data.identity`; of a split that does not know its
-        identity, all that a pass yields is hashed.
-        """
+        """Their identity (`data.identity`), with what labels count."""
         return str(identity.of(self.split).labelled(self._classes))
 
-    def batches(self, batch_size, keep=False):
-        """Yields `(images, labels)`.
+    @property
+    def labels(self):
+        """int `[n]`, where the split tells them without reading images."""
+        return self.split.labels
+
+    def chunks(self, size, starts):
+        """Yields `(start, images, labels)`, each image read once.
 
         Args:
-            batch_size: Number of images in a batch.
-            keep: Whether to hold images in memory for the next pass, if all of
-                them are small; that pass must have the same `batch_size`.
+            size: Number of images in a chunk; the last one may have fewer.
+            starts: Ascending multiples of it, those chunks that are wanted;
+                of a split without `subset` others are read and left out.
         """
-        if self._cache is not None and self._cache[0] == batch_size:
-            yield from self._cache[1]
+        split, order = self.split, range(0, self.n, size)
+        if not starts:
             return
-        kept, size = [], 0
-        for images, labels in self.split.batches(batch_size):
+        if list(starts) != list(order) and hasattr(split, "subset"):
+            split = split.subset(
+                np.concatenate(
+                    [np.arange(s, min(s + size, self.n)) for s in starts]
+                )
+            )
+            order = starts
+        wanted, found = set(starts), 0
+        for start, (images, labels) in zip(order, split.batches(size)):
             images, labels = np.asarray(images), np.asarray(labels)
             self._check(labels)
-            size += images.nbytes
-            if size > _CACHE_BYTES:
-                keep, kept = False, []
-            if keep:
-                kept.append((images, labels))
-            yield images, labels
-        if keep:
-            self._cache = batch_size, kept
+            found += len(images)
+            if start in wanted:
+                yield start, images, labels
+        expected = sum(min(size, self.n - start) for start in order)
+        if found != expected:
+            raise RuntimeError(
+                f"{self.name}: {found} images came, of {expected} counted"
+            )
 
     def probe(self, batch_size):
         """The first `batch_size` images."""
@@ -110,21 +107,19 @@ class Images:
         )
 
     def _check(self, labels):
-        for label in (labels.min(), labels.max()):
-            if not 0 <= label < self.num_classes:
-                raise UsageError(
-                    f"The dataset {self.name!r} has the label {label}, but its "
-                    f"{self.num_classes} classes count from 0 to "
-                    f"{self.num_classes - 1}: mend its labels."
-                )
+        for label in labels[(labels < 0) | (labels >= self.num_classes)]:
+            raise UsageError(
+                f"The dataset {self.name!r} has the label {label}, but its "
+                f"{self.num_classes} classes count from 0 to "
+                f"{self.num_classes - 1}: mend its labels."
+            )
 
 
 def _count(split):
     """Number of images; reads them all only if there is no length."""
-    try:
+    if hasattr(split, "__len__"):
         return len(split)
-    except TypeError:
-        return sum(len(labels) for _, labels in split.batches(256))
+    return sum(len(labels) for _, labels in split.batches(256))
 
 
 def _part(split, examples, num_classes, name):

@@ -1,210 +1,176 @@
-"""Accuracy, likelihood, calibration and Brier score from one forward pass.
+"""What a classifier said of images: a row for each, and the metrics of rows.
 
-Everything is a sum over images, so batches, workers and machines merge by
-addition: `Tally` keeps the sums; the functions are its one-batch shorthands.
+A metric is an array: its value, then its values for resampled images (see
+`resampling`), so that sums, ratios and differences carry uncertainty along.
 """
 
+import functools
+
 import numpy as np
+from scipy import special
+
+from noisymix_tf.evaluation import resampling
 
 NUM_BINS = 15
+_ADAPTIVE_BIN = 100
 
-# The smallest normal float32: what a float32 softmax can round to zero counts
-# as this, so that one certain mistake costs 87 nats instead of infinity.
+# The smallest normal float32: what a softmax rounded to zero counts as this, so
+# that one certain mistake costs 87 nats instead of infinity.
 _SMALLEST = float(np.finfo(np.float32).tiny)
 
 
-def log_softmax(logits):
-    """Natural logarithms of the softmax over the last axis, float64."""
-    logits = np.asarray(logits, np.float64)
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+class Scores:
+    """What was measured of n images: `rows`, `[n]` of dtype `ROW`, in order.
 
-
-def calibration_bins(confidence, correct, num_bins=NUM_BINS):
-    """Sums per equal-width bin of confidence, the right edge included.
-
-    Args:
-        confidence: float `[n]` in [0, 1], the largest probability per image.
-        correct: bool `[n]`.
-        num_bins: Number of bins.
-
-    Returns:
-        float64 `[num_bins, 3]`: count, sum of confidence, sum of correct.
+    Scores of one length and `group`, a word, are of the same images, and are
+    resampled together.
     """
-    edges = np.linspace(0.0, 1.0, num_bins + 1)
-    place = np.searchsorted(edges, confidence, side="left") - 1
-    place = np.clip(place, 0, num_bins - 1)
-    return np.stack(
-        [
-            np.bincount(place, weights=weights, minlength=num_bins)
-            for weights in (np.ones_like(confidence), confidence, correct)
-        ],
-        axis=-1,
+
+    def __init__(self, rows, group="test"):
+        self.rows, self.group, self.n = rows, group, len(rows)
+
+
+def mean_of(field):
+    """A property of `Scores`: the metric that is the mean of a field."""
+    return functools.cached_property(
+        lambda scores: resampling.means(scores.rows[field], scores.group)
     )
 
 
-def calibration_error(bins):
-    """Expected calibration error of a bin table.
+class ImageScores(Scores):
+    """What a classifier said of images.
 
-    The mean over images of |accuracy - mean confidence| of their bin (Guo et
-    al., 2017, "On Calibration of Modern Neural Networks", eq. 5).
-    """
-    bins = np.asarray(bins, np.float64)
-    return float(np.abs(bins[:, 1] - bins[:, 2]).sum() / bins[:, 0].sum())
+    Rows hold `label`; `right`, whether the largest output is at it;
+    `confidence`, the largest probability; `nll`, minus the natural logarithm
+    of the probability of the label; `brier`, the squared error summed over
+    classes. The metrics of these names, and `accuracy`, are their means.
 
-
-def rms_calibration_error(bins):
-    """Root mean square calibration error of a bin table.
-
-    As `calibration_error`, with the square of the difference, and the root of
-    its mean (Hendrycks et al., 2019, "Deep Anomaly Detection with Outlier
-    Exposure", section 4.5, there with bins of equal size).
-    """
-    bins = np.asarray(bins, np.float64)
-    filled = bins[bins[:, 0] > 0]
-    gaps = (filled[:, 1] - filled[:, 2]) / filled[:, 0]
-    weights = filled[:, 0] / filled[:, 0].sum()
-    return float(np.sqrt((weights * np.square(gaps)).sum()))
-
-
-class Tally:
-    """Sums over images, in memory that does not grow with their number.
-
-    Args:
-        from_logits: Whether outputs are logits, or else probabilities.
-        num_bins: Number of calibration bins.
-
-    Example:
-
-    >>> tally = Tally(from_logits=False)
-    >>> tally.update([[0.8, 0.2], [0.4, 0.6]], [0, 0])
-    >>> tally.accuracy
+    >>> rows = ImageScores.of([[0.8, 0.2], [0.4, 0.6]], [0, 0], False)
+    >>> float(ImageScores(rows).accuracy[0])
     0.5
     """
 
-    def __init__(self, from_logits=True, num_bins=NUM_BINS):
-        self.from_logits = from_logits
-        self.n = 0
-        self.correct = 0
-        self.nll_sum = 0.0
-        self.brier_sum = 0.0
-        self.bins = np.zeros([num_bins, 3])
+    _FLOATS = ("confidence", "nll", "brier")
+    ROW = np.dtype(
+        [("label", "<i4"), ("right", "?"), *((f, "<f8") for f in _FLOATS)]
+    )
+    accuracy = mean_of("right")
+    confidence, nll, brier = map(mean_of, _FLOATS)
 
-    def update(self, outputs, labels):
-        """Adds a batch.
+    @classmethod
+    def of(cls, outputs, labels, from_logits=True):
+        """Rows of outputs.
 
         Args:
             outputs: float `[n, K]`, logits or probabilities.
             labels: int `[n]`, in [0, K).
+            from_logits: Which of the two.
         """
-        outputs = np.asarray(outputs, np.float64)
-        labels = np.asarray(labels)
-        if self.from_logits:
-            log_probabilities = log_softmax(outputs)
-            probabilities = np.exp(log_probabilities)
+        outputs, labels = np.asarray(outputs, np.float64), np.asarray(labels)
+        if from_logits:
+            logs = special.log_softmax(outputs, axis=-1)
+            shares = np.exp(logs)
         else:
-            probabilities = outputs
-            log_probabilities = np.log(np.maximum(outputs, _SMALLEST))
-        rows = np.arange(len(labels))
-        correct = outputs.argmax(axis=-1) == labels
+            shares, logs = outputs, np.log(np.maximum(outputs, _SMALLEST))
+        own = np.arange(len(labels)), labels
+        rows = np.empty(len(labels), cls.ROW)
+        rows["label"] = labels
+        rows["right"] = outputs.argmax(axis=-1) == labels
+        rows["confidence"] = shares.max(axis=-1)
+        rows["nll"] = -logs[own]
         # |p - onehot|^2 without the one-hot matrix.
-        brier = (
-            np.square(probabilities).sum(axis=-1)
-            - 2.0 * probabilities[rows, labels]
-            + 1.0
-        )
-        self.n += len(labels)
-        self.correct += int(correct.sum())
-        self.nll_sum -= float(log_probabilities[rows, labels].sum())
-        self.brier_sum += float(brier.sum())
-        self.bins += calibration_bins(
-            probabilities.max(axis=-1), correct, len(self.bins)
-        )
+        squares = np.square(shares).sum(axis=-1)
+        rows["brier"] = squares - 2.0 * shares[own] + 1.0
+        return rows
 
-    def merge(self, other):
-        """Adds the sums of another tally of the same number of bins."""
-        self.n += other.n
-        self.correct += other.correct
-        self.nll_sum += other.nll_sum
-        self.brier_sum += other.brier_sum
-        self.bins = self.bins + other.bins
+    def calibration_error(self, num_bins=NUM_BINS):
+        """Mean over images of |accuracy - mean confidence| of their bin.
 
-    @property
-    def accuracy(self):
-        """Share of images whose largest output is at their label."""
-        return self.correct / self.n
+        Bins are of equal width, closed at the right (Guo et al., 2017, "On
+        Calibration of Modern Neural Networks", eq. 5).
+        """
+        confidence, gaps = self.rows["confidence"], np.zeros([self.n, num_bins])
+        places = np.arange(self.n), bin_places(confidence, num_bins)
+        gaps[places] = confidence - self.rows["right"]
+        return np.abs(resampling.means(gaps, self.group)).sum(axis=-1)
 
-    @property
-    def nll(self):
-        """Mean negative log-likelihood, in nats."""
-        return self.nll_sum / self.n
+    ece = functools.cached_property(calibration_error)
 
-    @property
-    def brier(self):
-        """Mean over images of the squared error summed over classes."""
-        return self.brier_sum / self.n
+    def bins(self, places=None):
+        """float64 `[m, 3]`: count, sum of confidence, sum of right.
 
-    @property
-    def ece(self):
-        """Expected calibration error."""
-        return calibration_error(self.bins)
+        Of `NUM_BINS` bins of equal width, unless `places` say `[n]` others.
+        """
+        confidence, right = self.rows["confidence"], self.rows["right"]
+        places = bin_places(confidence) if places is None else places
+        values = np.ones(self.n), confidence, right
+        sums = [np.bincount(places, own, NUM_BINS) for own in values]
+        return np.stack(sums, axis=-1)
 
     @property
     def rms_calibration_error(self):
-        """Root mean square calibration error."""
-        return rms_calibration_error(self.bins)
+        """As `ece`, with the square of the difference, and the root at last.
+
+        Source: Hendrycks et al. (2019), "Deep Anomaly Detection with Outlier
+        Exposure", section 4.5, there with bins of equal size.
+        """
+        return _root_mean_square(self.bins())
 
     @property
-    def confidence(self):
-        """Mean of the largest probability."""
-        return float(self.bins[:, 1].sum()) / self.n
+    def adaptive_calibration_error(self):
+        """`rms_calibration_error` in bins of 100 images by confidence, or more.
 
-    def measurements(self):
-        """The sums as JSON values; `n` belongs to the cell."""
-        return {
-            "correct": self.correct,
-            "nll_sum": self.nll_sum,
-            "brier_sum": self.brier_sum,
-            "bins": [
-                [int(count), confidence, int(correct)]
-                for count, confidence, correct in self.bins.tolist()
-            ],
-        }
+        As ImageNet-R's authors have it (Hendrycks et al., 2021, "The Many Faces
+        of Robustness"), but for the last bin, which their code leaves out.
+        """
+        order = np.argsort(self.rows["confidence"], kind="stable")
+        places = np.argsort(order) // _ADAPTIVE_BIN
+        last = max(1, self.n // _ADAPTIVE_BIN) - 1
+        return _root_mean_square(self.bins(np.minimum(places, last)))
 
-    @classmethod
-    def restore(cls, n, measurements):
-        """Undoes `measurements`."""
-        tally = cls(num_bins=len(measurements["bins"]))
-        tally.n = n
-        tally.correct = measurements["correct"]
-        tally.nll_sum = measurements["nll_sum"]
-        tally.brier_sum = measurements["brier_sum"]
-        tally.bins = np.array(measurements["bins"], np.float64)
-        return tally
+    @property
+    def aurra(self):
+        """Area under the curve of accuracy against response rate.
 
+        The mean over k of the accuracy on the k most confident images (same
+        source).
+        """
+        order = np.argsort(-self.rows["confidence"], kind="stable")
+        right = np.cumsum(self.rows["right"][order])
+        return float((right / np.arange(1, self.n + 1)).mean())
 
-def tally(outputs, labels, from_logits=True, num_bins=NUM_BINS):
-    """The `Tally` of one batch: `outputs` `[n, K]`, `labels` int `[n]`."""
-    sums = Tally(from_logits, num_bins)
-    sums.update(outputs, labels)
-    return sums
+    @functools.cached_property
+    def balanced_accuracy(self):
+        """Mean over the classes that are there of the accuracy of each."""
+        weights = np.ones(self.n), *resampling.draws(self.n, self.group)
+        return np.array([self._by_class(own)[1].mean() for own in weights])
 
+    @property
+    def class_accuracy(self):
+        """`{class: accuracy}` of the classes that are there."""
+        own = self._by_class(np.ones(self.n))
+        return dict(zip(*(values.tolist() for values in own)))
 
-def accuracy(outputs, labels):
-    """Accuracy of `outputs` `[n, K]`, logits or probabilities, in [0, 1]."""
-    return float((np.argmax(outputs, axis=-1) == np.asarray(labels)).mean())
+    def _by_class(self, weights):
+        counts = np.bincount(self.rows["label"], weights)
+        right = np.bincount(self.rows["label"], weights * self.rows["right"])
+        (there,) = np.nonzero(counts)
+        return there, right[there] / counts[there]
 
-
-def nll(outputs, labels, from_logits=True):
-    """Mean negative log-likelihood in nats."""
-    return tally(outputs, labels, from_logits).nll
-
-
-def ece(outputs, labels, from_logits=True, num_bins=NUM_BINS):
-    """Expected calibration error with equal-width, right-closed bins."""
-    return tally(outputs, labels, from_logits, num_bins).ece
+    @property
+    def largest_class(self):
+        """Share of the most frequent label: what saying only it gets right."""
+        return float(np.bincount(self.rows["label"]).max() / self.n)
 
 
-def brier(outputs, labels, from_logits=True):
-    """Brier score: squared error summed over classes, mean over images."""
-    return tally(outputs, labels, from_logits).brier
+def bin_places(confidence, num_bins=NUM_BINS):
+    """Bins of equal width, their right edges included: int `[n]`."""
+    edges = np.linspace(0.0, 1.0, num_bins + 1)
+    places = np.searchsorted(edges, confidence, side="left") - 1
+    return np.clip(places, 0, num_bins - 1)
+
+
+def _root_mean_square(bins):
+    counts, confidence, right = bins[bins[:, 0] > 0].T
+    squares = np.square(confidence - right) / counts
+    return float(np.sqrt(squares.sum() / counts.sum()))

@@ -4,13 +4,8 @@ import numpy as np
 import tensorflow as tf
 
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation.replicas import Replicas
-from noisymix_tf.probabilities import (
-    AUTO,
-    LOGITS,
-    PROBABILITIES,
-    gives_logits,
-)
+from noisymix_tf.probabilities import AUTO, LOGITS, PROBABILITIES, gives_logits
+from noisymix_tf.replicas import Replicas
 from noisymix_tf.training.unwrap import classifier_of
 
 
@@ -43,13 +38,7 @@ class Predictor:
     """
 
     def __init__(
-        self,
-        model,
-        num_classes,
-        probe,
-        batch_size,
-        outputs=AUTO,
-        replicas=None,
+        self, model, num_classes, probe, batch_size, outputs=AUTO, replicas=None
     ):
         replicas = replicas or Replicas()
         self._batch_size = replicas.round_up(batch_size)
@@ -77,12 +66,10 @@ class Predictor:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _batch(self, images):
-        missing = self._batch_size - len(images)
-        if missing > 0:
-            padding = [(0, missing)] + [(0, 0)] * (images.ndim - 1)
-            outputs = self._forward(np.pad(images, padding))
-        else:
-            outputs = self._forward(images)
+        padding = [(0, self._batch_size - len(images))]
+        padding += [(0, 0)] * (images.ndim - 1)
+        full = len(images) == self._batch_size
+        outputs = self._forward(images if full else np.pad(images, padding))
         if not isinstance(outputs, np.ndarray):
             raise UsageError(
                 f"The model gives a {type(outputs).__name__} of "
@@ -92,9 +79,11 @@ class Predictor:
         outputs = outputs[: len(images)]
         if outputs.shape != (len(images), self._num_classes):
             raise UsageError(
-                f"The model gives outputs of shape {list(outputs.shape)} for "
-                f"{len(images)} images of {self._num_classes} classes: "
-                "choose a model with one output per class."
+                f"The model gives outputs {list(outputs.shape)} for "
+                f"{len(images)} images, the data has {self._num_classes} "
+                "classes: choose a model with one output for each. Of more, "
+                "images of some classes are measured with test_dir and "
+                "class_names, the name of every output, or with shift_dir."
             )
         if not np.isfinite(outputs).all():
             raise UsageError(
@@ -105,27 +94,16 @@ class Predictor:
 
 
 def count_outputs(model, images):
-    """K of a model that gives `[B, K]`; None if it gives anything else.
-
-    Args:
-        model, images: As the model and the probe of a `Predictor`.
-    """
+    """K of a model that gives `[B, K]`; None if it gives anything else."""
     images = tf.cast(images, _input_dtype(model, images))
     shape = getattr(model(images, training=False), "shape", ())
     return shape[1] if len(shape) == 2 else None
 
 
 def restrict(outputs, classes, from_logits):
-    """Outputs over some of the classes only.
+    """Outputs `[b, k]` of some of the classes out of `[b, K]`.
 
-    Args:
-        outputs: float `[b, K]`.
-        classes: int `[k]`, the columns to keep.
-        from_logits: Whether they are logits; probabilities are divided by
-            their sum, which is the softmax over the kept logits.
-
-    Returns:
-        float `[b, k]`.
+    Probabilities are divided by their sum: the softmax over the kept logits.
     """
     kept = outputs[:, classes]
     if from_logits:

@@ -1,110 +1,90 @@
-"""Reports: computed from evaluation cells alone.
+"""Reports: computed from the scores of evaluation cells alone.
 
-A report is a few sections (`sections/`), each with its number of images and the
-source of its images; `writers/` say how it looks. `report.json` holds:
-
-{"schema": 2, "dataset": "cifar10", "data": word for its test images,
- "model": "4f0c...", "outputs": "logits",
- "reference": null or its name,
- "sections": {
-   "clean": {"title": ..., "n": 10000, "source": "original", "origin": ...,
-             "figures": {"accuracy": 0.95, ...}, "cells": {...}, "notes": []},
-   "c": {..., "cells": {"fog": {"3": {"accuracy": 0.88, "nll": ...}}}},
-   "p": {..., "cells": {"tilt": {"flip_probability": 0.02, "difficulty": 1,
-                                 ...}}}, ...}}
-
-Shares are in [0, 1]; figures named mce, relative_mce, mfr and mt5d are in per
-cent of the reference. Sections of released files are named `c_released`,
-`p_released`, of files that this package wrote `c_written`, `p_written`, those
-of extra corruptions `c_extra`.
+`report.json` holds what `Report.as_dict` gives. Shares are in [0, 1]; figures
+of kind "ratio" (mce, mfr...) are in per cent of the reference's.
+Sections of released files are named `c_released`, `p_released`, of files that
+this package wrote `c_written`, `p_written`, of extra corruptions `c_extra`.
 """
 
-import dataclasses
 import functools
 import json
 import pathlib
 
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation.files import write_atomically
-from noisymix_tf.evaluation.sections import (
-    SECTIONS,
-    Context,
-    calibration,
-    cost,
-    distinct,
-    only,
-)
-from noisymix_tf.evaluation.writers.markdown import markdown
-from noisymix_tf.evaluation.writers.text import summary, text
+from noisymix_tf.evaluation import sections, words
+from noisymix_tf.evaluation.suites.core import SUITES
+from noisymix_tf.files import write_atomically
 
-SCHEMA = 2
+SCHEMA = 3
+
+# What is known of a cell's cost, for people.
+_COSTS = {
+    "seconds": "elapsed",
+    "generation_seconds": "generating or reading images, processor time",
+    "forward_seconds": "in the model, elapsed",
+}
 
 
 class Report:
     """What was measured of one model on one dataset.
 
     Args:
-        records: `{cell: measurements}`, as `CellFile.read` gives, of one model
-            on one dataset.
-        expected: Cells that must be there; by default every severity that any
-            corruption has, for every corruption.
+        scores: `{cell: scores}` of one model on one dataset, see `scores_of`.
         reference: `Reference` that errors and flips are divided by, or None.
-        data: Word for the test images, see `data.identity`; by default that of
-            the cells that are about them.
+        about: Words for the head of the page, `{"model": "runs/one", ...}`.
+        costs: `{name: seconds}`, as `Records.seconds` gives.
+
+    Attributes:
+        sections: Its `sections.Section`s.
+        headlines: `(section, title, figure)` of the figures that it opens with.
 
     Raises:
-        UsageError: If a cell is missing (the message names it), if there is
-            none at all, or if cells of several models or datasets are mixed.
+        UsageError: If there is no cell, or if cells of several models or
+            datasets are mixed.
 
     Example:
 
-    >>> report = Report(CellFile("run/cells.jsonl").read())
+    >>> report = evaluate(model, dataset).report
     >>> report.figures["c/mean_accuracy"]
     0.6934
     >>> report.write("run")
     """
 
-    def __init__(self, records, expected=None, reference=None, data=None):
-        if not records:
+    def __init__(self, scores, reference=None, about=None, costs=None):
+        if not scores:
             raise UsageError(
                 "There are no evaluation cells to report: evaluate first."
             )
-        self.dataset = only("dataset", records)
-        self.model = only("model", records)
-        expected = _rectangle(records) if expected is None else expected
-        present = {_comparable(cell) for cell in records}
-        for cell in expected:
-            if _comparable(cell) not in present:
-                raise UsageError(
-                    f"The cell {cell.name} ({cell.source}, n = {cell.n}) is "
-                    "missing: run the evaluation again to complete it."
-                )
-        measured = only("data", [c for c in records if _is_of_dataset(c)])
-        self.data = data or measured
+        self.dataset = sections.only("dataset", scores)
+        self.model = sections.only("model", scores)
+        # Released images have words of their own, as have other groups.
+        test = [cell for cell, own in scores.items() if own.group == "test"]
+        test = [cell for cell in test if cell.source != "released"]
+        self.data = sections.only("data", test)
+        self.outputs = ", ".join(sections.distinct(c.outputs for c in scores))
         self.reference = reference
-        self.cells = tuple(records)
-        context = Context(records, reference)
-        self.sections = (
-            *(
-                section
-                for suite in distinct(cell.suite for cell in records)
-                for section in SECTIONS.get(suite)(
-                    {c: m for c, m in records.items() if c.suite == suite},
-                    context,
-                )
-            ),
-            *calibration.calibration(records),
-            *cost.cost(records),
-        )
-        self.outputs = ", ".join(
-            distinct(m["outputs"] for m in records.values() if "outputs" in m)
-        )
+        self.about = dict(about or {})
+        self.scores = dict(scores)
+        for suite in sections.distinct(cell.suite for cell in scores):
+            SUITES.get(suite)
+        context = sections.Context(scores, reference)
+        made = []
+        for name, suite in SUITES.items():
+            suites = suite.of or (name,)
+            own = {c: s for c, s in scores.items() if c.suite in suites}
+            made += suite().sections(own, context) if own else ()
+        self.sections = (*made, *_cost(costs))
+        self.headlines = [
+            (section, title, section.figure(key))
+            for section in self.sections
+            for title, key in section.headlines.items()
+        ]
 
     @functools.cached_property
     def figures(self):
-        """Every figure, `{"section/name": value}`."""
+        """Every figure, `{"section/key": value}`."""
         return {
-            f"{section.name}/{figure.name}": figure.value
+            f"{section.name}/{figure.key}": figure.value
             for section in self.sections
             for figure in section.figures
         }
@@ -116,77 +96,62 @@ class Report:
             "dataset": self.dataset,
             "data": self.data,
             "model": self.model,
+            "about": self.about,
             "outputs": self.outputs,
             "reference": self.reference and self.reference.name,
-            "sections": {
-                section.name: {
-                    "title": section.title,
-                    "n": section.n,
-                    "source": section.source,
-                    "origin": section.origin,
-                    "figures": {f.name: f.value for f in section.figures},
-                    "cells": section.cells,
-                    "notes": list(section.notes),
-                }
-                for section in self.sections
-            },
+            "sections": {s.name: _as_dict(s) for s in self.sections},
         }
 
-    def text(self):
-        """The report for a terminal."""
-        return text(self)
-
-    def summary(self):
-        """Its few figures that matter most, for a terminal."""
-        return summary(self)
-
-    def markdown(self, picture=None):
-        """The report as Markdown; `picture` is the file name of a heat map."""
-        return markdown(self, picture)
+    # Methods: strings for a terminal and for files.
+    text, summary, markdown = words.text, words.summary, words.markdown
 
     def write(self, folder):
-        """Writes `report.json`, `.md`, `.html`, and a heat map `.png`."""
-        from noisymix_tf.evaluation.plots import heatmap
-        from noisymix_tf.evaluation.writers.html import html
+        """Writes `report.json`, `report.md` and `report.html`.
+
+        The page shows the pictures that lie in the folder, see `gallery`.
+        """
+        from noisymix_tf.evaluation.page import html
 
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        drawn = [s for s in self.sections if s.table and s.table.heat]
-        if drawn:
-            title = f"Accuracy in % on {self.dataset}"
-            write_atomically(folder / "report.png", heatmap(drawn, title))
-        write_atomically(
-            folder / "report.json", json.dumps(self.as_dict(), indent=1) + "\n"
-        )
-        write_atomically(
-            folder / "report.md",
-            self.markdown("report.png" if drawn else None),
-        )
-        write_atomically(folder / "report.html", html(self, folder))
+        for ending, content in (
+            ("json", json.dumps(self.as_dict(), indent=1) + "\n"),
+            ("md", self.markdown()),
+            ("html", html(self, folder)),
+        ):
+            write_atomically(folder / f"report.{ending}", content)
 
 
-def _is_of_dataset(cell):
-    """Whether a cell is about the test images, not some other ones."""
-    return cell.source != "released" and cell.suite not in ("r", "shift")
+def scores_of(records, cells):
+    """`{cell: scores}` out of `Records`, `UsageError` if rows are missing."""
+    scores = {}
+    for cell in cells:
+        suite = SUITES.get(cell.suite)()
+        rows = records.rows(cell, suite.scores.ROW)
+        scores[cell] = suite.scores(rows, suite.group(cell))
+    return scores
 
 
-def _comparable(cell):
-    """A cell without its data, which released sets have each their own."""
-    if cell.source == "released":
-        return dataclasses.replace(cell, data="")
-    return cell
+def _as_dict(section):
+    names, figures = "title label suite source n origin", section.figures
+    errors = {figure.key: figure.error for figure in figures}
+    return {
+        **{name: getattr(section, name) for name in names.split()},
+        "figures": {figure.key: figure.value for figure in figures},
+        "kinds": {figure.key: figure.kind for figure in figures},
+        "standard_errors": {k: e for k, e in errors.items() if e is not None},
+        "cells": section.cells,
+        "notes": list(section.notes),
+        "caveats": list(section.caveats),
+    }
 
 
-def _rectangle(records):
-    """Every corruption at every severity, within suite, source and seed."""
-    groups = {}
-    for cell in records:
-        key = _comparable(cell)
-        key = dataclasses.replace(key, corruption=None, severity=0)
-        groups.setdefault(key, []).append(cell)
-    for key, cells in groups.items():
-        for corruption in distinct(cell.corruption for cell in cells):
-            for severity in distinct(cell.severity for cell in cells):
-                yield dataclasses.replace(
-                    key, corruption=corruption, severity=severity
-                )
+def _cost(costs):
+    """The section of what the measurement cost, if that is known."""
+    figures = tuple(
+        sections.Figure(name, label, costs[name], "seconds")
+        for name, label in _COSTS.items()
+        if name in (costs or {})
+    )
+    about = "cost", "Time", "", "", "", 0, "all cells of this report"
+    return (sections.Section(*about, figures),) if figures else ()

@@ -1,56 +1,43 @@
 """`evaluate`: a classifier, a dataset and some suites give a report."""
 
-import concurrent.futures
 import contextlib
-import functools
-import os
+import dataclasses
+import json
 import pathlib
 
-from noisymix_tf.data.dataset import ArraySplit
+from noisymix_tf.attacks.checks import whole_number
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation import selection
-from noisymix_tf.evaluation.cells import CellFile
-from noisymix_tf.evaluation.files import remove_leftovers
-from noisymix_tf.evaluation.fingerprint import model_fingerprint
+from noisymix_tf.evaluation import engine
+from noisymix_tf.evaluation.cells import Cell
 from noisymix_tf.evaluation.gallery import FOLDER as EXAMPLES
 from noisymix_tf.evaluation.gallery import Gallery
-from noisymix_tf.evaluation.images import Images
-from noisymix_tf.evaluation.predictor import Predictor, count_outputs
-from noisymix_tf.evaluation.progress import Progress
+from noisymix_tf.evaluation.plan import plan as make_plan
+from noisymix_tf.evaluation.records import FILE, Records
 from noisymix_tf.evaluation.reference import Reference
-from noisymix_tf.evaluation.replicas import Replicas
-from noisymix_tf.evaluation.report import Report
-from noisymix_tf.evaluation.settings import Settings, at_least
-from noisymix_tf.evaluation.suites import SUITES, Job
+from noisymix_tf.evaluation.report import Report, scores_of
+from noisymix_tf.files import remove_leftovers, write_atomically
 from noisymix_tf.places import check_local
+from noisymix_tf.progress import Progress
 from noisymix_tf.run_lock import RunLock
 
 CELLS_FILE = "cells.jsonl"
+_PLAN = "plan"
 
 
 class Results:
     """What `evaluate` returns.
 
     Attributes:
-        records: `{cell: measurements}`, in the order of the suites.
-        planned: The cells that were asked for.
-        computed: How many of them were measured now; the others had been
-            finished before.
-        reference: `Reference`, or None.
-        data: Word for the test images, see `data.identity`.
+        computed: How many cells were measured now, in whole or in part; the
+            others had been finished before.
+        report: The `Report` on all cells; None where only a part is measured.
+        scores: `{cell: scores}`, in the order of the suites; None likewise.
     """
 
-    def __init__(self, records, planned, computed, reference=None, data=None):
-        self.records = records
-        self.planned = planned
+    def __init__(self, computed, report=None):
         self.computed = computed
-        self.reference = reference
-        self.data = data
-
-    @functools.cached_property
-    def report(self):
-        """The `Report` on all cells."""
-        return Report(self.records, self.planned, self.reference, self.data)
+        self.report = report
+        self.scores = report and report.scores
 
     @property
     def figures(self):
@@ -71,53 +58,50 @@ def evaluate(
     batch_size=256,
     strategy=None,
     num_workers=None,
+    shard="1/1",
     progress=True,
+    about=None,
     **settings,
 ):
     """Measures a classifier on a dataset's test images, clean and shifted.
 
-    Images are generated or read by threads while the model works on earlier
-    ones; one forward pass feeds every metric; memory does not grow with the
-    dataset. With `output_dir`, finished cells are kept in `cells.jsonl` and a
-    second call measures only what is missing for the same model, data, seed
-    and version of the generator. The report is then written there too.
+    Each image is read once, one forward pass feeds every metric, and memory
+    does not grow with the dataset. With `output_dir` what was measured is kept
+    in `records.sqlite`, chunk by chunk: a second call measures only what is
+    missing for the same model, data, seed and version of the generator. The
+    report is then written there too.
 
     Args:
         model: Keras classifier, or what `evaluation.load_classifier` returns.
             It takes pixels 0..255, `[B, H, W, C]`, and gives logits or
-            probabilities `[B, K]`: how it ends tells, or else that rows of
-            probabilities are non-negative and sum to one.
+            probabilities `[B, K]`; see `noisymix_tf.probabilities`.
         dataset: `noisymix_tf.data.Dataset`; or `(images, labels)`, NumPy uint8
             `[N, H, W, 3]` and int `[N]`, below the model's K; or an object
             with `name`, `num_classes` (K), `class_names` and `test`, where
             `test.batches(batch_size)` yields such pairs, always in the same
-            order. What it yields is hashed in one more pass, to be known
-            again; a `Dataset` knows what it is (`Split.identity`).
-        suites: Names of suites, or `Suite` objects: `"clean"`, `"c"`, `"p"`,
-            `"r"`, `"fgsm"`, `"pgd"`, `"autoattack"`, `"calibration"`.
-        output_dir: Folder for cells and report; None writes no files.
+            order, and which is read once more to be known again.
+        suites: Names of `evaluation.SUITES`.
+        output_dir: Folder for records and report; None writes no files.
         reference: What errors and flips are divided by: the path of a
             `report.json` on the same images, or of a file of constants (see
             `evaluation.Reference`), or `"alexnet"` for the constants of
             ImageNet-C, which are the default for 1,000 classes.
-        batch_size: Images per forward pass; at least 1.
+        batch_size: Images of a chunk and of a forward pass; at least 1.
         strategy: `tf.distribute.Strategy` whose replicas share each batch;
             the model was built in its scope.
-        num_workers: Threads that prepare images; by default one per core, at
-            most 8.
-        progress: Called as `progress(cell, measurements, done, total)` after
-            each cell that was measured; if it has a method `begin`, that gets
-            the cells to measure first. True for `evaluation.Progress()`, None
-            for silence.
-        **settings: Options of the suites: the attributes of
-            `evaluation.Settings`.
+        num_workers: See `engine.run`.
+        shard: `"i/n"`: only part i of n, which needs an `output_dir` of its
+            own; `merge` joins all parts, and only then there is a report.
+        progress: True for `noisymix_tf.progress.Progress()`, or an object of
+            this kind; None for silence.
+        about: Dict of words for the head of the report, `{"model": PATH}`.
+        **settings: Options of the suites, see `evaluation.Settings`.
 
     Returns:
         `Results`.
 
     Raises:
-        UsageError: If an argument cannot be used, or model and dataset do not
-            fit.
+        UsageError: As `plan`.
 
     Example:
 
@@ -126,171 +110,136 @@ def evaluate(
     0.8851
     >>> evaluate(model, dataset, suites=("fgsm",), eps=("2/255", "4/255"))
     """
-    check_local(output_dir=output_dir, reference=reference, **settings)
-    suites = _suites(suites)
-    settings = Settings.of(settings)
-    at_least("batch_size", batch_size, 1)
-    if num_workers is None:
-        num_workers = min(os.cpu_count() or 1, 8)
-    at_least("num_workers", num_workers, 1)
-    if progress is True:
-        progress = Progress()
-    if not callable(model):
-        raise UsageError(
-            f"evaluate takes a Keras model, got {model!r}: load it first, with "
-            "evaluation.load_classifier."
-        )
-    dataset = _dataset(dataset, model)
-    reference = Reference.of(reference, dataset)
-    images = Images.of(dataset, settings.examples)
-    if reference is not None:
-        _check_reference(reference, images)
-    replicas = Replicas(strategy)
-    probe = images.probe(batch_size)
-    predictor = Predictor(
+    check_local(output_dir=output_dir)
+    if num_workers is not None:
+        whole_number("num_workers", num_workers, 0)
+    plan = make_plan(
         model,
-        dataset.num_classes,
-        probe,
-        min(batch_size, images.n),
-        settings.outputs,
-        replicas,
+        dataset,
+        suites=suites,
+        reference=reference,
+        batch_size=batch_size,
+        strategy=strategy,
+        shard=shard,
+        **settings,
     )
-    folder = None if output_dir is None else _folder(output_dir)
-    pool = concurrent.futures.ThreadPoolExecutor(num_workers, "prepare")
-    job = Job(
-        dataset=dataset,
-        images=images,
-        model=model,
-        predictor=predictor,
-        replicas=replicas,
-        model_id=model_fingerprint(model),
-        settings=settings,
-        batch_size=min(batch_size, images.n),
-        pool=pool,
-        depth=2 * num_workers,
-        gallery=None if folder is None else Gallery(folder, dataset),
-    )
-    with _lock(folder):
-        for place in () if folder is None else (folder, folder / EXAMPLES):
-            remove_leftovers(place)
-        try:
-            results = _measure(suites, job, folder, progress, reference)
-        finally:
-            pool.shutdown(cancel_futures=True)
-        if folder is not None:
-            results.report.write(folder)
-    return results
+    if model is None:
+        raise UsageError("evaluate takes a Keras model, got None.")
+    is_part = plan.shard[1] > 1
+    if is_part and output_dir is None:
+        raise UsageError(
+            f"shard={shard} needs an output_dir, a folder for this part alone."
+        )
+    facts = {
+        "key": plan.key,
+        "shard": plan.shard,
+        "cells": [dataclasses.asdict(cell) for cell in plan.cells],
+        "num_classes": plan.job.dataset.num_classes,
+        "reference": None if reference is None else str(reference),
+        "about": dict(about or {}),
+    }
+    with _opened(output_dir) as (folder, records):
+        records.set_fact(_PLAN, facts)
+        computed = engine.run(
+            plan,
+            records,
+            num_workers=num_workers,
+            progress=Progress() if progress is True else progress,
+            gallery=folder and Gallery(folder),
+        )
+        if is_part:
+            return Results(computed)
+        return Results(
+            computed, _report(records, facts, plan.reference, folder)
+        )
 
 
-def check_selection(suites, dataset=None, reference=None, **settings):
-    """Raises the `UsageError` that `evaluate` would, before hours of training.
+def merge(folders, output_dir):
+    """Joins the parts of an evaluation, and writes their report.
 
     Args:
-        suites, dataset, reference, **settings: As in `evaluate`; with a
-            dataset, all cells are planned, which opens released sets.
+        folders: Folders of all parts of one plan, see `shard` of `evaluate`.
+        output_dir: Folder for all records and the report.
+
+    Returns:
+        `Results`, those of one evaluation in one go to the last bit.
+
+    Raises:
+        UsageError: A part is missing, not finished, there twice, or of another
+            plan.
+
+    Example:
+
+    >>> merge(["parts/1", "parts/2"], "whole").figures["clean/accuracy"]
+    0.9481
     """
-    suites = _suites(suites)
-    settings = Settings.of(settings)
-    if dataset is None:
-        return
-    images = Images.of(dataset, settings.examples)
-    reference = Reference.of(reference, dataset)
-    if reference is not None:
-        _check_reference(reference, images)
-    job = Job(dataset, images, settings, batch_size=images.n)
-    for suite in suites:
-        suite.cells(job)
-
-
-def _check_reference(reference, images):
-    """Raises if a report is on others; constants may be about any images."""
-    if reference.dataset is not None:
-        reference.check(images.name, images.fingerprint)
-
-
-def _suites(suites):
-    return [
-        SUITES.get(suite)() if isinstance(suite, str) else suite
-        for suite in selection.sequence("suites", suites)
-    ]
-
-
-def _dataset(dataset, model):
-    """A dataset as it is, or one made of arrays with the model's classes."""
-    if not isinstance(dataset, tuple | list):
-        if not hasattr(dataset, "test"):
+    folders, parts, first = list(folders), {}, None
+    for path in folders:
+        facts = _facts(path)
+        first = first or facts
+        if facts["key"] != first["key"]:
             raise UsageError(
-                f"evaluate takes a noisymix_tf.data Dataset or (images, "
-                f"labels), got a {type(dataset).__name__}."
+                f"{path} and {folders[0]} are no parts of one plan: measure "
+                "both with the same model, data, suites, batch size and n."
             )
-        return dataset
-    if len(dataset) != 2:
+        place, count = facts["shard"]
+        if place in parts:
+            raise UsageError(
+                f"{path} and {parts[place]} are both part {place + 1} of "
+                f"{count}: give each part once."
+            )
+        parts[place] = path
+    missing = [str(k + 1) for k in range(count) if k not in parts]
+    if missing:
         raise UsageError(
-            f"evaluate takes a dataset or (images, labels), got a "
-            f"{type(dataset).__name__} of {len(dataset)}."
+            f"Of {count} parts {', '.join(missing)} are missing: give the "
+            "folders of all."
         )
-    arrays = ArraySplit(*dataset)
-    if not len(arrays):
-        raise UsageError("There are no images: nothing to evaluate.")
-    return _Arrays(arrays, model)
+    reference = Reference.of(first["reference"], first["num_classes"])
+    with _opened(output_dir) as (folder, records):
+        for path in folders:
+            records.take(path)
+        facts = {**first, "shard": (0, 1)}
+        records.set_fact(_PLAN, facts)
+        return Results(0, _report(records, facts, reference, folder))
 
 
-class _Arrays:
-    """Images and labels in memory, as a dataset."""
-
-    name = "arrays"
-
-    def __init__(self, test, model):
-        self.test = test
-        top = int(max(test.labels))
-        self.num_classes = count_outputs(model, test.images[:1]) or top + 1
-        if top >= self.num_classes:
-            raise UsageError(
-                f"There is a label {top}, but the model has "
-                f"{self.num_classes} classes, which count from 0 to "
-                f"{self.num_classes - 1}: mend the labels, or choose the model "
-                "that they belong to."
-            )
-        self.class_names = tuple(map(str, range(self.num_classes)))
+def _facts(path):
+    if not (pathlib.Path(path) / FILE).is_file():
+        raise UsageError(
+            f"{path} holds no part of an evaluation ({FILE} is missing)."
+        )
+    with Records(path) as records:
+        facts = records.fact(_PLAN)
+    if facts is None:
+        raise UsageError(f"{path} holds no part of an evaluation yet.")
+    return facts
 
 
-def _measure(suites, job, folder, progress, reference):
-    """Measures what is not finished yet, keeping every cell at once."""
-    file = None
-    finished = {}
+def _report(records, facts, reference, folder):
+    """The report of a plan, written with a readable line for each cell."""
+    cells = [Cell(**fields) for fields in facts["cells"]]
+    scores = scores_of(records, cells)
+    costs = records.seconds(cells)
+    report = Report(scores, reference, facts["about"], costs)
     if folder is not None:
-        file = CellFile(folder / CELLS_FILE)
-        kind = job.predictor.kind
-        finished = {
-            cell: measurements
-            for cell, measurements in file.read().items()
-            # What was taken for something else is measured anew.
-            if measurements.get("outputs", kind) == kind
-        }
-    plan = [(suite, suite.cells(job)) for suite in suites]
-    # Two suites may share cells.
-    planned = list(dict.fromkeys(c for _, cells in plan for c in cells))
-    measured = {}
-    done = sum(cell in finished for cell in planned)
-    if hasattr(progress, "begin"):
-        progress.begin([cell for cell in planned if cell not in finished])
-    for suite, cells in plan:
-        pending = [c for c in cells if c not in finished and c not in measured]
-        for cell, measurements in suite.run(pending, job):
-            if file is not None:
-                file.append(cell, measurements)
-            measured[cell] = measurements
-            done += 1
-            if progress:
-                progress(cell, measurements, done, len(planned))
-    known = {**finished, **measured}
-    records = {cell: known[cell] for cell in planned if cell in known}
-    return Results(
-        records, planned, len(measured), reference, job.images.fingerprint
-    )
+        lines = []
+        for cell, own in scores.items():
+            names = (name for name in own.ROW.names if name != "label")
+            means = {f"mean_{n}": float(own.rows[n].mean()) for n in names}
+            lines.append(json.dumps(dataclasses.asdict(cell) | means) + "\n")
+        write_atomically(folder / CELLS_FILE, "".join(lines))
+        report.write(folder)
+    return report
 
 
-def _folder(output_dir):
+@contextlib.contextmanager
+def _opened(output_dir):
+    """The folder, locked, or None; and its records, or some in memory."""
+    if output_dir is None:
+        with Records() as records:
+            yield None, records
+        return
     folder = pathlib.Path(output_dir)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -299,11 +248,8 @@ def _folder(output_dir):
             f"output_dir {str(folder)!r} cannot be a folder "
             f"({error.strerror}): choose another."
         ) from error
-    return folder
-
-
-def _lock(folder):
-    """Keeps other processes from writing to the folder meanwhile."""
-    if folder is None:
-        return contextlib.nullcontext()
-    return RunLock(folder, "output_dir")
+    with RunLock(folder, "output_dir"):
+        for place in (folder, folder / EXAMPLES):
+            remove_leftovers(place)
+        with Records(folder) as records:
+            yield folder, records

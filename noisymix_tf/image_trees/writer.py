@@ -1,14 +1,16 @@
 """The tree that is written, and how it is filled."""
 
+import io
+
 import numpy as np
 from PIL import Image
 
 from noisymix_tf.config import by_name
+from noisymix_tf.contact_sheet import contact_sheet
 from noisymix_tf.corruption_sets.folder import SetFolder
 from noisymix_tf.corruption_sets.image_files import JPEG_QUALITY, save
-from noisymix_tf.corruption_sets.progress import Progress
-from noisymix_tf.evaluation.contact_sheet import contact_sheet
-from noisymix_tf.evaluation.files import write_atomically
+from noisymix_tf.files import write_atomically
+from noisymix_tf.progress import Progress
 
 _ROWS = 6
 _SIDE = 128
@@ -60,9 +62,8 @@ def fill(folder, source, make, *, image_format, batch_size, shown=True):
     """
     paths = [folder.path / name for name in source.names]
     there = np.array([_is_there(path) for path in paths], bool)
-    bar = Progress(len(source), 1, shown)
-    bar.begin("images")
-    bar.advance(int(there.sum()))
+    bar = Progress(None if shown else io.StringIO())
+    bar.begin(len(source), there.sum())
     for positions in source.batches(batch_size):
         if there[positions].all():
             continue
@@ -71,7 +72,7 @@ def fill(folder, source, make, *, image_format, batch_size, shown=True):
             if not there[position]:
                 save(image, paths[position], image_format)
                 there[position] = True
-        bar.advance(int(there.sum()))
+        bar.advance(there.sum(), "images")
     _write_sheet(folder.path / "sheet.png", source, paths)
     bar.end()
 

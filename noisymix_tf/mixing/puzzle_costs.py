@@ -128,8 +128,7 @@ def _means(x, rows, columns):
     """Means over blocks of `[B, H, W, C]`: `[B, rows, columns, C]`."""
     _, height, width, channels = x.shape
     blocks = tf.reshape(
-        x,
-        [-1, rows, height // rows, columns, width // columns, channels],
+        x, [-1, rows, height // rows, columns, width // columns, channels]
     )
     return tf.reduce_mean(blocks, [2, 4])
 

@@ -8,12 +8,7 @@ import tensorflow as tf
 
 from noisymix_tf.checks import is_whole, radius_in_grey_levels
 from noisymix_tf.errors import UsageError
-from noisymix_tf.mixing import (
-    adversarial,
-    grid_labels,
-    puzzle_costs,
-    transport,
-)
+from noisymix_tf.mixing import adversarial, grid_labels, puzzle_costs, transport
 from noisymix_tf.mixing.kind import (
     Mixing,
     check_images,

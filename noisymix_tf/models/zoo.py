@@ -6,9 +6,7 @@ from collections.abc import Callable
 
 import keras
 
-from noisymix_tf.models.augmix_wide_resnet import (
-    TORCH_NAMES as AUGMIX_NAMES,
-)
+from noisymix_tf.models.augmix_wide_resnet import TORCH_NAMES as AUGMIX_NAMES
 from noisymix_tf.models.augmix_wide_resnet import augmix_wide_resnet
 from noisymix_tf.models.cifar_resnet import TORCH_NAMES as CIFAR_NAMES
 from noisymix_tf.models.cifar_resnet import cifar_resnet

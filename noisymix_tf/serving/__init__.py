@@ -4,10 +4,4 @@ from noisymix_tf.serving.reload import ExportMismatch
 from noisymix_tf.serving.saved_model import Exported, export
 from noisymix_tf.serving.signatures import SIGNATURES, Signature
 
-__all__ = [
-    "SIGNATURES",
-    "ExportMismatch",
-    "Exported",
-    "Signature",
-    "export",
-]
+__all__ = ["SIGNATURES", "ExportMismatch", "Exported", "Signature", "export"]

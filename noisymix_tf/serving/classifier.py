@@ -1,35 +1,33 @@
-"""A Keras classifier as TensorFlow functions over variables of their own."""
+"""A Keras classifier as TensorFlow functions, and how far they are from it."""
+
+import dataclasses
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from noisymix_tf.data.decode import decode_image
+from noisymix_tf.data.preprocess import Preprocess
+from noisymix_tf.serving import reload
+from noisymix_tf.serving.signatures import SIGNATURES, encoded
 from noisymix_tf.training import segments
 from noisymix_tf.training.graph import Graph, is_graph
 
 # How many of the most probable classes a signature names.
 TOP = 5
+_BATCH = 64
 
 
+@dataclasses.dataclass(eq=False)
 class ServedClassifier:
     """What all signatures of an export call.
 
-    The functions read copies of the model's weights. Tracking the Keras model
-    itself would store some of its bookkeeping, and each variable twice.
-
-    Args:
-        model: Keras classifier of one image input and one output `[N, C]`.
-        image_shape: `(H, W, C)` of the pixels that it takes; sides may be None.
-        is_probability: Whether it puts out probabilities, not logits.
-        labels: Names of the classes, or None.
-        preprocess: `noisymix_tf.data.Preprocess` of encoded images, or None
-            where none are taken.
-        weights: How matrices and kernels are stored: `"float32"`, `"float16"`
-            or `"bfloat16"`. Vectors, such as the statistics of batch
-            normalisation, stay as they are, and so does the computation.
+    The functions read copies of the model's weights, for tracking the model
+    would store each twice. Matrices and kernels are stored as `weights` says;
+    vectors stay as they are, and so does the computation. Where `preprocess` is
+    None, no encoded images are taken.
 
     Attributes:
-        image_shape, labels, preprocess, model: As given.
         variables: The copies, each once.
         classify: `tf.function` from float32 pixels `[N, H, W, C]` to the dict
             of outputs by name. One function, so that the network is in an
@@ -38,38 +36,43 @@ class ServedClassifier:
             layer with weights gets, or None where not all paths pass one.
     """
 
-    def __init__(
-        self, model, image_shape, is_probability, labels, preprocess, weights
-    ):
-        self.image_shape = tuple(image_shape)
-        self.labels = labels
-        self.preprocess = preprocess
-        self.model = model
-        self._is_probability = is_probability
-        self.variables = [_copy(v, weights) for v in model.weights]
+    model: keras.Model
+    image_shape: tuple
+    from_logits: bool
+    labels: list | None
+    preprocess: Preprocess | None
+    weights: str
+
+    def __post_init__(self):
+        self.variables = [_copy(v, self.weights) for v in self.model.weights]
         pixels = tf.TensorSpec([None, *self.image_shape], tf.float32)
         self.classify = tf.function(self._classify, input_signature=[pixels])
-        before_last = penultimate(model)
-        self.features = before_last and self._with_copies(before_last)
+        self._before_last = _penultimate(self.model)
+        self.features = self._before_last and self._on_copies(self._before_last)
+
+    def expected(self, images):
+        """Dict of what Keras' own model gives of uint8 images, as NumPy."""
+        outputs = outputs_of(self.model, images)
+        found = {"probabilities": outputs}
+        if self.from_logits:
+            probabilities = tf.nn.softmax(outputs).numpy()
+            found = {"logits": outputs, "probabilities": probabilities}
+        if self._before_last:
+            found["features"] = outputs_of(self._before_last, images)
+        return found
 
     def _classify(self, images):
-        outputs = self._with_copies(self.model)(images)
-        if self._is_probability:
-            probabilities, results = outputs, {}
-        else:
-            probabilities = tf.nn.softmax(outputs)
-            results = {"logits": outputs}
+        outputs = self._on_copies(self.model)(images)
+        results = {"logits": outputs} if self.from_logits else {}
+        probabilities = tf.nn.softmax(outputs) if self.from_logits else outputs
         top = tf.math.top_k(probabilities, min(TOP, outputs.shape[-1]))
-        results |= {
-            "probabilities": probabilities,
-            "classes": top.indices,
-            "scores": top.values,
-        }
+        results |= {"probabilities": probabilities, "scores": top.values}
+        results["classes"] = top.indices
         if self.labels is not None:
             results["labels"] = tf.gather(tf.constant(self.labels), top.indices)
         return results
 
-    def _with_copies(self, function):
+    def _on_copies(self, function):
         """`function(images)` in inference, on the copies, in float32."""
 
         def call(images):
@@ -83,23 +86,82 @@ class ServedClassifier:
         return call
 
 
-def penultimate(model):
-    """The part of a model before its last layer with weights.
+def differences(served, folder, names, images, tolerance, fresh_process):
+    """Dict from the names of signatures to their `difference` from Keras.
 
     Args:
-        model: A Keras model.
-
-    Returns:
-        Function `(images, training)`, or None where the model is no graph, or
-        not all of its paths pass the input of that layer.
+        served: `ServedClassifier` that was saved to `folder`.
+        names, images: Signatures to call, and uint8 `[N, H, W, C]` for them.
+        tolerance: Largest accepted difference; else an `ExportMismatch`.
+        fresh_process: Whether a new process loads it.
     """
+    rule, files = served.preprocess, encoded(images, served.preprocess)
+    requests = {n: SIGNATURES[n].encode(images, files) for n in names}
+    call = reload.call_in_new_process if fresh_process else reload.call
+    # What an evaluation makes of the files.
+    seen = [rule.apply(decode_image(file)).numpy() for file in files]
+    expected = {False: served.expected(images)}
+    expected[True] = served.expected(np.stack(seen)) if seen else None
+    found = {}
+    for name, outputs in call(folder, requests).items():
+        wanted = expected[SIGNATURES[name].encoded]
+        found[name] = difference(outputs, wanted, served.labels)
+        if not found[name] <= tolerance:  # true of NaN, too
+            raise reload.ExportMismatch(
+                f"Signature {name} of the SavedModel differs from the Keras "
+                f"model by {found[name]}; tolerance is {tolerance}. Nothing "
+                f"written."
+            )
+    return found
+
+
+def difference(outputs, expected, labels=None):
+    """The largest difference of outputs from what they are to be.
+
+    It is absolute for probabilities and scores, relative to the largest value
+    for logits and features, and NaN or infinite where an output is.
+    """
+    gaps = []
+    for name in expected.keys() & outputs.keys():
+        scale = np.abs(expected[name]).max() or 1.0
+        scale = 1.0 if name == "probabilities" else scale
+        gaps.append(np.abs(outputs[name] - expected[name]).max() / scale)
+    scores, probabilities = outputs.get("scores"), expected["probabilities"]
+    if scores is not None:
+        best = -np.sort(-probabilities, axis=-1)[:, : scores.shape[-1]]
+        gaps.append(np.abs(scores - best).max())
+    for name in {"classes", "labels"} & outputs.keys():
+        # Of those that are named so the one that scores the like: classes may
+        # share a name, and those that are as likely come in any order.
+        numbers = np.arange(probabilities.shape[-1])
+        if outputs[name].dtype == object:
+            words = numbers.astype(str) if labels is None else labels
+            numbers = np.array([str(word).encode() for word in words], object)
+        is_named = outputs[name][..., None] == numbers
+        far = np.abs(scores[..., None] - probabilities[:, None])
+        gaps.append(np.where(is_named, far, np.inf).min(-1).max())
+    # `max` would pass over NaN.
+    return float(np.max(gaps))
+
+
+def outputs_of(function, images):
+    """What a Keras model gives of uint8 images in inference, as float32."""
+    parts = []
+    # The reloaded model is called there, too: accelerators round otherwise.
+    with tf.device("CPU:0"):
+        for start in range(0, len(images), _BATCH):
+            pixels = images[start : start + _BATCH].astype(np.float32)
+            parts.append(function(pixels, training=False).numpy())
+    return np.concatenate(parts).astype(np.float32)
+
+
+def _penultimate(model):
+    """The part before the last layer with weights; None if paths pass it by."""
     if not is_graph(model):
         return None
     graph = Graph(model)
     weighted = [s for s in graph.steps if getattr(s.operation, "weights", ())]
-    if not weighted:
-        return None
-    for point in graph.points:
+    for point in graph.points if weighted else ():
         if weighted[-1].inputs == (point.value,):
             return segments.cut(model, taps=(point.name,))[1][0]
     return None

@@ -4,73 +4,74 @@ TensorFlow Serving hands none of it out and reads only the warm-up requests.
 """
 
 import json
+import os
 import pathlib
 import shutil
 
-import keras
 import numpy as np
+import tensorflow as tf
 
 from noisymix_tf import model_card
 from noisymix_tf.errors import UsageError
+from noisymix_tf.serving import image_bytes
+from noisymix_tf.serving.arguments import noise
 from noisymix_tf.serving.classifier import TOP
-from noisymix_tf.serving.image_bytes import MAX_PIXELS, MAX_RESIZED_PIXELS
-from noisymix_tf.serving.signatures import SIGNATURES
+from noisymix_tf.serving.signatures import CLASSIFY, SIGNATURES, encoded
+from noisymix_tf.training import provenance
 
 FOLDER = "assets.extra"
-BATCHING = "batching_params.pbtxt"
-_REPORT = "report.json"
-_REPORTS = (_REPORT, "report.md", "report.html", "report.png")
 _OUTPUTS = {
     "logits": "outputs of the last layer, before softmax",
     "probabilities": "of all classes",
-    "classes": f"numbers of the {TOP} most probable classes, falling",
+    "classes": f"the {TOP} most probable classes, falling",
     "scores": "their probabilities",
     "labels": "their names",
     "features": "what the last layer with weights gets",
+    "status": f"of each image; one of {', '.join(image_bytes.STATUS)}",
 }
-# x * scale + offset, and (x - mean) / sqrt(variance).
-_CONSTANTS = {
-    "Rescaling": ("scale", "offset"),
-    "Normalization": ("mean", "variance"),
-}
-_EXAMPLE_CLASSES = "names of the classes (numbers where they have none)"
+# Fields by number in tensorflow_serving/apis/*.proto: of a PredictionLog, of a
+# request, of its ModelSpec, and of an entry of a map.
+_CLASSIFY_LOG, _PREDICT_LOG, _MODEL_SPEC, _INPUTS = 2, 6, 1, 2
+_NAME, _SIGNATURE_NAME, _KEY, _VALUE = 1, 3, 1, 2
 
 
-def write(folder, served, functions, card, weights):
-    """Writes labels, card, preprocessing and signatures.
+def write(folder, served, functions, card, batch_sizes, report):
+    """Writes all but the warm-up requests.
 
-    Args:
-        folder: `pathlib.Path` of the version.
-        served: `ServedClassifier`.
-        functions: Dict from signature to concrete function.
-        card: The model's card, a dict.
-        weights: How kernels are stored.
+    A report is copied with all that it shows, images included.
     """
-    extra = folder / FOLDER
-    extra.mkdir(exist_ok=True)
-    text = model_card.as_text(card)
-    (folder / model_card.IN_SAVED_MODEL).write_text(text, encoding="utf-8")
+    described = {name: _described(name, f) for name, f in functions.items()}
+    files = {
+        f"{FOLDER}/model_card.json": model_card.as_text(card),
+        f"{FOLDER}/preprocessing.json": _preprocessing(served),
+        f"{FOLDER}/signatures.json": described,
+    }
     if served.labels is not None:
-        lines = "".join(f"{label}\n" for label in served.labels)
-        (extra / "labels.txt").write_text(lines, encoding="utf-8")
-    _write_json(extra / "preprocessing.json", _preprocessing(served, weights))
-    _write_json(
-        extra / "signatures.json",
-        {name: _signature(name, f) for name, f in functions.items()},
-    )
+        files[f"{FOLDER}/labels.txt"] = "\n".join([*served.labels, ""])
+    if batch_sizes:
+        lines = [f"max_batch_size {{ value: {batch_sizes[-1]} }}"]
+        lines += [f"allowed_batch_sizes: {size}" for size in batch_sizes]
+        files["batching_params.pbtxt"] = "\n".join([*lines, ""])
+    (folder / FOLDER).mkdir(exist_ok=True)
+    for name, text in files.items():
+        if isinstance(text, dict):
+            text = json.dumps(text, indent=2, ensure_ascii=False) + "\n"
+        (folder / name).write_text(text, encoding="utf-8")
+    if report is not None:
+        (folder / FOLDER / "robustness").mkdir()
+        for file in pathlib.Path(report).glob("report.*"):
+            shutil.copyfile(file, folder / FOLDER / "robustness" / file.name)
 
 
-def check_report(report, card):
-    """Checks that a report is about the model of a card.
-
-    Args:
-        report: Directory of the report.
-        card: The model's card, a dict.
-
-    Raises:
-        UsageError: If there is none, or it is about another model.
-    """
-    place = pathlib.Path(report) / _REPORT
+def check_card(card, report):
+    """Raises the `UsageError` for no card, or a report that is not about it."""
+    if not isinstance(card, dict):
+        raise UsageError(
+            f"card is {card!r}; give the dict that model_card.read returns."
+        )
+    if report is None:
+        return
+    place = pathlib.Path(report) / "report.json"
     try:
         measured = json.loads(place.read_text(encoding="utf-8"))["model"]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -86,92 +87,73 @@ def check_report(report, card):
         )
 
 
-def write_report(folder, report):
-    """Copies the report of an evaluation, its example images included.
+def write_warmup(folder, served, names, batch_sizes, model_name):
+    """Writes what TensorFlow Serving answers before it takes requests: noise.
 
-    Args:
-        folder: `pathlib.Path` of the version.
-        report: Directory of the report.
+    They are its `PredictionLog` protos, of which the few fields that are
+    needed are written by their numbers: the package that has them is of use to
+    a client only. There is one of each size for each signature.
     """
-    target = folder / FOLDER / "robustness"
-    target.mkdir(parents=True)
-    for name in _REPORTS:
-        file = pathlib.Path(report) / name
-        if file.is_file():
-            shutil.copyfile(file, target / name)
+    images = noise(served.image_shape)
+    files = encoded(images, served.preprocess)
+    place = folder / FOLDER / "tf_serving_warmup_requests"
+    with tf.io.TFRecordWriter(os.fspath(place)) as writer:
+        for name in names:
+            ((key, array),) = SIGNATURES[name].encode(images, files).items()
+            spec = _field(_NAME, model_name) + _field(_SIGNATURE_NAME, name)
+            for size in batch_sizes:
+                batch = np.take(array, range(size), axis=0, mode="wrap")
+                log, inputs = _inputs(name, key, batch)
+                request = _field(_MODEL_SPEC, spec) + _field(_INPUTS, inputs)
+                writer.write(_field(log, _field(1, request)))
 
 
-def write_batching(folder, batch_sizes):
-    """Writes TensorFlow Serving's parameters of batching for this model."""
-    lines = [f"max_batch_size {{ value: {max(batch_sizes)} }}"]
-    lines += [f"allowed_batch_sizes: {size}" for size in sorted(batch_sizes)]
-    (folder / BATCHING).write_text("\n".join(lines) + "\n")
+def _inputs(name, key, batch):
+    """Number of the kind of request, and its inputs."""
+    if SIGNATURES[name].method == CLASSIFY:
+        # Examples in an ExampleList in an Input, each the first field.
+        examples = b"".join(_field(1, proto) for proto in batch)
+        return _CLASSIFY_LOG, _field(1, examples)
+    value = tf.make_tensor_proto(batch).SerializeToString()
+    return _PREDICT_LOG, _field(_KEY, key) + _field(_VALUE, value)
 
 
-def normalisation(model):
-    """Constants of the layers that bring pixels to units of the model.
-
-    Args:
-        model: A Keras model.
-
-    Returns:
-        List of dicts, one for each such layer; empty where there is none.
-    """
-    found = []
-    for layer in model._flatten_layers(include_self=False):
-        kind = type(layer).__name__
-        names = _CONSTANTS.get(kind, ())
-        if names:
-            constants = {
-                name: np.asarray(getattr(layer, name)).ravel().tolist()
-                for name in names
-            }
-            found.append({"layer": layer.name, "class": kind, **constants})
-    return found
+def _field(number, content):
+    """A string, bytes or message as the field of a proto."""
+    content = content.encode() if isinstance(content, str) else content
+    # A proto of one such field, whose number is in its first byte.
+    first = tf.train.BytesList(value=[content]).SerializeToString()
+    return bytes([number << 3 | first[0] & 7]) + first[1:]
 
 
-def _preprocessing(served, weights):
-    encoded = None
-    if served.preprocess is not None:
-        encoded = {
-            "preprocess": str(served.preprocess),
-            "resampling": "bilinear, antialiased, rounded to whole levels",
-            "jpeg": "accurate inverse DCT; EXIF orientation is ignored",
-            "colours": "RGB; alpha is dropped, of 16 bits the upper 8 are kept",
-            "max_pixels": MAX_PIXELS,
-            "max_pixels_while_resizing": MAX_RESIZED_PIXELS,
-        }
+def _preprocessing(served):
+    encoded = served.preprocess and {
+        "preprocess": str(served.preprocess),
+        "resampling": "bilinear, antialiased, rounded to whole levels",
+        "jpeg": "accurate inverse DCT; EXIF orientation is ignored",
+        "colours": "RGB; alpha is dropped, of 16 bits the upper 8 are kept",
+        "max_pixels": image_bytes.MAX_PIXELS,
+        "max_pixels_while_resizing": image_bytes.MAX_RESIZED_PIXELS,
+        "max_scans": image_bytes.MAX_SCANS,
+    }
     return {
         "image_shape": list(served.image_shape),
         "pixels": "RGB, 0..255; the model normalises them itself",
-        "normalisation": normalisation(served.model),
+        "normalisation": provenance.normalisation(served.model),
         "encoded_images": encoded,
-        "weights": weights,
-        "keras": keras.__version__,
+        "weights": served.weights,
     }
 
 
-def _signature(name, function):
-    signature = SIGNATURES.get(name)
+def _described(name, function):
+    def described(spec, words):
+        shape = str(spec.shape).replace("None", "-1")
+        return {"dtype": spec.dtype.name, "shape": shape, "what": words}
+
     (taken,) = function.structured_input_signature[0]
-    outputs = function.structured_outputs
-    words = dict(_OUTPUTS)
-    if set(outputs) == {"classes", "scores"}:
-        words["classes"] = _EXAMPLE_CLASSES
+    signature, outputs = SIGNATURES[name], function.structured_outputs
     return {
         "method": signature.method,
-        "inputs": {taken.name: _spec(taken, signature.takes)},
-        "outputs": {
-            key: _spec(spec, words[key]) for key, spec in outputs.items()
-        },
+        "inputs": {signature.argument: described(taken, signature.takes)},
+        "outputs": {k: described(s, _OUTPUTS[k]) for k, s in outputs.items()},
     }
-
-
-def _spec(spec, words):
-    shape = [-1 if side is None else side for side in spec.shape]
-    return {"dtype": spec.dtype.name, "shape": str(shape), "what": words}
-
-
-def _write_json(place, value):
-    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-    place.write_text(text, encoding="utf-8")

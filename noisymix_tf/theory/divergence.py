@@ -67,8 +67,7 @@ def stability(
     near = tf.reduce_sum(w * fisher(moved), axis=0) - fisher(common)
     log_p = tf.nn.log_softmax(
         tf.reshape(
-            tail(tf.reshape(h + moves, [-1, h.shape[1]])),
-            [len(w), len(h), -1],
+            tail(tf.reshape(h + moves, [-1, h.shape[1]])), [len(w), len(h), -1]
         )
     )
     mixture = tf.reduce_sum(w[:, :, None] * tf.exp(log_p), axis=0)

@@ -70,12 +70,7 @@ def _both(ax, pair, name):
         linestyle="none",
         label="exact",
     )
-    ax.loglog(
-        pair.eps,
-        pair.predicted,
-        color=_ORANGE,
-        label="predicted (eps²)",
-    )
+    ax.loglog(pair.eps, pair.predicted, color=_ORANGE, label="predicted (eps²)")
     titles = {
         "divergence": "Divergence of\ndisplaced views",
         "attack": "Loss minus\nloss under attack",

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from noisymix_tf import probabilities
 from noisymix_tf.errors import UsageError
 from noisymix_tf.theory.arguments import as_array
 from noisymix_tf.training import outputs, segments
@@ -13,6 +14,8 @@ from noisymix_tf.training.unwrap import classifier_of
 # Probabilities below it count as this, so that their logarithm is finite.
 _SMALLEST = 1e-30
 _SUM_TOLERANCE = 1e-3
+# On how many examples it is looked up what the model puts out.
+_SEEN = 16
 
 
 class Tail:
@@ -47,11 +50,8 @@ class Tail:
         features = head(x, training=False)
         self._shape = [-1, *features.shape[1:]]
         self._rest = rest
-        if from_logits is None:
-            from_logits = outputs.gives_logits(model)
-        self._from_logits = from_logits
         self.features = tf.reshape(features, [len(x), -1])
-        output = self._output(self.features[:1])
+        output = self._output(self.features[:_SEEN])
         if output.shape.rank != 2:
             raise UsageError(
                 f"The model gives {list(output.shape[1:])} numbers for an "
@@ -62,6 +62,9 @@ class Tail:
                 f"The model gives {output.shape[1]} yes or no answers (it ends "
                 f"in sigmoid): give one with classes that exclude each other."
             )
+        self._from_logits = probabilities.gives_logits(
+            model, output.numpy(), probabilities.SAID[from_logits]
+        )
         self.num_classes = max(2, int(output.shape[1]))
 
     def __call__(self, features):

@@ -217,10 +217,7 @@ def _sums(tail, h, labels, mean, covariance):
     spread = covariance + away[:, :, None] * away[:, None, :]
     unit = tf.eye(h.shape[1], batch_shape=[len(h)], dtype=h.dtype)
     loss = tf.nn.softmax_cross_entropy_with_logits(labels, logits)
-    terms = [
-        tf.reduce_sum(loss),
-        tf.einsum("nc,ncd,nd->", error, slope, away),
-    ]
+    terms = [tf.reduce_sum(loss), tf.einsum("nc,ncd,nd->", error, slope, away)]
     for second in (spread, unit, tf.linalg.diag(h**2)):
         images = tf.einsum("ncd,nde,nke->nck", slope, second, slope)
         own = tf.einsum("nc,ncc->", p, images)

@@ -9,7 +9,7 @@ import numpy as np
 
 from noisymix_tf import devices
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation.files import write_atomically
+from noisymix_tf.files import write_atomically
 from noisymix_tf.run_folder import RunFolder
 from noisymix_tf.toys import figure, measures, network, report, search
 from noisymix_tf.toys.points import Problem

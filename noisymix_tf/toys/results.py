@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation.files import write_atomically
+from noisymix_tf.files import write_atomically
 from noisymix_tf.toys.measures import Measures
 
 

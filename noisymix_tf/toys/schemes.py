@@ -69,11 +69,7 @@ class Scheme:
 _NOISE = ("additive_noise", "multiplicative_noise")
 
 SCHEMES = {
-    "baseline": Scheme(
-        "Baseline",
-        ("learning_rate",),
-        learning_rate=0.00074,
-    ),
+    "baseline": Scheme("Baseline", ("learning_rate",), learning_rate=0.00074),
     "noise_injection": Scheme(
         "Noise injection",
         ("learning_rate", *_NOISE),

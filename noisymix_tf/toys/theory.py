@@ -6,7 +6,7 @@ import sys
 import numpy as np
 
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation.files import write_atomically
+from noisymix_tf.files import write_atomically
 from noisymix_tf.run_folder import RunFolder
 from noisymix_tf.theory import comparison, figure, problems, report
 from noisymix_tf.theory.arguments import as_array
@@ -81,10 +81,7 @@ def _compare(config, model, x, y):
 def _attack(config, model, x, y, pairs):
     """Adds the comparison with the attack; returns what there is to say."""
     loss = config.loss
-    numbers = {
-        "additive": loss.additive,
-        "multiplicative": loss.multiplicative,
-    }
+    numbers = {"additive": loss.additive, "multiplicative": loss.multiplicative}
     if config.run.model is None:
         x, y = problems.clouds(config.run.points, config.run.seed)
         model = problems.piecewise_linear(x, y, config.run.seed)

@@ -94,10 +94,7 @@ def _make(images, rank, *, seed, step, standard, augment):
     if context is None or context.num_replicas_in_sync == 1:
         shard = (0, 1)
     else:
-        shard = (
-            context.replica_id_in_sync_group,
-            context.num_replicas_in_sync,
-        )
+        shard = (context.replica_id_in_sync_group, context.num_replicas_in_sync)
     return batch_views(
         images,
         seed=seed,

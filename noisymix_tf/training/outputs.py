@@ -2,8 +2,7 @@
 
 import keras
 
-from noisymix_tf.errors import UsageError
-from noisymix_tf.probabilities import LOGITS, SIGMOID, ending
+from noisymix_tf import probabilities
 
 _BINARY = ("binary_crossentropy", "binary_focal_crossentropy")
 
@@ -19,22 +18,19 @@ def gives_logits(model, loss=None):
         UsageError: The loss takes logits and the model surely gives
             probabilities, or the other way round.
     """
-    seen = ending(model)
     wanted = _takes_logits(loss)
-    if seen is None:
-        return wanted is not False
-    if wanted is not None and wanted != (seen == LOGITS):
-        raise UsageError(
-            f"The model ends in {'no activation' if wanted is False else seen} "
-            f"and the loss {_name(loss)} has from_logits={wanted}; give a loss "
-            f"with from_logits={not wanted}."
-        )
-    return seen == LOGITS
+    return probabilities.gives_logits(
+        model,
+        said=probabilities.SAID[wanted],
+        speaker=f"The loss {_name(loss)} has from_logits={wanted}",
+        advice=f"give a loss with from_logits={not wanted}",
+    )
 
 
 def is_multi_label(model, loss=None):
     """Whether each output is a yes or no of its own, not one of K classes."""
-    return ending(model) == SIGMOID or _name(loss) in _BINARY
+    ends = probabilities.ending(model)
+    return ends == probabilities.SIGMOID or _name(loss) in _BINARY
 
 
 def _takes_logits(loss):

@@ -9,7 +9,7 @@ import platform
 import numpy as np
 
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation.fingerprint import model_fingerprint
+from noisymix_tf.training.fingerprint import model_fingerprint
 from noisymix_tf.training.trainer import NoisyMix
 from noisymix_tf.training.unwrap import classifier_of, step_of
 from noisymix_tf.version import __version__
@@ -18,7 +18,11 @@ from noisymix_tf.version import __version__
 _MAX_CLASS_NAMES = 1000
 # What `get_config` says of every Keras layer.
 _OF_ANY_LAYER = ("model", "name", "trainable", "dtype")
-_NORMALIZING = ("Rescaling", "Normalization")
+# Constants of layers: x * scale + offset, (x - mean) / sqrt(variance).
+_NORMALIZING = {
+    "Rescaling": ("scale", "offset"),
+    "Normalization": ("mean", "variance"),
+}
 
 
 def versions():
@@ -87,7 +91,15 @@ def of_dataset(dataset):
     }
     if dataset.num_classes <= _MAX_CLASS_NAMES:
         fields["class_names"] = dataset.class_names
+    if preprocess_of(dataset) is not None:
+        fields["preprocess"] = str(preprocess_of(dataset))
     return plain(fields)
+
+
+def preprocess_of(dataset):
+    """How its test images came to size; None where they are as stored."""
+    rule = getattr(dataset.test, "preprocess", None)
+    return rule if rule is not None and rule.side is not None else None
 
 
 def of_flags(flags):
@@ -95,10 +107,6 @@ def of_flags(flags):
     if hasattr(flags, "flags"):
         flags = [line for line in flags.flags().values() if line is not None]
     return plain(flags)
-
-
-# Section of a report on the seconds that it took.
-_COST = "cost"
 
 
 def of_metrics(metrics):
@@ -112,9 +120,14 @@ def of_metrics(metrics):
         return plain(metrics)
     sections = {}
     for section in metrics.report.sections:
-        if section.name == _COST:
-            continue  # It is about the machine, not the model.
-        figures = {figure.name: figure.value for figure in section.figures}
+        # Seconds are about the machine, not the model.
+        figures = {
+            figure.key: figure.value
+            for figure in section.figures
+            if figure.kind != "seconds"
+        }
+        if not figures:
+            continue
         sections[section.name] = {
             **figures,
             "n": section.n,
@@ -180,9 +193,21 @@ def _training(model):
     return training
 
 
+def normalisation(classifier):
+    """The layers that normalise pixels, each with its constants, as JSON."""
+    return [
+        {"layer": layer.name, "class": kind}
+        | {
+            name: np.asarray(getattr(layer, name)).ravel().tolist()
+            for name in _NORMALIZING[kind]
+        }
+        for layer in classifier._flatten_layers(include_self=False)
+        if (kind := type(layer).__name__) in _NORMALIZING
+    ]
+
+
 def _preprocessing(classifier):
-    kinds = {type(layer).__name__ for layer in classifier._flatten_layers()}
-    if kinds.intersection(_NORMALIZING):
+    if normalisation(classifier):
         return (
             "Takes pixels 0..255 as they are; they are normalised inside the "
             "model."

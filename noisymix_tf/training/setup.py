@@ -39,9 +39,23 @@ def dataset(config):
     return loaded
 
 
-def test_dataset(config):
-    """Loads the dataset of a `TestDataConfig`, to measure on."""
-    return _load(config)
+def test_dataset(config, class_names=None):
+    """Loads the dataset of a `TestDataConfig`, to measure on.
+
+    Args:
+        config: Of an evaluation it may name a tree instead.
+        class_names: What the model's outputs mean, where only a tree is named.
+    """
+    tree = getattr(config, "test_dir", None)
+    if tree is None:
+        return _load(config)
+    return data.test_folder(
+        tree,
+        class_names=config.class_names or class_names,
+        image_size=config.image_size,
+        preprocess=config.preprocess,
+        test_examples=config.test_examples,
+    )
 
 
 def _load(config, **more):

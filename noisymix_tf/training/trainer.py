@@ -5,7 +5,7 @@ import warnings
 import keras
 import tensorflow as tf
 
-from noisymix_tf import distribution
+from noisymix_tf import distribution, probabilities
 from noisymix_tf import mixing as mixing_lib
 from noisymix_tf.adjustable import Adjustable
 from noisymix_tf.errors import UsageError
@@ -229,6 +229,11 @@ class NoisyMix(
             with self.distribute_strategy.scope():
                 optimizer.build(self.trainable_weights)
         return super().make_train_function(force)
+
+    @property
+    def ending(self):
+        """How the classifier ends; see `noisymix_tf.probabilities.ending`."""
+        return probabilities.ending(self.model)
 
     def _stability(self):
         """The stability term that fits the model's output and the loss."""

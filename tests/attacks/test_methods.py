@@ -53,13 +53,11 @@ def test_linear_model_in_the_maximum_norm(attack):
         options = dict(random_start=False, loss=loss)
         found = attack(model, images, labels, eps, **options)
         step = 255 * eps * np.sign(scale) * uphill.reshape(images.shape)
-        np.testing.assert_allclose(
-            found, (images + step).clip(0, 255), atol=1e-4
-        )
+        wanted = (images + step).clip(0, 255)
+        np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 
 def test_balls_in_closed_form():
-    """Each image on its own; no NaN of zero, of tiny and of huge ones."""
     x = [[[[3.0, -4.0, 0.0]]], [[[0.5, 0.0, 0.0]]], [[[0.0, 0.0, 0.0]]]]
     x, unit = tf.constant(x), [0.6, -0.8, 0, 1, 0, 0, 0, 0, 0]
     cube, sphere = BALLS.get("linf"), BALLS.get("l2")
@@ -76,7 +74,7 @@ def test_balls_in_closed_form():
     assert (cube.span(48), sphere.span(48)) == (1.0, math.sqrt(48))
 
 
-def test_log_odds_in_closed_form():
+def test_log_odds_in_closed_form_and_small_gradients_in_half_precision():
     """Also where float32's log-softmax knows no right class any more."""
     q, labels = 1 / (1 + math.exp(-1)), tf.constant([0])
     for margin in (1.0, 5.0, 30.0, 300.0):
@@ -96,10 +94,6 @@ def test_log_odds_in_closed_form():
         if margin < 10:
             np.testing.assert_allclose(own / -own[0], gradient, rtol=1e-3)
 
-
-def test_half_precision_hides_no_image_behind_another():
-    """A gradient as small as that of the second one is zero in float16."""
-
     def score(x):
         return tf.cast(tf.cast(x[:, 0, 0], tf.float16), tf.float32)
 
@@ -110,19 +104,17 @@ def test_half_precision_hides_no_image_behind_another():
 
 
 def test_probabilities_and_logits_give_the_same_attack():
-    """Softmax in sight, softmax hidden from the attack, and logits."""
     model = linear(0.1, num_classes=3)
     softmax = linear(0.1, num_classes=3, activation="softmax")
     exported = tf.function(lambda x: tf.nn.softmax(model(x)), autograph=False)
     exported = exported.get_concrete_function(tf.TensorSpec([None, 4, 4, 3]))
     models = model, softmax, lambda x: exported(x)
     first, *others = (pgd(m, IMAGES, LABELS, 0.1, norm="l2") for m in models)
-    natures = [victim(m).nature(IMAGES)[1] for m in models]
-    assert natures == [True, False, False]
+    assert [victim(m).nature(IMAGES)[1] for m in models] == [True, False, False]
     np.testing.assert_allclose(others, [first] * 2, rtol=0, atol=0.01)
 
 
-CONSTANT = linear(0.0)
+CONSTANT, SOFT = linear(0.0), tf.nn.softmax
 
 
 def start_of(norm, count, **options):
@@ -138,8 +130,7 @@ def test_random_starts_fill_the_ball():
     assert np.abs(starts).max() <= 1.0 + 1e-6
     assert abs(starts.mean()) < 4 / math.sqrt(3 * starts.size)
     # The square of such a number has mean 1/3 and variance 4/45.
-    error = abs((starts**2).mean() - 1 / 3)
-    assert error < 4 * math.sqrt(4 / 45 / starts.size)
+    assert abs((starts**2).mean() - 1 / 3) < 4 * math.sqrt(4 / 45 / starts.size)
     starts = start_of("l2", 300)
     radii = lengths(starts)
     assert radii.max() <= 1.0 + 1e-5
@@ -183,7 +174,6 @@ def curved():
 
 
 def test_a_model_is_left_as_it_is_and_xla_finds_the_same(curved):
-    """And no image leaves the ball, or the range."""
     weights = curved.get_weights()
     options = dict(eps=0.1, norm="l2", restarts=2, steps=3, step_size=0.2)
     once, again, compiled = (
@@ -198,7 +188,6 @@ def test_a_model_is_left_as_it_is_and_xla_finds_the_same(curved):
 
 
 def test_restarts_find_more_and_never_lose_a_miss(curved):
-    """Per image; among equals the loss only grows."""
     images = RNG.uniform(50, 200, [64, 4, 4, 3]).astype("float32")
     labels = curved(images).numpy().argmax(-1)
 
@@ -254,9 +243,9 @@ def test_batches_share_one_trace_and_models_can_go():
     assert [reference() for reference in gone] == [None, None]
 
 
-@pytest.mark.parametrize(
-    "change, words",
-    [
+def test_bad_input_is_said_in_one_line():
+    options = dict(model=CONSTANT, images=IMAGES, labels=LABELS, eps=0.1)
+    for change, words in (
         ({"eps": -0.1}, "eps=-0.1 must be a number of at least 0"),
         ({"eps": 4}, "such as 4/255"),
         ({"eps": 7.0, "norm": "l2"}, "largest distance of two images, 6.9"),
@@ -284,14 +273,10 @@ def test_batches_share_one_trace_and_models_can_go():
         ({"model": lambda x: tf.fill([6, 2], 1.0)}, "no gradient"),
         ({"model": lambda x: x[:, 0, 0, :2] / 0.0}, "not finite"),
         ({"model": linear(1, 2, "softmax"), "from_logits": True}, "softmax"),
-    ],
-)
-def test_bad_input_is_said_in_one_line(change, words):
-    options = dict(model=CONSTANT, images=IMAGES, labels=LABELS, eps=0.1)
-    assert_usage_error(lambda: pgd(**{**options, **change}), words)
-
-
-def test_symbolic_tensors_are_sent_to_search():
+        ({"model": linear(1), "from_logits": False}, "model gives logits"),
+        ({"model": lambda x: SOFT(x[:, 0, 0]), "from_logits": True}, "ends in"),
+    ):
+        assert_usage_error(functools.partial(pgd, **(options | change)), words)
     step = tf.function(lambda images: fgsm(CONSTANT, images, LABELS, 0.1))
     assert_usage_error(lambda: step(tf.constant(IMAGES)), "attacks.search")
 
@@ -317,14 +302,11 @@ def test_gradient_and_images_of_the_reference(golden, trained_resnet20):
     assert (np.abs(found - expected) < 0.01).mean() > 0.8
     scores = [model(x) for x in (found, expected)]
     assert objective.missed(scores[0], labels).numpy().all()
-    losses = [loss(s, labels) for s in scores]
-    np.testing.assert_allclose(*losses, rtol=0.02)
+    np.testing.assert_allclose(*[loss(s, labels) for s in scores], rtol=0.02)
 
 
 @pytest.mark.slow
-def test_accuracies_of_the_reference(
-    full_golden, cifar10_test, trained_resnet20
-):
+def test_the_oracles_accuracies(full_golden, cifar10_test, trained_resnet20):
     images, labels = (part[:1000] for part in cifar10_test)
     expected = full_golden("attacks_accuracy.json")
     attack = {"fgsm": fgsm, "pgd10": functools.partial(pgd, random_start=False)}
@@ -341,15 +323,10 @@ def test_accuracies_of_the_reference(
         assert entropy / 4 == pytest.approx(wanted["ce"], rel=0.005)
 
 
-@pytest.mark.parametrize(
-    "norm, name, radii",
-    [
-        ("linf", "LinfPGD", [1 / 255, 2 / 255, 4 / 255]),
-        ("l2", "L2PGD", [0.05, 0.1, 0.2]),
-    ],
-)
-def test_images_of_foolbox(monkeypatch, norm, name, radii):
+@pytest.mark.parametrize("norm, name", [("linf", "LinfPGD"), ("l2", "L2PGD")])
+def test_images_of_foolbox(monkeypatch, norm, name):
     """On a model without kinks, images that touch both ends of the range."""
+    radii = [0.05, 0.1, 0.2] if norm == "l2" else [1 / 255, 2 / 255, 4 / 255]
     monkeypatch.setenv("GIT_PYTHON_REFRESH", "quiet")  # There may be no git.
     foolbox = pytest.importorskip("foolbox")
     init = keras.initializers.RandomNormal(stddev=0.3, seed=3)

@@ -1,7 +1,4 @@
-"""Every image operation against golden arrays and Pillow, bit by bit.
-
-All are branches of one program, which is compiled once for each shape.
-"""
+"""Every image operation against golden arrays and Pillow, bit by bit."""
 
 import functools
 
@@ -21,20 +18,21 @@ PILLOW = pillow_reference.ALL_OPERATIONS | {
     f"nearest_{name}": operation for name, operation in laws.NEAREST.items()
 }
 COMPILED_SHAPES = [(32, 32, 3), (17, 23, 1)]
+SHAPES = [*COMPILED_SHAPES, (5, 14, 3), (2, 2, 1)]
 BATCH = 32
 
 
 @functools.cache
 def program(compiled):
+    """All operations are branches of it; it is compiled once a shape."""
+
     @tf.function(jit_compile=compiled)
-    def apply(images, parameters, number):
+    def apply(images, values, number):
         def one(each):
             calls = [functools.partial(f, *each) for f in FUNCTIONS.values()]
             return tf.switch_case(number, calls)
 
-        return tf.map_fn(
-            one, (images, parameters), fn_output_signature=tf.uint8
-        )
+        return tf.map_fn(one, (images, values), fn_output_signature=tf.uint8)
 
     return apply
 
@@ -62,7 +60,6 @@ def golden_cases(cases, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_golden(golden, name):
-    """Real images and edge cases; compiled, as a graph and by itself."""
     for file in ("cifar32", "edge32"):
         cases = golden(f"augmix_ops_{file}.npz")
         images, parameters, expected = golden_cases(cases, name)
@@ -96,12 +93,9 @@ def sample_parameters(name, shape):
     return np.append(draws, marks) if kind == "nearest" else draws
 
 
-@pytest.mark.parametrize(
-    "shape", [*COMPILED_SHAPES, (5, 14, 3), (2, 2, 1)], ids=str
-)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_equals_pillow(name, shape):
-    """All angles, bits and moves, and factors between levels."""
     parameters = sample_parameters(name, shape)
     images = laws.sample_images(len(parameters), shape, seed=1)
     made = results(name, images, parameters, shape in COMPILED_SHAPES)

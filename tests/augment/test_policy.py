@@ -66,7 +66,6 @@ def test_magnitudes_are_equal_steps_through_the_ranges(golden, space):
 
 
 def drawn(sampler, count=20_000):
-    """Draws of a sampler, `[count, D]`."""
     draw = tf.function(sampler.draw, jit_compile=True)
     steps = draw(tf.constant([0, 3]), [count, 1], 32, 48)
     return Steps(steps.operation.numpy()[:, 0], steps.parameter.numpy()[:, 0])
@@ -77,7 +76,6 @@ def names(steps):
 
 
 def with_pillow(images, steps):
-    """Rows of operations, one for each image."""
     results = []
     rows = zip(images, names(steps), steps.parameter, strict=True)
     for image, row, parameters in rows:
@@ -89,7 +87,6 @@ def with_pillow(images, steps):
 
 
 def test_all_pairs_of_operations_equal_pillow():
-    """Tables are joined, settled before pixels move, and counted through."""
     generator = np.random.default_rng(5)
     operations = np.indices([len(NAMES)] * 2).reshape(2, -1).T
 
@@ -107,7 +104,6 @@ def test_all_pairs_of_operations_equal_pillow():
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_auto_augment_draws_its_policy(name):
-    """Rows are equally likely, and steps as likely as the table says."""
     law = collections.Counter()
     for row in POLICIES[name]:
         first, second = (
@@ -172,7 +168,6 @@ def with_square(image, centre, size):
 
 
 def test_views_are_those_of_pillow_for_the_same_draws():
-    """One compiled program, of all options; a pure function of the seed."""
     options = {"num_ops": 3, "magnitude": 25, "cutout": 5}
     images = np.tile(laws.sample_images(4, SHAPE, seed=3), [2, 1, 1, 1])
     make = functools.partial(augment.rand_augment_views, images, **options)

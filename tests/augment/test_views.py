@@ -33,7 +33,7 @@ def found(images, results, padding):
     return np.array([places[each.tobytes()] for each in results.numpy()]).T
 
 
-def test_offsets_and_flips_are_uniform_and_independent():
+def test_crops_are_uniform_independent_and_the_same_everywhere():
     images = numbered(5000)
     results = random_crop_flip(images, [1, 2], padding=2)
     rows, columns, mirrored = found(images, results, 2)
@@ -47,9 +47,6 @@ def test_offsets_and_flips_are_uniform_and_independent():
     for padding, flip in ((0, True), (1, False)):
         crops = random_crop_flip(images, [0, 0], padding=padding, flip=flip)
         assert (0 < sum(found(images, crops, padding)[2]) < 64) == flip
-
-
-def test_crops_are_the_same_everywhere():
     images = numbered(8, channels=1)
     seed = tf.constant([-3, 4])
     eager = random_crop_flip(images, seed)
@@ -72,8 +69,7 @@ def test_noise_is_gaussian_and_a_function_of_the_seed():
     noise = (views[:, 1:] - images[:, np.newaxis]) / 20.0
     assert stats.kstest(noise.ravel(), "norm").pvalue > laws.P_VALUE
     # Every view of every image has its own.
-    rows = noise.reshape([24, -1])
-    laws.assert_uncorrelated(*rows, sigmas=5)
+    laws.assert_uncorrelated(*noise.reshape([24, -1]), sigmas=5)
     same(make(images, [1, -2], clean=False), views[:, 1:])
     assert not np.array_equal(make(images, [1, -3]), views)
     step = tf.function(make, jit_compile=True)
@@ -138,14 +134,10 @@ def test_views_of_a_batch_are_functions_of_seed_step_and_stream():
     assert not np.array_equal(first, make())
 
 
+OF_AUGMIX = {"severity": [0.05, 11, "3", math.nan], "width": [0, 2.5]}
+OF_AUGMIX |= {"depth": [0, -2], "alpha": [0, math.inf], "num_views": [0]}
 BAD = {
-    augment.augmix_views: {
-        "severity": [0.05, 11, "3", math.nan],
-        "width": [0, 2.5],
-        "depth": [0, -2],
-        "alpha": [0, math.inf],
-        "num_views": [0],
-    },
+    augment.augmix_views: OF_AUGMIX,
     gaussian_views: {"level": [-1, math.inf, "2"], "num_views": [0]},
     augment.auto_augment_views: {"policy": ["mnist"]},
     augment.rand_augment_views: {"num_ops": [0, 1.5], "magnitude": [31, "9"]},

@@ -140,7 +140,7 @@ def test_training_evaluation_and_input_count(monkeypatch, capsys, tmp_path):
     assert 0 <= figures["wait_share"] <= 1
     measured = "--corruptions=contrast,fog --severities=1 --test_examples=30"
     figures = run("evaluation", config(measured))
-    slower = max(figures["generation"], figures["forward"])
+    slower = max(figures["making"], figures["predicting"])
     overhead = figures["together"] / slower - 1
     assert figures["overhead"] == pytest.approx(overhead, abs=1e-6)
     assert "2 cells of 30 images" in capsys.readouterr().out

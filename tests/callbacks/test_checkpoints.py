@@ -82,11 +82,8 @@ def _handlers():
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """Weights and folder of an uninterrupted run of each kind."""
-    places = {kind: tmp_path_factory.mktemp(kind) for kind in _KINDS}
-    return {
-        k: (_train(k, p, _callbacks(p, k))[1], p) for k, p in places.items()
-    }
+    runs = {kind: tmp_path_factory.mktemp(kind) for kind in _KINDS}
+    return {k: (_train(k, p, _callbacks(p, k))[1], p) for k, p in runs.items()}
 
 
 def _assert_same(whole, weights, folder):
@@ -126,7 +123,6 @@ def _assert_same(whole, weights, folder):
 def test_interrupted_training_ends_as_if_it_was_not(
     whole, tmp_path, capsys, kind, number, moment, place, every, start
 ):
-    """Weights, averages, every number of the log, the best model."""
     expected, handlers = whole[kind], _handlers()
     callbacks = _callbacks(tmp_path, kind)
     callbacks.insert(place, _end(number, **moment))
@@ -147,7 +143,6 @@ def test_interrupted_training_ends_as_if_it_was_not(
 
 
 def test_steps_that_fall_on_the_end_of_an_epoch_or_not(tmp_path):
-    """None is saved twice."""
     folder = CheckpointFolder(tmp_path / "a", keep=9)
     folder.save = mock.Mock(wraps=folder.save)
     fit_models.fit(_get("noisymix"), 3, [lib.Checkpoints(folder, 2)])
@@ -234,10 +229,9 @@ def test_callbacks_beside_two_replicas(tmp_path):
     path, options = tmp_path / "best.keras", fit_models.QUIET
     with distribution.strategy("mirrored").scope():
         model = fit_models.model("noisymix", jsd_weight=0, **options)
-    count = LambdaCallback(on_epoch_end=lambda epoch, x: x.update(epochs=epoch))
     callbacks = [
         lib.NoisyMixSchedule(jsd_weight=lambda epoch: 5.0 * epoch),
-        count,
+        LambdaCallback(on_epoch_end=lambda epoch, x: x.update(epochs=epoch)),
         evaluation := lib.CorruptionEvaluation(IMAGES, LABELS, ["contrast"]),
         lib.BestCheckpoint(path, "epochs", "max"),
         lib.JsonLines(tmp_path / "metrics.jsonl"),
@@ -251,8 +245,7 @@ def test_callbacks_beside_two_replicas(tmp_path):
     evaluation.set_model(saved)
     for name, value in evaluation.measure().items():
         assert value == history[name][-1]
-    weighted = np.array([0, 5, 10]) * history["jsd"]
-    total = history["cross_entropy"] + weighted
+    total = history["cross_entropy"] + np.array([0, 5, 10]) * history["jsd"]
     np.testing.assert_allclose(history["loss"], total, rtol=1e-5)
 
 
@@ -354,11 +347,10 @@ def test_a_kill_at_any_moment_leaves_a_whole_pair(tmp_path, monkeypatch, call):
     saved = keras.models.load_model(path).get_weights()
     is_old = all(np.array_equal(a, b) for a, b in zip(saved, old))
     assert is_old == (value == 0.1)
-    weights = _fit_best(path, [0.1, 0.9, 0.3])
-    _assert_holds(path, weights[1], 1, 0.9)
+    _assert_holds(path, _fit_best(path, [0.1, 0.9, 0.3])[1], 1, 0.9)
 
 
-def test_mistakes_and_files_of_another_hand_are_refused(tmp_path):
+def test_mistakes_and_metrics_that_never_come_are_told(tmp_path, recwarn):
     for arguments, words in (
         (("best.h5",), "'best.h5': give a name"),
         (("b.keras", "val_goodness"), "should rise or fall is not known"),
@@ -367,8 +359,8 @@ def test_mistakes_and_files_of_another_hand_are_refused(tmp_path):
         assert_usage_error(lambda a=arguments: lib.BestCheckpoint(*a), words)
     path = tmp_path / "best.keras"
 
-    def refused(words, **more):
-        assert_usage_error(lambda: _fit_best(path, [0.5], **more), words)
+    def refused(words, values=(0.5,), **more):
+        assert_usage_error(lambda: _fit_best(path, values, **more), words)
 
     _fit_best(path, [0.5])
     refused("by max of val_accuracy, not by min", monitor="val_loss")
@@ -378,10 +370,8 @@ def test_mistakes_and_files_of_another_hand_are_refused(tmp_path):
     refused("has no model card")
     model_card.save(fresh("plain"), path)
     refused("not written by BestCheckpoint")
-
-
-def test_a_metric_that_may_come_is_asked_for_once(tmp_path, recwarn):
-    model, path = fresh("plain"), tmp_path / "best.keras"
+    recwarn.clear()
+    model, path = fresh("plain"), tmp_path / "new" / "best.keras"
     for monitor, epochs, expected in (
         ("val_accuracies", 3, 1),  # nothing like it
         ("val_accuracy", 1, 0),  # perhaps with a later epoch
@@ -393,7 +383,6 @@ def test_a_metric_that_may_come_is_asked_for_once(tmp_path, recwarn):
         recwarn.clear()
         assert len(found) == expected
         assert all(repr(monitor) in x and "accuracy, loss" in x for x in found)
-    assert not list(tmp_path.iterdir())
-    call = lambda: _fit_best(path, [None], monitor="accuracies")  # noqa: E731
-    words = "no metric 'accuracies'; this epoch has accuracy, loss"
-    assert_usage_error(call, words)
+    assert not path.parent.exists()
+    never = {"values": [None], "monitor": "accuracies"}
+    refused("no metric 'accuracies'; this epoch has accuracy", **never)

@@ -14,7 +14,7 @@ from noisymix_tf.adjustable import LEVELS, Adjustable
 from noisymix_tf.callbacks import JsonLines, NoisyMixSchedule, ViewImages, ramp
 from noisymix_tf.callbacks.epoch_bar import EpochBar
 from noisymix_tf.callbacks.json_lines import read_json_lines
-from noisymix_tf.evaluation.contact_sheet import contact_sheet
+from noisymix_tf.contact_sheet import contact_sheet
 from noisymix_tf.layers import FeatureNoise
 from support import fit_models
 from support.trainings import fresh
@@ -115,7 +115,7 @@ def test_views_are_drawn_in_both_places(tmp_path, views, more, drawn):
     np.testing.assert_array_equal(tf.io.decode_png(png), picture)
 
 
-def test_contact_sheet_places_every_view():
+def test_contact_sheets_place_every_view_that_can_be_drawn():
     views = np.arange(6).reshape(2, 3, 1, 1, 1) * np.ones([2, 3, 4, 5, 3])
     for side, (height, width) in ((1, (5, 6)), (10, (9, 11))):  # Enlarged.
         sheet = contact_sheet(views, gap=1, least_side=side)
@@ -123,9 +123,6 @@ def test_contact_sheet_places_every_view():
         assert sheet.dtype == np.uint8 and sheet[0, 0, 0] == 255
         centres = sheet[height // 2 :: height, width // 2 :: width, 0]
         np.testing.assert_array_equal(centres, [[0, 1, 2], [3, 4, 5]])
-
-
-def test_views_that_cannot_be_drawn():
     for views, words, more in (
         (VIEWS, "neither a path nor a log_dir", {"path": None}),
         (VIEWS[0, 0], "views of shape [8, 6, 3]", {}),
@@ -135,8 +132,7 @@ def test_views_that_cannot_be_drawn():
         (STREAM.take(0), "is empty", {}),
     ):
         more = {"path": "x", **more}
-        call = lambda v=views, m=more: ViewImages(v, **m)  # noqa: E731
-        assert_usage_error(call, words)
+        assert_usage_error(lambda v=views, m=more: ViewImages(v, **m), words)
 
 
 def _watch(target, name):
@@ -149,7 +145,7 @@ def _watch(target, name):
     return levels, LambdaCallback(on_train_batch_begin=look)
 
 
-def test_ramps_are_lines_and_half_waves():
+def test_ramps_are_lines_and_half_waves_of_levels_that_can_be_set():
     value = ramp(2.0, 6.0, length=4, begin=10)
     expected = {0: 2.0, 10: 2.0, 11: 3.0, 12.5: 4.5, 14: 6.0, 99: 6.0}
     assert {p: value(p) for p in expected} == expected
@@ -159,6 +155,25 @@ def test_ramps_are_lines_and_half_waves():
         wave = (1 - math.cos(math.pi * min(p / 8, 1.0))) / 2
         assert value(p) == pytest.approx(0.1 + 0.6 * wave, abs=1e-12)
     assert value(0) == 0.1 and value(8) == 0.7  # exactly
+
+    def fit(kind, *extra, **levels):
+        model = fit_models.model(kind, *extra)
+        fit_models.fit(model, 1, [NoisyMixSchedule(**levels)])
+
+    for call, words in (
+        (lambda: ramp(0, 1, 0), "length=0 must be greater than 0"),
+        (lambda: ramp(0, math.inf, 3), "end=inf must be a finite number"),
+        (lambda: ramp(0, 1, 3, 0, "step"), "shape='step' must be 'linear' or"),
+        (lambda: NoisyMixSchedule(), "nothing to set: give at least one of al"),
+        (lambda: NoisyMixSchedule(1, by="batch"), "by='batch' must be"),
+        (lambda: NoisyMixSchedule("1"), "alpha='1' must be a number or a func"),
+        (lambda: NoisyMixSchedule(True), "alpha=True must be"),
+        (lambda: fit("plain", alpha=1), "nothing in the model 'small' has it"),
+        (lambda: fit("plain", FeatureNoise(), alpha=1), "it has additive_noi"),
+        (lambda: fit("noisymix", alpha=-1), "alpha=-1.0 must be a number"),
+        (lambda: fit("noisymix", alpha=lambda p: "a"), "at position 0 is 'a'"),
+    ):
+        assert_usage_error(call, words)
 
 
 class _Scale(keras.layers.Layer):
@@ -176,7 +191,6 @@ class _Scale(keras.layers.Layer):
 
 @pytest.mark.parametrize("by", ["epoch", "step"])
 def test_levels_equal_the_function(by):
-    """Before every step, in the logs, and in what is computed."""
     dense = keras.layers.Dense(2, kernel_initializer="identity")
     model = keras.Sequential([keras.Input((2,)), dense, _Scale()])
     model.compile(keras.optimizers.SGD(0.0), "mae", jit_compile=False)
@@ -247,26 +261,3 @@ def test_noise_layers_inside_any_model_take_the_value_of_a_first_step():
     assert levels == [0.0, 2.0, 4.0, 6.0]
     assert history["additive_noise"] == [2.0, 6.0]
     assert noise.multiplicative_noise == 0.5 and model.additive_noise == 6.0
-
-
-def test_levels_that_cannot_be_set():
-    def fit(kind, *extra, **levels):
-        model = fit_models.model(kind, *extra)
-        fit_models.fit(model, 1, [NoisyMixSchedule(**levels)])
-
-    for call, words in (
-        (lambda: ramp(0, 1, 0), "length=0 must be greater than 0"),
-        (lambda: ramp(0, math.inf, 3), "end=inf must be a finite number"),
-        (lambda: ramp("0", 1, 3), "start='0' must be a finite number"),
-        (lambda: ramp(0, 1, 3, 0, "step"), "shape='step' must be 'linear' or"),
-        (lambda: NoisyMixSchedule(), "nothing to set: give at least one of al"),
-        (lambda: NoisyMixSchedule(1, by="batch"), "by='batch' must be"),
-        (lambda: NoisyMixSchedule("1"), "alpha='1' must be a number or a func"),
-        (lambda: NoisyMixSchedule(True), "alpha=True must be"),
-        (lambda: fit("plain", alpha=1), "nothing in the model 'small' has it"),
-        (lambda: fit("plain", FeatureNoise(), alpha=1), "it has additive_noi"),
-        (lambda: fit("noisymix", alpha=-1), "alpha=-1.0 must be a number"),
-        (lambda: fit("noisymix", alpha=lambda p: "a"), "at position 0 is 'a'"),
-        (lambda: fit("noisymix", alpha=lambda p: None), "0 is None"),
-    ):
-        assert_usage_error(call, words)

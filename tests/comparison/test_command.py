@@ -2,12 +2,9 @@
 
 import functools
 import pathlib
+import re
 
-import pytest
-from absl import flags
-
-from noisymix_tf import command_line
-from noisymix_tf.comparison import arguments, command, runs, trainings
+from noisymix_tf.comparison import command, trainings
 from support import comparison_runs, door_processes
 from support.usage import assert_usage_error
 
@@ -19,92 +16,64 @@ TINY = (
 
 
 def plan(line, folder="out"):
-    words, config, values = comparison_runs.parsed(*line.split())
-    return trainings.plan(words, config, folder, values)
+    line = [*line.split(), f"--output_dir={folder}"]
+    words, config, _ = comparison_runs.parsed(*line)
+    return trainings.plan(words, config)
 
 
-def write_method(path, method, line=""):
-    path.write_text(f"--flagfile=flags/method/{method}.flags\n{line}\n")
-
-
-def test_words_are_joined_and_runs_are_collected():
-    """What is not known is left to the parser."""
-    *_, values = comparison_runs.parsed()
-    line = "a --epochs 3 --flip b", "--epochs=3 --flip --runs=a,b"
-    others = [("--bogus a", "--bogus --runs=a"), ("--help", "--help")]
-    for given, wanted in (
-        line,
-        ("--runs x -- --odd", "--runs=x,--odd"),
-        *others,
-    ):
-        assert arguments.tidy(given.split(), values) == wanted.split()
-
-
-def test_every_method_with_every_seed_on_one_base(tmp_path):
+def test_every_method_with_every_seed_and_mistakes_before_training(
+    tmp_path, monkeypatch
+):
     base = "--flagfile=flags/quickstart.flags --epochs=2 --seeds=0,1"
     names = ("baseline", "mixup", "noisymix")
     planned = plan(f"{base} --methods={','.join(names)}")
     folders = [f"out/{name}/seed{seed}" for seed in (0, 1) for name in names]
     assert [str(training.folder) for training in planned] == folders
-    own = [(t.config.method.mixing, t.config.method.views) for t in planned]
-    wanted = [("none", "none"), ("input", "none"), ("manifold", "augmix")]
-    assert own == 2 * wanted
-    for training, folder in zip(planned, folders):
-        config = training.config
-        assert (config.optimizer.epochs, config.model.width) == (2, 0.125)
-        assert config.run.output_dir == folder
-    assert (config.run.seed, training.title) == (1, "NoisyMix, seed 1")
+    mixing = [training.config.method.mixing for training in planned]
+    assert mixing == 2 * ["none", "input", "manifold"]
+    of = planned[-1].config
+    assert (of.optimizer.epochs, of.run.seed) == (2, 1)
+    assert of.run.output_dir == folders[-1]
     # Flags behind the methods override them.
     # By itself a term without views is refused.
     for before, behind, weight, seed in (
-        ("", "--jsd_weight=3 --seed=5", 3.0, 5),
+        ("", "--jsd_weight 3 --seed=5 --jobs 2", 3.0, 5),
         ("--methods=mixup --jsd_weight=3", "", 12.0, 0),
         ("--views=none", "", 12.0, 0),
     ):
         (training,) = plan(f"{before} --methods=augmix {behind}")
-        own = training.config.method
-        assert (own.jsd_weight, own.views) == (weight, "augmix")
-        assert training.config.run.seed == seed
-    # A flagfile is a method of its name, and the flagfile of its training
-    # gives its configuration again.
-    write_method(tmp_path / "wide.flags", "cutmix", "--alpha=2")
-    (training,) = plan(f"--methods={tmp_path}/wide.flags --corruptions=fog")
-    own = training.config.method
-    assert (own.method, own.mixing, own.alpha) == ("wide", "cutmix", 2)
-    assert training.folder.parts[-2:] == ("wide", "seed0")
-    fresh = flags.FlagValues()
-    command_line.define_flags(fresh)
-    line = ["train", *training.text.splitlines()]
-    assert command_line.parse_expanded(line, fresh) == training.config
-    # Whose training is finished needs its trees no more.
+        own, of = training.config.method, training.config.run
+        assert (own.jsd_weight, own.views, of.seed) == (weight, "augmix", seed)
+    # A flagfile is a method of its name. Whose training is finished needs its
+    # trees no more.
     (tree := tmp_path / "tree").mkdir()
-    line = f"--methods=stylized --train_data_dir={tree}"
+    text = "--flagfile=flags/method/stylized.flags\n--alpha=2"
+    (tmp_path / "own.flags").write_text(text)
+    line = f"--methods={tmp_path}/own.flags --train_data_dir={tree}"
     (training,) = plan(line, tmp_path)
+    own = training.config.method
+    assert (own.method, own.alpha, training.name) == ("own", 2, "own")
     training.prepare()
     comparison_runs.write(training.folder, training.config)
     training.mark_finished()
     tree.rmdir()
     assert plan(line, tmp_path) == [training]
-
-
-def test_mistakes_are_told_before_anything_is_trained(tmp_path, monkeypatch):
     (tmp_path / "flags").symlink_to(pathlib.Path("flags").resolve())
     monkeypatch.chdir(tmp_path)
-    write_method(tmp_path / "long.flags", "mixup", "--epochs=9")
-    write_method(tmp_path / "mixup.flags", "mixup")
+    (tmp_path / "long.flags").write_text("--method=mixup\n--epochs=9")
+    (tmp_path / "mixup.flags").write_text("--method=mixup")
     for line, words in (
         ("mixup,nothing", "Unknown method 'nothing'. Known: "),
         ("none.flags", "none.flags cannot be opened"),
         ("augmix --views=none", "Method augmix: --stability=jsd compares"),
         ("mixup --bogus=1", "bogus"),
-        ("mixup --seeds=a", "--seeds=a must be a list of whole"),
         ("mixup --train_data_dir=x", "--train_data_dir=x is no folder; make"),
         ("mixup --extra_data_dirs=x", "--extra_data_dirs=x is no folder"),
         ("mixup,long.flags", "epochs: 200 (mixup); 9 (long)"),
         ("mixup,mixup.flags", "names two methods alike"),
+        ("mixup --baseline=x", "--baseline=x stands for 0 rows: give one of"),
     ):
-        call = functools.partial(plan, f"--methods={line}")
-        assert_usage_error(call, words)
+        assert_usage_error(functools.partial(plan, f"--methods={line}"), words)
     assert len(plan("--methods=mixup,long.flags --compare_anyway")) == 2
 
 
@@ -122,15 +91,15 @@ def test_runs_are_compared_and_mistakes_told(tmp_path, monkeypatch, capsys):
     (tmp_path / "full").mkdir()
     (mine := tmp_path / "full" / "mine").write_text("mine")
     folder = tmp_path / "table"
-    line = two, f"--output_dir={folder}"
+    line = two, "--output_dir", folder
     done = door_processes.run("noisymix_tf.compare", *line)
     assert done.returncode == 0, done.stderr
-    assert "| NoisyMix | **87.5** |" in done.stdout
+    assert "| NoisyMix | **87.5 ± 2." in done.stdout
+    assert re.search(r"Baseline \| +−12\.5 \[−", done.stdout), done.stdout
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     names = {f"comparison.{s}" for s in "md csv tex html json".split()}
     assert files.keys() == {*names, "comparison.flags"}
     assert files["comparison.md"].decode().strip() == done.stdout.strip()
-    assert all(f"Table: {folder / name}" in done.stderr for name in names)
     compare(f"--flagfile={folder / 'comparison.flags'}")
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == files
     for line, words in (
@@ -139,7 +108,7 @@ def test_runs_are_compared_and_mistakes_told(tmp_path, monkeypatch, capsys):
         ("--methods=mixup", "--output_dir is missing"),
         ("runs --epochs=3", "--epochs is for trainings"),
         ("nowhere", "nowhere is no directory"),
-        ("runs --output_dir=runs/baseline", "holds a run"),
+        ("runs --output_dir=runs/baseline", "no comparison, but evaluation"),
         ("runs --output_dir=full", "holds no comparison"),
         ("runs --output_dir=full/mine/table", "cannot be written"),
     ):
@@ -148,17 +117,15 @@ def test_runs_are_compared_and_mistakes_told(tmp_path, monkeypatch, capsys):
     (two / "noisymix" / "evaluation" / "report.json").unlink()
     capsys.readouterr()
     call = functools.partial(compare, "runs", "full", "nowhere")
-    assert_usage_error(call, "3 left out, as said above")
+    assert_usage_error(call, "3 left out (see above)")
     out, err = capsys.readouterr()
-    assert "| Baseline |  75.0 |" in out and "NoisyMix" not in out
-    words = "full holds no run", "nowhere is no dir", "noisymix was not eval"
+    assert "| Baseline | 75.0 ± " in out and "NoisyMix" not in out
+    words = "full holds no run", "nowhere is no dir", "report.json is missing"
     for word, line in zip(words, err.splitlines()[-3:]):
         assert line.startswith("left out: ") and word in line
 
 
 def test_methods_are_trained_in_processes_and_compared(tmp_path, capsys):
-    """Once: the same command trains nothing, another one is refused."""
-
     def launch(training, jobs):
         line = "support.tiny_network", f"--flagfile={training.flagfile}"
         return door_processes.Process(*line, log=training.log)
@@ -166,17 +133,16 @@ def test_methods_are_trained_in_processes_and_compared(tmp_path, capsys):
     folder = tmp_path / "comparison"
     line = [*TINY, "--methods=baseline,mixup", f"--output_dir={folder}"]
     table = compare(*line, "--jobs=2", launch=launch)
-    for row, method in zip(table.rows, ("baseline", "mixup"), strict=True):
+    gaps = [row.cells["clean/accuracy"].difference for row in table.rows]
+    assert [gap.is_paired for gap in gaps if gap] == [True]
+    for method in ("baseline", "mixup"):
         log = (folder / method / "seed0.log").read_text()
         assert f"{method} on digits: 100 training" in log
-        run = runs.read(folder / method / "seed0")
-        accuracy = pytest.approx(100 * run.figure("clean", "accuracy"))
-        assert row.cells["clean"].values == (accuracy,)
     assert "[2/2] Mixup, seed 0: started" in capsys.readouterr().err
     files = [folder / "comparison.json", folder / "mixup/seed0/model.keras"]
     before = [file.read_bytes() for file in files]
-    assert compare(*line).rows == table.rows
+    compare(*line)
     assert capsys.readouterr().err.count("there already") == 2
-    words = "run of another configuration: --al"
-    assert_usage_error(lambda: compare(*line, "--alpha=3"), words)
+    call = functools.partial(compare, *line, "--alpha=3")
+    assert_usage_error(call, "run of another configuration: --al")
     assert [file.read_bytes() for file in files] == before

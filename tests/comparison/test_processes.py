@@ -37,7 +37,7 @@ class Launch:
         assert training.flagfile.read_text() == training.text
         status = self._status if self.started[-1] == "mixup0" else 0
         if status:
-            training.log.write_text("some words\nerror: no such thing\n\n")
+            training.log.write_text("1/9 [..]\r2/9 [=.]\nerror: no such\n\n")
         elif not training.folder.exists():
             made.write(training.folder, training.config, clean=0.75)
         ended = types.SimpleNamespace(send_signal=lambda number: None)
@@ -45,43 +45,56 @@ class Launch:
         return ended
 
 
-def test_what_is_not_finished_is_trained_in_turn(tmp_path, capsys):
+def test_what_is_not_finished_is_trained_in_turn_and_told(tmp_path, capsys):
     """Finished: with these very flags, and its results are there."""
 
-    def started(**more):
-        launch = Launch()
-        assert processes.run_all(trainings(tmp_path, **more), launch) == []
-        return launch.started, capsys.readouterr().err.splitlines()
+    def started(planned, status=0):
+        failures = processes.run_all(planned, launch := Launch(status))
+        return launch.started, failures, capsys.readouterr().err.splitlines()
 
     planned = trainings(tmp_path)
-    names, lines = started()
-    assert names == EVERY
-    assert all(training.is_finished() for training in planned)
-    assert lines[1] == "[2/4] Mixup, seed 0: 0 s; clean 75.0 %"
-    names, lines = started()
-    assert names == [] and "there already; clean 75.0 %" in lines[0]
+    names, failures, lines = started(planned)
+    assert names == EVERY and all(own.is_finished() for own in planned)
+    head = "[2/4] Mixup, seed 0:"
+    assert lines[2:4] == [f"{head} started", f"{head} 0 s; Clean 75.0 %"]
+    names, failures, lines = started(planned)
+    assert names == [] and "there already; Clean 75.0 %" in lines[0]
     (planned[2].folder / "evaluation" / "report.json").unlink()
-    assert started()[0] == ["baseline1"]
+    assert started(planned)[0] == ["baseline1"]
     # Other measurements are asked for: the process knows what is missing.
-    assert started(suites=("clean",))[0] == EVERY
+    assert started(trainings(tmp_path, suites=("clean",)))[0] == EVERY
     # One that fails does not keep the rest; one that was told to end does.
-    planned, launch = trainings(tmp_path / "failing"), Launch(2)
-    (failure,) = processes.run_all(planned, launch)
-    assert launch.started == EVERY
+    planned = trainings(tmp_path / "failing")
+    names, failures, lines = started(planned, 2)
     log = planned[1].log
-    assert failure == f"Mixup, seed 0: status 2, see {log}: no such thing"
-    assert "failed after 0 s: status 2" in capsys.readouterr().err
-    assert not planned[1].is_finished()
-    (failure,) = processes.run_all(planned, Launch(-9))
+    assert failures == [f"Mixup, seed 0: status 2, see {log}: no such"]
+    assert lines[3].startswith(f"{head} failed after 0 s: status 2")
+    assert names == EVERY and not planned[1].is_finished()
+    _, (failure,), _ = started(planned, -9)
     assert failure.startswith("Mixup, seed 0: its process was ended by SIGKILL")
-    again = Launch()
-    assert processes.run_all(planned, again) == []
-    assert again.started == ["mixup0"]
+    assert started(planned)[:2] == (["mixup0"], [])
     for status, error in ((75, Preempted), (130, KeyboardInterrupt)):
         launch = Launch(status)
         with pytest.raises(error, match="Mixup, seed 0 is kept"):
             processes.run_all(trainings(tmp_path / f"{status}"), launch)
         assert launch.started == EVERY[:2]
+    # The last line of a log tells how far a training is.
+    (training, *_), launch = trainings(tmp_path / "told"), Launch()
+    logs = [b"one\n\n", b"1/9 [=>..]\r2/9 [==>.]", b""]
+
+    def poll():
+        with training.log.open("ab") as log:
+            log.write(logs.pop(0) if logs else b"")
+        return None if logs else 0
+
+    def begin(training, jobs):
+        ended = launch(training, jobs)
+        ended.poll = poll
+        return ended
+
+    assert processes.run_all([training], begin, silence=0.0) == []
+    *_, first, second, _ = capsys.readouterr().err.splitlines()
+    assert first.endswith("0: one") and second.endswith("0: 2/9 [==>.]")
 
 
 # Counts the signals that it gets, and takes a while to end.
@@ -102,11 +115,10 @@ print(*map(int, seen))
     [(signal.SIGTERM, Preempted, 1), (signal.SIGINT, KeyboardInterrupt, 2)],
 )
 def test_a_signal_is_passed_on_once(tmp_path, number, error, jobs):
-    started, command = [], [sys.executable, "-c", PATIENT]
-    options = {"stdout": subprocess.PIPE, "start_new_session": True}
+    started, pipe = [], {"stdout": subprocess.PIPE, "start_new_session": True}
 
     def launch(training, jobs):
-        process = subprocess.Popen(command, **options)
+        process = subprocess.Popen([sys.executable, "-c", PATIENT], **pipe)
         assert process.stdout.readline() == b"ready\n"
         started.append(process)
         if len(started) == jobs:
@@ -129,7 +141,7 @@ def test_a_signal_is_passed_on_once(tmp_path, number, error, jobs):
         assert process.returncode == 0
 
 
-def test_what_goes_wrong_here_ends_the_others(tmp_path):
+def test_faults_end_the_others_and_cores_are_shared(tmp_path, monkeypatch):
     started = []
 
     def launch(training, jobs):
@@ -141,16 +153,13 @@ def test_what_goes_wrong_here_ends_the_others(tmp_path):
     with pytest.raises(OSError, match="no space"):
         processes.run_all(trainings(tmp_path), launch, jobs=2)
     assert started[0].returncode == -signal.SIGTERM
-
-
-def test_each_has_its_share_of_the_cores(tmp_path, monkeypatch):
     python, name = tmp_path / "python", "TF_NUM_INTRAOP_THREADS"
     python.write_text(f'#!/bin/sh\necho "${name}"\n')
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.delenv(name)
-    (training, *_) = trainings(tmp_path)
+    (training, *_) = trainings(tmp_path / "own")
     training.prepare()
     for jobs in (1, 3, 9):
         assert processes.launch(training, jobs).wait() == 0

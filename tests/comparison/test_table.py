@@ -1,62 +1,29 @@
 """Runs, and their table against means, deviations and ratios by NumPy."""
 
+import json
 import re
 
 import numpy as np
 import pytest
 
 from noisymix_tf import flagfiles
-from noisymix_tf.comparison import methods, runs, table
+from noisymix_tf.comparison import rows, runs, table, writers
 from noisymix_tf.evaluation import Reference
 from noisymix_tf.evaluation.reference import alexnet
+from noisymix_tf.evaluation.sections import Figure, Section
+from noisymix_tf.evaluation.suites import SUITES, Column, Suite
 from support import comparison_runs as made
 from support.comparison_runs import FGSM, accuracies, build, flags, write
-from support.published import CIFAR10_MEANS
 from support.usage import assert_usage_error
 
-BASES = {"baseline": (0.8, 0.78), "noisymix": (0.9, 0.93), "mixup": (0.8, 0.9)}
-REPORT, FLAGS = "evaluation/report.json", "flags.txt"
+BASES = {"baseline": (0.8, 0.7), "noisymix": (0.9, 0.95), "mixup": (0.8, 0.9)}
+REPORT, FLAGS, KEY = "evaluation/report.json", "flags.txt", "clean/accuracy"
 OTHER = FGSM.replace("cross", "x")
 
 
-def _flips(base):
-    return (1 - base) * (1 + 0.1 * base * np.arange(len(made.PERTURBATIONS)))
-
-
-def _errors(base):
-    rows = accuracies(base, noise=0.1)
-    return np.array([[1 - a for a in rows[c].values()] for c in made.COMMON])
-
-
-def _measured(base):
-    return {
-        "clean": base + 0.05,
-        "c": accuracies(base, noise=0.1),
-        "p": dict(zip(made.PERTURBATIONS, _flips(base).tolist())),
-        "fgsm": {FGSM: base - 0.5, OTHER: base - 0.6},
-    }
-
-
-def _expected(base):
-    """What stands in the columns, in per cent."""
-    errors, flips = _errors(base), _flips(base)
-    quiet = [name not in made.NOISES for name in made.COMMON]
-    calm = [not name.endswith("_noise") for name in made.PERTURBATIONS]
-    others = np.mean([_errors(b) for b in BASES["baseline"]], axis=0)
-    rates = flips / np.mean([_flips(b) for b in BASES["baseline"]], axis=0)
-    values = {
-        "clean": base + 0.05,
-        "c": 1 - errors.mean(),
-        "c_without_noise": 1 - errors[quiet].mean(),
-        "p_mfr": rates.mean(),
-        "p_mfr_without_noise": rates[calm].mean(),
-        f"fgsm[{FGSM}]": base - 0.5,
-        "c_mce": np.mean(errors.sum(1) / others.sum(1)),
-        "p_mfp": flips.mean(),
-        "p_mfp_without_noise": flips[calm].mean(),
-        f"fgsm[{OTHER}]": base - 0.6,
-    }
-    return {key: 100 * value for key, value in values.items()}
+def _mean_errors(base):
+    """Of corruptions, from noise on."""
+    return np.array([1.1 - base] * 3 + [1.0 - base] * 12)
 
 
 @pytest.fixture(scope="module")
@@ -64,215 +31,238 @@ def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     for method, bases in BASES.items():
         for seed, base in enumerate(bases):
-            config = flags(method, seed)
-            write(folder / f"{method}{seed}", config, **_measured(base))
+            own = {"c": accuracies(base), "fgsm": {FGSM: 0.25, OTHER: 0.125}}
+            own |= {"config": flags(method, seed), "clean": base + 0.05}
+            write(folder / f"{method}{seed}", **own)
     return [runs.read(path) for path in runs.find(folder)]
 
 
-def _columns(built):
-    return {column.key: column for column in built.columns}
+def _cells(built, key=KEY):
+    return {r.title: r.cells[key] for r in built.rows if key in r.cells}
 
 
-def test_columns_are_those_of_the_paper_as_numpy_finds_them(found):
+def _gaps(built):
+    return {title: c.difference for title, c in _cells(built).items()}
+
+
+def _leaders(built, key=KEY):
+    return [t for t, cell in _cells(built, key).items() if cell.is_leader]
+
+
+def test_columns_are_those_of_the_suites_as_numpy_finds_them(found):
     built = table.build(found)
-    assert [r.title for r in built.rows] == ["Baseline", "Mixup", "NoisyMix"]
-    assert methods.place("noisymix") < methods.place("of_my_own")
-    assert methods.title("of_my_own") == "of my own"
-    assert set(flagfiles.names("method")) <= set(methods.TITLES)
-    (_, main), (_, more) = built.parts
-    assert [column.key for column in (*main, *more)] == list(_expected(0.5))
-    titles = main[3].title, main[-1].title
-    assert titles == ("P, mFR (Baseline)", "FGSM 4/255")
-    assert "in per cent of the errors or flips of Baseline" in str(built.notes)
+    assert list(_cells(built)) == ["Baseline", "Mixup", "NoisyMix"]
+    assert set(flagfiles.names("method")) <= set(rows.TITLES)
+    assert [len(columns) for _, columns, _ in built.parts] == [4, 2]
+    others = np.mean([_mean_errors(b) for b in BASES["baseline"]], axis=0)
     for row in built.rows:
-        first, second = map(_expected, BASES[row.method])
-        assert row.cells.keys() == first.keys()
-        for key, cell in row.cells.items():
-            values = [first[key], second[key]]
-            deviation = np.std(values, ddof=1)
-            wanted = *values, np.mean(values), deviation, deviation / 2**0.5
-            own = *cell.values, cell.mean, cell.deviation, cell.error
-            np.testing.assert_allclose(own, wanted, rtol=1e-6)
+        base = np.array(BASES[row.method])
+        mce = [np.mean(_mean_errors(b) / others) for b in base]
+        wanted = base + 0.05, base - 0.02, base, [0.25] * 2, mce, [0.125] * 2
+        for column, values in zip(built.columns, 100 * np.array(wanted)):
+            cell = row.cells[column.key]
+            own = *cell.values, cell.mean, cell.standard_deviation
+            numbers = [*values, values.mean(), values.std(ddof=1)]
+            np.testing.assert_allclose(own, numbers, rtol=1e-6, atol=1e-9)
     # Without a baseline nothing is divided.
     built = table.build([run for run in found if run.method != "baseline"])
-    columns = _columns(built)
-    assert not {"c_mce", "p_mfr"} & columns.keys()
-    flips = columns["p_mfp"]
-    assert flips.is_main and not flips.higher_is_better
-    # A flip is rare: 0.26 and 0.34 % are not the same.
-    cell = built.rows[0].cells["p_mfp"]
-    assert built.rows[0].text(flips).startswith(f"{cell.mean:.2f} ± ")
-    assert "not divided" in str(built.notes)
+    assert "C, mCE" not in [column.title for column in built.columns]
 
 
-def test_a_reference_of_ones_own_comes_first(found, tmp_path):
-    """One of another difficulty divides no flips."""
-    path = write(tmp_path / "other", **_measured(0.5)) / REPORT
-    text = path.read_text().replace('"difficulty": 1', '"difficulty": 2')
-    path.write_text(text)
-    built = table.build(found, str(path))
-    other = _errors(0.5).sum(1) / 100
-    expected = [np.mean(_errors(b).sum(1) / other) for b in BASES["noisymix"]]
-    values = built.rows[-1].cells["c_mce"].values
-    np.testing.assert_allclose(values, expected)
-    columns = _columns(built)
-    divisors = [columns[key].divisor for key in ("p_mfr", "c_mce")]
-    assert divisors == ["Baseline", str(path)]
-    assert columns["c_mce"].title == "mCE (reference)"
-    path.write_text(text.replace('"data": null', '"data": "77.5"'))
-    run = write(tmp_path / "run", data="1234.5")
-    assert_usage_error(lambda: build(run, str(path)), "measured on toy")
-    assert_usage_error(lambda: build(run, "x"), "cannot be read")
+@SUITES.register("toy_of_comparison")
+class Toy(Suite):
+    """Two figures of one cell, of which a table shows one."""
+
+    columns = (Column("gain", "{label} gain", False, digits=3),)
+
+    def tasks(self, job):
+        return []
+
+    def sections(self, scores, context):
+        ((cell, own),) = scores.items()
+        about = {"suite": cell.suite, "source": "original", "n": cell.n}
+        about |= {"origin": "made up", "caveats": ("it is a toy.",)}
+        both = [Figure(name, name, own.accuracy) for name in ("gain", "pain")]
+        names = ("toy", "Toys", "Toy"), ("toy_extra", "More toys", "")
+        return [Section(*words, **about, figures=both) for words in names]
 
 
-def test_alexnet_where_the_reports_have_it(tmp_path):
-    imagenet = flags(dataset="imagenet")
+def test_a_new_suite_is_one_class_and_any_model_a_row(tmp_path, monkeypatch):
+    own = {made.cell("toy_of_comparison", None, 0): made.scores(0.6)}
+    monkeypatch.setattr(made, "_measured", lambda: own)
+    for name, model in (("a", "Mine"), ("b", None), ("c", "x"), ("d", "x")):
+        made.evaluation(tmp_path / name, model=model)
+    (column,) = (built := build(tmp_path)).columns
+    assert (column.key, column.title) == ("toy/gain", "Toy gain")
+    # Of models of one name the folder tells.
+    names = ["Mine", "b", *(f"x ({tmp_path / name})" for name in "cd")]
+    assert list(_cells(built, "toy/gain")) == names
+    assert _cells(built, "toy/gain")["b"].mean == pytest.approx(60.0)
+    assert "Toy: Toys; made up. It is a toy." in writers.notes(built)
+
+
+def test_what_divides_is_one_reference_for_all(found, tmp_path):
+    path = write(tmp_path / "other", c=accuracies(0.5)) / REPORT
+    cell = _cells(table.build(found, str(path)), "c/mce")["NoisyMix"]
+    errors = [_mean_errors(base) for base in (0.5, *BASES["noisymix"])]
+    wanted = [100 * np.mean(own / errors[0]) for own in errors[1:]]
+    assert cell.values == pytest.approx(wanted)
+    # A report alone is not divided anew.
     constants = dict.fromkeys(made.COMMON, [0.5] * 5)
-    own = Reference(alexnet().name, errors={"*": constants})
-    more = {"reference": own, "source": "released", **_measured(0.6)}
-    write(tmp_path / "run", imagenet, **more)
-    built = build(tmp_path)
-    columns = _columns(built)
-    assert columns["c_released_mce"].divisor == "AlexNet"
-    # Its flips were never published.
-    assert columns["p_mfr"].divisor == "Baseline"
-    # So that what the paper has of them stands in columns of its own.
-    paper, last = built.published[9], built.published[-1]
-    wanted = {"clean": 77.6, "c_released": 52.3, f"fgsm[{FGSM}]": 29.6}
-    wanted |= {"c_released_without_noise": 52.4, "p_mfr[published]": 28.5}
-    wanted |= {"p_mfr_without_noise[published]": 29.7}
-    assert {key: cell.mean for key, cell in paper.cells.items()} == wanted
-    assert last.cells["c_released_mce"].mean == 59.43
-    more = {"source": "released", "c": accuracies(0.6)}
-    write(tmp_path / "x/run", imagenet, **more)
-    last = build(tmp_path / "x").published[-1]
-    assert last.cells["c_mce[published]"].mean == 59.43
-    assert "c_released_mce" not in last.cells
-    assert "Published: Erichson" in str(built.notes)
-    # Images that were generated stand in no column of the files.
-    more = {"source": "released", "seed": 0, "generator": "1-imagenet"}
-    for name, fields in (("y", {}), ("z", more)):
-        fields |= {"reference": alexnet(), "c": accuracies(0.6)}
-        write(tmp_path / name / "run", imagenet, **fields)
-        built = build(tmp_path / name)
-        own = {key for row in built.rows for key in row.cells}
-        theirs = {key for row in built.published for key in row.cells}
-        assert own & theirs == {"clean"}
-        titles = {key: column.title for key, column in _columns(built).items()}
-        assert titles["c_mce[published]"] == "mCE, released files (AlexNet)"
-        assert len(set(titles.values())) == len(titles)
-        (note,) = [n for n in built.notes if "not comparable with" in n]
-        assert note.startswith(titles[max(k for k in own if "mce" in k)])
+    own, folder = Reference("mine", errors={"*": constants}), tmp_path / "x"
+    more = {"reference": own, "c": accuracies(0.5)}
+    write(folder / "a", flags(), records=False, **more)
+    write(folder / "b", flags("mixup"), **more)
+    assert list(_cells(build(folder), "c/mce")) == ["Mixup"]
+    path = folder / "mine.json"
+    path.write_text(json.dumps({"name": "mine", "errors": constants}))
+    cells = _cells(built := build(folder, path), "c/mce").values()
+    assert [cell.mean for cell in cells] == pytest.approx([104.0] * 2)
+    assert "C, mCE: per cent of mine, lower is better." in writers.notes(built)
 
 
-def test_the_best_is_what_no_other_row_shows_better(found, tmp_path):
-    built = table.build(found)
-    for key in ("clean", "p_mfr"):
-        column = _columns(built)[key]
-        best = [r.method for r in built.rows if built.is_best(r, column)]
-        assert best == ["noisymix"]
-    for method, clean in (("baseline", 0.70004), ("mixup", 0.7001)):
-        config = flags(method, dataset="cifar10")
-        write(tmp_path / method, config, clean=clean, c=accuracies(0.6))
-    tied = build(tmp_path)
-    assert all(tied.is_best(row, tied.columns[0]) for row in tied.rows)
-    last = tied.published[-1]
-    for key, skipped in (("c", 0), ("c_without_noise", 3)):
-        mean = pytest.approx(np.mean(CIFAR10_MEANS[skipped:]), abs=0.01)
-        assert last.cells[f"{key}[published]"].mean == mean
-    assert not any(tied.is_best(last, column) for column in tied.columns)
-    alone = build(tmp_path / "mixup")
-    assert not alone.is_best(alone.rows[0], alone.columns[0])
+@pytest.mark.parametrize("source", ["generated", "released"])
+def test_published_numbers_stand_beside_the_same_images_only(tmp_path, source):
+    """Those that this package wrote into files are generated, too."""
+    config, mine = flags(dataset="imagenet"), {"c": accuracies(0.6)}
+    mine |= {"source": source, "about": {"dataset": "imagenet"}}
+    for name, reference in (("a", alexnet()), ("b", None)):
+        own = {"reference": reference, "generator": None, "seed": None, **mine}
+        if source == "generated":
+            own |= {"source": "released", "generator": "1-imagenet", "seed": 0}
+        write(tmp_path / name / "run", config, fgsm={FGSM: 0.1}, **own)
+    divided, built = (build(tmp_path / name) for name in "ab")
+    known = {KEY: 77.6, f"fgsm/accuracy[{FGSM}]": 29.6}
+    if source == "released":
+        known["c_released/mean_accuracy"] = 52.3
+        known["c_released/mean_accuracy_without_noise"] = 52.4
+        # Without AlexNet's errors mCE is another measure.
+        assert divided.published[-1].cells["c_released/mce"].mean == 59.43
+        assert "c_released/mce" in built.rows[0].cells
+        assert "c_released/mce" not in built.published[-1].cells
+    else:
+        notes = str(writers.notes(divided))
+        assert "not comparable with published mCE" in notes
+    paper = divided.published[9].cells
+    assert {key: cell.mean for key, cell in paper.items()} == known
 
 
-def test_rows_tell_what_they_differ_in_and_lack(found, tmp_path):
-    write(tmp_path / "mixup", flags("mixup", learning_rate=0.05))
-    titles = ["Mixup"]
+def _trio(folder, **more):
+    """Two models that cannot be told apart, and a worse one."""
+    for name, accuracy in (("a", 0.9), ("b", 0.895), ("c", 0.6)):
+        own = {"clean": accuracy, "model": name.upper(), **more}
+        made.evaluation(folder / name, **own)
+    return folder
+
+
+def test_bold_is_what_equals_the_best_and_pairs_are_told(tmp_path, found):
+    """Of reports without records too, and other images of the same number."""
+    own = tmp_path / "own"
+    built = build(_trio(own))
+    assert _leaders(built) == ["A", "B"] and built.target == "the best"
+    gaps = _gaps(built)
+    assert gaps["A"] is None and gaps["C"].is_paired and gaps["C"].high < 0.0
+    # Lower is better of flips.
+    for name, flips in (("x", 0.02), ("y", 0.01)):
+        made.evaluation(tmp_path / "p" / name, p={"tilt": flips})
+    built = build(tmp_path / "p")
+    assert _leaders(built, "p/mfp") == ["y"]
+    assert built.rows[0].text(built.columns[1]) == "2.00 ± 0.00"
+    # One alone is not the best of anything.
+    assert not _leaders(build(own / "a"))
+    # A baseline of one's own changes no leader.
+    gaps = _gaps(built := build(own, baseline="B"))
+    assert gaps["B"] is None and _leaders(built) == ["A", "B"]
+    assert gaps["A"].difference == pytest.approx(0.5)
+    assert gaps["C"].difference == pytest.approx(-29.5)
+    assert table.build(found, baseline="noisymix").target == "NoisyMix"
+    words = "--baseline=D stands for 0 rows: give one of A, B, C."
+    assert_usage_error(lambda: build(own, baseline="D"), words)
+    both, alone = _trio(tmp_path / "x"), _trio(tmp_path / "y", records=False)
+    paired, apart = (_gaps(build(folder))["B"] for folder in (both, alone))
+    assert paired.is_paired and not apart.is_paired
+    assert apart.difference == pytest.approx(paired.difference)
+    assert apart.high - apart.low > 3 * (paired.high - paired.low)
+    words = "Not paired, in some columns: B; C."
+    assert words in str(writers.notes(build(alone)))
+    # Where an error is not known, nothing is bold.
+    path = alone / "b/report.json"
+    pattern, text = '("standard_errors": ){.*?}', path.read_text()
+    path.write_text(re.sub(pattern, r"\1{}", text))
+    built = build(alone)
+    assert built.rows[1].difference(built.columns[0]) == "−0.5 [?, ?]"
+    assert not _leaders(built)
+    assert "Nothing is bold in Clean: " in str(writers.notes(built))
+    made.evaluation(both / "d", clean=0.5, about={"data": "77.5"})
+    made.evaluation(both / "e", clean=0.5, n=100)
+    gaps = _gaps(build(both, anyway=True))
+    paired = [title for title, gap in gaps.items() if gap and gap.is_paired]
+    assert paired == ["B", "C"] and len(gaps) == 5
+
+
+def test_rows_tell_what_they_differ_in_and_what_does_not_compare(
+    tmp_path, found
+):
+    """Versions may lack flags, and files that were copied have other times."""
+    config, fgsm = flags("mixup", learning_rate=0.05), {FGSM: 0.1}
+    own = write(tmp_path / "mixup", config, fgsm=fgsm) / FLAGS
+    own.write_text(re.sub("--clip_norm.*\n", "", own.read_text()))
     for weight in (12.0, 6.0):
         config = made.with_flags(flags("noisymix"), "method", jsd_weight=weight)
-        write(tmp_path / f"{weight}", config, c={"fog": {1: 0.5}})
-        titles.append(f"NoisyMix (jsd_weight={weight})")
+        more = {"c": {"fog": {1: 0.5}}, "fgsm": {OTHER: 0.1}}
+        write(tmp_path / f"{weight}", config, **more)
     built = build(tmp_path)
-    assert [row.title for row in built.rows] == titles
-    notes = "\n".join(built.notes)
-    assert "Rows differ in learning_rate: 0.05 (Mixup); 0.1 (" in notes
+    names = [f"NoisyMix (jsd_weight={weight})" for weight in (12.0, 6.0)]
+    assert list(_cells(built)) == ["Mixup", *names]
+    notes = "\n".join(writers.notes(built))
+    assert notes.count("Rows differ in learning_rate: 0.05 (Mixup); 0.1 (") == 1
     assert "seed 0). Means are over 1 of the benchmark's 15" in notes
-    built = table.build(found[1:])
-    assert built.rows[0].title == "Baseline [1 of 2 seeds]"
-    assert built.rows[0].cells["clean"].deviation is None
-    assert "seeds 0" not in built.notes[0]
-
-
-FOG, SNOW = ({n: dict.fromkeys(range(1, 6), 0.5)} for n in ("fog", "snow"))
-MIXUP = flags("mixup")
-FOLDER = made.with_flags(MIXUP, "data", dataset="folder", data_dir="b")
-WIDE = made.with_flags(MIXUP, "model", width=1.0)
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "words"),
-    [
-        ("config", flags("mixup", epochs=4), ["epochs: 3 (", "a); 4 ("]),
-        ("config", WIDE, ["width: 0.5 ", "; 1.0 "]),
-        ("config", FOLDER, ["digits ", "; folder ", "data_dir: not set "]),
-        ("config", flags(), ["seed 0 of Baseline is there 2 times ("]),
-        ("n", 100, ["clean: 200 images, ", "; 100 images"]),
-        ("c", {"fog": {1: 0.5}}, ["c: 5 cells ", "; 1 cells"]),
-        ("c", SNOW, ["c: other cells"]),
-        # Their number and origin are the same, the images are not.
-        ("data", "77.5", ["classes: 1234 (", "; 77 ("]),
-    ],
-)
-def test_what_does_not_compare(tmp_path, name, value, words):
-    """Files that were copied have other times, and compare."""
-    write(tmp_path / "a", c=FOG, data="1234.5")
-    other = {"config": MIXUP, "c": FOG, "data": "1234.6"}
-    write(tmp_path / "b", **{**other, name: value})
-    words += ["These runs do not compare: ", "--compare_anyway"]
-    assert_usage_error(lambda: build(tmp_path), *words)
-    notes = build(tmp_path, anyway=True).notes
-    assert any(note.startswith("Differs: ") for note in notes)
-
-
-def test_a_run_is_its_flags_and_its_report(tmp_path):
-    """Flags that an older version lacked have their defaults."""
-    folder = write(tmp_path / "run", flags("augmix", 3), clean=0.75)
-    file = folder / FLAGS
-    file.write_text(re.sub("--clip_norm.*\n", "", file.read_text()))
-    run = runs.read(folder)
-    assert (run.method, run.seed, run.path) == ("augmix", 3, folder)
-    assert run.figure("clean", "accuracy") == pytest.approx(0.75)
-    assert run.figure("p", "mfp") is run.value("image_size") is None
-    names = ("epochs", "nesterov", "augmix_all_ops", "clip_norm")
-    assert [run.value(n) for n in names] == ["3", "true", "false", "0.0"]
+    assert notes.count("Rows differ") == 1
+    notes = writers.notes(table.build(found[1:]))
+    assert "Baseline: 1 of 2 seeds." in notes and "(seeds" not in notes[0]
     # What lies in a run is no run of its own.
     below = [write(tmp_path / "x" / name) for name in ("b/seed0", "a/seed1")]
     write(below[0] / "inner")
     assert runs.find(tmp_path / "x") == below[::-1]
-    assert runs.find(tmp_path / "x" / "a") == [below[1]]
-    assert runs.find(below[0]) == [below[0]]
+    assert runs.find(below[0] / "evaluation") == below[:1]
+    fog, snow = ({n: dict.fromkeys(range(1, 6), 0.5)} for n in ("fog", "snow"))
+    mixup = flags("mixup")
+    folder = made.with_flags(mixup, "data", dataset="folder", data_dir="b")
+    rows = (
+        ("config", flags("mixup", epochs=4), ["epochs: 3 (", "a); 4 ("]),
+        ("config", folder, ["digits ", "; folder ", "data_dir: not set "]),
+        ("config", flags(), ["seed 0 of Baseline is there 2 times, "]),
+        ("n", 100, ["clean: 200 images, ", "; 100 images"]),
+        ("c", {"fog": {1: 0.5}}, ["c: 200 images", "5 cells ", "1 cells "]),
+        ("c", snow, ["c: 200 images", " 5 cells "]),
+        # Their number and origin are the same, the images are not.
+        ("about", {"data": "77.5"}, ["classes: 1234 (", "; 77 ("]),
+    )
+    for place, (name, value, words) in enumerate(rows):
+        both = tmp_path / f"{place}"
+        write(both / "a", c=fog, about={"data": "1234.5"})
+        other = {"config": mixup, "c": fog, "about": {"data": "1234.6"}}
+        write(both / "b", **{**other, name: value})
+        words += ["These runs do not compare: ", "--compare_anyway"]
+        line = assert_usage_error(lambda f=both: build(f), *words)
+        assert name == "about" or "classes" not in line
+        notes = writers.notes(build(both, anyway=True))
+        assert any(note.startswith("Differs: ") for note in notes)
 
 
-NO_REPORT, ALL = ["no report of schema 2"], r"(?s)^.+"
-
-
-@pytest.mark.parametrize(
-    ("name", "old", "new", "words"),
-    [
+def test_what_is_damaged_is_told_in_one_line(tmp_path):
+    no_report, all_of_it = ["no report of schema 3"], r"(?s)^.+"
+    rows = (
         (REPORT, r"(?s).{20}$", "", ["cannot be read ", "remove it"]),
-        (REPORT, ALL, '{"schema": 1}', NO_REPORT),
-        (REPORT, '"n": 200', '"n": null', NO_REPORT),
-        (REPORT, '"figures": {', '"figures": {"own": "high", ', NO_REPORT),
-        (REPORT, '"1": {', '"one": {', NO_REPORT),
-        (REPORT, '"flip_probability"', '"flips"', NO_REPORT),
-        (FLAGS, ALL, "--schemes=a\n", ["no run of python -m noisymi"]),
-        (FLAGS, "seed=0", "seed=o", ["damaged"]),
-        (FLAGS, ALL, "\xff\xfe", ["cannot be read", "no text"]),
-    ],
-)
-def test_what_is_damaged_is_told_in_one_line(tmp_path, name, old, new, words):
-    folder = write(tmp_path / "run", c={"fog": {1: 0.5}}, p={"tilt": 0.1})
-    text, count = re.subn(old, new, (folder / name).read_text(), count=1)
-    (folder / name).write_bytes(text.encode("latin-1"))
-    assert count == 1
-    assert_usage_error(lambda: runs.read(folder), folder, *words)
+        (REPORT, all_of_it, '{"schema": 2}', no_report),
+        (REPORT, '"figures": {', '"figures": {"own": "high", ', no_report),
+        (REPORT, '"kinds": {', '"kinds": {}, "more": {', no_report),
+        (REPORT, '"model": "abc"', '"model": "d"', ["not of the same model"]),
+        (FLAGS, all_of_it, "--schemes=a\n", ["holds no run, or a dam"]),
+    )
+    for place, (name, old, new, words) in enumerate(rows):
+        folder = write(tmp_path / f"{place}", c={"fog": {1: 0.5}})
+        text, count = re.subn(old, new, (folder / name).read_text(), count=1)
+        (folder / name).write_bytes(text.encode("latin-1"))
+        assert count == 1
+        assert_usage_error(lambda f=folder: build(f), folder, *words)

@@ -3,17 +3,15 @@
 import dataclasses
 import fcntl
 import functools
-import os
-import pathlib
 import signal
 import time
 
 import numpy as np
 import pytest
 
-from noisymix_tf import corruption_sets, corruptions, data
-from noisymix_tf.corruption_sets.workers import Workers
+from noisymix_tf import corruption_sets, corruptions, data, merge
 from support import door_processes
+from support.released_sets import contents
 from support.usage import assert_usage_error
 
 ROW = 32 * 32 * 3
@@ -25,50 +23,41 @@ def write(folder, number=40, change=0, names=("shot_noise",), **arguments):
     images[-1] += np.uint8(change)
     split = data.ArraySplit(images, digits.test.labels)
     digits, arguments["names"] = dataclasses.replace(digits, test=split), names
-    return corruption_sets.write(digits, folder, progress=False, **arguments)
-
-
-def contents(folder):
-    """All that a set is made of, by name."""
-    paths = [p for p in folder.rglob("*") if p.is_file() and p.name != ".lock"]
-    return {str(p.relative_to(folder)): p.read_bytes() for p in paths}
-
-
-def is_running(pid):
-    stat = pathlib.Path(f"/proc/{pid}/stat")
-    return stat.exists() and ") Z" not in stat.read_text()
+    arguments = {"num_workers": 0, "progress": False, **arguments}
+    return corruption_sets.write(digits, folder, **arguments)
 
 
 @pytest.mark.parametrize(
     "case",
     [
         "arrays noise *shot_noise.npy* speckle_noise.npy",
-        "tree contrast contrast/1/9/*.png contrast/5/4/363.png",
+        "tree contrast contrast/1/4/*.png contrast/5/4/363.png",
     ],
 )
-def test_killed_in_the_middle_and_continued_it_is_the_same(tmp_path, case):
+@pytest.mark.parametrize("kills", [1, pytest.param(9, marks=pytest.mark.slow)])
+def test_a_part_that_was_killed_is_continued(tmp_path, case, kills):
+    """And joined with the other to what one run writes, byte for byte."""
     layout, name, begun, last = case.split()
-    folder, whole, log = (tmp_path / n for n in ("killed", "whole", "log"))
+    killed, other, whole, joined, log = (tmp_path / n for n in "abcde")
     flags = f"--layout={layout} --format=png --corruptions={name}".split()
-    flags += ["--processes=2", f"--output_dir={folder}"]
-    module = "noisymix_tf.corruptions"
-    with door_processes.Process(module, *flags, log=log) as process:
-        while not any(folder.glob(begun)) and process.is_running():
-            time.sleep(0.002)
-        children = f"/proc/{process.pid}/task/{process.pid}/children"
-        workers = pathlib.Path(children).read_text().split()
-        process.kill()
-        assert process.returncode == -signal.SIGKILL, log.read_text()
-    assert any(folder.iterdir()) and not (folder / last).exists()
-    # The workers do not outlive it.
-    assert len(workers) >= 2
-    deadline = time.monotonic() + 20
-    while any(map(is_running, workers)):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    for place in (folder, whole):
-        write(place, None, names=[name], layout=layout, image_format="png")
-    made, wanted = contents(folder), contents(whole)
+    flags += ["--num_workers=2", "--shard=2/2", f"--output_dir={killed}"]
+    for kill in range(kills):
+        module = "noisymix_tf.corruptions"
+        with door_processes.Process(module, *flags, log=log) as process:
+            # The first line of progress, and of the first run a file.
+            while process.is_running() and not (
+                any(killed.glob(begun)) and log.read_text().count("%") > kill
+            ):
+                time.sleep(0.002)
+            time.sleep(np.random.default_rng().uniform(0, 0.2) * (kills > 1))
+            process.kill()
+            assert kill or process.returncode == -signal.SIGKILL
+    assert kills > 1 or not (killed / last).exists()
+    for place, shard in ((killed, "2/2"), (other, "1/2"), (whole, "1/1")):
+        how = {"layout": layout, "image_format": "png", "shard": shard}
+        write(place, None, names=[name], **how)
+    merge.run([killed, other], joined)
+    made, wanted = contents(joined), contents(whole)
     assert last in wanted and made.keys() == wanted.keys() and made == wanted
 
 
@@ -132,7 +121,7 @@ def test_more_names_are_added_and_other_settings_refused(tmp_path, monkeypatch):
     assert contents(tmp_path) == whole
 
 
-def test_directories_that_cannot_be_used(tmp_path):
+def test_unusable_directories_and_full_disks_are_told(tmp_path, monkeypatch):
     def refused(folder, words):
         assert_usage_error(lambda: write(folder), words)
 
@@ -154,24 +143,9 @@ def test_directories_that_cannot_be_used(tmp_path):
         refused(used, words)
         (used / name).write_bytes(content)
 
-
-def test_a_full_disk_and_a_dead_worker_are_one_line(tmp_path, monkeypatch):
     def full(self, rows):
         raise OSError(28, "No space left on device")
 
     # Private: where rows are written.
     monkeypatch.setattr("noisymix_tf.corruption_sets.arrays._Rows.append", full)
-    assert_usage_error(lambda: write(tmp_path), "No space left on device")
-    with Workers(1) as workers:
-        results = workers.ordered(os._exit, [(3,)])
-        assert_usage_error(lambda: list(results), "worker process was killed")
-
-
-@pytest.mark.parametrize("processes", [None, 2])
-def test_workers_keep_the_order_and_do_not_run_far_ahead(processes):
-    pulled = []
-    calls = (pulled.append(number) or (-number,) for number in range(50))
-    with Workers(processes) as workers:
-        for place, result in enumerate(workers.ordered(abs, calls)):
-            assert result == place
-            assert len(pulled) - place <= 2 * workers.count + 1
+    refused(tmp_path / "full", "No space left on device")

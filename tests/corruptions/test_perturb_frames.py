@@ -47,24 +47,32 @@ def test_frames_of_cifar(golden, name):
     assert (error > 0).mean() <= share
 
 
-def test_constants_of_imagenet():
-    for name, constant in {
-        "motion_blur": (10, 3, range(-120, 1, 4)),
-        "zoom_blur": 0.004,
-        "gaussian_blur": (0.25, 0.035, 6.0),
-        "snow": (3, 14, 4),
-        "spatter": (0.65, 0.27, 3.7, 0.69, (0.7, 0.15, 0.1, 0.05)),
-        "brightness": 0.02,
-        "translate": range(-20, 21),
-        "rotate": range(-15, 16),
-        "tilt": 1.0,
-        "scale": pytest.approx(np.linspace(0.4, 1.15, 31)),
-        "shear": range(-15, 16),
+def test_constants():
+    for name, constants in {
+        "motion_blur": [(10, 3, range(-120, 1, 4)), None],
+        "zoom_blur": [0.004] * 2,
+        "gaussian_blur": [(0.25, 0.035, 6.0), (0.35, 0.014, 7.0)],
+        "snow": [(0.3, 3, 14, 4), (0.28, 2, 10, 2.5)],
+        "spatter": [
+            (0.65, 0.27, 3.7, 0.69, (0.7, 0.15, 0.1, 0.05)),
+            (0.6, 0.25, 1.75, 0.7, (0.8, 0.2)),
+        ],
+        "brightness": [0.02] * 2,
+        "translate": [range(-20, 21), range(-15, 16)],
+        "rotate": [range(-15, 16)] * 2,
+        "tilt": [1.0] * 2,
+        "scale": [pytest.approx(np.linspace(0.4, 1.15, 31))] * 2,
+        "shear": [range(-15, 16)] * 2,
     }.items():
-        assert corruptions.PERTURBATIONS.get(name).imagenet == constant, name
+        entry = corruptions.PERTURBATIONS.get(name)
+        assert [entry.imagenet, entry.tiny] == constants, name
+    # The first constant of snow is the spread of its noise: none, no flakes.
+    snow, streams = corruptions.PERTURBATIONS.get("snow"), LegacyStreams(0, [0])
+    frames = snow.function(photographs(1), (0.0, 2, 10, 2), streams)
+    assert not np.ptp(list(frames), axis=0).any()
 
 
-def test_views_keep_the_centre_and_survive_infinity():
+def test_views_keep_the_centre_and_brightness_of_grey_adds():
     matrix = about_centre(turn(30) * 1.2, (20, 50, 3))
     np.testing.assert_allclose(matrix @ [25, 10, 1], [25, 10])
     matrix = about_centre(turn(30), (32, 32, 3), centre=(16.5, 16.5))
@@ -78,10 +86,6 @@ def test_views_keep_the_centre_and_survive_infinity():
     seen = project(images, np.array([[1, 0, 0], [0, 1, 0], [0, -1 / 16, 1]]))
     assert not seen[:, 17:].any()
     np.testing.assert_array_equal(seen[:, 0], images[:, 0])
-
-
-def test_brightness_of_grey_adds():
-    """Black, which has no hue, becomes grey; white stays white."""
     grey = np.array([100, 0, 250])[None, None, :, None]
     film = perturb(np.repeat(grey, 3, axis=-1).astype("u1"), "brightness")[0]
     steps = 255 * 0.015 * np.arange(-15, 16)[:, None, None, None]

@@ -16,9 +16,7 @@ from support.usage import assert_usage_error
 
 
 @pytest.mark.parametrize("name, classes", [("cifar10", 10), ("cifar100", 100)])
-def test_splits_are_in_order_of_ids_and_damage_is_one_line(
-    name, classes, tmp_path, monkeypatch
-):
+def test_splits_are_in_order_of_ids(name, classes, tmp_path, monkeypatch):
     """Images stay with their (fine) labels; the network is not asked."""
     draws = np.random.default_rng(0)
     builder = tfds.builder(name, data_dir=tmp_path)

@@ -30,7 +30,6 @@ def test_it_equals_corrupt_on_the_whole_split(batch_size):
 
 
 def test_batches_keep_their_order_and_few_are_made_ahead(monkeypatch):
-    """Also when late ones are ready first."""
     real, made, later = corruptions.corrupt, [], threading.Event()
     options = {"batch_size": 10, "num_parallel_calls": 4}
     dataset = data.corrupted(DIGITS, "fog", 2, **options)

@@ -54,10 +54,8 @@ def test_balanced_subsets_hold_the_first_of_each_class():
         labels = np.repeat(np.arange(len(sizes)), sizes)
         labels = np.random.default_rng(0).permutation(labels)
         found = balanced_indices(labels, num_examples, len(sizes)).tolist()
-        firsts = [
-            np.flatnonzero(labels == k)[:n] for k, n in enumerate(expected)
-        ]
-        assert found == sorted(np.concatenate(firsts))
+        own = [np.flatnonzero(labels == k)[:n] for k, n in enumerate(expected)]
+        assert found == sorted(np.concatenate(own))
     split = ArraySplit(SPLIT.images[:10], np.arange(10) % 2)
     part = balanced_subset(split, 4, 2)
     np.testing.assert_array_equal(part.labels, [0, 1, 0, 1])
@@ -127,7 +125,6 @@ def test_bad_input_is_one_line():
         (lambda: digits(data_dir="D"), "--data_dir=D: digits is built in"),
         (lambda: digits(image_size=64), "=64: digits images are 32 x 32"),
         (lambda: load("cifar100", preprocess="crop8"), "=crop8: cifar100 imag"),
-        (lambda: load("folder"), "needs --data_dir=DIR"),
         (lambda: folder(image_size=0), "--image_size=0"),
         (lambda: folder(preprocess="crop8"), "=9 does not go with preproces"),
         (lambda: load("imagenet", preprocess="as_stored"), "several sizes"),

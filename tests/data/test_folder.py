@@ -15,6 +15,8 @@ from support import picture_folders as folders
 from support.usage import assert_usage_error
 
 SIZE = (12, 16)
+MODES = "png-RGB png-RGBA png-LA png-L png-P png-1 gif-P gif-L jpg-RGB jpg-L"
+BMPS = "bmp-RGB bmp-L bmp-P bmp-1 png-L jpg-RGB"
 
 
 @pytest.fixture
@@ -31,8 +33,7 @@ def names(split):
 
 
 def test_layouts(root, tmp_path):
-    """Of val, validation and test the first that is there is tested on;
-    hidden and other files are ignored."""
+    """Of val, validation and test the first that is there is tested on."""
     (root / "val").rename(root / "other")
     for name in ("test", "validation", "val"):
         shutil.copytree(root / "other", root / name)
@@ -68,13 +69,8 @@ def test_layouts(root, tmp_path):
     assert load(made).test.labels.tolist() == [0, 1]
 
 
-MODES = "png-RGB png-RGBA png-LA png-L png-P png-1 gif-P gif-L jpg-RGB jpg-L"
-BMPS = "bmp-RGB bmp-L bmp-P bmp-1 png-L jpg-RGB"
-
-
 @pytest.mark.parametrize("formats", [MODES, BMPS])
 def test_formats_become_the_rgb_of_pillow(formats, tmp_path):
-    """And of a film the first frame is the image."""
     paths, expected = [], []
     for place, each in enumerate(formats.split()):
         suffix, mode = each.split("-")
@@ -134,7 +130,6 @@ def test_what_is_no_folder_of_images_is_one_line(tmp_path):
 
 
 def test_bad_files_are_named(root, monkeypatch):
-    """When the folder is loaded; every kind of file and of damage is seen."""
     bad = []
     for suffix in ("jpg", "png", "bmp", "gif"):
         path = root.with_suffix(f".{suffix}")

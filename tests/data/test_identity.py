@@ -1,21 +1,26 @@
 """What a split is: another image, label or order is another identity."""
 
 import os
+import pathlib
 import shutil
 import types
+from unittest.mock import Mock
 
 import numpy as np
+import pytest
 
 from noisymix_tf import data
-from noisymix_tf.data import identity, released
+from noisymix_tf.data import identity
+from noisymix_tf.data.prepared_split import PreparedSplit
 from noisymix_tf.data.preprocess import Preprocess
-from noisymix_tf.data.released import mapped
+from noisymix_tf.data.released import mapped, prepared, videos
 from support import picture_folders as folders
 from support import released_sets
 from support.usage import assert_usage_error
 
 IMAGES = released_sets.noise(6, 8, 8, 3)
 LABELS = np.array([0, 1, 0, 1, 0, 1])
+ARRAY = data.ArraySplit(IMAGES, LABELS)
 
 
 def train(root):
@@ -26,8 +31,8 @@ def word(split):
     return str(split.identity)
 
 
-def test_every_pixel_label_and_order_counts(tmp_path):
-    """Also a change in memory: identities are not remembered."""
+def test_every_pixel_label_and_order_counts():
+    """Also a change in memory, and of what only yields batches."""
     split = data.ArraySplit(IMAGES.copy(), LABELS)
     before = word(split)
     assert before == word(data.ArraySplit(IMAGES, LABELS.astype(np.int64)))
@@ -40,12 +45,19 @@ def test_every_pixel_label_and_order_counts(tmp_path):
     assert len(set(words)) == 13
     named = {str(split.identity.labelled(c)) for c in ("ab", "ba", ["ab"])}
     assert len(named) == 3
-    files = train(folders.make(tmp_path))
-    joined = data.JoinedSplit([files, files])
-    for split in (data.ArraySplit(IMAGES, LABELS), files, joined):
-        parts = ([0, 1], [1, 0], [0, 2], list(range(len(split))))
-        words = {word(split.subset(np.array(p))) for p in parts}
-        assert len(words) == 4 and word(split) in words
+    parts = ([0, 1], [1, 0], [0, 2], list(range(6)))
+    words = {word(ARRAY.subset(np.array(part))) for part in parts}
+    assert len(words) == 4 and word(ARRAY) in words
+    words = []
+    for pixels in (IMAGES, IMAGES.copy(), IMAGES[::-1]):
+        how = LABELS[:3], np.arange(3), Preprocess()
+        films = mapped.MappedSequences(pixels[:, None], *how)
+        split = mapped.MappedImages(pixels, *how)
+        parts = [(pixels[:4], LABELS[:4]), (pixels[4:], LABELS[4:])]
+        plain = types.SimpleNamespace(batches=lambda _, p=parts: iter(p))
+        assert identity.of(plain).images == 6
+        words.append([word(films), word(split), str(identity.of(plain))])
+    assert words[0] == words[1] and set(words[0]).isdisjoint(words[2])
 
 
 def test_files_are_known_by_name_size_and_time(tmp_path):
@@ -56,51 +68,56 @@ def test_files_are_known_by_name_size_and_time(tmp_path):
     path = moved / "train/dog/2.png"
     os.utime(path, (1, 1))
     later, before = word(train(moved)), str(before)
-    # The bytes are looked at where they are asked for.
     assert later != before and identity.which(later) == identity.which(before)
-    files = train(photos).files, train(moved).files
+    # The bytes are looked at where they are asked for.
+    gone = train(moved)
+    files = train(photos).files, gone.files
     assert identity.of_bytes(files[0]) == identity.of_bytes(files[1])
     folders.save(path, folders.picture(7))
-    edited, own = train(moved).identity, train(photos).identity
-    assert edited.contents != own.contents and edited.names == own.names
     assert identity.of_bytes(files[0]) != identity.of_bytes(files[1])
-    path.rename(path.with_name("3.png"))
-    assert train(moved).identity.names != own.names
-    # So does how they are read, but the images are the same.
-    split = train(photos)
-    sizes = (24, Preprocess(24, 16), (24, 24))
-    words = [word(data.FileSplit(split.paths, [0] * 6, size)) for size in sizes]
-    assert len(set(words)) == 3
+    os.unlink(path)
+    assert_usage_error(lambda: gone.identity, "dog/2.png: No such file")
+
+
+def records(files, places, rule):
+    """Of tensorflow-datasets, whose records hold labels."""
+    image, part = Mock(shape=(9, 9, 3)), Mock(filepaths=files)
+    info = Mock(splits={"test": part}, features={"image": image})
+    return prepared.PreparedImages(Mock(info=info), "test", places, rule)
+
+
+KINDS = {
+    "files": data.FileSplit,
+    "joined": lambda *own: data.JoinedSplit([data.FileSplit(*own), ARRAY]),
+    "in any order": lambda f, *own: PreparedSplit(Mock(paths=f), *own),
+    "records": records,
+    "rows of an array": lambda files, labels, rule: mapped.MappedImages(
+        np.memmap(files[2], shape=(6, 2, 2, 3)), labels, range(6), rule
+    ),
+    "videos": videos.VideoSequences,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whatever_changes_is_another_identity(kind, tmp_path):
+    """Labels, the way to read, and of a file its name, size and time."""
+    files = list(train(folders.make(tmp_path)).paths)
+    make, rules = KINDS[kind], [Preprocess(8), Preprocess(crop=8)]
+
+    def known(labels=LABELS, rule=rules[0], part=range(6)):
+        return word(make(list(files), labels, rule).subset(np.array(part)))
+
+    words = [known(), known(rule=rules[1])]
+    assert known(LABELS.copy(), Preprocess(8)) == words[0]
+    # One of equal size put in its place; only one of equal time is not seen.
+    os.utime(files[2], (1, 1))
+    words += [known()]
+    # Time and way of reading are in the second half.
     assert len(set(map(identity.which, words))) == 1
-    os.unlink(split.paths[-1])
-    assert_usage_error(lambda: split.identity, "dog/2.png: No such file")
-
-
-def test_rows_of_files_are_known_by_the_file(tmp_path):
-    """Arrays of gigabytes are not read for it; what only yields batches is."""
-    dataset = released_sets.dataset(2, side=8)
-    np.save(tmp_path / "fog.npy", released_sets.noise(20, 8, 8, 3))
-    np.save(tmp_path / "tilt.npy", released_sets.noise(4, 3, 8, 8, 3))
-    np.save(tmp_path / "labels.npy", np.arange(4) % 2)
-    films = released.perturbed_sequences(tmp_path, dataset)
-    films = films.sequences("tilt", 1)
-
-    def fog(level=1):
-        return released.corrupted_images(tmp_path, dataset).split("fog", level)
-
-    splits = fog(), fog(2), fog().subset([0]), films, films.subset([0])
-    words = list(map(word, splits))
-    assert len(set(words)) == 5 and word(fog()) == words[0]
-    np.save(tmp_path / "fog.npy", released_sets.noise(20, 8, 8, 3, seed=1))
-    assert word(fog()) != words[0]
-    # Those in memory are known by their pixels.
-    words = []
-    for pixels in (IMAGES, IMAGES.copy(), IMAGES[::-1]):
-        how = (Preprocess(), np.arange(3))
-        films = mapped.MappedSequences(pixels[:, None], LABELS, *how)
-        split = mapped.MappedImages(pixels, LABELS[:3], *how[::-1])
-        parts = [(pixels[:4], LABELS[:4]), (pixels[4:], LABELS[4:])]
-        plain = types.SimpleNamespace(batches=lambda _, p=parts: iter(p))
-        assert identity.of(plain).images == 6
-        words.append([word(films), word(split), str(identity.of(plain))])
-    assert words[0] == words[1] and set(words[0]).isdisjoint(words[2])
+    words += [known(1 - LABELS), known(part=[0]), known(part=[2])]
+    folders.save(pathlib.Path(files[2]), folders.picture(7))
+    os.utime(files[2], (1, 1))
+    words += [known()]
+    os.rename(files[2], tmp_path / "train/cat/9.png")
+    files[2] = str(tmp_path / "train/cat/9.png")
+    assert len({*words, known()}) == 8

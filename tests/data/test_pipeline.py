@@ -37,7 +37,6 @@ def assert_same(ours, theirs):
 
 @pytest.mark.parametrize("seed, start", [(0, 0), (3, 5), (3, 8)])
 def test_a_batch_is_what_its_seeds_make_of_its_images(seed, start):
-    """Wherever training starts: no batch is left out, none comes twice."""
     functions = {"standard": crop_flip, "augment": gaussian}
     batches = views(SPLIT, start, 9, seed=seed, **functions)
     for step, (made, labels) in enumerate(batches, start):
@@ -105,11 +104,8 @@ def splits(tmp_path_factory, imagenet_roots):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_determinism_leaves_input_parallel(
-    splits, monkeypatch, determinism, kind
-):
-    """tf.data makes a parallel map sequential, and drops its prefetch, where a
-    function holds a stateful operation that it does not know."""
+def test_determinism_leaves_it_parallel(splits, monkeypatch, determinism, kind):
+    """tf.data makes maps with stateful operations sequential."""
     split = splits[kind]
     ahead = ["ParallelInterleave"] if split.reads_ahead else []
     # The choice of rows is the first map.

@@ -12,7 +12,7 @@ from support.released_sets import noise
 from support.usage import assert_usage_error
 
 
-def test_a_word_is_given_back_and_tells_the_side_and_others_are_refused():
+def test_words_tell_the_side_and_others_and_small_images_are_refused(tmp_path):
     words = {"as_stored": None, "resize256-crop224": 224}
     for word, side in {**words, "resize24": 24, "crop24": 24}.items():
         assert str(Preprocess.parse(word)) == word
@@ -23,6 +23,16 @@ def test_a_word_is_given_back_and_tells_the_side_and_others_are_refused():
         assert_usage_error(lambda w=word: Preprocess.parse(w), *words)
     larger = "resize224-crop256"
     assert_usage_error(lambda: Preprocess.parse(larger), "crops 256 pixels")
+    preprocess, small = Preprocess.parse("crop32"), noise(31, 40, 3)
+    words = "31 x 40, too small for crop32"
+    assert_usage_error(lambda: preprocess.apply(small), words)
+    unknown = tf.TensorSpec([None, None, 3], tf.uint8)
+    traced = tf.function(preprocess.apply, input_signature=[unknown])
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        traced(small)
+    folders.save(tmp_path / "b.png", small)
+    split = data.FileSplit([tmp_path / "b.png"], [0], preprocess)
+    assert_usage_error(lambda: list(split.batches(2)), "b.png'", words)
 
 
 RULES = [(256, 224), (224, None), (24, 24), (None, 224), (None, None)]
@@ -33,8 +43,7 @@ SIZES = [(224, 224), (375, 500), (500, 333), (226, 301)]
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("rule", RULES)
 def test_pixels_are_those_of_pillow_within_one_level(size, rule):
-    """The worst case for two roundings instead of one, or for a crop that
-    begins elsewhere, is noise."""
+    """Noise is the worst case for two roundings, and crops elsewhere."""
     image = noise(*size, 3)
     made = Preprocess(*rule).apply(image)
     # What torchvision's Resize and CenterCrop make of a Pillow image.
@@ -60,7 +69,7 @@ def test_pixels_are_those_of_pillow_within_one_level(size, rule):
 
 
 @pytest.mark.parametrize("word", ["resize40-crop32", "resize32", "crop32"])
-def test_batches_graphs_and_files_give_the_same(word, tmp_path):
+def test_batches_and_graphs_give_the_same(word):
     preprocess = Preprocess.parse(word)
     images = noise(3, 50, 37, 3)
     expected = np.stack([preprocess.apply(image) for image in images])
@@ -70,25 +79,3 @@ def test_batches_graphs_and_files_give_the_same(word, tmp_path):
     np.testing.assert_array_equal(traced(images), expected)
     output = traced.get_concrete_function().output_shapes
     assert output.as_list() == [None, 32, 32, 3]
-    images = [noise(*size, 3) for size in [(50, 37), (33, 80), (32, 32)]]
-    paths = [tmp_path / f"{place}.png" for place in range(3)]
-    list(map(folders.save, paths, images))
-    part = data.FileSplit(paths, range(3), preprocess).subset([2, 0])
-    assert part.preprocess == preprocess and part.image_shape == (32, 32, 3)
-    ((found, _),) = part.batches(3)
-    expected = [preprocess.apply(images[i]) for i in (2, 0)]
-    np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(part.fetch(tf.range(2)), found)
-
-
-def test_an_image_smaller_than_the_crop_is_refused(tmp_path):
-    preprocess, small = Preprocess.parse("crop32"), noise(31, 40, 3)
-    words = "31 x 40, too small for crop32"
-    assert_usage_error(lambda: preprocess.apply(small), words)
-    unknown = tf.TensorSpec([None, None, 3], tf.uint8)
-    traced = tf.function(preprocess.apply, input_signature=[unknown])
-    with pytest.raises(tf.errors.InvalidArgumentError):
-        traced(small)
-    folders.save(tmp_path / "b.png", small)
-    split = data.FileSplit([tmp_path / "b.png"], [0], preprocess)
-    assert_usage_error(lambda: list(split.batches(2)), "b.png'", words)

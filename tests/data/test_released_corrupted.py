@@ -27,8 +27,7 @@ def make(root, names=("fog", "gaussian_noise"), labels=LABELS):
 
 
 def read(root, name="fog", severity=1, classes=10, side=32):
-    opened = corrupted_images(root, dataset(classes, side))
-    return opened.split(name, severity)
+    return corrupted_images(root, dataset(classes, side)).split(name, severity)
 
 
 def refused(root, words, *what, **options):
@@ -48,15 +47,15 @@ def test_severities_are_the_fifths_of_the_rows(labels, tmp_path):
         split = opened.split("snow", severity)
         assert_holds(split, images, LABELS)
         # Private: only mapped, so that memory holds one batch.
-        assert isinstance(split._images, np.memmap)
+        assert isinstance(split._array, np.memmap)
     small, rule = dataset(10, side=24), data.Preprocess(resize=24)
     opened = corrupted_images(tmp_path, small, preprocess="resize24")
     made = collect(opened.split("snow", 2))[0]
     np.testing.assert_array_equal(made, rule.apply(IMAGES[N : 2 * N]))
 
 
-def test_what_is_missing_and_manifests_that_do_not_fit(tmp_path):
-    """That of another program is no concern."""
+def test_what_is_missing_and_files_of_another_kind(tmp_path):
+    """Tuples are shapes of images, lists are labels, and 10,000 is a cut."""
     archive = tmp_path / "CIFAR-10-C.tar"
     refused(archive, "C.tar does not exist: give the directory")
     archive.write_bytes(b"x")
@@ -82,10 +81,6 @@ def test_what_is_missing_and_manifests_that_do_not_fit(tmp_path):
     manifest.unlink()
     (tmp_path / "labels.npy").unlink()
     refused(tmp_path, "labels.npy: it does not exist")
-
-
-def test_files_of_another_kind(tmp_path):
-    """Tuples are shapes of images, lists are labels, and 10,000 is a cut."""
     for content, words in (
         (np.zeros([5 * N, 32, 32, 3], "f4"), "float32 [60, 32, 32, 3], exp"),
         ((5 * N, 3, 32, 32), "the channels come first"),
@@ -130,8 +125,7 @@ def make_tree(root, severities=(1, 3)):
 
 @pytest.mark.parametrize("group", [".", "weather", "extra"])
 def test_trees_at_the_top_or_in_groups(group, tmp_path):
-    """Classes are matched by name and not by order, and images prepared as for
-    the published tables, otherwise as the dataset's own."""
+    """Classes are matched by name; images are prepared as published."""
     make_tree(tmp_path / group / "fog")
     make_tree(tmp_path / "noise/shot_noise", (1, 2, 4))
     opened = corrupted_images(tmp_path, dataset(CLASSES))

@@ -25,7 +25,6 @@ def sequences_of(root, name="tilt", difficulty=1, side=32, **options):
 
 
 def assert_holds(sequences, films, labels, within=0):
-    """The sequences are these, whole and in parts."""
     batches = list(sequences.batches(3))
     assert all(len(batch) == 3 for batch in batches[:-1])
     made = np.concatenate(batches)
@@ -62,7 +61,7 @@ def test_arrays(tmp_path):
         assert_holds(noisy, films_of(level + 2), None)
         assert_holds(opened.sequences("rotate", level), films_of(6), None)
     # Private: only mapped, so that memory holds one batch.
-    assert isinstance(noisy._films, np.memmap)
+    assert isinstance(noisy._array, np.memmap)
     cropped = sequences_of(tmp_path, preprocess="crop32")
     assert_holds(cropped, large[:, :, 4:36, 4:36], None)
     refused(tmp_path, "such as resize32-crop32")
@@ -136,7 +135,6 @@ def test_videos(write_video, group, tmp_path):
 
 
 def test_bad_videos_and_videos_ahead(write_video, tmp_path, monkeypatch):
-    """Unreadable ones and those of another length are named."""
     folder, film = tmp_path / "tilt" / "n01443537", noise(5, 32, 32, 3)
     write_video(folder / "a.mp4", film)
     bad = write_video(folder / "b.mp4", film)

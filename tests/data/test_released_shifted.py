@@ -14,12 +14,10 @@ from support.usage import assert_usage_error
 def make(root, classes, shape=(8, 8)):
     """One image of each class; its pixels tell the place of the class."""
     for place, name in enumerate(classes):
-        image = np.full([*shape, 3], place, np.uint8)
-        save_image(root / name / "0.png", image)
+        save_image(root / name / "0.png", np.full([*shape, 3], place, np.uint8))
 
 
 def test_some_of_the_classes_in_the_order_of_the_dataset(tmp_path):
-    """Labels count within the classes that are there; greys become RGB."""
     image, images = Image.fromarray(released_sets.noise(32, 32, 3)), []
     for name, mode in zip(("dog/0", "dog/1", "ant/0", "ant/1"), "LLPP"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -55,8 +53,7 @@ def test_imagenet_r(tmp_path):
         make(tmp_path / what, [wnids[place] for place in classes])
         (tmp_path / what / "README.txt").write_text("")
         for names in (wnids, 1000):  # Of synsets, and of words.
-            full = dataset(names, side=8)
-            shifted = shifted_images(tmp_path / what, full)
+            shifted = shifted_images(tmp_path / what, dataset(names, side=8))
             assert shifted.classes == classes
             assert f"{what}, 200 classes" in shifted.description
             images, labels, _ = collect(shifted.split, 64)

@@ -22,8 +22,7 @@ def free_ports(count):
 
 
 def test_batches_are_those_made_here_in_the_same_order(tmp_path):
-    """By a dispatcher and two workers in processes of their own: parts of
-    batches over several epochs, from the middle of one."""
+    """By processes of their own: parts of batches, from within an epoch."""
     first, *others = (f"localhost:{port}" for port in free_ports(3))
     lines = [f"--port={first[10:]} --workers={','.join(others)}"]
     lines += [f"--dispatcher={first} --port={place[10:]}" for place in others]

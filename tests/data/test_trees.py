@@ -1,4 +1,4 @@
-"""Training on further trees of images, joined or alone."""
+"""Trees of images: trained on, joined or alone, or only measured on."""
 
 import functools
 
@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from noisymix_tf import data
 from noisymix_tf.data import ArraySplit, JoinedSplit, RandomResizedCrop, trees
+from noisymix_tf.data.released.classes import imagenet_wnids
 from support import picture_folders as folders
-from support.released_sets import noise
+from support.released_sets import assert_holds, noise
 from support.usage import assert_usage_error
 
 
@@ -22,7 +23,7 @@ def load(clean, **options):
     return data.load("folder", data_dir=clean, **options)
 
 
-def test_joined_training_set_is_longer_and_test_images_stay(clean, tmp_path):
+def test_joined_training_sets_are_longer_or_refused(clean, tmp_path):
     """Trees join any dataset at its size, whatever their order on disk."""
     flat = tmp_path / "flat"
     for place, name in enumerate(("dog/0", "dog/1", "cat/0", "cat/1", "sheet")):
@@ -55,6 +56,29 @@ def test_joined_training_set_is_longer_and_test_images_stay(clean, tmp_path):
     assert joined.train.fetch(tf.range(8)).shape == (8, 16, 16, 3)
     call = functools.partial(load, clean, extra_data_dirs=large)
     assert_usage_error(call, "its size is 30 x 41, expected 24 x 24")
+    (tmp_path / "empty").mkdir()
+    folders.make(tmp_path / "other", classes=("cat", "emu"))
+    bad = folders.make(tmp_path / "bad") / "train"
+    (bad / "cat/0.png").write_bytes(b"no image")
+    for root, *words in (
+        ("nowhere", "--extra_data_dirs=nowhere does not exist", "tf.stylize"),
+        (clean / "train/cat/0.png", "is a file", "tf.deepaugment"),
+        (clean / "val", "holds the images that are measured on"),
+        (tmp_path / "other", "missing: dog; not known: emu"),
+        (tmp_path / "empty", "holds no class folders"),
+        (bad, "Cannot read the image", "cat/0.png"),
+    ):
+        call = functools.partial(load, clean, extra_data_dirs=[root])
+        assert_usage_error(call, *words)
+    call = functools.partial(load, clean, train_data_dir="nowhere")
+    assert_usage_error(call, "--train_data_dir=nowhere does not exist")
+    # A bad image is named while it is read.
+    root = folders.make(tmp_path / "changed")
+    train = load(clean, extra_data_dirs=[root]).train
+    (root / "train/dog/1.png").write_bytes(b"no image")
+    assert_usage_error(lambda: list(train.batches(4)), "dog/1.png")
+    assert_usage_error(train.check, "dog/1.png")
+    train.check(range(6))
 
 
 def arrays(number, start):
@@ -99,27 +123,53 @@ def test_a_folder_for_each_class_whatever_their_names():
     assert images(files, ["owl"], ".webp") == found
 
 
-def test_what_cannot_be_joined_is_one_line(clean, tmp_path):
-    (tmp_path / "empty").mkdir()
-    folders.make(tmp_path / "other", classes=("cat", "emu"))
-    bad = folders.make(tmp_path / "bad") / "train"
-    (bad / "cat/0.png").write_bytes(b"no image")
-    for root, *words in (
-        ("nowhere", "--extra_data_dirs=nowhere does not exist", "tf.stylize"),
-        (clean / "train/cat/0.png", "is a file", "tf.deepaugment"),
-        (clean / "val", "holds the images that are measured on"),
-        (tmp_path / "other", "missing: dog; not known: emu"),
-        (tmp_path / "empty", "holds no class folders"),
-        (bad, "Cannot read the image", "cat/0.png"),
+WNIDS, WORDS = imagenet_wnids(), [f"word_{i}" for i in range(1000)]
+NAMED = {
+    "no names": ("", {"ant": 0, "owl": 1}),
+    "marked, twice": ("\ufeffowl\r\nbat\nbat\n\n", {"bat_2": 2, "owl": 0}),
+    "synsets": ("\n".join(WNIDS), {WNIDS[7]: 7, WNIDS[3]: 3}),
+    "words for synsets": ("\n".join(WORDS), {WNIDS[7]: 7, WNIDS[3]: 3}),
+}
+
+
+@pytest.mark.parametrize("names, classes", NAMED.values(), ids=NAMED)
+def test_all_images_are_measured_among_the_names(tmp_path, names, classes):
+    """A fifth was, and one image of a class was refused."""
+    root = folders.make(tmp_path, 1, 0, classes=classes) / "train"
+    root = root.rename(tmp_path / "my tree")
+    order = sorted(classes, key=classes.get)
+    images = [folders.read(root / name / "0.png") for name in order]
+    (tmp_path / "names.txt").write_bytes(names.encode())
+    options = {"class_names": tmp_path / "names.txt"} if names else {}
+    tree = data.test_folder(root, **options)
+    assert_holds(tree.test, images, sorted(classes.values()))
+    assert tree.num_classes == len(names.split() or classes)
+    assert tree.name == "my tree" and tree.train is None
+    options |= {"test_examples": 1, "preprocess": "resize8-crop6"}
+    part = data.test_folder(root.rename(tmp_path / "cifar10"), **options)
+    assert part.image_shape == (6, 6, 3) and len(part.test) == 1
+    assert part.name == "folder cifar10"  # Not that of another dataset.
+
+
+def test_what_cannot_be_measured_is_one_line(tmp_path):
+    tree = folders.make(tmp_path, 1, 0, classes=("ant", "bee")) / "train"
+    synsets = folders.make(tmp_path / "b", 1, 0, classes=WNIDS[3:4]) / "train"
+    (tmp_path / "2").write_text("ant\n\nbee")
+    (tmp_path / "bad").write_bytes(b"\x80")
+    for root, names, *words in (
+        ("nowhere", None, "--test_dir=", "nowhere does not exist: give"),
+        ("", None, "/train in it", "/val, or --dataset=folder"),
+        (tree, "2", "--class_names=", "has nothing on line 2"),
+        (tree, "bad", "cannot be read (it is no text)"),
+        (tree, ("bee", "ants", "owl"), "classes ant,", "(near: ants)"),
+        (tree, ("owl", "zebu"), "ant, bee, which are", "(owl, zebu)"),
+        # By their order they would be mislabelled, all of them.
+        (synsets, sorted(WORDS), "order of the alphabet"),
     ):
-        call = functools.partial(load, clean, extra_data_dirs=[root])
+        names = tmp_path / names if isinstance(names, str) else names
+        call = functools.partial(data.test_folder, tmp_path / root)
+        call = functools.partial(call, class_names=names)
         assert_usage_error(call, *words)
-    call = functools.partial(load, clean, train_data_dir="nowhere")
-    assert_usage_error(call, "--train_data_dir=nowhere does not exist")
-    # A bad image is named while it is read.
-    root = folders.make(tmp_path / "changed")
-    train = load(clean, extra_data_dirs=[root]).train
-    (root / "train/dog/1.png").write_bytes(b"no image")
-    assert_usage_error(lambda: list(train.batches(4)), "dog/1.png")
-    assert_usage_error(train.check, "dog/1.png")
-    train.check(range(6))
+    path = tree / "bee/0.png"
+    path.write_bytes(path.read_bytes()[:60])
+    assert_usage_error(lambda: data.test_folder(tree), "bee/0.png")

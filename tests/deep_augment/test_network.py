@@ -30,7 +30,7 @@ def test_perturbations_are_functions_of_the_generator():
         same(plain, before)
 
 
-def test_shares_of_weights_that_are_changed():
+def test_shares_of_weights_and_of_the_code_that_are_changed():
     def made(name, strength=1.0):
         return getattr(weights, name)(KERNEL, generator(5), strength)
 
@@ -39,22 +39,19 @@ def test_shares_of_weights_that_are_changed():
     sources = (KERNEL, KERNEL.transpose(1, 0, 2, 3))
     found = [(made("transpose") == each).all((0, 1, 2)) for each in sources]
     assert np.any(found, axis=0).all()
-    kept = (made("swap") == KERNEL).all((0, 1, 2))
     for share, expected, error in (
         (made("zero") == 0, 0.5, 0.01),
         (made("zero", 0.5) == 0, 0.25, 0.01),
         (made("negate") == -KERNEL, 0.5, 0.01),
         (ratio == -1, 0.4, 0.08),
         (found[1], 0.5, 0.08),
-        (kept, 0.5, 0.08),
+        ((made("swap") == KERNEL).all((0, 1, 2)), 0.5, 0.08),
         (made("scale") / KERNEL, 1.0, 0.02),
     ):
         assert np.mean(share) == pytest.approx(expected, abs=error)
     same(*(np.sort(k.sum((0, 1, 2))) for k in (made("swap"), KERNEL)))
     assert 0 < np.abs(made("scale") / KERNEL - 1).max() < 2
 
-
-def test_shares_of_the_code_that_are_changed():
     def made(name):
         return getattr(activations, name)(CODE, generator(6), 1.0)
 

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import noisymix_tf as nm
-from noisymix_tf.evaluation.classifier import load_classifier
+from noisymix_tf.training.classifier import load_classifier
 from support.evaluation_toys import SIDE, random_model, run, self_labelled
 from support.usage import assert_usage_error
 
@@ -49,12 +49,13 @@ def files(tmp_path_factory):
 
 
 def check_equal(found, wanted, **options):
-    both = [run(each, DATA, **options).records for each in (found, wanted)]
-    for one, other in zip(*(b.values() for b in both), strict=True):
-        assert one["correct"] == other["correct"]
-        assert one["nll_sum"] == pytest.approx(other["nll_sum"], rel=1e-4)
-        assert one["outputs"] == other["outputs"]
-    return [one["nll_sum"] for one in both[0].values()]
+    both = [run(each, DATA, **options).scores for each in (found, wanted)]
+    for (cell, one), (like, other) in zip(*map(dict.items, both), strict=True):
+        np.testing.assert_array_equal(one.rows["right"], other.rows["right"])
+        nll = one.rows["nll"], other.rows["nll"]
+        np.testing.assert_allclose(*nll, rtol=1e-4, atol=1e-6)
+        assert cell.outputs == like.outputs
+    return [one.rows["nll"].sum() for one in both[0].values()]
 
 
 def test_keras_files(files, tmp_path):

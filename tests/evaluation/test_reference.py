@@ -1,129 +1,93 @@
 """What errors and flips are divided by: reports, constants, bad files."""
 
-import functools
 import json
 
 import pytest
 
-from noisymix_tf import evaluation
 from noisymix_tf.evaluation.reference import Reference, alexnet
-from noisymix_tf.evaluation.report import Report
-from support import evaluation_toys as toys
-from support.evaluation_toys import cell, run, sums
 from support.usage import assert_usage_error
+
+PIXELS, LATER = "9b1d2c3347aa81f0", ".55ab01c98e2d7f36"
+ROW = [0.1, 0.2, 0.3, 0.4, 0.5]
+C = {"fog": {"3": {"accuracy": 0.75}}}
+P = {"tilt": {"flip_probability": 0.1, "top5_distance": 1.5, "difficulty": 2}}
+CLEAN = {"n": 200, "cells": {}, "figures": {"error": 0.1}}
+SECTIONS = {"clean": CLEAN, "c_released": {"n": 100, "cells": C}}
+SECTIONS["p"] = {"n": 50, "cells": P}
 
 
 @pytest.fixture
-def path(tmp_path):
-    return tmp_path / "net.json"
+def written(tmp_path):
+    def written(content):
+        path = tmp_path / "net.json"
+        path.write_text(json.dumps(content))
+        return path
+
+    return written
 
 
-def write(path, content):
-    path.write_text(json.dumps(content))
-    return path
-
-
-def test_constants_are_about_any_section_and_reports_about_theirs(path):
-    constants = {
-        "name": "AlexNet at home",
-        "clean_error": 0.4,
-        "errors": {"fog": [0.1, 0.2, 0.3, 0.4, 0.5], "snow": {"2": 0.25}},
-        "flip_probability": {"tilt": 0.07},
-        "top5_distance": {"tilt": 1.2, "scale": 3},
-    }
-    reference = Reference.of(write(path, constants))
-    assert reference.name == "AlexNet at home" and reference.clean_error == 0.4
-    for section in ("c", "c_released", "p"):
-        assert reference.of_section("errors", section) == {
-            "fog": {1: 0.1, 2: 0.2, 3: 0.3, 4: 0.4, 5: 0.5},
-            "snow": {2: 0.25},
-        }
-        assert reference.of_section("flips", section) == {"tilt": 0.07}
-        far = reference.of_section("top5_distances", section)
-        assert far == {"tilt": 1.2, "scale": 3}
-    # JSON has words only for severities; this CE is over severity 2 alone.
-    report = Report({cell("c", "snow", 2): sums(0.9)}, reference=reference)
-    (table,) = (s.table for s in report.sections if s.name == "c")
-    assert table.rows["snow"][-1] == pytest.approx(100 * 0.1 / 0.25)
-    few = Reference.of(str(write(path, {})))
-    assert few == Reference(str(path), None, {}, {"*": {}}, {"*": {}})
-    assert Reference.of("alexnet") == Reference.of(alexnet()) == alexnet()
+def test_constants_are_about_any_section_and_any_images(written):
+    flips, top5 = {"tilt": 0.07}, {"tilt": 1.2, "scale": 3}
+    content = {"name": "At home", "clean_error": 0.4}
+    content |= {"errors": {"fog": ROW, "snow": {"2": 0.25}}}
+    content |= {"flip_probability": flips, "top5_distance": top5}
+    found = Reference.of(written(content))
+    # JSON has words only for severities.
+    errors = {"*": {"fog": dict(enumerate(ROW, 1)), "snow": {2: 0.25}}}
+    wanted = Reference("At home", 0.4, errors, {"*": flips}, {"*": top5})
+    assert found == wanted and found.of_section("flips", "p") == flips
+    found.check("any", PIXELS)
+    few = Reference.of(path := str(written({})))
+    assert few == Reference(path, None, {}, {"*": {}}, {"*": {}})
     assert alexnet().of_section("errors", "c") == "alexnet"
     assert alexnet().of_section("flips", "p") == {}
-    cells = {
-        toys.clean_cell(): sums(0.9),
-        cell("c", "fog", 3): sums(0.6),
-        cell("c", "snow", 3, source="released"): sums(0.25),
-        cell("p", "tilt", 1): toys.flip_sums(0.125, 2.0),
-    }
-    reference = Reference.of(write(path, Report(cells).as_dict()))
-    assert reference.name == str(path)
-    assert reference.clean_error == pytest.approx(0.1)
-    wanted = {"fog": {3: pytest.approx(0.4)}}
-    assert reference.of_section("errors", "c") == wanted
-    wanted = {"snow": {3: pytest.approx(0.75)}}
-    assert reference.of_section("errors", "c_released") == wanted
-    assert reference.flips == {"p": {"tilt": 0.125}}
-    assert reference.top5_distances == {"p": {"tilt": 2.0}}
-    assert reference.of_section("flips", "p_released") == {}
-    assert reference.numbers["c"] == 200
+    for name, data in (("alexnet", None), (None, 1000), ("alexnet", 1000)):
+        assert Reference.of(name, data) == Reference.of(alexnet()) == alexnet()
+    assert Reference.of(None, 10) is Reference.of(None) is None
+    assert_usage_error(lambda: Reference.of("alexnet", 10), "dataset has 10")
 
 
-def test_a_report_is_about_its_images(path):
+def test_a_report_is_about_its_sections_and_its_images(written):
     """Errors were divided by those on another dataset without a word."""
-    options = {"suites": ("clean", "p"), "perturbations": ("tilt",)}
-    report = run(**options).report.as_dict()
-    write(path, report)
-    second = run(reference=path, **options)
-    assert second.reference == Reference.of(path)
-    assert second.report.as_dict()["reference"] == str(path)
-    flips = report["sections"]["p"]["cells"]["tilt"]["flip_probability"]
-    assert second.reference.of_section("flips", "p") == {"tilt": flips}
-    calls = []
-    told = {"reference": path, "progress": lambda *call: calls.append(call)}
-    letters, flatter, later = (toys.dataset(seed=i) for i in (0, 1, 0))
-    letters.class_names = ("a", "b", "c")
-    flatter.name = later.name = "flatter"
-    for other, name in (
-        (toys.dataset(seed=1), "flat"),
-        (toys.dataset(n=22), "flat"),
-        (letters, "flat"),
-        (flatter, "flatter"),
-    ):
-        words = ("was measured on flat (", "other test images", f"{name} (im")
-        assert_usage_error(lambda d=other: run(data=d, **told), *words)
-        check = functools.partial(evaluation.check_selection, ("c",), other)
-        assert_usage_error(lambda c=check: c(reference=path), *words)
+    content = {"dataset": "flat", "data": PIXELS + LATER, "sections": SECTIONS}
+    for schema in (3, 2):  # What is read of both is the same.
+        path = written(content | {"schema": schema})
+        found = Reference.of(path)
+        errors = {"c_released": {"fog": {3: 0.25}}}
+        about = {"clean": 200, "c_released": 100, "p": 50}, {"p": 2}, "flat"
+        tilts = {"p": {"tilt": 0.1}}, {"p": {"tilt": 1.5}}
+        wanted = str(path), 0.1, errors, *tilts, *about, PIXELS + LATER
+        assert found == Reference(*wanted)
+        assert found.of_section("flips", "p_released") == {}
+    for same in (PIXELS + LATER, f"{PIXELS}.0123456789abcdef"):
+        found.check("flat", same)
     # Reports of older versions tell a name, which a folder has, too.
-    del report["data"]
-    write(path, report)
-    assert_usage_error(lambda: run(**told), "does not say which images")
-    words = ("flat (images not noted)", "flatter")
-    assert_usage_error(lambda: run(data=later, **told), *words)
-    assert_usage_error(lambda: run(**{**told, "reference": "none"}), "No such")
-    assert not calls
+    old = Reference.of(written(content | {"data": None}))
+    for own, data in ((found, "0f"), (found, None), (old, PIXELS), (old, None)):
+        known = "not noted" if own is old else "9b1d2c33"
+        words = f"measured on flat (images {known})", "other test images"
+        assert_usage_error(lambda r=own, d=data: r.check("flat", d), *words)
 
 
-def test_bad_files(path):
-    assert_usage_error(lambda: Reference.of(path), path, "cannot be read")
-    path.write_text("{")
-    assert_usage_error(lambda: Reference.of(path), path, "is not JSON")
-    form = "has the form neither of"
+def test_bad_files(tmp_path, written):
+    none, form = tmp_path / "none.json", "is neither a report.json nor a file"
+    assert_usage_error(lambda: Reference.of(none), none, form, "No such file")
+    none.write_text("{")
+    assert_usage_error(lambda: Reference.of(none), none, form)
     for content, *words in (
         (3, form),
-        ({"eror": {}}, "key 'eror' is not known, known are name, clean_err"),
-        ({"errors": [1]}, form),
-        ({"errors": {"fog": [0.1] * 4}}, form),
+        ({"eror": {}}, "key 'eror' is none of name, clean_error"),
+        ({"errors": {"fog": ROW[1:]}}, form),
         ({"errors": {"fog": [10.0] * 5}}, "error of fog", "0 to 1, got 10.0"),
         ({"errors": {"fog": {"one": 0.1}}}, form),
-        ({"errors": {"fogg": [0.1] * 5}}, "corruption 'fogg'"),
+        ({"errors": {"fogg": ROW}}, "corruption 'fogg'"),
         ({"clean_error": "low"}, "clean_error", "got 'low'"),
         ({"flip_probability": {"tlt": 0.1}}, "perturbation 'tlt'"),
         ({"flip_probability": {"tilt": 7}}, "ability of tilt", "got 7"),
         ({"top5_distance": {"tilt": -1}}, "nce of tilt", "at least 0"),
         ({"sections": {"c": {}}}, form, "cells"),
-        ({"sections": {"c": {"cells": {"fog": 1}}}}, "Cells of a report"),
+        ({"sections": {"c": {"cells": {"fog": 1}}}}, "net.json"),
         ({"sections": {"p": {"cells": {"tilt": {}}}}}, form, "flip_prob"),
     ):
-        write(path, content)
-        assert_usage_error(lambda: Reference.of(path), path, *words)
+        path = written(content)
+        assert_usage_error(lambda p=path: Reference.of(p), path, *words)

@@ -1,5 +1,6 @@
-"""Reports: every number out of its cells, what is refused, what is shown."""
+"""Reports: out of whose cells, what is refused, what is told and shown."""
 
+import dataclasses
 import itertools
 import json
 import re
@@ -7,147 +8,239 @@ import re
 import numpy as np
 import pytest
 
-from noisymix_tf import corruptions
-from noisymix_tf.evaluation.metrics import NUM_BINS
-from noisymix_tf.evaluation.report import Report
-from support.evaluation_toys import cell, clean_cell, suite_c, sums
+from noisymix_tf.evaluation import Reference, Report, gallery, words
+from noisymix_tf.evaluation.page import heat, html
+from noisymix_tf.evaluation.sections import Figure, show
+from support import report_page as toys
+from support.report_page import cell, scores
 from support.usage import assert_usage_error
 
-N = 200
-QUALITY = ("ece", "rms_calibration_error", "nll", "brier")
+FLAT = toys.suite_c(dict.fromkeys(("gaussian_noise", "fog"), (0.6,) * 5))
+CLEAN = {toys.clean_cell(): scores(0.9)}
+NAME = "runs/<base>/report.json"
+HALF = dict.fromkeys(toys.COMMON, (0.5,) * 5)
+
+
+def test_digits_follow_the_uncertainty():
+    """20 images do not give "30.00 %"."""
+    for n, value in ((20, "30"), (200, "30.0"), (20_000, "30.00")):
+        figure = Figure("a", "a", scores(0.3, n).accuracy)
+        found = show(figure.value, "percent", False, figure.error)
+        found, _, error = found.partition(" ± ")
+        wanted = 100 * np.sqrt(0.3 * 0.7 / n)
+        assert found == value and float(error) == pytest.approx(wanted, rel=0.2)
+    for wanted, value, *more in (
+        # The first digit of an error, and its second where they are below 36.
+        ("50.00 ± 0.35 %", 0.5, "percent", True, 0.0035),
+        ("50.0 ± 0.4 %", 0.5, "percent", True, 0.0036),
+        ("100 %", 1.0, "percent", True, 0.0),
+        ("30.00 %", 0.3, "percent"),
+        ("30", 0.3, "percent", False, None, 1 / 20),
+        ("–", None, "percent"),
+    ):
+        assert show(value, *more) == wanted
+
+
+def test_suites_make_sections_in_their_order_from_the_cells_they_are_of():
+    # Whatever the order of the cells.
+    made = dict(reversed(toys.invented().items()))
+    report = Report(made, costs={"forward_seconds": 2})
+    names = "clean c_released c p fgsm calibration cost".split()
+    assert [s.name for s in report.sections] == names
+    figures = report.figures
+    assert figures["fgsm/accuracy[linf eps=4/255]"] == 0.2
+    assert figures["cost/forward_seconds"] == 2
+    assert figures["calibration/c_released_mean_ece"] == pytest.approx(0.7)
+    lines = [title.split()[0] for _, title, _ in report.headlines]
+    assert lines == "Clean Corruption Corruption mFP FGSM ECE, ECE,".split()
+
+
+def test_json_has_all_numbers_with_their_errors(tmp_path):
+    report = Report(FLAT | CLEAN, about={"model": "runs/one"})
+    report.write(tmp_path)
+    paths = sorted(path.name for path in tmp_path.iterdir())
+    assert paths == ["report.html", "report.json", "report.md"]
+    content = json.loads((tmp_path / "report.json").read_text())
+    assert content == json.loads(json.dumps(report.as_dict()))
+    sections = content.pop("sections")
+    wanted = {"schema": 3, "dataset": 'toy "<&>"', "data": "0f", "model": "abc"}
+    wanted |= {"about": {"model": "runs/one"}, "outputs": "logits"}
+    assert content == wanted | {"reference": None}
+    errors, c = sections["clean"]["standard_errors"], sections["c"]
+    assert "largest_class" not in errors  # A share alone has none.
+    assert errors["error"] == pytest.approx(np.sqrt(0.09 / 200), rel=0.2)
+    assert c.pop("cells")["fog"]["3"]["accuracy"] == 0.6
+    assert c["kinds"]["mean_accuracy"] == "percent"
+    keys = [c.pop(n).keys() for n in ("figures", "kinds", "standard_errors")]
+    assert keys[0] == keys[1] == keys[2]
+    about = {"title": "Common corruptions", "label": "C", "suite": "c"}
+    about |= {"n": 200, "source": "generated", "origin": c["origin"]}
+    assert c == about | {"notes": c["caveats"], "caveats": c["caveats"]}
+    assert "over 2 of the benchmark's 15" in c["caveats"][0]
+
+
+def test_the_worst_family_is_named_where_it_can_be_told():
+    for blur, weather, end in (
+        (0.8, 0.6, "; weather is worst."),
+        (0.605, 0.6, "; blur and weather are worst."),
+        (0.8, 0.8, "."),
+    ):
+        rows = {"contrast": 0.8, "defocus_blur": blur, "fog": weather}
+        made = CLEAN | toys.suite_c({name: [a] * 5 for name, a in rows.items()})
+        said = words.verdict(Report(made))
+        lost = 90 - 100 * sum(rows.values()) / 3
+        assert said.startswith(f"Loses {lost:.1f} ± ")
+        assert said.endswith(f" points under corruption{end}")
+    assert words.verdict(Report(CLEAN)) == ""
+
+
+def test_words_say_how_many_images_and_what_errors_are():
+    report = Report(FLAT | CLEAN, about={"model": "runs/one"})
+    for text in (report.text(), report.markdown()):
+        assert text.count("standard error over images") == 1
+        line = next(x for x in text.splitlines() if "gaussian_noise" in x)
+        assert line.replace("|", " ").split()[1:] == ["60.0"] * 6
+        for told in ("200 images per cell, generated", "runs/one"):
+            assert told in text and "Note: means are over 2 of" in text
+    head, _, line, *_ = report.summary().splitlines()
+    assert head == 'toy "<&>", model runs/one (abc), gives logits'
+    assert line.startswith("  Clean accuracy, 200 images  ")
+    assert " 90.0 ± " in line
+
+
+def test_mixtures_are_refused():
+    for field in ("dataset", "model", "data"):
+        more = {dataclasses.replace(c, **{field: "x"}): FLAT[c] for c in FLAT}
+        words = f"about one {field}", "x"
+        assert_usage_error(lambda own=more: Report(CLEAN | own), *words)
+    assert_usage_error(lambda: Report({}), "no evaluation cells")
+    strange = {cell("strange"): scores(0.9)}
+    assert_usage_error(lambda: Report(strange), "Unknown suite 'strange'")
+    # Released files are each their own data, and images of other groups.
+    (art := scores(0.5)).group = "art"
+    other = {cell("fgsm", setting="x", data="z"): art}
+    assert Report(CLEAN | other).data == "0f"
+    files = toys.suite_c({"fog": [0.5] * 5}, source="released")
+    each = [dataclasses.replace(c, data=str(c.severity)) for c in files]
+    assert Report(dict(zip(each, files.values()))).data is None
 
 
 @pytest.fixture
-def records():
-    rows = {"gaussian_noise": (0.5, 0.45, 0.4, 0.35, 0.3)}
-    rows |= dict.fromkeys(("defocus_blur", "contrast"), (0.6,) * 5)
-    return {clean_cell(): sums(0.95)} | suite_c(rows)
+def written(tmp_path):
+    """A report, and its page as text."""
+    toys.fill(tmp_path, toys.invented())
+    report = Report(
+        toys.invented(),
+        reference=Reference(NAME, errors={"*": HALF}),
+        about={"model": "runs/<one>", "data": "digits in /photos"},
+        costs={"seconds": 1},
+    )
+    return report, html(report, tmp_path)
 
 
-def measured(generator):
-    counts = generator.multinomial(N, np.full(NUM_BINS, 1 / NUM_BINS))
-    correct = generator.binomial(counts, generator.uniform())
-    confidence = counts * generator.uniform(size=NUM_BINS)
-    bins = np.stack([counts, confidence, correct], -1).tolist()
-    scores = {key: generator.uniform(0, N) for key in ("nll_sum", "brier_sum")}
-    total = int(correct.sum())
-    return {"correct": total, "bins": bins, "seconds": 1.0, **scores}
+def test_the_page_is_whole_by_itself_and_says_what_the_report_says(written):
+    report, text = written
+    page = toys.Page(text)
+    assert text.startswith("<!doctype html>") and len(text) < 3e6
+    assert not re.search(r"://|@import|url\(|<b>dog|<base>|<one>|{[{%]", text)
+    tags = {e["tag"] for e in page.elements}
+    assert not tags & {"script", "link", "iframe", "object", "base", "form"}
+    for e in page.elements:
+        assert e.get("src", "data:image/").startswith("data:image/")
+        assert e.get("href", "#").startswith("#")
+        assert not [name for name in e if name.startswith("on")]
+    # The head: who, what, when, and one sentence.
+    assert page.texts("h1") == ['Robustness on toy "<&>"']
+    (said,) = page.texts("p", "verdict")
+    assert re.fullmatch(r"Loses 38.5 .* corruption; digital is worst.", said)
+    facts = dict(zip(page.texts("dt"), page.texts("dd")))
+    wanted = {"Dataset": 'toy "<&>"', "Model": "runs/<one>", "Reference": NAME}
+    wanted |= {"Data": "digits in /photos", "Model's fingerprint": "abc"}
+    wanted |= {"Outputs": "logits", "Largest class": "25.0 %"}
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", facts.pop("Written"))
+    assert facts == wanted
+    assert text.count("standard error over images") == 1
+    # Headlines and sections are figures, tables and notes.
+    cards = page.all("li")
+    cards = [e["text"] for e in cards if e["in"][-2:] == ["main", "ul"]]
+    assert cards == [
+        f"{title}{words.value(section, figure)} {words.number(section)}"
+        f"{section.source}"
+        for section, title, figure in report.headlines
+    ]
+    names = [section.name for section in report.sections]
+    assert [e["id"] for e in page.all("section")] == names
+    assert [e["href"] for e in page.all("a")] == [f"#{n}" for n in names]
+    for section in report.sections:
+        rows = page.rows(section.name, "figures")
+        assert rows == [
+            [f.label, words.value(section, f)] for f in section.figures
+        ]
+        items = page.all("li", section=section.name)
+        notes = [e["text"] for e in items if "ol" not in e["in"]]
+        assert notes == list(section.notes)
+    styles = {e["text"]: e.get("style") for e in page.all("td", section="c")}
+    assert (styles["58.0"], styles["104.00"]) == (heat(0.58), None)
+    heads, *rows = page.rows("c", "values")
+    assert heads == "corruption 1 2 3 4 5 mean CE".split()
+    # 0.9 - 0.03 * 9 - 0.05 * severity.
+    assert "fog 58.0 53.0 48.0 43.0 38.0 48.0 104.00".split() in rows
+    assert " 48.0  104.00\n" in report.text()
+    # Headings stand where there are several families.
+    assert ["noise"] in rows and len(page.rows("c_released", "values")) == 2
 
 
-def metrics_of(sums):
-    count, confidence, correct = np.transpose(sums["bins"])
-    gaps = np.abs(confidence - correct)
-    rms = np.sqrt(np.sum(gaps**2 / count) / N)
-    found = {"ece": gaps.sum() / N, "rms_calibration_error": rms}
-    found |= {"nll": sums["nll_sum"] / N, "brier": sums["brier_sum"] / N}
-    found |= {"confidence": confidence.sum() / N}
-    return found | {"accuracy": sums["correct"] / N}
+def test_charts_are_shown_and_pictures_on_demand(written, tmp_path):
+    page = toys.Page(written[1])
+    told = "\n".join(e["title"] for e in page.all("div", "bar", "c"))
+    assert re.search(rf"this model: 48.0 ± 3.\d %\n{NAME}: 50.0 %", told)
+    assert len(page.all("svg", section="calibration")) == 3
+    assert not [e for e in page.all("details") if "open" in e]
+    assert all("details" in e["in"] for e in page.all("img"))
+    assert any(toys.NAMES[1] in e["alt"] for e in page.all("img"))
+    images = page.all("img", section="fgsm")
+    tiles = [e for e in page.all("li", section="fgsm") if "ol" in e["in"]]
+    for image, tile in zip(images, tiles, strict=True):
+        mark = {"✓": "right", "✗": "wrong"}[tile["text"][0]]
+        assert tile["class"] == mark and image["alt"].endswith(f", {mark}")
+    assert {tile["class"] for tile in tiles} == {"right", "wrong"}
+    for name, count, *captions in (
+        ("clean", 6, "as they are"),
+        ("c", 90, *(f"{n.replace('_', ' ')}, severity 3" for n in toys.COMMON)),
+        ("c_released", 6, "fog, severity 3"),
+        ("fgsm", 12, "linf eps=4/255", "linf <1>"),
+        ("calibration", 0),
+    ):
+        assert page.texts("figcaption", None, name) == captions
+        assert len(page.all("img", section=name)) == count
+    (film,) = page.texts("figcaption", None, "p")
+    (tilt,) = (c for c in written[0].scores if c.suite == "p")
+    names = gallery.read(tmp_path, tilt)["frames"]
+    changes = sum(a != b for a, b in itertools.pairwise(names))
+    assert film == f"tilt, {toys.NAMES[1]}: {changes} changes in 31 frames"
+    marks = page.all("i", section="p")
+    marks = [e for e in marks if "frame" in e.get("title", "")]
+    assert [e["title"].partition(": ")[2] for e in marks] == names
+    wanted = [("other", "same")[name == names[0]] for name in names]
+    assert [e["class"] for e in marks] == wanted
+    # Those of the files are not those that were generated.
+    alts = [
+        [e["alt"] for e in page.all("img", section=s)]
+        for s in ("c", "c_released")
+    ]
+    fog = 6 * toys.COMMON.index("fog")
+    assert alts[1] != alts[0][fog : fog + 6]
 
 
-def test_every_number_is_computed_from_its_cells():
-    """Means of cells, within one source and one set; none across them."""
-    generator = np.random.default_rng(0)
-    sets = {}
-    for source, kind in itertools.product(["", "_released"], ["", "_extra"]):
-        rows = dict.fromkeys(corruptions.names(kind[1:] or "common"), [0] * 5)
-        own = suite_c(rows, source=source[1:] or "generated")
-        sets[f"c{source}{kind}"] = list(own)
-    cells = [clean_cell(), *(c for own in sets.values() for c in own)]
-    # Severities are sorted, whatever the order of the lines.
-    records = {c: measured(generator) for c in reversed(cells)}
-    metrics = {c: metrics_of(m) for c, m in records.items()}
-    report = Report(records)
-    sections = {section.name: section for section in report.sections}
-
-    def mean(metric, own):
-        return np.mean([metrics[c][metric] for c in own])
-
-    wanted = {f"clean/{key}": v for key, v in metrics[cells[0]].items()}
-    wanted["clean/error"] = 1 - wanted["clean/accuracy"]
-    for metric in QUALITY:
-        wanted[f"calibration/clean_{metric}"] = wanted[f"clean/{metric}"]
-    for name, own in sets.items():
-        for metric in (*QUALITY, "accuracy"):
-            wanted[f"{name}/mean_{metric}"] = mean(metric, own)
-            wanted[f"calibration/{name}_mean_{metric}"] = mean(metric, own)
-        wanted[f"{name}/mean_error"] = 1 - mean("accuracy", own)
-        for family in ("noise", "blur", "weather", "digital"):
-            names = corruptions.names(family)
-            part = [c for c in own if c.corruption in names]
-            wanted[f"{name}/mean_accuracy_{family}"] = mean("accuracy", part)
-        noise = corruptions.names("noise")
-        rest = mean("accuracy", [c for c in own if c.corruption not in noise])
-        wanted[f"{name}/mean_accuracy_without_noise"] = rest
-        for c in own:
-            shown = sections[name].cells[c.corruption][str(c.severity)]
-            assert len(shown) == 5
-            assert shown == pytest.approx({k: metrics[c][k] for k in shown})
-    figures = report.figures
-    assert len(figures) == 5 + 4 * 10 + 4 + 4 * 4
-    assert figures == pytest.approx({key: wanted[key] for key in figures})
-    rows = sections["calibration"].table.rows
-    for mark, name in (("", "c"), (" (released)", "c_released")):
-        fog = [c for c in sets[name] if c.corruption == "fog"]
-        means = [mean(metric, fog) for metric in metrics[fog[0]]]
-        assert rows[f"fog{mark}"] == pytest.approx(means)
-        shares = [metrics[c]["accuracy"] for c in fog]
-        row = sections[name].table.rows["fog"]
-        assert row == pytest.approx([*shares, np.mean(shares)])
-    # The diagram shows all images; its error is the mean of the cells'.
-    charts = {chart.title: chart for chart in sections["calibration"].charts}
-    chart = charts["Generated common corruptions"]
-    bins = sum(np.array(records[c]["bins"]) for c in sets["c"])
-    np.testing.assert_allclose(chart.bins, bins)
-    assert chart.error == pytest.approx(mean("ece", sets["c"]))
-
-
-def test_every_section_says_images_and_source_and_files(records, tmp_path):
-    records[clean_cell()] |= {"available": 1000}
-    report = Report(records)
-    for text in (report.text(), report.markdown()):
-        assert "200 of 1,000 images, as they are in the dataset" in text
-        assert "200 images per cell, generated" in text and "seed 0" in text
-        assert re.search(r"Brier score[ |]+0\.2500\b", text)
-        assert "3 of the benchmark's 15 corruptions" in text
-        line = next(x for x in text.splitlines() if "gaussian_noise" in x)
-        numbers = line.replace("|", " ").split()[1:]
-        assert numbers == ["50.00", "45.00", "40.00", "35.00", "30.00", "40.00"]
-    # Without a heat map there is no picture.
-    clean = Report({clean_cell(): sums(0.5)})
-    for made, *picture in ((report, "png"), (clean,)):
-        folder = tmp_path / f"with {picture}"
-        made.write(folder)
-        files = {path.name: path.read_bytes() for path in folder.iterdir()}
-        endings = ["html", "json", "md", *picture]
-        assert sorted(files) == [f"report.{ending}" for ending in endings]
-        assert json.loads(files["report.json"]) == made.as_dict()
-        assert (b"](report.png)" in files["report.md"]) == bool(picture)
-
-
-def test_calibration_of_some_suites_and_a_part_of_severities_or_of_noise():
-    attacked = {cell("fgsm", None, 0, setting="x"): sums(0.1)}
-    made = {clean_cell(n=50): sums(0.9, 50)} | suite_c({"fog": (0.9,) * 5})
-    report = Report(made | attacked)
-    section = {s.name: s for s in report.sections}["calibration"]
-    assert "50 or 200 images per cell" in section.origin
-    assert list(section.table.rows) == ["clean", "fog"]
-    assert [s.name for s in Report(attacked).sections] == ["fgsm"]
-    some = suite_c({"gaussian_noise": (0.5,) * 5})
-    report = Report({c: m for c, m in some.items() if c.severity in (2, 3)})
-    assert "severities 2, 3 only" in report.text()
-    assert report.figures["c/mean_accuracy"] == 0.5
-    assert "c/mean_accuracy_without_noise" not in report.figures
-
-
-def test_mixtures_are_refused_and_missing_cells_are_named(records):
-    def refused(cells, *words, expected=None):
-        assert_usage_error(lambda: Report(cells, expected=expected), *words)
-
-    for field in ("dataset", "model", "data", "seed"):
-        more = suite_c({"contrast": (0.1,) * 5}, **{field: "xyz"})
-        refused(records | more, f"about one {field}", "xyz")
-    refused({}, "no evaluation cells")
-    more = [*records, cell("c", "jpeg_compression", 1)]
-    refused(records, "jpeg_compression/1", "missing", expected=more)
-    del records[cell("c", "defocus_blur", 4)]
-    refused(records, "toy/c/defocus_blur/4", "missing")
+def test_severity_3_or_the_nearest_is_shown_and_only_of_this_model(tmp_path):
+    fogs = [cell("c", "fog", s) for s in (1, 4, 5)]
+    other = [cell("c", "saturate", s) for s in (1, 4, 5)]
+    rows = dict.fromkeys((*fogs, *other), scores(0.5))
+    toys.fill(tmp_path, other[:1])
+    for fog, severity in zip(fogs, "144"):
+        toys.fill(tmp_path, [fog])
+        page = toys.Page(html(Report(rows), tmp_path))
+        shown = [f"fog, severity {severity}"]
+        assert page.texts("figcaption", None, "c") == shown
+    other = toys.suite_c({"fog": [0.5] * 5}, model="another")
+    assert "<img" not in html(Report(other), tmp_path)

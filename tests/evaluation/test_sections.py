@@ -1,17 +1,26 @@
-"""The sections of corruptions and of perturbations: rates, and their notes."""
+"""Sections: every number out of its cells; rates of a reference; notes."""
 
+import dataclasses
+import itertools
 import json
 import re
-import types
 
 import numpy as np
 import pytest
 
 from noisymix_tf import corruptions
-from noisymix_tf.evaluation import corruption_error
+from noisymix_tf.evaluation import Settings, corruption_error, resampling
+from noisymix_tf.evaluation.metrics import ImageScores
 from noisymix_tf.evaluation.reference import Reference, alexnet
 from noisymix_tf.evaluation.report import Report
-from support.evaluation_toys import cell, clean_cell, flip_sums, suite_c, sums
+from noisymix_tf.evaluation.suites import SUITES
+from support.evaluation_toys import (
+    cell,
+    clean_cell,
+    flip_scores,
+    scores,
+    suite_c,
+)
 from support.usage import assert_usage_error
 
 COMMON = corruptions.names("common")
@@ -20,20 +29,21 @@ CIFAR, IMAGENET, NOISE = map(FILMS, ("cifar", "imagenet", "noise"))
 # k per cent for the k-th; gaussian and shot noise come first.
 FLIPS = {name: 0.01 * (k + 1) for k, name in enumerate(CIFAR)}
 FLAT = dict.fromkeys(CIFAR, 0.1)
+LABELS = np.arange(200) ** 2 % 3
 
 
 def on_c(rows, clean=None, reference=None, drop=(), **fields):
-    records = {} if clean is None else {clean_cell(): sums(clean)}
+    made = {} if clean is None else {clean_cell(): scores(clean)}
     cells = suite_c(rows, **fields)
-    records |= {c: m for c, m in cells.items() if c.severity not in drop}
-    return Report(records, reference=reference)
+    made |= {c: own for c, own in cells.items() if c.severity not in drop}
+    return Report(made, reference=reference)
 
 
 def on_p(flips, far=20.0, level=1, n=200, reference=None, **fields):
     """Distances are `far` times the flips, at a level of difficulty."""
     made = {}
     for name, value in flips.items():
-        measured = flip_sums(value, far * value, n, name in NOISE, level)
+        measured = flip_scores(value, far * value, n)
         made[cell("p", name, level, n=n, **fields)] = measured
     return Report(made, reference=reference)
 
@@ -51,6 +61,99 @@ def flat(accuracy, names=COMMON, **others):
     return {**dict.fromkeys(names, (accuracy,) * 5), **others}
 
 
+QUALITY = ("ece", "nll", "brier")
+ERRORS = ("rms_calibration_error", "adaptive_calibration_error", "aurra")
+
+
+def test_every_number_is_computed_from_its_cells():
+    """Means of cells, within one source and one set; none across them."""
+    generator, sets, scores = np.random.default_rng(0), {}, {}
+    for source, kind in itertools.product(["", "_released"], ["", "_extra"]):
+        rows = dict.fromkeys(corruptions.names(kind[1:] or "common"), [0] * 5)
+        own = suite_c(rows, source=source[1:] or "generated")
+        sets[f"c{source}{kind}"] = list(own)
+    cells = [clean_cell(), *itertools.chain(*sets.values())]
+    for each in reversed(cells):  # Severities are sorted, whatever the order.
+        rows = ImageScores.of(generator.normal(0, 2, [200, 4]), LABELS)
+        scores[each] = ImageScores(rows)
+    report = Report(scores)
+    sections = sections_of(report)
+
+    def mean(metric, own=cells[:1]):
+        found = [getattr(scores[c], metric) for c in own]
+        return np.mean([resampling.value(each) for each in found])
+
+    names = (*QUALITY, "accuracy", "balanced_accuracy", "largest_class")
+    wanted = {f"clean/{name}": mean(name) for name in names}
+    wanted["clean/error"] = 1 - mean("accuracy")
+    for metric in (*QUALITY, *ERRORS):
+        wanted[f"calibration/clean_{metric}"] = mean(metric)
+        for name, own in sets.items():
+            wanted[f"calibration/{name}_mean_{metric}"] = mean(metric, own)
+    for name, own in sets.items():
+        for metric in (*QUALITY, "accuracy"):
+            wanted[f"{name}/mean_{metric}"] = mean(metric, own)
+        wanted[f"{name}/mean_error"] = 1 - mean("accuracy", own)
+        parts = {f: corruptions.names(f) for f in corruptions.FAMILIES}
+        parts["without_noise"] = {*corruptions.names()} - {*parts["noise"]}
+        for word, names in parts.items():
+            part = [c for c in own if c.corruption in names]
+            wanted[f"{name}/mean_accuracy_{word}"] = mean("accuracy", part)
+        for c in own:
+            shown = dict(sections[name].cells[c.corruption][str(c.severity)])
+            error = resampling.error(scores[c].accuracy)
+            assert shown.pop("standard_error") == pytest.approx(error)
+            assert shown == pytest.approx({m: mean(m, [c]) for m in shown})
+    assert report.figures == pytest.approx(wanted)
+    # Cells share their images: the error of a mean is that of the images.
+    draws = np.mean([scores[c].accuracy for c in sets["c"]], axis=0)[1:]
+    error = sections["c"].figure("mean_accuracy").error
+    assert error == pytest.approx(np.std(draws, ddof=1))
+    calibration = sections["calibration"]
+    for mark, name in (("", "c"), (" (released)", "c_released")):
+        fog = [c for c in sets[name] if c.corruption == "fog"]
+        row = calibration.table.rows[f"fog{mark}"]
+        found = mean("ece", fog), mean("accuracy", fog)
+        assert (row[0], row[-1]) == pytest.approx(found)
+        shares = [scores[c].accuracy[0] for c in fog]
+        row = sections[name].table.rows["fog"]
+        assert row == pytest.approx([*shares, np.mean(shares)])
+        assert sections[name].table.heat == len(row)
+    # The diagram shows all images; its error is the mean of the cells'.
+    charts = {chart.title: chart for chart in calibration.charts}
+    chart = charts["Generated common corruptions"]
+    bins = sum(scores[c].bins() for c in sets["c"])
+    np.testing.assert_allclose(chart.bins, bins)
+    assert chart.error == pytest.approx(mean("ece", sets["c"]))
+
+
+def test_what_a_page_and_a_comparison_show_is_there():
+    """Options that no `Settings` have would be refused, or do nothing."""
+    for name, suite in SUITES.items():
+        known = {field.name for field in dataclasses.fields(Settings)}
+        assert set(suite.options) <= known, name
+    attacked = {
+        cell("fgsm", None, 0, setting=f"linf eps={k}/255 log_odds"): scores(a)
+        for k, a in ((2, 0.5), (4, 0.25), (8, 0.75))
+    }
+    rows = suite_c(flat(0.5, corruptions.names()))
+    report = Report({clean_cell(): scores(0.9), **rows, **attacked})
+    found = sections_of(report)
+    lines = {name: section.headlines for name, section in found.items()}
+    for name, keys in lines.items():
+        assert all(map(found[name].figure, keys.values())), name
+    least = "accuracy[linf eps=4/255 log_odds]"
+    wanted = {"ECE, clean": "clean_ece", "ECE, corrupted": "c_mean_ece"}
+    assert lines["fgsm"] == {"FGSM accuracy": least}
+    assert lines["calibration"] == wanted and not lines["c_extra"]
+    assert not (found["c_extra"].label or found["c_extra"].caveats)
+    # What a table of several models must repeat.
+    few = suite_c({"fog": [0.5] * 5}, source="released", n=20)
+    section = sections_of(Report(few))["c_released"]
+    assert (section.label, section.suite) == ("C (released files)", "c")
+    assert section.caveats[0].startswith("means are over 1 of")
+
+
 def test_alexnet_is_100_per_cent_of_itself_and_extras_are_in_no_mean():
     errors = corruption_error.ALEXNET_ERRORS.items()
     rows = {name: 1 - np.array(row) for name, row in errors}
@@ -60,28 +163,26 @@ def test_alexnet_is_100_per_cent_of_itself_and_extras_are_in_no_mean():
     assert section.table.columns[-1] == "CE" and section.notes == ()
     found = [row[-1] for row in section.table.rows.values()]
     found += [report.figures[f"c_released/{e}mce"] for e in ("", "relative_")]
-    assert found == pytest.approx([100.0] * 17)
+    assert found == pytest.approx([100.0] * 17, abs=0.3)  # Of 200 images.
     written = {"seed": 1, "generator": "2-imagenet", "source": "released"}
     for name, fields in (("c", {}), ("c_written", written)):
-        report = on_c(rows, None, alexnet(), **fields)
-        assert f"{name}/mce" in report.figures
-        (note,) = sections_of(report)[name].notes
-        assert "these images were generated" in note
+        section = sections_of(on_c(rows, None, alexnet(), **fields))[name]
+        assert section.headlines["mCE"] == "mce"
+        assert section.notes == section.caveats
+        assert "these images were generated" in section.notes[0]
     # Extra corruptions are in no mean, but have a CE.
     rows = flat(0.1, corruptions.names("extra"), **flat(0.8))
     report = on_c(rows, None, alexnet())
     alone = on_c(flat(0.8), None, alexnet())
     assert report.figures["c/mce"] == alone.figures["c/mce"]
     assert "c_extra/mce" not in report.figures
+    # A model without errors is shown beside the reference, too.
+    faultless = sections_of(on_c(flat(1.0), None, alexnet()))["c"]
+    assert len(faultless.charts[0].reference) == 15
     extra = sections_of(report)["c_extra"]
     assert "in no mean" in " ".join(extra.notes)
     for name, mean in corruption_error.ALEXNET_EXTRA_MEAN_ERRORS.items():
         assert extra.table.rows[name][-1] == pytest.approx(90 / mean)
-    # AlexNet is the default for a thousand classes only.
-    many, fewer = (types.SimpleNamespace(num_classes=k) for k in (1000, 999))
-    assert Reference.of(None, many) == alexnet()
-    assert Reference.of(None, fewer) is None
-    assert_usage_error(lambda: Reference.of("alexnet", fewer), "has 999")
 
 
 def test_mce_means_and_rates_against_the_report_of_another_run(tmp_path):
@@ -94,33 +195,29 @@ def test_mce_means_and_rates_against_the_report_of_another_run(tmp_path):
     path = tmp_path / "report.json"
     report = on_c(ours, 0.98, saved(on_c(base, 0.92), path))
     mce = 100 * np.mean(above / below)
-    assert report.figures["c/mce"] == pytest.approx(mce)
     relative = 100 * np.mean((above - 5 * 0.02) / (below - 5 * 0.08))
-    assert report.figures["c/relative_mce"] == pytest.approx(relative)
-    assert report.as_dict()["reference"] == str(path)
+    found = report.figures["c/mce"], report.figures["c/relative_mce"]
+    assert found == pytest.approx((mce, relative))
     assert f"mCE, {path} = 100" in report.text()
     means = {name: np.mean(row) for name, row in base.items()}
-    (bars,) = sections_of(report)["c"].charts
-    assert bars.reference == pytest.approx(means)
+    assert sections_of(report)["c"].charts[0].reference == pytest.approx(means)
     # AlexNet's constants are errors; a mean of rates is no rate of means.
-    distance = "p/mean_top5_distance"
-    wanted = {"p/mfp": 0.055, "p/mfp_without_noise": 0.065}
-    wanted |= {distance: 1.1, f"{distance}_without_noise": 1.3}
+    far = "mean_top5_distance"
+    wanted = {"mfp": 0.055, "mfp_without_noise": 0.065}
+    wanted |= {far: 1.1, f"{far}_without_noise": 1.3}
     for reference in (None, alexnet()):
-        report = on_p(FLIPS, reference=reference)
-        assert report.figures == pytest.approx(wanted)
-        (note,) = sections_of(report)["p"].notes
-        assert "need a reference" in note
+        section = sections_of(on_p(FLIPS, reference=reference))["p"]
+        figures = {figure.key: figure.value for figure in section.figures}
+        assert figures == pytest.approx(wanted)
+        assert "need a reference" in section.notes[0]
     base = {**FLAT, "tilt": 0.2}
-    reference = saved(on_p(base, 10.0), tmp_path / "report.json")
-    report = on_p(FLIPS, reference=reference)
+    report = on_p(FLIPS, reference=saved(on_p(base, 10.0), path))
     rates = {name: 100 * FLIPS[name] / base[name] for name in CIFAR}
     mean = np.mean(list(rates.values()))
     quiet = np.mean([rates[name] for name in CIFAR if name not in NOISE])
     wanted = {"p/mfr": mean, "p/mfr_without_noise": quiet}
     wanted |= {"p/mt5d": 2 * mean, "p/mt5d_without_noise": 2 * quiet}
-    found = {key: report.figures[key] for key in wanted}
-    assert found == pytest.approx(wanted)
+    assert {k: report.figures[k] for k in wanted} == pytest.approx(wanted)
     section = sections_of(report)["p"]
     assert section.table.columns[-2:] == ("FR", "T5D")
     rows = {name: row[-2:] for name, row in section.table.rows.items()}
@@ -129,8 +226,14 @@ def test_mce_means_and_rates_against_the_report_of_another_run(tmp_path):
     assert section.charts[0].reference == pytest.approx(base)
 
 
+def test_no_mean_is_over_images_that_were_read_in_two_ways():
+    other = suite_c({"snow": [0.5]}, preprocess="resize8-crop8")
+    both = suite_c({"fog": [0.5]}) | other
+    assert_usage_error(lambda: Report(both), "one preprocess", "resize8-crop8")
+
+
 MCE, MFR, QUIET = "c/mce", "p/mfr", "p/mfr_without_noise"
-HALF, FEW, LOUD = flat(0.5), (4, 5), flat(0.5, brightness=(0.9,) * 5)
+HALF, FEW, WORSE = flat(0.5), (4, 5), flat(0.5, brightness=(0.9,) * 5)
 STILL, CALM = {**FLAT, "scale": 0.0}, dict.fromkeys(CIFAR[2:], 0.1)
 
 
@@ -139,10 +242,10 @@ STILL, CALM = {**FLAT, "scale": 0.0}, dict.fromkeys(CIFAR[2:], 0.1)
     [
         ([flat(0.5, COMMON[:14])], {}, {MCE: None}, "by for jpeg_compression"),
         ([HALF, None, None, FEW], {"drop": FEW}, {MCE: 50}, "severities 1, 2"),
-        ([HALF], {"source": "released"}, {"c_released/mce": None}, "nothing"),
-        ([HALF], {"n": 50}, {MCE: 50}, "200 images per cell, this model on 50"),
+        ([HALF], {"source": "released"}, {"c_released/mce": None}, "none of"),
+        ([HALF], {"n": 40}, {MCE: 50}, "200 per cell, this model on 40"),
         # It does not suffer from brightness: no relative mCE, but a report.
-        ([LOUD, 0.9], {"clean": 0.8}, {MCE: 950 / 15}, "no relative mCE: The"),
+        ([WORSE, 0.9], {"clean": 0.8}, {MCE: 950 / 15}, "no relative mCE: the"),
         # Where it never flips there is nothing to divide by, either.
         ([STILL], {}, {MFR: None, QUIET: None}, "to divide by for scale"),
         # The mean without noise needs no rate of noise.
@@ -169,10 +272,14 @@ def test_what_a_reference_lacks_is_said(tmp_path, base, ours, figures, words):
 
 def test_the_benchmark_is_that_of_the_images(tmp_path):
     """Snow is of ImageNet-P; among CIFAR's perturbations it is an extra."""
+    noise = on_c({"gaussian_noise": (0.5,) * 5}, drop=(1, 4, 5))
+    assert "severities 2, 3 only" in noise.text()
+    assert "c/mean_accuracy_without_noise" not in noise.figures
     some = on_p({name: FLIPS[name] for name in CIFAR[:4]}, n=1)
     assert some.figures["p/mfp"] == pytest.approx(0.025)
     assert "4 of the benchmark's 10" in sections_of(some)["p"].notes[0]
-    assert re.search(r"  gaussian_noise +1\.00 +–", some.text())  # No spread.
+    assert sections_of(some)["p"].charts[0].errors == {}
+    assert re.search(r"  gaussian_noise +1\b.* +– ", some.text())  # No spread.
     # Rates are those of one difficulty.
     itself = saved(on_p(FLIPS, level=2), tmp_path / "harder.json")
     harder = on_p(FLIPS, level=2, reference=itself)
@@ -180,6 +287,7 @@ def test_the_benchmark_is_that_of_the_images(tmp_path):
     extra = {**FLIPS, "snow": 0.9, "shear": 0.8}
     report = on_p(extra)
     assert report.figures["p/mfp"] == pytest.approx(0.055)
+    assert "shear" in report.text()  # It has no figures.
     extras = sections_of(report)["p_extra"]
     assert (set(extras.cells), extras.figures) == ({"snow", "shear"}, ())
     assert "in no mean" in extras.notes[0]

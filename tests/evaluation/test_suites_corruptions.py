@@ -1,12 +1,13 @@
 """Suites c and calibration on files, beside what is generated."""
 
+import pickle
 import shutil
 
 import numpy as np
 import pytest
 
-from noisymix_tf import corruption_sets, corruptions
-from noisymix_tf.evaluation import metrics
+from noisymix_tf import corruption_sets, corruptions, evaluation
+from noisymix_tf.evaluation.metrics import ImageScores
 from support import evaluation_toys as toys
 from support.usage import assert_usage_error
 
@@ -19,7 +20,8 @@ MODEL = toys.random_model()
 def root(tmp_path):
     """As if they were published; beside them as they are written."""
     written = tmp_path / "written"
-    corruption_sets.write(DATA, written, names=NAMES, seed=4, progress=False)
+    how = {"seed": 4, "num_workers": 0, "progress": False}
+    corruption_sets.write(DATA, written, names=NAMES, **how)
     folder = shutil.copytree(written, tmp_path / "sets")
     (folder / "manifest.json").unlink()
     return folder
@@ -30,27 +32,35 @@ def run(*suites, **more):
     return toys.run(MODEL, DATA, **own, **more)
 
 
+def plan(data=DATA, **options):
+    return evaluation.plan(None, data, **{"suites": ("c",), **options})
+
+
 def test_files_give_what_the_generator_gives(root):
     made, read = run(), run("c", "calibration", c_dir=root)
-    cells = [cell for cell in read.records if cell.suite == "c"]
-    for cell, own in zip(cells, made.records.values(), strict=True):
-        assert cell.source == "released"
-        assert cell.seed is cell.generator is None
+    # Calibration measures no image twice.
+    clean, *cells = sorted(read.scores, key=lambda cell: cell.suite != "clean")
+    assert (clean.suite, len(cells), read.computed) == ("clean", 6, 7)
+    for cell, own in zip(cells, made.scores.values(), strict=True):
+        assert (cell.source, cell.seed) == ("released", None)
         place = cell.corruption, cell.severity
         images = corruptions.corrupt(DATA.test.images, *place, 4)
         outputs = MODEL.predict(images, verbose=0)
-        wanted = metrics.tally(outputs, DATA.test.labels).measurements()
-        for sums in (own, read.records[cell]):
-            for name in ("correct", "nll_sum", "brier_sum", "bins"):
-                np.testing.assert_allclose(sums[name], wanted[name], rtol=1e-6)
-    assert len({read.records[cell]["nll_sum"] for cell in cells}) == 6
+        wanted = ImageScores.of(outputs, DATA.test.labels)
+        assert own.rows.tobytes() == read.scores[cell].rows.tobytes()
+        for name in wanted.dtype.names:
+            found = own.rows[name]
+            np.testing.assert_allclose(found, wanted[name], rtol=1e-4)
+    assert len({read.scores[cell].nll[0] for cell in cells}) == 6
     assert "calibration/c_released_mean_ece" in read.figures
     assert "calibration/c_mean_ece" not in read.figures
     anew = run(c_dir=root.parent / "written")
+    words = f"(constants for cifar, generator version {corruptions.VERSION}, "
+    words = f"files that were generated from the dataset {words}seed 4)"
     for results, name, source, origin in (
         (made, "c", "generated", "seed 4"),
         (read, "c_released", "released", "from released files"),
-        (anew, "c_written", "generated", "were generated"),
+        (anew, "c_written", "generated", words),
     ):
         sections = results.report.as_dict()["sections"]
         assert origin in sections[name]["origin"]
@@ -59,34 +69,50 @@ def test_files_give_what_the_generator_gives(root):
             assert len(sections[section]["cells"]) == count
 
 
-def test_cells_are_of_their_very_rows_and_damage_is_told_first(root, tmp_path):
-    """They were known by the first image alone."""
-    options = {"c_dir": root, "output_dir": tmp_path / "run"}
-    run(**options)
-    assert run(**options).computed == 0
-    fog = np.load(root / "fog.npy")
-    fog[-1] = 255 - fog[-1]
-    np.save(root / "fog.npy", fog)
-    assert run(**options).computed == 2
-    part = run(examples=6, **options).report.as_dict()["sections"]
+def test_64_pixels_are_made_with_the_table_that_is_asked_for():
+    """They took the constants of 224; tasks travel to other processes."""
+    data, found = toys.dataset(n=2), {}
+    images = data.test.images = data.test.images.repeat(4, 1).repeat(4, 2)
+    for table in ("auto", "cifar", "imagenet"):
+        options = {"corruptions": ("fog",), "table": table}
+        task = plan(data, **options).tasks[2]
+        make = pickle.loads(pickle.dumps(task.make))
+        found[table] = make(images, indices=np.array([5, 3]))
+        options = {"indices": [5, 3], "table": table}
+        wanted = corruptions.corrupt(images, "fog", 3, 0, **options)
+        np.testing.assert_array_equal(found[table], wanted)
+        word = "imagenet" if table == "auto" else table
+        assert task.cell.generator == f"{corruptions.VERSION}-{word}"
+    assert (found["cifar"] != found["imagenet"]).any()
+    options = {"suites": ("p",), "perturbations": ("tilt",), "table": "cifar"}
+    (task,) = plan(data, **options).tasks
+    films = pickle.loads(pickle.dumps(task.make))(images)
+    wanted = corruptions.perturb(images, "tilt", table="cifar")
+    np.testing.assert_array_equal(films, wanted)
+    assert films.shape[1] == task.frames
+
+
+def test_damage_is_told_first_and_parts_are_balanced(root):
+    part = run(examples=6, c_dir=root).report.as_dict()["sections"]
     assert "6 of 11 images per cell" in part["c_released"]["origin"]
-    fog, calls = root / "fog.npy", []
-    own = {"progress": lambda *call: calls.append(call), "c_dir": root}
+    path = root / "fog.npy"
     for damage, words in (
-        (lambda: fog.write_bytes(fog.read_bytes()[:-100]), "cut short"),
-        (fog.unlink, "lacks fog.npy"),
+        (lambda: path.write_bytes(path.read_bytes()[:-100]), "cut short"),
+        (path.unlink, "lacks fog.npy"),
     ):
         damage()
-        assert_usage_error(lambda: run("clean", "c", **own), "fog.npy", words)
-    assert not calls
+        call = lambda: plan(c_dir=root, corruptions=NAMES)  # noqa: E731
+        assert_usage_error(call, "fog.npy", words)
 
 
-def test_calibration_measures_no_image_twice(tmp_path):
-    alone = run("calibration")
-    assert [cell.suite for cell in alone.records] == ["clean"] + 6 * ["c"]
-    together = run("clean", "c", "calibration")
-    assert together.computed == 7
-    assert toys.without_seconds(together) == toys.without_seconds(alone)
-    assert set(alone.figures) == set(together.figures)
-    run("clean", output_dir=tmp_path)
-    assert run("calibration", output_dir=tmp_path).computed == 6
+def test_a_missing_file_of_a_tree_is_told_before_anything_is_measured(tmp_path):
+    """It cost the report, after all cells had been measured."""
+    names = ("fog", "snow")
+    options = {"names": names, "layout": "tree", "progress": False}
+    corruption_sets.write(DATA, tmp_path, **options)
+    (tmp_path / "manifest.json").unlink()
+    options = {"c_dir": tmp_path, "corruptions": names, "severities": (3, 5)}
+    assert {cell.n for cell in plan(**options).cells} == {11}
+    min((tmp_path / "snow" / "5").rglob("*.JPEG")).unlink()
+    words = "10 images of snow at severity 5, but 11 of others"
+    assert_usage_error(lambda: plan(**options), words)

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from noisymix_tf import data as data_lib
-from noisymix_tf.evaluation import gallery, metrics
+from noisymix_tf import evaluation
+from noisymix_tf.evaluation.metrics import ImageScores
+from noisymix_tf.evaluation.suites.shifts import shifted_sets
 from support import released_sets
 from support.evaluation_toys import SIDE, brightness_model, dataset, run
 from support.usage import assert_usage_error
@@ -49,87 +51,100 @@ def model(softmax=False):
     return built
 
 
-def by_hand(images, labels):
-    """Softmax over the present classes only; labels are places in them."""
-    outputs = model().predict(images, verbose=0).astype(float)
-    kept = metrics.tally(outputs[:, PRESENT], np.searchsorted(PRESENT, labels))
-    return outputs, kept
-
-
 @pytest.mark.parametrize("softmax", [False, True])
 def test_masked_accuracies_by_hand(tmp_path, softmax):
+    """Softmax over the present classes only; labels are places in them."""
     root = save(tmp_path, IMAGES, LABELS)
     results = run(model(softmax), DATA, suites=("r",), shift_dir=root)
-    settings = [cell.setting for cell in results.records]
-    assert settings == ["shifted 3 classes", "clean 3 classes"]
     clean = np.isin(CLEAN, PRESENT)
     sets = (IMAGES, LABELS), (DATA.test.images[clean], CLEAN[clean])
-    accuracies = []
-    for (cell, got), (images, labels) in zip(results.records.items(), sets):
-        outputs, wanted = by_hand(images, labels)
-        assert (cell.suite, cell.n) == ("shift", len(images))
-        assert got["correct"] == wanted.correct
-        assert got["nll_sum"] == pytest.approx(wanted.nll_sum, rel=1e-4)
-        assert got["brier_sum"] == pytest.approx(wanted.brier_sum, rel=1e-4)
+    shares = []
+    for (cell, got), (images, labels) in zip(results.scores.items(), sets):
+        assert (cell.corruption, cell.n) == ("shift", len(images))
+        outputs = model().predict(images, verbose=0).astype(float)
+        places = np.searchsorted(PRESENT, labels)
+        wanted = ImageScores.of(outputs[:, PRESENT], places)
+        for name in wanted.dtype.names:
+            expected = wanted[name]
+            np.testing.assert_allclose(got.rows[name], expected, rtol=1e-4)
         # Without the mask this model hardly ever answers rightly.
-        unmasked = (outputs.argmax(-1) == labels).mean()
-        assert unmasked < 0.3 < wanted.accuracy < 1.0
-        accuracies.append(wanted.accuracy)
-    own, clean = accuracies
-    names = ("accuracy", "error", "clean_accuracy", "gap")
-    figures = [results.figures[f"shift/{name}"] for name in names]
-    assert figures == pytest.approx([own, 1 - own, clean, clean - own])
+        shares.append(wanted["right"].mean())
+        assert (outputs.argmax(-1) == labels).mean() < 0.3 < shares[-1] < 1.0
+    own, clean = shares
+    section = results.report.sections[0]
+    names = ("accuracy", "clean_accuracy", "gap", "error", "largest_class")
+    figures = [section.figure(name) for name in names]
+    wanted = [own, clean, clean - own, 1 - own, 6 / 15]
+    assert [figure.value for figure in figures] == pytest.approx(wanted)
+    # Two sets of images: their errors add up.
+    errors = [figure.error**2 for figure in figures[:3]]
+    assert errors[2] == pytest.approx(errors[0] + errors[1], rel=0.3)
 
 
-def test_a_part_is_balanced_and_cells_are_of_their_very_images(tmp_path):
-    root = folder = save(tmp_path / "photos", IMAGES, LABELS)
-    options = {"suites": ("r",), "shift_dir": root, "r_dir": root}
-    results = run(model(), DATA, examples=6, **options)
-    chosen = [0, 1, 4, 5, 10, 11]  # Two of every class.
-    _, wanted = by_hand(IMAGES[chosen], LABELS[chosen])
-    (got, *_) = results.records.values()
-    assert got["nll_sum"] == pytest.approx(wanted.nll_sum, rel=1e-4)
-    sections = results.report.as_dict()["sections"]
-    own, released = sections["shift"], sections["r"]
-    assert own["figures"] == released["figures"]
-    assert (own["source"], released["source"]) == ("original", "released")
-    assert own["origin"].startswith("6 of 15 images, from a folder of one's")
-    assert released["origin"].startswith("6 of 15 images, from released files")
-    assert "other classes than these 3 are left out" in own["notes"][0]
-    # Only the first image, and the number of classes, told cells apart.
-
-    def measured(folder, **options):
-        own = {"output_dir": tmp_path / "cells", "shift_dir": folder}
-        return run(model(), DATA, suites=("r",), **{**own, **options})
-
-    results = measured(folder)
-    assert measured(folder).computed == 0
-    for cell in results.records:
-        for example in gallery.read(tmp_path / "cells", cell).examples:
-            assert {example.label, example.predicted} <= {"bee", "dog", "elk"}
-            if cell.setting.startswith("shifted"):
-                assert example.label == CLASSES[LABELS[example.place]]
-    released_sets.save_image(max(folder.rglob("*.png")), 255 - IMAGES[-1])
-    assert measured(folder).computed == 1
+def test_each_of_several_sets_has_its_own_clean_images(tmp_path):
+    """Only the number of classes told the clean cells of two sets apart."""
+    art = save(tmp_path / "art", IMAGES, LABELS)
     names = {1: "ant", 3: "bee", 4: "cat"}
-    again = measured(save(tmp_path / "other", IMAGES, LABELS, names))
-    assert again.computed == 2
-    truth = measured(tmp_path / "other", output_dir=None)
-    assert again.figures["shift/gap"] == truth.figures["shift/gap"]
+    ink = save(tmp_path / "ink,b", IMAGES, LABELS, names)
+    options = {"suites": ("r",), "shift_dir": {"art": art, "ink_2": ink}}
+    options |= {"r_dir": art, "examples": 20}
+    # One clean pass for all of them.
+    assert len(evaluation.plan(None, DATA, **options).sources) == 4
+    results = run(model(), DATA, **options)
+    found = {s.name: s for s in results.report.sections if s.suite}
+    assert list(found) == ["r", "shift_art", "shift_ink_2"]
+    labels = [section.label for section in found.values()]
+    assert labels == ["R", "art", "ink_2"]
+    assert [s.source for s in found.values()] == ["released"] + 2 * ["original"]
+    values = [[f.value for f in s.figures] for s in found.values()]
+    assert values[0] == values[1] != values[2]
+    cells = [cell for cell in results.scores if cell.setting[0] == "c"]
+    assert [(cell.n, cell.available) for cell in cells] == 3 * [(12, 24)]
+    assert cells[0].data == cells[1].data != cells[2].data
+    assert found["r"].origin.startswith("15 images, from released files")
+    assert "other classes than these 3" in found["r"].notes[0]
+
+
+def test_sets_of_words(tmp_path):
+    """A path that is there is a path, whatever its name looks like."""
+    there = tmp_path / "a:b,c:d"
+    there.mkdir()
+    for given, wanted in (
+        (None, {}),
+        ("photos", {"": "photos"}),
+        (there, {"": there}),
+        ("tfds:/data", {"": "tfds:/data"}),
+        ("art:/x/y,s-2:tfds:/z", {"art": "/x/y", "s-2": "tfds:/z"}),
+        ({"art": there}, {"art": there}),
+    ):
+        assert shifted_sets(given) == wanted
+    none = "is no name of its own"
+    for given, words in (
+        ("art:x,art:y", f"'art' {none}"),
+        ("art:x,y", f"'y' {none}"),
+        ({"ä b": "x"}, f"'ä b' {none}"),
+        ({"art": ""}, f"'art' {none}"),
+        ("gs://art", "gs://art is no path of this machine"),
+        ({"art": "gs://art"}, "gs://art is no path of this machine"),
+    ):
+        assert_usage_error(functools.partial(shifted_sets, given), words)
 
 
 def test_bad_input(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for folder in "stranger/fox stranger/ant alone/ant two/ant two/bee".split():
         released_sets.save_image(tmp_path / folder / "0.png", IMAGES[0])
-    measure = functools.partial(run, model(), suites=("r",))
+    others = DATA.test.subset(np.flatnonzero(CLEAN > 1))
+    others = dataclasses.replace(DATA, test=others)
     for options, words in (
         ({}, "needs images: give r_dir"),
         ({"shift_dir": "nowhere"}, "nowhere does not exist"),
         ({"shift_dir": "stranger"}, "none of the 5 classes of pets"),
         ({"shift_dir": "alone"}, "one class only"),
         ({"shift_dir": "two", "released_preprocess": "resize8"}, "8 x 8"),
-        ({"shift_dir": "two", "data": UNLABELLED}, "labels and subset"),
+        ({"shift_dir": "two", "dataset": UNLABELLED}, "labels and subset"),
+        ({"shift_dir": "two", "dataset": others}, "None of the 24 clean im"),
     ):
-        call = functools.partial(measure, **{"data": DATA, **options})
+        options = {"dataset": DATA, "suites": ("r",), **options}
+        call = functools.partial(evaluation.plan, None, **options)
         assert_usage_error(call, words)

@@ -63,9 +63,7 @@ def whole(door, inputs, tmp_path_factory):
     return root
 
 
-def test_killed_it_goes_on_to_the_same_bytes(
-    door, inputs, whole, tmp_path, monkeypatch
-):
+def test_killed_it_ends_the_same(door, inputs, whole, tmp_path, monkeypatch):
     """After a kill in training, too, the network is the same again."""
     calls = []
 

@@ -14,13 +14,14 @@ from support.fit_models import two_replicas
 from support.layer_contract import assert_layer_contract
 from support.usage import assert_usage_error
 
-SHAPE = (8, 8, 3)
-
-
+SHAPE, SMALL = (8, 8, 3), {"width": 1, "depth": 3}
 IMAGES = tf.random.stateless_uniform([2, *SHAPE], [0, 1], 0, 256, tf.int32)
 IMAGES = tf.cast(IMAGES, tf.uint8)
 FLOATS = tf.cast(IMAGES, tf.float32)
 MIRRORED = two_replicas()
+ONE = {"augmentations_per_image": 1, "seed": 1}
+PIPELINES = [("Augmenter", {}), ("RandomChoice", {"seed": 1})]
+PIPELINES += [("RandomAugmentationPipeline", ONE)]
 
 
 @pytest.fixture(autouse=True)
@@ -34,9 +35,6 @@ def without_compilation():
 def stream(call, seed=0, replica=0):
     """The stateless seed that the layer's call of that number must have."""
     return rng.stream(seed, call, "augmix", replica)
-
-
-SMALL = {"width": 1, "depth": 3}
 
 
 def layer_of(**options):
@@ -53,7 +51,7 @@ def test_contract_for_views_of_floats(tmp_path):
     assert_layer_contract(layer, FLOATS / 255.0, tmp_path=tmp_path, **more)
 
 
-def test_successive_calls_give_the_pixels_of_the_function():
+def test_calls_give_the_pixels_of_the_function_of_their_options():
     seen = set()
     for seed in (0, 9):
         one, two = layer_of(seed=seed), layer_of(seed=seed)
@@ -66,10 +64,20 @@ def test_successive_calls_give_the_pixels_of_the_function():
     same(one(IMAGES, seed=[3, 4]), expected(IMAGES, [3, 4]))
     same(one(IMAGES), expected(IMAGES, stream(2, 9)))
     assert len(seen) == 4
+    same(AugMix()(IMAGES), augmix_views(IMAGES, stream(0), num_views=1)[:, 1])
+    options = {"severity": 1, "width": 2, "depth": 1, "num_views": 2}
+    options |= {"alpha": 0.5, "all_ops": True}
+    images = IMAGES[..., :1]
+    layer = AugMix(**options)
+    views = layer(images)
+    same(views, augmix_views(images, stream(0), **options))
+    same(views[:, 0], FLOATS[..., :1])
+    assert options.items() <= layer.get_config().items()
+    symbolic = layer(keras.Input((16, 16, 3), batch_size=5))
+    assert symbolic.shape == (5, 3, 16, 16, 3)
 
 
 def test_compiled_pipelines_repeat_with_seeds_and_never_share_a_number():
-    """In parallel; a compiled program that holds the layer has its pixels."""
     tf.config.run_functions_eagerly(False)
     layer = layer_of()
 
@@ -95,20 +103,6 @@ def test_compiled_pipelines_repeat_with_seeds_and_never_share_a_number():
         next(iter(data.map(layer_of(value_range=(0, 1)))))
 
 
-def test_options_reach_the_function_and_views_have_the_clean_one_first():
-    same(AugMix()(IMAGES), augmix_views(IMAGES, stream(0), num_views=1)[:, 1])
-    options = {"severity": 1, "width": 2, "depth": 1, "num_views": 2}
-    options |= {"alpha": 0.5, "all_ops": True}
-    images = IMAGES[..., :1]
-    layer = AugMix(**options)
-    views = layer(images)
-    same(views, augmix_views(images, stream(0), **options))
-    same(views[:, 0], FLOATS[..., :1])
-    assert options.items() <= layer.get_config().items()
-    symbolic = layer(keras.Input((16, 16, 3), batch_size=5))
-    assert symbolic.shape == (5, 3, 16, 16, 3)
-
-
 @pytest.mark.parametrize("low, high", [(0, 255), (0, 1), (-1.0, 1.0)])
 def test_floats_are_rounded_to_8_bit_and_come_back_in_their_range(low, high):
     # Within half a level of the byte, but for what lies outside of the range.
@@ -122,7 +116,7 @@ def test_floats_are_rounded_to_8_bit_and_come_back_in_their_range(low, high):
     assert np.abs(levels - np.round(levels)).max() > 0.1
 
 
-def test_entries_beside_the_images_pass_untouched():
+def test_entries_beside_images_pass_and_models_augment_in_training_only():
     entries = {"images": IMAGES, "names": tf.constant(["a", "b"])}
     result = layer_of()(entries)
     assert result.keys() == entries.keys()
@@ -131,15 +125,17 @@ def test_entries_beside_the_images_pass_untouched():
     single = layer_of()({"images": IMAGES[0], "labels": tf.constant(2)})
     assert single["labels"].shape == []
     same(single["images"], expected(IMAGES[:1], stream(0))[0])
+    model = keras.Sequential([keras.Input(SHAPE), layer_of()])
+    same(model.predict(FLOATS, verbose=0), FLOATS)
+    same(model(FLOATS, training=True), expected(IMAGES, stream(0)))
+    # Not named, `training` is what it is for other augmentations of Keras.
+    assert (model(FLOATS) != model(FLOATS, training=False)).numpy().any()
+    choice = keras_cv.layers.RandomChoice([layer_of()], seed=1)
+    nested = keras.Sequential([keras.Input(SHAPE), choice])
+    same(nested.predict(FLOATS, verbose=0), FLOATS)
 
 
-ONE = {"augmentations_per_image": 1, "seed": 1}
-PIPELINES = [("Augmenter", {}), ("RandomChoice", {"seed": 1})]
-
-
-@pytest.mark.parametrize(
-    "name, options", [*PIPELINES, ("RandomAugmentationPipeline", ONE)]
-)
+@pytest.mark.parametrize("name, options", PIPELINES)
 def test_it_drops_into_keras_cv_pipelines(name, options):
     augment = getattr(keras_cv.layers, name)([layer_of()], **options)
     batch = {"images": IMAGES, "labels": tf.one_hot(tf.range(2), 2)}
@@ -153,17 +149,6 @@ def test_it_drops_into_keras_cv_pipelines(name, options):
     tf.config.run_functions_eagerly(False)
     mapped = tf.data.Dataset.from_tensors(batch).map(augment)
     assert mapped.element_spec["images"].shape[1:] == SHAPE
-
-
-def test_in_a_model_it_augments_in_training_only():
-    model = keras.Sequential([keras.Input(SHAPE), layer_of()])
-    same(model.predict(FLOATS, verbose=0), FLOATS)
-    same(model(FLOATS, training=True), expected(IMAGES, stream(0)))
-    # Not named, `training` is what it is for other augmentations of Keras.
-    assert (model(FLOATS) != model(FLOATS, training=False)).numpy().any()
-    choice = keras_cv.layers.RandomChoice([layer_of()], seed=1)
-    nested = keras.Sequential([keras.Input(SHAPE), choice])
-    same(nested.predict(FLOATS, verbose=0), FLOATS)
 
 
 def test_replicas_draw_differently():

@@ -103,12 +103,10 @@ def _batches(size=8):
 
 
 def _planned(alpha=1.0, num_replicas=1):
-    add_plan = with_plan(2, alpha, 3, 5, num_replicas)
-    return _batches().enumerate().map(add_plan)
+    return _batches().enumerate().map(with_plan(2, alpha, 3, 5, num_replicas))
 
 
 def test_plain_fit_trains_as_the_trainer_does_and_serves_without_a_plan():
-    """Manifold mixup by `fit` and by `NoisyMix`: the same run."""
     (model, classifier), (_, twin) = _network(), _network()
     options = {"jsd_weight": 0.0, "seed": 5, **NO_NOISE}
     trainer = _compiled(NoisyMix(twin, taps=["input", "first"], **options))
@@ -124,7 +122,6 @@ def test_plain_fit_trains_as_the_trainer_does_and_serves_without_a_plan():
 
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_plans_and_labels_are_a_function_of_seed_and_index(replicas):
-    """Replicas find partners in their own part of a batch."""
     mixing, size = ManifoldMixing().bind(2, 1.0), 8 // replicas
     batches = zip(_planned(num_replicas=replicas), _batches())
     for index, ((parts, mixed), (_, labels)) in enumerate(batches):
@@ -140,30 +137,21 @@ def test_plans_and_labels_are_a_function_of_seed_and_index(replicas):
         assert_allclose(mixed, expected, atol=1e-6)
 
 
-def test_labels_may_be_numbers_a_column_or_one_hot_of_unknown_number():
-    add_plan, labels = with_plan(2, 1.0, 3), tf.constant([0, 2, 1, 1])
+def test_labels_may_be_numbers_a_column_or_one_hot_and_what_fits_no_plan():
+    add, labels = with_plan(2, 1.0, 3), tf.constant([0, 2, 1, 1])
     images = {"image": tf.zeros([4, 2]), "other": tf.zeros([4])}
-    (same, *_), expected = add_plan(0, (images, labels))
+    (same, *_), expected = add(0, (images, labels))
     assert same is images
     for form in (labels[:, tf.newaxis], tf.one_hot(labels, 3, dtype=tf.uint8)):
-        assert_array_equal(add_plan(0, (images, form))[1], expected)
-    data = _batches(12).enumerate().map(add_plan)
+        assert_array_equal(add(0, (images, form))[1], expected)
+    data = _batches(12).enumerate().map(add)
     assert [len(parts[3]) for parts, _ in data] == [12, 12, 8]
-
-
-def test_refuses_what_is_no_plan_or_does_not_fit():
     x, labels = tf.zeros([6, 3]), tf.zeros([6], tf.int32)
-    refused, layer, add = (
-        assert_usage_error,
-        ManifoldMix(),
-        with_plan(2, 1.0, 3),
-    )
+    refused, layer = assert_usage_error, ManifoldMix()
     refused(lambda: with_plan(0, 1.0, 3), "num_taps=0 must be a whole number")
     refused(lambda: with_plan(2, -1.0, 3), "alpha=-1.0 must be a number, at")
     refused(lambda: add(0, (x, labels, tf.ones([6]))), "without weights")
-    refused(
-        lambda: add(0, (x, tf.zeros([6, 5]))), "neither numbers [B] nor one"
-    )
+    refused(lambda: add(0, (x, tf.zeros([6, 5]))), "neither numbers [B] nor")
     four = with_plan(2, 1.0, 3, num_replicas=4)
     refused(lambda: four(0, (x, labels)), "a batch size tha")
     refused(lambda: ManifoldMix(-1), "tap=-1 must be a whole number, at least")

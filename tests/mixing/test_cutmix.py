@@ -20,7 +20,7 @@ def _settled(drawn, shape=(BATCH, HEIGHT, WIDTH, 1)):
     return CutMix().settle(drawn, clean)
 
 
-def test_boxes_are_the_published_ones():
+def test_boxes_are_the_published_ones_and_draws_have_their_laws():
     for lam in (0.0, 0.1, 0.37, 0.93, 0.999, 1.0):
         # The published rule, with the sides called by their names.
         cut = np.sqrt(1.0 - lam)
@@ -32,10 +32,6 @@ def test_boxes_are_the_published_ones():
             centre = [(row + 0.5) / HEIGHT, (column + 0.5) / WIDTH]
             ours = box(tf.constant(lam), tf.constant(centre), HEIGHT, WIDTH)
             assert_array_equal(ours, expected)
-
-
-def test_lam_is_the_pixels_share_and_draws_have_their_laws():
-    """In every view; compiled by XLA as in a train step."""
     mixing = CutMix(probability=0.7).bind(num_taps=4, alpha=0.5)
     draw = tf.function(lambda s: mixing.plan(rng.stream(1, s, "mixing"), BATCH))
     count = 400

@@ -29,14 +29,12 @@ def _trainer(mixing, model=None, **options):
 
 
 def _batch(views=3):
-    shape = B, views, SIDE, SIDE, 3
-    x = tf.random.stateless_uniform(shape, [0, 7], 0, 255)
+    x = tf.random.stateless_uniform((B, views, SIDE, SIDE, 3), [0, 7], 0, 255)
     return x, tf.range(B) % K
 
 
 @pytest.mark.slow
 def test_a_step_is_one_program_of_xla_and_repeats_from_its_state():
-    """With views, the Jensen-Shannon term and all of PuzzleMix."""
     trainer = _trainer(KINDS["adversarial"], jit=True, seed=5, **NO_NOISE)
     data = tf.data.Dataset.from_tensors(_batch()).repeat(2)
     start, ends = [v.numpy() for v in trainer.variables], []
@@ -103,7 +101,6 @@ def test_losses_and_steps_are_those_of_labels_mixed_by_the_pixels(case):
 
 @pytest.mark.parametrize("softmax", [False, True])
 def test_saliency_is_the_gradient_of_each_images_loss(softmax):
-    """Up to a factor for each image; the network stays as it is."""
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not softmax)
     model = classifier(activation="softmax" if softmax else None)
     before, (x, labels) = model.get_weights(), _batch(views=1)
@@ -125,15 +122,13 @@ def test_saliency_is_the_gradient_of_each_images_loss(softmax):
 
 
 def test_half_precision_trains_and_its_saliency_is_exact_enough():
-    """Also of images of which the network is sure."""
     half, exact = (classifier(d, scale=100.0) for d in ("mixed_float16", None))
     x = _batch(views=1)[0][:, 0]
     batch = exact.layers[0](x), tf.argmax(exact(x), axis=-1)
     slopes = [_trainer("none", m)._slope(*batch) for m in (half, exact)]
     assert slopes[0].dtype == tf.float32
     for ours, theirs in zip(*slopes):
-        correlation = np.corrcoef(np.ravel(ours), np.ravel(theirs))
-        assert correlation[0, 1] > 0.999
+        assert np.corrcoef(np.ravel(ours), np.ravel(theirs))[0, 1] > 0.999
     trainer = _trainer(KINDS["adversarial"], classifier("mixed_bfloat16"))
     assert np.isfinite(trainer.train_step(_batch())["loss"])
 
@@ -155,7 +150,7 @@ def test_two_replicas_share_grids_and_attacks_but_not_their_starts():
     assert plan.lam.values[0].shape == [B]
 
 
-def test_flags_make_kinds_with_their_options_and_the_first_taps():
+def test_flags_make_kinds_with_their_options_and_mistakes_are_named():
     puzzle = config.PuzzleMixConfig(puzzle_labels=2, puzzle_transport_size=-1)
 
     def made(**method):
@@ -173,14 +168,6 @@ def test_flags_make_kinds_with_their_options_and_the_first_taps():
     assert set(field.metadata["choices"]) == set(MIXINGS.names())
     assert made(taps=("auto:1",)).taps == ("normalize",)
     assert made(taps=("auto:9",)).taps == ("normalize", "relu")
-
-
-def _refused(words, *args, **options):
-    data = tf.data.Dataset.from_tensors(_batch())
-    assert_usage_error(lambda: _trainer(*args, **options).fit(data), words)
-
-
-def test_mistakes_are_named():
     _refused("taps='auto:0' must", "input", taps="auto:0")
     _refused("taps='auto:x' must", "input", taps="auto:x")
     _refused("mixing=3 must be one of none, inp", 3)
@@ -191,3 +178,8 @@ def test_mistakes_are_named():
     mean = {"from_logits": True, "reduction": "mean_with_sample_weight"}
     mean = keras.losses.SparseCategoricalCrossentropy(**mean)
     _refused("reduction='mean_with_sample_w", "puzzlemix", loss=mean)
+
+
+def _refused(words, *args, **options):
+    data = tf.data.Dataset.from_tensors(_batch())
+    assert_usage_error(lambda: _trainer(*args, **options).fit(data), words)

@@ -57,13 +57,12 @@ def test_noise_has_its_conditional_law(sparsity):
     for mask, power in ((add, 1), (mult, 1), (add & mult, 2)):
         share = (1 - sparsity) ** power
         sigma = np.sqrt(share * (1 - share) / mask[0].size)
-        found = mask.mean((1, 2, 3, 4))
-        assert_allclose(found, share, atol=5 * sigma + 1e-6)
+        assert_allclose(mask.mean((1, 2, 3, 4)), share, atol=5 * sigma + 1e-6)
     assert_law("normal", draws.normal[add])
     assert_law("uniform", draws.uniform[mult])
 
 
-def test_noise_amplitudes_follow_the_scaled_beta():
+def test_noise_has_scaled_beta_amplitudes_and_is_linear():
     """E[b] = 2/7 and E[b^2] = 3/28 of Beta(2, 5), times the level."""
     # Many views stand for many steps: each has amplitudes of its own.
     n, seed = 3000, rng.stream(0, 1, "noise")
@@ -77,10 +76,6 @@ def test_noise_amplitudes_follow_the_scaled_beta():
     for a, b in ((add, mult), (add[1:], add[:-1]), (mult[1:], mult[:-1])):
         assert abs(np.corrcoef(a, b)[0, 1]) < 5 / np.sqrt(n)
 
-
-def test_noise_is_linear_and_its_gradient_is_the_slope():
-    """And of it a part as large as the two sparsities say."""
-
     def noisy(x):
         seed = rng.stream(4, 0, "noise")
         return feature_noise(x, seed, [0.5] * 2, [0.5] * 2, 0.65)
@@ -91,8 +86,7 @@ def test_noise_is_linear_and_its_gradient_is_the_slope():
         at_one = noisy(ones)
         loss = tf.reduce_sum(at_one**2)
     slope = at_one - at_zero
-    gradient = tape.gradient(loss, ones)
-    assert_allclose(gradient, 2.0 * at_one * slope, atol=1e-5)
+    assert_allclose(tape.gradient(loss, ones), 2.0 * at_one * slope, atol=1e-5)
     for changed in (at_zero.numpy() != 0, abs(slope.numpy() - 1) > 1e-4):
         assert 0.3 < changed.mean() < 0.4
 

@@ -38,8 +38,7 @@ def _seams(mask, pixels, grid, side):
             a = pixels[above][edge - side : edge, patch].mean((0, 1))
             b = pixels[below][edge : edge + side, patch].mean((0, 1))
             terms.append(abs(a - b).mean())
-        cost = (above != below) + GAMMA * np.mean(terms)
-        yield BETA / grid / 16 * cost
+        yield BETA / grid / 16 * ((above != below) + GAMMA * np.mean(terms))
 
 
 def _energy(mask, saliency, pixels, labels, grid, side):
@@ -55,12 +54,10 @@ def _energy(mask, saliency, pixels, labels, grid, side):
     return total
 
 
-SIZES = (2, 2, 4, 2), (4, 3, 1, 1)
-
-
-@pytest.mark.parametrize("grid, labels, neigh_size, side", SIZES)
-def test_energies_are_those_of_the_definition(grid, labels, neigh_size, side):
+@pytest.mark.parametrize("sizes", [(2, 2, 4, 2), (4, 3, 1, 1)])
+def test_energies_are_those_of_the_definition(sizes):
     """Up to what is the same for every mask of a pair."""
+    grid, labels, neigh_size, side = sizes
     problem = _costs(grid=grid, labels=labels, neigh_size=neigh_size)
     masks = np.random.default_rng(1).integers(0, 2, (6, grid, grid))
     masks[0], masks[1] = 0, 1
@@ -91,7 +88,6 @@ def test_parts_of_costs():
 
 @pytest.mark.parametrize("labels, rows, columns", [(2, 3, 3), (3, 2, 4)])
 def test_energies_are_nearly_the_least_of_all(labels, rows, columns):
-    """Of all labellings of a grid, from edges of no weight to heavy ones."""
     solve = tf.function(grid_labels.solve, jit_compile=True)
     every = itertools.product(range(labels), repeat=rows * columns)
     every = np.array(list(every)).reshape(-1, rows, columns)
@@ -161,8 +157,7 @@ def test_blocks_become_pixels():
     assert_array_equal(moved, expected)
 
 
-B, SIDE = 6, 4
-SHAPE = B, SIDE, SIDE, 3
+B, SIDE, SHAPE = 6, 4, (6, 4, 4, 3)
 # Gradients of any size and sign.
 SLOPE = tf.constant(GENERATOR.normal(size=SHAPE), tf.float32)
 CLEAN = types.SimpleNamespace(
@@ -180,7 +175,6 @@ def _settled(mixing, step=0, clean=CLEAN):
 
 
 def test_plans_are_what_the_parts_find_and_mix_pixel_by_pixel():
-    """For norms of gradients, the drawn grid and lam; alike in every view."""
     costs = {"beta": 0.9, "gamma": 0.4, "eta": 0.1, "neigh_size": 1}
     mixing = PuzzleMix(labels=4, transport_size=1, transport_eps=0.02, **costs)
     norm = tf.sqrt(tf.reduce_mean(SLOPE**2, -1))
@@ -216,15 +210,12 @@ def test_plans_are_what_the_parts_find_and_mix_pixel_by_pixel():
     assert grids == {2, 4} and moved
 
 
-def test_steps_that_do_not_mix_change_nothing():
+def test_perturbations_climb_the_gradient_in_steps_that_mix():
     mixing = PuzzleMix(0.0, adversarial_probability=1.0)
     plan = _settled(mixing)[1]
     x = tf.random.stateless_normal([2, B, SIDE, SIDE, 3], [0, 1])
     assert_array_equal(mixing.mix(x, plan), x)
     assert_array_equal(plan.lam, np.ones(B))
-
-
-def test_perturbations_climb_the_gradient_and_stay_in_their_ball():
     mixing = PuzzleMix(transport=False, adversarial_probability=0.5)
     features, sign = CLEAN.features(CLEAN.images), np.sign(SLOPE.numpy())
     attacked = set()
@@ -246,8 +237,7 @@ def test_perturbations_climb_the_gradient_and_stay_in_their_ball():
             assert (abs(attack[inside]) >= 2 * amount - 1e-3).all()
         mask, order = plan.mask.numpy()[..., None], plan.permutation.numpy()
         expected = mask * attack * own + (1 - mask) * attack[order] * partner
-        change = (mixed[0] - mixed[1]) * 50.0
-        assert_allclose(change, expected, atol=1e-3)
+        assert_allclose((mixed[0] - mixed[1]) * 50.0, expected, atol=1e-3)
     assert {(False, True), (True, False)} <= attacked
 
 
@@ -255,9 +245,7 @@ def test_bad_options_and_what_is_no_image_are_refused():
     refused, check = assert_usage_error, PuzzleMix().check
     refused(lambda: PuzzleMix(labels=5), "labels=5 must be 2, 3 or 4")
     refused(lambda: PuzzleMix(beta=-1.0), "beta=-1.0 must be a number")
-    refused(
-        lambda: PuzzleMix(gamma=1.5), "gamma=1.5 must be a number in [0, 1]"
-    )
+    refused(lambda: PuzzleMix(gamma=1.5), "gamma=1.5 must be a number in [0")
     refused(lambda: PuzzleMix(neigh_size=0), "neigh_size=0 must be a whole")
     refused(lambda: PuzzleMix(transport_size=0), "pixels, at least 1 (or -1)")
     refused(lambda: PuzzleMix(adversarial_eps=300), "eps=300 must be")

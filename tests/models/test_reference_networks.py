@@ -12,6 +12,8 @@ from support import fit_models
 PREACT = "full_golden", "tiny_preactresnet18_w0125.npz", "preact_resnet18"
 PREACT = pytest.param(PREACT, marks=pytest.mark.slow, id="preact")
 WRN = "golden", "tiny_wrn10_1.npz", "wide_resnet28_4"
+NAMES = "preact_resnet18", "wide_resnet28_4", "resnet50"
+THEIRS = "PreActResNet18", "WideResNet28", "ResNet50"
 
 
 @pytest.fixture(params=[pytest.param(WRN, id="wrn"), PREACT])
@@ -53,7 +55,6 @@ def test_logits_and_running_statistics(case):
 @pytest.mark.parametrize("case", [PREACT], indirect=True)
 @pytest.mark.parametrize("tap", range(4))
 def test_loss_and_gradients_of_mixed_steps(case, tap):
-    """As the tests of the trainer check for the wide network."""
     arrays, model, *_ = case
     plan = fit_models.Fixed(tap, arrays["lam"].item(), arrays["perm"])
     trainer = NoisyMix(model, mixing=plan, **fit_models.NO_NOISE)
@@ -67,10 +68,6 @@ def test_loss_and_gradients_of_mixed_steps(case, tap):
     expected = arrays[f"grad_conv1_k{tap}"].transpose(2, 3, 1, 0)
     error = before - kernel - expected
     assert np.linalg.norm(error) < 0.02 * np.linalg.norm(expected)
-
-
-NAMES = "preact_resnet18", "wide_resnet28_4", "resnet50"
-THEIRS = "PreActResNet18", "WideResNet28", "ResNet50"
 
 
 @pytest.mark.parametrize("name, theirs", zip(NAMES, THEIRS))

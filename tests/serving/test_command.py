@@ -13,7 +13,7 @@ import noisymix_tf.export as export_door
 from noisymix_tf import model_card
 from noisymix_tf.config import Config
 from noisymix_tf.config.export import ExportConfig
-from noisymix_tf.serving import reload, served_alone, sources
+from noisymix_tf.serving import reload, sources
 from noisymix_tf.training import setup
 from noisymix_tf.training.checkpoint import CheckpointFolder
 from noisymix_tf.training.unwrap import classifier_of, evaluation_weights
@@ -35,9 +35,8 @@ def run(tmp_path_factory):
     """A run's directory, and its weights, all different, by their word."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     folder.mkdir()
-    config = parsed(
-        Config, "--method=baseline", "--ema=0.5", "--test_examples=40"
-    )
+    # Its card says --method=custom, which is no flagfile.
+    config = parsed(Config, "--ema=0.5", "--test_examples=40")
     dataset = setup.dataset(config.data)
     model = tiny_network.build((32, 32, 3), 10, 0.5, 0.5, 1.0, seed=0)
     trainer = setup.trainer(config, model, steps_per_epoch=4)
@@ -60,7 +59,7 @@ def run(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def same_process(monkeypatch):
     """Reloads here: a new process takes seconds, and another test has it."""
-    monkeypatch.setattr(reload, "_call_in_new_process", served_alone.call)
+    monkeypatch.setattr(reload, "call_in_new_process", reload.call)
 
 
 def door(*arguments):
@@ -70,13 +69,13 @@ def door(*arguments):
 def test_each_kind_of_weights_of_a_run(run, tmp_path):
     folder, weights = run
     for which, wanted in weights.items():
-        source = sources.load(folder, which)
-        with evaluation_weights(source.model):
-            found = classifier_of(source.model).get_weights()
+        model, card, config = sources.load(folder, which)
+        with evaluation_weights(model):
+            found = classifier_of(model).get_weights()
         for pair in zip(found, wanted, strict=True):
             np.testing.assert_array_equal(*pair)
-        assert source.class_names == list("0123456789")
-        assert source.config.optimizer.ema == 0.5
+        assert card["dataset"]["class_names"] == list("0123456789")
+        assert config.optimizer.ema == 0.5
     # And those that another does not have.
     for name in ("model.keras", "model.card.json"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
@@ -84,7 +83,7 @@ def test_each_kind_of_weights_of_a_run(run, tmp_path):
     assert_usage_error(lambda: load("best"), "no best.keras")
     assert_usage_error(lambda: load("last"), "no checkpoint")
     (tmp_path / "model.card.json").unlink()
-    assert_usage_error(lambda: load("last"), "flags of the run", "not known")
+    assert_usage_error(lambda: load("last"), "known flags")
 
 
 def test_from_a_run_to_versions(run, tmp_path, capsys):
@@ -125,6 +124,20 @@ def test_from_a_run_to_versions(run, tmp_path, capsys):
         assert_usage_error(call, "is a SavedModel already")
 
 
+def test_what_a_card_tells_of_data_that_is_gone():
+    """ImageNet's two cranes; and images came to another size than they had."""
+    told = {"class_names": ["crane", "crane"], "preprocess": "resize40-crop32"}
+    given = (None, {"dataset": told}, None), ExportConfig().check
+    assert export_door._checks(*given, None, False) == (told, "noise")
+    mine, _ = export_door._checks(*given, "crop32", False)
+    assert mine == told | {"preprocess": "crop32"}
+    # Of digits, which are ten classes, a model of three takes the images.
+    model = tiny_network.build((32, 32, 3), 3, 0.5, 0.5, 1.0, seed=0)
+    digits = nm.data.load("digits", test_examples=10)
+    found = export_door._test_images(digits, model, False)
+    assert found.keys() == {"check_images", "preprocess"}
+
+
 def test_from_a_file_without_a_card(tmp_path, capsys):
     model = tiny_network.build((16, 16, 3), 3, 0.5, 0.5, 1.0, seed=0)
     assign(model, 1)
@@ -136,9 +149,9 @@ def test_from_a_file_without_a_card(tmp_path, capsys):
         *(f"--labels={tmp_path / 'names.txt'}", *line.split()),
     )
     printed = capsys.readouterr()
-    assert "Comparing on 364 enlarged digits" in printed.err
+    assert "Comparing on noise" in printed.err
     # Of other images than the model's there is no accuracy.
-    assert "without for 364 of 364 (agreement on 364 enlarged" in printed.out
+    assert "without for 32 of 32 (agreement on noise)" in printed.out
     loaded = tf.saved_model.load(str(done.path))
     # Every weight once, kernels in half the size.
     sizes = {v.shape.rank > 1: v.dtype for v in loaded.variables_of_model}
@@ -161,26 +174,20 @@ def test_from_a_file_without_a_card(tmp_path, capsys):
         ("--model=run", "--output_dir is missing"),
         ("--model=none --output_dir=m", "no model at 'none'"),
         ("--model=run/best.keras --output_dir=m --weights=ema", "a finished"),
-        ("--labels=none.txt", "No such file"),
         ("--labels=bytes.txt", "no UTF-8"),
-        ("--labels=few.txt", "2 names but the model 10"),
         ("--report=run", "is no report"),
         ("--weights=last --report=run/evaluation", "is about the model"),
         ("--dataset=digitz", "Unknown dataset 'digitz'"),
-        ("--outputs=probabilities", "this model gives logits"),
-        ("--preprocess=resize64-crop64", "takes 32 x 32"),
+        ("--model=run/best.keras --output_dir=m --image_size=8", "is of a d"),
         ("--batch_sizes=0", "from 1 on"),
         ("--tolerance=0", "greater than 0"),
         ("--weights_dtype=float16 --tolerance=1e-9", "tolerance is 1e-09"),
     ],
 )
-def test_mistakes_are_told_and_leave_nothing(
-    run, tmp_path, monkeypatch, arguments, words
-):
+def test_mistakes_leave_nothing(run, tmp_path, monkeypatch, arguments, words):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run").symlink_to(run[0])
     (tmp_path / "bytes.txt").write_bytes(b"\xff\n")
-    (tmp_path / "few.txt").write_text("a\nb\n")
     before = sorted(tmp_path.iterdir())
     if "--model" not in arguments and "--output_dir" not in arguments:
         arguments = f"--model=run --output_dir=m {arguments}"

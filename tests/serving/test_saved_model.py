@@ -10,17 +10,21 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.saved_model import loader_impl as loader
 
+from noisymix_tf.attacks.victims import victim
 from noisymix_tf.data.preprocess import Preprocess
+from noisymix_tf.evaluation.predictor import Predictor
 from noisymix_tf.serving import (
     SIGNATURES,
     ExportMismatch,
     Signature,
-    examples,
-    keras_model,
     reload,
     saved_model,
+    signatures,
     versions,
 )
+from noisymix_tf.serving.classifier import difference
+from noisymix_tf.training import outputs
+from noisymix_tf.training.trainer import NoisyMix
 from support.fit_models import two_replicas
 from support.served import NAMES, PREPROCESS, classifier, images_like
 from support.usage import assert_usage_error
@@ -66,16 +70,15 @@ def test_outputs_equal_the_keras_models(model, served, signature, shift, batch):
         np.testing.assert_allclose(features @ kernel + bias, logits, atol=1e-4)
 
 
-def test_what_is_in_the_folder(model, served, loaded):
+def test_what_is_in_the_folder_and_what_clients_see(model, served, loaded):
     """Another layout than a server reads, weights twice, constants not told."""
     assert (served.version, served.path.name) == (1, "1")
     # A new process without this package has compared every signature.
-    assert set(served.differences) == set(SIGNATURES.names())
+    assert set(served.differences) == set(SIGNATURES)
     assert 0 <= served.max_abs_difference <= 1e-5
     assert os.listdir(served.path.parent) == ["1"]
     stored = served.path / "variables" / "variables.data-00000-of-00001"
     assert stored.stat().st_size < 4 * model.count_params() + 20_000
-    # As readable as any other folder.
     plain = served.path / "plain"
     plain.mkdir()
     assert served.path.stat().st_mode == plain.stat().st_mode
@@ -92,31 +95,27 @@ def test_what_is_in_the_folder(model, served, loaded):
     # What TensorFlow Serving goes by, which no loader of Python reads.
     (graph,) = loader.parse_saved_model(str(served.path)).meta_graphs
     described = json.loads((extra / "signatures.json").read_text())
-    assert set(described) == set(loaded.signatures) == set(SIGNATURES.names())
+    assert set(described) == set(loaded.signatures) == set(SIGNATURES)
     for name, signature in loaded.signatures.items():
-        method = SIGNATURES.get(name).method
+        method = SIGNATURES[name].method
         assert graph.signature_def[name].method_name == method
         assert described[name]["method"] == method
-        for side, those in (
-            ("inputs", signature.structured_input_signature[1]),
-            ("outputs", signature.structured_outputs),
-        ):
-            entries = described[name][side]
+        sent, given = signature.structured_input_signature[1], signature
+        sides = {"inputs": sent, "outputs": given.structured_outputs}
+        for side, those in sides.items():
+            entries = described[name][side].items()
             kinds = {key: spec.dtype.name for key, spec in those.items()}
-            assert {key: e["dtype"] for key, e in entries.items()} == kinds
-            assert all(e["what"] for e in entries.values())
-
-
-def test_signatures_as_a_client_sees_them(loaded):
+            assert {k: e["dtype"] for k, e in entries if e["what"]} == kinds
     named = {"classes": ([5], tf.string), "scores": ([5], tf.float32)}
     outputs = {key: ([10], tf.float32) for key in ("logits", "probabilities")}
     outputs |= {"classes": ([5], tf.int32), "labels": ([5], tf.string)}
     outputs["scores"] = ([5], tf.float32)
     pixels, last = [None, 32, 32, 3], {"features": ([16], tf.float32)}
+    told = outputs | {"status": ([], tf.string)}
     for name, shape, dtype, argument, expected in (
         ("serving_default", pixels, tf.uint8, "images", outputs),
         ("serving_float", pixels, tf.float32, "images", outputs),
-        ("serving_bytes", [None], tf.string, "image_bytes", outputs),
+        ("serving_bytes", [None], tf.string, "image_bytes", told),
         ("tf_example", [None], tf.string, "inputs", named),
         ("features", pixels, tf.uint8, "images", last),
     ):
@@ -127,14 +126,30 @@ def test_signatures_as_a_client_sees_them(loaded):
         assert expected == {k: (s.shape[1:], s.dtype) for k, s in found}
 
 
-def test_images_of_any_size(tmp_path):
+def test_images_of_any_size_and_classes_of_equal_names(tmp_path):
+    """Two classes called crane were taken for weights that differ."""
     model = classifier(shape=(None, None, 3))
+    kinds = {"class_names": ["crane"] * 5 + ["owl"] * 5}
     sample = images_like([2, 40, 24, 3])
-    done = export(model, tmp_path / "m", check_images=sample)
+    done = export(model, tmp_path / "m", check_images=sample, **kinds)
     for shape in ([1, 32, 32, 3], [2, 64, 48, 3]):
         images = images_like(shape)
-        found = call(done, images)["logits"]
-        np.testing.assert_allclose(found, model(images), atol=1e-4)
+        found = call(done, images)
+        np.testing.assert_allclose(found["logits"], model(images), atol=1e-4)
+        named = np.where(found["classes"] < 5, b"crane", b"owl")
+        np.testing.assert_array_equal(found["labels"], named)
+    labels = ["crane", "owl", "crane"]
+    expected = {"probabilities": np.array([[0.5, 0.2, 0.3]])}
+    scores = np.array([[0.5, 0.3, 0.2]])
+    for named, gap in (
+        ("crane crane owl", 0.0),
+        ("crane owl crane", 0.1),
+        ("crane crane crane", 0.1),
+        ("crane crane emu", np.inf),
+    ):
+        named = np.array([named.encode().split()], object)
+        made = difference({"scores": scores, "labels": named}, expected, labels)
+        np.testing.assert_allclose(made, gap)
 
 
 @pytest.mark.parametrize(
@@ -147,9 +162,7 @@ def test_images_of_any_size(tmp_path):
         ("mixed_bfloat16", ["sigmoid"], 1, True),
     ],
 )
-def test_what_a_model_gives_is_served_once(
-    tmp_path, policy, ends, classes, is_probability
-):
+def test_no_softmax_twice(tmp_path, policy, ends, classes, is_probability):
     """Softmax was applied to a softmax in bfloat16, and the check agreed."""
     keras.config.set_dtype_policy(policy)
     try:
@@ -163,7 +176,16 @@ def test_what_a_model_gives_is_served_once(
     images = images_like([4, 32, 32, 3])
     results = call(export(model, tmp_path / "m"), images)
     own = tf.cast(model(images), tf.float32).numpy()
-    assert ("logits" in results) != is_probability
+    said = [
+        "logits" in results,
+        outputs.gives_logits(model),
+        Predictor(model, classes, images, 4).from_logits,
+        Predictor(NoisyMix(model), classes, images, 4).from_logits,
+    ]
+    pixels = images.astype(np.float32)
+    attacked = (model, NoisyMix(model)) if classes > 1 else ()
+    said += [victim(m).nature(pixels)[1] for m in attacked]
+    assert said == [not is_probability] * len(said)
     if not is_probability:
         np.testing.assert_allclose(results["logits"], own, rtol=2e-2, atol=0.1)
         own = tf.nn.softmax(own).numpy()
@@ -174,26 +196,7 @@ def test_what_a_model_gives_is_served_once(
     assert results["classes"].shape == (4, min(classes, 5))
 
 
-def test_names_of_other_classes_are_a_difference():
-    """ImageNet has two cranes: each is to have its own probability."""
-    labels = ["crane", "owl", "crane"]
-    expected = {"probabilities": np.array([[0.5, 0.2, 0.3]])}
-    scores = np.array([[0.5, 0.3, 0.2]])
-    for named, gap in (
-        ("crane crane owl", 0.0),
-        ("crane owl crane", 0.1),
-        ("crane crane crane", np.nan),
-        ("crane crane emu", np.nan),
-    ):
-        named = np.array([named.encode().split()], object)
-        outputs = {"scores": scores, "labels": named}
-        found = reload.difference(outputs, expected, labels)
-        np.testing.assert_allclose(found, gap)
-
-
-def test_whole_versions_appear_and_no_test_image_is_in_them(
-    model, tmp_path, monkeypatch
-):
+def test_versions_are_whole_without_test_images(model, tmp_path, monkeypatch):
     """They were sent along as the requests that a server warms up with."""
     images = images_like([3, 32, 32, 3], seed=7)
     publish, path = versions.publish, tmp_path / "m"
@@ -212,19 +215,17 @@ def test_whole_versions_appear_and_no_test_image_is_in_them(
     parts = [row.tobytes() for row in rows]
     parts += [row.astype(np.float32).tobytes() for row in rows]
     # Past the headers, which all files share.
-    sent = examples.of_images(images, Preprocess(32, 32)).contents
+    sent = signatures.encoded(images, Preprocess(32, 32))
     parts += [file[len(file) // 2 :][:64] for file in sent]
-    files = [p for p in done.path.rglob("*") if p.is_file()]
-    assert any(p.name == "tf_serving_warmup_requests" for p in files)
-    for file in files:
+    assert (done.path / "assets.extra/tf_serving_warmup_requests").is_file()
+    for file in filter(os.path.isfile, done.path.rglob("*")):
         content = file.read_bytes()
         assert not any(part in content for part in parts), file
 
 
 def test_a_model_trained_on_two_replicas(tmp_path):
     """Its variables are mirrored; and dropout has no part in serving."""
-    strategy = two_replicas()
-    with strategy.scope():
+    with two_replicas().scope():
         model = classifier(keras.layers.Dropout(0.5), keras.layers.Dense(10))
         before = [v.numpy() for v in model.variables]
         call = functools.partial(export, model, tmp_path / "m")
@@ -251,33 +252,23 @@ def test_a_signature_that_differs(model, tmp_path, monkeypatch, key, change):
     if change:  # There is an earlier version.
         (path / "1").mkdir(parents=True)
     before = everything_in(tmp_path)
-    own = SIGNATURES.get("serving_float")
-    images = tf.TensorSpec([None, 32, 32, 3], name="images")
 
-    def build(served):
-        @tf.function(input_signature=[images])
-        def function(images):
-            if not change:
-                return served.classify(images / 2)
-            results = served.classify(images)
-            return {**results, key: change(results[key])}
+    def compute(served, images):
+        if not change:
+            return served.classify(images / 2)
+        results = served.classify(images)
+        return {**results, key: change(results[key])}
 
-        return function
-
-    other = Signature(build, own.encode, own.takes)
-    # It has no way to take one out again.
-    monkeypatch.setitem(SIGNATURES._entries, "serving_other", other)
+    other = Signature(compute, "images", tf.float32, "pixels")
+    monkeypatch.setitem(SIGNATURES, "serving_other", other)
     with pytest.raises(ExportMismatch, match="tolerance is 1e-05"):
         export(model, path)
     assert everything_in(tmp_path) == before
     if not change:
-        done = export(model, path, tolerance=1.0)
-        assert 1e-3 < done.max_abs_difference < 1
+        assert 1e-3 < export(model, path, tolerance=1.0).max_abs_difference < 1
 
 
-def test_other_files_than_the_model_or_an_interruption_leave_nothing(
-    model, tmp_path, monkeypatch
-):
+def test_other_files_or_failures_leave_nothing(model, tmp_path, monkeypatch):
     save = tf.saved_model.save
 
     def save_other_weights(module, folder, signatures):
@@ -296,32 +287,10 @@ def test_other_files_than_the_model_or_an_interruption_leave_nothing(
             patch.setattr(tf.saved_model, name, function)
             export(model, tmp_path / "new" / "m")
         assert everything_in(tmp_path) == []
-
-
-def test_the_check_does_not_share_a_mistaken_meaning(tmp_path, monkeypatch):
-    """What is compared was made by the same decision, and so agreed."""
-    for activation, words in (
-        ("softmax", "are not the model's outputs, which sum to one"),
-        ("linear", "are negative or do not sum to one"),
-    ):
-        mistaken = activation == "softmax"
-        monkeypatch.setattr(
-            keras_model, "gives_logits", lambda *_, m=mistaken: m
-        )
-        model = classifier(keras.layers.Dense(10, activation))
-        words = f"{words}.*outputs='logits' or"
-        with pytest.raises(ExportMismatch, match=words):
-            export(model, tmp_path / "m")
-        assert everything_in(tmp_path) == []
-
-
-def test_a_new_process_that_fails(tmp_path, monkeypatch):
-    script = tmp_path / "script.py"
-    script.write_text("raise OSError('SavedModel file does not exist')")
-    # What it does besides has no other way in.
-    monkeypatch.setattr(reload, "_SCRIPT", script)
+    monkeypatch.setattr(reload, "__file__", tmp_path / "script.py")
+    (tmp_path / "script.py").write_text("raise OSError('does not exist')")
     with pytest.raises(ExportMismatch, match=r"status 1: .*not exist"):
-        reload._call_in_new_process(str(tmp_path), {})
+        reload.call_in_new_process(tmp_path, {})
 
 
 def ending_in(layer, shape=(32, 32, 3)):
@@ -333,24 +302,23 @@ def ending_in(layer, shape=(32, 32, 3)):
     "given, words",
     [
         (lambda: ending_in(keras.layers.Dense(3), [5]), "expected images"),
-        (lambda: ending_in(keras.layers.Conv2D(3, 3)), "expected logits or pr"),
+        (lambda: ending_in(keras.layers.Conv2D(3, 3)), "probabilities (N, K)"),
         (lambda: ending_in(lambda x: [x, x]), "one input and one output"),
         (lambda: keras.Sequential([keras.layers.Dense(3)]), "no built Keras"),
         (lambda: "model.keras", "'model.keras' is no built Keras model"),
         (lambda: classifier(keras.layers.Dense(1)), "end it in a sigmoid"),
         ({"class_names": NAMES[:9]}, "9 names but the model 10 classes"),
         ({"class_names": [*NAMES[:9], "a\nb"]}, "not a line of text"),
-        ({"class_names": range(10)}, "Class name 0 is not"),
         ({"card": "model.card.json"}, "card is 'model.card.json'; give"),
         ({"outputs": "log"}, "outputs='log' is not known: give auto, logits"),
         ({"outputs": "probabilities"}, "this model gives logits"),
         ({"check_images": np.zeros([2, 32, 32, 3])}, "float64 of shape"),
         ({"check_images": images_like([2, 32, 31, 3])}, "expected uint8"),
         ({"check_images": images_like([0, 32, 32, 3])}, "N >= 1"),
-        ({"check_labels": [0, 10]}, "expected 8 class numbers from 0 to 9"),
+        ({"check_labels": [0, 10]}, "expected 32 class numbers from 0 to 9"),
         ({"weights": "int8"}, "give float32, float16, bfloat16"),
-        ({"batch_sizes": [1.5]}, "must be whole numbers of at least 1"),
-        ({"batch_sizes": range(1, 900)}, "warms up with at most 200 of each"),
+        ({"batch_sizes": [1.5]}, "wrong ones [1.5]: give whole numbers of at"),
+        ({"batch_sizes": range(1, 900)}, "899 sizes, wrong ones []"),
         ({"preprocess": "resize64-crop64"}, "the model takes 32 x 32"),
     ],
 )

@@ -2,8 +2,6 @@
 
 import concurrent.futures
 import io
-import subprocess
-import sys
 import zlib
 
 import numpy as np
@@ -12,9 +10,8 @@ import tensorflow as tf
 from PIL import Image
 
 from noisymix_tf.data.preprocess import Preprocess
-from noisymix_tf.serving import SIGNATURES
-from noisymix_tf.serving.image_bytes import MAX_PIXELS
-from support import ROOT
+from noisymix_tf.serving import SIGNATURES, image_bytes
+from noisymix_tf.serving.image_bytes import MAX_PIXELS, MAX_SCANS
 from support.served import BATCHES, NAMES, PREPROCESS, encoded
 
 
@@ -56,14 +53,11 @@ def images_of_all_kinds(photograph):
     return kinds
 
 
-def test_every_kind_of_image_is_what_pillow_and_the_evaluation_make_of_it(
-    model, loaded, photograph
-):
+def test_every_kind_of_image_is_what_pillow_makes(model, loaded, photograph):
     kinds = images_of_all_kinds(photograph)
-    results = loaded.signatures["serving_bytes"](
+    found = loaded.signatures["serving_bytes"](
         image_bytes=tf.constant([file for file, _ in kinds.values()])
-    )
-    found = results["probabilities"].numpy()
+    )["probabilities"].numpy()
     assert np.ptp(found, axis=0).max() > 0.1  # Images matter.
     for (name, (_, pixels)), row in zip(kinds.items(), found):
         wanted = probabilities(model, pixels)[0]
@@ -72,8 +66,7 @@ def test_every_kind_of_image_is_what_pillow_and_the_evaluation_make_of_it(
 
 def chunk(kind, content):
     checked = kind + content
-    length = len(content).to_bytes(4)
-    return length + checked + zlib.crc32(checked).to_bytes(4)
+    return len(content).to_bytes(4) + checked + zlib.crc32(checked).to_bytes(4)
 
 
 def claiming(width, height, before=b""):
@@ -84,33 +77,38 @@ def claiming(width, height, before=b""):
 
 
 def bad_images(photograph):
-    """Files, and what the message says of each."""
     rgb = Image.fromarray(photograph)
     jpeg, png = encoded(rgb, "JPEG"), encoded(rgb, "PNG")
     # A frame larger than the screen that the file claims.
     gif = bytearray(encoded(rgb.quantize(4), "GIF"))
-    assert int.from_bytes(gif[6:8], "little") == photograph.shape[1]
     gif[6:10] = (32).to_bytes(2, "little") * 2
     # Where the size is expected, another chunk, which the decoder goes past.
     other = chunk(b"abCd", (32).to_bytes(4) * 2 + bytes(5))
-    damaged, many = "damaged or cut short", "too many pixels"
-    unknown = "no JPEG or PNG"
+    # Files that claim two sizes, of which a decoder might take the second.
+    frame = jpeg.index(b"\xff\xc0")
+    two = png[:33] + claiming(2**15, 2**15)[8:] + png[33:]
+    # As many pixels as the file says, once more for each scan of few bytes.
+    slow = encoded(rgb, "JPEG", progressive=True)
+    last = slow.rindex(b"\xff\xda")
+    slow = slow[:last] + slow[last:-2] * MAX_SCANS + b"\xff\xd9"
+    unknown, large = "not JPEG or PNG", "too large"
     return [
-        (b"", "it is empty"),
-        (b"hello", unknown),
+        (b"", "empty"),
         (encoded(rgb, "BMP"), unknown),
-        (encoded(rgb, "GIF"), unknown),
         (bytes(gif), unknown),
         (claiming(2**15, 2**15, other), unknown),
-        (jpeg[: len(jpeg) // 2], damaged),
-        (jpeg[:-2], damaged),
-        (png[: len(png) // 2], damaged),
-        (png[:20], damaged),
-        (claiming(0, 5), damaged),
-        (claiming(2**31 - 1, 2**31 - 1), many),
-        (claiming(MAX_PIXELS + 1, 1), many),
-        (claiming(2**14, 2**14), many),
-        (claiming(2**20, 1), many),  # when it is resized
+        (jpeg[: len(jpeg) // 2], "damaged"),
+        (jpeg[:-2], "damaged"),
+        (jpeg[:frame] + jpeg[frame:][:19] + jpeg[frame:], "damaged"),
+        (png[: len(png) // 2], "damaged"),
+        (two, "damaged"),
+        (claiming(0, 5), "damaged"),
+        (claiming(2**31, 5), "damaged"),
+        (claiming(2**31 - 1, 2**31 - 1), large),
+        (claiming(MAX_PIXELS + 1, 1), large),
+        (claiming(2**20, 1), large),  # when it is resized
+        (jpeg[: frame + 5] + b"\x40\0\x40\0" + jpeg[frame + 9 :], large),
+        (slow, large),
     ]
 
 
@@ -120,60 +118,42 @@ def example(content, key="image/encoded"):
     return proto.SerializeToString()
 
 
-@pytest.mark.parametrize(
-    "signature, argument",
-    [("serving_bytes", "image_bytes"), ("tf_example", "inputs")],
-)
-def test_a_bad_image_is_named(loaded, photograph, signature, argument):
-    """A small file must not make the server allocate a large image."""
+def test_a_bad_image_hurts_none_beside_it(model, loaded, photograph):
+    """A server joins requests: all failed, of all clients, for one bad file."""
+    files, wanted = zip(*bad_images(photograph))
     good = encoded(Image.fromarray(photograph), "PNG")
-    cases = bad_images(photograph)
-    if signature == "tf_example":
-        good = example(good)
-        cases = [(example(file), words) for file, words in cases]
-        cases.append((example(b"", "image"), "empty"))
-        cases.append((b"no example", "damaged or cut short"))
-    requests = [([good, good, file, good], words) for file, words in cases]
-    if signature == "serving_bytes":
-        requests.append(([], "no image in the"))
-    for files, words in requests:
-        with pytest.raises(tf.errors.InvalidArgumentError) as error:
-            sent = tf.constant(files, tf.string)
-            loaded.signatures[signature](**{argument: sent})
-        start = "Image 2 of 4 (counted from 0) cannot be used: "
-        assert not files or start in str(error.value), words
-        assert words in str(error.value)
+    sent = [x for file in files for x in (file, good)]
+    status = [s for word in wanted for s in (word.encode(), b"ok")]
+    serve = loaded.signatures["serving_bytes"]
+    names = "probabilities logits scores classes labels".split()
+    for batch in (sent, sent[:1]):
+        found = serve(image_bytes=tf.constant(batch))
+        np.testing.assert_array_equal(found["status"], status[: len(batch)])
+        for name, nothing in zip(names, [np.nan] * 3 + [-1, b""]):
+            bad = found[name][::2].numpy()
+            np.testing.assert_array_equal(bad, np.full(bad.shape, nothing))
+        rows = found["probabilities"][1::2]
+        expected = np.repeat(probabilities(model, photograph), len(rows), 0)
+        np.testing.assert_allclose(rows, expected, atol=1e-5)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="no image in"):
+        serve(tf.constant([], tf.string))
+    # As wide as it was while its height is resized, before its width is.
+    wide = [tf.constant([claiming(2**16, 2**10)]), lambda content: content]
+    found = image_bytes.read(*wide, Preprocess(resize=512), (512, 512, 3))
+    assert found[1] == [b"too large"]
+    # Classify has names and scores only.
+    protos = [example(file) for file in sent]
+    protos += [example(good, "image"), b"no example"]
+    status += [b"empty", b"damaged"]
+    named = loaded.signatures["tf_example"](inputs=tf.constant(protos))
+    is_good = np.isfinite(named["scores"][:, 0])
+    np.testing.assert_array_equal(is_good, np.array(status) == b"ok")
+    for names, word in zip(named["classes"].numpy(), status):
+        known = {name.encode() for name in NAMES} if word == b"ok" else {word}
+        assert known.issuperset(names)
 
 
-def test_what_a_server_warms_up_with_and_batches(served):
-    protos = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
-    place = served.path / "assets.extra" / "tf_serving_warmup_requests"
-    found = []
-    for record in tf.data.TFRecordDataset(str(place)).as_numpy_iterator():
-        log = protos.PredictionLog.FromString(record)
-        assert log.SerializeToString() == record  # No field is unknown.
-        if log.WhichOneof("log_type") == "classify_log":
-            request = log.classify_log.request
-            examples = request.input.example_list.examples
-            sizes = {len(examples)}
-            assert all("image/encoded" in e.features.feature for e in examples)
-        else:
-            request = log.predict_log.request
-            sizes = {len(tf.make_ndarray(t)) for t in request.inputs.values()}
-        assert request.model_spec.name == "kinds"
-        found += [(request.model_spec.signature_name, size) for size in sizes]
-    assert sorted(found) == sorted(
-        (name, size) for name in SIGNATURES.names() for size in BATCHES
-    )
-    assert (served.path / "batching_params.pbtxt").read_text() == (
-        "max_batch_size { value: 4 }\n"
-        "allowed_batch_sizes: 1\nallowed_batch_sizes: 4\n"
-    )
-
-
-def test_another_runtime_gives_the_same_probabilities(
-    model, served, photograph
-):
+def test_another_runtime_gives_equal_probabilities(model, served, photograph):
     openvino = pytest.importorskip("openvino")
     # It would compute in bfloat16 where the processor can.
     exact = {"INFERENCE_PRECISION_HINT": "f32"}
@@ -185,25 +165,24 @@ def test_another_runtime_gives_the_same_probabilities(
 
 
 @pytest.fixture(scope="module")
-def client(served):
-    """A stub of a server's PredictionService, in a process of its own."""
-    grpc = pytest.importorskip("grpc")
-    name = "tensorflow_serving.apis.prediction_service_pb2_grpc"
-    apis = pytest.importorskip(name)
-    script = ROOT / "tests/support/serving_server.py"
-    pipes = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
-    pipes["stderr"] = subprocess.DEVNULL
-    line = [sys.executable, script, served.path]
-    with subprocess.Popen(line, **pipes, text=True) as server:
-        port, warmups = server.stdout.readline().split()
-        assert int(warmups) == len(SIGNATURES.names()) * len(BATCHES)
-        with grpc.insecure_channel(f"localhost:{port}") as channel:
-            yield apis.PredictionServiceStub(channel)
-            assert server.poll() is None  # It has outlived all bad requests.
-        server.stdin.close()
+def server(served):
+    """What stands in for a server, past its requests to warm up."""
+    pytest.importorskip("tensorflow_serving.apis.predict_pb2")
+    from support.serving_server import Model
+
+    return Model(str(served.path))
 
 
-def predict(client, signature, **inputs):
+def test_what_a_server_warms_up_with_and_batches(served, server):
+    wanted = [(name, size) for name in SIGNATURES for size in BATCHES]
+    assert sorted(server.warmups) == sorted(wanted)
+    assert (served.path / "batching_params.pbtxt").read_text() == (
+        "max_batch_size { value: 4 }\n"
+        "allowed_batch_sizes: 1\nallowed_batch_sizes: 4\n"
+    )
+
+
+def predict(server, signature, **inputs):
     from tensorflow_serving.apis import predict_pb2
 
     request = predict_pb2.PredictRequest()
@@ -211,12 +190,12 @@ def predict(client, signature, **inputs):
     request.model_spec.signature_name = signature
     for name, value in inputs.items():
         request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
-    outputs = client.Predict(request, timeout=60).outputs
+    outputs = server.predict(request).outputs
     return {name: tf.make_ndarray(proto) for name, proto in outputs.items()}
 
 
 @pytest.mark.slow
-def test_classify(model, client, photograph):
+def test_classify(model, server, photograph):
     from tensorflow_serving.apis import classification_pb2
 
     request = classification_pb2.ClassificationRequest()
@@ -224,7 +203,7 @@ def test_classify(model, client, photograph):
     file = encoded(Image.fromarray(photograph), "PNG")
     for _ in range(2):
         request.input.example_list.examples.add().ParseFromString(example(file))
-    result = client.Classify(request, timeout=60).result
+    result = server.classify(request).result
     wanted = probabilities(model, photograph)[0]
     assert len(result.classifications) == 2
     for found in result.classifications:
@@ -234,11 +213,30 @@ def test_classify(model, client, photograph):
         np.testing.assert_allclose(scores, wanted[numbers], atol=1e-5)
 
 
-def wrong_requests(photograph):
-    """Requests that no model could answer."""
+@pytest.mark.slow
+def test_a_thousand_requests_from_eight_threads(model, server, photograph):
+    from support.serving_server import ERRORS
+
+    good = [
+        ("serving_bytes", {"image_bytes": [file]}, probabilities(model, pixels))
+        for file, pixels in images_of_all_kinds(photograph).values()
+        if pixels.size < 20_000
+    ]
     pixels = photograph[None, :32, :32]
-    good = encoded(Image.fromarray(photograph), "JPEG")
-    requests = [
+    wanted = tf.nn.softmax(model(pixels)).numpy()
+    # Beside a good one; the first of a batch is what is compared.
+    signature, inputs, row = good[0]
+    (file,) = inputs["image_bytes"]
+    good += [
+        (signature, {"image_bytes": [file, bad]}, row)
+        for bad, _ in bad_images(photograph)
+    ]
+    good += [
+        ("serving_default", {"images": pixels}, wanted),
+        ("serving_float", {"images": pixels.astype(np.float32)}, wanted),
+    ]
+    # Those that no model could answer.
+    bad = [
         ("serving_default", {"images": pixels.astype(np.float32)}),
         ("serving_default", {"images": pixels[0]}),
         ("serving_default", {"images": pixels[..., :1]}),
@@ -248,35 +246,9 @@ def wrong_requests(photograph):
         ("serving_float", {"images": pixels}),
         ("serving_bytes", {"image_bytes": pixels}),
         ("serving_bytes", {"image_bytes": [[b"a"], [b"b"]]}),
-        ("tf_example", {"inputs": [b"no example"]}),
         ("no_such_signature", {"images": pixels}),
     ]
-    return [(*request, "") for request in requests] + [
-        ("serving_bytes", {"image_bytes": [good, file]}, words)
-        for file, words in bad_images(photograph)
-    ]
-
-
-@pytest.mark.slow
-def test_a_thousand_good_and_bad_requests_from_eight_threads(
-    model, client, photograph
-):
-    """A wrong one gets an answer, and hurts none beside or after it."""
-    import grpc
-
-    # Small ones: it is about mixing them.
-    good = [
-        ("serving_bytes", {"image_bytes": [file]}, probabilities(model, pixels))
-        for file, pixels in images_of_all_kinds(photograph).values()
-        if pixels.size < 20_000
-    ]
-    pixels = photograph[None, :32, :32]
-    wanted = tf.nn.softmax(model(pixels)).numpy()
-    good += [
-        ("serving_default", {"images": pixels}, wanted),
-        ("serving_float", {"images": pixels.astype(np.float32)}, wanted),
-    ]
-    bad = wrong_requests(photograph)
+    bad = [(*request, None) for request in bad]
     rng = np.random.default_rng(0)
     requests = [*good, *bad] + [
         sort[rng.integers(len(sort))]
@@ -286,14 +258,10 @@ def test_a_thousand_good_and_bad_requests_from_eight_threads(
     def send(request):
         signature, inputs, wanted = request
         try:
-            found = predict(client, signature, **inputs)["probabilities"]
-        except grpc.RpcError as error:
-            return (
-                error.code() == grpc.StatusCode.INVALID_ARGUMENT
-                and isinstance(wanted, str)
-                and wanted in error.details()
-            )
-        return np.allclose(found, wanted, atol=1e-5)
+            found = predict(server, signature, **inputs)["probabilities"]
+        except ERRORS:
+            return wanted is None
+        return np.allclose(found[:1], wanted, atol=1e-5)
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         assert all(pool.map(send, requests))

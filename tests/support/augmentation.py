@@ -93,8 +93,7 @@ def assert_law(values, law):
 
 
 def assert_even_signs(values):
-    sigma = 0.5 / np.sqrt(len(values))
-    assert abs(np.mean(values < 0) - 0.5) < 4 * sigma
+    assert abs(np.mean(values < 0) - 0.5) < 4 * (0.5 / np.sqrt(len(values)))
 
 
 def assert_uncorrelated(*rows, sigmas=4):

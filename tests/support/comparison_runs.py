@@ -1,18 +1,18 @@
-"""Directories of runs whose results are written by hand."""
+"""Directories of runs and evaluations whose results are written by hand."""
 
 import dataclasses
 import json
 
 from absl import flags as absl_flags
 
-from noisymix_tf import command_line, config, corruptions
-from noisymix_tf.comparison import arguments, runs, table
+from noisymix_tf import command_line, config, corruptions, flagfiles
+from noisymix_tf.comparison import runs, table
 from noisymix_tf.config.compare import CompareConfig, ComparisonFlags
-from noisymix_tf.evaluation import Report
-from support.evaluation_toys import cell, clean_cell, flip_sums, sums
+from noisymix_tf.evaluation.records import Records
+from noisymix_tf.evaluation.report import Report, scores_of
+from support.evaluation_toys import cell, clean_cell, flip_scores, scores
 
 COMMON = corruptions.names("common")
-PERTURBATIONS = corruptions.perturbation_names("cifar")
 FGSM = "linf eps=4/255 cross_entropy"
 NOISES = ("gaussian_noise", "shot_noise", "impulse_noise")
 
@@ -29,34 +29,47 @@ def flags(method="baseline", seed=0, dataset="digits", **optimizer):
     )
 
 
-def accuracies(base, noise=0.0):
-    """`{corruption: {severity: accuracy}}`, all of them different."""
-    quiet = {n: base - 0.01 * place for place, n in enumerate(COMMON)}
-    rows = {n: own - noise * (n in NOISES) for n, own in quiet.items()}
-    return {n: {s: a - 0.02 * s for s in range(1, 6)} for n, a in rows.items()}
+def accuracies(base):
+    """`{corruption: {severity: accuracy}}`, for noise 0.1 lower."""
+    rows = {name: base - 0.1 * (name in NOISES) for name in COMMON}
+    return {name: dict.fromkeys(range(1, 6), a) for name, a in rows.items()}
 
 
-def _records(clean=0.9, c=(), p=(), fgsm=(), n=200, **fields):
-    """Measured cells; `p` has flips, `fields` say where `c` comes from."""
-    own = {clean_cell(n): sums(clean, n)}
+def _measured(clean=0.9, c=(), p=(), fgsm=(), n=200, about=(), **fields):
+    """`{cell: scores}`; `p` has flips, `fields` say where `c` comes from."""
+    about = {"n": n, **dict(about)}
+    own = {clean_cell(**about): scores(clean, n)}
     for name, row in dict(c).items():
         for severity, accuracy in row.items():
-            own[cell("c", name, severity, n=n, **fields)] = sums(accuracy, n)
+            place = cell("c", name, severity, **{**about, **fields})
+            own[place] = scores(accuracy, n)
     for name, flips in dict(p).items():
-        flipped = flip_sums(flips, n=n, noise=name in NOISES)
-        own[cell("p", name, 1, n=n)] = flipped
+        own[cell("p", name, 1, **about)] = flip_scores(flips, n=n)
     for setting, accuracy in dict(fgsm).items():
-        own[cell("fgsm", None, 0, setting=setting, n=n)] = sums(accuracy, n)
+        place = cell("fgsm", None, 0, setting=setting, **about)
+        own[place] = scores(accuracy, n)
     return own
 
 
-def write(folder, config=None, reference=None, data=None, **measured):
+def evaluation(folder, reference=None, records=True, model=None, **measured):
+    """Writes what `evaluate` does; returns its folder."""
+    folder.mkdir(parents=True)
+    with Records(folder if records else None) as kept:
+        own = _measured(**measured)
+        kept.add([(place, 0, each.rows, {}) for place, each in own.items()])
+        cells = [dataclasses.asdict(place) for place in own]
+        kept.set_fact("plan", {"cells": cells})
+        about = {"model": model} if model else {}
+        report = Report(scores_of(kept, own), reference, about)
+    (folder / "report.json").write_text(json.dumps(report.as_dict()))
+    return folder
+
+
+def write(folder, config=None, **measured):
     """Writes a run; returns its folder."""
-    report = Report(_records(**measured), None, reference, data).as_dict()
-    (folder / "evaluation").mkdir(parents=True)
+    evaluation(folder / "evaluation", **measured)
     lines = filter(None, (config or flags()).flags().values())
     (folder / "flags.txt").write_text("\n".join(lines) + "\n")
-    (folder / "evaluation" / "report.json").write_text(json.dumps(report))
     return folder
 
 
@@ -66,12 +79,14 @@ def build(folder, *more, **options):
 
 
 def parsed(*line):
+    """Words, configuration and flags of a command line."""
     values = absl_flags.FlagValues()
     command_line.define_flags(values)
     command_line.define_flags(values, config=ComparisonFlags)
-    words = arguments.tidy(map(str, line), values)
-    config = command_line.parse(["compare", *words], values, CompareConfig)
-    return arguments.flat(words, values), config, values
+    line = [*map(str, line)]
+    words = ["compare", *line]
+    config = command_line.parse(words, values, CompareConfig, rest="runs")
+    return flagfiles.expand(line), config, values
 
 
 def with_flags(config, group, **values):

@@ -51,8 +51,7 @@ class _Legacy(np.random.RandomState):
 
     def integers(self, low, high, shape, dtype):
         # The makers' draws are (x, y), from the last pixel to the first.
-        drawn = self.randint(low, high, shape).astype(dtype)
-        return drawn[:, ::-1, ::-1, ::-1]
+        return self.randint(low, high, shape).astype(dtype)[:, ::-1, ::-1, ::-1]
 
 
 class LegacyStreams(Streams):

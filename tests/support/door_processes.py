@@ -26,10 +26,8 @@ _FORKS.set_forkserver_preload([f"noisymix_tf.{name}" for name in _MODULES])
 class Process(contextlib.AbstractContextManager):
     """`python -m module arguments` in the root of the repository, running.
 
-    Like `subprocess.Popen`, and killed where the `with` block ends before it.
-    The module may be any of `tests/`, or `SCRIPT`, its argument code. Both
-    outputs are appended to the file `log`, or kept for `communicate`;
-    `environment` has variables that differ.
+    Killed where the `with` block ends before it. Modules of `tests/` are found,
+    and code behind `SCRIPT`. Both outputs are appended to the file `log`.
     """
 
     def __init__(self, module, *arguments, log=None, environment=None):

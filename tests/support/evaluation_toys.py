@@ -7,8 +7,8 @@ import numpy as np
 
 from noisymix_tf import data, evaluation
 from noisymix_tf.evaluation.cells import Cell
-from noisymix_tf.evaluation.flips import METRICS
-from noisymix_tf.evaluation.metrics import NUM_BINS
+from noisymix_tf.evaluation.flips import FlipScores
+from noisymix_tf.evaluation.metrics import ImageScores
 
 SIDE = 16
 
@@ -92,17 +92,12 @@ def self_labelled(model):
 
 
 def run(model=None, data=None, **options):
-    usual = {"corruptions": ("contrast", "gaussian_noise")}
-    usual |= {"severities": (1, 5), "batch_size": 8, "progress": None}
+    usual = {"batch_size": 8, "progress": None}
+    if {"c", "calibration"} & {*options.get("suites", "c")}:
+        usual |= {"corruptions": ("contrast", "gaussian_noise")}
+        usual |= {"severities": (1, 5)}
     model, data = model or brightness_model(), data or dataset()
     return evaluation.evaluate(model, data, **{**usual, **options})
-
-
-def without_seconds(results):
-    return {
-        cell: {k: v for k, v in sums.items() if "seconds" not in k}
-        for cell, sums in results.records.items()
-    }
 
 
 def clean_cell(n=200, **fields):
@@ -119,25 +114,21 @@ def cell(suite, corruption, severity, *, source="generated", n=200, **fields):
 
 def suite_c(accuracies, n=200, **fields):
     return {
-        cell("c", name, severity, n=n, **fields): sums(accuracy, n)
+        cell("c", name, severity, n=n, **fields): scores(accuracy, n)
         for name, row in accuracies.items()
         for severity, accuracy in enumerate(row, start=1)
     }
 
 
-def sums(accuracy, n=200, confidence=0.95):
-    """Measurements of a cell: all images in one bin of confidence."""
-    bins = [[0, 0.0, 0]] * NUM_BINS
-    place = int(np.ceil(confidence * NUM_BINS)) - 1
-    bins[place] = [n, confidence * n, accuracy * n]
-    scores = {"nll_sum": 0.5 * n, "brier_sum": 0.25 * n, "seconds": 1.0}
-    return {"correct": accuracy * n, "bins": bins, **scores}
+def scores(accuracy, n=200, confidence=0.95):
+    """Scores of a cell: the first images are right, all equally sure."""
+    rows = np.zeros(n, ImageScores.ROW)
+    rows["label"], rows["right"] = np.arange(n) % 4, 0
+    rows["right"][: round(accuracy * n)] = True
+    rows["confidence"], rows["nll"], rows["brier"] = confidence, 0.5, 0.25
+    return ImageScores(rows)
 
 
-def flip_sums(flips, distance=1.0, n=200, noise=False, difficulty=1):
-    """Measurements of a perturbation of which all sequences are alike."""
-    values = dict(zip(METRICS, (flips, distance, 0.5)))
-    sums = {name: n * value for name, value in values.items()}
-    squares = {name: n * v * v for name, v in values.items()}
-    about = {"noise": noise, "difficulty": difficulty, "seconds": 1.0}
-    return {"sums": sums, "square_sums": squares, **about}
+def flip_scores(flips, distance=1.0, n=200):
+    """Scores of a perturbation of which all sequences are alike."""
+    return FlipScores(np.array([(flips, distance, 0.5)] * n, FlipScores.ROW))

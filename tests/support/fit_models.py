@@ -68,8 +68,7 @@ def compiled(kind, subject, taps=("normalize", "relu"), rate=0.02, **options):
         given["optimizer"] = keras.optimizers.SGD(rate, momentum=0.9)
     if given["loss"] is SPARSE:
         # An object: a name would cost a second trace of the step.
-        accuracy = keras.metrics.SparseCategoricalAccuracy("accuracy")
-        given["metrics"] = [accuracy]
+        given["metrics"] = [keras.metrics.SparseCategoricalAccuracy("accuracy")]
     if kind == "noisymix":
         subject = NoisyMix(subject, taps, **options)
     subject.compile(**given)
@@ -90,8 +89,7 @@ def batches(kind, start=0):
     def batch(step):
         key = tf.stack([tf.cast(step, tf.int32), 7])
         x = tf.random.stateless_uniform([B, *views, SIDE, SIDE, 3], key, 0, 255)
-        y = tf.random.stateless_uniform([B], key, 0, K, tf.int32)
-        return x, y
+        return x, tf.random.stateless_uniform([B], key, 0, K, tf.int32)
 
     return tf.data.Dataset.counter(start).map(batch)
 

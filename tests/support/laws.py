@@ -20,5 +20,4 @@ def assert_law(law, values):
 def assert_uniform(values):
     """In [0, 1]: Kolmogorov's distance is below its 0.001 quantile."""
     places = (np.arange(len(values)) + 0.5) / len(values)
-    distance = abs(np.sort(values) - places).max()
-    assert distance < 1.95 / np.sqrt(len(values))
+    assert abs(np.sort(values) - places).max() < 1.95 / np.sqrt(len(values))

@@ -11,10 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 def assert_layer_contract(
     layer, *args, tmp_path, expected_shape=None, atol=None
 ):
-    """Checks a fresh, named layer that changes a batch in training only.
-
-    XLA may change a result by `atol`; None where it draws other numbers.
-    """
+    """Of a fresh, named layer; XLA changes a result by `atol`, None at will."""
     x = _array(args[0])
     shape = tuple(x.shape if expected_shape is None else expected_shape)
     config = json.loads(json.dumps(layer.get_config()))

@@ -36,8 +36,7 @@ def make(root, train=3, test=1, size=(24, 24), classes=CLASSES):
     """`train/` and `val/`, so many PNG files of each class."""
     for label, name in enumerate(classes):
         for i in range(train + test):
-            part = "train" if i < train else "val"
-            path = root / part / name / f"{i}.png"
+            path = root / ("train" if i < train else "val") / name / f"{i}.png"
             save(path, picture([label, i], size))
     return root
 

@@ -53,3 +53,9 @@ def assert_holds(split, images, labels):
         part = split.subset(np.array(chosen)).subset(range(2))
         np.testing.assert_array_equal(collect(part)[0], images[chosen[:2]])
         assert part.labels.tolist() == labels[chosen[:2]].tolist()
+
+
+def contents(folder):
+    """All that sets are made of, by name: bytes."""
+    paths = [p for p in folder.rglob("*") if p.is_file() and p.name != ".lock"]
+    return {str(p.relative_to(folder)): p.read_bytes() for p in paths}

@@ -1,68 +1,57 @@
 """A made-up report with pictures, and what is on its page of HTML."""
 
 import base64
-import dataclasses
 import io
 import re
-import types
 from xml.etree import ElementTree
 
 import numpy as np
 from PIL import Image
 
 from noisymix_tf import corruptions
+from noisymix_tf.corruptions import SEVERITIES
 from noisymix_tf.evaluation.gallery import Gallery
-from noisymix_tf.evaluation.reference import Reference
-from support.evaluation_toys import cell, clean_cell, flip_sums, suite_c, sums
+from support import evaluation_toys as toys
+from support.evaluation_toys import scores
 
-N = 200
 NAMES = ("cat", '<b>dog</b> & "co"\'', "a very long name without end" * 3)
 COMMON = corruptions.names("common")
-CIFAR = corruptions.perturbation_names("cifar")
-NOISE = corruptions.perturbation_names("noise")
-ERRORS, FLIPS = dict.fromkeys(COMMON, [0.5] * 5), dict.fromkeys(CIFAR, 0.08)
-NAME = "runs/<base>/report.json"
-REFERENCE = Reference(NAME, 0.1, {"c": ERRORS}, {"p": FLIPS})
+ABOUT = {"dataset": 'toy "<&>"', "outputs": "logits"}
+
+
+def cell(suite, corruption=None, severity=0, **fields):
+    return toys.cell(suite, corruption, severity, **ABOUT | fields)
+
+
+def clean_cell(**fields):
+    return cell("clean", source="original", **fields)
+
+
+def suite_c(rows, **fields):
+    return toys.suite_c(rows, **ABOUT | fields)
 
 
 def invented():
-    """Cells of every suite: 15 corruptions, some extra, some released."""
-    own = {"saturate": [0.5] * 5}
-    for place, name in enumerate(COMMON):
-        own[name] = [0.9 - 0.03 * place - 0.05 * s for s in range(1, 6)]
-    rows = {clean_cell(): sums(0.925)} | suite_c(own)
-    rows |= suite_c({"fog": [1.0] + [0.25] * 4}, source="released")
-    for name in CIFAR:
-        flips = flip_sums(0.04, noise=name in NOISE)
-        # Half of the sequences above, half below.
-        flips["square_sums"]["flip_probability"] += 0.01**2 * N
-        rows[cell("p", name, 1)] = flips
-    for suite, setting, source, accuracy in (
-        ("fgsm", "linf eps=4/255", "generated", 0.2),
-        ("fgsm", "linf <1>", "generated", 0.1),
-        ("r", "shifted 3 classes", "released", 0.4),
-        ("r", "clean 3 classes", "original", 0.9),
-    ):
-        place = cell(suite, None, 0, setting=setting, source=source)
-        rows[place] = sums(accuracy)
-    more = {"outputs": "logits", "available": 10_000, "seconds": 2.0}
-    more |= {"forward_seconds": 1.0, "generation_seconds": 0.5}
-    named = [dataclasses.replace(c, dataset='toy "<&>"') for c in rows]
-    return {c: row | more for c, row in zip(named, rows.values())}
+    """Scores of every suite: 15 corruptions, some released."""
+    rows = {
+        name: [0.9 - 0.03 * place - 0.05 * s for s in SEVERITIES]
+        for place, name in enumerate(COMMON)
+    }
+    made = {clean_cell(): scores(0.925)} | suite_c(rows)
+    made |= suite_c({"fog": [0.25] * 5}, source="released")
+    for setting, accuracy in (("linf eps=4/255", 0.2), ("linf <1>", 0.1)):
+        made[cell("fgsm", setting=setting)] = scores(accuracy)
+    return made | {cell("p", "tilt", 1): toys.flip_scores(0.04)}
 
 
 def fill(folder, cells):
     random = np.random.default_rng(0)
-    gallery = Gallery(folder, types.SimpleNamespace(class_names=NAMES))
-    films = random.integers(0, 256, [1, 31, 8, 8, 3], np.uint8)
-    images = random.integers(0, 256, [6, 32, 32, 3], np.uint8)
+    gallery = Gallery(folder)
+    images = random.integers(0, 256, [6, 31, 8, 8, 3], np.uint8)
     for c in cells:
-        outputs = np.eye(3)[random.integers(0, 3, [1, 31])]
-        places = np.round(np.linspace(0, c.n - 1, 6)).astype(int)
-        still = images, outputs[0, :6], np.arange(6) % 3, places
-        film = films, outputs, [1], [c.n // 2]
-        gallery.see(c, *(film if c.suite == "p" else still))
-        gallery.keep(c)
+        outputs = np.eye(3)[random.integers(0, 3, [6, 31])]
+        still = () if c.suite == "p" else (slice(None), 0)
+        gallery.see(c, images[still], outputs[still], [1, 2, 0] * 2, NAMES)
 
 
 class Page:
@@ -75,7 +64,8 @@ class Page:
         self._add(ElementTree.fromstring(text), [], None)
 
     def _add(self, node, within, section):
-        found = {"tag": node.tag, "text": "".join(node.itertext())}
+        text = " ".join("".join(node.itertext()).split())
+        found = {"tag": node.tag, "text": text}
         found |= {"in": within, "section": section, **node.attrib}
         self.elements.append(found)
         self.nodes.append(node)

@@ -33,7 +33,6 @@ def classifier(*head, shape=(32, 32, 3)):
 
 
 def encoded(image, kind, **options):
-    """The file of a Pillow image."""
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()

@@ -1,36 +1,22 @@
-"""A small stand-in for TensorFlow Serving, in a process of its own.
+"""A small stand-in for TensorFlow Serving: its rules, without its wire.
 
-python serving_server.py SAVED_MODEL
-
-It answers the warm-up requests and then serves `PredictionService` on a free
-port, which it prints. Arguments go into the session past the checks of
-`Session.run`, which a server does not have. The rules of Predict and Classify
-are those of `predict_util.cc` and `classifier.cc` of TensorFlow Serving.
+Arguments go into the session past the checks of `Session.run`, which a server
+does not have. The rules of Predict and Classify are those of `predict_util.cc`
+and `classifier.cc` of TensorFlow Serving; wrong requests are `ERRORS`.
 """
 
-import sys
-from concurrent import futures
-
-sys.modules["noisymix_tf"] = None
-sys.modules["keras"] = None
-
-import grpc  # noqa: E402
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
-from tensorflow_serving.apis import (  # noqa: E402
-    classification_pb2,
-    predict_pb2,
-    prediction_log_pb2,
-    prediction_service_pb2_grpc,
-)
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import classification_pb2 as classification
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 PREDICT = "tensorflow/serving/predict"
 CLASSIFY = "tensorflow/serving/classify"
-INVALID = grpc.StatusCode.INVALID_ARGUMENT
+ERRORS = tf.errors.OpError, ValueError, TypeError
 
 
 class Model:
-    """A SavedModel in a session, and what it answers."""
+    """A SavedModel in a session, and what it answers; warm."""
 
     def __init__(self, folder):
         self._session = tf.compat.v1.Session(graph=tf.Graph())
@@ -40,14 +26,20 @@ class Model:
         self._session._extend_graph()
         self.signatures = meta_graph.signature_def
         warmup = f"{folder}/assets.extra/tf_serving_warmup_requests"
-        self.warmups = 0
+        self.warmups = []
         for record in tf.compat.v1.io.tf_record_iterator(warmup):
             log = prediction_log_pb2.PredictionLog.FromString(record)
             if log.WhichOneof("log_type") == "classify_log":
-                self.classify(log.classify_log.request)
+                request = log.classify_log.request
+                answer = self.classify(request).result.classifications
+                assert all(row.classes[0].score > 0 for row in answer)
             else:
-                self.predict(log.predict_log.request)
-            self.warmups += 1
+                request = log.predict_log.request
+                outputs = self.predict(request).outputs
+                (answer, *_) = map(tf.make_ndarray, outputs.values())
+            assert request.model_spec.name == "kinds"
+            name = request.model_spec.signature_name
+            self.warmups.append((name, len(answer)))
 
     def predict(self, request):
         signature = self._signature(request, (PREDICT, CLASSIFY))
@@ -71,7 +63,7 @@ class Model:
         feed = {signature.inputs["inputs"].name: np.array(protos, object)}
         names, scores = self._run(signature, ["classes", "scores"], feed)
         assert names.shape == scores.shape and scores.dtype == "float32"
-        response = classification_pb2.ClassificationResponse()
+        response = classification.ClassificationResponse()
         for row in zip(names, scores):
             found = response.result.classifications.add()
             for name, score in zip(*row):
@@ -93,40 +85,3 @@ class Model:
         fetches = [tensor(name)._as_tf_output() for name in outputs]
         feeds = {tensor(k)._as_tf_output(): v for k, v in feed.items()}
         return self._session._call_tf_sessionrun(None, feeds, fetches, [], None)
-
-
-class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """The calls of clients, with errors as their status."""
-
-    def __init__(self, model):
-        self.Predict = answering(model.predict)
-        self.Classify = answering(model.classify)
-
-
-def answering(function):
-    def answer(request, context):
-        try:
-            return function(request)
-        except tf.errors.OpError as error:
-            context.abort(INVALID, error.message)
-        except (ValueError, TypeError) as error:
-            context.abort(INVALID, str(error))
-
-    return answer
-
-
-def main(folder):
-    model = Model(folder)
-    server = grpc.server(futures.ThreadPoolExecutor(8))
-    add = prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server
-    add(Service(model), server)
-    port = server.add_insecure_port("localhost:0")
-    server.start()
-    print(port, model.warmups, flush=True)
-    # Until the one who started it goes.
-    sys.stdin.read()
-    server.stop(None)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

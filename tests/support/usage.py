@@ -6,11 +6,7 @@ from noisymix_tf.errors import UsageError
 
 
 def assert_usage_error(call, *words):
-    """`call()` raises `UsageError`: one line that holds all the words.
-
-    Returns:
-        The line.
-    """
+    """`call()` raises `UsageError`: one line, returned, that has all words."""
     with pytest.raises(UsageError) as caught:
         call()
     line = str(caught.value)

@@ -8,10 +8,8 @@ import pytest
 import tensorflow as tf
 from numpy.testing import assert_allclose as close
 
-import noisymix_tf as nm
-from noisymix_tf import theory
-from noisymix_tf.theory import problems
-from noisymix_tf.theory.tail import Tail
+from noisymix_tf import NoisyMix, theory
+from noisymix_tf.theory import problems, tail
 from support.usage import assert_usage_error
 
 N, K = 12, 3
@@ -41,7 +39,6 @@ def numbers(model, x=X, y=Y, **options):
 
 
 def logits(h, tap="input"):
-    """The network behind a tap, restated."""
     weights = MODEL.get_weights()[0 if tap == "input" else 2 :]
     *hidden, (kernel, bias) = zip(weights[::2], weights[1::2])
     for w, b in hidden:
@@ -69,7 +66,7 @@ def softmax(logits):
 
 @pytest.mark.parametrize("tap", ["input", "first"])
 def test_regularizers_are_finite_differences_and_the_rest_third_order(tap):
-    h = Tail(MODEL, X, tap).features.numpy()
+    h = tail.Tail(MODEL, X, tap).features.numpy()
     totals = np.zeros(8)
     for point, label in zip(h, Y):
         p = softmax(logits(point, tap))
@@ -126,7 +123,6 @@ def test_divergence_of_two_views_is_the_fisher_information():
 
 
 def test_coefficients_of_the_defaults():
-    """Standard deviations 0.0968 and 0.0559; `lam ~ Beta(2, 1)`."""
     found = theory.coefficients(jsd_weight=0.0)
     assert found["a3"] == found["a2"] == pytest.approx(0.0968**2, rel=1e-3)
     assert found["m3"] == found["m2"] == pytest.approx(0.0559**2, rel=1e-3)
@@ -168,8 +164,7 @@ def test_the_adversarial_gap_is_as_predicted_and_the_worst():
         assert_usage_error(call, words)
 
 
-def test_outputs_and_models_of_all_kinds():
-    """A logit, a sigmoid, two logits that differ by it, and their softmax."""
+def test_outputs_and_models_of_all_kinds_and_a_copy_in_float64():
     weights = network(1).get_weights()
     doubled = [*weights[:-2], *(np.insert(w, 0, 0, -1) for w in weights[-2:])]
     found = []
@@ -187,10 +182,6 @@ def test_outputs_and_models_of_all_kinds():
     layers = [keras.Input([2]), keras.layers.Dense(K)]
     _, _, *found = numbers(keras.Sequential(layers))
     assert found[1::2] == [0.0] * 3 and min(found[::2]) > 0.0
-
-
-def test_a_copy_in_float64():
-    """In inference: dropout does nothing; also inside the trainer."""
     for policy in ("float32", "mixed_float16"):
         layers = [
             keras.layers.Dense(4, "tanh", dtype=policy),
@@ -203,7 +194,7 @@ def test_a_copy_in_float64():
         assert copy(X).dtype == tf.float64 and theory.in_float64(copy) is copy
         if policy == "float32":
             close(copy(X), model(X), atol=1e-6)
-            close(numbers(copy), numbers(nm.NoisyMix(model)), 1e-4, 1e-6)
+            close(numbers(copy), numbers(NoisyMix(model)), 1e-4, 1e-6)
     assert_usage_error(lambda: numbers(model), "computes in float16")
     assert numbers(copy)[4] > 0.0
 

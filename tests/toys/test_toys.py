@@ -66,7 +66,6 @@ def test_points_lie_around_the_curve_and_in_the_cloud_by_their_posterior():
 
 
 def test_measures_of_a_disk():
-    """`sigmoid(4 (1 - r))`: a circle, and a gradient that is known."""
     r = np.linalg.norm(POINTS.x, axis=1)
     inside = Points(POINTS.x, (r < 1).astype(np.int32))
     disk = lambda x: tf.sigmoid(4.0 * (1.0 - tf.norm(x, axis=1)))  # noqa: E731
@@ -99,8 +98,7 @@ def test_views_are_copies_with_noise_of_their_own():
 
 
 def test_schemes_are_searched_on_equal_terms(tmp_path, monkeypatch):
-    nfm = SCHEMES["nfm"]
-    changed = nfm.with_values({"alpha": 0.3, "view_noise": 9.0})
+    changed = SCHEMES["nfm"].with_values({"alpha": 0.3, "view_noise": 9.0})
     assert (changed.alpha, changed.view_noise) == (0.3, 0.0)
     *others, last = (search.setting(name, 4).items() for name in SCHEMES)
     assert all(setting <= last for setting in others)
@@ -143,10 +141,8 @@ def test_the_table_compares_seed_by_seed():
         found = tuple(Measures(a, a, 10 * a) for a in accuracies)
         return report.Row(SCHEMES[name], found)
 
-    rows = {
-        "nfm": row("nfm", 0.8, 0.9),
-        "noisymix": row("noisymix", 0.82, 0.93),
-    }
+    given = {"nfm": (0.8, 0.9), "noisymix": (0.82, 0.93)}
+    rows = {name: row(name, *accuracies) for name, accuracies in given.items()}
     rest = Measures(0.95, 0.5, 9.0), ToyConfig()
     text = report.markdown(rows, *rest)
     assert "| NoisyMix | 87.50 ± 7.78 |" in text
@@ -156,9 +152,7 @@ def test_the_table_compares_seed_by_seed():
     assert "| NFM | 80.00 |  | 0.800 |  | 8.00 |  |" in text
 
 
-def test_the_toy_writes_table_and_figure_and_continues(
-    tmp_path, capsys, monkeypatch
-):
+def test_the_toy_writes_its_table_and_continues(tmp_path, capsys, monkeypatch):
     # A coarse map: no option makes it so, and a fine one takes 0.7 GB.
     monkeypatch.setattr(measures, "_GRID", 101)
     folder = tmp_path / "run"
@@ -203,7 +197,7 @@ def theory_door(*arguments, **values):
     return theory.run(parsed(TheoryConfig, *arguments, **values))
 
 
-def test_the_theory_door_shows_the_orders(tmp_path):
+def test_the_theory_door_shows_orders_also_of_ones_own_model(tmp_path, capsys):
     theory_door(points=15, eps="2e-3,1e-3", output_dir=tmp_path)
     assert {"theory.md", "theory.json", "theory.png"} <= set(files(tmp_path))
     content = json.loads((tmp_path / "theory.json").read_text())
@@ -215,10 +209,6 @@ def test_the_theory_door_shows_the_orders(tmp_path):
             assert np.log2(rest[0] / rest[1]) == pytest.approx(3, abs=0.2)
         else:
             assert rest[-1] < 0.02 * near[-1], name
-
-
-def test_the_theory_of_a_model_of_ones_own(tmp_path, capsys):
-    """A float32 model of three classes in a file; what is no such thing."""
     first = keras.layers.Dense(5, "tanh", name="first")
     model = keras.Sequential([keras.Input([4]), first, keras.layers.Dense(3)])
     model.save(tmp_path / "model.keras")
@@ -229,10 +219,8 @@ def test_the_theory_of_a_model_of_ones_own(tmp_path, capsys):
         np.savez(tmp_path / name, **arrays)
         return tmp_path / name
 
-    paths = {
-        "model": tmp_path / "model.keras",
-        "data": saved("a.npz", x=x, y=y),
-    }
+    data = saved("a.npz", x=x, y=y)
+    paths = {"model": tmp_path / "model.keras", "data": data}
     found, pairs = theory_door(**paths, tap="first", eps="2e-3,1e-3")
     assert abs(pairs["loss"].slope - 3.0) < 0.2
     assert abs(pairs["divergence"].ratio[-1] - 1.0) < 0.01
@@ -246,11 +234,7 @@ def test_the_theory_of_a_model_of_ones_own(tmp_path, capsys):
         ("data", saved("b.npz", x=x), "arrays x and y"),
         ("data", saved("c.npz", x=x, y=y.astype(str)), "array of numbers"),
         ("data", saved("d.npz", x=x, y=y[:4]), "5 examples and 4 labels"),
-        (
-            "data",
-            saved("e.npz", x=x[:, None], y=y),
-            "vectors with class numbers",
-        ),
+        ("data", saved("e.npz", x=x[:, None], y=y), "vectors with class n"),
         ("data", saved("f.npz", x=x, y=0 * y - 1), "has y from -1 to -1"),
         ("model", "missing.keras", "cannot be loaded (File not found"),
         ("model", paths["model"], "takes [4] and the data have [2]"),

@@ -21,10 +21,10 @@ KINDS = {
     "fast": FastAdversary(),
     "l2": PGDAdversary(60.0, "l2", 3, 30.0, random_start=False, share=0.5),
 }
+OBJECTS = KINDS["l2"], PuzzleMix(0.3)
 
 
 def _classifier(**options):
-    """Has statistics and dropout, which attacks leave alone."""
     return small_trainer.classifier(dropout=0.2, **options)
 
 
@@ -81,15 +81,12 @@ def test_a_step_trains_on_what_evaluation_would_attack_with(kind):
     assert ends[0][0] > ends[2][0]
 
 
-def test_compiled_by_xla_it_is_the_same_attack():
+def test_xla_makes_the_same_attack_and_replicas_start_apart():
     adversary = PGDAdversary(steps=2, random_start=False)
     trainer = _trainer(adversary)
     found = tf.function(trainer._attacked, jit_compile=True)(X, Y)
     # The sign of a slope of nearly zero is a matter of rounding.
     assert np.mean(found == _by_evaluation(trainer, adversary)) > 0.99
-
-
-def test_two_replicas_start_at_places_of_their_own():
     strategy = two_replicas()
     with strategy.scope():
         trainer = _trainer(KINDS["fast"], seed=3, **QUIET)
@@ -100,7 +97,7 @@ def test_two_replicas_start_at_places_of_their_own():
         assert_array_equal(found, expected)
 
 
-def test_labels_and_outputs_of_other_forms_are_attacked_alike():
+def test_labels_outputs_and_batches_of_other_forms_are_attacked_alike():
     trainer = _trainer(PGDAdversary(steps=2))
     expected = trainer._attacked(X, Y)
     for labels in (Y[:, None], tf.cast(Y, "float32"), 0.7 * ONE_HOT + 0.1):
@@ -109,9 +106,6 @@ def test_labels_and_outputs_of_other_forms_are_attacked_alike():
     model = _classifier(activation="softmax")
     found = _trainer(PGDAdversary(steps=2), model, loss=loss)._attacked(X, Y)
     assert_allclose(found, expected, atol=1e-4)
-
-
-def test_a_batch_of_unknown_size_and_pixels_out_of_range():
     trainer = _trainer(PGDAdversary(steps=1, share=0.3, random_start=False))
     specs = tf.TensorSpec([None, SIDE, SIDE, 3]), tf.TensorSpec([None], "int32")
     attack = tf.function(trainer._attacked, input_signature=specs)
@@ -119,14 +113,10 @@ def test_a_batch_of_unknown_size_and_pixels_out_of_range():
         images = IMAGES[:size] * 2 - 100
         found = attack(images, LABELS[:size]).numpy()
         assert found[:count].min() >= 0 and found[:count].max() <= 255
-        moved = found - np.clip(images, 0, 255)
-        assert np.abs(moved[:count]).max() <= 8.1
+        assert np.abs((found - np.clip(images, 0, 255))[:count]).max() <= 8.1
         assert_array_equal(found[count:], images[count:])
         again = trainer._attacked(tf.constant(images), Y[:size])
         assert_array_equal(found, again)
-
-
-OBJECTS = KINDS["l2"], PuzzleMix(0.3)
 
 
 @pytest.mark.parametrize("adversary, mixing", [("fast", "cutmix"), OBJECTS])
@@ -158,14 +148,12 @@ def test_flags_make_adversaries_with_their_options():
 
 
 def test_bad_options_and_what_cannot_be_attacked_are_refused():
-    refused, l2 = assert_usage_error, {"adversary_norm": "l2"}
+    refused = assert_usage_error
     refused(lambda: FLAGS(adversary_eps=8 / 255), "range give 8.")
-    refused(lambda: FLAGS(adversary_eps=0.5, **l2), "give 127.5")
     fast = {"adversary": "fast", "adversary_steps": 7}
     refused(lambda: FLAGS(**fast), "takes one step, ")
     refused(lambda: PGDAdversary(0), "eps=0 must be a number of grey levels ab")
     refused(lambda: PGDAdversary(float("inf")), "eps=inf must be")
-    refused(lambda: PGDAdversary(4 / 255), "eps=0.0156863 must be in grey")
     refused(lambda: PGDAdversary(0.5, "l2"), "0.5 of their range give 127.5")
     refused(lambda: PGDAdversary(norm="l1"), "norm 'l1'. Known: linf, l2")
     refused(lambda: PGDAdversary(steps=1.5), "steps=1.5 must be a whole number")

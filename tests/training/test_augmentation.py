@@ -47,7 +47,6 @@ def test_flags_name_a_function_of_views(views):
 
 @pytest.mark.parametrize("stability", STABILITIES.names())
 def test_term_of_two_views_is_logged_and_weighed(stability):
-    """Against the predictions of the untrained classifier."""
     rng = np.random.default_rng(0)
     x = rng.uniform(0, 255, [B, 2, SIDE, SIDE, 3]).astype(np.float32)
     # All views pass in one batch, so that they share the batch statistics.
@@ -56,8 +55,7 @@ def test_term_of_two_views_is_logged_and_weighed(stability):
     p, q = (tf.nn.softmax(each).numpy() for each in logits)
     m = (p + q) / 2
     jsd = (p * np.log(p / m) + q * np.log(q / m)) / 2
-    terms = {"kl": p * np.log(p / q), "jsd": jsd}
-    expected = terms[stability].sum(-1).mean()
+    expected = {"kl": p * np.log(p / q), "jsd": jsd}[stability].sum(-1).mean()
     options = {"stability": stability, "jsd_weight": 3.0, **QUIET}
     subject = model("noisymix", run_eagerly=True, **options)
     y = rng.integers(0, K, B)
@@ -70,8 +68,7 @@ def test_term_of_two_views_is_logged_and_weighed(stability):
 
 
 def test_stability_is_saved():
-    subject = NoisyMix(classifier(), stability="kl", jsd_weight=2.0)
-    config = subject.get_config()
+    config = NoisyMix(classifier(), stability="kl", jsd_weight=2.0).get_config()
     copy = NoisyMix.from_config(dict(config))
     assert (copy.stability, copy.jsd_weight) == ("kl", 2.0)
     del config["stability"]  # As of a trainer that was saved before.

@@ -15,7 +15,6 @@ from keras import layers
 from keras.callbacks import LambdaCallback
 
 from noisymix_tf import model_card
-from noisymix_tf.errors import UsageError
 from noisymix_tf.training import checkpoint as lib
 from noisymix_tf.training import checkpoint_files as files
 from noisymix_tf.training.checkpoint import CheckpointFolder
@@ -23,6 +22,8 @@ from noisymix_tf.training.trainer import NoisyMix
 from support import fit_models
 from support.trainings import assert_equal, fresh
 from support.usage import assert_usage_error
+
+DECAY, _CHECKSUM = 0.3, "its bytes do not match its checksum"
 
 
 def _model(units=4, dtype="float32"):
@@ -47,7 +48,6 @@ def _state(model):
 
 @pytest.fixture
 def two(tmp_path):
-    """A folder of two checkpoints, and the state in the first."""
     model, folder = _model(), CheckpointFolder(tmp_path)
     folder.save(model, 1)
     expected = _state(model)
@@ -59,7 +59,6 @@ def two(tmp_path):
 # NumPy's files know no bfloat16.
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_restored_model_continues_bit_for_bit(tmp_path, dtype):
-    """Optimizer slots and the state of dropout included."""
     whole, other = _model(dtype=dtype), _model(dtype=dtype)
     _fit(whole, 3)
     folder = CheckpointFolder(tmp_path / "new")
@@ -75,7 +74,6 @@ def test_restored_model_continues_bit_for_bit(tmp_path, dtype):
 
 
 def test_only_the_newest_are_kept(tmp_path):
-    """What a kill left is tidied up; other files are no checkpoints."""
     model, folder = _model(), CheckpointFolder(tmp_path, keep=2)
     for step in (1, 2, 10, 10):
         folder.save(model, step)
@@ -92,9 +90,6 @@ def test_only_the_newest_are_kept(tmp_path):
     folder.save(model, 11)
     assert folder.steps() == [10, 11] and not [*tmp_path.glob(".partial*")]
     CheckpointFolder(tmp_path / "none").tidy()
-
-
-_CHECKSUM = "its bytes do not match its checksum"
 
 
 @pytest.mark.parametrize(
@@ -123,23 +118,21 @@ def test_damage_is_told_and_passed_over(tmp_path, capsys, two, damage, reason):
     assert folder.steps() == [1, 3]
 
 
-def test_every_byte_counts(tmp_path):
-    """Of a whole small checkpoint, one after the other, and one more."""
-    files.write(tmp_path, 7, {"a": np.arange(3, dtype=np.uint8)})
-    for path in files.folder_of(tmp_path, 7).iterdir():
+def test_every_byte_counts_and_what_cannot_be_restored_is_told(tmp_path, two):
+    """Days of training are not begun again without a word."""
+    small = tmp_path / "small"  # A whole checkpoint, and one more byte.
+    small.mkdir()
+    files.write(small, 7, {"a": np.arange(3, dtype=np.uint8)})
+    for path in files.folder_of(small, 7).iterdir():
         whole = path.read_bytes()
         for place in range(len(whole) + 1):
             changed = bytearray(whole + bytes(place == len(whole)))
             changed[place] ^= 1
             path.write_bytes(changed)
             with pytest.raises(files.DamagedCheckpoint):
-                files.read(tmp_path, 7)
+                files.read(small, 7)
         path.write_bytes(whole)
-    assert files.read(tmp_path, 7)["a"].tolist() == [0, 1, 2]
-
-
-def test_what_cannot_be_restored_or_is_not_worth_saving(tmp_path, two):
-    """Days of training are not begun again without a word."""
+    assert files.read(small, 7)["a"].tolist() == [0, 1, 2]
     folder, other = two[0], _model(units=5)
     assert_usage_error(lambda: folder.restore(other), "to another model")
     other.set_weights([w * np.nan for w in other.get_weights()])
@@ -152,7 +145,6 @@ def test_what_cannot_be_restored_or_is_not_worth_saving(tmp_path, two):
 
 
 def test_background_writes_values_of_the_moment(tmp_path, monkeypatch):
-    """Training goes on while they are written, and restoring waits."""
     write, begun, go_on = files.write, threading.Event(), threading.Event()
 
     def slow(*arguments):
@@ -198,10 +190,6 @@ def test_a_failed_write_leaves_all_as_it_was(tmp_path, monkeypatch, two):
     assert folder.steps() == [2, 3]
 
 
-# The average of the weights.
-DECAY = 0.3
-
-
 def _closed_form(recorded):
     """sum_t share_t w_t with the shares that the decays leave of each step."""
     decays = [min(DECAY, t / (t + 9)) for t in range(len(recorded))]
@@ -241,9 +229,8 @@ def test_what_measures_and_saves_takes_the_averages(tmp_path):
     """And training itself is as it is without them."""
     unbuilt = keras.Sequential([layers.Dense(2)])
     assert_usage_error(lambda: NoisyMix(unbuilt, "input", ema=0.9))
-    for decay in (1.0, -0.1, True, "0.9"):
-        with pytest.raises(UsageError, match=r"a number in \[0, 1\)"):
-            fit_models.model("noisymix", ema=decay)
+    for d in (1.0, -0.1, True, "0.9"):
+        assert_usage_error(lambda d=d: fresh("noisymix", ema=d), "in [0, 1)")
     plain, trainer = fresh("noisymix"), fresh("noisymix", ema=DECAY)
     # Nothing has been averaged before the first step.
     trainer.model.set_weights([w + 1.0 for w in trainer.model.get_weights()])

@@ -41,7 +41,7 @@ def fit(trainer, data, steps):
     return trainer.model.get_weights()
 
 
-def test_views_are_those_of_the_pipeline():
+def test_views_are_those_of_the_pipeline_also_on_replicas():
     """Also where XLA compiles them, of the step that comes next."""
     trainer = trainer_of(NOISY)
     compiled = tf.function(trainer.views_of, jit_compile=True)
@@ -55,23 +55,6 @@ def test_views_are_those_of_the_pipeline():
         same(trainer.views_of(images[:, 0], step), made[0])
         trainer.step.assign(step)
         close(compiled(images), made[0], rtol=0, atol=1e-4)
-
-
-def test_training_is_the_same_as_on_the_host_and_when_resumed(tmp_path):
-    """Bit for bit, with mixing, noise and batch statistics."""
-    host = fit(trainer_of({}), batches(NOISY), 3)
-    trainer = trainer_of(NOISY)
-    checkpoints = CheckpointFolder(tmp_path)
-    fit(trainer, batches({}), 1)
-    checkpoints.save(trainer, 1)
-    fit(trainer, batches({}, start_step=1), 1)
-    step, _ = checkpoints.restore(trainer)
-    resumed = fit(trainer, batches({}, start_step=step), 2)
-    for a, b in zip(resumed, host, strict=True):
-        same(a, b)
-
-
-def test_replicas_make_the_views_of_the_whole_batch():
     mirrored = two_replicas()
     with mirrored.scope():
         trainer = trainer_of(NOISY)
@@ -86,6 +69,19 @@ def test_replicas_make_the_views_of_the_whole_batch():
         views = views_of(images, tf.constant(step)).values
         assert len(views) == 2
         same(tf.concat(views, 0), whole[0])
+
+
+def test_training_is_the_same_as_on_the_host_and_when_resumed(tmp_path):
+    host = fit(trainer_of({}), batches(NOISY), 3)
+    trainer = trainer_of(NOISY)
+    checkpoints = CheckpointFolder(tmp_path)
+    fit(trainer, batches({}), 1)
+    checkpoints.save(trainer, 1)
+    fit(trainer, batches({}, start_step=1), 1)
+    step, _ = checkpoints.restore(trainer)
+    resumed = fit(trainer, batches({}, start_step=step), 2)
+    for a, b in zip(resumed, host, strict=True):
+        same(a, b)
 
 
 def test_saved_with_its_functions_that_have_to_be_found_by_name():

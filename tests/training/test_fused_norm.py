@@ -15,10 +15,9 @@ TRAINING = {"training": True}
 def _layer(**arguments):
     layer = Norm(**arguments)
     layer.build((None, 6, 5, 3))
-    for weight, values in zip(
-        layer.trainable_weights, ([0.5, 1, 2], [-1, 0, 1])
-    ):
-        weight.assign(values)
+    values = [0.5, 1, 2], [-1, 0, 1]
+    for weight, value in zip(layer.trainable_weights, values):
+        weight.assign(value)
     return layer
 
 
@@ -83,7 +82,6 @@ def test_whatever_else_a_layer_does_is_left_to_it(monkeypatch):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_what_xla_compiles_is_left_to_it(jit_compile):
-    """Also in branches and in functions that are called inside."""
     layer, found = Norm(), []
 
     def look(x):

@@ -8,14 +8,18 @@ import pytest
 import tensorflow as tf
 
 from noisymix_tf.mixing import MixPlan
-from noisymix_tf.probabilities import gives_logits
+from noisymix_tf.probabilities import ending, gives_logits
 from noisymix_tf.training import losses, outputs
 from noisymix_tf.training.labels import Partners
 from noisymix_tf.training.losses import STABILITIES, SmoothedCrossEntropy
+from noisymix_tf.training.trainer import NoisyMix
 from support.fit_models import Subclassed
 from support.usage import assert_usage_error
 
 CASES = "base lam1 lam0 peaked saturated c100 same_views close_views b1".split()
+WEIGHT, ORDER = tf.constant([1.0, 2.0, 3.0]), [2, 0, 1]
+layers = keras.layers
+Dense, Activation, Softmax = layers.Dense, layers.Activation, layers.Softmax
 
 
 def _noisymix_loss(logits, labels, permutation, lam):
@@ -71,7 +75,6 @@ CLOSED_FORMS = {
 @pytest.mark.parametrize("name", STABILITIES.names())
 @pytest.mark.parametrize("outputs", ["classes", "yes or no", "one yes or no"])
 def test_stability_terms_are_their_closed_forms(name, num_views, outputs):
-    """Of logits and of probabilities; weighted; in float64; saved."""
     logits = _normal(num_views, num_views, 8, 5)
     logits = logits[..., :1] if outputs == "one yes or no" else logits
     exact, form = tf.cast(logits, tf.float64), CLOSED_FORMS[name]
@@ -119,8 +122,7 @@ def test_losses_at_their_limits(name, dtype):
     assert value.dtype == tf.float32 and np.isfinite(value)
     if name == "jsd":
         np.testing.assert_allclose(value, np.log(2), rtol=1e-5)
-    gradient = tf.cast(tape.gradient(value, logits), tf.float32)
-    assert np.isfinite(gradient).all()
+    assert np.isfinite(tf.cast(tape.gradient(value, logits), tf.float32)).all()
 
 
 @pytest.mark.parametrize("from_logits", [True, False])
@@ -139,16 +141,12 @@ def test_smoothed_cross_entropy_is_that_of_the_smoothed_label(from_logits):
     assert_usage_error(lambda: SmoothedCrossEntropy(1.0), "smoothing=1.0 must")
 
 
-WEIGHT, ORDER = tf.constant([1.0, 2.0, 3.0]), [2, 0, 1]
-
-
 def _partners(lam, labels, weight=WEIGHT):
     plan = MixPlan(tf.constant(0), tf.constant(lam), tf.constant(ORDER))
     return Partners(plan, tf.constant(labels), weight)
 
 
 def test_dominant_is_the_one_with_the_larger_share():
-    """The coefficient can differ between examples."""
     one, two, soft = [0, 1, 2], [0, 0, 2], [[1, 0], [0.5, 0.5], [0, 1]]
     for lam, rows in ((0.3, ORDER), (0.5, one), ([0.7, 0.3, 0.5], two)):
         for labels in (one, [[0], [1], [2]], soft):
@@ -174,10 +172,6 @@ def test_mix_weighs_own_and_partners_loss(lam, weight):
     np.testing.assert_allclose(mixed, expected, rtol=1e-6)
 
 
-layers = keras.layers
-Dense, Activation, Softmax = layers.Dense, layers.Activation, layers.Softmax
-
-
 def _model(*end):
     return keras.Sequential([keras.Input((4,)), *end])
 
@@ -188,14 +182,11 @@ def test_ending():
     cast = keras.Model(x, keras.ops.cast(softmax.output, "float32"))
     # A model of its own, which hides how the network ends.
     tail = keras.Sequential([keras.Input((3,)), empty])
+    soft = Dense(3, "softmax"), Softmax(), Activation("softmax"), softmax, cast
     for end, expected in (
+        *(([layer], "softmax") for layer in soft),
         ([Dense(3)], "logits"),
-        ([Dense(3, "softmax")], "softmax"),
         ([Dense(1, "sigmoid")], "sigmoid"),
-        ([Softmax()], "softmax"),
-        ([Activation("softmax")], "softmax"),
-        ([softmax], "softmax"),
-        ([cast], "softmax"),
         # The usual end in mixed precision: probabilities, then float32.
         ([Dense(3, "softmax", dtype="mixed_bfloat16"), empty], "softmax"),
         ([Dense(3, Softmax())], "softmax"),
@@ -204,17 +195,19 @@ def test_ending():
         ([layers.Reshape((2, 2)), Softmax(), layers.Flatten()], None),
         ([empty], None),
         ([Dense(3, abs)], None),
+        ([type("Own", (Dense,), {})(3)], None),
     ):
-        assert outputs.ending(_model(*end)) == expected, end
-    assert outputs.ending(Subclassed()) is None
+        assert ending(_model(*end)) == expected, end
+    assert ending(Subclassed()) is None
 
 
 SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 ENDS = {"dense": _model(Dense(3)), "softmax": _model(Softmax())}
 ENDS |= {"sigmoid": _model(Dense(1, "sigmoid")), "no graph": Subclassed()}
+ENDS["trainer"] = NoisyMix(ENDS["dense"], mixing="none")
 
 
-def test_the_end_tells_and_then_the_loss():
+def test_what_is_said_wins_then_the_end_then_the_loss():
     focal = keras.losses.CategoricalFocalCrossentropy()
     plain, known = [SPARSE, [SPARSE], {"logits": SPARSE}], [focal]
     known += ["SparseCategoricalCrossentropy"]
@@ -233,15 +226,14 @@ def test_the_end_tells_and_then_the_loss():
         for loss in given:
             assert outputs.gives_logits(ENDS[end], loss) is logits
             assert outputs.is_multi_label(ENDS[end], loss) is multi_label
-
-
-def test_what_is_said_wins_unless_it_cannot_be():
-    """An explicit choice was refused where values made another likely."""
     accident, no_rows = [[0.25, 0.75]], [[0.2, 0.7]]  # Of a network of logits.
     for end, values, said, expected in (
         ("dense", accident, "auto", True),
+        ("trainer", accident, "auto", True),
         ("dense", accident, "probabilities", False),
         ("no graph", accident, "auto", False),
+        # XLA's softmax in bfloat16.
+        ("no graph", [[0.5054, 0.5]], "auto", False),
         ("no graph", accident, "logits", True),
         ("no graph", no_rows, "auto", True),
         ("no graph", no_rows, "probabilities", False),
@@ -251,8 +243,9 @@ def test_what_is_said_wins_unless_it_cannot_be():
     small, large = np.array([[0.2, 0.2]]), np.array([[-1, 2]])
     name = "sparse_categorical_crossentropy"
     for function, end, arguments, words in (
-        (by_loss, "softmax", [SPARSE], "ends in softmax and the loss"),
-        (by_loss, "dense", [name], f"no activation and the loss {name} has"),
+        (by_loss, "softmax", [SPARSE], "has from_logits=True, but"),
+        (by_loss, "dense", [name], f"The loss {name} has from_logits=False"),
+        (by_values, "dense", [small, "log"], "outputs='log' is not known"),
         (by_values, "sigmoid", [small, "logits"], "gives probabilities (it e"),
         (by_values, "dense", [large, "probabilities"], "they reach from -1 to"),
     ):

@@ -31,7 +31,6 @@ runpy.run_module("support.tiny_network", run_name="__main__", alter_sys=True)
 
 @contextlib.contextmanager
 def _machines(folder, logs):
-    """Starts both machines; gives their processes, the chief first."""
     sockets = [socket.socket() for _ in range(2)]
     for each in sockets:
         each.bind(("127.0.0.1", 0))
@@ -56,7 +55,6 @@ def _said(logs):
 
 
 def _run(folder, logs):
-    """Runs both to the end; returns what they said."""
     with _machines(folder, logs) as machines:
         codes = [machine.wait() for machine in machines]
     said = _said(logs)
@@ -70,8 +68,7 @@ def _newest(folder):
 
 
 def _assert_same(one, other):
-    """To the last bit, but for validation: each machine's has moving
-    statistics of its own, which a start makes those of the chief."""
+    """To the last bit, but for validation, where statistics are one's own."""
     models = [keras.models.load_model(f / "model.keras") for f in (one, other)]
     assert_equal(models[0].get_weights(), models[1].get_weights())
     losses = [[line["loss"] for line in log_of(f)] for f in (one, other)]

@@ -88,7 +88,7 @@ def test_flags_count_epochs_and_scale_with_the_batch(base, peak, warmup):
     assert_usage_error(call, "--warmup_epochs=5 leaves nothing")
 
 
-def test_a_level_goes_evenly_between_shares_and_each_for_itself():
+def test_a_level_goes_evenly_between_shares_or_is_refused():
     assert ramped.schedule(MethodConfig(), 200) is None
     # Ramps of a level go on from each other, with a plateau in between.
     several = "jsd_weight:12:0.1:0.25 jsd_weight:3:0.5:0.75 alpha:0:0.5:1"
@@ -102,22 +102,6 @@ def test_a_level_goes_evenly_between_shares_and_each_for_itself():
         assert set(levels) == {text.split(":")[0] for text in texts}
         found = {step: levels[name](step) for step in expected}
         assert found == pytest.approx(expected)
-
-
-def test_a_run_follows_its_ramps(tmp_path):
-    """The log has the values of each epoch's last step."""
-    flags = """--flagfile=flags/data/digits.flags --method=baseline --epochs=4
-    --ramps=additive_noise:0.4:0.5:1 --taps=normalize --train_examples=100
-    --test_examples=50 --batch_size=25 --suites=clean --notensorboard
-    --noexport --jit_compile=false --model=tiny""".split()
-    flags.append(f"--output_dir={tmp_path}")
-    door_processes.run("support.tiny_network", *flags)
-    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
-    levels = [json.loads(line)["additive_noise"] for line in lines]
-    assert levels == pytest.approx([0.0, 0.0, 0.4 * 3 / 8, 0.4 * 7 / 8])
-
-
-def test_ramps_that_cannot_be_are_refused():
     for texts, words in (
         ("beta:0:0:1", "begins with none of alpha, additive_noise"),
         ("alpha:0:1 alpha:zero:0:1", "must be NAME:END:FROM:TO"),
@@ -136,3 +120,15 @@ def test_ramps_that_cannot_be_are_refused():
     ):
         call = functools.partial(MethodConfig, ramps=texts.split(), **values)
         assert_usage_error(call, words)
+
+
+def test_a_run_follows_its_ramps(tmp_path):
+    flags = """--flagfile=flags/data/digits.flags --method=baseline --epochs=4
+    --ramps=additive_noise:0.4:0.5:1 --taps=normalize --train_examples=100
+    --test_examples=50 --batch_size=25 --suites=clean --notensorboard
+    --noexport --jit_compile=false --model=tiny""".split()
+    flags.append(f"--output_dir={tmp_path}")
+    door_processes.run("support.tiny_network", *flags)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    levels = [json.loads(line)["additive_noise"] for line in lines]
+    assert levels == pytest.approx([0.0, 0.0, 0.4 * 3 / 8, 0.4 * 7 / 8])

@@ -86,19 +86,17 @@ def _all_kinds():
     return keras.Model(inputs, layers.Softmax(name="softmax")(x))
 
 
-TAPS = "flip bn drop sum block logits".split()
-
-
 def _stack(*stack, shape=(16, 16, 3), name=None):
     return keras.Sequential([keras.Input(shape), *stack], name=name)
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
 def test_whatever_a_call_depends_on_is_kept(composed, policy):
+    taps = "flip bn drop sum block logits".split()
     with precision.dtype_policy(policy):
         model = _all_kinds()
-        assert _assert_exact(model, TAPS) == tuple(TAPS)
-        _assert_exact(_stack(model), ["input", *TAPS[1:]])
+        assert _assert_exact(model, taps) == tuple(taps)
+        _assert_exact(_stack(model), ["input", *taps[1:]])
 
 
 def _backbone(name="backbone"):
@@ -136,7 +134,6 @@ def test_fused_normalisation_takes_the_place_of_whatever_trains(monkeypatch):
         (False, True, []),
         (None, True, []),
         (True, False, ["outer_bn"]),
-        # Keras lets the outer call decide over what the graph fixes.
         (True, True, ["bn", "outer_bn"]),
     ):
         fused.clear()
@@ -182,10 +179,6 @@ def test_taps_inside_models_nested_twice(composed):
         assert segments.cut(model, tap)[0] == ("inner",)
 
 
-def _two_backbones():
-    return _stack(_backbone("first"), layers.Conv2D(3, 1), _backbone("second"))
-
-
 def _residual():
     """A long chain with a sum of branches behind every third layer."""
     x = inputs = keras.Input((8,))
@@ -197,16 +190,12 @@ def _residual():
     return keras.Model(inputs, layers.Dense(2, name="logits")(x))
 
 
-def _unbuilt():
-    return keras.Sequential([layers.Dense(3, name="hidden"), layers.Dense(2)])
-
-
-UNBUILT = "not built; make keras.Input"
-# Of many points the message names the sensible ones.
-MANY = "sum3, sum6, sum9, sum1, sum2, sum4, sum5, sum7, sum8, sum10, sum11 and"
-
-
 def test_unusable_taps_are_refused_in_one_line():
+    two = _backbone("first"), layers.Conv2D(3, 1), _backbone("second")
+    bare = keras.Sequential([layers.Dense(3, name="hidden"), layers.Dense(2)])
+    unbuilt = "not built; make keras.Input"
+    # Of many points the message names the sensible ones.
+    many = "sum3, sum6, sum9, sum1, sum2, sum4, sum5, sum7, sum8, sum10, sum11"
     for make, taps, words in (
         (_residual, "nowhere", "'nowhere': the model has no such layer. Us"),
         (_residual, ["sum13"], "layer; close to it: sum3, sum1, sum12"),
@@ -215,10 +204,10 @@ def test_unusable_taps_are_refused_in_one_line():
         (_residual, ["sum2", "sum1"], "data flow: ['sum1', 'sum2']"),
         (_residual, ["sum1", "sum1"], "distinct"),
         (_residual, [], "taps is empty"),
-        (_residual, ["a1"], f"Usable: input, {MANY} 13 others (noisymix_tf"),
-        (_two_backbones, ["stem"], "may mean first/stem, second/stem"),
+        (_residual, ["a1"], f"Usable: input, {many} and 13 others (noisymix_t"),
+        (lambda: _stack(*two), ["stem"], "may mean first/stem, second/stem"),
         (Subclassed, ["input", "dense"], "no graph of layers"),
-        (_unbuilt, ["hidden"], UNBUILT),
+        (lambda: bare, ["hidden"], unbuilt),
     ):
         call = functools.partial(segments.cut, make(), taps)
         assert len(assert_usage_error(call, words)) < 300
@@ -227,10 +216,9 @@ def test_unusable_taps_are_refused_in_one_line():
     names, parts = segments.cut(model)
     assert names == ("input",)
     np.testing.assert_array_equal(_chain(parts, IMAGES), model(IMAGES))
-    model = _unbuilt()
-    assert_usage_error(lambda: segments.cut_points(model), UNBUILT)
-    model.build((None, 4))
-    _assert_exact(model, ["hidden"], tf.ones([2, 4]))
+    assert_usage_error(lambda: segments.cut_points(bare), unbuilt)
+    bare.build((None, 4))
+    _assert_exact(bare, ["hidden"], tf.ones([2, 4]))
 
 
 class _RandomNetwork:
@@ -310,7 +298,11 @@ def _names(inputs, outputs):
     return list(segments.cut_points(keras.Model(inputs, outputs)))
 
 
-def test_calls_of_a_shared_layer_and_outputs_of_a_call_are_told_apart():
+def test_calls_and_outputs_are_told_apart_and_subclasses_of_no_graph():
+    class OwnCall(keras.Model):
+        def call(self, inputs, training=None, mask=None):
+            return 2.0 * super().call(inputs, training=training, mask=mask)
+
     shared, x = layers.Dense(4, name="shared"), keras.Input((4,))
     block = keras.Sequential([keras.Input((4,)), layers.ReLU()], name="block")
     y = layers.Dense(2)(block(shared(block(shared(x)))))
@@ -322,6 +314,14 @@ def test_calls_of_a_shared_layer_and_outputs_of_a_call_are_told_apart():
     assert _names(x, layers.Dense(2)(second)) == [f"{name}:1"]
     both = layers.Add(name="sum")([first, second])
     assert _names(x, layers.Dense(2)(both)) == ["sum"]
+    x = keras.Input((4,))
+    y = layers.ReLU()(layers.Dense(3, name="inside")(x))
+    same = type("Same", (keras.Model,), {})(x, y, name="same")
+    own = OwnCall(x, layers.Dense(4)(x), name="own")
+    assert is_graph(same) and not is_graph(own)
+    assert not is_graph(keras.Sequential([layers.Dense(2)]))
+    outputs = layers.Dense(2)(same(own(x)))
+    assert _names(x, outputs) == ["own", "same/inside", "same"]
 
 
 @pytest.mark.parametrize("structure", [list, dict])
@@ -338,31 +338,13 @@ def test_several_inputs_and_outputs_are_for_nested_models_only(structure):
         assert_usage_error(lambda bad=bad: Graph(bad), "needs one of each")
 
 
-class _OwnCall(keras.Model):
-    def call(self, inputs, training=None, mask=None):
-        return 2.0 * super().call(inputs, training=training, mask=mask)
-
-
-def test_a_graph_says_all_about_a_model_or_is_none():
-    """Subclasses count where they do not compute anything of their own."""
-    x = keras.Input((4,))
-    y = layers.ReLU()(layers.Dense(3, name="inside")(x))
-    same = type("Same", (keras.Model,), {})(x, y, name="same")
-    own = _OwnCall(x, layers.Dense(4)(x), name="own")
-    assert is_graph(same) and not is_graph(own)
-    assert not is_graph(keras.Sequential([layers.Dense(2)]))
-    outputs = layers.Dense(2)(same(own(x)))
-    assert _names(x, outputs) == ["own", "same/inside", "same"]
-
-
-class _Small(layers.Identity):
-    def compute_output_spec(self, x):
-        assert not x.shape[1] or x.shape[1] < 100
-        return super().compute_output_spec(x)
-
-
 def test_shapes_of_any_size_are_those_of_224_pixels_if_known():
-    for extra, expected in (([], (112, 112, 4)), ([_Small()], (None, None, 4))):
+    class Small(layers.Identity):
+        def compute_output_spec(self, x):
+            assert not x.shape[1] or x.shape[1] < 100
+            return super().compute_output_spec(x)
+
+    for extra, expected in (([], (112, 112, 4)), ([Small()], (None, None, 4))):
         conv = layers.Conv2D(4, 3, strides=2, padding="same", name="conv")
         stack = [keras.Input((None, None, 3)), conv, *extra, layers.Flatten()]
         model = keras.Sequential(stack)
@@ -399,20 +381,6 @@ def _plain():
     yield from (_conv("conv4"), layers.Flatten(), layers.Dense(16, "relu"))
 
 
-def _shrinking():
-    """Sizes that convolutions shrink a little are one resolution."""
-    yield from (_conv(f"conv{i}", padding="valid") for i in (1, 2))
-    yield layers.AveragePooling2D(2, name="pool")
-    yield from (_conv(f"conv{i}", padding="valid") for i in (3, 4))
-    yield layers.Flatten()
-
-
-def _flat():
-    """Images without convolutions are cut behind the flattening."""
-    yield from (layers.Rescaling(1 / 255, name="scale"), layers.Flatten())
-    yield layers.Dense(8, name="hidden")
-
-
 def _merged():
     """A single merge of branches does not make blocks."""
     x = inputs = keras.Input((64, 64, 3))
@@ -431,12 +399,15 @@ def _vectors(depth, *end):
     yield from (layers.Dense(3), *end)
 
 
-def test_plain_networks_are_cut_at_the_end_of_each_resolution_or_by_depth():
-    """Never at the logits, also where a softmax follows them."""
+def test_plain_networks_are_cut_by_resolution_and_others_by_depth():
+    # Sizes that convolutions shrink a little are one resolution.
+    shrinking = [_conv(f"conv{i}", padding="valid") for i in (1, 2, 3, 4)]
+    shrinking.insert(2, layers.AveragePooling2D(2, name="pool"))
+    scale, flatten = layers.Rescaling(1 / 255, name="scale"), layers.Flatten()
     for stack, expected in (
         (_plain(), "scale relu1 drop2 relu3"),
-        (_shrinking(), "input conv2 conv4"),
-        (_flat(), "scale hidden"),
+        ([*shrinking, layers.Flatten()], "input conv2 conv4"),
+        ([scale, flatten, layers.Dense(8, name="hidden")], "scale hidden"),
         # No points leave the input, which these do not prepare.
         ([layers.Flatten()], "input"),
         ([layers.ZeroPadding2D(1), layers.Flatten()], "input"),
@@ -451,6 +422,17 @@ def test_plain_networks_are_cut_at_the_end_of_each_resolution_or_by_depth():
         for end in ([], [layers.Softmax()]):
             model = _stack(*_vectors(depth, *end), shape=(6,))
             assert segments.auto_taps(model) == expected
+    inputs = keras.Input((32, 32, 3))
+    x = layers.Rescaling(1 / 127.5, -1, name="scale")(inputs)
+    x = layers.Reshape((16, 16))(layers.Conv2D(16, 8, strides=8)(x))
+    x = layers.Concatenate(axis=1)([layers.Dense(16)(x[:, :1]), x])
+    for block in range(1, 9):
+        y = layers.LayerNormalization()(x)
+        x = layers.Add()([x, layers.MultiHeadAttention(2, 8)(y, y)])
+        x = layers.Add(name=f"block{block}")([x, layers.Dense(16, "gelu")(x)])
+    x = layers.LayerNormalization()(x)
+    model = keras.Model(inputs, layers.Dense(7, name="logits")(x[:, 0]))
+    assert segments.auto_taps(model) == ("scale", "block2", "block4", "block6")
 
 
 def _block(x, name, activation=True):
@@ -496,7 +478,6 @@ def _rearranged(x):
     ],
 )
 def test_the_first_tap_is_behind_the_preprocessing(prepare):
-    """Also where that is a model of its own."""
     inner, inputs = keras.Input((32, 32, 3)), keras.Input((32, 32, 3))
     x = prepare(inner)
     nested = keras.Model(inner, x, name="prepare")(inputs)
@@ -504,18 +485,3 @@ def test_the_first_tap_is_behind_the_preprocessing(prepare):
     assert taps == (x._keras_history.operation.name, "conv")
     taps = segments.auto_taps(_ended(inputs, nested, _conv("conv")))
     assert taps == ("prepare", "conv")
-
-
-def test_transformers_are_cut_by_depth():
-    """A vision transformer as people write it with Keras layers."""
-    inputs = keras.Input((32, 32, 3))
-    x = layers.Rescaling(1 / 127.5, -1, name="scale")(inputs)
-    x = layers.Reshape((16, 16))(layers.Conv2D(16, 8, strides=8)(x))
-    x = layers.Concatenate(axis=1)([layers.Dense(16)(x[:, :1]), x])
-    for block in range(1, 9):
-        y = layers.LayerNormalization()(x)
-        x = layers.Add()([x, layers.MultiHeadAttention(2, 8)(y, y)])
-        x = layers.Add(name=f"block{block}")([x, layers.Dense(16, "gelu")(x)])
-    x = layers.LayerNormalization()(x)
-    model = keras.Model(inputs, layers.Dense(7, name="logits")(x[:, 0]))
-    assert segments.auto_taps(model) == ("scale", "block2", "block4", "block6")

@@ -18,6 +18,8 @@ from support.usage import assert_usage_error
 
 VIEWS, LABELS = fit_models.batch()
 IMAGES = VIEWS[:, 0]
+K, LAM, ORDER = 4, 0.3, [2, 0, 1, 4, 3, 7, 5, 6]
+EAGER = {"verbose": 0, "shuffle": False}
 
 
 def test_loss_and_gradients_match_the_reference_at_each_tap(golden):
@@ -70,8 +72,6 @@ def _recorder(**options):
 
 
 def test_views_and_replicas_share_the_plan_and_not_the_noise():
-    """Each view has fresh noise of its own level, and the same mixing."""
-
     def given(**options):
         trainer, seen = _recorder(**options)
         step(trainer, tf.stack([IMAGES] * 3, 1), LABELS)
@@ -154,8 +154,8 @@ def test_the_whole_step_is_one_xla_program_that_levels_do_not_trace_again():
     assert len(traces) == at_first
 
 
-def test_a_level_of_zero_can_be_raised_later():
-    """Its part is left out at first; raising it traces the step anew."""
+def test_a_level_of_zero_can_be_raised_and_xla_is_kept(determinism, recwarn):
+    """Keras would store False where operations are deterministic, and warn."""
     trainer = fit_models.model("noisymix", rate=0.0, jsd_weight=0.0, **QUIET)
 
     def jsd():
@@ -167,10 +167,6 @@ def test_a_level_of_zero_can_be_raised_later():
     assert (first := jsd()) > 0.0
     trainer.additive_noise = 3.0
     assert jsd() != first
-
-
-def test_xla_compiles_deterministic_operations_too(determinism, recwarn):
-    """Keras would store False, warn, and run without XLA."""
     trainer = fit_models.model("noisymix", jit_compile=True)
     assert trainer.jit_compile is True and not recwarn.list
     trainer.compile("sgd", trainer.loss)
@@ -240,11 +236,6 @@ def test_bad_arguments_are_named_and_good_ones_are_taken():
         assert NoisyMix(classifier(), seed=seed).seed == seed
 
 
-# What Keras users pass to `compile` and `fit`, in any combination.
-K, LAM, ORDER = 4, 0.3, [2, 0, 1, 4, 3, 7, 5, 6]
-EAGER = {"verbose": 0, "shuffle": False}
-
-
 def _classifier(units=K, end=None, **more):
     init = [keras.initializers.GlorotUniform(seed) for seed in (1, 2)]
     more |= {"kernel_initializer": init[0], "name": "hidden"}
@@ -255,7 +246,6 @@ def _classifier(units=K, end=None, **more):
 
 
 def _trainer(model=None, loss=SPARSE, **options):
-    """A trainer of eager steps."""
     options = {"loss": loss, "run_eagerly": True, **options}
     taps, model = ["input", "hidden"], model or _classifier()
     return fit_models.compiled("noisymix", model, taps, **options)
@@ -298,9 +288,8 @@ def test_loss_is_the_formula_for_every_form_of_labels(form, weight):
         return loss(y, views[0], sample_weight=w)
 
     ce = LAM * cross_entropy(range(B)) + (1 - LAM) * cross_entropy(ORDER)
-    divergence = JensenShannon(multi_label=form == "multi-label")(
-        views[0], tf.transpose(views[1:], [1, 0, 2]), sample_weight=weight
-    )
+    jsd = JensenShannon(multi_label=form == "multi-label")
+    jsd = jsd(views[0], tf.transpose(views[1:], [1, 0, 2]), weight)
     data = [ROWS, labels] + ([] if weight is None else [weight])
     logs = step(trainer, *data)
     assert logs["jsd"] > 1e-3
@@ -309,8 +298,8 @@ def test_loss_is_the_formula_for_every_form_of_labels(form, weight):
         hits = np.argmax(views[0], -1) == tf.gather(CLASSES, ORDER)
         assert logs.pop("accuracy") == pytest.approx(np.mean(hits))
     logs.pop("accuracy", None)
-    names, terms = ["loss", "cross_entropy", "jsd"], [ce, divergence]
-    values = map(float, [ce + 12.0 * divergence, *terms])
+    names, terms = ["loss", "cross_entropy", "jsd"], [ce, jsd]
+    values = map(float, [ce + 12.0 * jsd, *terms])
     assert logs == pytest.approx(dict(zip(names, values)), rel=1e-4)
 
 
@@ -330,7 +319,7 @@ def test_probabilities_train_like_their_logits(units):
     assert logs[1] == pytest.approx(logs[0], rel=1e-3)
 
 
-def test_arrays_and_class_weights_are_taken_as_data_and_sample_weights():
+def test_arrays_class_weights_and_validation_are_taken_as_by_keras():
     weights = [1.0, 2.0, 0.5, 3.0]
     plain = step(_trainer(), ROWS, CLASSES)
     arrays = (ROWS.numpy(), CLASSES.numpy())
@@ -341,9 +330,6 @@ def test_arrays_and_class_weights_are_taken_as_data_and_sample_weights():
     logs = _trainer().fit(DATA, **options).history
     assert logs["loss"][0] == pytest.approx(weighted["loss"], rel=1e-6)
     assert weighted["loss"] != plain["loss"]
-
-
-def test_validation_measures_the_classifier_without_training_terms():
     trainer, metrics = _trainer(), ["accuracy"]
     weighted = [keras.metrics.SparseCategoricalAccuracy("weighted")]
     trainer.compile("sgd", SPARSE, metrics=metrics, weighted_metrics=weighted)
@@ -382,8 +368,7 @@ def _trained(trainer):
     return [v.numpy() for v in trainer.trainable_variables]
 
 
-def test_gradient_accumulation_applies_the_mean_gradient():
-    """Two accumulated steps from the same weights, against both by hand."""
+def test_accumulation_applies_the_mean_gradient_and_fits_end_with_averages():
     trainer = _trainer(optimizer=SGD(1.0, gradient_accumulation_steps=2))
     before, gradients = _trained(trainer), []
     for number in range(2):
@@ -394,9 +379,6 @@ def test_gradient_accumulation_applies_the_mean_gradient():
         step(trainer, ROWS, CLASSES)
     for after, start, *both in zip(_trained(trainer), before, *gradients):
         np.testing.assert_allclose(after, start - sum(both) / 2, atol=1e-5)
-
-
-def test_averages_of_keras_optimizer_are_what_a_fit_ends_with():
     plain, averages = _trainer(optimizer=SGD(0.1)), None
     trainer = _trainer(optimizer=SGD(0.1, use_ema=True, ema_momentum=0.5))
     for _ in range(3):
@@ -409,7 +391,7 @@ def test_averages_of_keras_optimizer_are_what_a_fit_ends_with():
         np.testing.assert_allclose(average, expected, atol=1e-5)
 
 
-def test_losses_of_layers_count_once():
+def test_losses_of_layers_count_once_and_what_does_not_fit_is_told():
     """Not with the shares of both partners, nor once for each view."""
     penalties = {"kernel_regularizer": keras.regularizers.L2(0.1)}
     penalties["activity_regularizer"] = lambda h: tf.constant(5.0)
@@ -420,9 +402,6 @@ def test_losses_of_layers_count_once():
     plain, ours = (step(_trainer(m), ROWS, CLASSES) for m in (None, model))
     assert ours["loss"] - plain["loss"] == pytest.approx(penalty, rel=1e-3)
     assert ours["jsd"] == plain["jsd"]
-
-
-def test_views_and_losses_that_do_not_fit_are_told_of():
     with pytest.warns(UserWarning, match="one view of each image"):
         assert step(_trainer(), ROWS[:, :1], CLASSES)["jsd"] == 0.0
     probabilities = _trainer(loss="sparse_categorical_crossentropy")

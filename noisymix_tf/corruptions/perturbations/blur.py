@@ -3,6 +3,7 @@
 import numpy as np
 
 from noisymix_tf.corruptions import motion
+from noisymix_tf.corruptions.core import EXTRAS, TABLES
 from noisymix_tf.corruptions.filters import gaussian_filter
 from noisymix_tf.corruptions.perturbations.sampling import magnified
 from noisymix_tf.corruptions.perturbations.sequence import perturbation
@@ -20,6 +21,9 @@ from noisymix_tf.corruptions.pictures import Pictures
 def motion_blur(images, line, streams):
     """The camera moves, every frame into another direction.
 
+    Without constants for 64 pixels: the makers of Tiny-ImageNet-P blurred the
+    large photographs, before these were made smaller.
+
     Args:
         images: uint8 `[B, H, W, C]`.
         line: Radius and standard deviation of the blur in pixels, and the
@@ -34,9 +38,10 @@ def motion_blur(images, line, streams):
 @perturbation(
     "zoom_blur",
     family="blur",
-    sets=("cifar", "imagenet"),
+    sets=TABLES,
     cifar=0.004,
     imagenet=0.004,
+    tiny=0.004,
     moves=True,
 )
 def zoom_blur(images, step, streams):
@@ -62,9 +67,10 @@ def zoom_blur(images, step, streams):
 @perturbation(
     "gaussian_blur",
     family="blur",
-    sets=("cifar_extra", "imagenet_extra"),
+    sets=EXTRAS,
     cifar=(0.3, 0.015, 7.0),
     imagenet=(0.25, 0.035, 6.0),
+    tiny=(0.35, 0.014, 7.0),
 )
 def gaussian_blur(images, growth, streams):
     """Convolves with a Gaussian that grows.

@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from noisymix_tf.corruptions.core import EXTRAS, TABLES
 from noisymix_tf.corruptions.perturbations.sampling import (
     about_centre,
     magnified,
@@ -20,10 +21,11 @@ from noisymix_tf.corruptions.pictures import Pictures
 @perturbation(
     "translate",
     family="geometry",
-    sets=("cifar", "imagenet"),
+    sets=TABLES,
     cifar=range(-7, 9),
     imagenet=range(-20, 21),
-    frames=(16, 41),
+    tiny=range(-15, 16),
+    frames=(16, 41, 31),
     moves=True,
 )
 def translate(images, offsets, streams):
@@ -36,9 +38,10 @@ def translate(images, offsets, streams):
 @perturbation(
     "rotate",
     family="geometry",
-    sets=("cifar", "imagenet"),
+    sets=TABLES,
     cifar=range(-15, 16),
     imagenet=range(-15, 16),
+    tiny=range(-15, 16),
     moves=True,
 )
 def rotate(images, angles, streams):
@@ -51,9 +54,10 @@ def rotate(images, angles, streams):
 @perturbation(
     "tilt",
     family="geometry",
-    sets=("cifar", "imagenet"),
+    sets=TABLES,
     cifar=0.75,
     imagenet=1.0,
+    tiny=1.0,
     moves=True,
 )
 def tilt(images, step, streams):
@@ -73,9 +77,10 @@ def tilt(images, step, streams):
 @perturbation(
     "scale",
     family="geometry",
-    sets=("cifar", "imagenet"),
+    sets=TABLES,
     cifar=tuple((70 + 2 * frame) / 100 for frame in range(31)),
     imagenet=tuple((40 + 2.5 * frame) / 100 for frame in range(31)),
+    tiny=tuple((40 + 2.5 * frame) / 100 for frame in range(31)),
     moves=True,
 )
 def scale(images, factors, streams):
@@ -88,9 +93,10 @@ def scale(images, factors, streams):
 @perturbation(
     "shear",
     family="geometry",
-    sets=("cifar_extra", "imagenet_extra"),
+    sets=EXTRAS,
     cifar=range(-15, 16),
     imagenet=range(-15, 16),
+    tiny=range(-15, 16),
     moves=True,
 )
 def shear(images, angles, streams):

@@ -5,6 +5,7 @@ The first frame is the image itself.
 
 import numpy as np
 
+from noisymix_tf.corruptions.core import EXTRAS, TABLES
 from noisymix_tf.corruptions.perturbations.sequence import perturbation
 
 _FRAMES = 31
@@ -13,9 +14,10 @@ _FRAMES = 31
 @perturbation(
     "gaussian_noise",
     family="noise",
-    sets=("cifar", "imagenet"),
+    sets=TABLES,
     cifar=(0.02, 0.04, 0.06),
     imagenet=(0.03, 0.05, 0.08),
+    tiny=(0.025, 0.05, 0.075),
 )
 def gaussian_noise(images, deviation, streams):
     """Adds normal noise of a standard deviation."""
@@ -28,9 +30,10 @@ def gaussian_noise(images, deviation, streams):
 @perturbation(
     "shot_noise",
     family="noise",
-    sets=("cifar", "imagenet"),
+    sets=TABLES,
     cifar=(700, 400, 200),
     imagenet=(300, 120, 60),
+    tiny=(500, 250, 125),
 )
 def shot_noise(images, photons, streams):
     """Counts photons: Poisson, with `photons` expected at full brightness."""
@@ -47,9 +50,10 @@ def shot_noise(images, photons, streams):
 @perturbation(
     "speckle_noise",
     family="noise",
-    sets=("cifar_extra", "imagenet_extra"),
+    sets=EXTRAS,
     cifar=(0.05, 0.07, 0.1),
     imagenet=(0.05, 0.1, 0.15),
+    tiny=(0.05, 0.1, 0.15),
 )
 def speckle_noise(images, deviation, streams):
     """Multiplies by one plus normal noise: brighter pixels suffer more."""

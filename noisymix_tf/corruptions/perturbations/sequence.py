@@ -5,6 +5,9 @@ turns an image into a short film: fresh noise in every frame, or something that
 moves on in small steps. A classifier that is stable keeps its answer. What the
 perturbations share lives here, as that of the corruptions in
 `corruptions.core`.
+
+Source of the constants: github.com/hendrycks/robustness, make_cifar_p.py,
+make_imagenet_p.py and make_tinyimagenet_p.py.
 """
 
 import dataclasses
@@ -20,7 +23,7 @@ from noisymix_tf.registry import Registry
 
 DIFFICULTIES = (1, 2, 3)
 FAMILIES = ("noise", "blur", "weather", "geometry")
-SETS = ("cifar", "imagenet", "cifar_extra", "imagenet_extra")
+SETS = core.TABLES + core.EXTRAS
 
 # Values of one frame of a block of images. A result never depends on it.
 _BLOCK_VALUES = 1 << 19
@@ -41,7 +44,8 @@ class Perturbation:
         cifar: Constant for images of about 32 pixels. Of noise, a tuple of
             three: one for every difficulty.
         imagenet: The same for about 224 pixels.
-        frames: Number of frames by table, `{"cifar": T, "imagenet": T}`.
+        tiny: The same for 64 pixels; None without.
+        frames: Number of frames by table, `{"cifar": T, ...}`.
         family: `"noise"`, `"blur"`, `"weather"` or `"geometry"`. The metric
             compares noise with the first frame, all others with the frame
             before.
@@ -58,30 +62,34 @@ class Perturbation:
     family: str
     sets: tuple
     moves: bool
+    tiny: object = None
 
     def level(self, difficulty):
         """Which pixels a difficulty means: 1 to 3 for noise, 1 otherwise."""
         return difficulty if self.family == "noise" else 1
 
     def constant(self, table, difficulty=1):
-        """The constant in `"cifar"` or `"imagenet"` at a difficulty."""
-        constant = getattr(self, table)
+        """The constant in one of `core.TABLES` at a difficulty."""
+        constant = core.constants(self, table)
         return constant[difficulty - 1] if self.family == "noise" else constant
 
 
 def perturbation(
-    name, *, family, sets, cifar, imagenet, frames=(31, 31), moves=False
+    name,
+    *,
+    family,
+    sets,
+    cifar,
+    imagenet,
+    tiny=None,
+    frames=(31, 31, 31),
+    moves=False,
 ):
     """Returns a decorator that registers a generator as a perturbation.
 
     Args:
-        name: What users call it.
-        family: One of `FAMILIES`.
-        sets: Some of `SETS`.
-        cifar: A constant, whatever the generator takes; three for noise.
-        imagenet: The same.
-        frames: How many frames the generator yields with either constant.
-        moves: Whether pixels move.
+        name, family, sets, cifar, imagenet, tiny, moves: As in `Perturbation`.
+        frames: How many frames the generator yields with each constant.
 
     Example:
 
@@ -94,7 +102,8 @@ def perturbation(
     levels = len(DIFFICULTIES)
     if family not in FAMILIES or not set(sets) <= set(SETS):
         raise ValueError(f"{name}: a known family and known sets")
-    if family == "noise" and not len(cifar) == len(imagenet) == levels:
+    tables = [t for t in (cifar, imagenet, tiny) if t is not None]
+    if family == "noise" and any(len(table) != levels for table in tables):
         raise ValueError(f"{name}: {levels} constants a table")
 
     def add(function):
@@ -104,6 +113,7 @@ def perturbation(
                 function=function,
                 cifar=cifar,
                 imagenet=imagenet,
+                tiny=tiny,
                 frames=dict(zip(core.TABLES, frames)),
                 family=family,
                 sets=tuple(sets),
@@ -121,8 +131,9 @@ def perturbation_names(tag=None):
     Args:
         tag: None for all (those held out in both benchmarks last); a set:
             `"cifar"` and `"imagenet"` are the ten that means are taken over
-            (spatter in the one, snow in the other), `"cifar_extra"` and
-            `"imagenet_extra"` the four held out for validation; or a family:
+            (spatter in the one, snow in the other), `"tiny"` those of ImageNet
+            without motion blur; `"cifar_extra"`, `"imagenet_extra"` and
+            `"tiny_extra"` the four held out for validation; or a family:
             `"noise"` (the metric compares it with the first frame), `"blur"`,
             `"weather"`, `"geometry"`.
 
@@ -145,19 +156,12 @@ def perturbation_names(tag=None):
         if tag is None or tag == entry.family or tag in entry.sets
     ]
     if tag is None:
-        chosen.sort(key=lambda entry: entry.sets == SETS[2:])
+        chosen.sort(key=lambda entry: entry.sets == core.EXTRAS)
     return tuple(entry.name for entry in chosen)
 
 
 def perturb(
-    images,
-    name,
-    seed=0,
-    *,
-    table="auto",
-    indices=None,
-    difficulty=1,
-    crop=None,
+    images, name, seed=0, *, table="auto", indices=None, difficulty=1, crop=None
 ):
     """Turns every image into a sequence of frames, as the -P benchmarks do.
 
@@ -170,8 +174,7 @@ def perturb(
         name: One of `perturbation_names()`.
         seed: Non-negative int. With name, difficulty and an image's index it
             decides all that is random, whatever the batch size or the order.
-        table: Which constants: `"cifar"` (made for 32 pixels), `"imagenet"`
-            (made for 224), or `"auto"`: `"cifar"` where min(H, W) < 64.
+        table: As in `corrupt`; motion blur has none in `"tiny"`.
         indices: int `[B]`, the place of every image in its dataset; by default
             0 to B - 1.
         difficulty: 1 to 3, how strong the noise is. Other perturbations have

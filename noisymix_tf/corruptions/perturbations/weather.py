@@ -3,6 +3,7 @@
 import numpy as np
 
 from noisymix_tf.corruptions.colour import paint, value_and_shares
+from noisymix_tf.corruptions.core import TABLES
 from noisymix_tf.corruptions.filters import gaussian_filter
 from noisymix_tf.corruptions.perturbations.sequence import perturbation
 from noisymix_tf.corruptions.snow import fallen, flakes, whitened
@@ -12,23 +13,25 @@ from noisymix_tf.corruptions.spatter import WATER, shade
 @perturbation(
     "snow",
     family="weather",
-    sets=("imagenet", "cifar_extra"),
-    cifar=(2, 10, 2),
-    imagenet=(3, 14, 4),
+    sets=("imagenet", "tiny", "cifar_extra"),
+    cifar=(0.3, 2, 10, 2),
+    imagenet=(0.3, 3, 14, 4),
+    tiny=(0.28, 2, 10, 2.5),
 )
 def snow(images, fall, streams):
     """Flakes fall over a whitened image, every frame into another direction.
 
     Args:
         images: uint8 `[B, H, W, C]`.
-        fall: Magnification of the layer of noise that flakes are cut from;
-            radius and standard deviation of their motion blur in pixels.
+        fall: Deviation of the layer of noise that flakes are cut from, and its
+            magnification; radius and standard deviation of their motion blur
+            in pixels.
         streams: One per image.
     """
-    magnification, radius, deviation = fall
+    spread, magnification, radius, deviation = fall
     shape = images.shape[1:3]
     noise = streams.draw(lambda stream: stream.standard_normal(shape))
-    layer = flakes(0.05 + 0.3 * noise, magnification, threshold=0.5)
+    layer = flakes(0.05 + spread * noise, magnification, threshold=0.5)
     scene = whitened(images / 255.0, kept=0.85)
     for frame in range(31):
         yield fallen(scene, layer, radius, deviation, 4 * frame - 150)
@@ -37,9 +40,10 @@ def snow(images, fall, streams):
 @perturbation(
     "spatter",
     family="weather",
-    sets=("cifar", "imagenet_extra"),
+    sets=("cifar", "imagenet_extra", "tiny_extra"),
     cifar=(0.6, 0.265, 1.75, 0.7, (0.8, 0.2)),
     imagenet=(0.65, 0.27, 3.7, 0.69, (0.7, 0.15, 0.1, 0.05)),
+    tiny=(0.6, 0.25, 1.75, 0.7, (0.8, 0.2)),
 )
 def spatter(images, drops, streams):
     """Drops of water run down the lens.
@@ -73,9 +77,10 @@ def spatter(images, drops, streams):
 @perturbation(
     "brightness",
     family="weather",
-    sets=("cifar", "imagenet"),
+    sets=TABLES,
     cifar=0.015,
     imagenet=0.02,
+    tiny=0.02,
 )
 def brightness(images, step, streams):
     """Raises the value of HSV, from dusk to daylight.

@@ -1,5 +1,6 @@
 """Which class of the dataset a folder or a stored label is."""
 
+import difflib
 import re
 
 from noisymix_tf.data.trees import folder_names
@@ -51,7 +52,7 @@ def class_indices(names, dataset, where):
 
     Args:
         names: Names of class folders.
-        dataset: `noisymix_tf.data.Dataset`.
+        dataset: Has `name`, `num_classes` and `class_names`.
         where: What holds them, for the message.
 
     Returns:
@@ -74,11 +75,13 @@ def class_indices(names, dataset, where):
         known.update((name, i) for i, name in enumerate(imagenet_wnids()))
     unknown = [name for name in names if name not in known]
     if unknown:
+        near = difflib.get_close_matches(str(unknown[0]), known, 3)
+        some = f"near: {listed(near)}" if near else listed(own)
         raise UsageError(
             f"{where} has the classes {listed(unknown)}, which are none of the "
-            f"{dataset.num_classes} classes of {dataset.name} "
-            f"({listed(dataset.class_names)}): give the dataset that the model "
-            "was trained on, or name the folders as its classes."
+            f"{dataset.num_classes} classes of {dataset.name} ({some}): give "
+            "the dataset that the model was trained on, or name the folders "
+            "as its classes."
         )
     return [known[name] for name in names]
 

@@ -1,9 +1,10 @@
 """Released corrupted images: CIFAR-10-C, CIFAR-100-C, ImageNet-C."""
 
 import os
+import pathlib
 
 from noisymix_tf import corruptions
-from noisymix_tf.data.folder import list_folder
+from noisymix_tf.data.folder import existing, list_folder
 from noisymix_tf.data.released import folders, sizes
 from noisymix_tf.data.released.corrupted_arrays import CorruptedArrays
 from noisymix_tf.data.released.corrupted_tree import CorruptedTree
@@ -74,7 +75,7 @@ def corrupted_images(path, dataset, *, preprocess=None, data_dir=None):
 
         data_dir = str(path).partition(":")[2] or data_dir
         return CorruptedPrepared(data_dir, dataset, preprocess)
-    root = folders.checked_root(path, _EXPECTED)
+    root = pathlib.Path(existing(path, _EXPECTED))
     manifest = read_manifest(root, "c")
     arrays = folders.named_arrays(root, corruptions.names())
     if arrays:

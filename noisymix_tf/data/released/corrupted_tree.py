@@ -2,8 +2,8 @@
 
 from noisymix_tf import corruptions
 from noisymix_tf.corruptions import checks
+from noisymix_tf.data import folder
 from noisymix_tf.data.encoded import FileSplit
-from noisymix_tf.data.folder import class_files, header_size, list_folder
 from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.data.released import sizes
 from noisymix_tf.data.released.classes import (
@@ -45,7 +45,7 @@ class CorruptedTree:
 
     def severities(self, name):
         """Which of 1 to 5 are there."""
-        there, _ = list_folder(self._place(name))
+        there, _ = folder.list_folder(self._place(name))
         return tuple(n for n in corruptions.SEVERITIES if str(n) in there)
 
     def split(self, name, severity):
@@ -56,24 +56,21 @@ class CorruptedTree:
         if severity not in there:
             raise UsageError(
                 f"{place} has no folder of severity {severity}, but "
-                f"{listed(list_folder(place)[0])}: unpack it again, or choose "
-                "among the severities that are there."
+                f"{listed(folder.list_folder(place)[0])}: unpack it again, or "
+                "choose among the severities that are there."
             )
         cell = place / str(severity)
-        classes = class_files(cell)
+        classes = folder.class_files(cell)
         indices = class_indices(classes, self._dataset, str(cell))
         if self._manifest is None:
             check_all_classes(indices, self._dataset, str(cell))
-        paths, labels = [], []
-        for label, files in sorted(zip(indices, classes.values())):
-            paths += files
-            labels += [label] * len(files)
+        paths, labels = folder.labelled(sorted(zip(indices, classes.values())))
         self._check_finished(cell, f"{name}/{severity}", len(paths))
         return self._checked(paths, labels, cell)
 
     def _checked(self, paths, labels, cell):
         rule = self.preprocess
-        stored = header_size(paths[0]) if rule.side is None else ()
+        stored = folder.header_size(paths[0]) if rule.side is None else ()
         shape = sizes.output_shape(rule, (*stored, 3))
         sizes.check_fits(shape, self._dataset, str(cell), rule)
         return FileSplit(paths, labels, rule if rule.side else stored)

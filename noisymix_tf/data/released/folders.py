@@ -1,31 +1,10 @@
 """Where the files of a name lie in a released directory."""
 
-import os
-import pathlib
-
 from noisymix_tf.data.folder import list_folder
 from noisymix_tf.data.released.classes import listed
-from noisymix_tf.errors import UsageError
 
 # The archives of ImageNet-C and ImageNet-P, which become folders of folders.
 GROUPS = ("noise", "blur", "weather", "digital", "extra", "validation")
-
-
-def checked_root(path, expected):
-    """An existing directory as a `Path`.
-
-    Raises:
-        UsageError: If it is not there or is a file.
-    """
-    root = pathlib.Path(os.path.expanduser(path))
-    if not root.exists():
-        raise UsageError(f"{root} does not exist: give {expected}.")
-    if not root.is_dir():
-        raise UsageError(
-            f"{root} is a file: unpack it if it is an archive, and give "
-            f"{expected}."
-        )
-    return root
 
 
 def named_arrays(root, names):

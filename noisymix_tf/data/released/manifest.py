@@ -38,7 +38,7 @@ def read_manifest(root, suite):
         suite: `"c"` or `"p"`, which it is meant for.
 
     Raises:
-        UsageError: If it is damaged, or of the other suite.
+        UsageError: If it is damaged, a part, or of the other suite.
     """
     path = root / _NAME
     if not path.exists():
@@ -58,6 +58,11 @@ def read_manifest(root, suite):
         ours = False
     if not ours:
         return None
+    if "shard" in manifest.settings:
+        raise UsageError(
+            f"{root} holds part {manifest.settings['shard']} of sets: join all "
+            f"parts with python -m noisymix_tf.merge."
+        )
     if manifest.settings["suite"] != suite:
         other = manifest.settings["suite"]
         raise UsageError(

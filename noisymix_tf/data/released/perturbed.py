@@ -1,8 +1,12 @@
 """Released perturbation sequences: CIFAR-10-P and ImageNet-P."""
 
+import pathlib
+
+import numpy as np
+
 from noisymix_tf import corruptions
 from noisymix_tf.corruptions import checks
-from noisymix_tf.data.folder import class_files
+from noisymix_tf.data.folder import class_files, existing, labelled
 from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.data.released import folders, sizes
 from noisymix_tf.data.released.classes import listed
@@ -58,7 +62,7 @@ def perturbed_sequences(path, dataset, *, preprocess=None):
     >>> next(films.sequences("tilt", 1).batches(4)).shape
     (4, 31, 32, 32, 3)
     """
-    root = folders.checked_root(path, _EXPECTED)
+    root = pathlib.Path(existing(path, _EXPECTED))
     preprocess = sizes.chosen(preprocess) or Preprocess()
     manifest = read_manifest(root, "p")
     stems = [
@@ -143,7 +147,8 @@ class PerturbedArrays(_Perturbed):
                 f"{path} has sequences of {films.shape[1]} frame: predictions "
                 "are compared along at least 2; download it again."
             )
-        return MappedSequences(films, self._labels(len(films)), self.preprocess)
+        labels, rows = self._labels(len(films)), np.arange(len(films))
+        return MappedSequences(films, labels, rows, self.preprocess)
 
     def _labels(self, number):
         """Labels that only this package writes, where they fit."""
@@ -160,10 +165,7 @@ class PerturbedVideos(_Perturbed):
 
     def _open(self, folder):
         classes = class_files(folder, (SUFFIX,))
-        paths, labels = [], []
-        for label, files in enumerate(classes.values()):
-            paths += files
-            labels += [label] * len(files)
+        paths, labels = labelled(enumerate(classes.values()))
         return VideoSequences(paths, labels, self.preprocess)
 
 

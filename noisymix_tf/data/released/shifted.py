@@ -1,11 +1,12 @@
 """Images of the same classes from another domain, such as ImageNet-R."""
 
 import dataclasses
+import pathlib
 
+from noisymix_tf.data import folder
 from noisymix_tf.data.encoded import FileSplit
-from noisymix_tf.data.folder import class_files, header_size, list_folder
 from noisymix_tf.data.preprocess import Preprocess
-from noisymix_tf.data.released import folders, sizes
+from noisymix_tf.data.released import sizes
 from noisymix_tf.data.released.classes import (
     IMAGENET_R_CLASSES,
     class_indices,
@@ -77,29 +78,29 @@ def shifted_images(path, dataset, *, preprocess=None, data_dir=None):
     if str(path).partition(":")[0] == "tfds":
         data_dir = str(path).partition(":")[2] or data_dir
         return _prepared(data_dir, dataset, preprocess)
-    root = folders.checked_root(path, _EXPECTED)
+    root = pathlib.Path(folder.existing(path, _EXPECTED))
     return _tree(_layer(root, dataset), dataset, preprocess)
 
 
 def _layer(root, dataset):
     """The folder of class folders: `root`, or a layer in it."""
-    there, _ = list_folder(root)
+    there, _ = folder.list_folder(root)
     classes = set(map(str, dataset.class_names))
     if not classes & set(there):
         for name in _LAYERS:
-            if name in there and list_folder(root / name)[0]:
+            if name in there and folder.list_folder(root / name)[0]:
                 return root / name
     return root
 
 
 def _tree(root, dataset, preprocess):
-    classes = class_files(root)
+    classes = folder.class_files(root)
     indices = class_indices(classes, dataset, str(root))
     present = _checked_classes(indices, root)
-    paths, labels = [], []
-    for index, files in sorted(zip(indices, classes.values())):
-        paths += files
-        labels += [present.index(index)] * len(files)
+    paths, labels = folder.labelled(
+        (present.index(index), files)
+        for index, files in sorted(zip(indices, classes.values()))
+    )
     synsets = all(map(is_wnid, classes))
     if preprocess is None:
         preprocess = (
@@ -107,7 +108,7 @@ def _tree(root, dataset, preprocess):
             if synsets
             else sizes.square(dataset)
         )
-    stored = header_size(paths[0]) if preprocess.side is None else ()
+    stored = folder.header_size(paths[0]) if preprocess.side is None else ()
     shape = sizes.output_shape(preprocess, (*stored, 3))
     sizes.check_fits(shape, dataset, str(root), preprocess)
     is_r = synsets and _is_imagenet_r(classes)
@@ -137,22 +138,22 @@ def _prepared(data_dir, dataset, preprocess):
     )
 
     root = prepared_root(data_dir) / _PREPARED
-    folder = newest_version(root)
-    if folder is None:
+    newest = newest_version(root)
+    if newest is None:
         raise UsageError(
             f"No {_PREPARED} is prepared in {root}: give tfds:DIR of a "
             "prepared copy, or the directory of the released files; nothing is "
             "downloaded."
         )
-    builder, split, names = open_prepared(folder)
+    builder, split, names = open_prepared(newest)
     if len(names) != 1000:
         raise UsageError(
-            f"{folder} has {len(names)} classes, expected the 1000 of "
+            f"{newest} has {len(names)} classes, expected the 1000 of "
             "ImageNet: delete it and prepare it again."
         )
     # Labels are stored as places among all 1000 classes.
     indices = class_indices(
-        [names[i] for i in IMAGENET_R_CLASSES], dataset, str(folder)
+        [names[i] for i in IMAGENET_R_CLASSES], dataset, str(newest)
     )
     present = _checked_classes(indices, root)
     places = [-1] * len(names)
@@ -160,13 +161,13 @@ def _prepared(data_dir, dataset, preprocess):
         places[stored] = present.index(index)
     preprocess = preprocess or sizes.published_or(sizes.square, dataset)
     images = PreparedImages(builder, split, places, preprocess)
-    sizes.check_fits(images.image_shape, dataset, str(folder), preprocess)
+    sizes.check_fits(images.image_shape, dataset, str(newest), preprocess)
     return ShiftedImages(
         classes=present,
         split=images,
         layout="tfds",
         preprocess=preprocess,
-        description=_description(folder, "ImageNet-R", present, preprocess),
+        description=_description(newest, "ImageNet-R", present, preprocess),
     )
 
 

@@ -1,29 +1,17 @@
 """Suites by name: what there is to measure, and how.
 
-`SUITES.get("c")()` is one; a suite of one's own inherits from `ImageSuite`.
+`SUITES.get("c")()` is one; one of your own inherits from `Suite`.
 """
 
-from noisymix_tf.evaluation.suites import (
-    attacks,
-    auto_attack,
-    calibration,
+# Importing a file registers its suite: the order of a report.
+from noisymix_tf.evaluation.suites import (  # noqa: F401, I001
     clean,
     corruptions,
     perturbations,
     shifts,
+    attacks,
+    calibration,
 )
-from noisymix_tf.evaluation.suites.core import SUITES, ImageSuite, Job, Suite
+from noisymix_tf.evaluation.suites.core import SUITES, Column, Job, Suite, Task
 
-__all__ = [
-    "SUITES",
-    "ImageSuite",
-    "Job",
-    "Suite",
-    "attacks",
-    "auto_attack",
-    "calibration",
-    "clean",
-    "corruptions",
-    "perturbations",
-    "shifts",
-]
+__all__ = ["SUITES", "Column", "Job", "Suite", "Task"]

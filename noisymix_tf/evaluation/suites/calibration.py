@@ -1,25 +1,101 @@
-"""Calibration: the cells of the clean images and of the corruptions.
+"""Calibration: what the clean and the corrupted cells say of it.
 
-The report has its calibration section of them; no image is measured twice.
+No image is measured twice; every value of a corruption is the mean over its
+severities of the values of its cells, as published ones are.
 """
 
+import itertools
+
+from noisymix_tf.corruptions import CORRUPTIONS
+from noisymix_tf.evaluation import resampling, sections
+from noisymix_tf.evaluation.sections import Figure, Reliability
+from noisymix_tf.evaluation.suites import shared
 from noisymix_tf.evaluation.suites.clean import Clean
 from noisymix_tf.evaluation.suites.core import SUITES, Suite
 from noisymix_tf.evaluation.suites.corruptions import CommonCorruptions
+
+# Heading, metric, kind; the last two have no figure here.
+_COLUMNS = (
+    ("ECE", "ece", "percent"),
+    ("RMS", "rms_calibration_error", "percent"),
+    ("adaptive", "adaptive_calibration_error", "percent"),
+    ("NLL", "nll", "number"),
+    ("Brier", "brier", "number"),
+    ("AURRA", "aurra", "percent"),
+    ("confidence", "confidence", "percent"),
+    ("accuracy", "accuracy", "percent"),
+)
+_NOTES = (
+    "ECE and RMS calibration error have 15 bins of equal width, their right "
+    "edges included; those of a corruption are means over its severities, each "
+    "with bins of its own.",
+    "adaptive is the RMS calibration error of ImageNet-R's authors, in bins of "
+    "100 images by confidence, of which their code leaves out the last one; "
+    "here all count. AURRA is the area under accuracy by response rate.",
+)
 
 
 @SUITES.register("calibration")
 class Calibration(Suite):
     """The cells of suites clean and c."""
 
-    def __init__(self):
-        self._parts = (Clean(), CommonCorruptions())
+    options, of = CommonCorruptions.options, ("clean", "c")
 
-    def cells(self, job):
-        return [cell for part in self._parts for cell in part.cells(job)]
+    def tasks(self, job):
+        return Clean().tasks(job) + CommonCorruptions().tasks(job)
 
-    def run(self, cells, job):
-        clean = [cell for cell in cells if cell.suite == "clean"]
-        corrupted = [cell for cell in cells if cell.suite == "c"]
-        for part, own in zip(self._parts, (clean, corrupted)):
-            yield from part.run(own, job)
+    def sections(self, scores, context):
+        parts = {}
+        for cell, own in scores.items():
+            part, row = _place(cell)
+            parts.setdefault(part, {}).setdefault(row, []).append(own)
+        figures, charts, headlines, rows = [], [], {}, {}
+        for (key, title), names in parts.items():
+            rows |= names
+            cells = [*itertools.chain(*names.values())]
+            corrupted = key != "clean"
+            words = title + f", mean of {len(cells)} cells" * corrupted
+            figures += [
+                Figure(f"{key}_{m}", f"{label}, {words}", _mean(cells, m), kind)
+                for label, m, kind in _COLUMNS[:-2]
+            ]
+            bins = sum(own.bins() for own in cells).tolist()
+            error = resampling.value(_mean(cells, "ece"))
+            charts.append(Reliability(title.capitalize(), bins, error))
+            words = "ECE, corrupted" if corrupted else "ECE, clean"
+            headlines.setdefault(words, f"{key}_ece")
+        columns = [
+            (label, kind, {name: _mean(own, m) for name, own in rows.items()})
+            for label, m, kind in _COLUMNS
+        ]
+        groups = {title: [*names] for (_, title), names in parts.items()}
+        numbers = sections.distinct(cell.n for cell in scores)
+        words = " or ".join(f"{n:,}" for n in numbers)
+        about = {"n": numbers[0], "label": "", "suite": "", "source": ""}
+        section = sections.Section(
+            "calibration",
+            "Calibration",
+            **about,
+            origin=f"{words} images per cell, clean and corrupted",
+            figures=tuple(figures),
+            table=shared.table("images", columns, groups, "calibration"),
+            charts=tuple(charts),
+            notes=_NOTES,
+            headlines=headlines,
+        )
+        return [section]
+
+
+def _place(cell):
+    """What a cell is averaged with, `(key, words)`, and its row."""
+    if cell.suite == "clean":
+        return ("clean", "clean images"), "clean"
+    kind = CORRUPTIONS.get(cell.corruption).set
+    about = shared.about(cell, f"{kind} corruptions", main=kind == "common")
+    part = f"{about['name']}_mean", f"{about['source']} {about['title']}"
+    files = " (in files)" if cell.generator else " (released)"
+    return part, cell.corruption + files * (cell.source == "released")
+
+
+def _mean(scores, metric):
+    return sections.average(getattr(own, metric) for own in scores)

@@ -1,97 +1,173 @@
-"""The -C benchmarks: corruptions at five severities."""
+"""The -C benchmarks: corruptions at five severities; accuracy, CE and mCE."""
+
+import functools
+import statistics
 
 from noisymix_tf import corruptions
+from noisymix_tf.corruptions import CORRUPTIONS, FAMILIES, SEVERITIES
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation.suites.core import SUITES, ImageSuite, made_by
+from noisymix_tf.evaluation.corruption_error import mean_errors, ratios
+from noisymix_tf.evaluation.images import Images
+from noisymix_tf.evaluation.sections import Figure, average
+from noisymix_tf.evaluation.suites import shared
+from noisymix_tf.evaluation.suites.core import SUITES, Column, Task
+
+# The benchmark takes its means over these.
+_COMMON = corruptions.names("common")
 
 
 @SUITES.register("c")
-class CommonCorruptions(ImageSuite):
+class CommonCorruptions(shared.Benchmark):
     """Corruptions, generated on the fly or read from released files."""
 
-    def __init__(self):
-        self._released = None
-        self._frost_folder = None
-        self._open = None
-
-    def cells(self, job):
-        if job.settings.c_dir is None:
-            return self._generated_cells(job)
-        return self._released_cells(job)
-
-    def _generated_cells(self, job):
-        self._frost_folder = job.settings.frost_folder
-        table = corruptions.table_for(job.images.shape)
-        version = corruptions.version(self._frost_folder)
-        return [
-            job.cell(
-                "c",
-                name,
-                severity,
-                source="generated",
-                seed=job.settings.seed,
-                generator=f"{version}-{table}",
-            )
-            for name in job.settings.corruptions
-            for severity in job.settings.severities
-        ]
-
-    def _released_cells(self, job):
-        settings = job.settings
-        self._released = _released(job.dataset, settings)
-        made = made_by(self._released, settings.c_dir, "c")
-        return [
-            job.cell(
-                "c",
-                name,
-                severity,
-                images=self._images(name, severity, job),
-                source="released",
-                **made,
-            )
-            for name in settings.corruptions
-            for severity in settings.severities
-        ]
-
-    def _images(self, name, severity, job):
-        split = self._released.split(name, severity)
-        images = job.released(split, str(self._released.preprocess))
-        if images.shape != job.images.shape:
-            raise UsageError(
-                f"{name} at severity {severity} has images "
-                f"{list(images.shape)}, the dataset {list(job.images.shape)}: "
-                "give the preprocess that makes them fit, such as "
-                "resize256-crop224."
-            )
-        return images
-
-    def images(self, cell, job):
-        if cell.source == "generated":
-            return job.images
-        # One cell at a time is open: a tree has a list of files for each.
-        if self._open is None or self._open[0] != cell:
-            self._open = (
-                cell,
-                self._images(cell.corruption, cell.severity, job),
-            )
-        return self._open[1]
-
-    def prepare(self, cell, images, indices):
-        if cell.source == "released":
-            return images
-        return corruptions.corrupt(
-            images,
-            cell.corruption,
-            cell.severity,
-            cell.seed,
-            indices=indices,
-            frost_folder=self._frost_folder,
-        )
-
-
-def _released(dataset, settings):
-    from noisymix_tf.data import released
-
-    return released.corrupted_images(
-        settings.c_dir, dataset, preprocess=settings.released_preprocess
+    options = ("corruptions", "severities", "seed", "table", "frost_folder")
+    options += ("c_dir", "released_preprocess")
+    columns = (
+        Column("mean_accuracy"),
+        Column("mean_accuracy_without_noise", "{label} without noise"),
+        Column("mce", "{label}, mCE", higher_is_better=False, is_main=False),
     )
+    word, titles = "corruption", ("Extra corruptions", "Common corruptions")
+    quantity, bars = "accuracy", "accuracy, mean over severities"
+    headlines = (("Corruption accuracy", "mean_accuracy"), ("mCE", "mce"))
+
+    def tasks(self, job):
+        of = job.settings
+        places = [(c, s) for c in of.corruptions for s in of.severities]
+        if of.c_dir is not None:
+            return _released(job, places)
+        table = corruptions.table_for(job.images.shape, of.table)
+        word = f"{corruptions.version(of.frost_folder)}-{table}"
+        own = {"seed": of.seed, "table": table, "frost_folder": of.frost_folder}
+        make = functools.partial(corruptions.corrupt, **own)
+        return [
+            Task(
+                job.cell("c", name, severity, generator=word),
+                job.images,
+                functools.partial(make, name=name, severity=severity),
+            )
+            for name, severity in places
+        ]
+
+    def benchmark(self, cells):
+        return _COMMON
+
+    def parts(self, scores, main, about, reference, context):
+        rows = {}
+        for cell in sorted(scores, key=lambda cell: cell.severity):
+            rows.setdefault(cell.corruption, {})[cell.severity] = scores[cell]
+        severities = tuple(next(iter(rows.values())))
+        accuracy = {
+            s: {name: row[s].accuracy for name, row in rows.items()}
+            for s in severities
+        }
+        means = {c: average(a[c] for a in accuracy.values()) for c in rows}
+        errors = {name: 1.0 - mean for name, mean in means.items()}
+        base = reference.of_section("errors", about["name"])
+        theirs = mean_errors(base, severities)
+        ce, relative = ratios(errors, theirs), {}
+        clean = [own for c, own in context.scores.items() if c.suite == "clean"]
+        if len(clean) == 1 and reference.clean_error is not None:
+            both = 1.0 - clean[0].accuracy, reference.clean_error
+            relative = ratios(errors, theirs, *both)
+        caveats, notes = [], []
+        if severities != SEVERITIES:
+            listed = ", ".join(map(str, severities))
+            caveats += [f"means are over severities {listed} only."]
+        if base == "alexnet" and about["source"] == "generated":
+            caveats.append(
+                "AlexNet's constants are about the released files of "
+                "ImageNet-C, these images were generated: not comparable with "
+                "published mCE."
+            )
+        name, robust = reference.name, [c for c in ce if c not in relative]
+        if name and not theirs:
+            notes += [f"the reference {name} has none of these cells: no CE."]
+        if relative and robust:
+            notes.append(
+                "no relative mCE: the reference makes no more errors under "
+                f"{', '.join(robust)} than without."
+            )
+        quality = shared.quality(scores.values(), "mean")
+        return {
+            "figures": (*_figures(means, ce, relative, name), *quality),
+            "columns": [
+                *((str(s), "percent", own) for s, own in accuracy.items()),
+                ("mean", "percent", means),
+                ("CE", "ratio", ce),
+            ],
+            "groups": _by_family(means),
+            "heat": len(accuracy) + 1,
+            "cells": {
+                c: {str(s): shared.json_values(own) for s, own in row.items()}
+                for c, row in rows.items()
+            },
+            "caveats": caveats,
+            "notes": notes,
+            "values": means,
+            "theirs": {c: 1.0 - error for c, error in theirs.items()},
+            "ratios": ce,
+        }
+
+
+def _released(job, places):
+    files, about = shared.opened(job, "c")
+    of, data, tasks = job.settings, job.dataset, []
+    last = functools.lru_cache(1)(files.split)
+    own = data.name, data.num_classes, str(files.preprocess), of.examples
+    for place in places:
+        split = _Reopened(functools.partial(last, *place))
+        images = Images(split, *own, data.class_names)
+        cell = job.cell("c", *place, images=images, **about)
+        tasks.append(Task(cell, images))
+    usual = statistics.mode(task.cell.n for task in tasks)
+    for cell in (task.cell for task in tasks if task.cell.n != usual):
+        raise UsageError(
+            f"{of.c_dir} has {cell.n:,} images of {cell.corruption} at "
+            f"severity {cell.severity}, but {usual:,} of others, and means are "
+            "over the same images: unpack it again."
+        )
+    return tasks
+
+
+class _Reopened:
+    """A split of which one is open at a time: each has a list of its files."""
+
+    def __init__(self, opened):
+        self._opened, self._number = opened, len(opened())
+
+    def __len__(self):
+        return self._number
+
+    def __getattr__(self, name):
+        return getattr(self._opened(), name)
+
+
+def _by_family(names):
+    """`{family: those of the names}`."""
+    of = {c: CORRUPTIONS.get(c).family for c in names}
+    return {f: [c for c in names if of[c] == f] for f in FAMILIES}
+
+
+def _figures(means, ce, relative, name):
+    """Means; of what a reference divides, if all the common ones are there."""
+    mean, families = average(means.values()), _by_family(means)
+    yield Figure("mean_accuracy", "mean corruption accuracy", mean)
+    label = "mean corruption error (unnormalised)"
+    yield Figure("mean_error", label, 1.0 - mean)
+    quiet = [c for c in means if c not in families["noise"]]
+    parts = [(family, f", {family}", own) for family, own in families.items()]
+    for part, words, own in (
+        ("without_noise", " without noise", quiet),
+        *parts,
+    ):
+        if own:
+            label = f"mean accuracy{words} ({len(own)} of {len(means)})"
+            mean = average(means[c] for c in own)
+            yield Figure(f"mean_accuracy_{part}", label, mean)
+    for key, label, own in (
+        ("mce", f"mean corruption error (mCE, {name} = 100)", ce),
+        ("relative_mce", f"relative mCE ({name} = 100)", relative),
+    ):
+        if own.keys() >= set(_COMMON):
+            yield Figure(key, label, average(own.values()), "ratio")

@@ -1,156 +1,197 @@
-"""The -P benchmarks: how steady answers are along a sequence of frames."""
+"""The -P benchmarks: how steady answers are along a sequence of frames.
+
+A flip rate divides a model's flip probability by a reference's, and mFR is the
+mean rate (Hendrycks and Dietterich, 2019, section 4.3); with top-5 distances it
+is mT5D. The benchmark's reference is AlexNet, but its values depend on the very
+frames: measure them, or those of another model, on the same sequences.
+"""
+
+import functools
+
+import numpy as np
 
 from noisymix_tf import corruptions
 from noisymix_tf.corruptions import PERTURBATIONS
-from noisymix_tf.data.subset import balanced_indices
-from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation.flips import FlipTally
-from noisymix_tf.evaluation.suites.core import SUITES, ImageSuite, made_by
+from noisymix_tf.evaluation import resampling
+from noisymix_tf.evaluation.corruption_error import ratios
+from noisymix_tf.evaluation.flips import FlipScores, check_frames
+from noisymix_tf.evaluation.images import Images
+from noisymix_tf.evaluation.sections import Figure, average, distinct, only
+from noisymix_tf.evaluation.suites import shared
+from noisymix_tf.evaluation.suites.core import SUITES, Column, Task
 
 
 @SUITES.register("p")
-class Perturbations(ImageSuite):
+class Perturbations(shared.Benchmark):
     """Sequences, generated on the fly or read from released files."""
 
-    def __init__(self):
-        self._released = self._images = None
+    options = ("perturbations", "difficulty", "seed", "table", "p_dir")
+    options += ("p_examples", "released_preprocess")
+    scores = FlipScores
+    columns = tuple(
+        Column(f"{figure}{part}", f"{{label}}{words}, {name}", False, digits=2)
+        for part, words in (("", ""), ("_without_noise", " without noise"))
+        for figure, name in (("mfp", "mFP"), ("mfr", "mFR"))
+    )
+    word, titles = "perturbation", ("Further perturbations", "Perturbations")
+    unit, quantity, bars = "sequences", *2 * ("flip probability",)
+    headlines = (("mFP", "mfp"), ("mFR", "mfr"))
 
-    def cells(self, job):
-        table = corruptions.table_for(job.images.shape)
-        names = _names(job.settings, job.images.shape)
-        if job.settings.p_dir is not None:
-            return self._released_cells(names, job)
-        self._images = job.part(job.settings.p_examples)
-        version = corruptions.version()
+    def tasks(self, job):
+        of, images = job.settings, job.images
+        table = corruptions.table_for(images.shape, of.table)
+        names = of.perturbations or corruptions.perturbation_names(table)
+        if of.p_dir is not None:
+            return _released(job, names)
+        if of.p_examples is not None and of.p_examples < images.n:
+            images = Images.of(job.dataset, of.p_examples)
+        own = {"seed": of.seed, "table": table, "difficulty": of.difficulty}
+        make = functools.partial(corruptions.perturb, **own)
+        fields = {"generator": f"{corruptions.version()}-{table}"}
         return [
-            job.cell(
-                "p",
-                name,
-                job.settings.difficulty,
-                n=self._images.n,
-                source="generated",
-                seed=job.settings.seed,
-                generator=f"{version}-{table}",
+            Task(
+                job.cell("p", name, of.difficulty, n=images.n, **fields),
+                images,
+                functools.partial(make, name=name),
+                frames=PERTURBATIONS.get(name).frames[table],
             )
             for name in names
         ]
 
-    def _released_cells(self, names, job):
-        settings = job.settings
-        self._released = _released(job.dataset, settings)
-        made = made_by(self._released, settings.p_dir, "p")
-        cells = []
-        for name in names:
-            sequences = self._sequences(name, settings.difficulty, job)
-            if sequences.shape != job.images.shape:
-                raise UsageError(
-                    f"The frames of {name} are {list(sequences.shape)}, the "
-                    f"images of the dataset {list(job.images.shape)}: give the "
-                    "preprocess that makes them fit."
-                )
-            cells.append(
-                job.cell(
-                    "p",
-                    name,
-                    settings.difficulty,
-                    source="released",
-                    n=sequences.n,
-                    data=sequences.fingerprint,
-                    preprocess=str(self._released.preprocess),
-                    **made,
-                )
+    def rows(self, cell, outputs, labels):
+        return FlipScores.of(outputs, **_pairs(cell.corruption, cell.severity))
+
+    def benchmark(self, cells):
+        """The set that is whole; of two, or of none, the generator's own.
+
+        Of released files the one that they have more of.
+        """
+        measured = {cell.corruption for cell in cells}
+        tables = [c.generator.rpartition("-")[2] for c in cells if c.generator]
+        order = distinct((*tables, "cifar", "imagenet"))
+
+        def fit(names):
+            number = 0 if tables else len(measured & set(names))
+            return measured >= set(names), number
+
+        return max(map(corruptions.perturbation_names, order), key=fit)
+
+    def parts(self, scores, main, about, reference, context):
+        first, name = next(iter(scores)), about["name"]
+        difficulty = only("severity", scores)
+        if difficulty > 1:
+            about["origin"] += f", difficulty {difficulty}"
+        flips = {c.corruption: s.flip_probability for c, s in scores.items()}
+        far = {c.corruption: s.top5_distance for c, s in scores.items()}
+        theirs = reference.of_section("flips", name)
+        theirs_far = reference.of_section("top5_distances", name)
+        notes, measured = [], reference.difficulties.get(name, difficulty)
+        if first.source == "generated" and "cifar" not in first.generator:
+            notes.append(
+                "frames are made of the images as the model takes them, so "
+                "that black comes into view where the content moves, and "
+                "nothing is compressed: not comparable with the films of "
+                "ImageNet-P."
             )
-        return cells
-
-    def _sequences(self, name, difficulty, job):
-        sequences = self._released.sequences(name, difficulty)
-        wanted = (job.settings.examples, job.settings.p_examples)
-        return _Sequences(
-            sequences, min((n for n in wanted if n is not None), default=None)
+        if measured != difficulty:
+            theirs = theirs_far = {}
+            notes.append(
+                f"the reference {reference.name} was measured at difficulty "
+                f"{measured}: no flip rates."
+            )
+        elif main and not theirs:
+            notes.append(
+                "flip rates (mFR, mT5D) need a reference measured on the same "
+                "sequences: give one by reference."
+            )
+        rates, top5 = ratios(flips, theirs), ratios(far, theirs_far)
+        quiet = [p for p in flips if not _is_noise(p)]
+        words, of = f" without noise ({len(quiet)})", f"{reference.name} = 100"
+        errors = {p: resampling.error(own) for p, own in flips.items()}
+        means = (
+            ("mfp", "mean flip probability (mFP)", flips, "percent"),
+            ("mean_top5_distance", "mean top-5 distance", far, "number"),
+            ("mfr", f"mean flip rate (mFR, {of})", rates, "ratio"),
+            ("mt5d", f"mean top-5 rate (mT5D, {of})", top5, "ratio"),
         )
-
-    def images(self, cell, job):
-        if cell.source == "generated":
-            return self._images
-        return self._sequences(cell.corruption, cell.severity, job)
-
-    def batch_size(self, cell, job):
-        if cell.source == "generated":
-            table = corruptions.table_for(job.images.shape)
-            frames = PERTURBATIONS.get(cell.corruption).frames[table]
-        else:
-            frames = self._released.sequences(
-                cell.corruption, cell.severity
-            ).num_frames
-        return max(1, job.batch_size // frames)
-
-    def prepare(self, cell, images, indices):
-        if cell.source == "released":
-            return images
-        return corruptions.perturb(
-            images,
-            cell.corruption,
-            cell.seed,
-            indices=indices,
-            difficulty=cell.severity,
-        )
-
-    def answer(self, cell, job, images, labels, indices):
-        frames = images.reshape(-1, *images.shape[2:])
-        outputs = job.predictor(frames)
-        return outputs.reshape(*images.shape[:2], -1), images
-
-    def tally(self, cell, job):
-        noise = PERTURBATIONS.get(cell.corruption).family == "noise"
-        return _SequenceTally(noise=noise, difficulty=cell.severity)
+        sets = ("", [*flips], ""), ("_without_noise", quiet, words)
+        figures = [
+            Figure(key + end, label + more, average(map(own.get, part)), kind)
+            for key, label, own, kind in means
+            for end, part, more in sets
+            if main and part and own.keys() >= set(part)
+        ]
+        return {
+            "figures": tuple(figures),
+            "columns": [
+                ("flips", "percent", flips),
+                ("± s.e.", "percent", errors),
+                ("top-5 distance", "number", far),
+                ("FR", "ratio", rates),
+                ("T5D", "ratio", top5),
+            ],
+            "groups": {
+                "noise (against the first frame)": [*filter(_is_noise, flips)],
+                "against the frame before": quiet,
+            },
+            "cells": {
+                c.corruption: shared.json_values(s, FlipScores.METRICS)
+                | {"difficulty": difficulty}
+                for c, s in scores.items()
+            },
+            "notes": notes,
+            "values": flips,
+            "theirs": theirs,
+            "ratios": rates,
+        }
 
 
-class _SequenceTally(FlipTally):
-    """A `FlipTally` that takes, and does not need, labels."""
-
-    def update(self, outputs, labels=None):
-        super().update(outputs)
+def _is_noise(perturbation):
+    return PERTURBATIONS.get(perturbation).family == "noise"
 
 
-class _Sequences:
-    """Released sequences in the form of `Images`.
+def _pairs(perturbation, difficulty):
+    return {"noise": _is_noise(perturbation), "difficulty": difficulty}
+
+
+def _released(job, names):
+    files, about = shared.opened(job, "p")
+    of, tasks = job.settings, []
+    examples = filter(None, (of.examples, of.p_examples))
+    how = str(files.preprocess), min(examples, default=None)
+    for name in names:
+        sequences = files.sequences(name, of.difficulty)
+        check_frames(sequences.num_frames, **_pairs(name, of.difficulty))
+        films = _Films(sequences)
+        classes = int(films.labels.max()) + 1
+        images = Images(films, job.dataset.name, classes, *how)
+        cell = job.cell("p", name, of.difficulty, images=images, **about)
+        tasks.append(Task(cell, images, frames=sequences.num_frames))
+    return tasks
+
+
+class _Films:
+    """Released sequences as a split, with labels 0 where none are known.
 
     Of those that have labels a part is balanced; of others it is the first.
     """
 
-    def __init__(self, sequences, examples=None):
-        self.available = len(sequences)
-        if examples is not None and examples < self.available:
-            sequences = sequences.subset(_part(sequences.labels, examples))
-        self._sequences = sequences
-        self.n = len(sequences)
-        self.shape = next(iter(sequences.batches(1))).shape[2:]
+    def __init__(self, sequences):
+        self._sequences, self.labels = sequences, sequences.labels
+        if self.labels is None:
+            self.labels = np.zeros(len(sequences), np.int32)
+
+    def __len__(self):
+        return len(self.labels)
 
     @property
-    def fingerprint(self):
-        return str(self._sequences.identity)
+    def identity(self):
+        return self._sequences.identity
 
-    def batches(self, batch_size, keep=False):
-        for frames in self._sequences.batches(batch_size):
-            yield frames, [None] * len(frames)
+    def subset(self, indices):
+        return _Films(self._sequences.subset(indices))
 
-
-def _names(settings, image_shape):
-    """Perturbations asked for; by default those of the images' benchmark."""
-    if settings.perturbations is not None:
-        return settings.perturbations
-    return corruptions.perturbation_names(corruptions.table_for(image_shape))
-
-
-def _released(dataset, settings):
-    from noisymix_tf.data import released
-
-    return released.perturbed_sequences(
-        settings.p_dir, dataset, preprocess=settings.released_preprocess
-    )
-
-
-def _part(labels, examples):
-    if labels is None:
-        return range(examples)
-    return balanced_indices(labels, examples, int(labels.max()) + 1)
+    def batches(self, batch_size):
+        starts = range(0, len(self), batch_size)
+        for start, films in zip(starts, self._sequences.batches(batch_size)):
+            yield films, self.labels[start : start + batch_size]

@@ -6,141 +6,150 @@ so that the two accuracies can be compared (Hendrycks et al., 2021, "The Many
 Faces of Robustness", section 4).
 """
 
+import os
+import re
+
 import numpy as np
 
 from noisymix_tf.data import identity
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation.images import Images
-from noisymix_tf.evaluation.predictor import restrict
-from noisymix_tf.evaluation.suites.core import SUITES, ImageSuite
-
-SHIFTED, CLEAN = "shifted", "clean"
+from noisymix_tf.evaluation.sections import Figure, Section, distinct
+from noisymix_tf.evaluation.suites import shared
+from noisymix_tf.evaluation.suites.core import SUITES, Column, Suite, Task
+from noisymix_tf.places import check_local
 
 
 @SUITES.register("r")
-class Shifts(ImageSuite):
-    """A shifted set, and the clean images of its classes."""
+class Shifts(Suite):
+    """Shifted sets, and for each the clean images of its classes."""
 
-    def __init__(self):
-        self._sets = {}
+    options = ("r_dir", "shift_dir", "released_preprocess")
+    columns = (
+        Column("accuracy"),
+        Column("clean_accuracy", "{label}, clean", is_main=False),
+    )
 
-    def cells(self, job):
-        cells = []
-        for name, path in _paths(job.settings).items():
-            shifted = _released(path, job.dataset, job.settings)
-            images = {
-                SHIFTED: _images(job, shifted),
-                CLEAN: _clean_images(job, shifted.classes),
-            }
-            self._sets[name] = np.asarray(shifted.classes), images
-            cells += [
-                job.cell(
-                    name,
-                    images=images[setting],
-                    source=_source(name, setting),
-                    setting=f"{setting} {len(shifted.classes)} classes",
-                )
-                for setting in images
-            ]
-        return cells
+    def tasks(self, job):
+        sets = shifted_sets(job.settings.shift_dir).items()
+        paths = {f"shift_{name}" if name else "shift": p for name, p in sets}
+        if job.settings.r_dir is not None:
+            paths = {"r": job.settings.r_dir} | paths
+        if not paths:
+            raise UsageError(
+                "Suite r needs images: give r_dir (ImageNet-R) or shift_dir (a "
+                "folder for each class, named as in the dataset)."
+            )
+        return [t for name in paths for t in _tasks(job, name, paths[name])]
 
-    def images(self, cell, job):
-        return self._sets[cell.suite][1][cell.setting.split()[0]]
+    def sections(self, scores, context):
+        return [
+            _section({c: s for c, s in scores.items() if c.corruption == name})
+            for name in distinct(cell.corruption for cell in scores)
+        ]
 
-    def class_names(self, cell, job):
-        classes, _ = self._sets[cell.suite]
-        return tuple(job.dataset.class_names[k] for k in classes)
-
-    def answer(self, cell, job, images, labels, indices):
-        classes, _ = self._sets[cell.suite]
-        outputs = job.predictor(images)
-        return restrict(outputs, classes, job.predictor.from_logits), images
+    def group(self, cell):
+        return f"{cell.corruption} {cell.setting}"
 
 
-def _paths(settings):
-    """`{name of the cells' suite: path}` of the sets that are asked for."""
-    paths = {"r": settings.r_dir, "shift": settings.shift_dir}
-    paths = {name: path for name, path in paths.items() if path is not None}
-    if not paths:
-        raise UsageError(
-            "Suite r needs images: give r_dir (ImageNet-R) or shift_dir (a "
-            "folder for each class, named as in the dataset)."
-        )
-    return paths
+def shifted_sets(shift_dir):
+    """`{name: path}` of the option `shift_dir`.
+
+    Args:
+        shift_dir: A path, whose name is `""`; `"art:DIR,sketch:DIR"`, unless
+            there is such a path; a dict of these; or None.
+
+    Raises:
+        UsageError: A name that is none, or is there twice.
+    """
+    if shift_dir is None:
+        return {}
+    pairs, text = [("", shift_dir)], str(shift_dir)
+    if isinstance(shift_dir, dict):
+        pairs = list(shift_dir.items())
+    elif not text.startswith("tfds:") and "://" not in text:
+        if ":" in text and not os.path.exists(text):
+            pairs = [word.partition(":")[::2] for word in text.split(",")]
+    check_local(shift_dir=[path for _, path in pairs])
+    names = [name for name, _ in pairs]
+    for name, path in pairs if names != [""] else ():
+        known = re.fullmatch(r"[\w-]+", name, re.ASCII)
+        if not known or not path or names.count(name) > 1:
+            raise UsageError(
+                f"shift_dir={shift_dir!r}: {name!r} is no name of its own, of "
+                "letters, digits, _ and -, with a folder: give DIR, or "
+                "NAME:DIR,NAME:DIR."
+            )
+    return dict(pairs)
 
 
-def _released(path, dataset, settings):
+def _tasks(job, name, path):
+    """The shifted images, and the clean ones of their classes."""
     from noisymix_tf.data import released
 
-    return released.shifted_images(
-        path, dataset, preprocess=settings.released_preprocess
+    shifted = released.shifted_images(
+        path, job.dataset, preprocess=job.settings.released_preprocess
     )
-
-
-def _source(name, setting):
-    """Images of one's own are as they are, like the dataset's."""
-    return "released" if (name, setting) == ("r", SHIFTED) else "original"
-
-
-def _images(job, shifted):
-    images = Images(
-        shifted.split,
-        f"{job.dataset.name}, shifted",
-        len(shifted.classes),
-        str(shifted.preprocess),
-        job.settings.examples,
-        shifted.classes,
-    )
-    if images.shape != job.images.shape:
+    classes, clean = np.asarray(shifted.classes), job.images.split
+    words, labels = f"{len(classes)} classes", tuple(shifted.classes)
+    own = f"{job.dataset.name}, shifted", len(classes), str(shifted.preprocess)
+    images = Images(shifted.split, *own, job.settings.examples, labels)
+    number = _number(clean, classes)
+    if not number:
         raise UsageError(
-            f"The shifted images are {list(images.shape)}, the dataset's "
-            f"{list(job.images.shape)}: give the preprocess that makes them "
-            "fit, such as resize256-crop224."
+            f"None of the {job.images.n:,} clean images is of the {words} of "
+            f"{path}: measure more examples."
         )
-    return images
+    # Images of one's own are as they are, like the dataset's.
+    fields = {"source": "released" if name == "r" else "original"}
+    fields |= {"setting": f"shifted {words}", "images": images}
+    data = identity.of(clean).labelled((*job.dataset.class_names, *labels))
+    beside = {"n": number, "data": str(data), "setting": f"clean {words}"}
+    beside["available"] = _number(job.dataset.test, classes)
+    return [
+        Task(job.cell("r", name, **fields), images, classes=classes),
+        Task(job.cell("r", name, **beside), job.images, classes=classes),
+    ]
 
 
-def _clean_images(job, classes):
-    return Images(
-        _OfClasses(job.dataset.test, classes),
-        job.dataset.name,
-        len(classes),
-        job.images.preprocess,
-        job.settings.examples,
-        classes,
+def _number(split, classes):
+    """How many images of a split are of some classes."""
+    if not hasattr(split, "subset") or not hasattr(split, "labels"):
+        raise UsageError(
+            "Suite r measures the clean images of some classes, which a "
+            f"{type(split).__name__} without labels and subset cannot give: "
+            "take a noisymix_tf.data Dataset."
+        )
+    return int(np.isin(split.labels, classes).sum())
+
+
+def _section(scores):
+    parts = {cell.setting.split()[0]: cell for cell in scores}
+    cell, number = parts["shifted"], f"{parts['clean'].n:,}"
+    own, clean = scores[cell], scores[parts["clean"]].accuracy
+    count, name = cell.setting.split()[1], cell.corruption
+    label = name.removeprefix("shift_")
+    title, words = f"Shifted images: {label}", ", from a folder of one's own"
+    if name == "shift":
+        title, label = "Shifted images", "Shifted"
+    if name == "r":
+        title, label, words = "ImageNet-R", "R", ", from released files"
+    of_clean = f"clean accuracy among the same ({number} images)"
+    return Section(
+        **shared.about(cell, title, words, label=label) | {"name": name},
+        figures=shared.whole(
+            own,
+            f"accuracy among {count} classes",
+            Figure("clean_accuracy", of_clean, clean),
+            Figure("gap", "gap", clean - own.accuracy),
+        ),
+        cells={
+            part: shared.json_values(scores[cell], by_class=True)
+            for part, cell in parts.items()
+        },
+        notes=(
+            f"outputs of other classes than these {count} are left out before "
+            "the largest is taken.",
+        ),
+        headlines={f"{title if name == 'r' else label} accuracy": "accuracy"},
     )
-
-
-class _OfClasses:
-    """The part of a split that is of some classes, labels counted anew."""
-
-    def __init__(self, split, classes):
-        if not hasattr(split, "subset") or not hasattr(split, "labels"):
-            raise UsageError(
-                "Suite r measures the clean images of some classes, which a "
-                f"{type(split).__name__} without labels and subset cannot "
-                "give: take a noisymix_tf.data Dataset."
-            )
-        self._split = split.subset(
-            np.flatnonzero(np.isin(split.labels, classes))
-        )
-        self._classes = np.asarray(classes)
-        self.labels = np.searchsorted(self._classes, self._split.labels)
-
-    def __len__(self):
-        return len(self.labels)
-
-    @property
-    def identity(self):
-        return identity.of(self._split)
-
-    def subset(self, indices):
-        part = object.__new__(_OfClasses)
-        part._split = self._split.subset(indices)
-        part._classes = self._classes
-        part.labels = self.labels[indices]
-        return part
-
-    def batches(self, batch_size):
-        for images, labels in self._split.batches(batch_size):
-            yield images, np.searchsorted(self._classes, labels)

@@ -1,0 +1,164 @@
+"""How a comparison looks: Markdown, CSV, LaTeX, JSON, one page of HTML."""
+
+import csv
+import io
+import json
+import os
+
+from noisymix_tf.evaluation.charts import axis
+from noisymix_tf.evaluation.page import render
+from noisymix_tf.evaluation.sections import Bars
+from noisymix_tf.files import write_atomically
+
+_SCHEMA = 2
+_TEMPLATES = "comparison/templates"
+# What JSON and CSV have of each.
+_OF_ROW = ("title", "method", "source")
+_OF_COLUMN = ("key", "title", "quantity")
+_OF_CELL = ("mean", "standard_deviation", "standard_error", "is_leader")
+_OF_DIFFERENCE = ("difference", "low", "high", "is_paired")
+# Of LaTeX. A bracket behind the end of a line would be taken for its argument.
+_SPECIAL = {sign: f"\\{sign}" for sign in "&%$#_{}"}
+_SPECIAL |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "[": "{[}"}
+_SPECIAL |= {"^": r"\textasciicircum{}", "±": r"$\pm$", "−": "$-$", "–": "--"}
+
+
+def write(folder, table):
+    """Writes a `table.Table` in all its forms; yields the files' paths."""
+    for suffix, text in (
+        ("md", markdown(table)),
+        ("csv", _csv(table)),
+        ("tex", latex(table)),
+        ("html", html(table, folder)),
+        ("json", _json(table)),
+    ):
+        write_atomically(path := folder / f"comparison.{suffix}", text)
+        yield path
+
+
+def notes(table):
+    """What a reader of the table must know, in sentences: a list of str."""
+    paragraphs = render(f"{_TEMPLATES}/notes.txt", table=table).split("\n\n")
+    return [" ".join(text.split()) for text in paragraphs if text.strip()]
+
+
+def _render(suffix, table, **more):
+    path = f"{_TEMPLATES}/comparison.{suffix}"
+    return render(path, table=table, notes=notes(table), **more)
+
+
+def markdown(table):
+    """The table as Markdown, its columns aligned for a terminal, too."""
+    grids = []
+    for heading, (head, *lines) in _grids(
+        table, lambda text: text.replace("|", "\\|"), "**{}**", "published: "
+    ):
+        wide = [max(3, *map(len, words)) for words in zip(head, *lines)]
+        dashes = ["-" * (width - 1) for width in wide]
+        rule = [f":{dashes[0]}", *(f"{own}:" for own in dashes[1:])]
+        aligned = [
+            [first.ljust(wide[0]), *map(str.rjust, rest, wide[1:])]
+            for first, *rest in (head, rule, *lines)
+        ]
+        grids.append((heading, aligned))
+    return _render("md", table, grids=grids)
+
+
+def latex(table):
+    r"""The table as LaTeX; `\usepackage{booktabs}` goes into the preamble."""
+    grids = _grids(table, escape, r"\textbf{{{}}}", "Published: ")
+    return _render("tex", table, grids=grids, escape=escape)
+
+
+def escape(text):
+    """Text in which no sign is LaTeX's own."""
+    return "".join(_SPECIAL.get(sign, sign) for sign in text)
+
+
+def _grids(table, plain, bold, published):
+    """`(heading, lines of words)`: each part of the table, its differences."""
+    for heading, columns, others in table.parts:
+        head = ["", *(plain(column.title) for column in columns)]
+        values, differences = [head], [head]
+        for row in (*table.rows, *others):
+            title = plain((published if row.source else "") + row.title)
+            words = [title, *(plain(row.text(column)) for column in columns)]
+            for place, column in enumerate(columns, 1):
+                if column.key in row.cells and row.cells[column.key].is_leader:
+                    words[place] = bold.format(words[place])
+            values.append(words)
+            if not row.source:
+                words = [plain(row.difference(column)) for column in columns]
+                differences.append([title, *words])
+        yield heading, values
+        if len(table.rows) > 1:
+            name = f"Difference to {table.target}"
+            yield f"{heading}: {name}" if heading else name, differences
+
+
+def html(table, folder):
+    """The table as a page, which has links to the reports from a folder."""
+    links, charts, scales = {}, {}, {}
+    for run in [run for row in table.rows for run in row.runs]:
+        if (report := run.folder / "report.html").is_file():
+            links[run.path] = os.path.relpath(report, folder)
+    for column in table.columns:
+        cells = [(row, cell) for row, of, cell in table.cells if of == column]
+        chart = charts[column.key] = Bars(
+            column.title,
+            column.quantity,
+            {row.title: cell.mean for row, cell in cells},
+            kind="ratio",
+            errors={row.title: cell.standard_error for row, cell in cells},
+            reference={
+                row.title: other.cells[column.key].mean
+                for row, _ in cells
+                for other in reversed(table.published)
+                if row.method == other.method and column.key in other.cells
+            },
+            reference_name="published",
+        )
+        # All of a quantity have the same axis.
+        own, of = axis(chart), column.quantity
+        scales[of] = max(own, scales.get(of, own))
+    return _render("html", table, links=links, drawn=charts, scales=scales)
+
+
+def _json(table):
+    rows = []
+    for row in (*table.rows, *table.published):
+        runs = [str(run.path) for run in row.runs]
+        cells = {key: _values(cell) for key, cell in row.cells.items()}
+        rows.append({**_known(row, _OF_ROW), "runs": runs, "cells": cells})
+    content = {
+        "schema": _SCHEMA,
+        "title": table.title,
+        "differences_to": table.target,
+        "columns": [_known(column, _OF_COLUMN) for column in table.columns],
+        "rows": rows,
+        "notes": notes(table),
+    }
+    return json.dumps(content, indent=1) + "\n"
+
+
+def _csv(table):
+    names = (*_OF_CELL, *_OF_DIFFERENCE)
+    keys = [f"{c.key} {name}" for c in table.columns for name in names]
+    lines, text = [[*_OF_ROW, "runs", *keys]], io.StringIO()
+    for row in (*table.rows, *table.published):
+        lines.append([*_known(row, _OF_ROW).values(), len(row.runs)])
+        for column in table.columns:
+            own = _values(row.cells.get(column.key))
+            lines[-1] += [own[name] for name in names]
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
+
+
+def _values(cell):
+    """What is known of a cell: in per cent, without rounding."""
+    found = getattr(cell, "difference", None)
+    return _known(cell, (*_OF_CELL, "values")) | _known(found, _OF_DIFFERENCE)
+
+
+def _known(of, names):
+    return {name: getattr(of, name, None) for name in names}

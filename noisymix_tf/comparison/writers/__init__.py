@@ -1,1 +1,0 @@
-"""How a comparison looks: Markdown, CSV, LaTeX, JSON, one page of HTML."""

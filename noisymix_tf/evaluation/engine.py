@@ -1,0 +1,274 @@
+"""The engine: carries out a plan, walking the images once.
+
+A chunk of images is read once. Worker processes make what its cells show the
+model, ahead of it; the model answers here; a thread turns answers into rows
+and keeps them, a transaction for each chunk. Who makes an image, and when,
+decides nothing: any number of workers gives the same bits.
+"""
+
+import collections
+import concurrent.futures
+import functools
+import os
+import time
+
+import numpy as np
+
+from noisymix_tf.evaluation.predictor import restrict
+from noisymix_tf.evaluation.suites import SUITES
+from noisymix_tf.probabilities import LOGITS
+from noisymix_tf.workers import Workers
+
+# Images to make that pay for the start of a process of their own.
+_IMAGES_A_WORKER = 1000
+# Images that an estimate tries each kind of cell on.
+_TRIED = 4
+
+
+def run(plan, records, *, num_workers=None, progress=None, gallery=None):
+    """Measures what records lack of a plan.
+
+    Args:
+        plan: `plan.Plan`, of a model.
+        records: `records.Records`.
+        num_workers: Processes that make images; 0 for none beside this one. By
+            default one for each core, but no more than one for each thousand
+            images to make.
+        progress: `noisymix_tf.progress.Progress`, or None.
+        gallery: `gallery.Gallery`, or None.
+
+    Returns:
+        Number of cells that were measured, in whole or in part.
+    """
+    walks = [_Walk(plan, images, records) for images in plan.sources]
+    if num_workers is None:
+        made = sum(walk.count(lambda task: task.make) for walk in walks)
+        num_workers = min(_cores(), made // _IMAGES_A_WORKER)
+    if progress:
+        progress.begin(sum(walk.count() for walk in walks))
+    with (
+        Workers(num_workers) as workers,
+        concurrent.futures.ThreadPoolExecutor(1, "records") as keeper,
+    ):
+        engine = _Engine(plan.job, records, workers, keeper, progress, gallery)
+        for made, seconds in workers.ordered(engine.calls(walks)):
+            engine.take(made, seconds)
+        engine.wait()
+    if progress:
+        progress.end()
+    return len({task.cell for walk in walks for task in walk.tasks})
+
+
+def estimate(plan, num_workers=None):
+    """About how many seconds `run` takes, by trying every kind of cell."""
+    few = plan.job.images.probe(_TRIED)
+    rates, making, passes = {}, 0.0, 0
+    for task in plan.tasks:
+        passes += task.cell.n * task.frames * task.passes
+        kind = task.cell.suite, task.cell.corruption
+        if task.make and kind not in rates:
+            began = time.process_time()
+            task.make(few, indices=np.arange(len(few)))
+            rates[kind] = (time.process_time() - began) / len(few)
+        making += task.cell.n * (rates[kind] if task.make else 0.0)
+    batch = plan.job.images.probe(plan.job.batch_size)
+    began = time.monotonic()
+    plan.job.predictor(batch)
+    answering = passes * (time.monotonic() - began) / len(batch)
+    making /= min(_cores(), num_workers or _cores())
+    return (making + answering) / plan.shard[1]
+
+
+def _cores():
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class _Walk:
+    """The chunks of some images that lack records of some of their tasks."""
+
+    def __init__(self, plan, images, records):
+        tasks = plan.sources[images]
+        frames = 1 if tasks[0].make else tasks[0].frames
+        self.images = images
+        self.size = max(1, plan.job.batch_size // frames)
+        starts = range(0, images.n, self.size)[plan.shard[0] :: plan.shard[1]]
+        covered = {task: records.covered(task.cell) for task in tasks}
+        self.lacking = {}
+        for start in starts:
+            lacking = [
+                task
+                for task in tasks
+                if not covered[task][slice(*self.span(task, start))].all()
+            ]
+            if lacking:
+                self.lacking[start] = lacking
+        self.tasks = {t: None for tasks in self.lacking.values() for t in tasks}
+
+    def span(self, task, start):
+        """Places of the rows of a chunk among those of a task's cell."""
+        ends = start, min(start + self.size, self.images.n)
+        if task.places is None:
+            return ends
+        return tuple(np.searchsorted(task.places, ends).tolist())
+
+    def count(self, wanted=lambda task: True):
+        """How many images there are to measure, once for each task."""
+        return sum(
+            min(self.size, self.images.n - start) * task.frames
+            for start, tasks in self.lacking.items()
+            for task in tasks
+            if wanted(task)
+        )
+
+    def chunks(self):
+        """Yields `_Chunk`s."""
+        read = self.images.chunks(self.size, list(self.lacking))
+        for start, images, labels in read:
+            yield _Chunk(self, start, images, labels)
+
+
+class _Chunk:
+    """Images that were read once, and what is known of them by now."""
+
+    def __init__(self, walk, start, images, labels):
+        self.walk, self.start = walk, start
+        self.images, self.labels = images, labels
+        self.tasks = walk.lacking[start]
+        self.indices = np.arange(start, start + len(images))
+        self.outputs = {task: [] for task in self.tasks}
+        self.seconds = {task: collections.Counter() for task in self.tasks}
+        self.waiting = 0
+        self.is_kept = False
+
+
+class _Engine:
+    """What a run has in hand: chunks, and calls whose results will come."""
+
+    def __init__(self, job, records, workers, keeper, progress, gallery):
+        self._job, self._records = job, records
+        self._workers, self._keeper = workers, keeper
+        self._progress, self._gallery = progress, gallery
+        self._expected = collections.deque()
+        self._kept = None
+        self._done = 0
+
+    def calls(self, walks):
+        """Yields calls for the workers, and meanwhile measures the rest."""
+        for chunk in _ahead(c for walk in walks for c in walk.chunks()):
+            parts = [
+                (task, part)
+                for task in chunk.tasks
+                for part in self._parts(task, len(chunk.images))
+                if task.make
+            ]
+            chunk.waiting = len(parts)
+            shared = {}
+            for task, part in parts:
+                key = part.start, part.stop
+                if key not in shared:
+                    shared[key] = self._workers.share(chunk.images[part])
+                make = functools.partial(task.make, indices=chunk.indices[part])
+                self._expected.append((chunk, task, part))
+                yield make, shared[key]
+            everything = slice(0, len(chunk.images))
+            clean = None
+            for task in chunk.tasks:
+                if task.make:
+                    continue
+                if task.attack is None and clean is not None:
+                    chunk.outputs[task].append(clean)
+                    continue
+                self._answer(chunk, task, everything, chunk.images)
+                if task.attack is None:
+                    (clean,) = chunk.outputs[task]
+            self._finish(chunk)
+
+    def take(self, made, seconds):
+        """Shows the model what a worker has made."""
+        chunk, task, part = self._expected.popleft()
+        chunk.seconds[task]["generation_seconds"] += seconds
+        self._answer(chunk, task, part, made)
+        chunk.waiting -= 1
+        self._finish(chunk)
+
+    def wait(self):
+        """Until all rows are kept."""
+        if self._kept:
+            self._kept.result()
+
+    def _parts(self, task, number):
+        """Slices of a chunk that give about a batch of frames each."""
+        step = max(1, self._job.batch_size // task.frames)
+        return [slice(s, min(s + step, number)) for s in range(0, number, step)]
+
+    def _answer(self, chunk, task, part, shown):
+        began = time.monotonic()
+        labels = chunk.labels[part]
+        if task.attack:
+            shown = task.attack(shown, labels, chunk.indices[part])
+        frames = shown if task.frames == 1 else np.concatenate(shown)
+        outputs = self._job.predictor(frames)
+        if task.frames > 1:
+            outputs = outputs.reshape(*shown.shape[:2], -1)
+        chunk.outputs[task].append(outputs)
+        chunk.seconds[task]["forward_seconds"] += time.monotonic() - began
+        if self._gallery and part.start == chunk.start == 0:
+            self._gallery.see(*self._seen(task, shown, outputs, labels))
+
+    def _seen(self, task, images, outputs, labels):
+        """What the gallery takes of a chunk."""
+        names = self._job.dataset.class_names
+        if task.classes is None:
+            return task.cell, images, outputs, labels, names
+        keep, outputs, labels = _of_classes(task, outputs, labels)
+        names = [names[k] for k in task.classes]
+        return task.cell, images[keep], outputs, labels, names
+
+    def _finish(self, chunk):
+        """Has the rows of a chunk kept once all of them are known."""
+        known = all(chunk.outputs.values()) and not chunk.waiting
+        if chunk.is_kept or not known:
+            return
+        chunk.is_kept = True
+        # No more than one chunk waits for the disk.
+        self.wait()
+        self._kept = self._keeper.submit(_keep, self._records, chunk)
+        self._done += sum(t.frames for t in chunk.tasks) * len(chunk.images)
+        if self._progress:
+            self._progress.advance(self._done)
+
+
+def _keep(records, chunk):
+    """Turns the answers of a chunk into rows, and keeps them."""
+    measured = []
+    for task in chunk.tasks:
+        outputs, labels = np.concatenate(chunk.outputs[task]), chunk.labels
+        if task.classes is not None:
+            _, outputs, labels = _of_classes(task, outputs, labels)
+        rows = SUITES.get(task.cell.suite)().rows(task.cell, outputs, labels)
+        start, _ = chunk.walk.span(task, chunk.start)
+        seconds = {k: round(v, 4) for k, v in chunk.seconds[task].items()}
+        measured.append((task.cell, start, rows, seconds))
+    records.add(measured)
+
+
+def _of_classes(task, outputs, labels):
+    """`(mask, outputs, labels)` of the images and classes that count."""
+    keep = np.ones(len(labels), bool)
+    if task.places is not None:
+        keep = np.isin(labels, task.classes)
+        labels = np.searchsorted(task.classes, labels[keep])
+    is_logits = task.cell.outputs == LOGITS
+    return keep, restrict(outputs[keep], task.classes, is_logits), labels
+
+
+def _ahead(iterator):
+    """The same elements, of which a thread fetches the next one meanwhile."""
+    with concurrent.futures.ThreadPoolExecutor(1, "images") as reader:
+        following = reader.submit(next, iterator, None)
+        while (element := following.result()) is not None:
+            following = reader.submit(next, iterator, None)
+            yield element

@@ -1,0 +1,365 @@
+"""`evaluate` on models whose predictions are known: walked once, kept whole."""
+
+import functools
+import json
+import signal
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from noisymix_tf import corruptions, evaluation
+from noisymix_tf.evaluation import Column, Suite, Task
+from noisymix_tf.evaluation.metrics import ImageScores
+from noisymix_tf.evaluation.sections import Figure, Section
+from noisymix_tf.training.fingerprint import model_fingerprint
+from support import door_processes
+from support import evaluation_toys as toys
+from support.usage import assert_usage_error
+
+
+def bits(results):
+    """Rows by name of the cell: what must be equal to the last bit."""
+    return {c.name: s.rows.tobytes() for c, s in results.scores.items()}
+
+
+@pytest.mark.parametrize(
+    "softmax, split, options",
+    [
+        (True, toys.SizedTest, {"batch_size": 23, "num_workers": 0}),
+        (False, toys.Test, {"batch_size": 5, "num_workers": 2}),
+    ],
+)
+def test_cells_are_what_numpy_computes_and_images_are_read_once(
+    softmax, split, options
+):
+    model = toys.brightness_model(scale=30.0, softmax=softmax)
+    data = toys.dataset(split=split)
+    results = toys.run(model, data, **options)
+    assert len(results.scores) == 1 + 2 * 2
+    # First image, probe, what they are, and all five cells; perhaps the count.
+    assert data.test.passes == (4 if softmax else 5)
+    for cell, scores in results.scores.items():
+        pixels = data.test.images
+        if cell.suite == "c":
+            pixels = corruptions.corrupt(pixels, cell.corruption, cell.severity)
+        outputs = model(pixels.astype(np.float32)).numpy()
+        wanted = ImageScores.of(outputs, data.test.labels, not softmax)
+        for name in wanted.dtype.names:
+            np.testing.assert_allclose(
+                scores.rows[name], wanted[name], rtol=1e-4, atol=1e-6
+            )
+        assert cell.outputs == ("probabilities" if softmax else "logits")
+        assert (cell.n, cell.dataset) == (23, "flat")
+    # Arrays without the top class have the classes of the model.
+    below = data.test.labels < 2
+    arrays = data.test.images[below], data.test.labels[below]
+    assert toys.run(data=arrays).figures["clean/accuracy"] == 1.0
+
+
+def test_workers_and_batches_decide_nothing():
+    """Also of sequences, whose frames fill several batches."""
+    model = toys.random_model()
+    options = {"suites": ("clean", "c", "p"), "perturbations": ("tilt",)}
+    whole = bits(toys.run(model, num_workers=0, **options))
+    assert len(whole) == 6
+    for number in (1, 2):
+        assert bits(toys.run(model, num_workers=number, **options)) == whole
+
+
+def inverted(images, indices):
+    return 255 - images
+
+
+def test_a_suite_is_one_class(monkeypatch):
+    # Private, so that the next test finds it as it was.
+    monkeypatch.setattr(
+        evaluation.SUITES, "_entries", dict(evaluation.SUITES._entries)
+    )
+
+    @evaluation.SUITES.register("inverted")
+    class Inverted(Suite):
+        columns = (Column("accuracy"),)
+
+        def tasks(self, job):
+            cell = job.cell("inverted", source="generated")
+            return [Task(cell, job.images, make=inverted)]
+
+        def sections(self, scores, context):
+            ((cell, own),) = scores.items()
+            figure = Figure("accuracy", "accuracy", own.accuracy)
+            words = "Inverted", "Inv", cell.suite, cell.source, cell.n
+            headlines = {"Inverted accuracy": "accuracy"}
+            return [
+                Section(
+                    "inverted",
+                    *words,
+                    "255 - x",
+                    (figure,),
+                    headlines=headlines,
+                )
+            ]
+
+    data = toys.dataset()
+    results = toys.run(data=data, suites=("clean", "inverted"))
+    # 20, 120 and 220 become 235, 135 and 35: only the middle class stays.
+    share = (data.test.labels == 1).mean()
+    assert results.figures["inverted/accuracy"] == pytest.approx(share)
+    assert "255 - x" in str(results)
+    assert "Inverted accuracy" in results.report.summary()
+    monkeypatch.setitem(globals(), "inverted", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        toys.run(suites=("inverted",), num_workers=0)
+
+
+class Stopping:
+    """A progress that stops a run after some chunks."""
+
+    def __init__(self, chunks):
+        self.chunks = chunks
+
+    def begin(self, total):
+        pass
+
+    end = begin
+
+    def advance(self, done):
+        self.chunks -= 1
+        if not self.chunks:
+            raise KeyboardInterrupt
+
+
+def test_what_was_ended_goes_on_at_the_chunk(tmp_path):
+    """And the report is of all, as if in one go; a bigger batch fits too."""
+    model, seen = toys.random_model(), []
+    truth = toys.run(model, batch_size=5)
+
+    class Watched(toys.SizedTest):
+        def batches(self, batch_size):
+            for images, labels in super().batches(batch_size):
+                seen.append(len(images))
+                yield images, labels
+
+    options = {"batch_size": 5, "output_dir": tmp_path}
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            toys.run(model, progress=Stopping(2), **options)
+        assert not (tmp_path / "report.json").exists()
+    again = toys.run(model, **options)
+    assert again.computed == 5 and bits(again) == bits(truth)
+    report = json.loads((tmp_path / "report.json").read_text())
+    del report["sections"]["cost"]  # Seconds.
+    for name, section in report["sections"].items():
+        wanted = truth.report.as_dict()["sections"][name]
+        assert section == json.loads(json.dumps(wanted))
+    lines = (tmp_path / "cells.jsonl").read_text().splitlines()
+    rights = [json.loads(line)["mean_right"] for line in lines]
+    assert rights == [s.rows["right"].mean() for s in truth.scores.values()]
+    done = toys.run(model, toys.dataset(split=Watched), **options)
+    # The first image, the probe, and one pass for what they are.
+    assert done.computed == 0 and len(seen) == 2 + 1
+
+
+def test_shards_are_one_run_to_the_last_bit(tmp_path):
+    model = toys.random_model()
+    options = {"suites": ("clean", "c", "p"), "perturbations": ("scale",)}
+    options |= {"batch_size": 4, "severities": (3,)}
+    whole = toys.run(model, output_dir=tmp_path / "whole", **options)
+    parts = [tmp_path / str(k) for k in range(1, 5)]
+    for k, part in enumerate(parts, 1):
+        one = toys.run(model, output_dir=part, shard=f"{k}/4", **options)
+        assert one.report is None and not (part / "report.json").exists()
+    merged = evaluation.merge(reversed(parts), tmp_path / "merged")
+    assert bits(merged) == bits(whole)
+    assert list(merged.scores) == list(whole.scores)
+    taken = merged.figures.keys() - {"cost/seconds"}
+    assert {f: merged.figures[f] for f in taken if "_seconds" not in f} == {
+        f: v for f, v in whole.figures.items() if "_seconds" not in f
+    }
+    page = (tmp_path / "merged" / "report.html").read_text()
+    assert "flat" in page
+    # What is no set of parts of one plan.
+    merge = functools.partial(evaluation.merge, output_dir=tmp_path / "bad")
+    alien = tmp_path / "alien"
+    toys.run(model, output_dir=alien, shard="2/4", **options, seed=1)
+    half = tmp_path / "half"
+    with pytest.raises(KeyboardInterrupt):
+        toys.run(
+            *(model, None),
+            **{**options, "shard": "1/2", "output_dir": half},
+            progress=Stopping(1),
+        )
+    toys.run(model, output_dir=tmp_path / "rest", shard="2/2", **options)
+    for folders, words in (
+        (parts[:3], "Of 4 parts 4 are missing"),
+        ([*parts, parts[0]], "are both part 1 of 4"),
+        ([parts[0], alien], "no parts of one plan"),
+        ([parts[0], tmp_path / "whole"], "no parts of one plan"),
+        ([tmp_path], "holds no part of an evaluation"),
+        ([half, tmp_path / "rest"], "lacks"),
+    ):
+        assert_usage_error(lambda f=folders: merge(f), words)
+    for word in ("0/4", "5/4", "1", "a/b", "1/0"):
+        call = functools.partial(toys.run, model, shard=word)
+        assert_usage_error(call, f"shard={word} must", "i/n")
+    call = functools.partial(toys.run, model, shard="1/2")
+    assert_usage_error(call, "needs an output_dir")
+
+
+def changed(data, **fields):
+    images = data.test.images.copy()
+    images[-1] = images[-1] if fields else 255 - images[-1]
+    data.test.images = images
+    vars(data).update(fields)
+    return data
+
+
+def test_stale_records_are_measured_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation.Report, "write", lambda *_: None)
+    usual = corruptions.core.VERSION
+    for kind in (toys.whole_dataset, toys.dataset):
+        folder = tmp_path / kind.__name__
+        monkeypatch.setattr(corruptions.core, "VERSION", usual)
+        toys.run(data=kind(), output_dir=folder)
+        same = kind()  # An equal copy of all pixels.
+        for computed, change in (
+            (0, {}),
+            (0, {"batch_size": 5}),
+            (4, {"seed": 1}),  # Clean images have no seed.
+            (2, {"severities": (1, 3, 5)}),
+            (4, {"table": "imagenet"}),
+            (5, {"model": toys.brightness_model(scale=2.0)}),
+            (5, {"data": kind(n=22)}),
+            # The first image and the labels alone do not tell.
+            (5, {"data": changed(kind())}),
+            # A label then means another class.
+            (5, {"data": changed(kind(), class_names=("2", "1", "0"))}),
+            (4, {"version": 999}),  # Another generator.
+        ):
+            version = change.pop("version", usual)
+            monkeypatch.setattr(corruptions.core, "VERSION", version)
+            options = {"data": same, **change}
+            again = toys.run(output_dir=folder, **options)
+            assert again.computed == computed, change
+            truth = toys.run(**options)
+            for cell, scores in again.scores.items():
+                nll = scores.rows["nll"], truth.scores[cell].rows["nll"]
+                np.testing.assert_allclose(*nll, rtol=1e-4)
+    # What was taken for logits must not stand for probabilities.
+    base = toys.brightness_model(softmax=True)
+    model = keras.Model(base.inputs, base.outputs[0] / 2)
+    said = ("auto", "probabilities", "probabilities")
+    for outputs, computed in zip(said, (5, 5, 0)):
+        results = toys.run(model, output_dir=tmp_path / "said", outputs=outputs)
+        assert results.computed == computed
+        kinds = {cell.outputs for cell in results.scores}
+        assert kinds == {"logits" if outputs == "auto" else outputs}
+
+
+def test_fingerprints_see_constants_and_weights_but_no_names(tmp_path):
+    model = toys.brightness_model()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    same = model, loaded, toys.brightness_model(name="pixels")
+    assert len(set(map(model_fingerprint, same))) == 1
+    scales = map(keras.layers.Rescaling, (1.0, 2.0))
+    other = [keras.Sequential([scale, model]) for scale in scales]
+    prints = {model_fingerprint(each) for each in (model, *other)}
+    kernel, bias = model.get_weights()
+    bias[-1] += 1
+    model.set_weights([kernel, bias])
+    assert len({model_fingerprint(model), *prints}) == 4
+    assert_usage_error(lambda: model_fingerprint(object()), "no weights")
+    # A configuration that cannot be had.
+    plain = type("Plain", (keras.Model,), {"get_config": lambda _: 1 / 0})
+    assert model_fingerprint(plain()) == model_fingerprint(plain())
+
+
+def rebuilt(wrap):
+    model = toys.brightness_model()
+    return keras.Model(model.inputs, wrap(model.outputs[0]))
+
+
+def arrays(side=toys.SIDE, n=4):
+    return np.zeros([n, side, side, 3], np.uint8), np.arange(n)
+
+
+def test_bad_input():
+    for options, words in (
+        ({"suites": ("dream",)}, "suite 'dream' & clean, c"),
+        ({"suites": "clean"}, "suites must be a list & 'clean'"),
+        ({"suites": ()}, "suites is empty"),
+        ({"model": "model.keras"}, "'model.keras': load it first"),
+        (
+            {"c_dir": "nowhere", "suites": ("clean",)},
+            "c_dir='nowhere' & suite c",
+        ),
+        ({"l2_eps": ("1",)}, "l2_eps=(1.0,) would do nothing & pgd"),
+        ({"released_preprocess": "crop8"}, "released_preprocess & nothing"),
+        ({"c_dir": "x", "table": "tiny"}, "table=tiny would do nothing"),
+        ({"model": toys.brightness_model(4)}, "[8, 4] & 3 classes"),
+        ({"model": rebuilt(lambda x: x + np.nan)}, "not finite"),
+        ({"model": rebuilt(lambda x: [x, x])}, "expected one tensor"),
+        ({"data": "digits"}, "Dataset or (images, labels) & a str"),
+        ({"data": (*arrays(), 1)}, "tuple of 3"),
+        ({"data": arrays(n=0)}, "There are no images"),
+        ({"data": arrays()}, "a label 3, & 3 classes"),
+        ({"data": arrays(8, n=3)}, "[16, 16, 3] & [8, 8, 3]"),
+        ({"batch_size": 0}, "batch_size=0 must be a whole number from 1"),
+        ({"num_workers": -1}, "num_workers=-1 must be a whole number from 0"),
+        ({"output_dir": __file__}, "test_engine.py' cannot be a folder"),
+    ):
+        call = functools.partial(toys.run, **options)
+        assert_usage_error(call, *words.split(" & "))
+
+
+@pytest.mark.slow
+def test_ten_kills_at_random_change_nothing(tmp_path):
+    """Whatever a process is killed at, what it has kept is whole."""
+    toys.random_model().save(tmp_path / "model.keras")
+    code = f"""
+import sys, numpy as np
+from noisymix_tf import evaluation
+from support import door_processes
+from support import evaluation_toys as toys
+model = evaluation.load_classifier({str(tmp_path / "model.keras")!r})
+evaluation.evaluate(
+    model, toys.dataset(n=600), suites=("clean", "c", "p"), batch_size=20,
+    perturbations=("tilt",), severities=(1, 5), output_dir=sys.argv[1],
+    num_workers=1)
+"""
+    places = [tmp_path / name for name in ("killed", "whole")]
+    assert door_processes.run("-c", code, places[1]).returncode == 0
+    wait, files = np.random.default_rng(0).uniform(0.0, 2.0, 10), []
+    for seconds in wait:
+        records = places[0] / "records.sqlite"
+        before = records.stat().st_size if records.exists() else 0
+        with door_processes.Process("-c", code, places[0]) as process:
+            while process.is_running() and (
+                not records.exists() or records.stat().st_size <= before
+            ):
+                time.sleep(0.05)
+            time.sleep(seconds)
+            process.kill()
+            files.append(process.returncode)
+    assert files.count(-signal.SIGKILL) >= 5
+    assert door_processes.run("-c", code, places[0]).returncode == 0
+    reports = [(p / "cells.jsonl").read_text() for p in places]
+    assert reports[0] == reports[1] and "tilt" in reports[0]
+
+
+@pytest.mark.slow
+def test_the_oracles_accuracies(full_golden, cifar10_test, trained_resnet20):
+    """ResNet-20 on 2,000 images: the oracle's accuracy, cell by cell."""
+    expected = full_golden("cifar_c_accuracy_resnet20.json")
+    data = toys.dataset(num_classes=10)
+    data.test = toys.SizedTest(*(array[:2000] for array in cifar10_test))
+    names = ("shot_noise", "zoom_blur", "jpeg_compression")
+    options = {"severities": (3,), "batch_size": 250, "corruptions": names}
+    results = toys.run(trained_resnet20, data, **options)
+    assert results.figures["clean/accuracy"] == expected["clean"]
+    cells = results.report.as_dict()["sections"]["c"]["cells"]
+    found = [cells[name]["3"]["accuracy"] for name in names]
+    wanted = [expected["accuracy_sev1_to_5"][name][2] for name in names]
+    assert (np.abs(np.subtract(found, wanted)) <= [0.02, 0.01, 0.01]).all()
