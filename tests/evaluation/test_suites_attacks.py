@@ -7,8 +7,7 @@ import unittest.mock
 import pytest
 import tensorflow as tf
 
-from noisymix_tf import attacks, evaluation
-from noisymix_tf.evaluation import replicas
+from noisymix_tf import attacks, evaluation, replicas
 from noisymix_tf.evaluation.metrics import ImageScores
 from noisymix_tf.evaluation.suites import attacks as suites_attacks
 from support import evaluation_toys as toys
