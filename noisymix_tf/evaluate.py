@@ -46,6 +46,12 @@ def run(config):
     settings = config.evaluation.settings()
     evaluation.checked(config.evaluation.suites, settings)
     entry = config.target.robustbench_json
+    if entry is not None and config.target.shard != "1/1":
+        raise UsageError(
+            f"--robustbench_json={entry} needs all parts, this is "
+            f"--shard={config.target.shard}: join them, then give it with the "
+            f"--output_dir of the whole."
+        )
     if entry is not None:
         evaluation.robustbench.check(
             entry,

@@ -50,8 +50,7 @@ class Workers(contextlib.AbstractContextManager):
 
     def __init__(self, count=None):
         if count is None:
-            affinity = getattr(os, "sched_getaffinity", None)
-            count = len(affinity(0)) if affinity else os.cpu_count() or 1
+            count = cores()
         if not isinstance(count, int) or count < 0:
             raise UsageError(
                 f"num_workers={count} must be a number of processes, or 0."
@@ -131,6 +130,12 @@ class Workers(contextlib.AbstractContextManager):
             raise result
         # A mapped array would keep a file open.
         return result.copy() if type(result) is np.ndarray else result, seconds
+
+
+def cores():
+    """Cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 class _Shared:

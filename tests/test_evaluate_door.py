@@ -151,6 +151,7 @@ def test_bad_input(model_path, run_of_photos, tmp_path):
     refused(f"{known}cifar10 --data_dir=nowhere", "nowhere")
     entry = f"{known}digits --robustbench_json="
     refused(f"{entry}x --corruptions=fog", "15 corruptions")
+    refused(f"{entry}x --shard=1/2", "needs all parts")
     refused(f"{entry}nowhere/x", "'nowhere/x'")
     assert set(tmp_path.iterdir()) == before
     for content in (b"\x80\x81", b"--dataset=folder\n--image_size=6x\n"):

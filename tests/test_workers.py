@@ -31,7 +31,7 @@ try:
 except ValueError as error:
     print(error)
 print(os.getpid(), *(p.pid for p, _ in workers._all), flush=True)
-busy = "import time; print('busy', flush=True); time.sleep(600)"
+busy = "import os, time; os.write(1, b'busy\\\\n'); time.sleep(600)"
 list(workers.ordered([(exec, busy)] * 9))
 """
 

@@ -9,7 +9,6 @@ decides nothing: any number of workers gives the same bits.
 import collections
 import concurrent.futures
 import functools
-import os
 import time
 
 import numpy as np
@@ -17,7 +16,7 @@ import numpy as np
 from noisymix_tf.evaluation.predictor import restrict
 from noisymix_tf.evaluation.suites import SUITES
 from noisymix_tf.probabilities import LOGITS
-from noisymix_tf.workers import Workers
+from noisymix_tf.workers import Workers, cores
 
 # Images to make that pay for the start of a process of their own.
 _IMAGES_A_WORKER = 1000
@@ -43,7 +42,7 @@ def run(plan, records, *, num_workers=None, progress=None, gallery=None):
     walks = [_Walk(plan, images, records) for images in plan.sources]
     if num_workers is None:
         made = sum(walk.count(lambda task: task.make) for walk in walks)
-        num_workers = min(_cores(), made // _IMAGES_A_WORKER)
+        num_workers = min(cores(), made // _IMAGES_A_WORKER)
     if progress:
         progress.begin(sum(walk.count() for walk in walks))
     with (
@@ -75,15 +74,8 @@ def estimate(plan, num_workers=None):
     began = time.monotonic()
     plan.job.predictor(batch)
     answering = passes * (time.monotonic() - began) / len(batch)
-    making /= min(_cores(), num_workers or _cores())
+    making /= min(cores(), num_workers or cores())
     return (making + answering) / plan.shard[1]
-
-
-def _cores():
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class _Walk:

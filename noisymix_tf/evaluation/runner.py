@@ -130,6 +130,10 @@ def evaluate(
         raise UsageError(
             f"shard={shard} needs an output_dir, a folder for this part alone."
         )
+    if is_part and isinstance(reference, Reference):
+        raise UsageError(
+            f"shard={shard}: merge reads the reference again, so give its path."
+        )
     facts = {
         "key": plan.key,
         "shard": plan.shard,

@@ -205,6 +205,9 @@ def test_shards_are_one_run_to_the_last_bit(tmp_path):
         assert_usage_error(call, f"shard={word} must", "i/n")
     call = functools.partial(toys.run, model, shard="1/2")
     assert_usage_error(call, "needs an output_dir")
+    given = {"output_dir": alien, "reference": evaluation.Reference("own")}
+    call = functools.partial(toys.run, model, shard="1/2", **given)
+    assert_usage_error(call, "give its path")
 
 
 def changed(data, **fields):
