@@ -47,8 +47,7 @@ def text(report):
     lines = [_head(report), f"  {ERRORS}"]
     for section in report.sections:
         lines += ["", section.title, f"  {section.origin}"]
-        if section.figures:
-            lines += _columns(_figures(section))
+        lines += _columns(_figures(section))
         if section.table:
             lines += ["", *_columns(_grid(section))]
         lines += [f"  Note: {note}" for note in section.notes]
@@ -123,6 +122,8 @@ def _grid(section):
 
 def _columns(rows):
     """Lines of a name and words to its right, one below the other."""
+    if not rows:
+        return
     first, *widths = (max(map(len, column)) for column in zip(*rows))
     for name, *words in rows:
         shown = "".join(f"{w:>{n + 2}}" for w, n in zip(words, widths))

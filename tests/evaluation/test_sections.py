@@ -288,6 +288,8 @@ def test_the_benchmark_is_that_of_the_images(tmp_path):
     report = on_p(extra)
     assert report.figures["p/mfp"] == pytest.approx(0.055)
     assert "shear" in report.text()  # It has no figures.
+    only = on_p({"shear": 0.1})  # It opens with nothing.
+    assert only.summary() == "toy, model abc"
     extras = sections_of(report)["p_extra"]
     assert (set(extras.cells), extras.figures) == ({"snow", "shear"}, ())
     assert "in no mean" in extras.notes[0]
