@@ -11,6 +11,7 @@ import textwrap
 from absl import flags
 
 from noisymix_tf import flagfiles, places
+from noisymix_tf.checks import radius
 from noisymix_tf.config import Config, MethodConfig, by_name, groups, text
 from noisymix_tf.errors import UsageError
 from noisymix_tf.version import __version__
@@ -48,7 +49,16 @@ def define_flags(
         for field in dataclasses.fields(group):
             choices = field.metadata["choices"]
             shared = {"flag_values": flag_values, "module_name": module_name}
-            if choices:
+            if field.metadata["in_grey_levels"]:
+                flags.DEFINE(
+                    _GreyLevels(),
+                    field.name,
+                    field.default,
+                    field.metadata["help"],
+                    serializer=flags.ArgumentSerializer(),
+                    **shared,
+                )
+            elif choices:
                 flags.DEFINE_enum(
                     field.name,
                     field.default,
@@ -63,6 +73,15 @@ def define_flags(
                 makers[field.metadata["kind"]](
                     field.name, default, field.metadata["help"], **shared
                 )
+
+
+class _GreyLevels(flags.FloatParser):
+    """A number, or a fraction of the range of pixels such as `8/255`."""
+
+    def convert(self, argument):
+        if isinstance(argument, str) and "/" in argument:
+            return 255 * radius("the fraction", argument)
+        return super().convert(argument)
 
 
 def parse(

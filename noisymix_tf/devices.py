@@ -4,9 +4,64 @@ import glob
 import os
 import shutil
 import sys
+import typing
 
+import psutil
 import tensorflow as tf
+from tensorflow.python.client import device_lib
 from tensorflow.python.framework.config import is_op_determinism_enabled
+
+from noisymix_tf import distribution
+
+
+class Devices(typing.NamedTuple):
+    """What a command computes on.
+
+    Attributes:
+        kind: `"CPU"`, `"GPU"` or `"TPU"`.
+        names: Of those of this machine.
+        free: Bytes of memory that are free on one of them; None if unknown.
+        count: How many share a batch, those of other machines too.
+        machines: Whether other machines take part.
+        sums: Whether their strategy sums over devices, be it one.
+    """
+
+    kind: str
+    names: tuple
+    free: int | None
+    count: int
+    machines: bool
+    sums: bool
+
+
+def found(strategy=None):
+    """The `Devices` of a strategy; of None, or Keras' own, the first."""
+    if not distribution.sums(strategy):
+        logical = tf.config.list_logical_devices
+        names = [(logical("GPU") or logical("CPU"))[0].name]
+    else:
+        names = strategy.extended.worker_devices
+    parts = [tf.DeviceSpec.from_string(name) for name in names]
+    names = tuple(f"{part.device_type}:{part.device_index}" for part in parts)
+    return Devices(
+        kind=parts[0].device_type,
+        names=names,
+        free=_free(names[0]),
+        count=distribution.num_replicas(strategy),
+        machines=distribution.has_many_machines(strategy),
+        sums=distribution.sums(strategy),
+    )
+
+
+def _free(name):
+    """Bytes of memory that are free on a device; None if unknown."""
+    if name.startswith("CPU"):
+        return psutil.virtual_memory().available
+    for device in device_lib.list_local_devices():
+        if device.name.endswith(f":{name}"):
+            used = tf.config.experimental.get_memory_info(name)["current"]
+            return device.memory_limit - used
+    return None
 
 
 def announce(strategy=None, *, xla=None, precision=None):
@@ -17,21 +72,32 @@ def announce(strategy=None, *, xla=None, precision=None):
         xla: Whether XLA compiles the steps; None for commands of several
             programs.
         precision: Name of the dtype policy; None where there is not one.
+
+    Returns:
+        The `Devices`.
     """
-    kind, words = _devices(strategy)
+    here = found(strategy)
+    words = ", ".join(here.names)
+    about = [] if here.free is None else [f"{here.free / 1e9:.1f} GB free"]
+    if here.kind == "CPU":
+        cores = os.cpu_count()
+        about.insert(0, f"{cores} core{'s' * (cores > 1)}")
+        about.append("no accelerator was found")
+    words += f" ({', '.join(about)})" * bool(about)
     if xla is not None:
-        words += f"; XLA {'on' if xla or kind == 'TPU' else 'off'}"
+        words += f"; XLA {'on' if xla or here.kind == 'TPU' else 'off'}"
     if precision is not None:
         words += f"; {precision}"
     _say(f"Runs on {words}; {operations()}")
-    found = _gpu_in_sight() if kind == "CPU" else None
-    if found:
+    seen = _gpu_in_sight() if here.kind == "CPU" else None
+    if seen:
         _say(
-            f"warning: this machine seems to have an NVIDIA GPU ({found}), but "
+            f"warning: this machine seems to have an NVIDIA GPU ({seen}), but "
             f"TensorFlow does not see it and the CPU does the work: pip "
             f'install "noisymix_tf[gpu]" brings the CUDA libraries, or set '
             f"CUDA_VISIBLE_DEVICES=-1 if the CPU is what you want."
         )
+    return here
 
 
 def operations():
@@ -39,23 +105,6 @@ def operations():
     if is_op_determinism_enabled():
         return "deterministic operations"
     return "operations that need not be deterministic"
-
-
-def _devices(strategy):
-    """`(kind, words)` of the devices of a strategy on this machine."""
-    if strategy is None:
-        devices = tf.config.list_logical_devices("GPU")
-        devices = devices or tf.config.list_logical_devices("CPU")
-        names = [devices[0].name]
-    else:
-        names = strategy.extended.worker_devices
-    parts = [tf.DeviceSpec.from_string(name) for name in names]
-    kind = parts[0].device_type
-    names = ", ".join(f"{kind}:{part.device_index}" for part in parts)
-    if kind == "CPU":
-        cores = os.cpu_count()
-        names += f" ({cores} core{'s' * (cores > 1)}; no accelerator was found)"
-    return kind, names
 
 
 def _gpu_in_sight():

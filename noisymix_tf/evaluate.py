@@ -11,7 +11,13 @@ import dataclasses
 import pathlib
 import sys
 
-from noisymix_tf import command_line, doors, places, run_folder
+from noisymix_tf import (
+    command_line,
+    doors,
+    interactions,
+    places,
+    run_folder,
+)
 from noisymix_tf.config import EvaluateConfig, EvaluatedDataConfig
 from noisymix_tf.errors import UsageError
 
@@ -40,6 +46,7 @@ def run(config):
         )
     if config.target.output_dir is not None and not config.target.dry_run:
         places.check_writable(config.target.output_dir, "report")
+    interactions.check(config)
     from noisymix_tf import devices, distribution, evaluation
     from noisymix_tf.training import precision, setup
 
@@ -73,7 +80,12 @@ def run(config):
     strategy = distribution.strategy(config.target.strategy)
     with distribution.scope(strategy):
         model = evaluation.load_classifier(config.target.model)
-    devices.announce(strategy, xla=False, precision=precision.name_of(model))
+    interactions.check(
+        config,
+        devices.announce(
+            strategy, xla=False, precision=precision.name_of(model)
+        ),
+    )
     options = {
         "suites": config.evaluation.suites,
         "reference": config.evaluation.reference,

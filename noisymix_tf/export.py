@@ -41,11 +41,15 @@ def run(config):
         if getattr(config.source, flag) is None:
             raise UsageError(f"--{flag} is missing: {_USAGE}")
     places.check_writable(config.source.output_dir, "versions of a model")
+    from noisymix_tf.models.classifier import locate
     from noisymix_tf.serving import ExportMismatch, sources
     from noisymix_tf.serving.saved_model import export
 
     names = _names(config.source.labels)
-    source = sources.load(config.source.model, config.source.weights)
+    path = config.source.model
+    if places.is_address(path) and config.source.weights == "saved":
+        path = locate(path)
+    source = sources.load(path, config.source.weights)
     form = dict(vars(config.form))
     form["weights"] = form.pop("weights_dtype")
     checks, origin = _checks(
@@ -105,9 +109,9 @@ def _checks(source, given, preprocess, measure):
 
 
 def _test_images(dataset, model, measure):
+    from noisymix_tf import provenance
+    from noisymix_tf.models.unwrap import classifier_of
     from noisymix_tf.serving import arguments
-    from noisymix_tf.training import provenance
-    from noisymix_tf.training.unwrap import classifier_of
 
     number = _MEASURED if measure else _COMPARED
     # Every so many, because a folder has them class by class.

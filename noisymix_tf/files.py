@@ -1,5 +1,6 @@
 """Files that are either the old one or the new one, never half of either."""
 
+import hashlib
 import os
 import pathlib
 import tempfile
@@ -22,8 +23,7 @@ def write_atomically(path, content):
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            flush(file)
         # `mkstemp` makes private files; give what `open` would have given.
         mask = os.umask(0)
         os.umask(mask)
@@ -41,3 +41,24 @@ def remove_leftovers(folder):
     """
     for leftover in pathlib.Path(folder).glob(f".*{_TEMPORARY}"):
         leftover.unlink(missing_ok=True)
+
+
+def file_digest(path):
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def flush(file):
+    """Returns when what was written to an open file has reached the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def flush_folder(path):
+    """Returns when the names of a folder's files have reached the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -41,12 +41,10 @@ def save(model, path, *, flags=None, dataset=None, metrics=None, **more):
     Example:
 
     >>> nm.save(trainer, "robust.keras", dataset=digits)
-    >>> nm.model_card.read("robust.keras")["training"]["steps"]
-    7800
     """
-    from noisymix_tf.training import keras_file
-    from noisymix_tf.training.checkpoint_files import flush_folder
-    from noisymix_tf.training.unwrap import classifier_of, evaluation_weights
+    from noisymix_tf.files import flush_folder, write_atomically
+    from noisymix_tf.models import keras_file
+    from noisymix_tf.models.unwrap import classifier_of, evaluation_weights
 
     check_local(path=path)
     path = pathlib.Path(path)
@@ -62,7 +60,7 @@ def save(model, path, *, flags=None, dataset=None, metrics=None, **more):
         card = _merged(path, partial, fields, metrics)
         # The new card waits beside the old pair: whoever reads takes the one
         # of the two cards that belongs to the file.
-        _write_json(_pending(path), card)
+        write_atomically(_pending(path), as_text(card))
         os.replace(partial, path)
         os.replace(_pending(path), card_path(path))
         flush_folder(path.parent)
@@ -98,30 +96,21 @@ def write(path, model=None, *, flags=None, dataset=None, metrics=None, **more):
     Raises:
         UsageError: There is no such file, the metrics are those of another
             model, or a field has a reserved name.
-
-    Example:
-
-    >>> results = nm.evaluate(model, digits)
-    >>> nm.model_card.write("model.keras", model, metrics=results)
     """
+    from noisymix_tf.files import write_atomically
+
     path = pathlib.Path(path)
     if not path.is_file():
         raise UsageError(f"{str(path)!r} is no file: save the model first.")
     fields = _fields(model, flags, dataset, metrics, more)
     card = _merged(path, path, fields, metrics)
-    _write_json(card_path(path), card)
+    write_atomically(card_path(path), as_text(card))
     _pending(path).unlink(missing_ok=True)
     return card
 
 
 def read(path):
-    """Reads the card of a saved model.
-
-    Args:
-        path: File of the model, or folder of a SavedModel's version.
-
-    Returns:
-        The card, a dict.
+    """The card of a model file, or of the folder of a SavedModel's version.
 
     Raises:
         UsageError: There is no card, or it is about another file.
@@ -131,22 +120,17 @@ def read(path):
     >>> nm.model_card.read("run/model.keras")["metrics"]["clean"]["accuracy"]
     0.9861
     """
-    path = pathlib.Path(path)
+    path, place = pathlib.Path(path), card_path(path)
     if path.is_dir():
-        card, place = _load(path / IN_SAVED_MODEL), path / IN_SAVED_MODEL
-    else:
-        card, place = _card_of(path, path), card_path(path)
-    if card is None and not place.exists():
-        raise UsageError(
-            f"{str(path)!r} has no model card ({place} does not exist): save "
-            f"with noisymix_tf.save, or write one with "
-            f"noisymix_tf.model_card.write."
-        )
+        place = path / IN_SAVED_MODEL
+    card = _load(place) if path.is_dir() else _card_of(path, path)
     if card is None:
+        state = "does not exist"
+        if place.exists():
+            state = f"is not the card of {path.name} as it is now"
         raise UsageError(
-            f"{place} is not the card of {path.name} as it is now: the model "
-            f"was replaced or is missing; write a new card with "
-            f"noisymix_tf.model_card.write."
+            f"{str(path)!r} has no model card ({place} {state}): save with "
+            "noisymix_tf.save, or write one with noisymix_tf.model_card.write."
         )
     if card["format"] > FORMAT:
         raise UsageError(
@@ -157,14 +141,7 @@ def read(path):
 
 
 def describe(model):
-    """The card of a model that is in no `.keras` file.
-
-    Args:
-        model: A built Keras model, or a `NoisyMix` around one.
-
-    Returns:
-        Dict of all that the model itself tells.
-    """
+    """The card, a dict, of a model or `NoisyMix` that is in no file."""
     return {**_head(), **_present(_fields(model, None, None, None, {}))}
 
 
@@ -180,31 +157,29 @@ def as_text(card):
 
 def _fields(model, flags, dataset, metrics, more):
     """The given parts of a card; `None` where a part is to be left out."""
-    from noisymix_tf.training import provenance
+    from noisymix_tf import provenance
 
     for name in more:
         if name in _FIXED:
             raise UsageError(
                 f"A model card has its own field {name!r}: choose another name."
             )
-    fields = {}
-    if model is not None:
-        fields |= {
-            "versions": provenance.versions(),
-            **provenance.of_model(model),
-        }
-    given = {
+    fields = {
         "flags": provenance.of_flags(flags),
         "dataset": provenance.of_dataset(dataset),
         "metrics": provenance.of_metrics(metrics),
         **{name: provenance.plain(value) for name, value in more.items()},
     }
-    return fields | _present(given)
+    fields = _present(fields)
+    if model is None:
+        return fields
+    own = provenance.of_model(model)
+    return {"versions": provenance.versions(), **own, **fields}
 
 
 def _head():
     """What every new card begins with."""
-    from noisymix_tf.training import provenance
+    from noisymix_tf import provenance
 
     now = datetime.datetime.now(datetime.UTC)
     return {
@@ -220,13 +195,10 @@ def _present(fields):
 
 def _merged(path, content, fields, metrics):
     """The card of the bytes in `content`, which will lie at `path`."""
-    from noisymix_tf.training.checkpoint_files import file_digest
+    from noisymix_tf.files import file_digest
 
-    card = _card_of(path, content)
-    if card is None:
-        card = _head() | {
-            "file": {"name": path.name, "sha256": file_digest(content)}
-        }
+    file = {"name": path.name, "sha256": file_digest(content)}
+    card = _card_of(path, content) or {**_head(), "file": file}
     card = _present({**card, **fields})
     if hasattr(metrics, "report") and "model" in card:
         measured, described = metrics.report.model, card["model"]["fingerprint"]
@@ -240,7 +212,7 @@ def _merged(path, content, fields, metrics):
 
 def _card_of(path, content):
     """The card at `path` that is about the bytes in `content`, or `None`."""
-    from noisymix_tf.training.checkpoint_files import file_digest
+    from noisymix_tf.files import file_digest
 
     if not content.is_file():
         return None
@@ -264,9 +236,3 @@ def _load(place):
 
 def _pending(path):
     return path.with_name(f".{path.stem}.partial.card.json")
-
-
-def _write_json(place, card):
-    from noisymix_tf.files import write_atomically
-
-    write_atomically(place, as_text(card))

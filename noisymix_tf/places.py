@@ -1,5 +1,6 @@
 """Where a command may read and write: on this machine, and apart."""
 
+import dataclasses
 import errno
 import os
 import pathlib
@@ -21,12 +22,18 @@ _TREES = (
     "styles",
 )
 
+# Flags that name what is read, of which it is not said how it can be made.
+_READ = (
+    *("data_dir", "test_dir", "c_dir", "p_dir", "r_dir", "frost_folder"),
+    *("reference", "class_names"),
+)
+
 
 def check_local(**arguments):
     """Refuses addresses, such as gs://bucket, in place of local paths.
 
-    Everything here reads and writes with Python's own functions, to which such
-    an address is a folder called `gs:`.
+    To Python's own functions, which read and write there, such an address is
+    a folder called `gs:`; what is written needs a lock and atomic renames.
 
     Args:
         **arguments: Name and value of each, or a list of values; what is no
@@ -44,12 +51,72 @@ def check_local(**arguments):
             if not isinstance(path, str | os.PathLike):
                 continue
             text = os.fspath(path)
-            if _ADDRESS.match(text.removeprefix(_PREPARED)):
+            if not is_address(text):
+                continue
+            if name.endswith("output_dir"):
                 raise UsageError(
-                    f"{name}={text} is no path of this machine: give a local "
-                    f"folder or file; copy what is there, or mount it (a "
-                    f"bucket of Google with gcsfuse)."
+                    f"{name}={text} is no path of this machine, and a bucket "
+                    f"has neither the lock nor the atomic renames that keep a "
+                    f"run whole: give a local folder, and copy it there when "
+                    f"the command has ended."
                 )
+            raise UsageError(
+                f"{name}={text} is no path of this machine: give a local "
+                f"folder or file; copy what is there, or mount it (a bucket of "
+                f"Google with gcsfuse)."
+            )
+
+
+def is_address(path):
+    """Whether a path is an address, such as gs://bucket, be it folded."""
+    return bool(_ADDRESS.match(os.fspath(path).removeprefix(_PREPARED)))
+
+
+def check_there(config):
+    """Refuses paths that lead nowhere before the imports that reading needs.
+
+    Args:
+        config: Any configuration of `noisymix_tf.config`.
+
+    Raises:
+        UsageError: One of `_READ` is given and does not exist.
+    """
+    for group in vars(config).values():
+        for field in dataclasses.fields(group):
+            value = getattr(group, field.name)
+            if field.name not in _READ or value is None:
+                continue
+            path = value.removeprefix(_PREPARED)
+            # Of references some have a name.
+            if _ADDRESS.match(path) or (
+                field.name == "reference" and (os.sep not in path)
+            ):
+                continue
+            if not os.path.exists(os.path.expanduser(path)):
+                raise UsageError(
+                    f"--{field.name}={value} does not exist. It is: "
+                    f"{field.metadata['help']}"
+                )
+
+
+def check_data_dir(data_dir, read, name="data_dir"):
+    """Refuses an address of data that is not read from start to end.
+
+    Args:
+        data_dir: A path or an address, or None.
+        read: `"random"` or `"sequential"`.
+        name: Of the argument.
+
+    Raises:
+        UsageError: It is an address, and `read` another than sequential.
+    """
+    try:
+        check_local(**{} if read == "sequential" else {name: data_dir})
+    except UsageError as error:
+        raise UsageError(
+            f"{error} With --read=sequential, imagenet prepared as tfrecord "
+            "is read where it lies."
+        ) from None
 
 
 def check_apart(flags):

@@ -14,6 +14,7 @@ OUTPUTS = (AUTO, LOGITS, PROBABILITIES)
 SAID = {None: AUTO, True: LOGITS, False: PROBABILITIES}
 
 _ACTIVATIONS = {"softmax": SOFTMAX, "sigmoid": SIGMOID, "linear": LOGITS}
+_BINARY = ("binary_crossentropy", "binary_focal_crossentropy")
 # Layers and operations that change the type or the shape of values only.
 _PASSED = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze")
 # How far from one a row of probabilities may sum. A softmax in bfloat16 is off
@@ -68,6 +69,52 @@ def gives_logits(
             f"{PROBABILITIES if logits else LOGITS} ({why}): {advice}."
         )
     return logits
+
+
+def trains_on_logits(model, loss=None):
+    """Whether a model gives logits, from how it ends and from its loss.
+
+    Args:
+        model: Any Keras model.
+        loss: What `compile` takes as loss, or `None` where it is not known.
+
+    Raises:
+        UsageError: The loss takes logits and the model surely gives
+            probabilities, or the other way round.
+    """
+    name, wanted = _name(loss), getattr(_only(loss), "from_logits", None)
+    if not isinstance(_only(loss), keras.losses.Loss):
+        # By name or as a function, Keras' cross-entropies take probabilities.
+        wanted = False if (name or "").endswith("crossentropy") else None
+    return gives_logits(
+        model,
+        said=SAID[wanted],
+        speaker=f"The loss {name} has from_logits={wanted}",
+        advice=f"give a loss with from_logits={not wanted}",
+    )
+
+
+def is_multi_label(model, loss=None):
+    """Whether each output is a yes or no of its own, not one of K classes."""
+    return ending(model) == SIGMOID or _name(loss) in _BINARY
+
+
+def _name(loss):
+    loss = _only(loss)
+    if isinstance(loss, keras.losses.Loss):
+        loss = type(loss).__name__
+    if isinstance(loss, str):
+        return keras.src.utils.naming.to_snake_case(loss)
+    return getattr(loss, "__name__", None)
+
+
+def _only(loss):
+    """The loss in a list or dict of one."""
+    if isinstance(loss, dict):
+        loss = list(loss.values())
+    if isinstance(loss, list | tuple) and len(loss) == 1:
+        loss = loss[0]
+    return loss
 
 
 def softmax_input(outputs):

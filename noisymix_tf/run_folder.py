@@ -73,9 +73,15 @@ class RunFolder:
     def __exit__(self, *error):
         self._lock.release()
 
-    def has_export(self):
-        """Whether a SavedModel of the run has been written."""
-        return any(entry.name.isdigit() for entry in self.saved_model.glob("*"))
+    def has_export(self, fingerprint):
+        """Whether a SavedModel of the model has been written."""
+        from noisymix_tf import model_card
+
+        return any(
+            model_card.read(entry)["model"]["fingerprint"] == fingerprint
+            for entry in self.saved_model.glob("*")
+            if entry.name.isdigit()
+        )
 
     def _claim(self, config, dataset):
         # Here, because the package comes with TensorFlow.
@@ -120,7 +126,8 @@ def check_flags(path, config):
 
     Args:
         path: Directory of a run, which has its `flags.txt`.
-        config: The `Config`; its free flags may differ.
+        config: The `Config`; its free flags may differ, and with --extend it
+            may have more epochs.
 
     Raises:
         UsageError: It holds a run of another configuration, or the file is
@@ -130,16 +137,24 @@ def check_flags(path, config):
     # A flag that an older version did not have counts as its default.
     before = type(config)().flags()
     before |= {flag_name(line): line for line in lines if line}
-    differing = []
+    differing = {}
     for name, line in config.flags(with_free=False).items():
         if before.get(name) != line:
             old = before.get(name) or f"--{name} not set"
-            differing.append(f"{line or f'--{name} not set'} (was {old})")
+            differing[name] = f"{line or f'--{name} not set'} (was {old})"
+    # A toy's run has epochs, but none of these options.
+    is_training = hasattr(config, "optimizer")
+    grows = is_training and (
+        int(flag_value(before["epochs"])) < config.optimizer.epochs
+    )
+    if grows and config.run.extend:
+        differing.pop("epochs")
     if differing:
+        hint = " --extend goes on with it." * (list(differing) == ["epochs"])
         raise UsageError(
             f"--output_dir={path} holds a run of another configuration: "
-            f"{'; '.join(differing)}. Name another directory, or give the "
-            f"same flags."
+            f"{'; '.join(differing.values())}. Name another directory, or give "
+            f"the same flags.{hint * grows}"
         )
 
 
@@ -246,7 +261,7 @@ def _card(path):
     """The card of a model, which has to be there; an empty dict without."""
     # Here, because they come with TensorFlow.
     from noisymix_tf import model_card
-    from noisymix_tf.training.classifier import locate
+    from noisymix_tf.models.classifier import locate
 
     place = locate(path)
     try:

@@ -8,7 +8,7 @@ import dataclasses
 import sys
 import tempfile
 
-from noisymix_tf import command_line, doors, run_folder
+from noisymix_tf import command_line, doors, interactions, run_folder
 from noisymix_tf.errors import Preempted, UsageError
 
 
@@ -29,33 +29,21 @@ def run(config):
     """
     # Before the imports, which take seconds. Of many machines only the chief
     # writes there.
+    interactions.check(config)
     if config.run.strategy != "multi_worker":
         run_folder.check(config)
     import keras
     import tensorflow as tf
 
-    from noisymix_tf import data, distribution, evaluation
-    from noisymix_tf.data import service
+    from noisymix_tf import data, devices, distribution, evaluation
     from noisymix_tf.training import setup
-
-    if config.run.data_service is not None:
-        service.check_address(config.run.data_service)
 
     evaluation.checked(config.evaluation.suites, config.evaluation.settings())
     if config.run.deterministic:
         tf.config.experimental.enable_op_determinism()
     # Before anything is computed, and so before all that computes.
     strategy = distribution.strategy(config.run.strategy, config.run.tpu)
-    distribution.check_batch(strategy, config.optimizer.batch_size)
-    distribution.check_jit(strategy, config.run.jit_compile == "true")
-    distribution.check_accumulation(
-        strategy, config.optimizer.accumulation_steps
-    )
-    if config.run.data_service and distribution.has_many_machines(strategy):
-        raise UsageError(
-            "--data_service serves one trainer: leave it out with "
-            "--strategy=multi_worker, whose machines make a part of each batch."
-        )
+    interactions.check(config, devices.found(strategy))
     keras.utils.set_random_seed(config.run.seed)
 
     dataset = setup.dataset(config.data)
@@ -108,13 +96,12 @@ def _fit(config, dataset, trainer, steps_per_epoch, folder):
     """Trains to the end, from wherever the run stands."""
     import tensorflow as tf
 
-    from noisymix_tf import distribution
+    from noisymix_tf import distribution, fitting, step_memory
     from noisymix_tf.callbacks import TrainingDiverged
     from noisymix_tf.data.dataset import one_line
-    from noisymix_tf.training import setup
 
     try:
-        setup.fit(config, trainer, dataset, steps_per_epoch, folder)
+        fitting.fit(config, trainer, dataset, steps_per_epoch, folder)
     except TrainingDiverged as error:
         raise UsageError(
             f"{error} The last good checkpoint, if any, is in "
@@ -125,6 +112,11 @@ def _fit(config, dataset, trainer, steps_per_epoch, folder):
             raise Preempted(
                 "another machine of this training has gone; start all of them "
                 "again"
+            ) from error
+        if isinstance(error, tf.errors.ResourceExhaustedError):
+            raise UsageError(
+                f"A step needs more memory than there is "
+                f"({one_line(error)}): {step_memory.ADVICE}"
             ) from error
         if isinstance(error, tf.errors.UnimplementedError):
             raise UsageError(
@@ -149,8 +141,13 @@ def _finish(config, dataset, trainer, folder):
     """Saves the classifier with its card, evaluates it and exports it."""
     import tensorflow as tf
 
-    from noisymix_tf import distribution, evaluation, model_card, serving
-    from noisymix_tf.training import provenance
+    from noisymix_tf import (
+        distribution,
+        evaluation,
+        model_card,
+        provenance,
+        serving,
+    )
 
     classifier = trainer.model
     model_card.save(trainer, folder.model, flags=config, dataset=dataset)
@@ -181,7 +178,9 @@ def _finish(config, dataset, trainer, folder):
     print(results.report.summary(), flush=True)
     _say(f"Model:       {folder.model}")
     _say(f"Report:      {folder.evaluation / 'report.html'}")
-    if config.run.export and not folder.has_export():
+    if config.run.export and not folder.has_export(
+        card["model"]["fingerprint"]
+    ):
         images, _ = next(dataset.test.batches(8))
         if distribution.num_replicas(strategy) > 1:
             classifier = evaluation.load_classifier(folder.model)
@@ -201,13 +200,17 @@ def _finish(config, dataset, trainer, folder):
 
 
 def _announce(config, strategy, dataset, trainer, steps_per_epoch):
+    from noisymix_tf import devices, distribution
+    from noisymix_tf.data import sharding
+    from noisymix_tf.training import setup
+
+    batch_size = config.optimizer.batch_size
     _say(
         f"{config.method.method} on {dataset.name}: {len(dataset.train)} "
         f"training and {len(dataset.test)} test images of "
         f"{dataset.num_classes} classes, {config.optimizer.epochs} epochs of "
         f"{steps_per_epoch} steps"
     )
-    batch_size = config.optimizer.batch_size
     unused = len(dataset.train) % batch_size
     if unused:
         _say(
@@ -218,9 +221,6 @@ def _announce(config, strategy, dataset, trainer, steps_per_epoch):
         f"{config.model.model}: {trainer.model.count_params():,} parameters; "
         f"taps {', '.join(trainer.taps)}"
     )
-    from noisymix_tf import devices, distribution
-    from noisymix_tf.data import sharding
-
     devices.announce(
         strategy, xla=trainer.jit_compile, precision=config.model.precision
     )
@@ -230,6 +230,7 @@ def _announce(config, strategy, dataset, trainer, steps_per_epoch):
             f"{distribution.describe(strategy)}, {batch_size // count} "
             f"images each; {sharding.describe(strategy)}"
         )
+    _say(f"Input: {setup.describe_input(config, dataset)}")
     _say(f"Writing to {config.run.output_dir}")
 
 

@@ -1,6 +1,7 @@
 """Shared fixtures: where the oracle data and the sample images lie."""
 
 import ctypes
+import functools
 import gc
 import json
 import os
@@ -24,10 +25,9 @@ from tensorflow.python.framework import config as tf_config
 
 # Two logical devices let the tests compare one replica with two. It has to
 # happen before TensorFlow starts.
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0],
-    [tf.config.LogicalDeviceConfiguration()] * 2,
-)
+[_CPU] = tf.config.list_physical_devices("CPU")
+_TWO = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(_CPU, _TWO)
 
 # A shell's background ignores Ctrl-C, which tests send.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -63,20 +63,17 @@ def determinism():
     tf_config.disable_op_determinism()
 
 
-def _loader(folder):
-    def load(name):
-        path = folder / name
-        if path.suffix == ".json":
-            return json.loads(path.read_text())
-        return np.load(path)
-
-    return load
+def _load(folder, name):
+    path = folder / name
+    if path.suffix == ".json":
+        return json.loads(path.read_text())
+    return np.load(path)
 
 
 @pytest.fixture(scope="session")
 def golden():
     """Loads a file of `tests/golden/` by name."""
-    return _loader(HERE / "golden")
+    return functools.partial(_load, HERE / "golden")
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +81,7 @@ def full_golden():
     """Oracle data too large for the repository, for slow tests, or a skip."""
     if not FULL_GOLDEN_DIR.is_dir():
         pytest.skip(f"no data at {FULL_GOLDEN_DIR} (set NOISYMIX_GOLDEN_DIR)")
-    return _loader(FULL_GOLDEN_DIR)
+    return functools.partial(_load, FULL_GOLDEN_DIR)
 
 
 @pytest.fixture(scope="session")

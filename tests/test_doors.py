@@ -17,10 +17,9 @@ from support import ROOT, door_processes
 from support.usage import assert_usage_error
 
 _DOOR = """
-import contextlib, os, signal, sys, time
-from noisymix_tf import __main__, doors, flagfiles
+import contextlib, os, time
+from noisymix_tf import doors
 from noisymix_tf.errors import UsageError
-from noisymix_tf.version import __version__
 def end(number):
     os.kill(os.getpid(), number); time.sleep(9)
 def main(argv):
@@ -151,13 +150,9 @@ def test_a_wheel_knows_every_flagfile_and_method(tmp_path):
     version = (0, f"noisymix_tf {__version__}\n", "")
     assert run(site / "bin" / "noisymix", "--version") == version
     assert run("-m", "noisymix_tf", "evaluate", "--version") == version
-    for line, words in (
-        ("train --flagfile=quickstart --method=nfm --output_dir=", "missing"),
-        ("train --flagfile=flags/quickstart.flags --output_dir=", "missing"),
-        ("compare --methods=nfm,none --output_dir=a", "'none'. Known: advers"),
-    ):
-        status, _, mistake = run("-m", "noisymix_tf", *line.split())
-        assert status == 2 and words in mistake
+    line = "train --flagfile=quickstart --method=nfm --output_dir="
+    status, _, mistake = run("-m", "noisymix_tf", *line.split())
+    assert status == 2 and "missing" in mistake
     assert not list((tmp_path / "empty").iterdir())
 
 

@@ -27,9 +27,7 @@ def test_time_left_is_of_this_run_and_a_bar_is_one_line(monkeypatch):
         told = stream.getvalue()
         assert all(words in told for words in wanted) and told[-1] == "\n"
         assert told.count("\n") == (1 if stream.isatty() else 4)
-
-
-def test_nothing_to_do_and_the_choice_of_a_bar():
+    # Nothing to do, and the choice of a bar.
     for stream, bar in ((io.StringIO(), True), (Terminal(), False)):
         progress = Progress(stream, bar=bar)
         progress.begin(0)

@@ -10,14 +10,10 @@ import pytest
 
 import noisymix_tf as nm
 from noisymix_tf import model_card
-from support import ROOT
-from support import picture_folders as folders
+from support import ROOT, picture_folders
 
-SMALL = {
-    '"PHOTOS"': "PHOTOS",
-    "96": "32",
-    "20, steps_per_epoch=31": "1, steps_per_epoch=2",
-}
+SMALL = {'"PHOTOS"': "PHOTOS", "96": "32"}
+SMALL["20, steps_per_epoch=31"] = "1, steps_per_epoch=2"
 TINY = """
 def network(shape, weights, classes):
     return keras.Sequential([
@@ -51,7 +47,7 @@ def example(marker, **small):
 
 def trained(folder, **small):
     """Runs the example of training; returns its names."""
-    photos = folders.make(folder / "photos", train=32, size=(32, 32))
+    photos = picture_folders.make(folder / "photos", train=32, size=(32, 32))
     names = {"PHOTOS": str(photos)}
     exec(example("MobileNetV3Small", **SMALL, **small), names)
     card = model_card.read(folder / "robust.keras")

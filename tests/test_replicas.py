@@ -6,8 +6,8 @@ import tensorflow as tf
 
 import noisymix_tf as nm
 from noisymix_tf.evaluation.predictor import Predictor
+from noisymix_tf.models.classifier import load_classifier
 from noisymix_tf.replicas import Replicas
-from noisymix_tf.training.classifier import load_classifier
 from support.evaluation_toys import random_model, run, self_labelled
 
 
@@ -70,8 +70,7 @@ def test_evaluations_agree(two, tmp_path):
     every = {**options, "suites": ("clean", "c", "fgsm", "pgd")}
     one = run(plain, data, **every).scores
     other = run(mirrored, data, strategy=two, **every).scores
-    # Equal cells: a fingerprint does not depend on the devices.
-    assert list(one) == list(other)
+    assert list(one) == list(other)  # A fingerprint depends on no device.
     del every["severities"], every["attack_steps"]
     every |= {"suites": ("clean", "fgsm"), "strategy": two}
     saved = run(loaded, data, **every).scores

@@ -1,5 +1,6 @@
 """Whose output directory it is, and who writes there."""
 
+import dataclasses
 import errno
 import fcntl
 import functools
@@ -13,10 +14,14 @@ from unittest import mock
 
 import pytest
 
-from noisymix_tf import data
+from noisymix_tf import attacks, data, evaluation, model_card
 from noisymix_tf.config import Config, DataConfig, MethodConfig, RunConfig
+from noisymix_tf.config import evaluation as known
+from noisymix_tf.config.data import DATASETS
+from noisymix_tf.config.model import NETWORKS
 from noisymix_tf.data import folder as folder_lib
 from noisymix_tf.data.identity import Identity
+from noisymix_tf.models.zoo import MODELS
 from noisymix_tf.run_folder import RunFolder
 from noisymix_tf.run_lock import RunLock
 from support import picture_folders as folders
@@ -50,6 +55,15 @@ def test_only_the_same_configuration_may_come_back(tmp_path):
     _refused(_config(path, {"seed": 1}), "--seed=1 (was --seed=0)")
     _refused(_config(path, train_examples=9), "was --train_examples not set")
     assert flags.read_text() == before and os.listdir(path) == ["flags.txt"]
+    more = dataclasses.replace(config.optimizer, epochs=300)
+    more = dataclasses.replace(config, optimizer=more)
+    _refused(more, "--epochs=300 (was --epochs=200)", " --extend goes on")
+    extend = dataclasses.replace(config.run, extend=True)
+    _use(dataclasses.replace(more, run=extend))
+    assert {"--epochs=300", "--extend"} <= {*flags.read_text().split()}
+    fewer = dataclasses.replace(config, run=extend)
+    _refused(fewer, "--epochs=200 (was --epochs=300)")
+    flags.write_text(before)
     _use(_config(path, {"input_threads": 7, "progress": "none"}))
     assert "--input_threads=7\n" in flags.read_text()
     with RunFolder(config):
@@ -154,19 +168,38 @@ for command in sys.argv[2:]:
 """
 
 
-def test_an_impossible_directory_costs_no_imports(tmp_path):
+def test_mistakes_cost_no_imports(tmp_path):
     (tmp_path / "file").write_text("mine")
     command = [sys.executable, "-c", _COMMANDS, tmp_path / "file" / "below"]
     command += "train theory corruptions deepaugment toy".split()
     command += ["evaluate --model=run", "export --model=run"]
     command += ["compare --methods=nfm", "stylize --styles=pictures"]
+    mistakes = {
+        "model=vgg": "Unknown model 'vgg'. Known: preact_resnet18",
+        "suites=d": "Unknown suite 'd'. Known: clean",
+        "dataset=digit": "Unknown dataset 'digit'. Known: digits",
+        "corruptions=rain": "Unknown corruption 'rain'",
+        "suites=p --perturbations=rain": "Unknown perturbation 'rain'",
+        "attack_norms=l3": "Unknown norm 'l3'. Known: linf, l2",
+        "attack_losses=mse": "Unknown loss 'mse'. Known: cross_entropy",
+        "c_dir=/none": "--c_dir=/none does not exist",
+        "data_service=host:1": "--data_service=host:1 is no address",
+    }
+    command += [f"train --{flags}" for flags in mistakes]
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.stdout.split() == ["2"] * 9
+    assert done.stdout.split() == ["2"] * (9 + len(mistakes))
     end = "(Not a directory); name a writable directory.\n"
-    assert done.stderr.count(end) == done.stderr.count("\n") == 9
+    assert done.stderr.count(end) == 9
+    for line, words in zip(done.stderr.splitlines()[9:], mistakes.values()):
+        assert words in line
+    assert DATASETS == data.DATASETS.names() and NETWORKS == MODELS.names()
+    suites = evaluation.SUITES.items()  # Others than those of tests.
+    assert known.SUITES == tuple(n for n, s in suites if "tf" in s.__module__)
+    assert known.NORMS == attacks.BALLS.names()
+    assert known.LOSSES == attacks.LOSSES.names()
 
 
-def test_what_a_kill_left_is_removed_and_nothing_else(tmp_path):
+def test_what_a_kill_left_is_removed_and_nothing_else(tmp_path, monkeypatch):
     def leave(*names):
         for path in (tmp_path / name for name in names):
             path.parent.mkdir(exist_ok=True)
@@ -181,6 +214,12 @@ def test_what_a_kill_left_is_removed_and_nothing_else(tmp_path):
     _use(_config(tmp_path))
     assert sorted(os.listdir(tmp_path)) == left
     assert not os.listdir(tmp_path / "saved_model")
+    # A run that was extended kept the SavedModel of its first end.
+    (tmp_path / "saved_model" / "1").mkdir()
+    card = {"model": {"fingerprint": "old"}}
+    monkeypatch.setattr(model_card, "read", lambda path: card)
+    with RunFolder(_config(tmp_path)) as folder:
+        assert folder.has_export("old") and not folder.has_export("new")
     _refused(_config(tmp_path / "other"), "holds no run")
     assert os.listdir(tmp_path / "other") == [".notes.partial"]
 

@@ -3,7 +3,6 @@
 import functools
 import json
 import os
-import pathlib
 import random
 import subprocess
 import sys
@@ -11,18 +10,17 @@ import time
 from unittest import mock
 
 import keras
-import numpy as np
 import pytest
 import tensorflow as tf
 
-from noisymix_tf import data, model_card, train
+from noisymix_tf import data, fitting, model_card, train
 from noisymix_tf.callbacks import TrainingDiverged
 from noisymix_tf.callbacks.json_lines import read_json_lines
 from noisymix_tf.config import Config
 from noisymix_tf.errors import UsageError
 from noisymix_tf.models.zoo import MODELS
 from noisymix_tf.training import setup
-from support import ROOT, door_processes, tiny_network
+from support import ROOT, door_processes, small_trainer, tiny_network
 from support import picture_folders as folders
 from support.parsing import parsed
 from support.trainings import log_of
@@ -32,6 +30,7 @@ from support.usage import assert_usage_error
 TINY = """--flagfile=flags/quickstart.flags --train_examples=110
     --test_examples=50 --batch_size=25 --epochs=2 --model=tiny --dropout=0.1
     --ema=0.5 --views=gaussian --taps=normalize,stage1 --notensorboard
+    --ramps=alpha:0:0.5:1
     --suites=clean,c --corruptions=contrast --severities=1,5""".split()
 
 
@@ -56,6 +55,7 @@ def test_a_run_leaves_and_says_everything_that_it_promises(finished):
     logs = read_json_lines(folder / "metrics.jsonl")
     assert [(log["epoch"], log["step"]) for log in logs] == [(1, 4), (2, 8)]
     assert {"accuracy", "cross_entropy", "jsd", "loss"} <= set(logs[0])
+    assert [log["alpha"] for log in logs] == [1.0, 0.25]  # Of the last step.
     picture = tf.io.decode_png(tf.io.read_file(str(folder / "views.png")))
     assert picture.shape[0] > picture.shape[1]  # 8 images, 3 views
     # The models carry their provenance.
@@ -68,20 +68,17 @@ def test_a_run_leaves_and_says_everything_that_it_promises(finished):
     # No test image is served; reports and requests to warm up held some.
     images, _ = next(data.load("digits", test_examples=50).test.batches(50))
     rows = {row.tobytes() for row in images[:, 16]}
-    for file in filter(pathlib.Path.is_file, folder.glob("saved_model/**/*")):
+    files = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    for file in files.keys() & {*folder.glob("saved_model/**/*")}:
         assert file.suffix not in (".html", ".png", ".jpeg")
-        assert not any(row in file.read_bytes() for row in rows), file
-
-
-def test_same_command_again_changes_nothing(finished):
-    def content():
-        paths = finished[0].rglob("*")
-        return {p: p.read_bytes() for p in filter(pathlib.Path.is_file, paths)}
-
-    before, more = content(), f"--output_dir={finished[0]}"
+        assert not any(row in files[file] for row in rows), file
+    # The same command again changes nothing.
+    more = f"--output_dir={folder}"
     done = door_processes.run("support.tiny_network", *TINY, more)
     assert done.returncode == 0, done.stderr
-    assert "Corruption accuracy" in done.stdout and content() == before
+    assert "Corruption accuracy" in done.stdout
+    after = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    assert after == files
 
 
 _INTERRUPTED = """
@@ -146,20 +143,18 @@ def config(monkeypatch, tmp_path):
 
 def test_mistakes_are_one_line_before_training(config, tmp_path):
     for arguments, words in (
-        (["model=vgg"], "Unknown model 'vgg'. Known: preact_resnet18"),
         (["taps=stage9"], "Unusable tap 'stage9'"),
-        (["suites=d"], "Unknown suite 'd'"),
-        (["suites=c,p", "p_dir=none"], "none does not exist"),
         (["batch_size=111"], "batch_size=111 is more than the 110"),
         (["strategy=mirrored"], "--batch_size=25 does not split"),
-        (["data_service=host:1"], "--data_service=host:1 is no address"),
-        (["output_dir=/proc/run"], "--output_dir=/proc/run cannot be"),
-        (["train_crop=resized", "crop_padding=4"], "belongs to --train_cr"),
-        (["steps_per_execution=3"], "=3 does not divide the 4 steps of an"),
-        (["steps_per_execution=2", "checkpoint_steps=3"], "_steps=3: give"),
     ):
         assert_usage_error(lambda a=arguments: train.run(config(*a)), words)
         assert not (tmp_path / "run").exists()
+    # It was trained without XLA.
+    network = small_trainer.classifier()
+    network.layers[0].supports_jit = False
+    made = config("jit_compile=true", "taps=normalize")
+    call = functools.partial(setup.trainer, made, network, steps_per_epoch=1)
+    assert_usage_error(call, "=true: a layer of tiny cannot be compiled by XLA")
 
 
 def test_what_ends_a_training_is_one_line(monkeypatch):
@@ -171,32 +166,31 @@ def test_what_ends_a_training_is_one_line(monkeypatch):
     for error, line in (
         # XLA on a GPU has no deterministic gradient of MaxPool.
         (tf.errors.UnimplementedError(*words), "do not yet): give --jit_"),
+        (tf.errors.ResourceExhaustedError(*words), "do not yet): give a smal"),
         # The graph does not know which file it could not decode.
         (tf.errors.InvalidArgumentError(*words), "1.png is no image"),
         (TrainingDiverged("loss"), "last good checkpoint, if any, is in good"),
     ):
-        monkeypatch.setattr(setup, "fit", mock.Mock(side_effect=error))
+        monkeypatch.setattr(fitting, "fit", mock.Mock(side_effect=error))
         assert_usage_error(call, line)
 
 
-def test_input_uses_all_cores_within_memory(config, monkeypatch):
-    """It made two batches at a time on any machine."""
-    views, memory = mock.Mock(), mock.Mock()
-    monkeypatch.setattr(setup.data, "views", views)
-    monkeypatch.setattr(setup.psutil, "virtual_memory", lambda: memory)
-    for cores, memory.available, flag, batches in (
-        (96, 400_000_000_000, (), 96),
-        # A batch of 25 x 3 views of 32 pixels, in float32: 0.92 MB.
-        (96, 40_000_000, (), 10),
-        (96, 40_000_000, ("augment_on=device",), 32),
-        (2, 40_000_000, (), 2),
-        (96, 1_000_000, ("input_threads=5",), 5),
-    ):
-        monkeypatch.setattr(setup.os, "cpu_count", lambda cores=cores: cores)
-        made = config(*flag)
-        setup.views(made, setup.dataset(made.data))
-        seen = views.call_args.kwargs
-        assert (seen["num_parallel_calls"], seen["prefetch"]) == (batches, 2)
+@pytest.mark.slow
+def test_a_finished_run_goes_on_as_if_it_had_been_longer(
+    config, tmp_path, monkeypatch
+):
+    """`--epochs=2` was refused, without a way."""
+    monkeypatch.setattr(train, "_finish", lambda *arguments: None)
+    steady = "learning_rate=0.1", "final_learning_rate=0.1", "ramps="
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    train.run(config(*steady, f"output_dir={whole}"))
+    train.run(config(*steady, "epochs=1"))
+    train.run(config(*steady, "extend"))
+    flags = (folder / "flags.txt").read_text().splitlines()
+    assert {"--epochs=2", "--extend"} <= set(flags)
+    state = "checkpoints/step-00000008/state.npz"
+    assert (whole / state).read_bytes() == (folder / state).read_bytes()
+    assert log_of(folder) == log_of(whole)
 
 
 def test_methods_train_on_a_tree_where_it_lies(config, tmp_path, monkeypatch):
@@ -222,13 +216,12 @@ def test_methods_train_on_a_tree_where_it_lies(config, tmp_path, monkeypatch):
 # All that a long run may use, together.
 STEPS = 80
 RECIPE = f"""--flagfile=flags/quickstart.flags --model=tiny
-    --taps=normalize,stage1 --train_examples=96
-    --ramps=additive_noise:0.1:0.2:0.8,alpha:0.5:0:1
-    --test_examples=20 --batch_size=24 --epochs={STEPS // 4} --warmup_epochs=1
-    --base_batch_size=24 --precision=mixed_bfloat16 --ema=0.9 --clip_norm=1.0
-    --accumulation_steps=2 --steps_per_execution=2 --label_smoothing=0.1
-    --validation_epochs=1 --checkpoint_steps=2 --suites=clean
-    --notensorboard""".split()
+    --taps=normalize,stage1 --train_examples=96 --test_examples=20
+    --ramps=additive_noise:0.1:0.2:0.8,alpha:0.5:0:1 --batch_size=24
+    --epochs={STEPS // 4} --warmup_epochs=1 --base_batch_size=24 --ema=0.9
+    --precision=mixed_bfloat16 --clip_norm=1.0 --accumulation_steps=2
+    --steps_per_execution=2 --label_smoothing=0.1 --validation_epochs=1
+    --checkpoint_steps=2 --suites=clean --notensorboard"""
 
 
 @pytest.mark.slow
@@ -236,9 +229,9 @@ def test_kills_leave_no_trace(tmp_path):
     """A whole run's bytes, logs but for the order of sums, and no litter."""
 
     def start(folder, *more):
-        log, words = tmp_path / "log", (*RECIPE, *more)
-        words = "support.tiny_network", *words, f"--output_dir={folder}"
-        return door_processes.Process(*words, log=log)
+        words = *RECIPE.split(), *more, f"--output_dir={folder}"
+        log = tmp_path / "log"
+        return door_processes.Process("support.tiny_network", *words, log=log)
 
     def finish(*arguments):
         with start(*arguments) as process:
@@ -248,10 +241,6 @@ def test_kills_leave_no_trace(tmp_path):
     finish(whole)
     logs, rng = log_of(whole), random.Random(0)
     assert [log["step"] for log in logs] == [*range(4, STEPS + 1, 4)]
-    # 0.1 * 2 * 24 / 24, reached after the first epoch.
-    rates = [log["learning_rate"] for log in logs]
-    assert rates == sorted(rates, reverse=True)
-    np.testing.assert_allclose([rates[0], rates[-1]], [0.2, 1e-6], rtol=1e-2)
     saved = keras.models.load_model(whole / "model.keras")
     assert saved.get_layer("stage1").output.dtype == "bfloat16"
 

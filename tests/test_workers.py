@@ -49,9 +49,8 @@ def test_results_and_errors_are_those_of_this_process(workers):
     calls += [(np.moveaxis, shared, 0, 2), (np.negative, shared)]
     calls += [(np.array, [{}, None]), (np.array, 3), (np.float32, 2)]
     calls += [(divmod, 7, 2), (np.array, [True]), (np.zeros, 2, "i,f")]
-    for (function, *given), (result, seconds) in zip(
-        calls, workers.ordered(iter(calls)), strict=True
-    ):
+    pairs = zip(calls, workers.ordered(iter(calls)), strict=True)
+    for (function, *given), (result, seconds) in pairs:
         given = [a.array if a is shared else a for a in given]
         expected = function(*given)
         assert type(result) is type(expected) and 0 <= seconds < 60
@@ -140,13 +139,10 @@ def test_dead_workers_and_systems_without_memory_files(monkeypatch, tmp_path):
 
 
 def test_a_script_without_guard_that_is_killed_leaves_nothing(tmp_path):
-    with subprocess.Popen(
-        [sys.executable, "-"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)},
-    ) as script:
+    how = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    paths = {"TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    how["env"] = os.environ | paths
+    with subprocess.Popen([sys.executable, "-"], **how) as script:
         script.stdin.write(SCRIPT)
         script.stdin.close()
         once, total, refused, numbers, *busy = islice(script.stdout, 6)

@@ -11,7 +11,7 @@ from noisymix_tf.augment.policy import (
     trivial_augment_views,
 )
 from noisymix_tf.augment.standard import random_crop_flip
-from noisymix_tf.augment.views import batch_views
+from noisymix_tf.augment.views import batch_views, device_views
 
 __all__ = [
     "AugMixOptions",
@@ -20,6 +20,7 @@ __all__ = [
     "auto_augment",
     "auto_augment_views",
     "batch_views",
+    "device_views",
     "gaussian_views",
     "rand_augment",
     "rand_augment_views",

@@ -32,12 +32,12 @@ def rotate(image, degrees):
     a, b, c, d, e, f = tf.unstack(matrix)
     x, y = _centres(height, width)
     left, right, x_weight, x_inside = _neighbours(
-        _rounded(a * x) + _rounded(b * y) + c, width
+        rounded(a * x) + rounded(b * y) + c, width
     )
     upper, lower, y_weight, y_inside = _neighbours(
-        _rounded(d * x) + _rounded(e * y) + f, height
+        rounded(d * x) + rounded(e * y) + f, height
     )
-    at = reader(image, x_inside & y_inside)
+    at = _reader(image, x_inside & y_inside)
     top = _lerp(at(upper, left), at(upper, right), x_weight)
     bottom = _lerp(at(lower, left), at(lower, right), x_weight)
     return tf.cast(_lerp(top, bottom, y_weight), tf.uint8)
@@ -55,32 +55,21 @@ def shear_x(image, factor):
     """
     height, width, _ = image.shape
     x, y = _centres(height, width)
-    shift = _rounded(tf.cast(factor, tf.float64) * y)
-    left, right, weight, inside = _neighbours(x + shift, width)
-    at = reader(image, inside)
-    row = tf.range(height)[:, tf.newaxis]
+    place = x + rounded(_double(factor) * y)
+    left, right, weight, inside = _neighbours(place, width)
+    at, row = _reader(image, inside), tf.range(height)[:, tf.newaxis]
     return tf.cast(_lerp(at(row, left), at(row, right), weight), tf.uint8)
 
 
 def shear_y(image, factor):
-    """Moves each column by `factor` times its distance from the left edge.
-
-    Args:
-        image: uint8 `[H, W, C]`, static shape.
-        factor: Scalar; a positive one moves the content up.
-
-    Returns:
-        uint8 `[H, W, C]`; bilinear, black outside.
-    """
+    """Moves each column up by `factor` times its distance from the left."""
     height, width, _ = image.shape
     x, y = _centres(height, width)
-    shift = _rounded(tf.cast(factor, tf.float64) * x)
-    upper, lower, weight, inside = _neighbours(y + shift, height)
-    at = reader(image, inside)
-    column = tf.range(width)[tf.newaxis]
-    return tf.cast(
-        _lerp(at(upper, column), at(lower, column), weight), tf.uint8
-    )
+    place = y + rounded(_double(factor) * x)
+    upper, lower, weight, inside = _neighbours(place, height)
+    at, column = _reader(image, inside), tf.range(width)
+    mixed = _lerp(at(upper, column), at(lower, column), weight)
+    return tf.cast(mixed, tf.uint8)
 
 
 def translate_x(image, pixels):
@@ -118,6 +107,12 @@ def rotation_matrices(height, width):
     return np.array(rows)
 
 
+def _double(value):
+    # A Python number goes through float32 where it is cast.
+    value = tf.convert_to_tensor(value, dtype_hint=tf.float64)
+    return tf.cast(value, tf.float64)
+
+
 def _centres(height, width):
     """Centres of the pixels: `x` of shape `[1, W]` and `y` `[H, 1]`."""
     x = tf.range(width, dtype=tf.float64)[tf.newaxis] + 0.5
@@ -144,7 +139,7 @@ def _neighbours(position, size):
     return tf.maximum(lower, 0), upper, weight, inside
 
 
-def reader(image, inside):
+def _reader(image, inside):
     """Returns a function that reads pixels `[H, W, C]` at rows and columns.
 
     Where not `inside` it reads an extra black pixel. Under XLA this is several
@@ -164,10 +159,10 @@ def reader(image, inside):
 def _lerp(a, b, weight):
     """`[H, W, C]` values between `a` and `b`; `weight` is `[H, W]`."""
     a, b = tf.cast(a, weight.dtype), tf.cast(b, weight.dtype)
-    return a + _rounded((b - a) * weight[..., tf.newaxis])
+    return a + rounded((b - a) * weight[..., tf.newaxis])
 
 
-def _rounded(product):
+def rounded(product):
     """Keeps a compiler from fusing a product with a sum, rounding once only.
 
     Pillow rounds both. Where the exact sum is a whole number, the difference

@@ -9,7 +9,7 @@ import typing
 import tensorflow as tf
 
 from noisymix_tf import rng
-from noisymix_tf.augment import ops
+from noisymix_tf.augment import fixed
 
 
 class Plan(typing.NamedTuple):
@@ -20,7 +20,8 @@ class Plan(typing.NamedTuple):
 
     Attributes:
         operation: int32 `[..., W, D]`, indices into the list of operations.
-        parameter: float64 `[..., W, D]`, what each operation is given.
+        parameter: int64 `[..., W, D]` (see `fixed.py`), what each operation is
+            given.
         depth: int32 `[..., W]`, how many of the D operations are done.
         weights: float32 `[..., W]`, convex weights of the chains.
         m: float32 `[...]`, the share of the chains; the rest is the image.
@@ -34,22 +35,15 @@ class Plan(typing.NamedTuple):
 
 
 def draw_plan(seed, batch, options, height, width):
-    """Draws a plan; a pure function of the seed that compiles under XLA.
+    """Draws a `Plan` for images of a height and a width in pixels.
 
-    Args:
-        seed: int32 `[2]`.
-        batch: List of the leading axes, ints or scalar tensors.
-        options: `AugMixOptions`.
-        height: Height of the images in pixels, which scales `translate_y`.
-        width: Width of the images in pixels, which scales `translate_x`.
-
-    Returns:
-        A `Plan`.
+    A pure function of the seed that compiles under XLA; `batch` is a list of
+    the leading axes, ints or scalar tensors.
     """
     step_seed, depth_seed, weight_seed = tf.unstack(
         rng.split(seed, 3, by_name=True)
     )
-    operation, level, sign = _steps(step_seed, batch, options)
+    steps = _steps(step_seed, batch, options, height, width)
     chains = [*batch, options.width]
     if options.depth == -1:
         depth = tf.random.stateless_uniform(
@@ -62,25 +56,25 @@ def draw_plan(seed, batch, options, height, width):
     else:
         depth = tf.fill(chains, options.depth)
     return Plan(
-        operation,
-        _parameters(options.operations, operation, level, sign, height, width),
+        *steps,
         depth,
         *_weights(weight_seed, batch, options.width, options.alpha),
     )
 
 
-def _steps(seed, batch, options):
-    """Operation (int32), level (float64) and sign of every step."""
+def _steps(seed, batch, options, height, width):
+    """Operation and parameter of every step."""
     # One draw for the three: compiling a generator takes a fifth of a second.
-    draws = tf.random.stateless_uniform(
-        [*batch, options.width, options.max_depth, 3],
-        dtype=tf.float64,
-        **rng.key(seed, by_name=True),
-    )
+    draws = fixed.uniform(seed, [*batch, options.width, options.max_depth, 3])
     which, strength, side = tf.unstack(draws, axis=-1)
-    operation = tf.cast(which * len(options.operations), tf.int32)
-    level = 0.1 + strength * (options.severity - 0.1)
-    return operation, level, tf.where(side < 0.5, -1.0, 1.0)
+    operation = fixed.below(which, len(options.operations))
+    parameter = tf.zeros_like(strength)
+    for index, each in enumerate(options.operations):
+        drawn = each.law(strength, options.severity, height, width)
+        if each.signed:
+            drawn = tf.where(side < fixed.ONE // 2, -drawn, drawn)
+        parameter = tf.where(operation == index, drawn, parameter)
+    return operation, parameter
 
 
 def _weights(seed, batch, width, alpha):
@@ -91,54 +85,3 @@ def _weights(seed, batch, width, alpha):
     )
     weights = tf.nn.softmax(variates[..., :width], axis=-1)
     return weights, tf.sigmoid(variates[..., width] - variates[..., width + 1])
-
-
-def _parameters(operations, operation, level, sign, height, width):
-    sign = tf.cast(sign, level.dtype)
-    chosen = tf.zeros_like(level)
-    for index, each in enumerate(operations):
-        parameter = each.parameter(level, height, width)
-        if each.signed:
-            parameter *= sign
-        chosen = tf.where(operation == index, parameter, chosen)
-    return chosen
-
-
-def plan_of_chains(chains, weights, m):
-    """Writes out a plan by hand, for a batch of one axis.
-
-    Args:
-        chains: For each image a list of W chains, each a list of
-            `(name, parameter)` pairs.
-        weights: `[B, W]`.
-        m: `[B]`.
-
-    Returns:
-        A `Plan`.
-
-    Example:
-
-    >>> chains = [[("rotate", 5), ("equalize", 0)], [("posterize", 4)]]
-    >>> plan = plan_of_chains([chains], [[0.5, 0.5]], [1.0])
-    >>> plan.depth.numpy().tolist()
-    [[2, 1]]
-    """
-    names = [each.name for each in ops.ALL_OPERATIONS]
-    longest = max(len(chain) for image in chains for chain in image)
-
-    def padded(value):
-        return [
-            [
-                [value(step) for step in chain] + [0] * (longest - len(chain))
-                for chain in image
-            ]
-            for image in chains
-        ]
-
-    return Plan(
-        tf.constant(padded(lambda step: names.index(step[0])), tf.int32),
-        tf.constant(padded(lambda step: float(step[1])), tf.float64),
-        tf.constant([[len(c) for c in image] for image in chains], tf.int32),
-        tf.constant(weights, tf.float32),
-        tf.constant(m, tf.float32),
-    )

@@ -2,25 +2,17 @@
 
 import tensorflow as tf
 
-from noisymix_tf import rng
+from noisymix_tf.augment import fixed
 
 # The published programs erase after the normalisation, where 0 is the mean.
 GREY = 128
 
 
 def draw_centres(seed, batch, height, width):
-    """Row and column of each square's centre, int32 `[..., 2]`.
-
-    Args:
-        seed: int32 `[2]`.
-        batch: List of the leading axes, ints or scalar tensors.
-        height: Height of the images in pixels.
-        width: Width of the images in pixels.
-    """
-    draws = tf.random.stateless_uniform(
-        [*batch, 2], dtype=tf.float64, **rng.key(seed, by_name=True)
-    )
-    return tf.cast(draws * tf.constant([height, width], tf.float64), tf.int32)
+    """Row and column of each square's centre, int32 `[*batch, 2]`."""
+    draws = fixed.uniform(seed, [*batch, 2])
+    rows = fixed.below(draws[..., 0], height)
+    return tf.stack([rows, fixed.below(draws[..., 1], width)], axis=-1)
 
 
 def erase(images, centres, size):

@@ -1,78 +1,83 @@
-"""Colour, contrast, brightness and sharpness of one image, as Pillow does them.
+"""Colour, contrast, brightness and sharpness of images, as Pillow does them.
 
-Each blends the image with a degenerate one: grey, flat, black, or smoothed.
+Each blends an image with a degenerate one: grey, flat, black, or smoothed.
 They overlap with the corruptions of the common benchmarks, so AugMix leaves
 them out unless asked for all operations.
 """
 
 import tensorflow as tf
 
+from noisymix_tf.augment import affine, fixed
 
-def color(image, factor):
+
+def color(images, factor):
     """Blends with the grey image; factor 0 is grey, 1 the image itself.
 
     Args:
-        image: uint8 `[H, W, C]`, C of 1 or 3.
-        factor: Non-negative float scalar.
+        images: uint8 `[..., H, W, C]`, C of 1 or 3.
+        factor: Fixed-point `[...]`, not negative.
 
     Returns:
-        uint8 `[H, W, C]`.
+        uint8 `[..., H, W, C]`.
     """
-    return _blend(tf.broadcast_to(_grey(image), image.shape), image, factor)
+    return _blend(_grey(images), images, factor)
 
 
-def contrast(image, factor):
+def contrast(images, factor):
     """Blends with the mean grey value of the image; see `color`."""
-    grey = tf.cast(_grey(image), tf.int32)
-    count = grey.shape.num_elements()
-    mean = tf.cast(tf.reduce_sum(grey), tf.float64) / count
-    flat = tf.cast(mean + 0.5, tf.uint8)
-    return _blend(tf.fill(image.shape, flat), image, factor)
+    grey = tf.cast(_grey(images), tf.int32)
+    count = images.shape[-3] * images.shape[-2]
+    total = tf.reduce_sum(grey, axis=[-3, -2, -1], keepdims=True)
+    return _blend((2 * total + count) // (2 * count), images, factor)
 
 
-def brightness(image, factor):
+def brightness(images, factor):
     """Blends with black; see `color`."""
-    return _blend(tf.zeros_like(image), image, factor)
+    return _blend(0, images, factor)
 
 
-def sharpness(image, factor):
+def sharpness(images, factor):
     """Blends with a smoothed image whose border is not smoothed; see `color`.
 
     The kernel weighs the centre 5 and its eight neighbours 1.
     """
-    return _blend(_smooth(image), image, factor)
+    return _blend(_smooth(images), images, factor)
 
 
-def _grey(image):
-    """ITU-R 601 luma in 16-bit fixed point, uint8 `[H, W, 1]`."""
-    if image.shape[-1] == 1:
-        return image
+def _grey(images):
+    """ITU-R 601 luma in 16-bit fixed point, `[..., H, W, 1]`."""
+    if images.shape[-1] == 1:
+        return images
     weights = tf.constant([19595, 38470, 7471])
-    luma = tf.reduce_sum(tf.cast(image, tf.int32) * weights, -1, keepdims=True)
-    return tf.cast((luma + 0x8000) // 0x10000, tf.uint8)
+    luma = tf.cast(images, tf.int32) * weights
+    return (tf.reduce_sum(luma, -1, keepdims=True) + 0x8000) // 0x10000
 
 
-def _smooth(image):
-    height, width, _ = image.shape
+def _smooth(images):
+    height, width = images.shape[-3:-1]
     if height < 3 or width < 3:
-        return image
-    x = tf.cast(image, tf.int32)
-    rows = x[:-2] + x[1:-1] + x[2:]
-    total = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:] + 4 * x[1:-1, 1:-1]
+        return images
+    x = tf.cast(images, tf.int32)
+    middle = x[..., 1:-1, 1:-1, :]
+    rows = x[..., :-2, :, :] + x[..., 1:-1, :, :] + x[..., 2:, :, :]
+    total = rows[..., :-2, :] + rows[..., 1:-1, :] + rows[..., 2:, :]
     # Rounding to nearest in integers: a thirteenth is never a half.
-    smooth = tf.cast((2 * total + 13) // 26, tf.uint8)
-    middle = tf.concat([image[1:-1, :1], smooth, image[1:-1, -1:]], axis=1)
-    return tf.concat([image[:1], middle, image[-1:]], axis=0)
+    smooth = (2 * (total + 4 * middle) + 13) // 26
+    row, column = tf.range(height)[:, tf.newaxis], tf.range(width)
+    border = (row == 0) | (row == height - 1)
+    border |= (column == 0) | (column == width - 1)
+    margin = [[0, 0]] * (x.shape.rank - 3) + [[1, 1], [1, 1], [0, 0]]
+    return tf.where(border[..., tf.newaxis], x, tf.pad(smooth, margin))
 
 
-def _blend(degenerate, image, factor):
+def _blend(degenerate, images, factor):
     """Truncated `degenerate + factor * (image - degenerate)`, as Pillow does.
 
-    Pillow works in single precision. The product is rounded from double, so
-    that no compiler can fuse it with the sum.
+    Pillow works in single precision, and rounds the product.
     """
-    start = tf.cast(degenerate, tf.float64)
-    factor = tf.cast(tf.cast(factor, tf.float32), tf.float64)
-    change = factor * (tf.cast(image, tf.float64) - start)
-    value = tf.cast(change, tf.float32) + tf.cast(start, tf.float32)
+    start = tf.cast(degenerate, tf.float32)
+    factor = tf.cast(factor, tf.float32) / fixed.ONE
+    change = tf.cast(images, tf.float32) - start
+    product = factor[..., tf.newaxis, tf.newaxis, tf.newaxis] * change
+    value = affine.rounded(product) + start
     return tf.cast(tf.clip_by_value(value, 0.0, 255.0), tf.uint8)

@@ -6,15 +6,15 @@ import keras
 import tensorflow as tf
 
 from noisymix_tf import rng
-from noisymix_tf.augment import shards
-from noisymix_tf.augment.images import checked, checked_views
+from noisymix_tf.augment import arguments
+from noisymix_tf.augment.arguments import checked, checked_views
 from noisymix_tf.checks import is_real
 from noisymix_tf.errors import UsageError
 
 
 @keras.saving.register_keras_serializable("noisymix_tf")
 def gaussian_views(
-    images, seed, *, level=63.75, num_views=1, clean=True, shard=shards.WHOLE
+    images, seed, *, level=63.75, num_views=1, clean=True, shard=arguments.WHOLE
 ):
     """Returns each image with copies to which Gaussian noise is added.
 
@@ -24,18 +24,10 @@ def gaussian_views(
     or inside a compiled train step.
 
     Args:
-        images: uint8 `[B, H, W, C]`, C of 1 or 3, static but for B.
-        seed: int32 `[2]`, as `tf.random.stateless_*` take; the views are a
-            pure function of images and seed, and every view of every image
-            has its own noise.
+        images, seed, num_views, clean, shard: As for `augmix_views`.
         level: Standard deviation of the noise in units of pixels 0 to 255, at
             least 0. The default is a quarter of 255, as for the stability
             training of Carmon et al. on CIFAR-10.
-        num_views: Number of perturbed copies beside the clean image.
-        clean: Whether view 0 is the clean image; if not, it is left out.
-        shard: `(index, count)`, where the images are part `index` of `count`
-            equal parts of a batch: they get the views that they would get in
-            it.
 
     Returns:
         float32 `[B, 1 + num_views, H, W, C]`, neither rounded nor clipped;
@@ -59,7 +51,7 @@ def gaussian_views(
             f"The level of Gaussian views must be a number of pixel units, at "
             f"least 0, got {level!r}."
         )
-    index, count = shards.checked(shard)
+    index, count = arguments.checked_shard(shard)
     views = _compiled(float(level), checked_views(num_views), count)(
         checked(images), tf.cast(seed, tf.int32), tf.cast(index, tf.int32)
     )
@@ -85,7 +77,7 @@ def _compiled(level, num_views, count):
 
         return tf.map_fn(
             views_of,
-            (images, shards.rows(seeds, index, count)),
+            (images, arguments.rows(seeds, index, count)),
             fn_output_signature=tf.float32,
         )
 

@@ -7,47 +7,64 @@ corruptions.
 
 import typing
 
-import tensorflow as tf
+from noisymix_tf.augment import affine, enhance, fixed, places, tables
 
-from noisymix_tf.augment import affine, enhance, tables
+
+class Law(typing.NamedTuple):
+    """AugMix's law of a parameter: `start` plus a tenth of `level * reach`.
+
+    Attributes:
+        reach: What level 10 adds: a number, or a function of the height and
+            the width of the image in pixels.
+        start: What level 0 would give.
+        whole: Whether what is added is truncated to a whole number.
+        falls: Whether it is taken away instead.
+    """
+
+    reach: float | typing.Callable = 0
+    start: float = 0
+    whole: bool = False
+    falls: bool = False
+
+    def __call__(self, draws, severity, height, width):
+        """Fixed-point parameters at levels from 0.1 to `severity`."""
+        reach = self.reach
+        reach = (reach(height, width) if callable(reach) else reach) / 10
+        added = fixed.number(0.1 * reach)
+        added += fixed.times(draws, (severity - 0.1) * reach)
+        added = fixed.floor(added) if self.whole else added
+        start = fixed.number(self.start)
+        return start - added if self.falls else start + added
 
 
 class Operation(typing.NamedTuple):
     """One operation, and the law of its parameter.
 
-    It has either a `table` or an `image` function: a chain joins tables before
-    it looks at pixels again. Calling it applies it to one image.
+    It has a `table`, or a `place`, or an `image` function; one without any
+    does nothing. `steps.py` applies them.
 
     Attributes:
         name: As in Pillow, with underscores.
-        parameter: AugMix's law: function of the level (float64, 0.1 to 10), the
-            height and the width of the image in pixels; returns the parameter,
-            float64. None for operations that AugMix does not have.
+        law: AugMix's law of the parameter.
         signed: Whether half of the draws negate the parameter.
-        table: Function of a function that returns the histogram (called where
-            it is needed only) and of the parameter; returns a uint8 table.
-        image: Function of a uint8 image `[H, W, C]` and of the parameter;
-            returns a uint8 image of the same shape.
-
-    Example:
-
-    >>> operation = named("rotate")
-    >>> operation(tf.zeros([32, 32, 3], tf.uint8), 5).shape
-    TensorShape([32, 32, 3])
+        unit: By what a parameter is multiplied: small ones keep all bits.
+        table: Function of a function that returns the histogram `[..., C, 256]`
+            (called where it is needed only) and of the parameter, fixed-point
+            `[...]`; returns a uint8 table `[..., C or 1, 256]`.
+        place: Function of the parameter, fixed-point `[...]`, and of the height
+            and the width; returns a map, see `affine.py`.
+        image: Function of uint8 images `[..., H, W, C]` and of the parameter,
+            fixed-point `[...]`; returns uint8 images of the same shape. With
+            `place`: of one image; the same pixels, faster on a CPU.
     """
 
     name: str
-    parameter: typing.Callable | None = None
+    law: Law = Law()
     signed: bool = False
+    unit: int = 1
     table: typing.Callable | None = None
+    place: typing.Callable | None = None
     image: typing.Callable | None = None
-
-    def __call__(self, image, parameter=0):
-        """Applies the operation to one uint8 image `[H, W, C]`."""
-        if self.image:
-            return self.image(image, parameter)
-        table = self.table(lambda: tables.histogram(image), parameter)
-        return tables.apply_table(image, table)
 
 
 def named(name):
@@ -55,73 +72,45 @@ def named(name):
     return {each.name: each for each in ALL_OPERATIONS}[name]
 
 
-def _no_parameter(level, height, width):
-    return tf.zeros_like(level)
+def _moves(name, law, unit=1):
+    def image(pixels, parameter):
+        return getattr(affine, name)(pixels, fixed.real(parameter) / unit)
 
-
-def _real(limit):
-    """A real number: `limit` at level 10, in proportion below."""
-    return lambda level, height, width: level * limit / 10
-
-
-def _whole(limit):
-    """A whole number, truncated, with `limit` out of reach at level 10."""
-    return lambda level, height, width: tf.floor(level * limit / 10)
-
-
-def _whole_below(start):
-    """A whole number that falls from `start` towards 0 at level 10."""
-    return lambda level, height, width: start - tf.floor(level * start / 10)
-
-
-def _third_of_width(level, height, width):
-    return tf.floor(level * (width / 3) / 10)
-
-
-def _third_of_height(level, height, width):
-    return tf.floor(level * (height / 3) / 10)
-
-
-def _enhancement(level, height, width):
-    return level * 1.8 / 10 + 0.1
+    place = getattr(places, name)
+    return Operation(name, law, True, unit, place=place, image=image)
 
 
 OPERATIONS = (
     Operation(
         "autocontrast",
-        _no_parameter,
         table=lambda counts, unused: tables.autocontrast_table(counts()),
     ),
     Operation(
         "equalize",
-        _no_parameter,
         table=lambda counts, unused: tables.equalize_table(counts()),
     ),
     Operation(
         "posterize",
-        _whole_below(4),
+        Law(4, start=4, whole=True, falls=True),
         table=lambda counts, bits: tables.posterize_table(bits),
     ),
-    Operation("rotate", _whole(30), signed=True, image=affine.rotate),
+    _moves("rotate", Law(30, whole=True)),
     Operation(
         "solarize",
-        _whole_below(256),
+        Law(256, start=256, whole=True, falls=True),
         table=lambda counts, threshold: tables.solarize_table(threshold),
     ),
-    Operation("shear_x", _real(0.3), signed=True, image=affine.shear_x),
-    Operation("shear_y", _real(0.3), signed=True, image=affine.shear_y),
-    Operation(
-        "translate_x", _third_of_width, signed=True, image=affine.translate_x
-    ),
-    Operation(
-        "translate_y", _third_of_height, signed=True, image=affine.translate_y
-    ),
+    _moves("shear_x", Law(0.3 * places.SHEAR_UNIT), places.SHEAR_UNIT),
+    _moves("shear_y", Law(0.3 * places.SHEAR_UNIT), places.SHEAR_UNIT),
+    _moves("translate_x", Law(lambda height, width: width / 3, whole=True)),
+    _moves("translate_y", Law(lambda height, width: height / 3, whole=True)),
 )
 
+_ENHANCEMENT = Law(1.8, start=0.1)
 ALL_OPERATIONS = (
     *OPERATIONS,
-    Operation("color", _enhancement, image=enhance.color),
-    Operation("contrast", _enhancement, image=enhance.contrast),
-    Operation("brightness", _enhancement, image=enhance.brightness),
-    Operation("sharpness", _enhancement, image=enhance.sharpness),
+    Operation("color", _ENHANCEMENT, image=enhance.color),
+    Operation("contrast", _ENHANCEMENT, image=enhance.contrast),
+    Operation("brightness", _ENHANCEMENT, image=enhance.brightness),
+    Operation("sharpness", _ENHANCEMENT, image=enhance.sharpness),
 )

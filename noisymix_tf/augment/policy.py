@@ -11,15 +11,15 @@ import keras
 import tensorflow as tf
 
 from noisymix_tf import rng
-from noisymix_tf.augment import cutout as cutouts
 from noisymix_tf.augment import (
+    arguments,
+    places,
     policy_space,
     policy_steps,
-    shards,
     steps,
-    tables,
 )
-from noisymix_tf.augment.images import checked, checked_views
+from noisymix_tf.augment import cutout as cutouts
+from noisymix_tf.augment.arguments import checked, checked_views
 from noisymix_tf.checks import is_whole
 from noisymix_tf.errors import UsageError
 
@@ -33,7 +33,8 @@ def auto_augment_views(
     cutout=0,
     num_views=2,
     clean=True,
-    shard=shards.WHOLE,
+    shard=arguments.WHOLE,
+    dense=False,
 ):
     """Returns each image with AutoAugment views of it.
 
@@ -41,19 +42,11 @@ def auto_augment_views(
     or inside a compiled train step.
 
     Args:
-        images: uint8 `[B, H, W, C]`, C of 1 or 3, static but for B.
-        seed: int32 `[2]`, as `tf.random.stateless_*` take; the views are a
-            pure function of images and seed, and every view of every image
-            has its own draws.
+        images, seed, num_views, clean, shard, dense: As for `augmix_views`.
         policy: `"cifar10"`, `"imagenet"` or `"svhn"`: the 25 sub-policies of
             the paper's appendix, one for each view.
         cutout: Side in pixels of a grey square at a random place, painted
             last; 0 for none. The paper takes 16 for CIFAR-10.
-        num_views: Number of policy views beside the clean image.
-        clean: Whether view 0 is the clean image; if not, it is left out.
-        shard: `(index, count)`, where the images are part `index` of `count`
-            equal parts of a batch: they get the views that they would get in
-            it.
 
     Returns:
         uint8 `[B, 1 + num_views, H, W, C]`; view 0 is the clean image. Without
@@ -74,15 +67,8 @@ def auto_augment_views(
     goes nine tenths of the way, posterizes to 4 bits less and moves by at most
     9 pixels.
     """
-    return _views(
-        policy_steps.AutoAugment(policy),
-        images,
-        seed,
-        cutout=cutout,
-        num_views=num_views,
-        clean=clean,
-        shard=shard,
-    )
+    sampler = policy_steps.AutoAugment(policy)
+    return _views(sampler, images, seed, cutout, num_views, clean, shard, dense)
 
 
 @keras.saving.register_keras_serializable("noisymix_tf")
@@ -92,29 +78,23 @@ def rand_augment_views(
     *,
     num_ops=2,
     magnitude=9,
+    scale="automl",
     cutout=0,
     num_views=2,
     clean=True,
-    shard=shards.WHOLE,
+    shard=arguments.WHOLE,
+    dense=False,
 ):
-    """Returns each image with RandAugment views of it.
+    """Returns each image with RandAugment views; see `auto_augment_views`.
 
     Args:
-        images: As for `auto_augment_views`.
-        seed: As for `auto_augment_views`.
         num_ops: Operations in a row, drawn from fourteen with replacement.
         magnitude: Magnitude of them all, 0 to 30; at 30 they are as strong as
             AutoAugment's strongest.
-        cutout: As for `auto_augment_views`.
-        num_views: As for `auto_augment_views`.
-        clean: As for `auto_augment_views`.
-        shard: As for `auto_augment_views`.
-
-    Returns:
-        As `auto_augment_views`.
-
-    Raises:
-        UsageError: As for `auto_augment_views`.
+        scale: What a magnitude means. `"automl"`: a share of AutoAugment's
+            ranges, of which enhancements go from 0.1 (weak colours) to 1.9.
+            `"torchvision"`: whole magnitudes; enhancements go from 1 to 1.9
+            or, in half of the draws, to 0.1.
 
     Example:
 
@@ -122,42 +102,29 @@ def rand_augment_views(
     >>> rand_augment_views(images, seed=[0, 1], num_ops=3, magnitude=5).shape
     TensorShape([8, 3, 32, 32, 3])
 
-    Reference: Cubuk et al., arXiv:1909.13719. The scale of magnitudes is that
-    of the implementations of torchvision and TrivialAugment.
+    Reference: Cubuk et al., arXiv:1909.13719. The scales are those of
+    automl/trivialaugment (aug_lib.py) and of torchvision's RandAugment.
     """
-    return _views(
-        policy_steps.RandAugment(num_ops, magnitude),
-        images,
-        seed,
-        cutout=cutout,
-        num_views=num_views,
-        clean=clean,
-        shard=shard,
-    )
+    sampler = policy_steps.RandAugment(num_ops, magnitude, scale)
+    return _views(sampler, images, seed, cutout, num_views, clean, shard, dense)
 
 
 @keras.saving.register_keras_serializable("noisymix_tf")
 def trivial_augment_views(
-    images, seed, *, cutout=0, num_views=2, clean=True, shard=shards.WHOLE
+    images,
+    seed,
+    *,
+    cutout=0,
+    num_views=2,
+    clean=True,
+    shard=arguments.WHOLE,
+    dense=False,
 ):
-    """Returns each image with TrivialAugment views of it, wide ranges.
+    """Returns each image with TrivialAugment views; see `auto_augment_views`.
 
     A view is one of fourteen operations at one of 31 magnitudes, both drawn
-    uniformly. Translations are up to 32 pixels whatever the size.
-
-    Args:
-        images: As for `auto_augment_views`.
-        seed: As for `auto_augment_views`.
-        cutout: As for `auto_augment_views`.
-        num_views: As for `auto_augment_views`.
-        clean: As for `auto_augment_views`.
-        shard: As for `auto_augment_views`.
-
-    Returns:
-        As `auto_augment_views`.
-
-    Raises:
-        UsageError: As for `auto_augment_views`.
+    uniformly, from wide ranges. Translations are up to 32 pixels whatever the
+    size.
 
     Example:
 
@@ -167,47 +134,22 @@ def trivial_augment_views(
 
     Reference: Müller and Hutter, arXiv:2103.10158, Algorithm 1.
     """
-    return _views(
-        policy_steps.TrivialAugment(),
-        images,
-        seed,
-        cutout=cutout,
-        num_views=num_views,
-        clean=clean,
-        shard=shard,
-    )
+    sampler = policy_steps.TrivialAugment()
+    return _views(sampler, images, seed, cutout, num_views, clean, shard, dense)
 
 
 def auto_augment(images, seed, **options):
-    """One AutoAugment view of each image, uint8 `[B, H, W, C]`.
-
-    Args:
-        images: As for `auto_augment_views`.
-        seed: As for `auto_augment_views`.
-        **options: `policy` and `cutout` of `auto_augment_views`.
-    """
+    """One view of each image by `auto_augment_views`, `[B, H, W, C]`."""
     return _one(auto_augment_views, images, seed, **options)
 
 
 def rand_augment(images, seed, **options):
-    """One RandAugment view of each image, uint8 `[B, H, W, C]`.
-
-    Args:
-        images: As for `rand_augment_views`.
-        seed: As for `rand_augment_views`.
-        **options: `num_ops`, `magnitude` and `cutout` of `rand_augment_views`.
-    """
+    """One view of each image by `rand_augment_views`, `[B, H, W, C]`."""
     return _one(rand_augment_views, images, seed, **options)
 
 
 def trivial_augment(images, seed, **options):
-    """One TrivialAugment view of each image, uint8 `[B, H, W, C]`.
-
-    Args:
-        images: As for `trivial_augment_views`.
-        seed: As for `trivial_augment_views`.
-        **options: `cutout` of `trivial_augment_views`.
-    """
+    """One view of each image by `trivial_augment_views`, `[B, H, W, C]`."""
     return _one(trivial_augment_views, images, seed, **options)
 
 
@@ -215,31 +157,31 @@ def _one(views, images, seed, **options):
     return views(images, seed, num_views=1, clean=False, **options)[:, 0]
 
 
-def _views(sampler, images, seed, *, cutout, num_views, clean, shard):
+def _views(sampler, images, seed, cutout, num_views, clean, shard, dense):
     if not is_whole(cutout) or cutout < 0:
         raise UsageError(
             f"The cutout must be a whole number of pixels, at least 0, got "
             f"{cutout!r}; the papers take 16 for CIFAR-10."
         )
-    index, count = shards.checked(shard)
-    num_views = checked_views(num_views)
-    return _compiled(sampler, int(cutout), num_views, bool(clean), count)(
+    index, count = arguments.checked_shard(shard)
+    form = (int(cutout), checked_views(num_views), bool(clean), count)
+    return _compiled(sampler, *form, bool(dense))(
         checked(images), tf.cast(seed, tf.int32), tf.cast(index, tf.int32)
     )
 
 
 @functools.cache
-def _compiled(sampler, cutout, num_views, clean, count):
+def _compiled(sampler, cutout, num_views, clean, count, dense):
     @tf.function(jit_compile=True, autograph=False)
     def views(images, seed, index):
         _, height, width, _ = images.shape
         batch = [count * tf.shape(images)[0], num_views]
         step_seed, centre_seed = tf.unstack(rng.split(seed, 2, by_name=True))
         drawn = sampler.draw(step_seed, batch, height, width)
-        made = apply_steps(images, shards.rows(drawn, index, count))
+        made = apply_steps(images, arguments.rows(drawn, index, count), dense)
         if cutout:
             centres = cutouts.draw_centres(centre_seed, batch, height, width)
-            centres = shards.rows(centres, index, count)
+            centres = arguments.rows(centres, index, count)
             made = cutouts.erase(made, centres, cutout)
         if clean:
             made = tf.concat([images[:, tf.newaxis], made], axis=1)
@@ -248,31 +190,16 @@ def _compiled(sampler, cutout, num_views, clean, count):
     return views
 
 
-def apply_steps(images, drawn):
+def apply_steps(images, drawn, dense=False):
     """Makes the views that steps describe.
 
     Args:
         images: uint8 `[B, H, W, C]`, static but for B.
         drawn: `policy_steps.Steps` of batch axes `[B, V]`.
+        dense: As for `augmix_views`.
 
     Returns:
         uint8 `[B, V, H, W, C]`.
     """
-
-    def views_of(image_and_steps):
-        image, drawn = image_and_steps
-        counts = tables.histogram(image)
-        return tf.map_fn(
-            lambda each: steps.apply_steps(
-                image,
-                counts,
-                each.operation,
-                each.parameter,
-                each.operation.shape[0],
-                policy_space.OPERATIONS,
-            ),
-            drawn,
-            fn_output_signature=tf.uint8,
-        )
-
-    return tf.map_fn(views_of, (images, drawn), fn_output_signature=tf.uint8)
+    resample = places.nearest if dense else None
+    return steps.apply(images, *drawn, policy_space.OPERATIONS, resample)

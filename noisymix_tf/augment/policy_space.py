@@ -5,23 +5,38 @@ division, and truncated as the published programs do.
 """
 
 import dataclasses
+import fractions
 import math
 
-from noisymix_tf.augment import nearest, ops, tables
+import tensorflow as tf
+
+from noisymix_tf.augment import ops, places, tables
+
+
+def _nearest(name):
+    """An operation of geometry that takes the nearest pixel."""
+    place = ops.named(name).place
+
+    def image(pixels, parameter):
+        maps = place(parameter, *pixels.shape[:2])
+        return places.nearest(pixels[tf.newaxis], maps[tf.newaxis])[0]
+
+    return ops.named(name)._replace(image=image)
+
 
 OPERATIONS = (
     ops.Operation("identity"),
     ops.named("autocontrast"),
     ops.named("equalize"),
-    ops.named("rotate")._replace(image=nearest.rotate),
+    _nearest("rotate"),
     ops.named("solarize"),
     ops.named("color"),
     ops.named("posterize"),
     ops.named("contrast"),
     ops.named("brightness"),
     ops.named("sharpness"),
-    ops.named("shear_x")._replace(image=nearest.shear_x),
-    ops.named("shear_y")._replace(image=nearest.shear_y),
+    _nearest("shear_x"),
+    _nearest("shear_y"),
     ops.named("translate_x"),
     ops.named("translate_y"),
     ops.Operation("invert", table=lambda counts, unused: tables.invert_table()),
@@ -37,14 +52,9 @@ _ENHANCEMENTS = ("color", "contrast", "brightness", "sharpness")
 class Space:
     """The strongest parameters; a magnitude is a share of the way there.
 
-    Attributes:
-        shear: Greatest factor of a shear.
-        degrees: Greatest angle of a rotation.
-        least_bits: Bits that the strongest posterization keeps, of 8.
-        enhancement: Factors of color, contrast, brightness and sharpness at
-            the weakest and at the strongest; 1 changes nothing.
-        pixels: Greatest translation in pixels, or None.
-        share: Greatest translation as a share of the width or the height.
+    Posterization keeps `least_bits` of 8, enhancements go from the first of
+    their factors to the second (1 changes nothing), and translations to a
+    number of pixels or to a share of the side.
     """
 
     shear: float
@@ -55,19 +65,7 @@ class Space:
     share: float | None = None
 
     def parameter(self, name, magnitude, strongest, height, width):
-        """The parameter of an operation, before its sign.
-
-        Args:
-            name: One of `NAMES`.
-            magnitude: Number from 0 to `strongest`.
-            strongest: The magnitude of the strongest parameter.
-            height: Height of the images in pixels.
-            width: Width of the images in pixels.
-
-        Returns:
-            float; 0 for operations without a parameter.
-
-        Example:
+        """The parameter of an operation, before its sign; 0 without one.
 
         >>> AUTO_AUGMENT.parameter("rotate", 3, 9, 32, 32)
         10.0
@@ -93,6 +91,12 @@ class Space:
             return low + scaled(high - low)
         return 0.0
 
+    def both_ways(self, name, *where):
+        """What an operation is given for the two signs, if it has them."""
+        operation = OPERATIONS[NAMES.index(name)]
+        parameter = self.parameter(name, *where) * operation.unit
+        return parameter, -parameter if operation.signed else parameter
+
 
 # The ranges of AutoAugment's Table 6 (arXiv:1805.09501), whose translations of
 # 150 pixels are for images of 331. RandAugment takes the same ranges.
@@ -104,3 +108,33 @@ AUTO_AUGMENT = Space(
 WIDE = Space(
     shear=0.99, degrees=135, least_bits=2, enhancement=(0.01, 2.0), pixels=32
 )
+
+
+class _Torchvision(Space):
+    """What torchvision's RandAugment (transforms/autoaugment.py) does else.
+
+    Enhancements go both ways from 1, and what is solarized or posterized is
+    rounded in another way.
+    """
+
+    def parameter(self, name, magnitude, strongest, height, width):
+        share = fractions.Fraction(magnitude) / strongest
+        if name == "solarize":
+            return float(math.ceil(255 * (1 - share)))
+        if name == "posterize":
+            return 8.0 - round((8 - self.least_bits) * share)
+        return super().parameter(name, magnitude, strongest, height, width)
+
+    def both_ways(self, name, *where):
+        forth, back = super().both_ways(name, *where)
+        return forth, 2.0 - forth if name in _ENHANCEMENTS else back
+
+
+# RandAugment's: that of automl's programs (trivialaugment, aug_lib.py), and
+# that of torchvision.
+SCALES = {
+    "automl": AUTO_AUGMENT,
+    "torchvision": _Torchvision(
+        **dataclasses.asdict(AUTO_AUGMENT) | {"enhancement": (1.0, 1.9)}
+    ),
+}

@@ -3,16 +3,15 @@
 import dataclasses
 import typing
 
-import numpy as np
 import tensorflow as tf
 
-from noisymix_tf import rng
+from noisymix_tf.augment import fixed
 from noisymix_tf.augment.policies import POLICIES
 from noisymix_tf.augment.policy_space import (
     AUTO_AUGMENT,
     COMMON,
     NAMES,
-    OPERATIONS,
+    SCALES,
     WIDE,
 )
 from noisymix_tf.checks import is_real, is_whole
@@ -20,16 +19,13 @@ from noisymix_tf.errors import UsageError
 
 # RandAugment's and TrivialAugment's strongest magnitude.
 STRONGEST = 30
-_IDENTITY = NAMES.index("identity")
-_SIGNED = np.array([each.signed for each in OPERATIONS])
 
 
 class Steps(typing.NamedTuple):
-    """The steps of a batch of policy views; D of them in each.
+    """The steps of a batch of policy views: tensors `[..., D]`.
 
-    Attributes:
-        operation: int32 `[..., D]`, indices into `policy_space.OPERATIONS`.
-        parameter: float64 `[..., D]`, what each operation is given.
+    Operations are indices into `policy_space.OPERATIONS`, int32, and parameters
+    what each is given, fixed-point.
     """
 
     operation: tf.Tensor
@@ -38,14 +34,7 @@ class Steps(typing.NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class AutoAugment:
-    """One of the 25 sub-policies of a published policy, for each view.
-
-    Args:
-        policy: `"cifar10"`, `"imagenet"` or `"svhn"`.
-
-    Raises:
-        UsageError: No such policy.
-    """
+    """One of the 25 sub-policies of a published policy, for each view."""
 
     policy: str = "cifar10"
 
@@ -66,41 +55,31 @@ class AutoAugment:
             width: Width of the images in pixels.
         """
         table = POLICIES[self.policy]
-        operations = [
-            [NAMES.index(name) for name, _, _ in row] for row in table
-        ]
-        probabilities = [[share for _, share, _ in row] for row in table]
-        parameters = [
-            [
-                AUTO_AUGMENT.parameter(name, magnitude, 9, height, width)
-                for name, _, magnitude in row
-            ]
-            for row in table
-        ]
-        draws = _uniform(seed, [*batch, 2, 3])
-        row = tf.cast(draws[..., 0, 0] * len(table), tf.int32)
-        done = draws[..., 1] < tf.gather(_reals(probabilities), row)
+
+        def of_all(function):
+            return [[function(*step) for step in row] for row in table]
+
+        def parameters(name, share, magnitude):
+            return AUTO_AUGMENT.both_ways(name, magnitude, 9, height, width)
+
+        operations = of_all(lambda name, *_: NAMES.index(name))
+        shares = fixed.constant(of_all(lambda name, share, _: share))
+        draws = fixed.uniform(seed, [*batch, 2, 3])
+        row = fixed.below(draws[..., 0, 0], len(table))
         operation = tf.gather(tf.constant(operations, tf.int32), row)
-        operation = tf.where(done, operation, _IDENTITY)
-        return _signed(
-            operation, tf.gather(_reals(parameters), row), draws[..., 2]
-        )
+        done = draws[..., 1] < tf.gather(shares, row)
+        operation = tf.where(done, operation, NAMES.index("identity"))
+        parameter = _one_way(of_all(parameters), row, draws[..., 2])
+        return Steps(operation, parameter)
 
 
 @dataclasses.dataclass(frozen=True)
 class RandAugment:
-    """Some of fourteen operations in a row, all of one magnitude.
-
-    Args:
-        num_ops: Operations in a row, drawn with replacement.
-        magnitude: Their magnitude, from 0 to 30.
-
-    Raises:
-        UsageError: An option is out of its range.
-    """
+    """Operations in a row, of one magnitude; see `rand_augment_views`."""
 
     num_ops: int = 2
     magnitude: float = 9
+    scale: str = "automl"
 
     def __post_init__(self):
         if not is_whole(self.num_ops) or self.num_ops < 1:
@@ -113,20 +92,27 @@ class RandAugment:
                 f"RandAugment magnitude must be a number from 0 to "
                 f"{STRONGEST}, got {self.magnitude!r}."
             )
+        if self.scale not in SCALES:
+            raise UsageError(
+                f"RandAugment has no scale {self.scale!r}; give one of "
+                f"{', '.join(SCALES)}."
+            )
+        if self.scale == "torchvision" and self.magnitude % 1:
+            raise UsageError(
+                f"torchvision's scale has whole magnitudes only, got "
+                f"magnitude={self.magnitude!r}; give one from 0 to {STRONGEST}."
+            )
 
     def draw(self, seed, batch, height, width):
         """Draws `Steps` of batch axes `[...]`, D of `num_ops`."""
+        space = SCALES[self.scale]
         parameters = [
-            AUTO_AUGMENT.parameter(
-                name, self.magnitude, STRONGEST, height, width
-            )
+            space.both_ways(name, self.magnitude, STRONGEST, height, width)
             for name in COMMON
         ]
-        draws = _uniform(seed, [*batch, self.num_ops, 2])
-        operation = tf.cast(draws[..., 0] * len(COMMON), tf.int32)
-        return _signed(
-            operation, tf.gather(_reals(parameters), operation), draws[..., 1]
-        )
+        draws = fixed.uniform(seed, [*batch, self.num_ops, 2])
+        operation = fixed.below(draws[..., 0], len(COMMON))
+        return Steps(operation, _one_way(parameters, operation, draws[..., 1]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,33 +121,20 @@ class TrivialAugment:
 
     def draw(self, seed, batch, height, width):
         """Draws `Steps` of batch axes `[...]`, D of 1."""
+        magnitudes = range(STRONGEST + 1)
         parameters = [
-            [
-                WIDE.parameter(name, magnitude, STRONGEST, height, width)
-                for magnitude in range(STRONGEST + 1)
-            ]
+            WIDE.both_ways(name, magnitude, STRONGEST, height, width)
             for name in COMMON
+            for magnitude in magnitudes
         ]
-        draws = _uniform(seed, [*batch, 1, 3])
-        operation = tf.cast(draws[..., 0] * len(COMMON), tf.int32)
-        magnitude = tf.cast(draws[..., 1] * (STRONGEST + 1), tf.int32)
-        chosen = tf.gather_nd(
-            _reals(parameters), tf.stack([operation, magnitude], axis=-1)
-        )
-        return _signed(operation, chosen, draws[..., 2])
+        draws = fixed.uniform(seed, [*batch, 1, 3])
+        operation = fixed.below(draws[..., 0], len(COMMON))
+        magnitude = fixed.below(draws[..., 1], len(magnitudes))
+        index = operation * len(magnitudes) + magnitude
+        return Steps(operation, _one_way(parameters, index, draws[..., 2]))
 
 
-def _uniform(seed, shape):
-    return tf.random.stateless_uniform(
-        shape, dtype=tf.float64, **rng.key(seed, by_name=True)
-    )
-
-
-def _reals(values):
-    return tf.constant(values, tf.float64)
-
-
-def _signed(operation, parameter, draw):
-    """`Steps` in which half of what can go both ways goes the other."""
-    turned = tf.gather(tf.constant(_SIGNED), operation) & (draw < 0.5)
-    return Steps(operation, tf.where(turned, -parameter, parameter))
+def _one_way(parameters, index, draw):
+    """Takes pairs of parameters; half of the draws take the second of each."""
+    pairs = tf.gather(fixed.constant(parameters), index)
+    return tf.where(draw < fixed.ONE // 2, pairs[..., 1], pairs[..., 0])

@@ -6,28 +6,26 @@ import keras
 import tensorflow as tf
 
 from noisymix_tf import rng
-from noisymix_tf.augment import shards
-from noisymix_tf.augment.images import checked
+from noisymix_tf.augment import arguments
+from noisymix_tf.augment.arguments import checked
 from noisymix_tf.checks import is_whole
 from noisymix_tf.errors import UsageError
 
 
 @keras.saving.register_keras_serializable("noisymix_tf")
-def random_crop_flip(images, seed, *, padding=4, flip=True, shard=shards.WHOLE):
+def random_crop_flip(
+    images, seed, *, padding=4, flip=True, shard=arguments.WHOLE
+):
     """Pads with black, crops each image back at random, and mirrors half.
 
     Runs as one XLA program wherever it is called: eagerly, in `Dataset.map`,
     or inside a compiled train step.
 
     Args:
-        images: uint8 `[B, H, W, C]`, C of 1 or 3, static but for B.
-        seed: int32 `[2]`, as `tf.random.stateless_*` take; the result is a
-            pure function of images and seed.
+        images, seed, shard: As for `augmix_views`.
         padding: Black pixels on each side before the crop; each offset is
             uniform on 0 to `2 * padding`. 0 does not crop.
         flip: Whether to mirror each image left to right with probability 0.5.
-        shard: `(index, count)`, where the images are part `index` of `count`
-            equal parts of a batch: they are moved as they would be in it.
 
     Returns:
         uint8 `[B, H, W, C]`.
@@ -48,7 +46,7 @@ def random_crop_flip(images, seed, *, padding=4, flip=True, shard=shards.WHOLE):
             f"{padding!r}."
         )
     images = checked(images)
-    index, count = shards.checked(shard)
+    index, count = arguments.checked_shard(shard)
     if padding == 0 and not flip:
         return images
     return _compiled(int(padding), bool(flip), count)(
@@ -71,7 +69,7 @@ def _compiled(padding, flip, count):
                 **law,
                 **rng.key(seed, by_name=True),
             )
-            return shards.rows(draws, index, count)
+            return arguments.rows(draws, index, count)
 
         def offsets(seed):
             return draw(seed, minval=0, maxval=2 * padding + 1, dtype=tf.int32)

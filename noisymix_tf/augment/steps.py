@@ -1,32 +1,86 @@
-"""A row of operations on one uint8 image, for AugMix's chains and policies."""
+"""Rows of operations on uint8 images, for AugMix's chains and policies.
+
+There are two forms, which give the same pixels. One goes through the rows in a
+loop and does what each asks for. The other is for accelerators, which like a
+few large pieces of work better than many small ones: all images go through
+every kind of operation at once, and keep what their own gave.
+"""
 
 import functools
 
 import tensorflow as tf
 
-from noisymix_tf.augment import tables
+from noisymix_tf.augment import places, tables
+
+# The index of no operation.
+NOTHING = -1
 
 
-def apply_steps(image, counts, operation, parameter, depth, operations):
-    """Applies `depth` operations one after the other to one image.
+def apply(
+    images,
+    operation,
+    parameter,
+    operations,
+    resample,
+    finish=lambda image, results: results,
+    own=(),
+    dtype=tf.uint8,
+):
+    """Applies R rows of D operations to each image, one after the other.
+
+    Args:
+        images: uint8 `[B, H, W, C]`, static but for B.
+        operation: int32 `[B, R, D]`, indices into `operations`; `NOTHING` does
+            nothing, and what follows it in a row neither.
+        parameter: Fixed-point `[B, R, D]`, what each is given.
+        operations: Sequence of `ops.Operation`.
+        resample: `places.bilinear` or `places.nearest`, for all images at once;
+            None for the loop.
+        finish: Function of an image, of the results `[R, H, W, C]` of its rows
+            and of its `own`; without the loop, of all, with an axis in front.
+        own: Tensors `[B, ...]`.
+        dtype: Of what `finish` returns.
+
+    Returns:
+        What `finish` returns, with an axis of B.
+    """
+    if resample is not None:
+        rows, depth = operation.shape[1:]
+        made = tf.repeat(images, rows, axis=0)
+        operation = tf.reshape(operation, [-1, depth])
+        parameter = tf.reshape(parameter, [-1, depth])
+        for step in range(depth):
+            given = (operation[:, step], parameter[:, step], operations)
+            made = _dense(made, *given, resample)
+        made = tf.reshape(made, [-1, rows, *images.shape[1:]])
+        return finish(images, made, *own)
+
+    def of_image(each):
+        image, rows, own = each
+        counts = tables.histogram(image)
+        made = tf.map_fn(
+            lambda row: _one(image, counts, *row, operations),
+            rows,
+            fn_output_signature=tf.uint8,
+        )
+        return finish(image, made, *own)
+
+    return tf.map_fn(
+        of_image,
+        (images, (operation, parameter), own),
+        fn_output_signature=dtype,
+    )
+
+
+def _one(image, counts, operation, parameter, operations):
+    """A row of operations on one image, of which the histogram is known.
 
     Operations on colour only join their table to a pending one. It reaches the
     pixels when an operation needs them, or at the end; until then the
     histogram, too, is carried through the table.
-
-    Args:
-        image: uint8 `[H, W, C]`.
-        counts: Its histogram, int32 `[C, 256]`.
-        operation: int32 `[D]`, indices into `operations`.
-        parameter: float64 `[D]`, what each operation is given.
-        depth: int32 scalar, how many of the D operations are done.
-        operations: Sequence of `ops.Operation`; one that has neither a table
-            nor an image function does nothing.
-
-    Returns:
-        uint8 `[H, W, C]`.
     """
-    identity = tables.identity_table(image.shape[-1])
+    identity = tf.repeat(tables.identity_table(), image.shape[-1], axis=0)
+    depth = tf.reduce_sum(tf.cast(operation != NOTHING, tf.int32))
 
     def settle(pixels, pending, is_pending):
         return tf.cond(
@@ -40,14 +94,18 @@ def apply_steps(image, counts, operation, parameter, depth, operations):
             before = tf.cond(
                 is_moved, lambda: tables.histogram(pixels), lambda: counts
             )
-            return tables.push(before, pending)
+            return tf.cond(
+                is_pending,
+                lambda: tables.push(before, pending),
+                lambda: before,
+            )
 
         def branch(each):
-            if not each.table and not each.image:
-                return pixels, pending, is_pending, is_moved
             if each.table:
                 table = each.table(current_counts, parameter[index])
                 return pixels, tables.compose(table, pending), True, is_moved
+            if not each.image:
+                return pixels, pending, is_pending, is_moved
             settled = settle(pixels, pending, is_pending)
             return each.image(settled, parameter[index]), identity, False, True
 
@@ -63,3 +121,33 @@ def apply_steps(image, counts, operation, parameter, depth, operations):
         (0, image, identity, False, False),
     )
     return settle(*state)
+
+
+def _dense(images, operation, parameter, operations, resample):
+    """One operation `[N]` on each image `[N, H, W, C]`."""
+    _, height, width, channels = images.shape
+    counts = tables.histogram(images)
+    table = tf.repeat(tables.identity_table(), channels, axis=0)
+    maps = tf.constant(places.IDENTITY, tf.int64)
+    blends = []
+    for index, each in enumerate(operations):
+        here = operation == index
+        given = tf.where(here, parameter, 0)
+        if each.table:
+            made = each.table(lambda: counts, given)
+            table = tf.where(_behind(here, 2), made, table)
+        elif each.place:
+            made = each.place(given, height, width)
+            maps = tf.where(_behind(here, 1), made, maps)
+        elif each.image:
+            blends.append((each.image, here, given))
+    # For each image a single one of these is not the identity.
+    images = resample(tables.apply_table(images, table), maps)
+    for blend, here, given in blends:
+        images = tf.where(_behind(here, 3), blend(images, given), images)
+    return images
+
+
+def _behind(condition, axes):
+    """A condition `[N]` with so many axes behind it."""
+    return tf.reshape(condition, [-1] + [1] * axes)

@@ -10,55 +10,62 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from noisymix_tf.augment import fixed
+
 VALUES = 256
 
 
-def histogram(image):
+def histogram(images):
     """Counts every value of every channel.
 
     Args:
-        image: uint8 `[H, W, C]`.
+        images: uint8 `[..., H, W, C]`.
 
     Returns:
-        int32 `[C, 256]`.
+        int32 `[..., C, 256]`.
     """
-    channels = image.shape[-1]
-    bins = tf.cast(image, tf.int32) + VALUES * tf.range(channels)
-    counts = tf.math.unsorted_segment_sum(
-        tf.ones([image.shape.num_elements()], tf.int32),
-        tf.reshape(bins, [-1]),
-        channels * VALUES,
-    )
-    return tf.reshape(counts, [channels, VALUES])
+    shape, channels = tf.shape(images)[:-3], images.shape[-1]
+    bins, number = _bins(images)
+    ones = tf.ones_like(bins)
+    counts = tf.math.unsorted_segment_sum(ones, bins, number * VALUES)
+    return tf.reshape(counts, tf.concat([shape, [channels, VALUES]], 0))
 
 
-def apply_table(image, table):
+def apply_table(images, table):
     """Replaces every value by its entry in the table.
 
     Args:
-        image: uint8 `[H, W, C]`.
-        table: `[C, 256]`, a row for each channel, or `[256]`; of any type.
+        images: uint8 `[..., H, W, C]`.
+        table: `[..., C, 256]`, a row for each channel; of any type.
 
     Returns:
-        `[H, W, C]`, of the table's type.
+        `[..., H, W, C]`, of the table's type.
     """
-    entries = tf.cast(image, tf.int32)
-    if table.shape.rank == 2:
-        entries += VALUES * tf.range(image.shape[-1])
-    return tf.gather(tf.reshape(table, [-1]), entries)
+    return tf.gather(tf.reshape(table, [-1]), _bins(images)[0])
+
+
+def _bins(images):
+    """Values told apart by image and channel, and how many channels in all."""
+    shape = images.shape
+    number = tf.reduce_prod(tf.shape(images)[:-3]) * shape[-1]
+    rows = tf.range(number)
+    if shape.rank == 4:
+        rows = tf.reshape(rows, [-1, 1, 1, shape[-1]])
+    return tf.cast(images, tf.int32) + VALUES * rows, number
 
 
 def compose(second, first):
     """The table that does what `first` and then `second` does.
 
     Args:
-        second: uint8 `[C, 256]` or `[256]`.
+        second: uint8 `[C or 1, 256]`.
         first: uint8 `[C, 256]`.
 
     Returns:
         uint8 `[C, 256]`.
     """
-    return tf.transpose(apply_table(tf.transpose(first), second))
+    second = tf.broadcast_to(second, first.shape)
+    return tf.gather(tf.reshape(second, [-1]), _entries(first))
 
 
 def push(counts, table):
@@ -71,129 +78,122 @@ def push(counts, table):
     Returns:
         int32 `[C, 256]`.
     """
-    channels = counts.shape[0]
-    bins = tf.cast(table, tf.int32) + VALUES * tf.range(channels)[:, tf.newaxis]
-    moved = tf.math.unsorted_segment_sum(
-        tf.reshape(counts, [-1]), tf.reshape(bins, [-1]), channels * VALUES
-    )
-    return tf.reshape(moved, [channels, VALUES])
+    bins, number = _entries(table), table.shape.num_elements()
+    moved = tf.math.unsorted_segment_sum(counts, bins, number)
+    return tf.reshape(moved, table.shape)
 
 
-def identity_table(channels):
-    """The table that changes nothing, uint8 `[C, 256]`."""
-    ramp = tf.cast(tf.range(VALUES), tf.uint8)
-    return tf.tile(ramp[tf.newaxis], [channels, 1])
+def _entries(table):
+    """Values of a table `[C, 256]`, told apart by channel."""
+    rows = tf.range(table.shape[0])[:, tf.newaxis]
+    return tf.cast(table, tf.int32) + VALUES * rows
+
+
+def identity_table():
+    """The table that changes nothing, uint8 `[1, 256]`."""
+    return tf.cast(tf.range(VALUES), tf.uint8)[tf.newaxis]
 
 
 def autocontrast_table(counts):
     """Stretches each channel to the full range.
 
-    The product is looked up, not computed: Pillow truncates
-    `value * scale + offset` after rounding twice in double precision, while a
-    compiler may fuse the two operations and round once.
+    Pillow truncates `value * scale + offset`, rounded twice in double
+    precision: here, the exact products are subtracted as whole numbers, and
+    what it would round up to the next one is.
 
     Args:
-        counts: int32 `[C, 256]`, a `histogram`.
+        counts: int32 `[..., C, 256]`, a `histogram`.
 
     Returns:
-        uint8 `[C, 256]`; identity where a channel holds a single value.
+        uint8 `[..., C, 256]`; identity where a channel holds a single value.
     """
-    present = counts > 0
-    low = tf.argmax(present, axis=-1, output_type=tf.int32)
-    high = VALUES - 1 - tf.argmax(present[:, ::-1], -1, output_type=tf.int32)
-    scaled = tf.gather(tf.constant(_scaled_values()), high - low)
-    offset = tf.gather(scaled, low, batch_dims=1)[:, tf.newaxis]
-    stretched = tf.clip_by_value(scaled - offset, 0.0, 255.0)
-    return tf.where(
-        (high > low)[:, tf.newaxis],
-        tf.cast(stretched, tf.uint8),
-        identity_table(counts.shape[0]),
+    low, high = _ends(counts)
+    values = tf.range(VALUES)
+    products = tf.constant(_products().reshape([-1]))
+
+    def product(value):
+        return tf.gather(products, (high - low) * VALUES + value)
+
+    # What is added and does not fit comes out again in the difference.
+    risen = product(tf.minimum(tf.maximum(values, low), high)) - product(low)
+    half = tf.gather(tf.constant(_HALVES), fixed.shift(risen, fixed.BITS))
+    stretched = tf.cast(fixed.shift(risen + half, fixed.BITS), tf.uint8)
+    stretched = tf.where(values > high, tf.cast(255, tf.uint8), stretched)
+    return tf.where(high > low, stretched, identity_table())
+
+
+def _ends(counts):
+    """The lowest and the highest value of each channel, int32 `[..., 1]`."""
+    ramp, present = tf.range(VALUES), counts > 0
+    low = tf.where(present, ramp, VALUES - 1)
+    high = tf.where(present, ramp, 0)
+    return (
+        tf.reduce_min(low, axis=-1, keepdims=True),
+        tf.reduce_max(high, axis=-1, keepdims=True),
     )
 
 
-def _scaled_values():
-    """float64 `[256, 256]`: value (column) times 255 / range (row)."""
+# Half of the last bit of a double just below each whole number, fixed-point.
+_HALVES = np.array([0] + [(1 << v.bit_length()) // 4 for v in range(1, VALUES)])
+
+
+@functools.cache
+def _products():
+    """int64 `[256, 256]`: value (column) times 255 / range (row), 52 bits.
+
+    The products as doubles, exactly; what overflows wraps round.
+    """
     span = np.maximum(np.arange(VALUES, dtype=np.float64), 1.0)
-    return np.arange(VALUES) * (255.0 / span)[:, np.newaxis]
+    products = np.arange(VALUES) * (255.0 / span)[:, np.newaxis]
+    exact = products.astype(object) * fixed.ONE
+    wrapped = [int(each) % (1 << 64) for each in exact.ravel()]
+    return np.array(wrapped, np.uint64).astype(np.int64).reshape(exact.shape)
 
 
 def equalize_table(counts):
     """Flattens the histogram of each channel.
 
     Args:
-        counts: int32 `[C, 256]`, a `histogram`.
+        counts: int32 `[..., C, 256]`, a `histogram`.
 
     Returns:
-        uint8 `[C, 256]`; identity where a channel holds too few values.
+        uint8 `[..., C, 256]`; identity where a channel holds too few values.
     """
-    present = counts > 0
-    last = VALUES - 1 - tf.argmax(present[:, ::-1], -1, output_type=tf.int32)
-    total = tf.reduce_sum(counts, axis=-1)
-    step = (total - tf.gather(counts, last, batch_dims=1)) // 255
-    step = step[:, tf.newaxis]
+    _, high = _ends(counts)
+    but_last = tf.where(tf.range(VALUES) < high, counts, 0)
+    step = tf.reduce_sum(but_last, axis=-1, keepdims=True) // 255
     below = tf.cumsum(counts, axis=-1, exclusive=True)
-    flat = (step // 2 + below) // tf.maximum(step, 1)
-    return tf.where(
-        step > 0,
-        tf.cast(tf.minimum(flat, 255), tf.uint8),
-        identity_table(counts.shape[0]),
-    )
+    # Nothing is negative, and a floor would cost a second division.
+    flat = tf.truncatediv(step // 2 + below, tf.maximum(step, 1))
+    flat = tf.cast(tf.minimum(flat, 255), tf.uint8)
+    return tf.where(step > 0, flat, identity_table())
 
 
 def posterize_table(bits):
-    """Keeps the top `bits` (1 to 8) of a value, uint8 `[256]`."""
-    return tf.gather(tf.constant(_posterize_tables()), tf.cast(bits, tf.int32))
+    """Keeps the top bits (1 to 8) of a value.
+
+    Args:
+        bits: Fixed-point `[...]`.
+
+    Returns:
+        uint8 `[..., 1, 256]`.
+    """
+    kept = 256 - (256 >> np.arange(9))[:, np.newaxis]
+    return _chosen(np.arange(VALUES) & kept, bits)
 
 
 def solarize_table(threshold):
-    """Inverts values at or above `threshold` (0 to 256), uint8 `[256]`."""
-    threshold = tf.cast(threshold, tf.int32)
-    return tf.gather(tf.constant(_solarize_tables()), threshold)
+    """Inverts values from a fixed-point threshold (0 to 256) on, likewise."""
+    values = np.arange(VALUES)
+    kept = values < np.arange(VALUES + 1)[:, np.newaxis]
+    return _chosen(np.where(kept, values, VALUES - 1 - values), threshold)
+
+
+def _chosen(all_tables, number):
+    index = fixed.shift(number, fixed.BITS)[..., tf.newaxis]
+    return tf.gather(tf.constant(all_tables, tf.uint8), index)
 
 
 def invert_table():
-    """Replaces a value by 255 less the value, uint8 `[256]`."""
-    return tf.cast(VALUES - 1 - tf.range(VALUES), tf.uint8)
-
-
-@functools.cache
-def _posterize_tables():
-    """uint8 `[9, 256]`, one row per number of bits; row 0 is never used."""
-    import keras_cv
-
-    # A layer without a seed (or with 0) takes the global generator, refused
-    # where operations must be deterministic. Nothing is drawn here.
-    ramp = _ramp()
-    tables = np.zeros([9, VALUES], np.uint8)
-    with tf.init_scope():
-        for bits in range(1, 9):
-            layer = keras_cv.layers.Posterization(
-                value_range=(0, 255), bits=bits, seed=1, dtype="float32"
-            )
-            tables[bits] = np.ravel(layer(ramp))
-    return tables
-
-
-@functools.cache
-def _solarize_tables():
-    """uint8 `[257, 256]`, one row per threshold."""
-    import keras_cv
-
-    thresholds = np.arange(257, dtype=np.float32).reshape([-1, 1, 1, 1])
-    with tf.init_scope():
-        layer = keras_cv.layers.Solarization(
-            value_range=(0, 255),
-            threshold_factor=(0, 255),
-            seed=1,
-            dtype="float32",
-        )
-        # One call for all thresholds: a sample of the batch for each.
-        tables = layer.augment_images(
-            tf.tile(_ramp()[tf.newaxis], [257, 1, 1, 1]),
-            {"thresholds": thresholds, "additions": 0.0},
-        )
-        return np.reshape(tables, [257, VALUES]).astype(np.uint8)
-
-
-def _ramp():
-    return np.arange(VALUES, dtype=np.float32).reshape([1, VALUES, 1])
+    """Replaces a value by 255 less the value, uint8 `[1, 256]`."""
+    return VALUES - 1 - identity_table()

@@ -5,11 +5,18 @@ import inspect
 import tensorflow as tf
 
 from noisymix_tf import rng
-from noisymix_tf.augment import shards
+from noisymix_tf.augment import arguments
 
 
 def batch_views(
-    images, *, seed, step, standard=None, augment=None, shard=shards.WHOLE
+    images,
+    *,
+    seed,
+    step,
+    standard=None,
+    augment=None,
+    shard=arguments.WHOLE,
+    dense=False,
 ):
     """Makes the views of a batch that one training step sees.
 
@@ -27,6 +34,7 @@ def batch_views(
             parts of the batch. A callable that takes `shard` gets it, as those
             of `noisymix_tf.augment` do, and draws what it would draw in the
             whole batch. Any other gets a seed of its own for each part.
+        dense: Whether callables that take `dense` are given it.
 
     Returns:
         `[B, V, H, W, C]`.
@@ -37,22 +45,29 @@ def batch_views(
     >>> batch_views(images, seed=0, step=7, augment=augmix_views).shape
     TensorShape([8, 3, 32, 32, 3])
     """
-    if standard is not None:
-        images = _call(
-            standard, images, rng.stream(seed, step, "standard"), shard
-        )
-    if augment is None:
-        return images[:, tf.newaxis]
-    return _call(augment, images, rng.stream(seed, step, "augment"), shard)
+    for name, function in (("standard", standard), ("augment", augment)):
+        if function is not None:
+            stream = rng.stream(seed, step, name)
+            images = _call(function, images, stream, shard, dense)
+    return images[:, tf.newaxis] if augment is None else images
 
 
-def _call(function, images, seed, shard):
+def device_views(images, **where):
+    """`batch_views` for an accelerator: the same views, `dense`.
+
+    Gaussian noise alone is still drawn image by image.
+    """
+    return batch_views(images, **where, dense=True)
+
+
+def _call(function, images, seed, shard, dense):
+    known = inspect.signature(function).parameters
     index, count = shard
-    if count == 1:
-        return function(images, seed)
-    if "shard" in inspect.signature(function).parameters:
-        return function(images, seed, shard=shard)
-    seed = tf.random.experimental.stateless_fold_in(
-        seed, tf.cast(index, tf.int32), alg=rng.GENERATOR
-    )
-    return function(images, seed)
+    options = {"dense": True} if dense and "dense" in known else {}
+    if count > 1 and "shard" in known:
+        options["shard"] = shard
+    elif count > 1:
+        seed = tf.random.experimental.stateless_fold_in(
+            seed, tf.cast(index, tf.int32), alg=rng.GENERATOR
+        )
+    return function(images, seed, **options)

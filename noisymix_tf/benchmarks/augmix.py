@@ -1,100 +1,103 @@
-"""Throughput of AugMix beside the same work done with Pillow."""
+"""AugMix beside the same work done with Pillow, one image after the other.
 
+Ours is the function that the input pipeline maps over its batches, and is
+mapped over them here: a batch alone leaves threads waiting, which costs
+CPU-seconds, too. Draws are included, compilation is excluded. CPU-seconds count
+every thread, so that they compare fairly on a machine of any number of cores.
+"""
+
+import functools
 import itertools
 import os
-import statistics
 import time
 
 import numpy as np
 import tensorflow as tf
 
-from noisymix_tf import rng
-from noisymix_tf.augment import augmix_views, pillow_reference
-from noisymix_tf.benchmarks import timing
+from noisymix_tf import augment
+from noisymix_tf.benchmarks import pillow_augmix, timing
+from noisymix_tf.errors import UsageError
+from noisymix_tf.training.augmentation import augmentation
 
-_IN_FLIGHT = 2 * (os.cpu_count() or 1)
-_REST_SECONDS = 0.1
+# Side of the images -> images of a call, ours and Pillow's.
+SIZES = {32: (128, 64), 224: (8, 4)}
+# Batches of a call of ours, and seconds in which those ahead are finished.
+_BATCHES, _REST = 32, 0.2
 
 
-def run(
-    batch_size=None, image_size=32, seconds=10.0, severity=3.0, rounds=5, seed=0
-):
-    """Times three-view samples: the clean image and two AugMix views.
+def run(config, rounds, sizes=SIZES):
+    """Times samples, the clean image and its AugMix views, of the method.
 
-    Ours runs in a `tf.data` pipeline, draws included, compilation excluded;
-    Pillow runs in this one process. The two take turns, and each figure is the
-    median over the turns. CPU-seconds count every thread, so they compare
-    fairly on a machine of any number of cores.
-
-    Args:
-        batch_size: Images per batch; by default 128, or 16 from 128 px on.
-        image_size: Height and width of the images in pixels.
-        seconds: About how long to time each of the two.
-        severity: Of AugMix.
-        rounds: Turns of each.
-        seed: Of the crops and of AugMix.
-
-    Returns:
-        Dict of the settings and, under `"ours"` and `"pillow"`, of
-        `samples_per_second`, `samples_per_cpu_second` and
-        `cpu_seconds_per_1000`; `"ratio"` compares samples per CPU second and
-        `"compile_seconds"` is the time to the first batch.
-
-    Example:
-
-    >>> figures = run(image_size=32, seconds=2)  # doctest: +SKIP
+    Returns a dict from side to a dict of `"ours"` and `"Pillow"`, `Timing`s of
+    a sample. A method without AugMix is a `UsageError`.
     """
-    if batch_size is None:
-        batch_size = 128 if image_size < 128 else 16
-    images = photographs(batch_size, image_size, seed)
-    start = time.perf_counter()
-    batches = iter(_pipeline(images, severity, seed))
-    next(batches)
-    compile_seconds = time.perf_counter() - start
-    endless = itertools.cycle(images)
-    draws = np.random.default_rng(seed)
-
-    def ours():
-        next(batches)
-
-    def pillow():
-        pillow_reference.augmix_views(next(endless), draws, severity=severity)
-
-    turns = [
-        (
-            _rates(ours, seconds / rounds, batch_size),
-            _rates(pillow, seconds / rounds, 1),
+    method, seed = config.method, config.run.seed
+    if method.views != "augmix":
+        raise UsageError(
+            f"--views={method.views} is no AugMix: give a method with AugMix, "
+            f"such as --method=noisymix."
         )
-        for _ in range(rounds)
-    ]
-    figures = {
-        "image_size": image_size,
-        "batch_size": batch_size,
-        "severity": severity,
-        "compile_seconds": compile_seconds,
-        "ours": _median([ours for ours, _ in turns]),
-        "pillow": _median([pillow for _, pillow in turns]),
-        "ratio": statistics.median(
-            ours["samples_per_cpu_second"] / pillow["samples_per_cpu_second"]
-            for ours, pillow in turns
-        ),
+    make = augmentation(method)
+    options = {
+        "num_views": make.keywords["num_views"],
+        "severity": method.augmix_severity,
+        "width": method.augmix_width,
+        "depth": method.augmix_depth,
+        "alpha": method.augmix_alpha,
     }
-    print(_table(figures))
+    figures = {}
+    for side, (batch, of_pillow) in sizes.items():
+        images = photographs(batch, side, seed)
+        calls = {
+            "ours": _ours(images, make, seed),
+            "Pillow": _pillow(images, of_pillow, seed, options),
+        }
+        timings = timing.interleaved(calls, rounds, warmup=1)
+        figures[side] = {
+            "ours": timings["ours"].each(batch * _BATCHES),
+            "Pillow": timings["Pillow"].each(of_pillow),
+        }
+        ours, theirs = figures[side].values()
+        print(
+            f"{side} px, severity {method.augmix_severity:g}, "
+            f"{1 + options['num_views']} views: {1 / ours.cpu:,.0f} samples "
+            f"per CPU-second, {timing.ratio(theirs.cpus, ours.cpus)} times the "
+            f"{1 / theirs.cpu:,.0f} of Pillow (95 % by resampling)"
+        )
     return figures
+
+
+def _ours(images, make, seed):
+    images = tf.constant(images)
+    batches = iter(
+        tf.data.Dataset.counter().map(
+            lambda step: augment.batch_views(
+                images, augment=make, seed=seed, step=step
+            ),
+            num_parallel_calls=2 * (os.cpu_count() or 1),
+        )
+    )
+
+    def call():
+        for _ in range(_BATCHES):
+            next(batches)
+        # As many are ready again then, in this turn's CPU-seconds.
+        time.sleep(_REST)
+
+    return call
+
+
+def _pillow(images, count, seed, options):
+    endless, draws = itertools.cycle(images), np.random.default_rng(seed)
+    make = functools.partial(pillow_augmix.augmix_views, rng=draws, **options)
+    return lambda: [make(i) for i in itertools.islice(endless, count)]
 
 
 def photographs(count, size, seed=0):
     """Square crops of scikit-learn's two sample photographs, resized.
 
     Histograms and edges are those of real images, which noise does not have.
-
-    Args:
-        count: Number of crops.
-        size: Height and width in pixels.
-        seed: Of their places.
-
-    Returns:
-        uint8 `[count, size, size, 3]`.
+    Returns uint8 `[count, size, size, 3]`.
     """
     from PIL import Image
     from sklearn.datasets import load_sample_images
@@ -110,62 +113,3 @@ def photographs(count, size, seed=0):
         box = (left, top, left + side, top + side)
         crops.append(picture.resize((size, size), box=box))
     return np.stack(crops)
-
-
-def _pipeline(images, severity, seed):
-    images = tf.constant(images)
-
-    def views(step):
-        return augmix_views(
-            images, rng.stream(seed, step, "augmix"), severity=severity
-        )
-
-    return tf.data.Dataset.counter().map(
-        views, num_parallel_calls=tf.data.AUTOTUNE
-    )
-
-
-def _rates(work, seconds, samples):
-    """Repeats work of so many samples for so many seconds, and times it."""
-    # What the pipeline holds ready is not work of this turn, and what it
-    # still does when the other's turn begins would be counted there.
-    for _ in range(_IN_FLIGHT):
-        work()
-    wall, cpu = time.perf_counter(), time.process_time()
-    done = 0
-    while time.perf_counter() - wall < seconds:
-        work()
-        done += samples
-    wall = time.perf_counter() - wall
-    cpu = time.process_time() - cpu
-    time.sleep(_REST_SECONDS)
-    return {
-        "samples_per_second": done / wall,
-        "samples_per_cpu_second": done / cpu,
-        "cpu_seconds_per_1000": 1000 * cpu / done,
-    }
-
-
-def _median(rates):
-    return {
-        key: statistics.median(each[key] for each in rates) for key in rates[0]
-    }
-
-
-def _table(figures):
-    header = ["", "samples/s", "per CPU-second", "CPU-seconds/1000"]
-    rows = []
-    for name in ("ours", "pillow"):
-        wall, per_cpu, cost = figures[name].values()
-        rows.append([name, f"{wall:,.0f}", f"{per_cpu:,.0f}", f"{cost:.3f}"])
-    return "\n".join(
-        [
-            f"AugMix, three-view samples of {figures['image_size']} px, batch "
-            f"{figures['batch_size']}, severity {figures['severity']:g}, crops "
-            f"of photographs",
-            timing.table(header, rows),
-            f"{figures['ratio']:.1f} times the samples of Pillow per "
-            f"CPU-second; first batch after "
-            f"{figures['compile_seconds']:.1f} s",
-        ]
-    )

@@ -14,79 +14,63 @@ _SEQUENCES = {_SMALL: 20, _LARGE: 1}
 _SET = 10_000
 
 
-def run(rounds=3, seed=0):
+def run(config, rounds):
     """Times every corruption and perturbation at 32 and at 224 pixels.
 
     A call takes the same images, at all five severities where there are some,
-    in this process, and the calls take turns. CPU-seconds count every thread.
-
-    Args:
-        rounds: Timed calls of each corruption, perturbation and size.
-        seed: Of the images and of all that is drawn.
+    in this process, and the calls take turns.
 
     Returns:
-        Dict of `"corruptions"` and `"perturbations"`, dicts from name to dict
-        from image size to `timing.Timing` per image, averaged over the
-        severities, or per sequence; and of `"c_cpu_minutes"` and
-        `"p_cpu_minutes"`, what 10,000 images of 32 pixels take: the fifteen
-        common corruptions at five severities, the ten perturbations of CIFAR.
-
-    Example:
-
-    >>> figures = run(rounds=1)  # doctest: +SKIP
+        Dict of `"corruptions"` and `"perturbations"`, dicts from name and image
+        size to `Timing` of an image, averaged over the severities, or of a
+        sequence; and of `"c_cpu_minutes"` and `"p_cpu_minutes"` for CIFAR.
     """
-    images = _timings(
-        corruptions.names(), _all_severities, _IMAGES, rounds, seed
-    )
+    arguments = rounds, config.evaluation.eval_seed
+    images = _timings(corruptions.names(), _all_severities, _IMAGES, *arguments)
     films = _timings(
-        corruptions.perturbation_names(), _films, _SEQUENCES, rounds, seed
+        corruptions.perturbation_names(), _films, _SEQUENCES, *arguments
     )
-    figures = {
+    c_minutes = len(corruptions.SEVERITIES) * _cpu_minutes(
+        images, corruptions.names("common")
+    )
+    p_minutes = _cpu_minutes(films, corruptions.perturbation_names("cifar"))
+    _tell("corruptions, means of 5 severities", images, "image")
+    _tell("sequences, most of 31 frames", films, "sequence")
+    print(
+        f"Of {_SET:,} images of {_SMALL} px: the fifteen common corruptions at "
+        f"five severities {c_minutes:.1f} CPU-minutes, the ten perturbations "
+        f"of CIFAR {p_minutes:.1f} CPU-minutes"
+    )
+    return {
         "corruptions": images,
         "perturbations": films,
-        "c_cpu_minutes": len(corruptions.SEVERITIES)
-        * _cpu_minutes(images, corruptions.names("common")),
-        "p_cpu_minutes": _cpu_minutes(
-            films, corruptions.perturbation_names("cifar")
-        ),
+        "c_cpu_minutes": c_minutes,
+        "p_cpu_minutes": p_minutes,
     }
-    print(_corruption_table(figures))
-    print(_perturbation_table(figures))
-    return figures
 
 
 def _timings(names, function, counts, rounds, seed):
-    """Times per result, a dict of dicts by name and size.
-
-    Args:
-        names: What to time.
-        function: `function(images, name, seed)`, returns how many results it
-            made.
-        counts: How many images by size.
-        rounds, seed: As in `run`.
+    """`Timing` of a result by name and size; `function` says how many it made,
+    of as many images as `counts` has for a size.
     """
     timings = {name: {} for name in names}
     for size, count in counts.items():
         images = photographs(count, size, seed)
-        calls = {
-            name: functools.partial(function, images, name, seed)
-            for name in names
-        }
-        made = function(images, names[0], seed)
+        call = functools.partial(function, images, seed)
+        calls = {name: functools.partial(call, name) for name in names}
+        made = call(names[0])
         for name, each in timing.interleaved(calls, rounds, warmup=1).items():
-            timings[name][size] = timing.Timing(
-                each.wall / made, each.cpu / made
-            )
+            timings[name][size] = each.each(made)
     return timings
 
 
-def _all_severities(images, name, seed):
+def _all_severities(images, seed, name):
     for severity in corruptions.SEVERITIES:
         corruptions.corrupt(images, name, severity, seed)
     return len(images) * len(corruptions.SEVERITIES)
 
 
-def _films(images, name, seed):
+def _films(images, seed, name):
     return len(corruptions.perturb(images, name, seed))
 
 
@@ -95,49 +79,12 @@ def _cpu_minutes(timings, names):
     return _SET * sum(timings[name][_SMALL].cpu for name in names) / 60
 
 
-def _corruption_table(figures):
-    header = [
-        "",
-        f"{_SMALL} px: images/s",
-        f"CPU-s/{_SET:,}",
-        f"{_LARGE} px: images/s",
-        "CPU-ms/image",
-    ]
-    rows = [
-        [
-            name,
-            f"{1 / sizes[_SMALL].wall:,.0f}",
-            f"{_SET * sizes[_SMALL].cpu:.2f}",
-            f"{1 / sizes[_LARGE].wall:,.0f}",
-            f"{1000 * sizes[_LARGE].cpu:.1f}",
-        ]
-        for name, sizes in figures["corruptions"].items()
-    ]
-    return "\n".join(
-        [
-            "Corruptions of crops of photographs, means over five severities",
-            timing.table(header, rows),
-            f"The fifteen common corruptions of {_SET:,} images of {_SMALL} px "
-            f"at five severities: {figures['c_cpu_minutes']:.1f} CPU-minutes",
-        ]
-    )
-
-
-def _perturbation_table(figures):
-    header = ["", f"{_SMALL} px: CPU-s/1,000", f"{_LARGE} px: CPU-ms/sequence"]
-    rows = [
-        [
-            name,
-            f"{1000 * sizes[_SMALL].cpu:.2f}",
-            f"{1000 * sizes[_LARGE].cpu:.0f}",
-        ]
-        for name, sizes in figures["perturbations"].items()
-    ]
-    return "\n".join(
-        [
-            "Perturbation sequences, most of 31 frames",
-            timing.table(header, rows),
-            f"The ten perturbations of CIFAR of {_SET:,} images of {_SMALL} "
-            f"px: {figures['p_cpu_minutes']:.1f} CPU-minutes",
-        ]
-    )
+def _tell(title, timings, unit):
+    header = [title]
+    rows = [[name] for name in timings]
+    for side in (_SMALL, _LARGE):
+        header += [f"{side} px: {unit}s/s", f"CPU-ms/{unit}"]
+        for row, sizes in zip(rows, timings.values()):
+            each = sizes[side]
+            row += [f"{1 / each.wall:,.1f}", f"{1000 * each.cpu:.2f}"]
+    print(timing.table(header, rows))

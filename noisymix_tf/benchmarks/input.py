@@ -1,158 +1,148 @@
-"""Throughput of the input pipeline: JPEG files to batches of views."""
+"""The input pipeline of training, with deterministic operations and without.
 
-import pathlib
+The two take turns. A turn takes batches as fast as they come; then as a step
+would that needs twice as long as a batch is made in, and should not wait.
+"""
+
+import contextlib
+import dataclasses
+import io
 import tempfile
 import time
 
+import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework.config import disable_op_determinism
 
-from noisymix_tf import augment, data, devices
 from noisymix_tf.benchmarks import timing
 from noisymix_tf.benchmarks.augmix import photographs
+from noisymix_tf.training import setup
 
-STAGES = ("decode", "+ crop", "+ AugMix")
-_BATCH_SIZES = {32: (32, 128), 224: (8, 32)}
-_THREADS = (1, 2)
 # The usual size of an ImageNet photograph, for images of 224 pixels.
-_WIDTH, _HEIGHT = 500, 375
-_FILES = 128
+_WIDTH, _HEIGHT, _SIDE = 500, 375, 224
+_FILES = 256
+# Batches before those that are timed: more than the pipeline keeps ready.
+_READY, _TIMED = 4, 4
 
 
-def run(
-    data_dir=None,
-    sizes=_BATCH_SIZES,
-    threads=_THREADS,
-    stages=STAGES,
-    rounds=20,
-    seed=0,
-):
-    """Times pipelines that read files, stage by stage.
+def run(config, rounds):
+    """Times batches as training gets them, under both kinds of operations.
 
-    - decode: whole files, the shorter side resized, the centre cropped;
-    - + crop: RandomResizedCrop in its place, of which no more than the part is
-      decoded, and a flip;
-    - + AugMix: the same, and the clean and two AugMix views.
-
-    A thread here is one of the pool that serves the whole pipeline, AugMix
-    included. CPU-seconds count every thread of the process, so that they
-    compare on a machine that does other things as well.
-
-    Args:
-        data_dir: An image folder; by default 128 JPEG files of photographs are
-            made, 500 x 375 pixels for images of 224, and in proportion.
-        sizes: Dict from side of the images to batch sizes.
-        threads: Numbers of threads.
-        stages: Which of the three.
-        rounds: Timed batches of 32 images; smaller ones are timed as often as
-            makes up for it.
-        seed: Of everything drawn.
+    In place of the dataset digits, which is in memory, a TFRecord set is made
+    of `train_examples` photographs, as tensorflow-datasets prepares ImageNet:
+    of 500 x 375 pixels for an `image_size` of 224, and in proportion.
 
     Returns:
-        Dict from `(side, batch size, stage, threads)` to a dict of
-        `samples_per_second` and `cpu_seconds_per_1000`.
-
-    Example:
-
-    >>> figures = run(sizes={32: (8,)}, rounds=2)  # doctest: +SKIP
+        Dict of `"deterministic"` and `"free"`: each the `Timing` of an image,
+        and the share of time in which that step waits.
     """
-    figures = {}
-    for side, batch_sizes in sizes.items():
-        with tempfile.TemporaryDirectory() as made:
-            split = _split(data_dir or made, side, data_dir is None, seed)
-            for batch_size in batch_sizes:
-                for stage in stages:
-                    for number in threads:
-                        key = side, batch_size, stage, number
-                        figures[key] = _rates(
-                            _batches(split, batch_size, stage, number, seed),
-                            batch_size,
-                            max(2, rounds * 32 // batch_size),
-                        )
-    print(_table(figures, stages, data_dir))
+    with tempfile.TemporaryDirectory() as made:
+        if config.data.dataset == "digits":
+            side = config.data.image_size or _SIDE
+            count = config.data.train_examples or _FILES
+            _write_records(made, count, side, config.run.seed)
+            records = dataclasses.replace(
+                config.data,
+                dataset="imagenet",
+                data_dir=made,
+                image_size=side,
+                train_examples=None,
+            )
+            config = dataclasses.replace(config, data=records)
+        dataset = setup.dataset(config.data)
+        figures = _measured(config, dataset, rounds)
+    rows = [[mode] for mode in figures]
+    for row, (each, share) in zip(rows, figures.values()):
+        row += [f"{1 / each.wall:,.0f}", f"{1000 * each.cpu:.2f}"]
+        row += [f"{share:.1%}"]
+    print(
+        f"{config.data.words(dataset.name)}, {dataset.image_shape[0]} px, "
+        f"{len(dataset.train):,} images; {config.method.views} views, batch "
+        f"{config.optimizer.batch_size}; means of {rounds} turns of {_TIMED} "
+        f"batches"
+    )
+    header = ["operations", "images/s", "CPU-s/1,000", "a slow step waits"]
+    print(timing.table(header, rows))
+    walls = (figures[mode][0].walls for mode in ("free", "deterministic"))
+    print(
+        f"deterministic / free: {timing.ratio(*walls)} of the images/s (95 % "
+        f"by resampling)"
+    )
     return figures
 
 
-def _split(folder, side, make, seed):
-    if not make:
-        return data.load("folder", data_dir=folder, image_size=side).train
+def fed(batches, number, work):
+    """Lets work take batches, each as an iterator of one.
+
+    Returns seconds, those of the CPU, and those of waiting for batches.
+    """
+    waited, cpu, start = 0.0, time.process_time(), time.perf_counter()
+    for _ in range(number):
+        asked = time.perf_counter()
+        batch = next(batches)
+        waited += time.perf_counter() - asked
+        work(iter([batch]))
+    seconds = time.perf_counter() - start
+    return seconds, time.process_time() - cpu, waited
+
+
+def _measured(config, dataset, rounds):
+    pipelines = {}
+    for mode, is_deterministic in (("deterministic", True), ("free", False)):
+        # What tf.data makes of a pipeline is settled with its iterator.
+        _operate(is_deterministic)
+        pipelines[mode] = iter(setup.views(config, dataset))
+        next(pipelines[mode])
+    _operate(config.run.deterministic)
+    found = {mode: [] for mode in pipelines}
+    for _ in range(rounds):
+        for mode, batches in pipelines.items():
+            found[mode].append(_turn(batches))
+    images = config.optimizer.batch_size * _TIMED
+    figures = {}
+    for mode, values in found.items():
+        walls, cpus, waits = np.array(values).T
+        figures[mode] = timing.Timing(walls, cpus).each(images), waits.mean()
+    return figures
+
+
+def _turn(batches):
+    """Seconds and CPU-seconds of batches, and the share of waiting."""
+    fed(batches, _READY, list)
+    seconds, cpu, _ = fed(batches, _TIMED, list)
+    pause = 2 * seconds / _TIMED
+    slow, _, waited = fed(batches, _TIMED, lambda _: time.sleep(pause))
+    return seconds, cpu, waited / slow
+
+
+def _operate(is_deterministic):
+    if is_deterministic:
+        tf.config.experimental.enable_op_determinism()
+    else:
+        disable_op_determinism()
+
+
+def _write_records(root, count, side, seed):
+    import tensorflow_datasets as tfds
     from PIL import Image
 
-    size = (_WIDTH * side // 224, _HEIGHT * side // 224)
-    paths = []
-    for place, pixels in enumerate(photographs(_FILES, size[1], seed)):
-        path = pathlib.Path(folder, f"{place}.jpg")
-        Image.fromarray(pixels).resize(size).save(path, quality=90)
-        paths.append(path)
-    return data.FileSplit(paths, range(_FILES), side)
-
-
-def _batches(split, batch_size, stage, threads, seed):
-    cropped = stage != "decode"
-    batches = data.views(
-        # Every epoch is another order of the same images.
-        _repeated(split, batch_size),
-        batch_size=batch_size,
-        seed=seed,
-        crop=data.RandomResizedCrop() if cropped else None,
-        standard=_flip if cropped else None,
-        augment=augment.augmix_views if stage == STAGES[-1] else None,
-        num_parallel_calls=threads,
-        prefetch=1,
-    )
-    options = tf.data.Options()
-    options.threading.private_threadpool_size = threads
-    options.threading.max_intra_op_parallelism = 1
-    return batches.with_options(options)
-
-
-def _flip(images, seed):
-    return augment.random_crop_flip(images, seed, padding=0)
-
-
-def _repeated(split, batch_size):
-    """A split of at least as many images as a batch has."""
-    times = -(-batch_size // len(split))
-    return (
-        split if times == 1 else split.subset(list(range(len(split))) * times)
-    )
-
-
-def _rates(batches, batch_size, number):
-    """Times a number of batches of a pipeline that runs already."""
-    batches = iter(batches)
-    # The first batch compiles; what is ready by then is no work of the others.
-    for _ in range(4):
-        next(batches)
-    wall, cpu = time.perf_counter(), time.process_time()
-    for _ in range(number):
-        next(batches)
-    wall = time.perf_counter() - wall
-    cpu = time.process_time() - cpu
-    samples = number * batch_size
-    return {
-        "samples_per_second": samples / wall,
-        "cpu_seconds_per_1000": 1000 * cpu / samples,
-    }
-
-
-def _table(figures, stages, data_dir):
-    header = ["images/s (CPU-seconds per 1,000)", *stages]
-    rows = []
-    for side, batch_size, stage, threads in figures:
-        if stage != stages[0]:
-            continue
-        cells = [figures[side, batch_size, each, threads] for each in stages]
-        plural = "s" if threads > 1 else ""
-        rows.append(
-            [
-                f"{side} px, batch {batch_size}, {threads} thread{plural}",
-                *(
-                    f"{each['samples_per_second']:,.0f} "
-                    f"({each['cpu_seconds_per_1000']:.2f})"
-                    for each in cells
-                ),
-            ]
+    size = (_WIDTH * side // _SIDE, _HEIGHT * side // _SIDE)
+    examples = []
+    for place, pixels in enumerate(photographs(count, size[1], seed)):
+        file = io.BytesIO()
+        Image.fromarray(pixels).resize(size).save(file, "jpeg", quality=90)
+        file.seek(0)
+        example = {"image": file, "label": place % 4}
+        examples.append((place, {**example, "file_name": f"{place}.JPEG"}))
+    builder = tfds.builder("imagenet2012", data_dir=root)
+    splits = {"train": examples, "validation": examples[:4]}
+    builder._split_generators = lambda _: splits
+    with (
+        contextlib.redirect_stderr(io.StringIO()),
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(
+                try_download_gcs=False, num_shards=2
+            )
         )
-    source = data_dir or f"{_FILES} JPEG files made of photographs"
-    title = f"Input pipeline from {source}, {devices.operations()}"
-    return f"{title}\n{timing.table(header, rows)}"

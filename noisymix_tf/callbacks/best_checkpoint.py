@@ -12,7 +12,7 @@ from noisymix_tf.callbacks.corruption_evaluation import (
     CORRUPTION_ACCURACY,
 )
 from noisymix_tf.errors import UsageError
-from noisymix_tf.training.unwrap import classifier_of, step_of
+from noisymix_tf.models.unwrap import classifier_of, step_of
 
 _RISING = ("acc", "auc", "precision", "recall", "f1", "iou", "dice")
 _FALLING = (

@@ -1,5 +1,6 @@
 """Checkpoints of the training state, from which a run continues exactly."""
 
+import math
 import os
 import sys
 
@@ -7,8 +8,8 @@ import keras
 import numpy as np
 
 from noisymix_tf.errors import UsageError
+from noisymix_tf.models.unwrap import step_of
 from noisymix_tf.training import checkpoint as checkpoint_lib
-from noisymix_tf.training.unwrap import step_of
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -71,7 +72,7 @@ class Checkpoints(keras.callbacks.Callback):
         before, self._step = self._step, step_of(self.model)
         # Several steps may have been carried out as one.
         if self._step // self._every_steps > before // self._every_steps:
-            if batch + 1 == self.params.get("steps"):
+            if batch + 1 >= (self.params.get("steps") or math.inf):
                 self._is_due = True
             else:
                 self._save()

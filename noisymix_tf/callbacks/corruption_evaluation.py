@@ -12,7 +12,7 @@ from noisymix_tf.callbacks import examples
 from noisymix_tf.checks import is_whole
 from noisymix_tf.corruptions import selection
 from noisymix_tf.errors import UsageError
-from noisymix_tf.training.unwrap import classifier_of, evaluation_weights
+from noisymix_tf.models.unwrap import classifier_of, evaluation_weights
 
 CORRUPTION_ACCURACY = "corruption_accuracy"
 CLEAN_ACCURACY = "clean_accuracy"

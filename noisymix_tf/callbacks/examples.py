@@ -6,7 +6,7 @@ import numpy as np
 
 from noisymix_tf.checks import is_whole
 from noisymix_tf.data import Dataset, Split
-from noisymix_tf.data.subset import balanced_indices
+from noisymix_tf.data.classes import balanced_indices
 from noisymix_tf.errors import UsageError
 
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from noisymix_tf.files import write_atomically
-from noisymix_tf.training.unwrap import step_of
+from noisymix_tf.models.unwrap import step_of
 
 
 class JsonLines(keras.callbacks.Callback):

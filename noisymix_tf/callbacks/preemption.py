@@ -1,5 +1,6 @@
 """Training that ends well when it is told to end."""
 
+import math
 import os
 import signal
 import threading
@@ -8,8 +9,8 @@ import keras
 
 from noisymix_tf import distribution
 from noisymix_tf.errors import Preempted
-from noisymix_tf.training import workers
-from noisymix_tf.training.unwrap import step_of
+from noisymix_tf.models.unwrap import step_of
+from noisymix_tf.training import replication
 
 # Steps after which many machines ask each other: it costs them a message.
 _ASK_EVERY = 10
@@ -54,7 +55,7 @@ class Preemption(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         strategy = self.model.distribute_strategy
-        self._any_machine = workers.any_machine(strategy)
+        self._any_machine = replication.any_machine(strategy)
         if distribution.has_many_machines(strategy):
             self._ask_every = _ASK_EVERY
         if threading.current_thread() is not threading.main_thread():
@@ -66,7 +67,8 @@ class Preemption(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self._calls += 1
-        is_last = batch + 1 == self.params.get("steps")
+        # The last of several steps that are carried out as one may be missing.
+        is_last = batch + 1 >= (self.params.get("steps") or math.inf)
         if not is_last and self._calls % self._ask_every == 0:
             self._leave_if_told_to()
 

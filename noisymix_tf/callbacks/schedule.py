@@ -8,7 +8,7 @@ import keras
 from noisymix_tf.adjustable import LEVELS, Adjustable
 from noisymix_tf.checks import is_real
 from noisymix_tf.errors import UsageError
-from noisymix_tf.training.unwrap import step_of
+from noisymix_tf.models.unwrap import step_of
 
 _SHAPES = ("linear", "cosine")
 _POSITIONS = ("epoch", "step")

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 
 from noisymix_tf.errors import UsageError
+from noisymix_tf.models.unwrap import step_of
 from noisymix_tf.training.precision import scales_loss
-from noisymix_tf.training.unwrap import step_of
 
 
 class TrainingDiverged(UsageError):

@@ -20,7 +20,6 @@ from noisymix_tf.config.optimizer import OptimizerConfig
 from noisymix_tf.config.puzzlemix import PuzzleMixConfig
 from noisymix_tf.config.run import RunConfig
 from noisymix_tf.config.target import TargetConfig
-from noisymix_tf.errors import UsageError
 
 __all__ = [
     "AdversaryConfig",
@@ -62,13 +61,6 @@ class Config:
     evaluation: EvaluationConfig = dataclasses.field(
         default_factory=EvaluationConfig
     )
-
-    def __post_init__(self):
-        if self.evaluation.outputs == "probabilities":
-            raise UsageError(
-                "--outputs=probabilities: the networks that are trained give "
-                "logits; leave it out."
-            )
 
     def flags(self, *, with_free=True):
         """Effective flags by name, as they are written on a command line."""

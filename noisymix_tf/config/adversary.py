@@ -34,8 +34,9 @@ class AdversaryConfig(Group):
     )
     adversary_eps: float = field(
         8.0,
-        "Largest distance from the image, in units of pixels 0 to 255; of l2, "
-        "the literature's 0.5 is 127.5.",
+        "Largest distance from the image, in grey levels of pixels 0 to 255, "
+        "of which 8/255 stands for 8; of l2, the literature's 0.5 is 127.5.",
+        in_grey_levels=True,
         range=POSITIVE,
     )
     adversary_steps: int = field(
@@ -48,6 +49,7 @@ class AdversaryConfig(Group):
         None,
         "Length of a step, in the units of --adversary_eps. Default: a quarter "
         "of it, of fast 1.25 times.",
+        in_grey_levels=True,
         range=POSITIVE,
         kind=float,
     )
@@ -65,6 +67,13 @@ class AdversaryConfig(Group):
         radius_in_grey_levels(
             "--adversary_eps", self.adversary_eps, self.adversary_norm
         )
+        step = self.adversary_step_size
+        if step is not None and step < self.adversary_eps / 100:
+            raise UsageError(
+                f"--adversary_step_size={step:g} must be in grey levels, as "
+                f"--adversary_eps={self.adversary_eps:g} is: for {step:.4g} of "
+                f"their range give {255 * step:.4g}."
+            )
         if self.adversary == "fast" and self.adversary_steps not in (None, 1):
             raise UsageError(
                 f"--adversary=fast takes one step, not "

@@ -4,6 +4,12 @@ import dataclasses
 
 from noisymix_tf.config.fields import AT_LEAST_0, AT_LEAST_1, Group, field
 from noisymix_tf.errors import UsageError
+from noisymix_tf.places import check_data_dir
+
+_READS = ("random", "sequential")
+
+DATASETS = "digits", "cifar10", "cifar100", "imagenet", "folder"
+_KNOWN = ("dataset", DATASETS, "noisymix_tf.data")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,6 +22,7 @@ class TestDataConfig(Group):
         "digits",
         "Dataset: digits, cifar10, cifar100, imagenet (imagenet2012 of "
         "tensorflow-datasets) or folder.",
+        known=_KNOWN,
     )
     data_dir: str | None = field(
         None,
@@ -24,6 +31,14 @@ class TestDataConfig(Group):
         "without train/ and val/ above).",
         kind=str,
         free=True,
+        address=True,
+    )
+    read: str = field(
+        "random",
+        "How imagenet is read: random (any image at any time, from a local "
+        "SSD), or sequential (whole tfrecord files from start to end, "
+        "shuffled by blocks: for hard disks, and for a bucket as data_dir).",
+        choices=_READS,
     )
     image_size: int | None = field(
         None,
@@ -45,6 +60,10 @@ class TestDataConfig(Group):
         range=AT_LEAST_1,
     )
 
+    def __post_init__(self):
+        super().__post_init__()
+        check_data_dir(self.data_dir, self.read, "--data_dir")
+
     def words(self, name):
         """Which data, for people: `"photos in /home/photos"`."""
         place = getattr(self, "test_dir", None) or self.data_dir
@@ -61,6 +80,13 @@ class EvaluatedDataConfig(TestDataConfig):
         "tensorflow-datasets) or folder. Without it the model's run says it, "
         "and the flags below override the run's.",
         kind=str,
+        known=_KNOWN,
+    )
+    read: str | None = field(
+        None,
+        "How imagenet is read: random or sequential; see train.",
+        kind=str,
+        choices=_READS,
     )
     test_dir: str | None = field(
         None,

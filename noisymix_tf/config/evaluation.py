@@ -21,6 +21,8 @@ _SETTINGS = {
     "attack_norms": "norms",
     "attack_random_start": "random_start",
 }
+SUITES = ("clean", "c", "p", "r", "fgsm", "pgd", "autoattack", "calibration")
+NORMS, LOSSES = ("linf", "l2"), ("cross_entropy", "log_odds")
 _DIFFICULTY = Range(lambda v: 1 <= v <= 3, "1, 2 or 3")
 
 
@@ -33,6 +35,7 @@ class EvaluationConfig(Group):
         "Suites: clean, c (corruptions), p (stability along sequences), r "
         "(ImageNet-R or another shifted set), fgsm, pgd, autoattack (needs "
         "packages of its own), calibration (the cells of clean and c).",
+        known=("suite", SUITES, "noisymix_tf.evaluation.suites"),
         range=NOT_EMPTY,
         free=True,
     )
@@ -125,20 +128,21 @@ class EvaluationConfig(Group):
     eps: tuple[str, ...] = field(
         ("4/255",),
         "Radii of attacks in the maximum norm, fractions of the range of "
-        "pixels.",
+        "pixels: 4/255 are four grey levels.",
         range=NOT_EMPTY,
         free=True,
     )
     l2_eps: tuple[str, ...] = field(
         ("0.5",),
-        "Radii of attacks in the Euclidean norm of a whole image, pixels in "
-        "0..1.",
+        "Radii of attacks in the Euclidean norm of a whole image, fractions of "
+        "the range of pixels: 0.5 are 127.5 grey levels.",
         range=NOT_EMPTY,
         free=True,
     )
     attack_norms: tuple[str, ...] = field(
         ("linf",),
         "Norms of pgd and autoattack: linf, l2.",
+        known=("norm", NORMS, "noisymix_tf.attacks"),
         range=NOT_EMPTY,
         free=True,
     )
@@ -146,6 +150,7 @@ class EvaluationConfig(Group):
         ("cross_entropy", "log_odds"),
         "What attacks climb: cross_entropy (as published numbers), log_odds "
         "(the same without its rounding in float32).",
+        known=("loss", LOSSES, "noisymix_tf.attacks"),
         range=NOT_EMPTY,
         free=True,
     )
@@ -196,6 +201,12 @@ class EvaluationConfig(Group):
         for name, largest in (("eps", 1.0), ("l2_eps", math.inf)):
             for value in getattr(self, name):
                 radius(f"--{name}", value, largest)
+        if self.corruptions or self.perturbations:
+            # Their names are known without TensorFlow.
+            from noisymix_tf.corruptions import selection
+
+            selection.corruption_names(self.corruptions or None)
+            selection.perturbations(self.perturbations or None)
 
     def settings(self):
         """The options of `evaluation.Settings`, by name."""

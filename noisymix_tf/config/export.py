@@ -13,8 +13,10 @@ class SourceConfig(Group):
 
     model: str | None = field(
         None,
-        "The classifier: a .keras file, or the directory of a run.",
+        "The classifier: a .keras file, or the directory of a run, on this "
+        "machine or, with --weights=saved, in a bucket (gs://...).",
         kind=str,
+        address=True,
     )
     weights: str = field(
         "saved",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import sys
 from collections.abc import Callable
 
 from noisymix_tf.errors import UsageError
@@ -51,6 +52,8 @@ def field(
     item=str,
     free=False,
     address=False,
+    known=None,
+    in_grey_levels=False,
 ):
     """A field that becomes a flag.
 
@@ -65,6 +68,9 @@ def field(
             does not change what is trained.
         address: Whether it may be an address such as grpc://HOST:PORT, which
             in other strings stands where a local path should be.
+        known: `(what, names, module)`: values are such names, as long as the
+            module, which may register more, has not been imported.
+        in_grey_levels: Whether `8/255` may be given for 8.
     """
     return dataclasses.field(
         default=default,
@@ -76,6 +82,8 @@ def field(
             "item": item,
             "free": free,
             "address": address,
+            "known": known,
+            "in_grey_levels": in_grey_levels,
         },
     )
 
@@ -94,12 +102,25 @@ class Group:
                     f"--{field.name}={text(value)} must be finite: neither nan "
                     f"nor inf is a number to compute with."
                 )
+            if value is not None and field.metadata["known"]:
+                _check_known(value, *field.metadata["known"])
             if value is None or accepted is None:
                 continue
             if not accepted.accepts(value):
                 raise UsageError(
                     f"--{field.name}={text(value)} must be {accepted.words}."
                 )
+
+
+def _check_known(value, what, names, module):
+    """Refuses a name before the imports that would find out."""
+    if module in sys.modules:
+        return
+    for name in value if isinstance(value, tuple) else (value,):
+        if name not in names:
+            raise UsageError(
+                f"Unknown {what} {name!r}. Known: {', '.join(names)}."
+            )
 
 
 def _is_finite(value):

@@ -133,6 +133,13 @@ class MethodConfig(Group):
         "Magnitude of RandAugment's operations; 30 is AutoAugment's strongest.",
         range=RANDAUGMENT_MAGNITUDE,
     )
+    randaugment_scale: str = field(
+        "automl",
+        "What RandAugment's magnitudes mean: automl (enhancements from 0.1 to "
+        "1.9) or torchvision (from 1 to 1.9, in half of the draws to 0.1; "
+        "whole magnitudes).",
+        choices=("automl", "torchvision"),
+    )
     policy_cutout: int = field(
         0,
         "Side in pixels of a grey square at a random place of every view of a "

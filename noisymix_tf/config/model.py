@@ -4,6 +4,11 @@ import dataclasses
 
 from noisymix_tf.config.fields import MOMENTUM, POSITIVE, Group, field
 
+NETWORKS = (
+    *("preact_resnet18", "preact_wide_resnet18", "wide_resnet28_4"),
+    *("wide_resnet40_2", "resnet20", "resnet56", "resnet50"),
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig(Group):
@@ -11,8 +16,8 @@ class ModelConfig(Group):
 
     model: str = field(
         "preact_resnet18",
-        "Network: preact_resnet18, preact_wide_resnet18, wide_resnet28_4, "
-        "wide_resnet40_2, resnet20, resnet56 or resnet50.",
+        f"Network: {', '.join(NETWORKS)}.",
+        known=("model", NETWORKS, "noisymix_tf.models.zoo"),
     )
     width: float = field(
         1.0, "Factor of the number of channels.", range=POSITIVE

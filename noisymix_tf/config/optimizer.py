@@ -67,8 +67,8 @@ class OptimizerConfig(Group):
     )
     steps_per_execution: int = field(
         1,
-        "Steps that are run between two returns to Python; the steps of an "
-        "epoch must be a multiple.",
+        "Steps that are run between two returns to Python; what is left of an "
+        "epoch is run at its end.",
         range=AT_LEAST_1,
     )
     label_smoothing: float = field(

@@ -62,9 +62,10 @@ class PuzzleMixConfig(Group):
     )
     puzzle_adversarial_eps: float = field(
         10.0,
-        "Largest adversarial perturbation of a pixel, in units of pixels 0 to "
-        "255.",
+        "Largest adversarial perturbation of a pixel, in grey levels of pixels "
+        "0 to 255, of which 8/255 stands for 8.",
         range=PIXELS,
+        in_grey_levels=True,
     )
 
     def __post_init__(self):

@@ -16,12 +16,19 @@ class RunConfig(Group):
         kind=str,
         free=True,
     )
+    extend: bool = field(
+        False,
+        "Go on with a run of fewer epochs, where the learning rate and the "
+        "levels are those that a run of --epochs would have had.",
+        free=True,
+    )
     seed: int = field(0, "Seed of everything random.", range=SEED)
     strategy: str = field(
         "auto",
         "Devices: single, mirrored (all accelerators of this machine share "
         "every batch), multi_worker (all machines of TF_CONFIG), tpu, or auto "
         "(mirrored where there are several).",
+        choices=("auto", "single", "mirrored", "multi_worker", "tpu"),
         free=True,
     )
     tpu: str | None = field(
@@ -85,13 +92,19 @@ class RunConfig(Group):
         "views.",
         choices=("host", "device"),
     )
+    input: str = field(
+        "host",
+        "Where the training images are: host (read and decoded by the input "
+        "pipeline) or device (all of them live there, for datasets in memory; "
+        "views are made there too). The same batches.",
+        choices=("host", "device"),
+    )
     deterministic: bool = field(
         True, "Use deterministic kernels: the same flags, the same weights."
     )
     input_threads: int = field(
         0,
-        "Batches that the input pipeline prepares at the same time; 0: one for "
-        "each core, as far as a quarter of the free memory goes.",
+        "Threads that read, decode and augment images; 0: all cores.",
         range=AT_LEAST_0,
         free=True,
     )

@@ -12,8 +12,10 @@ class TargetConfig(Group):
     model: str | None = field(
         None,
         "The classifier: a .keras file, the directory of a run, or a "
-        "SavedModel. It takes pixels 0..255.",
+        "SavedModel, on this machine or in a bucket (gs://...). It takes "
+        "pixels 0..255.",
         kind=str,
+        address=True,
     )
     output_dir: str | None = field(
         None,

@@ -9,7 +9,7 @@ from noisymix_tf.corruption_sets.folder import SetFolder
 from noisymix_tf.corruption_sets.image_files import JPEG_QUALITY, SUFFIXES
 from noisymix_tf.corruption_sets.sheets import write_sheets
 from noisymix_tf.data import Split
-from noisymix_tf.data.trees import image_names
+from noisymix_tf.data.classes import image_names
 from noisymix_tf.errors import UsageError
 from noisymix_tf.progress import Progress
 from noisymix_tf.workers import Workers

@@ -5,9 +5,11 @@
 """
 
 import dataclasses
-import importlib
+import functools
 
 from noisymix_tf.checks import is_whole
+from noisymix_tf.data import named, trees
+from noisymix_tf.data.classes import balanced_subset
 from noisymix_tf.data.corrupted import corrupted
 from noisymix_tf.data.dataset import ArraySplit, Dataset, Split
 from noisymix_tf.data.encoded import EncodedSplit, FileSplit
@@ -15,11 +17,11 @@ from noisymix_tf.data.joined import JoinedSplit
 from noisymix_tf.data.pipeline import steps_per_epoch, views
 from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.data.random_crop import RandomResizedCrop
+from noisymix_tf.data.resident import Resident
 from noisymix_tf.data.sharding import distribute, distribute_whole
-from noisymix_tf.data.subset import balanced_subset
-from noisymix_tf.data.trees import test_folder, with_joined_trees, with_tree
+from noisymix_tf.data.trees import test_folder
 from noisymix_tf.errors import UsageError
-from noisymix_tf.places import check_local
+from noisymix_tf.places import check_data_dir, check_local
 from noisymix_tf.registry import Registry
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "JoinedSplit",
     "Preprocess",
     "RandomResizedCrop",
+    "Resident",
     "Split",
     "corrupted",
     "distribute",
@@ -44,6 +47,12 @@ __all__ = [
 DATASETS = Registry("dataset")
 """Name -> function `(*, data_dir, image_size, preprocess) -> Dataset`."""
 
+DATASETS.register("digits")(named.digits)
+DATASETS.register("cifar10")(functools.partial(named.cifar, "cifar10"))
+DATASETS.register("cifar100")(functools.partial(named.cifar, "cifar100"))
+DATASETS.register("imagenet")(named.imagenet)
+DATASETS.register("folder")(trees.load)
+
 
 def load(
     name,
@@ -55,92 +64,91 @@ def load(
     test_examples=None,
     train_data_dir=None,
     extra_data_dirs=(),
+    read="random",
 ):
     """Loads a dataset.
 
     Args:
         name: `"digits"` (built in, needs nothing), `"cifar10"`, `"cifar100"`,
             `"imagenet"`, or `"folder"` for images of your own.
-        data_dir: Where the dataset lies: a directory of tensorflow-datasets
-            for CIFAR and ImageNet, the image folder for `"folder"`.
-        image_size: For `"folder"` and `"imagenet"`: size of the square that
-            images are resized and cropped to.
-        preprocess: For the same: how images are brought to one size, in a
-            word of `Preprocess.parse`, such as `"resize256-crop224"`; None for
-            what `image_size` says.
+        data_dir: A directory of tensorflow-datasets for CIFAR and ImageNet
+            (None for its default), the image folder for `"folder"`.
+        image_size: For `"folder"` and `"imagenet"`: images are resized, their
+            shorter side to this, and cropped to a square. None where all have
+            one size already.
+        preprocess: The same in a word of `Preprocess.parse`, such as
+            `"resize256-crop224"`; None for what `image_size` says.
         train_examples: Use only so many training images, of every class the
-            same number and at least one; see
-            `noisymix_tf.data.subset.balanced_indices`.
+            same number and at least one, see `classes.balanced_indices`.
         test_examples: The same for the test images.
-        train_data_dir: Folder of a tree, `<class>/*`, whose images are trained
-            on in place of the dataset's own; of the same classes. They are
-            brought to size as the dataset's are.
+        train_data_dir: Folder of a tree, `<class>/*` or `train/<class>/*`,
+            whose images are trained on in place of the dataset's own; of the
+            same classes, and brought to size as the dataset's are.
         extra_data_dirs: Folders of such trees whose images are trained on as
-            well. They are all taken, whatever `train_examples`.
+            well, all of them, whatever `train_examples`.
+        read: `"random"`: any image at any time, from local files.
+            `"sequential"`: whole files from start to end, see
+            `noisymix_tf.data.sequential`, for hard disks and buckets; only of
+            `"imagenet"` prepared as tfrecord, whose `data_dir` may then be an
+            address such as `gs://bucket/data`.
 
     Returns:
         `noisymix_tf.data.Dataset`.
 
     Raises:
-        UsageError: In one line, if the dataset is unknown, is not there, or
-            does not fit the other arguments.
+        UsageError: It is unknown, not there, or does not fit the arguments.
 
     Example:
 
-    >>> digits = noisymix_tf.data.load("digits", train_examples=500)
-    >>> len(digits.train), digits.image_shape, digits.num_classes
-    (500, (32, 32, 3), 10)
+    >>> len(noisymix_tf.data.load("digits", train_examples=500).train)
+    500
     """
-    for argument, value in (
-        ("image_size", image_size),
-        ("train_examples", train_examples),
-        ("test_examples", test_examples),
-    ):
+    check_local(train_data_dir=train_data_dir, extra_data_dirs=extra_data_dirs)
+    names = "image_size", "train_examples", "test_examples"
+    values = image_size, train_examples, test_examples
+    for argument, value in zip(names, values):
         if value is not None and not is_whole(value):
             raise UsageError(
                 f"{argument}={value!r} must be a whole number, or None."
             )
-    check_local(
-        data_dir=data_dir,
-        train_data_dir=train_data_dir,
-        extra_data_dirs=extra_data_dirs,
-    )
-    dataset = DATASETS.get(name)(
-        data_dir=data_dir, image_size=image_size, preprocess=preprocess
-    )
+    check_data_dir(data_dir, read)
+    how = {"image_size": image_size, "preprocess": preprocess}
+    if read == "sequential":
+        _check_sequential(name, train_examples, extra_data_dirs)
+        how["read"] = read
+    elif read != "random":
+        raise UsageError(f"read={read!r}: give random or sequential.")
+    dataset = DATASETS.get(name)(data_dir=data_dir, **how)
+    train, classes = dataset.train, dataset.num_classes
     if train_data_dir is not None:
-        dataset = with_tree(dataset, train_data_dir)
-    classes = dataset.num_classes
+        train = trees.tree(train_data_dir, "train_data_dir", dataset)
     if train_examples is not None and 0 < train_examples < classes:
         raise UsageError(
             f"train_examples={train_examples} leaves some of the {classes} "
-            f"classes of {name} without an image to learn from: give at least "
-            f"{classes}."
+            f"classes without an image to learn from: give at least {classes}."
         )
-    dataset = dataclasses.replace(
-        dataset,
-        train=balanced_subset(
-            dataset.train, train_examples, classes, f"the {name} training set"
-        ),
-        test=balanced_subset(
-            dataset.test, test_examples, classes, f"the {name} test set"
-        ),
-    )
-    return with_joined_trees(dataset, extra_data_dirs)
+    what = f"the {name} training set"
+    train = balanced_subset(train, train_examples, classes, what)
+    what = f"the {name} test set"
+    test = balanced_subset(dataset.test, test_examples, classes, what)
+    more = [trees.tree(d, "extra_data_dirs", dataset) for d in extra_data_dirs]
+    train = JoinedSplit([train, *more]) if more else train
+    return dataclasses.replace(dataset, train=train, test=test)
 
 
-def _imported(module, *first):
-    """The `load` of a module that is imported when it is called."""
-
-    def load(**arguments):
-        path = f"noisymix_tf.data.{module}"
-        return importlib.import_module(path).load(*first, **arguments)
-
-    return load
-
-
-DATASETS.register("digits")(_imported("digits"))
-DATASETS.register("cifar10")(_imported("cifar", "cifar10"))
-DATASETS.register("cifar100")(_imported("cifar", "cifar100"))
-DATASETS.register("imagenet")(_imported("imagenet"))
-DATASETS.register("folder")(_imported("folder"))
+def _check_sequential(name, train_examples, extra_data_dirs):
+    if name != "imagenet":
+        raise UsageError(
+            f"--read=sequential does not go with --dataset={name}: it is for "
+            "imagenet prepared as tfrecord; leave it out (and copy what lies "
+            "in a bucket)."
+        )
+    for flag, value in (
+        ("train_examples", train_examples),
+        ("extra_data_dirs", extra_data_dirs),
+    ):
+        if value:
+            raise UsageError(
+                f"--{flag} does not go with --read=sequential, which trains "
+                "on whole files: leave one of them out."
+            )

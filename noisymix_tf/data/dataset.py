@@ -2,11 +2,13 @@
 
 import abc
 import dataclasses
+import functools
 import re
 
 import numpy as np
 import tensorflow as tf
 
+from noisymix_tf import rng
 from noisymix_tf.data import identity
 from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.errors import UsageError
@@ -19,120 +21,133 @@ class Split(abc.ABC):
         labels: NumPy int32 `[N]`.
         image_shape: `(H, W, 3)`, the same for every image.
         files: Paths of the files that images are read from.
-        reads_ahead: Whether `read_ahead` has anything to do.
+        in_memory: Whether `fetch` is a gather of what lies in memory.
+        needs_python: Whether images are read by Python, which ties a pipeline
+            to this process.
+        reads_ahead: Whether images are read by `encoded`.
     """
 
     files = ()
-    reads_ahead = False
+    in_memory = needs_python = reads_ahead = False
 
     def __init__(self, labels, image_shape):
-        self.labels = _checked_labels(labels)
+        if labels is not None:
+            self.labels = _checked_labels(labels)
         self.image_shape = tuple(image_shape)
 
     def __len__(self):
         return len(self.labels)
 
+    def __repr__(self):
+        size = size_text(self.image_shape)
+        return f"<{type(self).__name__}: {len(self):,} images of {size}>"
+
     @property
     def identity(self):
-        """What the split is now, an `identity.Identity`.
-
-        Found anew each time, so that what has changed in between is seen.
-        """
+        """What the split is now, an `identity.Identity`, found anew."""
         return identity.of_batches(self)
 
     @abc.abstractmethod
-    def fetch(self, indices, encoded=None):
-        """Reads images by position; may be traced inside `Dataset.map`.
+    def image(self, index, encoded=None, crop=None, seed=None):
+        """One image, uint8 `[H, W, 3]`; may be traced inside `Dataset.map`.
 
         Args:
-            indices: int tensor `[B]`, values in `[0, N)`.
-            encoded: What `read_ahead` has read of them, strings `[B]`; None to
-                read it now.
-
-        Returns:
-            uint8 tensor `[B, H, W, 3]`; B is static where it is in `indices`.
+            index: Scalar int tensor, value in `[0, N)`.
+            encoded: What `encoded` has read of it; None to read it now.
+            crop: `RandomResizedCrop`, for a random part of the image, brought
+                to `image_shape`; None for the whole image.
+            seed: int32 `[2]`. The part is a function of it and of `index`.
         """
 
-    @abc.abstractmethod
-    def fetch_crops(self, indices, seed, crop, encoded=None):
-        """Reads a random part of each image, brought to `image_shape`.
+    def encoded(self, index):
+        """`tf.data.Dataset` of one string: an image as its file holds it.
 
-        Args:
-            indices: As for `fetch`.
-            seed: int32 `[2]`, as `tf.random.stateless_*` take. The part of an
-                image is a function of it and of the image's position in the
-                split, however the batch is cut up or ordered.
-            crop: `RandomResizedCrop`.
-            encoded: As for `fetch`.
-
-        Returns:
-            As `fetch`.
+        Under deterministic operations tf.data calls functions that take an
+        element out of a dataset one after the other; those that return a
+        dataset of a record it does not hold up.
         """
+        return tf.data.Dataset.from_tensor_slices([""])
 
-    def encoded(self, indices):
-        """What `read_ahead` reads: images as their files hold them.
+    def fetch(self, indices):
+        """uint8 `[n, H, W, 3]`: the images at positions, ints `[n]`."""
+        return self._mapped(self.image, indices)
 
-        Args:
-            indices: int tensor `[B]`; the call may be traced.
-
-        Returns:
-            `tf.data.Dataset` of B scalar strings in the order of `indices`;
-            empty ones where `fetch` reads by itself.
-        """
-        return tf.data.Dataset.from_tensor_slices(
-            tf.fill(tf.shape(indices), "")
+    def fetch_crops(self, indices, seed, crop):
+        """uint8 `[n, H, W, 3]`: a random part of each, as `image` says."""
+        return self._mapped(
+            lambda index: self.image(index, crop=crop, seed=seed), indices
         )
 
-    def read_ahead(self, batches, num_parallel_calls=tf.data.AUTOTUNE):
-        """Lets a pipeline read images before `fetch` decodes them.
+    def _mapped(self, function, indices):
+        spec = tf.TensorSpec(self.image_shape, tf.uint8)
+        return tf.map_fn(function, indices, fn_output_signature=spec)
 
-        Under deterministic operations tf.data prefetches nothing, and calls
-        one after the other, functions that take an element out of a dataset;
-        those that return a dataset of records it does not hold up.
+    def epoch(self, key, start):
+        """The order of an epoch, as a `tf.data.Dataset` of `(index, ...)`.
 
         Args:
-            batches: `tf.data.Dataset` of `(..., indices)`, indices of any
-                shape.
-            num_parallel_calls: Elements that are read at the same time.
+            key: int32 `[2]`, of which the order is a function.
+            start: Scalar int64 tensor, how many images to leave out.
+        """
+        order = rng.permutation(key, len(self))
+        return tf.data.Dataset.from_tensor_slices((order[start:],))
+
+    def examples(self, elements, crop=None):
+        """Reads images one by one, for each core one at a time, in order.
+
+        Args:
+            elements: `tf.data.Dataset` of `(tag, seed, index, ...)`: anything,
+                int32 `[2]`, and an element of `epoch`.
+            crop: As for `image`.
 
         Returns:
-            Dataset of `(..., indices, encoded)`, in the same order; `batches`
-            itself where `fetch` reads by itself.
+            `tf.data.Dataset` of `(tag, image, label)`.
         """
-        if not self.reads_ahead:
-            return batches
+        labels = as_tensor(self.labels)
+        if self.reads_ahead:
+            elements = elements.interleave(
+                lambda *element: self.encoded(element[-1]).map(
+                    lambda encoded: (*element, encoded)
+                ),
+                cycle_length=tf.data.AUTOTUNE,
+                num_parallel_calls=tf.data.AUTOTUNE,
+                deterministic=True,
+            )
 
-        def read(*element):
-            indices = element[-1]
+        def example(tag, seed, index, *encoded):
+            image = self.image(index, *encoded, crop=crop, seed=seed)
+            return tag, image, tf.gather(labels, index)
 
-            def with_the_rest(encoded):
-                encoded = tf.reshape(encoded, tf.shape(indices))
-                return *element, tf.ensure_shape(encoded, indices.shape)
+        return elements.map(example, tf.data.AUTOTUNE, deterministic=True)
 
-            encoded = self.encoded(tf.reshape(indices, [-1]))
-            return encoded.batch(tf.size(indices, tf.int64)).map(with_the_rest)
+    def in_order(self):
+        """`tf.data.Dataset` of `(position, image, label)` of all images."""
+        indices = tf.data.Dataset.range(len(self))
+        return self.examples(indices.map(lambda index: (index, [0, 0], index)))
 
-        return batches.interleave(
-            read,
-            cycle_length=num_parallel_calls,
-            num_parallel_calls=num_parallel_calls,
-            deterministic=True,
-        )
-
-    @abc.abstractmethod
     def batches(self, batch_size):
         """Yields the whole split once, in order, in constant memory.
 
-        Args:
-            batch_size: Positive int. The last batch holds what is left.
-
         Yields:
-            `(images, labels)`: NumPy uint8 `[b, H, W, 3]` and int32 `[b]`.
+            `(images, labels)`: NumPy uint8 `[b, H, W, 3]` and int32 `[b]`; the
+            last batch holds what is left.
+
+        Raises:
+            UsageError: If an image cannot be read.
         """
+        batches = self.in_order().batch(batch_size).prefetch(1)
+        batches = batches.as_numpy_iterator()
+        for start in range(0, len(self), batch_size):
+            try:
+                _, images, labels = next(batches)
+            except tf.errors.OpError:
+                self.check(range(start, min(start + batch_size, len(self))))
+                raise
+            yield images, labels
 
     @abc.abstractmethod
     def subset(self, indices):
-        """Returns the split of the images at `indices`, in that order.
+        """The split of the images at `indices`, in that order.
 
         Raises:
             UsageError: If they are no positions of this split.
@@ -182,6 +197,8 @@ class ArraySplit(Split):
     TensorShape([2, 32, 32, 3])
     """
 
+    in_memory = True
+
     def __init__(self, images, labels):
         images = np.asarray(images)
         if images.dtype != np.uint8 or images.shape[3:] != (3,):
@@ -196,36 +213,23 @@ class ArraySplit(Split):
                 "give one label for each image."
             )
         self.images = images
-        self._tensor = None
 
     @property
     def identity(self):
         return identity.make(self.labels, arrays=[self.images])
 
-    def fetch(self, indices, encoded=None):
-        return tf.gather(self._captured(), indices)
+    @functools.cached_property
+    def _tensor(self):
+        return as_tensor(self.images)
 
-    def fetch_crops(self, indices, seed, crop, encoded=None):
-        images = self._captured()
+    def image(self, index, encoded=None, crop=None, seed=None):
+        image = tf.gather(self._tensor, index)
+        if crop is None:
+            return image
+        return crop.apply(image, own_seed(seed, index), self.image_shape[:2])
 
-        def part(index):
-            drawn = tf.random.experimental.stateless_fold_in(seed, index)
-            return crop.apply(images[index], drawn, self.image_shape[:2])
-
-        return tf.map_fn(
-            part,
-            tf.cast(indices, tf.int32),
-            fn_output_signature=tf.TensorSpec(self.image_shape, tf.uint8),
-        )
-
-    def _captured(self):
-        if self._tensor is None:
-            # An eager tensor is captured by a traced function as an input. A
-            # NumPy array, or a tensor made while tracing, would be copied
-            # into the graph as a constant of the size of the dataset.
-            with tf.init_scope(), tf.device("CPU:0"):
-                self._tensor = tf.constant(self.images)
-        return self._tensor
+    def fetch(self, indices):
+        return tf.gather(self._tensor, indices)
 
     def batches(self, batch_size):
         for start in range(0, len(self), batch_size):
@@ -250,9 +254,8 @@ class Dataset:
         test: `Split` to measure on.
         class_names: Tuple of str; the position is the label.
         image_shape: `(H, W, 3)`.
-        mean: Three floats, the mean that the model's first layer subtracts,
-            for pixels scaled to [0, 1].
-        std: Three floats, the deviation that layer divides by, likewise.
+        mean, std: Three floats each: what the model's first layer subtracts,
+            and then divides by, for pixels scaled to [0, 1].
         flip: Whether a mirrored image keeps its label.
         padding: Pixels of padding for the random crop.
         train_crop: How training images are cropped unless a flag says it:
@@ -263,7 +266,7 @@ class Dataset:
     name: str
     train: Split | None
     test: Split
-    class_names: tuple
+    class_names: tuple = dataclasses.field(repr=False)
     image_shape: tuple
     mean: tuple
     std: tuple
@@ -274,6 +277,19 @@ class Dataset:
     @property
     def num_classes(self):
         return len(self.class_names)
+
+
+def as_tensor(values, dtype=None):
+    """An eager tensor, which traced functions capture and do not copy."""
+    with tf.init_scope(), tf.device("CPU:0"):
+        return tf.constant(values, dtype)
+
+
+def own_seed(seed, number):
+    """The seed of one of many that share a seed."""
+    return tf.random.experimental.stateless_fold_in(
+        seed, tf.cast(number, tf.int32)
+    )
 
 
 def one_line(error):

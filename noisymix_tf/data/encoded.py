@@ -2,14 +2,20 @@
 
 import abc
 import concurrent.futures
+import functools
 
 import numpy as np
 import tensorflow as tf
 
 from noisymix_tf.data import identity
-from noisymix_tf.data.dataset import Split, one_line, size_text
-from noisymix_tf.data.decode import decode_image
-from noisymix_tf.data.preprocess import Preprocess
+from noisymix_tf.data.dataset import (
+    Split,
+    as_tensor,
+    one_line,
+    own_seed,
+    size_text,
+)
+from noisymix_tf.data.preprocess import Preprocess, decode_image
 from noisymix_tf.errors import UsageError
 
 
@@ -28,14 +34,11 @@ class EncodedSplit(Split):
 
     Attributes:
         preprocess: The `Preprocess` that `image_size` means.
-        needs_python: Whether images are read by Python, which ties a pipeline
-            to this process.
 
     Raises:
-        UsageError: If the `Preprocess` is as stored and thus tells no size, or
-            from `batches` where an image cannot be decoded. Inside `fetch`
-            such an image is a `tf.errors.OpError` without a name;
-            `find_unreadable` finds it.
+        UsageError: If the `Preprocess` is as stored and thus tells no size.
+            Inside `image` an image that cannot be decoded is a
+            `tf.errors.OpError` without a name; `find_unreadable` finds it.
     """
 
     def __init__(self, labels, image_size, has_bmp=False):
@@ -44,58 +47,31 @@ class EncodedSplit(Split):
         self.image_size = image_size
         # What pixels come of a file.
         self.reading = f"{self.preprocess} {size_text(size)}"
-        self._has_bmp = has_bmp
-        self.needs_python = has_bmp
+        self.needs_python = self._has_bmp = has_bmp
 
     @abc.abstractmethod
     def read(self, index):
-        """The encoded image at a position, a scalar string tensor.
-
-        Args:
-            index: Scalar int tensor, value in `[0, N)`; the call may be traced
-                inside `Dataset.map`.
-        """
+        """The encoded image at a position, a scalar string; may be traced."""
 
     @abc.abstractmethod
     def name(self, index):
         """What to call the image at a position in a message."""
 
-    def fetch(self, indices, encoded=None):
-        return self._map(self._decoded, indices, encoded)
-
-    def fetch_crops(self, indices, seed, crop, encoded=None):
-        def part(index, content=None):
-            return crop.decode(
-                self.read(index) if content is None else content,
-                tf.random.experimental.stateless_fold_in(seed, index),
-                self.image_shape[:2],
-                self._has_bmp,
-            )
-
-        return self._map(part, tf.cast(indices, tf.int32), encoded)
-
-    def batches(self, batch_size):
-        images = (
-            self.read_ahead(tf.data.Dataset.range(len(self)))
-            .map(
-                self._decoded,
-                num_parallel_calls=tf.data.AUTOTUNE,
-                deterministic=True,
-            )
-            .batch(batch_size)
-            .prefetch(1)
-            .as_numpy_iterator()
-        )
-        yield from with_labels(self, images, batch_size)
+    def image(self, index, encoded=None, crop=None, seed=None):
+        content = self.read(index) if encoded is None else encoded
+        size = self.image_shape[:2]
+        if crop is None:
+            image = self.preprocess.apply(decode_image(content, self._has_bmp))
+        else:
+            own = own_seed(seed, index)
+            image = crop.decode(content, own, size, self._has_bmp)
+        return tf.ensure_shape(image, self.image_shape)
 
     def find_unreadable(self, indices=None):
-        """Decodes images one by one and reports those that fail.
+        """`[(name, reason)]` of the images that cannot be decoded.
 
         Args:
             indices: Positions to look at; all by default.
-
-        Returns:
-            List of `(name, reason)`, empty where every image is sound.
         """
         indices = range(len(self)) if indices is None else indices
         with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -127,19 +103,6 @@ class EncodedSplit(Split):
             )
         return None
 
-    def _decoded(self, index, content=None):
-        content = self.read(index) if content is None else content
-        image = self.preprocess.apply(decode_image(content, self._has_bmp))
-        return tf.ensure_shape(image, self.image_shape)
-
-    def _map(self, function, indices, encoded):
-        elements = (indices,) if encoded is None else (indices, encoded)
-        return tf.map_fn(
-            lambda element: function(*element),
-            elements,
-            fn_output_signature=tf.TensorSpec(self.image_shape, tf.uint8),
-        )
-
 
 class FileSplit(EncodedSplit):
     """A split of image files, see `EncodedSplit`.
@@ -161,14 +124,14 @@ class FileSplit(EncodedSplit):
 
     def __init__(self, paths, labels, image_size):
         self.paths = tuple(map(str, paths))
-        has_bmp = any(path.lower().endswith(".bmp") for path in self.paths)
+        kinds = (".bmp", ".webp")
+        has_bmp = any(path.lower().endswith(kinds) for path in self.paths)
         super().__init__(labels, image_size, has_bmp)
         if len(paths) != len(self.labels):
             raise UsageError(
                 f"{len(paths)} files but {len(self.labels)} labels; "
                 "give one label for each file."
             )
-        self._tensor = None
 
     @property
     def files(self):
@@ -180,11 +143,11 @@ class FileSplit(EncodedSplit):
             self.labels, files=self.files, reading=self.reading
         )
 
+    @functools.cached_property
+    def _tensor(self):
+        return as_tensor(self.paths, tf.string)
+
     def read(self, index):
-        if self._tensor is None:
-            # As in ArraySplit: captured, and not copied into the graph.
-            with tf.init_scope(), tf.device("CPU:0"):
-                self._tensor = tf.constant(self.paths, tf.string)
         return tf.io.read_file(tf.gather(self._tensor, index))
 
     def name(self, index):
@@ -207,24 +170,3 @@ def _size_rule(image_size):
             "preprocess=as_stored tells no size: give the (H, W) of the files."
         )
     return image_size, (image_size.side, image_size.side)
-
-
-def with_labels(split, images, batch_size):
-    """Joins batches of a split's images to its labels.
-
-    Args:
-        split: Split whose `check` names an image that cannot be read.
-        images: Iterator over batches of its images, in order.
-        batch_size: Images in a batch.
-
-    Yields:
-        `(images, labels)`.
-    """
-    for start in range(0, len(split), batch_size):
-        labels = split.labels[start : start + batch_size]
-        try:
-            batch = next(images)
-        except tf.errors.OpError:
-            split.check(range(start, start + len(labels)))
-            raise
-        yield batch, labels

@@ -21,21 +21,14 @@ _BATCH = 256
 class Identity:
     """What tells labelled images from others.
 
-    As a word, `"9b1d2c3347aa81f0.55ab01c98e2d7f36"`: which images they are,
-    and how they are read and when their files were last changed. The second
-    half is another one for a copy of the files that has not kept their times.
-
-    Attributes:
-        images: How many there are.
-        names: Hash of the names of their files, with the folder that each is
-            in: data that is moved as a whole stays the same.
-        labels: Hash of the labels.
-        contents: Hash of the pixels, or of the sizes of the files.
-        reading: Hash of how files become images.
-        times: Hash of the files' times of change.
+    As a word, `"9b1d2c3347aa81f0.55ab01c98e2d7f36"`: which images they are; how
+    they are read, and when their files were last changed.
     """
 
-    images: int
+    images: int  # How many there are.
+    # Hashes. Of their files' names, each with its folder: data that is moved as
+    # a whole stays the same; of the labels; of pixels, or of sizes of files;
+    # of how files become images; of the files' times of change.
     names: str
     labels: str
     contents: str
@@ -47,11 +40,7 @@ class Identity:
         return f"{which}.{short(self.reading, self.times)}"
 
     def labelled(self, classes):
-        """The same images, whose labels count some classes.
-
-        Args:
-            classes: Names of classes, or their places among others.
-        """
+        """The same images, whose labels count classes, by name or place."""
         return dataclasses.replace(self, labels=short(self.labels, *classes))
 
 
@@ -61,12 +50,7 @@ def which(word):
 
 
 def of(split):
-    """The `Identity` of a split.
-
-    Args:
-        split: Has `identity`, as a `noisymix_tf.data.Split`, or only
-            `batches(batch_size)`; all that a pass yields is then hashed.
-    """
+    """The `Identity` of a split: its own, or else that `of_batches`."""
     own = getattr(split, "identity", None)
     return own if isinstance(own, Identity) else of_batches(split)
 
@@ -80,45 +64,38 @@ def of_batches(split):
         pixels.update(images.data)
         labels.update(np.asarray(own).astype(np.int64).tobytes())
         number += len(images)
-    return Identity(
-        images=number,
-        names=short(),
-        labels=labels.hexdigest()[:_DIGITS],
-        contents=short(str(form), pixels.digest()),
-        reading=short(),
-        times=short(),
-    )
+    contents = short(str(form), pixels.digest())
+    known = labels.hexdigest()[:_DIGITS]
+    return Identity(number, short(), known, contents, short(), short())
 
 
 def make(labels, *, arrays=(), files=(), reading="", parts=(), images=None):
     """The `Identity` of a split out of what it is made of.
 
     Args:
-        labels: ints `[N]`; None where there are none.
+        labels: ints `[N]`, or None; `images` is N then.
         arrays: Pixels, or which of the images in the files, in which order.
-        files: Paths of the files that images are read from.
+        files: Paths of the files that images are read from, which must exist.
         reading: How they are read, in words.
         parts: `Identity`s of further splits that images are taken from.
-        images: N, where there are no labels.
-
-    Raises:
-        UsageError: If a file is not there.
     """
-    known = [_stat(path) for path in files]
+    try:
+        known = [os.stat(path) for path in files]
+    except OSError as error:
+        raise UsageError(
+            f"Cannot read {error.filename}: {error.strerror}. Put it back, or "
+            "leave it out."
+        ) from error
+    sizes = np.array([status.st_size for status in known], np.int64)
+    times = np.array([status.st_mtime_ns for status in known], np.int64)
+    tails = [os.sep.join(os.fspath(p).split(os.sep)[-2:]) for p in files]
     return Identity(
         images=len(labels) if images is None else images,
-        names=short(*map(_tail, files), *(part.names for part in parts)),
+        names=short(*tails, *(part.names for part in parts)),
         labels=short(None if labels is None else np.asarray(labels, np.int64)),
-        contents=short(
-            *arrays,
-            np.array([status.st_size for status in known], np.int64),
-            *(part.contents for part in parts),
-        ),
+        contents=short(*arrays, sizes, *(part.contents for part in parts)),
         reading=short(str(reading), *(part.reading for part in parts)),
-        times=short(
-            np.array([status.st_mtime_ns for status in known], np.int64),
-            *(part.times for part in parts),
-        ),
+        times=short(times, *(part.times for part in parts)),
     )
 
 
@@ -143,18 +120,3 @@ def short(*values):
         digest.update(f"{len(value)}:".encode())
         digest.update(value)
     return digest.hexdigest()[:_DIGITS]
-
-
-def _tail(path):
-    """`"cat/1.png"` of `"/data/train/cat/1.png"`."""
-    return os.sep.join(os.fspath(path).split(os.sep)[-2:])
-
-
-def _stat(path):
-    try:
-        return os.stat(path)
-    except OSError as error:
-        raise UsageError(
-            f"Cannot read {path}: {error.strerror}. Put it back, or leave it "
-            "out."
-        ) from error

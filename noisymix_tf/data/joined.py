@@ -1,11 +1,12 @@
 """Several splits as one: a training set and further trees of images."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
 from noisymix_tf.data import identity
-from noisymix_tf.data.dataset import Split, size_text
-from noisymix_tf.data.encoded import with_labels
+from noisymix_tf.data.dataset import Split, as_tensor, own_seed, size_text
 from noisymix_tf.errors import UsageError
 
 
@@ -20,8 +21,7 @@ class JoinedSplit(Split):
         parts: Sequence of `Split`s of one `image_shape`.
 
     Raises:
-        UsageError: If their images are of several shapes, or from `batches`
-            where an image cannot be decoded.
+        UsageError: If their images are of several shapes.
 
     Example:
 
@@ -53,12 +53,9 @@ class JoinedSplit(Split):
                     f"{size_text(part.image_shape)}."
                 )
         self.parts = parts
-        self.needs_python = any(
-            getattr(part, "needs_python", False) for part in parts
-        )
+        self.needs_python = any(part.needs_python for part in parts)
         self.reads_ahead = any(part.reads_ahead for part in parts)
         self._part_of, self._place_of = part_of, place_of
-        self._tensors = None
 
     @property
     def files(self):
@@ -72,40 +69,38 @@ class JoinedSplit(Split):
             parts=[part.identity for part in self.parts],
         )
 
-    def fetch(self, indices, encoded=None):
-        def read(part, _, places, *encoded):
-            return part.fetch(places, *encoded)
+    @functools.cached_property
+    def _tensors(self):
+        return as_tensor(self._part_of), as_tensor(self._place_of)
 
-        return self._gather(indices, encoded, read)
+    def image(self, index, encoded=None, crop=None, seed=None):
+        part_of, place = (tf.gather(t, index) for t in self._tensors)
 
-    def fetch_crops(self, indices, seed, crop, encoded=None):
-        def read(part, number, places, *encoded):
+        def read(number, part):
             # Images at one place of two parts are cropped in different ways.
-            own = tf.random.experimental.stateless_fold_in(seed, number)
-            return part.fetch_crops(places, own, crop, *encoded)
+            own = None if crop is None else own_seed(seed, number)
+            given = encoded if part.reads_ahead else None
+            return part.image(place, given, crop, own)
 
-        return self._gather(indices, encoded, read)
+        branches = [
+            functools.partial(read, number, part)
+            for number, part in enumerate(self.parts)
+        ]
+        return tf.switch_case(part_of, branches)
 
-    def encoded(self, indices):
-        part_of, places = self._shares(indices)
+    def encoded(self, index):
+        part_of, place = (tf.gather(t, index) for t in self._tensors)
+        # Of the other parts nothing is read; it must only be one of their own.
         return tf.data.Dataset.choose_from_datasets(
-            [part.encoded(own) for part, own in zip(self.parts, places)],
-            tf.data.Dataset.from_tensor_slices(tf.cast(part_of, tf.int64)),
+            [
+                part.encoded(tf.minimum(place, len(part) - 1))
+                if len(part)
+                else super(JoinedSplit, self).encoded(index)
+                for part in self.parts
+            ],
+            tf.data.Dataset.from_tensor_slices([tf.cast(part_of, tf.int64)]),
             stop_on_empty_dataset=False,
         )
-
-    def batches(self, batch_size):
-        images = (
-            self.read_ahead(tf.data.Dataset.range(len(self)).batch(batch_size))
-            .map(
-                self.fetch,
-                num_parallel_calls=tf.data.AUTOTUNE,
-                deterministic=True,
-            )
-            .prefetch(1)
-            .as_numpy_iterator()
-        )
-        yield from with_labels(self, images, batch_size)
 
     def subset(self, indices):
         indices = self.positions(indices)
@@ -118,33 +113,3 @@ class JoinedSplit(Split):
         for number, part in enumerate(self.parts):
             own = self._part_of[indices] == number
             part.check(self._place_of[indices][own].tolist())
-
-    def _gather(self, indices, encoded, read):
-        """Reads every part's share of a batch, and puts it in order."""
-        part_of, places = self._shares(indices)
-        count = len(self.parts)
-        rows = tf.dynamic_partition(tf.range(tf.size(indices)), part_of, count)
-        shares = [
-            [part, i, own]
-            for i, (part, own) in enumerate(zip(self.parts, places))
-        ]
-        if encoded is not None:
-            contents = tf.dynamic_partition(encoded, part_of, count)
-            for share, content in zip(shares, contents):
-                if share[0].reads_ahead:
-                    share.append(content)
-        images = [read(*share) for share in shares]
-        stitched = tf.dynamic_stitch(rows, images)
-        return tf.ensure_shape(stitched, [*indices.shape, *self.image_shape])
-
-    def _shares(self, indices):
-        """`(part of each image, places in each part)`."""
-        if self._tensors is None:
-            # As in ArraySplit: captured, and not copied into the graph.
-            with tf.init_scope(), tf.device("CPU:0"):
-                self._tensors = (
-                    tf.constant(self._part_of),
-                    tf.constant(self._place_of),
-                )
-        part_of, place_of = (tf.gather(t, indices) for t in self._tensors)
-        return part_of, tf.dynamic_partition(place_of, part_of, len(self.parts))

@@ -1,15 +1,25 @@
 """The input pipeline: shuffled, augmented batches that can start anywhere.
 
 Batch number `step` is a pure function of (seed, step), so that a run that was
-stopped and goes on at a step sees what it would have seen.
+stopped and goes on at a step sees what it would have seen. No operation on the
+way has a state, for which tf.data would give up working in parallel under
+`tf.config.experimental.enable_op_determinism()`.
 """
 
+import inspect
+
+import numpy as np
 import tensorflow as tf
 
 from noisymix_tf import rng
 from noisymix_tf.augment import batch_views
 from noisymix_tf.data import service as service_lib
+from noisymix_tf.data.dataset import as_tensor
 from noisymix_tf.errors import UsageError
+
+# One part of a batch is augmented by one thread, and has at most so many
+# pixels in each view: eight images of 224 x 224.
+_PART = 8 * 224 * 224
 
 
 def views(
@@ -23,33 +33,40 @@ def views(
     crop=None,
     shard=(0, 1),
     service=None,
-    num_parallel_calls=tf.data.AUTOTUNE,
-    prefetch=tf.data.AUTOTUNE,
+    threads=0,
+    prefetch=2,
 ):
     """Endless training batches of augmented views.
 
     Every epoch visits the split in another random order and consists of
     `steps_per_epoch` full batches; what is left of that order is dropped.
 
+    In memory are an image that is decoded and the views of up to eight
+    photographs of 224 x 224 pixels for each thread, a batch that is put
+    together, and the `prefetch` ones that are ready.
+
     Args:
         split: `noisymix_tf.data.Split` of N images.
         batch_size: Images in a batch, B, in `[1, N]`.
         seed: The run's seed, an int.
         start_step: Number of batches to leave out. None of their images is
-            read, so that a late start is as fast as an early one.
+            decoded, so that a late start is as fast as an early one.
         augment: Callable `(images, seed) -> views` from `[B, H, W, 3]` and a
             stateless seed, int32 `[2]`, to `[B, V, H, W, 3]`, uint8 or
             float32. By default, the images are the only view.
         standard: Callable `(images, seed) -> images`, applied to uint8
-            `[B, H, W, 3]` before `augment`: crop and flip.
+            `[B, H, W, 3]` before `augment`: crop and flip. Where not both take
+            `shard`, as those of `noisymix_tf.augment` do, each thread has a
+            whole batch of views in memory.
         crop: `RandomResizedCrop` that is applied while images are read, before
             `standard`; None for the whole images.
         shard: `(index, count)`: make only part `index` of `count` equal parts
-            of every batch, of B / count images, and read no others.
+            of every batch, of B / count images, and decode no others.
         service: `"grpc://HOST:PORT"` of a tf.data service whose workers make
-            the batches, see `noisymix_tf.data.service`; None to make them
-            here. The batches are the same ones, in the same order.
-        num_parallel_calls: Batches that are made at the same time.
+            the same batches, see `noisymix_tf.data.service`; None to make them
+            here.
+        threads: Size of a pool of threads of its own; 0 for the process's, of
+            all cores.
         prefetch: Batches that are kept ready.
 
     Returns:
@@ -72,103 +89,139 @@ def views(
     if start_step < 0:
         raise UsageError(f"start_step={start_step}: give a step from 0 on.")
     rows = _rows(batch_size, *shard)
-    if service is not None and getattr(split, "needs_python", False):
+    if service is not None and split.needs_python:
         raise UsageError(
             f"--data_service={service} cannot make batches of BMP images or of "
             "ArrayRecord files, which are read by Python: leave it out, or "
             "give JPEG, PNG or tfrecord files."
         )
-    # Captured as an input of the function below, see ArraySplit.fetch.
-    with tf.device("CPU:0"):
-        all_labels = tf.constant(split.labels)
+    size = rows.stop - rows.start
+    parts = _parts(size, split.image_shape, augment, standard)
 
-    def make_batch(step, indices, *encoded):
-        if crop is None:
-            batch = split.fetch(indices, *encoded)
-        else:
-            key = rng.stream(seed, step, "crop")
-            batch = split.fetch_crops(indices, key, crop, *encoded)
-        batch = batch_views(
-            batch,
+    def make_part(place, part):
+        steps, images, labels = part
+        step = steps[0]
+        number = shard[0]
+        if parts > 1:
+            number = number * parts + tf.cast(place % parts, tf.int32)
+        made = batch_views(
+            images,
             seed=seed,
             step=step,
             standard=standard,
             augment=augment,
-            shard=shard,
+            shard=(number, shard[1] * parts),
         )
-        _check_static(batch.shape, rows.stop - rows.start)
-        return batch, tf.gather(all_labels, indices)
+        _check_static(made.shape, size // parts)
+        return step, made, labels
 
-    indices = index_batches(
-        len(split), batch_size=batch_size, seed=seed, start_step=start_step
+    def put_together(steps, *batch):
+        whole = [tf.reshape(each, [size, *each.shape[2:]]) for each in batch]
+        return steps[0], *whole
+
+    steps = index_batches(
+        split, batch_size=batch_size, seed=seed, start_step=start_step
     )
     if service is not None:
-        indices = service_lib.share(indices)
-    indices = indices.map(lambda step, indices: (step, indices[rows]))
-    indices = split.read_ahead(indices, num_parallel_calls)
-    if service is None:
-        batches = indices.map(
-            make_batch,
-            num_parallel_calls=num_parallel_calls,
-            deterministic=True,
-        )
-    else:
-        batches = service_lib.through(
-            service,
-            indices,
-            make_batch,
-            num_parallel_calls=num_parallel_calls,
-            start_step=start_step,
-        )
-    return batches.prefetch(prefetch).apply(
-        tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+        steps = service_lib.share(steps)
+    steps = steps.map(
+        lambda step, *images: (step, *(each[rows] for each in images))
     )
+    if split.in_memory and crop is None:
+        made = _gathered(split, steps, parts)
+    else:
+        made = split.examples(_one_by_one(steps, seed), crop)
+        made = made.batch(size // parts, drop_remainder=True)
+    made = made.enumerate().map(make_part, tf.data.AUTOTUNE, deterministic=True)
+    if parts > 1:
+        made = made.batch(parts, drop_remainder=True).map(put_together)
+    if service is None:
+        made = made.map(lambda step, *batch: batch)
+    else:
+        made = service_lib.through(service, made, start_step=start_step)
+    if threads:
+        options = tf.data.Options()
+        options.threading.private_threadpool_size = threads
+        options.autotune.cpu_budget = threads
+        made = made.with_options(options)
+    endless = tf.data.experimental.assert_cardinality(
+        tf.data.INFINITE_CARDINALITY
+    )
+    # Last: behind anything else tf.data adds a buffer of its own.
+    return made.apply(endless).prefetch(prefetch)
 
 
-def index_batches(num_examples, *, batch_size, seed=0, start_step=0):
+def index_batches(split, *, batch_size, seed=0, start_step=0):
     """The order of training: which images make which batch.
 
-    Args:
-        num_examples: N.
-        batch_size: B, in `[1, N]`.
-        seed: The run's seed, an int.
-        start_step: The first step.
-
     Returns:
-        `tf.data.Dataset` without end of `(step, indices)`: scalar int64, and
-        int32 `[B]`. Inside an epoch no index occurs twice.
+        `tf.data.Dataset` without end of `(step, indices, ...)`: scalar int64,
+        int32 `[B]`, and what else `split.epoch` has of the images. Inside an
+        epoch no index occurs twice.
     """
-    steps = _steps(num_examples, batch_size)
+    steps = _steps(len(split), batch_size)
     first_epoch, first_batch = divmod(int(start_step), steps)
 
     def epoch_batches(epoch):
-        # One sort for each epoch, not one for each step.
         key = rng.stream(seed, epoch, "shuffle")
-        order = rng.permutation(key, num_examples)[: steps * batch_size]
-        start = tf.where(epoch == first_epoch, first_batch, 0)
-        batch = tf.range(tf.cast(start, tf.int64), steps, dtype=tf.int64)
-        order = tf.reshape(order, [steps, batch_size])[start:]
-        return tf.data.Dataset.from_tensor_slices(
-            (epoch * steps + batch, order)
+        start = tf.where(epoch == first_epoch, np.int64(first_batch), 0)
+        images = split.epoch(key, start * batch_size).batch(batch_size, True)
+        step = epoch * steps
+        numbers = tf.data.Dataset.range(step + start, step + steps)
+        return tf.data.Dataset.zip(numbers, images).map(
+            lambda step, images: (step, *images)
         )
 
     return tf.data.Dataset.counter(first_epoch).flat_map(epoch_batches)
 
 
 def steps_per_epoch(split, batch_size):
-    """Number of full batches in a split.
-
-    Args:
-        split: `noisymix_tf.data.Split` of N images.
-        batch_size: Images in a batch, in `[1, N]`.
-
-    Returns:
-        Python int, at least 1.
+    """Number of full batches of `batch_size` in a split, an int.
 
     Raises:
-        UsageError: If `batch_size` is below one or above N.
+        UsageError: If `batch_size` is below one or above the split's size.
     """
     return _steps(len(split), batch_size)
+
+
+def _gathered(split, steps, parts):
+    """`([step], images, labels)` of each part of a step, out of memory."""
+    labels = as_tensor(split.labels)
+
+    def cut(step, indices):
+        cut = tf.fill([parts, 1], step), tf.reshape(indices, [parts, -1])
+        return tf.data.Dataset.from_tensor_slices(cut)
+
+    def gather(step, indices):
+        return step, split.fetch(indices), tf.gather(labels, indices)
+
+    return steps.flat_map(cut).map(gather)
+
+
+def _one_by_one(steps, seed):
+    """`(step, seed of crops, index, ...)` of the images of a step."""
+
+    def images(step, *images):
+        key = rng.stream(seed, step, "crop")
+        images = tf.data.Dataset.from_tensor_slices(images)
+        return images.map(lambda *image: (step, key, *image))
+
+    return steps.flat_map(images)
+
+
+def _parts(size, image_shape, augment, standard):
+    """In how many equal parts a batch is augmented."""
+    functions = [each for each in (augment, standard) if each is not None]
+    if augment is None or not all(
+        "shard" in inspect.signature(each).parameters for each in functions
+    ):
+        return 1
+    most = max(1, _PART // (image_shape[0] * image_shape[1]))
+    return next(
+        number
+        for number in range(1, size + 1)
+        if size % number == 0 and size // number <= most
+    )
 
 
 def _check_parts(split, **functions):

@@ -1,24 +1,22 @@
 """A split that tensorflow-datasets has prepared, with random access."""
 
-import concurrent.futures
+import functools
 import os
 
 import numpy as np
 import tensorflow as tf
 
 from noisymix_tf.data import identity
-from noisymix_tf.data.array_records import ArrayRecordImages
+from noisymix_tf.data.dataset import as_tensor, one_line
 from noisymix_tf.data.encoded import EncodedSplit
-from noisymix_tf.data.index_file import remembered
-from noisymix_tf.data.tfrecords import TFRecordImages, find_records
+from noisymix_tf.data.record_index import remembered, walk
 from noisymix_tf.errors import UsageError
+
+_LABELS_AT_A_TIME = 256
 
 
 class PreparedSplit(EncodedSplit):
     """Images in record files, read one by one wherever they lie.
-
-    Any order of the images can be read, so training shuffles all of them, and
-    starts at any step as fast as at the first one.
 
     Args:
         images: `TFRecordImages` or `ArrayRecordImages`.
@@ -35,7 +33,6 @@ class PreparedSplit(EncodedSplit):
         self.needs_python = isinstance(images, ArrayRecordImages)
         self.reads_ahead = not self.needs_python
         self._places = np.asarray(places, np.int64)
-        self._tensor = None
 
     @property
     def files(self):
@@ -50,17 +47,20 @@ class PreparedSplit(EncodedSplit):
             reading=self.reading,
         )
 
+    @functools.cached_property
+    def _tensor(self):
+        return as_tensor(self._places)
+
     def read(self, index):
-        return self._images.read(self._place(index))
+        return self._images.read(tf.gather(self._tensor, index))
 
-    def encoded(self, indices):
-        return self._images.dataset(self._place(indices))
+    def encoded(self, index):
+        return self._images.record(tf.gather(self._tensor, index))
 
-    def _place(self, index):
-        if self._tensor is None:
-            with tf.init_scope(), tf.device("CPU:0"):
-                self._tensor = tf.constant(self._places)
-        return tf.gather(self._tensor, index)
+    def image(self, index, encoded=None, crop=None, seed=None):
+        if encoded is not None:
+            encoded = parse(encoded, "image")
+        return super().image(index, encoded, crop, seed)
 
     def name(self, index):
         return self._images.name(self._places[index])
@@ -75,21 +75,98 @@ class PreparedSplit(EncodedSplit):
         )
 
 
-def open_split(builder, split, image_size):
-    """Opens a split of images and labels.
-
-    Where the records of TFRecord files lie is found by one walk over them,
-    which reads little more than their heads; the labels of ArrayRecord files
-    are found by reading through them. What was found is kept in
-    `.noisymix_tf_SPLIT.npz` beside the files, if that can be written there.
+class TFRecordImages:
+    """Encoded images in TFRecord files, by position.
 
     Args:
-        builder: Of tensorflow-datasets, with the features `image` and `label`.
-        split: Name of the split.
-        image_size: As for `EncodedSplit`.
+        paths: File names.
+        files, offsets: ints `[N]`, which of them holds a record, and where.
+    """
 
-    Returns:
-        `PreparedSplit`, in the order of the files.
+    def __init__(self, paths, files, offsets):
+        self.paths = tuple(map(os.fspath, paths))
+        self._files = np.asarray(files, np.int32)
+        self._offsets = np.asarray(offsets, np.int64)
+
+    @functools.cached_property
+    def _tensors(self):
+        paths = as_tensor(self.paths, tf.string)
+        return paths, as_tensor(self._files), as_tensor(self._offsets)
+
+    def read(self, place):
+        """The encoded image, a scalar string."""
+        return parse(self.record(place).get_single_element(), "image")
+
+    def record(self, place):
+        """The record at a position, a `tf.data.Dataset` of one string."""
+        paths, files, offsets = self._tensors
+        # `tf.data.TFRecordDataset` has no argument for the offset, its
+        # operation has. No buffer: what lies behind the record is not wanted.
+        records = tf.raw_ops.TFRecordDatasetV2(
+            filenames=[tf.gather(paths, tf.gather(files, place))],
+            compression_type="",
+            buffer_size=tf.constant(0, tf.int64),
+            byte_offsets=[tf.gather(offsets, place)],
+        )
+        return tf.data.experimental.from_variant(
+            records, tf.TensorSpec([], tf.string)
+        ).take(1)
+
+    def name(self, place):
+        """The file and the first byte of a record, for messages."""
+        path = self.paths[self._files[place]]
+        return f"{path}, byte {self._offsets[place]}"
+
+
+class ArrayRecordImages:
+    """Encoded images in ArrayRecord files, by position; read by Python."""
+
+    def __init__(self, paths):
+        self.paths = tuple(map(os.fspath, paths))
+        self._source = _open(self.paths)
+
+    def read(self, place):
+        """The encoded image, a scalar string; may be traced."""
+        # Stateless: tf.data would not call it in parallel otherwise where
+        # operations are deterministic.
+        record = tf.numpy_function(
+            lambda place: self._source[int(place)],
+            [place],
+            tf.string,
+            stateful=False,
+        )
+        return parse(tf.ensure_shape(record, []), "image")
+
+    def name(self, place):
+        """The position of an image, for messages."""
+        return f"{os.path.dirname(self.paths[0])}, record {place}"
+
+    def labels(self):
+        """Labels of all images, int64 `[N]`; reads through the files."""
+        features = {"label": tf.io.FixedLenFeature([], tf.int64)}
+        total, parts = len(self._source), []
+        for start in range(0, total, _LABELS_AT_A_TIME):
+            stop = min(start + _LABELS_AT_A_TIME, total)
+            try:
+                records = self._source.__getitems__(range(start, stop))
+                parsed = tf.io.parse_example(records, features)
+            except Exception as error:
+                raise UsageError(
+                    f"Cannot read {self.name(start)} and those behind it: "
+                    f"{one_line(error)}. Prepare the dataset again."
+                ) from error
+            parts.append(parsed["label"].numpy())
+        return np.concatenate(parts)
+
+
+def parse(record, name, dtype=tf.string):
+    """A scalar feature of a serialised `tf.train.Example`."""
+    features = {name: tf.io.FixedLenFeature([], dtype)}
+    return tf.io.parse_single_example(record, features)[name]
+
+
+def open_split(builder, split, image_size):
+    """The `PreparedSplit` of a split of a builder of tensorflow-datasets.
 
     Raises:
         UsageError: If files are missing, damaged, or of another kind.
@@ -102,15 +179,14 @@ def open_split(builder, split, image_size):
                 f"{path} is missing: prepare the dataset again, or copy it "
                 "completely."
             )
-    table = os.path.join(os.path.dirname(paths[0]), f".noisymix_tf_{split}.npz")
     kind = builder.info.file_format.value
     if kind == "tfrecord":
-        found = remembered(table, paths, lambda: _walk(paths))
+        found = remembered(split, paths, lambda: walk(paths))
         labels = found.pop("labels")
         images = TFRecordImages(paths, **found)
     elif kind == "array_record":
         images = ArrayRecordImages(paths)
-        found = remembered(table, paths, lambda: {"labels": images.labels()})
+        found = remembered(split, paths, lambda: {"labels": images.labels()})
         labels = found["labels"]
     else:
         raise UsageError(
@@ -125,9 +201,19 @@ def open_split(builder, split, image_size):
     return PreparedSplit(images, labels, image_size)
 
 
-def _walk(paths):
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        found = list(pool.map(find_records, paths))
-    offsets, labels = (np.concatenate(part) for part in zip(*found))
-    files = np.repeat(np.arange(len(paths)), [len(part[0]) for part in found])
-    return {"files": files, "offsets": offsets, "labels": labels}
+def _open(paths):
+    try:
+        from array_record.python import array_record_data_source
+    except ImportError as error:
+        raise UsageError(
+            "The dataset was prepared as ArrayRecord files, which need a "
+            'package: pip install "array_record>=0.5" (Linux and macOS), or '
+            "prepare it as tfrecord."
+        ) from error
+    try:
+        return array_record_data_source.ArrayRecordDataSource(paths)
+    except Exception as error:
+        raise UsageError(
+            f"Cannot open the ArrayRecord files in {os.path.dirname(paths[0])}"
+            f": {one_line(error)}. Prepare the dataset again."
+        ) from error

@@ -7,6 +7,7 @@ pixels, and enlarging them to 256 before the crop moves a mean by up to a point.
 import dataclasses
 import re
 
+import numpy as np
 import tensorflow as tf
 
 from noisymix_tf.errors import UsageError
@@ -49,11 +50,7 @@ class Preprocess:
 
     @classmethod
     def parse(cls, text):
-        """The `Preprocess` of a word.
-
-        Args:
-            text: `"as_stored"`, `"resizeA-cropB"`, `"resizeA"` or `"cropB"`,
-                A and B in pixels; or a `Preprocess`, which is given back.
+        """The `Preprocess` of a word, or the one that is given.
 
         Raises:
             UsageError: If it is no such word, or B is larger than A.
@@ -97,10 +94,10 @@ class Preprocess:
         """Brings images to size; may be traced inside `Dataset.map`.
 
         Args:
-            images: uint8 `[H, W, C]` or `[B, H, W, C]`, values 0..255.
+            images: uint8 `[..., H, W, C]`, values 0..255.
 
         Returns:
-            uint8 tensor, `[side, side, C]` or `[B, side, side, C]`.
+            uint8 tensor `[..., side, side, C]`.
 
         Raises:
             UsageError: If they are smaller than the crop and are not resized.
@@ -128,14 +125,9 @@ class Preprocess:
 
 
 def resize(images, size):
-    """Resizes bilinearly, antialiased, to whole grey levels.
+    """Resizes uint8 `[..., h, w, C]` bilinearly, antialiased, to whole levels.
 
-    Args:
-        images: uint8 `[..., h, w, C]`.
-        size: (height, width); where the images have it they are as they were.
-
-    Returns:
-        uint8 tensor `[..., height, width, C]`.
+    Images that have the size, (height, width), are as they were.
     """
 
     def resized():
@@ -151,3 +143,68 @@ def _crop(images, side):
     # Half of an odd number is rounded to the even one, as Python rounds.
     top, left = tf.unstack(rest // 2 + (rest % 2) * (rest // 2 % 2))
     return images[..., top : top + side, left : left + side, :]
+
+
+def decode_image(content, has_bmp=False):
+    """Decodes JPEG, PNG, GIF (its first frame), WebP or BMP to RGB.
+
+    JPEG files are decoded with the accurate inverse DCT, which agrees with
+    Pillow's pixels.
+
+    Args:
+        content: Scalar string tensor, what the file holds.
+        has_bmp: Whether it may be a BMP or WebP.
+
+    Returns:
+        uint8 tensor `[h, w, 3]`.
+
+    Raises:
+        tf.errors.OpError: If it cannot be decoded.
+    """
+    image = tf.cond(
+        tf.io.is_jpeg(content),
+        lambda: tf.io.decode_jpeg(
+            content, channels=3, dct_method="INTEGER_ACCURATE"
+        ),
+        lambda: decode_lossless(content, has_bmp),
+    )
+    image.set_shape([None, None, 3])
+    return image
+
+
+def decode_lossless(content, has_bmp=False):
+    """`decode_image` of all that is no JPEG."""
+
+    def decode():
+        return tf.io.decode_image(content, channels=3, expand_animations=False)
+
+    if not has_bmp:
+        return decode()
+    # TensorFlow takes the indices of a palette BMP for grey levels, knows no
+    # 1-bit BMP and no WebP with alpha, and an animated one ends the process;
+    # Pillow reads all. Python code ties a pipeline to this process, so it is
+    # there only where it is needed. Stateless: tf.data would not call it in
+    # parallel otherwise where operations are deterministic.
+    start = tf.strings.substr(content, 0, 2)
+    return tf.cond(
+        (start == b"BM") | (start == b"RI"),
+        lambda: tf.numpy_function(
+            _decode_bmp, [content], tf.uint8, stateful=False
+        ),
+        decode,
+    )
+
+
+def _decode_bmp(content):
+    import io
+
+    from PIL import Image
+
+    # Bytes from a graph, but an array of one object in eager mode.
+    content = np.asarray(content, dtype=object).item()
+    try:
+        return np.array(Image.open(io.BytesIO(content)).convert("RGB"))
+    except Exception as error:
+        # From a graph this is the tf.errors.InvalidArgumentError that the
+        # other decoders raise.
+        raise ValueError("Invalid or truncated BMP or WebP data") from error

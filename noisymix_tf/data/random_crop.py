@@ -9,9 +9,11 @@ import dataclasses
 import tensorflow as tf
 
 from noisymix_tf import rng
-from noisymix_tf.data.decode import decode_part
-from noisymix_tf.data.preprocess import resize
+from noisymix_tf.data.preprocess import decode_lossless, resize
 from noisymix_tf.errors import UsageError
+
+# One pixel is what libjpeg's interpolation of colours looks at.
+_MARGIN = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,12 +61,11 @@ class RandomResizedCrop:
             raise UsageError(f"tries={self.tries}: give at least one.")
 
     def box(self, seed, height, width):
-        """Draws the part.
+        """Draws the part of an image of a height and a width.
 
         Args:
             seed: int32 `[2]`, as `tf.random.stateless_*` take.
-            height: Of the image; int or scalar tensor.
-            width: Likewise.
+            height, width: ints or scalar tensors.
 
         Returns:
             int32 `[4]`: top, left, height and width of the part.
@@ -83,26 +84,21 @@ class RandomResizedCrop:
         return tf.where(fits[first], drawn, self._centre(height, width))
 
     def decode(self, content, seed, size, has_bmp=False):
-        """Decodes the drawn part of an encoded image, and no more of a JPEG.
+        """What `apply` gives for an encoded image.
+
+        Of a JPEG no more than the part is decoded. What cannot be decoded is
+        a `tf.errors.OpError`.
 
         Args:
             content: Scalar string tensor.
-            seed: int32 `[2]`.
-            size: (height, width) of what comes out.
+            seed, size: As for `apply`.
             has_bmp: Whether it may be a BMP.
-
-        Returns:
-            uint8 tensor `[*size, 3]`: what `apply` gives for the whole image.
-
-        Raises:
-            tf.errors.OpError: If it cannot be decoded.
         """
-        part = decode_part(
-            content,
-            lambda height, width: self.box(seed, height, width),
-            has_bmp,
+        return tf.cond(
+            tf.io.is_jpeg(content),
+            lambda: _resize(self._jpeg_part(content, seed), size),
+            lambda: self.apply(decode_lossless(content, has_bmp), seed, size),
         )
-        return _resize(part, size)
 
     def apply(self, image, seed, size):
         """Cuts and resizes the drawn part of a decoded image.
@@ -118,9 +114,23 @@ class RandomResizedCrop:
         image = tf.convert_to_tensor(image)
         shape = tf.shape(image)
         box = self.box(seed, shape[0], shape[1])
-        return _resize(
-            tf.image.crop_to_bounding_box(image, *tf.unstack(box)), size
+        return _resize(_slice(image, box), size)
+
+    def _jpeg_part(self, content, seed):
+        whole = tf.io.extract_jpeg_shape(content)[:2]
+        box = self.box(seed, whole[0], whole[1])
+        start, size = box[:2], box[2:]
+        # Where the decoder stops at the edge of the part, it has no neighbours
+        # to interpolate colours from, and its outermost pixels would be others.
+        window_start = tf.maximum(start - _MARGIN, 0)
+        window_end = tf.minimum(start + size + _MARGIN, whole)
+        window = tf.io.decode_and_crop_jpeg(
+            content,
+            tf.concat([window_start, window_end - window_start], 0),
+            channels=3,
+            dct_method="INTEGER_ACCURATE",
         )
+        return _slice(window, tf.concat([start - window_start, size], 0))
 
     def _sizes(self, seed, height, width):
         """Heights and widths of all tries, int32 `[tries]` each."""
@@ -163,6 +173,13 @@ class RandomResizedCrop:
         return tf.stack(
             [(height - rows) // 2, (width - columns) // 2, rows, columns]
         )
+
+
+def _slice(image, box):
+    """The part of an image at (top, left, height, width)."""
+    return tf.slice(
+        image, tf.concat([box[:2], [0]], 0), tf.concat([box[2:], [3]], 0)
+    )
 
 
 def _resize(image, size):

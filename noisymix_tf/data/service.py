@@ -35,51 +35,36 @@ def share(indices):
     return indices.shard(hint, hint)
 
 
-def through(address, shared, make_batch, *, num_parallel_calls, start_step=0):
+def through(address, batches, start_step=0):
     """Lets the workers of a service make batches.
 
     Args:
         address: `"grpc://HOST:PORT"` of the dispatcher.
-        shared: `share` of an endless `tf.data.Dataset` of `(step, ...)`, steps
-            rising by one from `start_step`; what was done to it since is done
-            by the workers.
-        make_batch: Function of an element of `shared`; it runs in the
-            workers, where no Python of this process can be called.
-        num_parallel_calls: Batches that a worker makes at the same time.
+        batches: What was made of `share` of an endless `tf.data.Dataset`:
+            `(step, ...)`, steps rising by one from `start_step`. The workers
+            make it, where no Python of this process can be called.
         start_step: The first step.
 
     Returns:
-        `tf.data.Dataset` without end of what `make_batch` returns, in the
-        order of the steps.
+        `tf.data.Dataset` without end of what `batches` has behind the step, in
+        the order of the steps.
 
     Raises:
         UsageError: If there is no service, or it has no list of its workers.
             From the dataset, a `tf.errors.OpError` where a worker was lost.
     """
     num_workers = count_workers(address)
-
-    def numbered(step, *rest):
-        return step, make_batch(step, *rest)
-
-    batches = shared.map(
-        numbered, num_parallel_calls=num_parallel_calls, deterministic=True
-    )
-    return (
-        _in_order(_read(address, batches), num_workers, start_step)
-        .enumerate(start_step)
-        .map(_checked)
-    )
+    read = _read(address, batches.map(lambda step, *batch: (step, batch)))
+    ordered = _in_order(read, num_workers, start_step)
+    return ordered.enumerate(start_step).map(_checked)
 
 
 def count_workers(address, timeout=_WAIT_SECONDS):
-    """The number of workers of a service.
-
-    Args:
-        address: `"grpc://HOST:PORT"` of the dispatcher.
-        timeout: Seconds to wait for the workers.
+    """How many workers the service at an address has, as `through` asks.
 
     Raises:
-        UsageError: As for `through`.
+        UsageError: If it has not answered after `timeout` seconds, or has no
+            list of its workers.
     """
     check_address(address)
     # A client waits for workers without end; so it has a thread of its own.
@@ -126,11 +111,8 @@ def _patiently(get, what, timeout):
     silent = min(_SILENT_SECONDS, timeout)
     found = get(silent)
     if found is None and timeout > silent:
-        print(
-            f"Waiting for {what}, up to {timeout} s",
-            file=sys.stderr,
-            flush=True,
-        )
+        said = f"Waiting for {what}, up to {timeout} s"
+        print(said, file=sys.stderr, flush=True)
         found = get(timeout - silent)
     return found
 
@@ -140,11 +122,8 @@ def dispatcher(port, workers):
 
     Args:
         port: Port to listen at; 0 for a free one.
-        workers: Addresses of the workers, `"HOST"` or `"HOST:PORT"`. All of
-            them are needed, and each takes the place that it has in the list.
-
-    Returns:
-        The server: `target` is its address, `join()` waits for its end.
+        workers: Addresses of all workers, `"HOST"` or `"HOST:PORT"`; each
+            takes the place that it has in the list.
     """
     return _service.DispatchServer(
         _service.DispatcherConfig(
@@ -163,9 +142,6 @@ def worker(dispatcher, port, host="localhost", timeout=_WAIT_SECONDS):
         port: Port to listen at; 0 for a free one.
         host: Name of this machine, as the dispatcher's list has it.
         timeout: Seconds to wait for the dispatcher.
-
-    Returns:
-        The server; `join()` waits for its end.
 
     Raises:
         UsageError: If there is no dispatcher at that address.

@@ -1,29 +1,35 @@
-"""Which part of every batch a machine makes.
+"""Where the batches of a strategy are made, and where they are kept ready.
 
 Batches are functions of (seed, step), so that no file lists need be dealt out:
-every machine knows which images make its part of a batch, and reads those and
-no others.
+every machine knows which images make its part of a batch, and decodes those
+and no others.
 """
 
 import tensorflow as tf
 
 from noisymix_tf import distribution
 
+# They bring the rows to their devices themselves.
+_STRATEGIES = (
+    tf.distribute.MirroredStrategy,
+    tf.distribute.MultiWorkerMirroredStrategy,
+    tf.distribute.TPUStrategy,
+)
+
 
 def distribute(strategy, part_from):
-    """The training batches of a strategy, made where they are needed.
+    """The training batches of a strategy, as `fit` takes them.
+
+    On one machine they are whole batches, which a strategy divides among its
+    devices in the order of their rows; for a lone GPU the next two wait in its
+    memory. Of many machines each makes the rows of its own devices.
 
     Args:
-        strategy: `tf.distribute.Strategy`, or None for one device.
-        part_from: Function of a shard, `(index, count)`, that returns the
-            endless `tf.data.Dataset` of part `index` of `count` equal parts of
-            every batch; `(0, 1)` stands for whole batches.
-
-    Returns:
-        What `fit` takes. On one machine these are whole batches, which the
-        strategy divides among its devices in the order of their rows. On many,
-        each makes only the parts of its own devices; they, too, are in the
-        order of the rows.
+        strategy: `tf.distribute.Strategy`; None, or Keras' default, for one
+            device.
+        part_from: Function of a shard, `(index, count)`, to the endless
+            `tf.data.Dataset` of part `index` of `count` equal parts of every
+            batch; `(0, 1)` stands for whole batches.
 
     Example:
 
@@ -33,34 +39,30 @@ def distribute(strategy, part_from):
     ... )
     """
     if not _has_many_inputs(strategy):
-        return part_from((0, 1))
+        whole = part_from((0, 1))
+        gpus = tf.config.list_logical_devices("GPU")
+        if isinstance(strategy, _STRATEGIES) or not gpus:
+            return whole
+        return whole.apply(
+            tf.data.experimental.prefetch_to_device(gpus[0].name, 2)
+        )
 
     def of_machine(context):
-        total = context.num_replicas_in_sync
-        local = total // context.num_input_pipelines
-        first = context.input_pipeline_id * local
-        parts = [part_from((first + i, total)) for i in range(local)]
-        if local == 1:
-            return parts[0]
-        # The devices of a machine take turns.
-        return tf.data.Dataset.choose_from_datasets(
-            parts, tf.data.Dataset.range(local).repeat()
-        )
+        count = context.num_input_pipelines
+        part = part_from((context.input_pipeline_id, count))
+        devices = context.num_replicas_in_sync // count
+        if devices == 1:
+            return part
+        rows = part.element_spec[1].shape[0] // devices
+        return part.rebatch(rows, drop_remainder=True)
 
     return strategy.distribute_datasets_from_function(of_machine)
 
 
 def distribute_whole(strategy, batches):
-    """A finite dataset that every machine goes through as a whole.
+    """What `fit` takes of a finite dataset that each machine goes through.
 
     For measurements: the means over all machines are those of one.
-
-    Args:
-        strategy: `tf.distribute.Strategy`, or None.
-        batches: `tf.data.Dataset`.
-
-    Returns:
-        What `fit` and `evaluate` take.
     """
     if not _has_many_inputs(strategy):
         return batches

@@ -16,7 +16,7 @@ from noisymix_tf.evaluation.report import Report
 from noisymix_tf.evaluation.runner import Results, evaluate, merge
 from noisymix_tf.evaluation.settings import Settings
 from noisymix_tf.evaluation.suites import SUITES, Column, Job, Suite, Task
-from noisymix_tf.training.classifier import load_classifier
+from noisymix_tf.models.classifier import load_classifier
 
 __all__ = [
     "SUITES",

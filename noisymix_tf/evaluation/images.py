@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from noisymix_tf.data import identity
-from noisymix_tf.data.subset import balanced_indices
+from noisymix_tf.data.classes import balanced_indices
 from noisymix_tf.errors import UsageError
 
 

@@ -16,9 +16,9 @@ from noisymix_tf.evaluation.predictor import Predictor, count_outputs
 from noisymix_tf.evaluation.reference import Reference
 from noisymix_tf.evaluation.settings import Settings
 from noisymix_tf.evaluation.suites import SUITES, Job
+from noisymix_tf.models.fingerprint import model_fingerprint
 from noisymix_tf.places import check_local
 from noisymix_tf.replicas import Replicas
-from noisymix_tf.training.fingerprint import model_fingerprint
 
 
 def plan(

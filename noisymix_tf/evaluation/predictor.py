@@ -4,9 +4,9 @@ import numpy as np
 import tensorflow as tf
 
 from noisymix_tf.errors import UsageError
+from noisymix_tf.models.unwrap import classifier_of
 from noisymix_tf.probabilities import AUTO, LOGITS, PROBABILITIES, gives_logits
 from noisymix_tf.replicas import Replicas
-from noisymix_tf.training.unwrap import classifier_of
 
 
 class Predictor:

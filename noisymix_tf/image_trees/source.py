@@ -9,10 +9,9 @@ import tensorflow as tf
 
 from noisymix_tf import data
 from noisymix_tf.data import folder
+from noisymix_tf.data.classes import balanced_subset, image_names
 from noisymix_tf.data.dataset import one_line
-from noisymix_tf.data.decode import decode_image
-from noisymix_tf.data.subset import balanced_subset
-from noisymix_tf.data.trees import image_names
+from noisymix_tf.data.preprocess import decode_image
 from noisymix_tf.errors import UsageError
 
 
@@ -102,7 +101,7 @@ def source(config, suffix):
 
 def _files(config):
     """A folder's training images and the names of its classes."""
-    classes = folder.training_files(config.data_dir)
+    classes = folder.splits(config.data_dir)[0]
     paths = [path for files in classes.values() for path in files]
     labels = np.repeat(np.arange(len(classes)), [*map(len, classes.values())])
     # A size that is not known yet plays no part in the choice of images.
@@ -115,7 +114,7 @@ def _files(config):
 
 
 def _as_stored(path):
-    is_bmp = path.lower().endswith(".bmp")
+    is_bmp = path.lower().endswith((".bmp", ".webp"))
     try:
         return decode_image(tf.io.read_file(path), is_bmp).numpy()
     except (tf.errors.OpError, ValueError) as error:

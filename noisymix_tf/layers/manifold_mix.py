@@ -6,7 +6,7 @@ import tensorflow as tf
 from noisymix_tf.errors import UsageError
 from noisymix_tf.layers import checks
 from noisymix_tf.mixing import MixPlan
-from noisymix_tf.mixing.permute import permute
+from noisymix_tf.mixing.kind import permute
 
 _ADVICE = "cast images and one-hot labels to float first"
 

@@ -57,14 +57,11 @@ def with_plan(num_taps, alpha, num_classes, seed=0, num_replicas=1):
 
     Reference: Verma et al., Manifold Mixup, arXiv:1806.05236, section 2.
     """
-    for name, value, low in (
-        ("num_taps", num_taps, 1),
-        ("num_classes", num_classes, 1),
-        ("num_replicas", num_replicas, 1),
-    ):
-        if not is_whole(value) or value < low:
+    counts = {"num_taps": num_taps, "num_classes": num_classes}
+    for name, value in {**counts, "num_replicas": num_replicas}.items():
+        if not is_whole(value) or value < 1:
             raise UsageError(
-                f"{name}={value!r} must be a whole number, at least {low}."
+                f"{name}={value!r} must be a whole number, at least 1."
             )
     if not is_real(alpha) or not alpha >= 0:
         raise UsageError(f"alpha={alpha!r} must be a number, at least 0.")
@@ -72,7 +69,13 @@ def with_plan(num_taps, alpha, num_classes, seed=0, num_replicas=1):
 
     @tf.autograph.experimental.do_not_convert
     def add_plan(index, batch):
-        images, labels = _unpacked(batch)
+        if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+            raise UsageError(
+                f"with_plan takes batches (images, labels), got "
+                f"{tf.nest.map_structure(lambda part: part.shape, batch)}; map "
+                f"what `enumerate` gives, without weights."
+            )
+        images, labels = batch
         one_hot = _one_hot(labels, num_classes)
         size = one_hot.shape[0] or tf.shape(one_hot)[0]
         if isinstance(size, int) and size % num_replicas:
@@ -95,16 +98,6 @@ def with_plan(num_taps, alpha, num_classes, seed=0, num_replicas=1):
         ), mixed
 
     return add_plan
-
-
-def _unpacked(batch):
-    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-        raise UsageError(
-            f"with_plan takes batches (images, labels), got "
-            f"{tf.nest.map_structure(lambda part: part.shape, batch)}; map "
-            f"what `enumerate` gives, without weights."
-        )
-    return batch
 
 
 def _one_hot(labels, num_classes):

@@ -5,27 +5,26 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from noisymix_tf.mixing.kind import Mixing, check_images, more_seed
-from noisymix_tf.mixing.permute import permute
+from noisymix_tf.mixing.kind import (
+    MIXINGS,
+    Mixing,
+    check_images,
+    more_seed,
+    permute,
+)
 
 
 class BoxPlan(NamedTuple):
-    """A `MixPlan` with a box.
-
-    Attributes:
-        tap, lam, permutation: As in `MixPlan`; once settled, `1 - lam` is the
-            box's share of the image.
-        centre: float32 `[2]` in [0, 1), where the box is, down and across.
-        inside: bool `[H, W]`, the box; None before it is settled.
-    """
+    """A `MixPlan` with a box; once settled, `1 - lam` is its share."""
 
     tap: tf.Tensor
     lam: tf.Tensor
     permutation: tf.Tensor
-    centre: tf.Tensor
-    inside: tf.Tensor | None = None
+    centre: tf.Tensor  # Float32 `[2]` in [0, 1), down and across.
+    inside: tf.Tensor | None = None  # Bool `[H, W]`, the box.
 
 
+@MIXINGS.register("cutmix")
 @keras.saving.register_keras_serializable("noisymix_tf")
 class CutMix(Mixing):
     """Replaces a box of each image by that of its partner.
@@ -76,13 +75,8 @@ class CutMix(Mixing):
 def box(lam, centre, height, width):
     """A box of the share `1 - lam` of an image, less what sticks out.
 
-    Args:
-        lam: float32 scalar in [0, 1].
-        centre: float32 `[2]` in [0, 1), down and across.
-        height, width: Size of the image, Python ints.
-
-    Returns:
-        bool `[height, width]`.
+    Returns bool `[height, width]`, whose centre `[2]`, down and across, is in
+    [0, 1).
     """
     side = tf.sqrt(1.0 - lam)
     rows, columns = (

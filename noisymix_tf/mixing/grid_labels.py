@@ -14,33 +14,10 @@ from typing import NamedTuple
 import tensorflow as tf
 
 
-def energy(labels, unary, vertical, horizontal):
-    """The energy of labels.
+def solve(unary, vertical, horizontal, sweeps=10):
+    """Labels of a grid with (nearly) the least energy
 
         sum_i unary_i(l_i) + sum_ij w_ij ((l_i - l_j) / (L - 1))^2
-
-    Args:
-        labels: int `[B, n, m]`, from 0 to L - 1.
-        unary: float32 `[B, n, m, L]`.
-        vertical: float32 `[B, n - 1, m]`, weights between vertical neighbours.
-        horizontal: float32 `[B, n, m - 1]`.
-
-    Returns:
-        float32 `[B]`.
-    """
-    num_labels = unary.shape[-1]
-    level = tf.cast(labels, tf.float32) / (num_labels - 1)
-    down = tf.square(level[:, 1:] - level[:, :-1])
-    across = tf.square(level[:, :, 1:] - level[:, :, :-1])
-    return (
-        tf.reduce_sum(tf.gather(unary, labels, batch_dims=3), [1, 2])
-        + tf.reduce_sum(vertical * down, [1, 2])
-        + tf.reduce_sum(horizontal * across, [1, 2])
-    )
-
-
-def solve(unary, vertical, horizontal, sweeps=10):
-    """Labels of a grid with (nearly) the least energy.
 
     Args:
         unary: float32 `[B, n, m, L]`, cost of each label, L at least 2.
@@ -99,16 +76,9 @@ class _Pair(NamedTuple):
 def _messages(costs, weights, opposite, distance):
     """Messages along all edges, from the first anti-diagonal to the last.
 
-    Args:
-        costs: float32 `[D, B, n, L]`.
-        weights: `_Pair` of `[D, B, n, 1]`, of the edges that begin at a node.
-        opposite: `_Pair` of `[D, B, n, L]`, messages that came to a node
-            against the direction of the edges that begin there.
-        distance: float32 `[L, L]`.
-
-    Returns:
-        `_Pair` of `[D, B, n, L]`: messages to a node, along the edges that end
-        there.
+    `weights` `[D, B, n, 1]` are of the edges that begin at a node, `opposite`
+    `[D, B, n, L]` the messages that came to it against their direction. What is
+    returned came along the edges that end there.
     """
 
     def step(arriving, here):
@@ -134,10 +104,8 @@ def _sent(costs, weight, distance):
 def _decoded(costs, weights, level):
     """Chooses labels in turn, given those before; int32 `[D, B, n]`.
 
-    Args:
-        costs: float32 `[D, B, n, L]`, with the messages from nodes to come.
-        weights: `_Pair` of `[D, B, n, 1]`, of the edges that end at a node.
-        level: float32 `[L]`.
+    `costs` `[D, B, n, L]` have the messages from nodes to come; `weights` are
+    of the edges that end at a node.
     """
 
     def step(before, here):

@@ -2,15 +2,18 @@
 
 import abc
 import copy
-from typing import NamedTuple
+import dataclasses
+from typing import ClassVar, NamedTuple
 
 import tensorflow as tf
 
-from noisymix_tf import rng
+from noisymix_tf import philox, rng
 from noisymix_tf.checks import is_real
 from noisymix_tf.errors import UsageError
-from noisymix_tf.mixing.permute import permute
+from noisymix_tf.registry import Registry
 
+# The kinds by the name that a flag or an argument gives.
+MIXINGS = Registry("mixing")
 # What is folded into a step's seed for draws beyond tap, coefficient and
 # partners; those stay the same whatever else a kind draws.
 _CHANCE, _MORE = 1, 2
@@ -32,6 +35,7 @@ class MixPlan(NamedTuple):
     permutation: tf.Tensor
 
 
+@dataclasses.dataclass(eq=False)
 class Mixing(abc.ABC):
     """A kind of mixing: its options and what it does in a step.
 
@@ -54,12 +58,14 @@ class Mixing(abc.ABC):
         UsageError: An option out of its range.
     """
 
-    hidden = False
-    per_example = False
+    hidden: ClassVar = False
+    per_example: ClassVar = False
 
-    def __init__(self, probability=1.0):
-        check_option("probability", probability, 0.0, 1.0)
-        self.probability = float(probability)
+    probability: float = 1.0
+
+    def __post_init__(self):
+        check_option("probability", self.probability, 0.0, 1.0)
+        self.probability = float(self.probability)
         self.num_taps = 1
         self.alpha = 1.0
 
@@ -78,13 +84,8 @@ class Mixing(abc.ABC):
         return bound
 
     def check(self, shape):
-        """Refuses examples that cannot be mixed like this.
-
-        Args:
-            shape: Shape of an example, as the classifier takes it.
-
-        Raises:
-            UsageError: With the reason.
+        """Raises a `UsageError` where examples of a shape, as the classifier
+        takes them, cannot be mixed like this.
         """
         del shape
 
@@ -144,11 +145,28 @@ class Mixing(abc.ABC):
         """
 
     def get_config(self):
-        return {"probability": self.probability}
+        names = [field.name for field in dataclasses.fields(self)]
+        return {name: getattr(self, name) for name in names}
 
     @classmethod
     def from_config(cls, config):
         return cls(**config)
+
+
+def resolve(mixing):
+    """The kind that an argument names: a `Mixing`, or one with its defaults.
+
+    Raises:
+        UsageError: It is neither a registered name nor a `Mixing`.
+    """
+    if isinstance(mixing, Mixing):
+        return mixing
+    if not isinstance(mixing, str):
+        raise UsageError(
+            f"mixing={mixing!r} must be one of {', '.join(MIXINGS.names())}, "
+            f"or an object of nm.mixing such as nm.mixing.CutMix()."
+        )
+    return MIXINGS.get(mixing)()
 
 
 def more_seed(seed):
@@ -156,16 +174,50 @@ def more_seed(seed):
     return _folded(seed, _MORE)
 
 
-def blend(x, permutation, weight):
-    """`weight x + (1 - weight) x[permutation]`.
+@tf.custom_gradient
+def permute(x, permutation):
+    """`[v, i]` is `x[v, permutation[i]]`, of a tensor `[V, B, ...]`.
 
-    Args:
-        x: Float tensor `[V, B, ...]`.
-        permutation: int32 `[B]`.
-        weight: Float, to be broadcast against `x`.
+    The gradient of `tf.gather` is a scatter-add, which is slow because indices
+    might repeat. A permutation's do not, so that its gradient is the gather by
+    the inverse permutation.
+    """
+
+    def gradient(upstream):
+        return tf.gather(upstream, tf.argsort(permutation), axis=1), None
+
+    return tf.gather(x, permutation, axis=1), gradient
+
+
+def blend(x, permutation, weight):
+    """`weight x + (1 - weight) x[:, permutation]`, of a tensor `[V, B, ...]`.
+
+    The weight, a scalar, gets no gradient.
     """
     weight = tf.cast(weight, x.dtype)
-    return weight * x + (1.0 - weight) * permute(x, permutation)
+    if x.dtype != tf.float32 or philox.is_compiled_by_xla():
+        return weight * x + (1.0 - weight) * permute(x, permutation)
+
+    @tf.custom_gradient
+    def blended(x):
+        # Either way it is one pass over the features.
+        return _blended(x, permutation, weight, tf.zeros([], tf.uint32)), (
+            lambda upstream: blend(upstream, tf.argsort(permutation), weight)
+        )
+
+    return blended(x)
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _blended(x, permutation, weight, zero):
+    def rounded(product):
+        # XLA would round a product and a sum once, other programs do so twice.
+        # It does not know that this changes nothing.
+        bits = tf.bitwise.bitwise_xor(tf.bitcast(product, tf.uint32), zero)
+        return tf.bitcast(bits, tf.float32)
+
+    partner = tf.gather(x, permutation, axis=1)
+    return rounded(weight * x) + rounded((1.0 - weight) * partner)
 
 
 def check_option(name, value, low, high):

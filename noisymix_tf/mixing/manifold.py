@@ -7,9 +7,26 @@ arXiv:1710.09412, which is the case of a single tap at the input.
 import keras
 import tensorflow as tf
 
-from noisymix_tf.mixing.kind import Mixing, MixPlan, blend
+from noisymix_tf.mixing.kind import MIXINGS, Mixing, MixPlan, blend
 
 
+@MIXINGS.register("none")
+@keras.saving.register_keras_serializable("noisymix_tf")
+class NoMixing(Mixing):
+    """Leaves examples alone; noise, if any, goes in at the first tap."""
+
+    def plan(self, seed, batch_size):
+        """Returns the plan that changes nothing."""
+        del seed
+        return MixPlan(tf.constant(0), tf.constant(1.0), tf.range(batch_size))
+
+    def mix(self, x, plan):
+        """Returns `x`."""
+        del plan
+        return x
+
+
+@MIXINGS.register("input")
 @keras.saving.register_keras_serializable("noisymix_tf")
 class InputMixing(Mixing):
     """Mixup: `lam x + (1 - lam) x[permutation]` at the first tap.
@@ -31,29 +48,12 @@ class InputMixing(Mixing):
         return blend(x, plan.permutation, plan.lam)
 
 
+@MIXINGS.register("manifold")
 @keras.saving.register_keras_serializable("noisymix_tf")
 class ManifoldMixing(InputMixing):
     """The same at any tap: one coefficient, permutation and tap for each step.
-
-    Args:
-        probability: Share of the steps that mix, in [0, 1].
 
     Reference: Verma et al., Manifold Mixup, arXiv:1806.05236, section 2.
     """
 
     hidden = True
-
-
-@keras.saving.register_keras_serializable("noisymix_tf")
-class NoMixing(Mixing):
-    """Leaves examples alone; noise, if any, goes in at the first tap."""
-
-    def plan(self, seed, batch_size):
-        """Returns the plan that changes nothing."""
-        del seed
-        return MixPlan(tf.constant(0), tf.constant(1.0), tf.range(batch_size))
-
-    def mix(self, x, plan):
-        """Returns `x`."""
-        del plan
-        return x

@@ -12,29 +12,20 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from noisymix_tf import rng
+from noisymix_tf import philox, rng
 
 AMPLITUDE_BETA = (2.0, 5.0)
 
 
 class NoiseDraws(NamedTuple):
-    """The noise of one injection into features `[V, B, ...]`.
+    """The noise of one injection into features `[V, B, ...]`."""
 
-    Attributes:
-        additive_amplitude: `[V]`, level times a Beta(2, 5) variate.
-        normal: `[V, B, ...]`, standard normal where noise is kept.
-        additive_kept: bool `[V, B, ...]`, where additive noise is applied.
-        multiplicative_amplitude: `[V]`, as above.
-        uniform: `[V, B, ...]` in [-1, 1] where noise is kept.
-        multiplicative_kept: bool `[V, B, ...]`.
-    """
-
-    additive_amplitude: tf.Tensor
-    normal: tf.Tensor
-    additive_kept: tf.Tensor
-    multiplicative_amplitude: tf.Tensor
-    uniform: tf.Tensor
-    multiplicative_kept: tf.Tensor
+    additive_amplitude: tf.Tensor  # `[V]`, level times a Beta(2, 5) variate.
+    normal: tf.Tensor  # `[V, B, ...]`, standard normal where noise is kept.
+    additive_kept: tf.Tensor  # Bool `[V, B, ...]`.
+    multiplicative_amplitude: tf.Tensor  # `[V]`, likewise.
+    uniform: tf.Tensor  # `[V, B, ...]` in [-1, 1] where noise is kept.
+    multiplicative_kept: tf.Tensor  # Bool `[V, B, ...]`.
 
 
 def feature_noise(x, seed, additive, multiplicative, sparsity):
@@ -70,13 +61,9 @@ def feature_noise(x, seed, additive, multiplicative, sparsity):
 
 
 def draw_numbers(seed, shape, additive, multiplicative):
-    """Draws what is random: two amplitudes a view, two uniforms an entry.
+    """Draws what is random, for features of a `shape` `(V, B, ...)`.
 
-    Args:
-        seed: int `[2]`.
-        shape: Shape `(V, B, ...)` of the features; static, or a tensor.
-        additive: float `[V]`, level of additive noise for each view.
-        multiplicative: float `[V]`, level of multiplicative noise.
+    The other arguments are those of `feature_noise`.
 
     Returns:
         `(additive_amplitude, u, multiplicative_amplitude, v)`, float32: `[V]`
@@ -88,25 +75,18 @@ def draw_numbers(seed, shape, additive, multiplicative):
     views = [int(additive.shape[0])]
     return (
         additive * rng.beta(seeds[0], views, *AMPLITUDE_BETA),
-        tf.random.stateless_uniform(shape, seeds[2]),
+        philox.uniform(shape, seeds[2]),
         multiplicative * rng.beta(seeds[1], views, *AMPLITUDE_BETA),
-        tf.random.stateless_uniform(shape, seeds[3]),
+        philox.uniform(shape, seeds[3]),
     )
 
 
 def interpret(numbers, sparsity):
-    """Makes noise of the numbers of `draw_numbers`.
+    """Makes `NoiseDraws`, float32, of the numbers of `draw_numbers`.
 
     One uniform number decides both whether an entry is kept and, given that it
     is, its value: where `u >= sparsity`, `(u - sparsity) / (1 - sparsity)` is
     again uniform. That halves the random numbers, the costly part.
-
-    Args:
-        numbers: What `draw_numbers` returns.
-        sparsity: Share of entries without noise, in [0, 1].
-
-    Returns:
-        `NoiseDraws` of float32 tensors.
     """
     additive_amplitude, u, multiplicative_amplitude, v = numbers
     return NoiseDraws(
@@ -120,11 +100,7 @@ def interpret(numbers, sparsity):
 
 
 def inject(x, draws):
-    """Applies noise: `x * multiplier + addend`.
-
-    Args:
-        x: Float tensor `[V, B, ...]`.
-        draws: `NoiseDraws` for the shape of `x`.
+    """Applies `NoiseDraws` for the shape of `x`: `x * multiplier + addend`.
 
     Returns:
         `(noisy, multiplier)`, tensors of the shape and dtype of `x`; the second

@@ -21,17 +21,11 @@ _TINY = 1e-8
 
 
 class Costs(NamedTuple):
-    """A problem for `grid_labels.solve`; label `l` is the level l / (L - 1).
+    """A problem for `grid_labels.solve`; label `l` is the level l / (L - 1)."""
 
-    Attributes:
-        unary: float32 `[B, n, n, L]`.
-        vertical: float32 `[B, n - 1, n]`.
-        horizontal: float32 `[B, n, n - 1]`.
-    """
-
-    unary: tf.Tensor
-    vertical: tf.Tensor
-    horizontal: tf.Tensor
+    unary: tf.Tensor  # Float32 `[B, n, n, L]`.
+    vertical: tf.Tensor  # `[B, n - 1, n]`.
+    horizontal: tf.Tensor  # `[B, n, n - 1]`.
 
 
 def costs(
@@ -41,13 +35,13 @@ def costs(
     lam,
     *,
     grid,
-    labels=3,
-    beta=1.2,
-    gamma=0.5,
-    eta=0.2,
-    neigh_size=4,
+    labels,
+    beta,
+    gamma,
+    eta,
+    neigh_size,
 ):
-    """The costs of the masks of a batch of pairs.
+    """`Costs` of the masks of a batch of pairs.
 
     Args:
         saliency: float32 `[B, H, W]`, not negative.
@@ -55,15 +49,8 @@ def costs(
         permutation: int32 `[B]`, the partner of each image.
         lam: float32 scalar, the mean of a level without other costs.
         grid: Number `n` of blocks down and across; it divides H and W.
-        labels: Number `L` of levels.
-        beta: Weight of differing levels.
-        gamma: Weight of differing pixels, relative to `beta`.
-        eta: Weight of the levels' probabilities.
-        neigh_size: Side of the patches whose means are compared as pixels; at
-            most the side of a block, of which it is made a divisor.
-
-    Returns:
-        `Costs`.
+        labels, beta, gamma, eta, neigh_size: As for `PuzzleMix`; patches are
+            at most as large as a block, of which their side is made a divisor.
     """
     own = shares(saliency, grid, grid)
     hidden = _Sides(own, tf.gather(own, permutation))
@@ -99,15 +86,10 @@ class _Sides(NamedTuple):
 
 
 def shares(saliency, rows, columns):
-    """Each block's share of an image's saliency.
+    """Each block's share of an image's saliency `[B, H, W]`, not negative.
 
-    Args:
-        saliency: float32 `[B, H, W]`, not negative.
-        rows, columns: Numbers of blocks.
-
-    Returns:
-        float32 `[B, rows, columns]`, of sum 1; of equal shares where an image
-        has no saliency at all.
+    Returns float32 `[B, rows, columns]`, of sum 1; equal shares where an image
+    has no saliency at all.
     """
     blocks = _means(saliency[..., tf.newaxis], rows, columns)[..., 0]
     total = tf.reduce_sum(blocks, [1, 2], keepdims=True)
@@ -141,17 +123,11 @@ def _seams(pooled, hidden, grid, weight, gamma):
     """The borders between blocks and those below them.
 
     A border costs `weight gamma d(upper, lower)`, where `d` is the difference
-    of the pixels that meet there, plus `weight` where the levels differ. For
-    four differences, of two images above and two below, this is split in what
-    depends on one block and in a weight of differing levels.
-
-    Args:
-        pooled: `_Sides` of `[B, n k, n k, C]`.
-        hidden: `_Sides` of `[B, n, n]`, what showing the other costs so far.
-        grid, weight, gamma: Numbers.
-
-    Returns:
-        The weights `[B, n - 1, n]`, and `hidden` with the seams' costs.
+    of the pixels `pooled` `[B, n k, n k, C]` that meet there, plus `weight`
+    where the levels differ. For four differences, of two images above and two
+    below, this is split in what depends on one block and in a weight of
+    differing levels. Returns the weights `[B, n - 1, n]`, and `hidden` `[B, n,
+    n]`, what showing the other image costs, with the seams' costs.
     """
 
     def seam(upper, lower):

@@ -1,7 +1,8 @@
 """PuzzleMix: masks of blocks that show what is salient in both images."""
 
+import dataclasses
 import functools
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -10,12 +11,13 @@ from noisymix_tf.checks import is_whole, radius_in_grey_levels
 from noisymix_tf.errors import UsageError
 from noisymix_tf.mixing import adversarial, grid_labels, puzzle_costs, transport
 from noisymix_tf.mixing.kind import (
+    MIXINGS,
     Mixing,
     check_images,
     check_option,
     more_seed,
+    permute,
 )
-from noisymix_tf.mixing.permute import permute
 
 # Blocks down and across, as published; those that divide the image are used.
 GRIDS = (2, 4, 8, 16)
@@ -25,31 +27,28 @@ _LARGEST = 1e6
 
 
 class PuzzlePlan(NamedTuple):
-    """A `MixPlan` with a mask and with where pixels come from.
-
-    Attributes:
-        tap, permutation: As in `MixPlan`.
-        lam: float32 scalar; once settled `[B]`, the means of the masks.
-        chances: float32 `[4]` in [0, 1): which grid, whether the image and its
-            partner are attacked, and how much of the perturbation is used.
-        mask: float32 `[B, H, W]`, how much of a pixel is the image's own.
-        own: int32 `[B, H * W]`, which pixel of the image comes to each place.
-        partner: The same of its partner.
-        attack: float32 `[B, H, W, C]`, the perturbation of the clean view at
-            the tap; None without adversarial option.
-    """
+    """A `MixPlan` with a mask and with where pixels come from."""
 
     tap: tf.Tensor
-    lam: tf.Tensor
+    lam: tf.Tensor  # Once settled `[B]`, the means of the masks.
     permutation: tf.Tensor
+    # Float32 `[4]` in [0, 1): which grid, whether the image and its partner are
+    # attacked, and how much of the perturbation is used.
     chances: tf.Tensor
+    # Float32 `[B, H, W]`, how much of a pixel is the image's own.
     mask: tf.Tensor | None = None
+    # Int32 `[B, H * W]`, which pixel of the image comes to each place; and of
+    # its partner.
     own: tf.Tensor | None = None
     partner: tf.Tensor | None = None
+    # Float32 `[B, H, W, C]`, the perturbation of the clean view at the tap;
+    # None without adversarial option.
     attack: tf.Tensor | None = None
 
 
+@MIXINGS.register("puzzlemix")
 @keras.saving.register_keras_serializable("noisymix_tf")
+@dataclasses.dataclass(eq=False)
 class PuzzleMix(Mixing):
     """Joins two images so that the salient parts of both are seen.
 
@@ -97,51 +96,46 @@ class PuzzleMix(Mixing):
     `neigh_size=2`.
     """
 
-    per_example = True
+    per_example: ClassVar = True
 
-    def __init__(
-        self,
-        probability=1.0,
-        labels=3,
-        beta=1.2,
-        gamma=0.5,
-        eta=0.2,
-        neigh_size=4,
-        transport=True,
-        transport_size=4,
-        transport_eps=0.8,
-        adversarial_probability=0.0,
-        adversarial_eps=10.0,
-    ):
-        super().__init__(probability)
-        check_option("gamma", gamma, 0.0, 1.0)
-        check_option("adversarial_probability", adversarial_probability, 0, 1)
-        check_option("adversarial_eps", adversarial_eps, 0.0, 255.0)
-        radius_in_grey_levels("adversarial_eps", adversarial_eps, "linf")
-        for name, value in (
-            ("beta", beta),
-            ("eta", eta),
-            ("transport_eps", transport_eps),
+    labels: int = 3
+    beta: float = 1.2
+    gamma: float = 0.5
+    eta: float = 0.2
+    neigh_size: int = 4
+    transport: bool = True
+    transport_size: int = 4
+    transport_eps: float = 0.8
+    adversarial_probability: float = 0.0
+    adversarial_eps: float = 10.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name, high in (
+            ("beta", _LARGEST),
+            ("gamma", 1.0),
+            ("eta", _LARGEST),
+            ("transport_eps", _LARGEST),
+            ("adversarial_probability", 1.0),
+            ("adversarial_eps", 255.0),
         ):
-            check_option(name, value, 0.0, _LARGEST)
-        if labels not in (2, 3, 4) or not is_whole(labels):
+            check_option(name, getattr(self, name), 0.0, high)
+        radius_in_grey_levels("adversarial_eps", self.adversarial_eps, "linf")
+        if self.labels not in (2, 3, 4) or not is_whole(self.labels):
             raise UsageError(
-                f"labels={labels!r} must be 2, 3 or 4: it is the number of a "
-                f"mask's levels."
+                f"labels={self.labels!r} must be 2, 3 or 4: it is the number "
+                f"of a mask's levels."
             )
-        _check_side("neigh_size", neigh_size)
-        if transport_size != -1:
-            _check_side("transport_size", transport_size, " (or -1)")
-        self.labels = labels
-        self.beta = beta
-        self.gamma = gamma
-        self.eta = eta
-        self.neigh_size = neigh_size
-        self.transport = bool(transport)
-        self.transport_size = transport_size
-        self.transport_eps = transport_eps
-        self.adversarial_probability = adversarial_probability
-        self.adversarial_eps = adversarial_eps
+        for name, more in (("neigh_size", ""), ("transport_size", " (or -1)")):
+            value = getattr(self, name)
+            if more and value == -1:
+                continue
+            if not is_whole(value) or value < 1:
+                raise UsageError(
+                    f"{name}={value!r} must be a whole number of pixels, at "
+                    f"least 1{more}."
+                )
+        self.transport = bool(self.transport)
         self._functions = {}
 
     def check(self, shape):
@@ -186,21 +180,6 @@ class PuzzleMix(Mixing):
             partner = transport.moved(partner, plan.partner)
         weight = tf.cast(plan.mask[..., tf.newaxis], x.dtype)
         return weight * own + (1.0 - weight) * partner
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "labels": self.labels,
-            "beta": self.beta,
-            "gamma": self.gamma,
-            "eta": self.eta,
-            "neigh_size": self.neigh_size,
-            "transport": self.transport,
-            "transport_size": self.transport_size,
-            "transport_eps": self.transport_eps,
-            "adversarial_probability": self.adversarial_probability,
-            "adversarial_eps": self.adversarial_eps,
-        }
 
     def _attacked(self, plan):
         """Whether the images are attacked, and whether the partners are."""
@@ -320,11 +299,3 @@ def _enlarged(blocks, height, width):
 def _grids(height, width):
     """The grids whose blocks fill an image."""
     return [n for n in GRIDS if height % n == 0 and width % n == 0]
-
-
-def _check_side(name, value, more=""):
-    if not is_whole(value) or value < 1:
-        raise UsageError(
-            f"{name}={value!r} must be a whole number of pixels, at least 1"
-            f"{more}."
-        )

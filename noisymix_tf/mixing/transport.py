@@ -102,11 +102,9 @@ def _least(values, place, count):
 
 @functools.cache
 def _order(rows, columns):
-    """For each block all places, nearest first, and their ways.
+    """For each block all places, nearest first, int32 `[nm * nm]`.
 
-    Returns:
-        int32 `[nm * nm]`, and float32, the squares of the ways as shares of
-        the grid's length.
+    And the squares of the ways, as shares of the grid's length, float32.
     """
     count = rows * columns
     row, column = np.divmod(np.arange(count), columns)
@@ -117,14 +115,10 @@ def _order(rows, columns):
 
 
 def pixel_sources(blocks, height, width):
-    """Which pixel comes to each place, where blocks move.
+    """Which pixel comes to each place where blocks move, `[B, H * W]`.
 
-    Args:
-        blocks: int32 `[B, n, m]`, as `sources` returns it.
-        height, width: Size of the image, multiples of n and m.
-
-    Returns:
-        int32 `[B, H * W]`, indices of pixels in row-major order.
+    `blocks` `[B, n, m]` are what `sources` returns; n and m divide the height
+    and the width of the image.
     """
     rows, columns = blocks.shape[1:]
     down, across = height // rows, width // columns
@@ -135,15 +129,9 @@ def pixel_sources(blocks, height, width):
 
 
 def moved(x, pixels):
-    """Images of which each pixel comes from another place.
+    """Images `[V, B, H, W, C]` whose pixels come from other places.
 
-    Args:
-        x: `[V, B, H, W, C]`.
-        pixels: int32 `[B, H * W]`, as `pixel_sources` returns it; the same for
-            all V.
-
-    Returns:
-        Tensor of the shape and dtype of `x`.
+    `pixels` `[B, H * W]` are what `pixel_sources` returns, for all V alike.
     """
     views = x.shape[0]
     flat = tf.reshape(x, [-1, x.shape[2] * x.shape[3], x.shape[4]])

@@ -6,12 +6,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from noisymix_tf.data.decode import decode_image
-from noisymix_tf.data.preprocess import Preprocess
+from noisymix_tf.data.preprocess import Preprocess, decode_image
+from noisymix_tf.models.graph import Graph, is_graph
 from noisymix_tf.serving import reload
 from noisymix_tf.serving.signatures import SIGNATURES, encoded
 from noisymix_tf.training import segments
-from noisymix_tf.training.graph import Graph, is_graph
 
 # How many of the most probable classes a signature names.
 TOP = 5

@@ -11,13 +11,12 @@ import shutil
 import numpy as np
 import tensorflow as tf
 
-from noisymix_tf import model_card
+from noisymix_tf import model_card, provenance
 from noisymix_tf.errors import UsageError
 from noisymix_tf.serving import image_bytes
 from noisymix_tf.serving.arguments import noise
 from noisymix_tf.serving.classifier import TOP
 from noisymix_tf.serving.signatures import CLASSIFY, SIGNATURES, encoded
-from noisymix_tf.training import provenance
 
 FOLDER = "assets.extra"
 _OUTPUTS = {

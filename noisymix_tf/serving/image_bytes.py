@@ -6,7 +6,7 @@ image that they cannot read ends the whole batch: both are mended here.
 
 import tensorflow as tf
 
-from noisymix_tf.data.decode import decode_image
+from noisymix_tf.data.preprocess import decode_image
 
 # The most pixels of an image as stored, and while it is resized (in float32).
 MAX_PIXELS = 2**26
@@ -27,7 +27,7 @@ def read(contents, image_of, preprocess, image_shape):
 
     JPEG and PNG; grey, palette and CMYK become RGB, alpha is dropped, of 16
     bits the upper 8 are taken, the orientation in EXIF is ignored: what
-    `noisymix_tf.data.decode.decode_image` does. GIF is refused: its decoder
+    `noisymix_tf.data.preprocess.decode_image` does. GIF is refused: its decoder
     unpacks all frames, whose sizes and number only a walk through the file
     would tell.
 

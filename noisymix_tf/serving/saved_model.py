@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from noisymix_tf import model_card
 from noisymix_tf.errors import UsageError
+from noisymix_tf.models.unwrap import classifier_of, evaluation_weights
 from noisymix_tf.probabilities import AUTO, gives_logits
 from noisymix_tf.serving import arguments, extra, portable, signatures, versions
 from noisymix_tf.serving.classifier import (
@@ -21,7 +22,6 @@ from noisymix_tf.serving.classifier import (
     outputs_of,
 )
 from noisymix_tf.serving.signatures import SIGNATURES
-from noisymix_tf.training.unwrap import classifier_of, evaluation_weights
 
 # Largest accepted difference by how kernels are stored and layers compute:
 # rounding to 11 or 8 binary digits moves probabilities by about this much.

@@ -8,9 +8,9 @@ from absl import flags
 from noisymix_tf import command_line, model_card
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation import load_classifier
+from noisymix_tf.models.classifier import SavedModel
 from noisymix_tf.training import setup
 from noisymix_tf.training.checkpoint import CheckpointFolder
-from noisymix_tf.training.classifier import SavedModel
 
 _MODEL, _BEST = "model.keras", "best.keras"
 # What a card says of a run, whichever its weights.

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 
 from noisymix_tf.errors import UsageError
+from noisymix_tf.models import keras_file
 from noisymix_tf.models.common import layer_seed
-from noisymix_tf.training import keras_file
 
 _NETWORKS = {
     "vgg16": keras.applications.VGG16,

@@ -9,9 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from noisymix_tf.data.dataset import one_line
-from noisymix_tf.data.decode import decode_image
 from noisymix_tf.data.folder import EXTENSIONS, check_name
-from noisymix_tf.data.preprocess import Preprocess
+from noisymix_tf.data.preprocess import Preprocess, decode_image
 from noisymix_tf.errors import UsageError
 from noisymix_tf.stylizing.moments import Moments
 
@@ -80,7 +79,8 @@ class Styles:
         path = str(self.paths[number])
         try:
             picture = decode_image(
-                tf.io.read_file(path), path.lower().endswith(".bmp")
+                tf.io.read_file(path),
+                path.lower().endswith((".bmp", ".webp")),
             )
         except (tf.errors.OpError, ValueError) as error:
             raise UsageError(

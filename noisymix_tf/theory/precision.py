@@ -3,8 +3,8 @@
 import keras
 
 from noisymix_tf.errors import UsageError
+from noisymix_tf.models.unwrap import classifier_of
 from noisymix_tf.training.segments import is_graph
-from noisymix_tf.training.unwrap import classifier_of
 
 
 def in_float64(model):

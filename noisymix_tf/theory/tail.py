@@ -6,10 +6,10 @@ import tensorflow as tf
 
 from noisymix_tf import probabilities
 from noisymix_tf.errors import UsageError
+from noisymix_tf.models.unwrap import classifier_of
 from noisymix_tf.theory.arguments import as_array
-from noisymix_tf.training import outputs, segments
+from noisymix_tf.training import segments
 from noisymix_tf.training.precision import policy_of
-from noisymix_tf.training.unwrap import classifier_of
 
 # Probabilities below it count as this, so that their logarithm is finite.
 _SMALLEST = 1e-30
@@ -57,7 +57,7 @@ class Tail:
                 f"The model gives {list(output.shape[1:])} numbers for an "
                 f"example: give a classifier, with a number for each class."
             )
-        if output.shape[1] > 1 and outputs.is_multi_label(model):
+        if output.shape[1] > 1 and probabilities.is_multi_label(model):
             raise UsageError(
                 f"The model gives {output.shape[1]} yes or no answers (it ends "
                 f"in sigmoid): give one with classes that exclude each other."

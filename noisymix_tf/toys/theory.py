@@ -7,6 +7,7 @@ import numpy as np
 
 from noisymix_tf.errors import UsageError
 from noisymix_tf.files import write_atomically
+from noisymix_tf.models import keras_file
 from noisymix_tf.run_folder import RunFolder
 from noisymix_tf.theory import comparison, figure, problems, report
 from noisymix_tf.theory.arguments import as_array
@@ -14,7 +15,6 @@ from noisymix_tf.theory.precision import in_float64
 from noisymix_tf.theory.tail import Tail
 from noisymix_tf.theory.terms import coefficients
 from noisymix_tf.toys.points import Problem
-from noisymix_tf.training import keras_file
 
 
 def run(config):

@@ -1,16 +1,67 @@
-"""Checks of what users pass to the trainer.
+"""What users pass to a trainer: checked, resolved, and as JSON has it."""
 
-Each returns its argument in one form, or raises `UsageError`.
-"""
-
+import functools
 import math
+import types
 
+import keras
+
+from noisymix_tf import distribution
+from noisymix_tf import mixing as mixing_lib
+from noisymix_tf.attacks import adversary as adversary_lib
 from noisymix_tf.checks import is_real, is_whole
 from noisymix_tf.errors import UsageError
 
 
+def check_classifier(model):
+    """Refuses what a trainer cannot train."""
+    if hasattr(model, "evaluation_weights"):
+        raise UsageError(
+            "NoisyMix was given a NoisyMix: give it the classifier, which is "
+            "the other's attribute model."
+        )
+    if not isinstance(model, keras.Model):
+        raise UsageError(
+            f"NoisyMix trains a Keras model, got {model!r}: build or load one "
+            f"first, such as nm.models.build('resnet50')."
+        )
+
+
+def methods(mixing, adversary, example):
+    """The kind of mixing and the adversary that arguments name or are.
+
+    Both must fit the classifier's symbolic input, `example`, if it is known.
+    """
+    mixing = mixing_lib.resolve(mixing)
+    adversary = adversary_lib.resolve(adversary)
+    for part in (mixing, adversary):
+        if example is not None and part is not None:
+            part.check(tuple(example.shape[1:]))
+    if adversary and getattr(mixing, "adversarial_probability", 0.0):
+        raise UsageError(
+            "PuzzleMix with an adversarial_probability attacks the images "
+            "itself, and would push those of adversary out of their ball; "
+            "leave out one of the two."
+        )
+    return mixing, adversary
+
+
+def check_compiled(mixing, loss, optimizer, strategy):
+    """Refuses what `compile` was given and the step cannot work with."""
+    reduction = getattr(loss, "reduction", None)
+    if mixing.per_example and reduction == "mean_with_sample_weight":
+        raise UsageError(
+            f"mixing={type(mixing).__name__} weighs the losses of the "
+            f"examples, which reduction={reduction!r} divides out; give the "
+            f"loss reduction='sum_over_batch_size'."
+        )
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    steps = getattr(optimizer, "gradient_accumulation_steps", None)
+    distribution.check_accumulation(strategy, steps or 1)
+
+
 def factors(values):
-    """Factors as a tuple of floats; a number counts for all views."""
+    """Factors of noise as a tuple of floats; a number counts for all views."""
     try:
         found = (values,) if is_real(values) else tuple(values)
     except TypeError:
@@ -32,3 +83,34 @@ def seed(value):
             f"seed={value!r} must be a whole number of at most 32 bits."
         )
     return int(value)
+
+
+def serialize(value, name=None):
+    """A name, a Keras object or a callable as JSON has it.
+
+    `functools.partial` of a function with keywords becomes a dict of
+    `"function"` and `"options"`. A function that cannot be found by its name
+    is refused; `name` is that of the argument.
+    """
+    if isinstance(value, functools.partial) and not value.args:
+        function = serialize(value.func, name)
+        return {"function": function, "options": dict(value.keywords)}
+    is_found = isinstance(value, str) or hasattr(value, "get_config")
+    if isinstance(value, types.FunctionType):
+        registered = keras.saving.get_registered_name(value)
+        is_found = "<" not in value.__qualname__ or registered != value.__name__
+    if not is_found:
+        raise UsageError(
+            f"{name}={value!r} cannot be saved with the trainer; give a "
+            f"function from the top of a module (no lambda), or functools."
+            f"partial of one with its options by name."
+        )
+    return keras.saving.serialize_keras_object(value)
+
+
+def deserialize(config):
+    """What `serialize` was given."""
+    if isinstance(config, dict) and config.keys() == {"function", "options"}:
+        function = deserialize(config["function"])
+        return functools.partial(function, **config["options"])
+    return keras.saving.deserialize_keras_object(config)

@@ -38,6 +38,7 @@ def _named(method):
         return augment.rand_augment_views, {
             "num_ops": method.randaugment_num_ops,
             "magnitude": method.randaugment_magnitude,
+            "scale": method.randaugment_scale,
             **cutout,
         }
     if method.views == "trivialaugment":

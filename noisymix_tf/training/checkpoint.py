@@ -1,18 +1,42 @@
-"""The state of a training run, saved and restored exactly.
+"""The state of a training run: whole or not there, and restored exactly.
 
-A checkpoint holds every variable of the trainer and its optimizer, and the
-running metrics of the epoch. `checkpoint_files` says how it lies on disk.
+A checkpoint has every variable of the trainer and its optimizer, and the
+running metrics of the epoch. It is a folder `step-00000123` with `state.npz`,
+arrays by name, and `manifest.json`, its step and the SHA-256 of the arrays.
+
+It is written under another name, flushed to disk, and renamed, and renamed
+again before it is removed. So what a killed process leaves behind is known by
+its name. Every byte counts when it is read: the manifest must be the very text
+that its folder's name and the bytes of the arrays call for.
 """
 
+import json
+import os
 import pathlib
+import re
+import shutil
 import sys
+import zipfile
 from concurrent import futures
 
 import keras
 import numpy as np
 
 from noisymix_tf.errors import UsageError
-from noisymix_tf.training import checkpoint_files as files
+from noisymix_tf.files import (
+    file_digest,
+    flush,
+    flush_folder,
+    write_atomically,
+)
+
+_NAME = re.compile(r"step-(\d{8,})")
+_PARTIAL, _ASIDE = ".partial-", ".partial-old-"
+_STATE, _MANIFEST = "state.npz", "manifest.json"
+
+
+class UnusableCheckpoint(Exception):
+    """It is not what was once written, or belongs to another model."""
 
 
 class CheckpointFolder:
@@ -50,9 +74,8 @@ class CheckpointFolder:
         Args:
             model: Compiled Keras model.
             step: The step that it has come to.
-            background: Whether to copy the values only, and to leave the
-                writing to a thread while training goes on. One checkpoint is
-                written at a time: a second one waits for the first.
+            background: Whether a thread writes a copy while training goes on.
+                A second checkpoint waits for the first.
 
         Raises:
             OSError: The checkpoint cannot be written, or an earlier one could
@@ -63,39 +86,39 @@ class CheckpointFolder:
         state |= _arrays("metric", metric_variables(model))
         if not all(np.all(np.isfinite(value)) for value in state.values()):
             return False
-        state = {name: _storable(value) for name, value in state.items()}
+        for name, value in state.items():
+            # NumPy's files know no bfloat16: it is kept as its bits.
+            if value.dtype.kind == "V":
+                state[name] = value.view(f"u{value.dtype.itemsize}")
         if not background:
-            self._write(step, state)
+            self.write(step, state)
             return True
         if self._thread is None:
             self._thread = futures.ThreadPoolExecutor(1, "checkpoint")
-        self._writing = self._thread.submit(self._write, step, state)
+        self._writing = self._thread.submit(self.write, step, state)
         return True
 
     def wait(self):
-        """Returns when nothing is being written any more.
-
-        Raises:
-            OSError: What was being written in the background failed.
-        """
+        """Returns when nothing is being written; an `OSError` if it failed."""
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
 
     def steps(self):
         """Steps of the checkpoints present, ascending."""
-        return files.steps(self.path)
+        entries = self.path.iterdir() if self.path.is_dir() else ()
+        matches = [_NAME.fullmatch(entry.name) for entry in entries]
+        return sorted(int(match[1]) for match in matches if match)
 
     def restore(self, model):
         """Loads the newest whole checkpoint into a compiled, built model.
 
-        A checkpoint that is damaged or belongs to another model is named on
-        the standard error, and the one before it is used.
+        One that is damaged or belongs to another model is named on the standard
+        error, and the one before it is used.
 
         Returns:
-            `(step, metrics)`: the step it was written at and the values of the
-            running metrics, in the order of `metric_variables`; `(0, [])` if
-            there is no checkpoint.
+            `(step, metrics)`: its step, and the values of `metric_variables`;
+            `(0, [])` if there is no checkpoint.
 
         Raises:
             UsageError: There are checkpoints, but none that can be used.
@@ -104,15 +127,15 @@ class CheckpointFolder:
         self._unusable = []
         for step in reversed(self.steps()):
             try:
-                arrays = files.read(self.path, step)
+                arrays = self.read(step)
                 assign(state_variables(model), _select("state", arrays))
-            except (files.DamagedCheckpoint, _OtherModel) as error:
+            except UnusableCheckpoint as error:
                 reason = str(error)
-                _say(f"Skipped checkpoint {self._name(step)}: {reason}.")
+                _say(f"Skipped checkpoint {self.folder(step)}: {reason}.")
                 self._unusable.append(step)
                 continue
             if self._unusable:
-                _say(f"Used the one before: {self._name(step)}.")
+                _say(f"Used the one before: {self.folder(step)}.")
             return step, _select("metric", arrays)
         if self._unusable:
             raise UsageError(
@@ -125,33 +148,71 @@ class CheckpointFolder:
     def tidy(self):
         """Removes what a killed process left: halves, and too many.
 
-        For the one process that writes there.
-
-        Raises:
-            OSError: It cannot be removed.
+        For the one process that writes there; an `OSError` if it cannot.
         """
         self.wait()
-        files.remove_leftovers(self.path)
-        self._remove_oldest()
+        self._remove_leftovers()
+        self._remove(self.steps()[: -self.keep])
 
-    def _write(self, step, state):
-        files.write(self.path, step, state)
+    def folder(self, step):
+        """The folder of a step's checkpoint."""
+        return self.path / f"step-{step:08d}"
+
+    def write(self, step, arrays):
+        """Writes a dict of arrays, which have reached the disk on return."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._remove_leftovers()
+        partial = self.path / f"{_PARTIAL}{step}"
+        try:
+            partial.mkdir()
+            with open(partial / _STATE, "wb") as file:
+                np.savez(file, **arrays)
+                flush(file)
+            write_atomically(partial / _MANIFEST, _manifest(step, partial))
+            flush_folder(partial)
+            if self.folder(step).exists():
+                os.rename(self.folder(step), self.path / f"{_ASIDE}{step}")
+            os.rename(partial, self.folder(step))
+            flush_folder(self.path)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        self._remove_leftovers()
         # They would count among those that are kept.
-        for damaged in set(self._unusable) & {*self.steps()} - {step}:
-            files.remove(self.path, damaged)
+        self._remove(set(self._unusable) & {*self.steps()} - {step})
         self._unusable = []
-        self._remove_oldest()
+        self._remove(self.steps()[: -self.keep])
 
-    def _remove_oldest(self):
-        for old in self.steps()[: -self.keep]:
-            files.remove(self.path, old)
+    def read(self, step):
+        """Reads what `write` was given, or raises `UnusableCheckpoint`."""
+        folder = self.folder(step)
+        try:
+            manifest = (folder / _MANIFEST).read_bytes()
+            if manifest != _manifest(step, folder).encode():
+                raise UnusableCheckpoint("its bytes do not match its checksum")
+            with np.load(folder / _STATE) as state:
+                return {key: state[key] for key in state.files}
+        except FileNotFoundError as error:
+            missing = pathlib.Path(error.filename).name
+            raise UnusableCheckpoint(f"{missing} is missing") from error
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise UnusableCheckpoint(reason) from error
 
-    def _name(self, step):
-        return files.folder_of(self.path, step)
+    def _remove(self, steps):
+        for step in steps:
+            # A kill meanwhile leaves no half of it.
+            os.rename(self.folder(step), self.path / f"{_ASIDE}{step}")
+            shutil.rmtree(self.path / f"{_ASIDE}{step}")
+
+    def _remove_leftovers(self):
+        for leftover in self.path.glob(f"{_PARTIAL}*"):
+            shutil.rmtree(leftover)
 
 
-class _OtherModel(ValueError):
-    """The arrays are not those of the model."""
+def _manifest(step, folder):
+    digest = file_digest(folder / _STATE)
+    return json.dumps({"step": int(step), "sha256": digest})
 
 
 def state_variables(model):
@@ -167,17 +228,18 @@ def metric_variables(model):
     return _unique(v for metric in model.metrics for v in metric.variables)
 
 
-def assign(variables, arrays):
-    """Assigns arrays to variables of the same number and shapes.
+def _unique(variables):
+    return list({id(variable): variable for variable in variables}.values())
 
-    Raises:
-        ValueError: Their number or shapes differ; nothing was assigned.
-    """
+
+def assign(variables, arrays):
+    """Assigns arrays to variables, all or, if any shape differs, none."""
     shapes = [tuple(variable.shape) for variable in variables]
     if shapes != [array.shape for array in arrays]:
-        raise _OtherModel("it belongs to another model")
+        raise UnusableCheckpoint("it belongs to another model")
     for variable, array in zip(variables, arrays):
-        variable.assign(_restored(array, variable))
+        dtype = np.dtype(keras.backend.standardize_dtype(variable.dtype))
+        variable.assign(array.view(dtype) if dtype.kind == "V" else array)
 
 
 def _arrays(prefix, variables):
@@ -190,23 +252,6 @@ def _arrays(prefix, variables):
 
 def _select(prefix, arrays):
     return [arrays[key] for key in sorted(arrays) if key.startswith(prefix)]
-
-
-def _storable(array):
-    """An array that NumPy's files can hold: bfloat16 as its bits."""
-    if array.dtype.kind != "V":
-        return array
-    return array.view(f"u{array.dtype.itemsize}")
-
-
-def _restored(array, variable):
-    """What `_storable` was given."""
-    dtype = np.dtype(keras.backend.standardize_dtype(variable.dtype))
-    return array.view(dtype) if dtype.kind == "V" else array
-
-
-def _unique(variables):
-    return list({id(variable): variable for variable in variables}.values())
 
 
 def _say(text):

@@ -4,6 +4,9 @@ Keras composes batch normalisation of elementwise operations, which without XLA
 take up to a third of a train step on a CPU. The segments of a trained model
 call the fused kernel on the same variables instead; the model itself stays as
 it is. XLA fuses the elementwise operations better than it expands the kernel.
+
+Half precision goes into the kernel as it is, whose arithmetic is in float32 all
+the same: what is kept for the backward pass is then half as large.
 """
 
 import keras
@@ -22,12 +25,9 @@ _OPTIONS = frozenset(
 
 
 def applies(operation, args, kwargs):
-    """Whether a call is batch normalisation in training as the kernel does it.
+    """Whether a call of an operation is batch normalisation in training.
 
-    Args:
-        operation: Any layer or operation.
-        args: Positional arguments of the call.
-        kwargs: Keyword arguments of the call.
+    As the kernel does it, that is: of images with channels last.
     """
     return (
         type(operation) is keras.layers.BatchNormalization
@@ -48,17 +48,11 @@ def applies(operation, args, kwargs):
 
 
 def batch_normalization(layer, x):
-    """Does what a `BatchNormalization` layer does in training, fused.
-
-    Args:
-        layer: Built `keras.layers.BatchNormalization` of the last axis.
-        x: Float `[B, H, W, C]`.
-
-    Returns:
-        Tensor of the shape of `x`, in the layer's compute dtype.
-    """
+    """What a built layer makes of `[B, H, W, C]` in training, fused."""
     # As Keras: inputs in the compute dtype, arithmetic in float32.
-    x = tf.cast(tf.cast(x, layer.compute_dtype), tf.float32)
+    x = tf.cast(x, layer.compute_dtype)
+    if not takes(layer.compute_dtype, layer.moving_mean.value.device):
+        x = tf.cast(x, tf.float32)
     channels = [x.shape[-1]]
     y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
         x,
@@ -70,14 +64,20 @@ def batch_normalization(layer, x):
     # The kernel's variance is the unbiased one; Keras keeps the biased.
     count = tf.cast(tf.size(x) // x.shape[-1], tf.float32)
     variance *= (count - 1.0) / count
-    for moving, value in (
-        (layer.moving_mean, mean),
-        (layer.moving_variance, variance),
-    ):
+    statistics = layer.moving_mean, layer.moving_variance
+    for moving, value in zip(statistics, (mean, variance)):
         moving.assign(
             _float32(moving) * layer.momentum + value * (1.0 - layer.momentum)
         )
     return tf.cast(y, layer.compute_dtype)
+
+
+def takes(dtype, device):
+    """Whether a device's kernel gets a dtype as it is.
+
+    On CPUs the one for float16 is slower than the casts.
+    """
+    return dtype != "float16" or ":GPU:" in device
 
 
 def is_compiled_by_xla():

@@ -1,4 +1,4 @@
-"""The stability terms and smoothed cross-entropy."""
+"""Stability terms, smoothed cross-entropy, and labels mixed in pairs."""
 
 import keras
 import tensorflow as tf
@@ -9,23 +9,21 @@ from noisymix_tf.registry import Registry
 # The reference clamps the mixture before taking its logarithm.
 _MIXTURE_MIN = 1e-7
 _PROBABILITY_MIN = 1e-7
+# Stability terms by the name that a flag or an argument gives.
+STABILITIES = Registry("stability")
 
 
 def jensen_shannon(log_probabilities):
-    """Jensen-Shannon divergence of V distributions with equal weights.
+    """Jensen-Shannon divergence `[B, ...]` of V distributions.
 
         JSD(p_1..p_V) = 1/V sum_v KL(p_v || m),    m = 1/V sum_v p_v
 
-    with natural logarithms, so that it lies in [0, log V] (AugMix,
-    arXiv:1912.02781, section 3; as in the reference, `m` is clamped to
-    [1e-7, 1]).
+    with natural logarithms, so that it lies in [0, log V]; that of equal
+    distributions can be about -1e-8 in float32. As in the reference, `m` is
+    clamped to [1e-7, 1].
 
     Args:
         log_probabilities: Float `[V, B, ..., K]`, normalised over axis -1.
-
-    Returns:
-        Tensor `[B, ...]` of the same dtype. In float32 the divergence of equal
-        distributions can be about -1e-8.
     """
     probabilities = tf.exp(log_probabilities)
     mixture = tf.clip_by_value(
@@ -36,31 +34,14 @@ def jensen_shannon(log_probabilities):
 
 
 def kullback_leibler(log_probabilities):
-    """Divergence of the first of V distributions from the others, on average.
-
-        1 / (V - 1) sum_{v > 0} KL(p_0 || p_v)
-
-    with natural logarithms (stability training, arXiv:1604.04326).
-
-    Args:
-        log_probabilities: Float `[V, B, ..., K]`, normalised over axis -1.
-
-    Returns:
-        Tensor `[B, ...]` of the same dtype. In float32 the divergence of equal
-        distributions can be about -1e-8.
-    """
+    """The same of `1 / (V - 1) sum_{v > 0} KL(p_0 || p_v)`."""
     clean, others = log_probabilities[:1], log_probabilities[1:]
     terms = tf.exp(clean) * (clean - others)
     return tf.reduce_mean(tf.reduce_sum(terms, axis=-1), axis=0)
 
 
 def log_probabilities(predictions, from_logits):
-    """Log-probabilities from logits or from probabilities, in full precision.
-
-    Args:
-        predictions: Float `[..., K]`. Half precisions are cast to float32.
-        from_logits: Whether `predictions` are logits.
-    """
+    """Of logits or probabilities `[..., K]`, in at least float32."""
     predictions = _at_least_float32(predictions)
     if from_logits:
         return tf.nn.log_softmax(predictions)
@@ -68,15 +49,7 @@ def log_probabilities(predictions, from_logits):
 
 
 def binary_log_probabilities(predictions, from_logits):
-    """Log-probabilities of yes and no, for outputs that are one each.
-
-    Args:
-        predictions: Float `[..., K]`, as for `log_probabilities`.
-        from_logits: Whether `predictions` are logits.
-
-    Returns:
-        Tensor `[..., K, 2]`.
-    """
+    """The same of yes and no, `[..., K, 2]`, for outputs that are one each."""
     predictions = _at_least_float32(predictions)
     if from_logits:
         pair = [-tf.nn.softplus(-predictions), -tf.nn.softplus(predictions)]
@@ -93,15 +66,9 @@ class _Divergence(keras.losses.Loss):
     """A divergence of the predictions for several views of an image."""
 
     def __init__(
-        self,
-        from_logits=True,
-        multi_label=False,
-        reduction="sum_over_batch_size",
-        name=None,
-        dtype=None,
+        self, from_logits=True, multi_label=False, name=None, **kwargs
     ):
-        name = name or self._default_name
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        super().__init__(name=name or self._default_name, **kwargs)
         self.from_logits = from_logits
         self.multi_label = multi_label
 
@@ -123,6 +90,7 @@ class _Divergence(keras.losses.Loss):
         }
 
 
+@STABILITIES.register("jsd")
 @keras.saving.register_keras_serializable("noisymix_tf")
 class JensenShannon(_Divergence):
     """Jensen-Shannon divergence of a clean and several augmented predictions.
@@ -130,15 +98,14 @@ class JensenShannon(_Divergence):
     Args:
         from_logits: Whether predictions are logits (default) or probabilities.
         multi_label: Whether each of the K outputs is a yes or no of its own
-            (sigmoid) instead of one of K classes (softmax). The divergence is
-            then the mean over the outputs. A single output is always a yes or
-            no.
-        reduction, name, dtype: As in `keras.losses.Loss`.
+            (sigmoid), as a single one always is, instead of one of K classes
+            (softmax). The divergence is then the mean over the outputs.
+        name, **kwargs: As in `keras.losses.Loss`.
 
     Call arguments:
         y_true: Predictions for the clean view, `[B, K]`.
         y_pred: Predictions for the other views, `[B, V - 1, K]`.
-        sample_weight: Optional `[B]`.
+        sample_weight: `[B]`, or None.
 
     Example:
 
@@ -153,25 +120,12 @@ class JensenShannon(_Divergence):
     _of_views = staticmethod(jensen_shannon)
 
 
+@STABILITIES.register("kl")
 @keras.saving.register_keras_serializable("noisymix_tf")
 class KullbackLeibler(_Divergence):
-    """Divergence of the perturbed predictions from the clean one.
+    """The mean over the perturbed views of `KL(p_clean || p_perturbed)`.
 
-    The mean over the perturbed views of `KL(p_clean || p_perturbed)`. Gradients
-    flow through both.
-
-    Args:
-        from_logits, multi_label, reduction, name, dtype: As for
-            `JensenShannon`.
-
-    Call arguments:
-        y_true, y_pred, sample_weight: As for `JensenShannon`.
-
-    Example:
-
-    >>> clean, perturbed = tf.zeros([8, 10]), tf.zeros([8, 1, 10])
-    >>> float(KullbackLeibler()(clean, perturbed))
-    0.0
+    Gradients flow through both. Arguments are those of `JensenShannon`.
 
     Reference: Zheng et al., stability training, arXiv:1604.04326.
     """
@@ -180,25 +134,18 @@ class KullbackLeibler(_Divergence):
     _of_views = staticmethod(kullback_leibler)
 
 
-# Stability terms by the name that a flag or an argument gives.
-STABILITIES = Registry("stability")
-STABILITIES.register("jsd")(JensenShannon)
-STABILITIES.register("kl")(KullbackLeibler)
-
-
 @keras.saving.register_keras_serializable("noisymix_tf")
 class SmoothedCrossEntropy(keras.losses.Loss):
     """Cross-entropy with class numbers as labels, smoothed over all classes.
 
         loss = -(1 - s) log p_y - s / K sum_k log p_k
 
-    It is linear in the label, so that mixing two of these losses is the loss of
-    the mixed label.
+    It is linear in the label: two of these losses mix to that of a mixed label.
 
     Args:
         label_smoothing: Share `s` in [0, 1) that goes to all K classes alike.
         from_logits: Whether predictions are logits (default) or probabilities.
-        reduction, name, dtype: As in `keras.losses.Loss`.
+        name, **kwargs: As in `keras.losses.Loss`.
 
     Call arguments:
         y_true: Int `[B]` or `[B, 1]`.
@@ -217,11 +164,10 @@ class SmoothedCrossEntropy(keras.losses.Loss):
         self,
         label_smoothing=0.1,
         from_logits=True,
-        reduction="sum_over_batch_size",
         name="smoothed_cross_entropy",
-        dtype=None,
+        **kwargs,
     ):
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        super().__init__(name=name, **kwargs)
         if not 0 <= label_smoothing < 1:
             raise UsageError(
                 f"label_smoothing={label_smoothing!r} must be in [0, 1): it is "
@@ -244,3 +190,60 @@ class SmoothedCrossEntropy(keras.losses.Loss):
             "label_smoothing": self.label_smoothing,
             "from_logits": self.from_logits,
         }
+
+
+class Partners:
+    """Labels and weights of a batch and of everyone's mixing partner.
+
+    Args:
+        plan: The step's `MixPlan`.
+        labels: `[B]` or `[B, 1]` class numbers, or `[B, K]` shares of classes.
+        weight: Of each example, `[B]`, or `None`.
+    """
+
+    def __init__(self, plan, labels, weight):
+        self._lam = plan.lam
+        self._labels = [labels, tf.gather(labels, plan.permutation)]
+        self._weights = [None, None]
+        if weight is not None:
+            self._weights = [weight, tf.gather(weight, plan.permutation)]
+
+    def mix(self, loss):
+        """`lam loss(own) + (1 - lam) loss(partner's)`.
+
+        The loss is a function of labels and weights: a mean of weighted losses
+        of the examples, plus what does not depend on them.
+        """
+        if len(self._lam.shape) == 0:
+            own, partner = map(loss, self._labels, self._weights)
+            lam = tf.cast(self._lam, own.dtype)
+            return lam * own + (1.0 - lam) * partner
+        # A coefficient for each example goes into its weight: halves of doubled
+        # ones, so that regularisation counts once.
+        shares = 2.0 * self._lam, 2.0 - 2.0 * self._lam
+        weights = map(_scaled, self._weights, shares)
+        own, partner = map(loss, self._labels, weights)
+        return 0.5 * own + 0.5 * partner
+
+    def weight(self):
+        """Of the mixed examples, `lam w + (1 - lam) w_partner`, or `None`."""
+        if self._weights[0] is None:
+            return None
+        shares = self._lam, 1.0 - self._lam
+        return tf.add(*map(_scaled, self._weights, shares))
+
+    def dominant(self):
+        """Labels and weights of whoever has the larger share, for metrics."""
+        is_own = self._lam >= 0.5
+        rows = is_own
+        if len(is_own.shape) == 1:
+            axes = len(self._labels[0].shape) - 1
+            rows = tf.reshape(is_own, [-1] + [1] * axes)
+        labels = tf.where(rows, *self._labels)
+        if self._weights[0] is None:
+            return labels, None
+        return labels, tf.where(is_own, *self._weights)
+
+
+def _scaled(weight, share):
+    return share if weight is None else tf.cast(weight, share.dtype) * share

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent with an L2 penalty inside the gradient."""
+"""Stochastic gradient descent as the reference does it, and its rate."""
 
 import keras
 import tensorflow as tf
@@ -15,16 +15,15 @@ class L2SGD(keras.optimizers.SGD):
 
     It differs from `keras.optimizers.SGD` in three ways. The penalty acts on
     every trainable variable, scales and biases of normalisation included, and
-    passes through the momentum; Keras' `weight_decay` is decoupled. And the
+    passes through the momentum; Keras' `weight_decay` is decoupled. The
     momentum accumulates gradients, not steps, so that a schedule's current rate
     applies to all of it. And `global_clipnorm` limits the norm of the gradient
-    that is applied, summed over all replicas, where Keras limits each replica's
-    part of it. The penalty comes on top, it is not clipped.
+    that is applied, summed over all replicas and without the penalty, where
+    Keras limits each replica's part of it.
 
     Args:
         l2: Coefficient of the penalty, at least 0.
-        learning_rate, momentum, nesterov, **kwargs: As in
-            `keras.optimizers.SGD`.
+        learning_rate, momentum, nesterov, **kwargs: As in Keras.
 
     Example:
 
@@ -73,3 +72,40 @@ class L2SGD(keras.optimizers.SGD):
 
     def get_config(self):
         return {**super().get_config(), "l2": self.l2}
+
+
+def peak_rate(learning_rate, batch_size, base_batch_size=None):
+    """The learning rate of a batch size other than the one it is meant for.
+
+    The linear scaling rule (Goyal et al., arXiv:1706.02677, section 2.1):
+    `peak_rate(0.1, batch_size=1024, base_batch_size=256)` is 0.4. Without a
+    `base_batch_size` the rate is left as it is.
+    """
+    if base_batch_size is None:
+        return learning_rate
+    return learning_rate * batch_size / base_batch_size
+
+
+def warmup_cosine(peak, final, *, steps, warmup_steps=0):
+    """A linear rise from 0, then half a cosine (arXiv:1608.03983, eq. 5).
+
+        rate(t) = peak * t / w                                     for t < w
+        rate(t) = final + (peak - final) * (1 + cos(pi * u)) / 2   from w on
+        with w = warmup_steps, u = (t - w) / (steps - w)
+
+    Steps are counted from 0, so that with a warm-up the first step changes
+    nothing but the statistics of normalisation, and step w has the full rate.
+
+    Example:
+
+    >>> rate = warmup_cosine(0.1, 0.0, steps=100, warmup_steps=10)
+    >>> [round(float(rate(t)), 3) for t in (0, 5, 10, 55, 100)]
+    [0.0, 0.05, 0.1, 0.05, 0.0]
+    """
+    start = {"initial_learning_rate": peak}
+    if warmup_steps:
+        start = {"initial_learning_rate": 0.0, "warmup_target": peak}
+        start["warmup_steps"] = warmup_steps
+    return keras.optimizers.schedules.CosineDecay(
+        decay_steps=steps - warmup_steps, alpha=final / peak, **start
+    )

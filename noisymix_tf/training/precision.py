@@ -14,10 +14,7 @@ import tensorflow as tf
 
 @contextlib.contextmanager
 def dtype_policy(name):
-    """Within it, new Keras layers have a dtype policy.
-
-    Args:
-        name: `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"`.
+    """Within it, new Keras layers have a dtype policy such as `"float32"`.
 
     Example:
 
@@ -33,13 +30,10 @@ def dtype_policy(name):
 
 
 def policy_of(model):
-    """The dtype policy that a model is trained under.
+    """The dtype policy that a Keras model is trained under.
 
     A functional model that comes out of a file has forgotten its own, its
     layers have not: if any of them computes in half precision, so does it.
-
-    Args:
-        model: Any Keras model.
     """
     for layer in (model, *model._flatten_layers()):
         if layer.dtype_policy.compute_dtype in ("float16", "bfloat16"):
@@ -49,9 +43,7 @@ def policy_of(model):
 
 def name_of(model):
     """Name of the dtype policy of a model; None where it is no Keras model."""
-    if not isinstance(model, keras.Model):
-        return None
-    return policy_of(model).name
+    return policy_of(model).name if isinstance(model, keras.Model) else None
 
 
 def scales_loss(optimizer):
@@ -59,17 +51,26 @@ def scales_loss(optimizer):
     return isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
 
 
+@contextlib.contextmanager
+def overflow_undone(variables):
+    """Behind it, variables that are no longer finite have their old values.
+
+    An overflow would else stay in the moving statistics of batch normalisation.
+    """
+    floats = [v for v in variables if keras.backend.is_float_dtype(v.dtype)]
+    before = [tf.identity(variable.value) for variable in floats]
+    yield
+    for variable, old in zip(floats, before):
+        value = tf.convert_to_tensor(variable)
+        is_finite = tf.reduce_all(tf.math.is_finite(value))
+        variable.assign(tf.where(is_finite, value, old))
+
+
 def agree_to_skip(gradients):
-    """Makes an overflow on one replica one on all.
+    """Gradients (or None); where any replica's are not finite, NaN on all.
 
     Keras' optimizer asks only the first replica whether its gradients, which
     are summed later, are finite.
-
-    Args:
-        gradients: List of tensors or `None`.
-
-    Returns:
-        The list; where any replica's gradients are not finite, NaN.
     """
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
@@ -84,39 +85,7 @@ def agree_to_skip(gradients):
     return [None if g is None else g + tf.cast(poison, g.dtype) for g in dense]
 
 
-class Guard:
-    """Takes back what an overflow wrote into variables of the forward pass.
-
-    Args:
-        variables: Keras variables, such as the moving statistics of batch
-            normalisation; those that are no floats are left alone. Their
-            values are remembered from now on.
-    """
-
-    def __init__(self, variables):
-        self._before = [
-            (v, tf.identity(v.value))
-            for v in variables
-            if keras.backend.is_float_dtype(v.dtype)
-        ]
-
-    def restore_overflown(self):
-        """Puts the old value into each variable that is no longer finite."""
-        for variable, before in self._before:
-            value = tf.convert_to_tensor(variable)
-            is_finite = tf.reduce_all(tf.math.is_finite(value))
-            variable.assign(tf.where(is_finite, value, before))
-
-
 def finite_share(loss, count):
-    """A loss and its weight for a running mean; no weight if not finite.
-
-    Args:
-        loss: float scalar.
-        count: int scalar, the number of examples.
-
-    Returns:
-        `(loss, count)`, or zeros.
-    """
+    """A loss and its weight for a running mean; zeros if it is not finite."""
     is_finite = tf.math.is_finite(loss)
     return tf.where(is_finite, loss, 0.0), tf.where(is_finite, count, 0)

@@ -1,20 +1,18 @@
 """Cuts a Keras model at named layers into segments that share its weights."""
 
-import difflib
+import itertools
 
 import keras
 
 from noisymix_tf.errors import UsageError
-from noisymix_tf.training import fused_norm, replica_draws
-from noisymix_tf.training import taps as taps_lib
-from noisymix_tf.training.graph import Graph, is_graph
+from noisymix_tf.models import taps as taps_lib
+from noisymix_tf.models.graph import Graph, is_graph
+from noisymix_tf.training import fused_norm, replication
 
 __all__ = ["AUTO", "INPUT", "auto_taps", "cut", "cut_points", "is_graph"]
 
 INPUT = taps_lib.INPUT
-AUTO = "auto"
-# An error message that names more points than this is not read.
-_MAX_LISTED = 12
+AUTO = taps_lib.AUTO
 
 
 def cut(model, taps=AUTO):
@@ -49,34 +47,12 @@ def cut(model, taps=AUTO):
     if not is_graph(model):
         return _cut_without_graph(model, taps)
     graph = Graph(model)
-    if _is_auto(taps):
-        taps = taps_lib.choose(graph)[: _how_many(taps)]
-    elif isinstance(taps, str):
-        taps = (taps,)
-    if not taps:
-        raise UsageError("taps is empty: name at least one layer, or 'input'.")
-    chosen = [_find(tap, graph) for tap in taps]
-    positions = [-1 if point is None else point.position for point in chosen]
-    names = tuple(INPUT if p is None else p.name for p in chosen)
-    if positions != sorted(set(positions)):
-        order = sorted(set(zip(positions, names)))
-        raise UsageError(
-            f"taps={list(taps)} must be distinct and in the order of the data "
-            f"flow: {[name for _, name in order]}."
-        )
-    values = [0 if point is None else point.value for point in chosen]
-    bounds = [0, *(p + 1 for p in positions), len(graph.steps)]
-    ends = [0, *values, graph.output]
+    places, values, names = zip(*taps_lib.find(graph, taps))
+    places = (0, *places, len(graph.steps))
+    values = (0, *values, graph.output)
     return names, [
-        Segment(
-            model,
-            graph.steps[bounds[i] : bounds[i + 1]],
-            ends[i],
-            ends[i + 1],
-            name=f"segment_{i}",
-            is_first=i == 0,
-        )
-        for i in range(len(bounds) - 1)
+        Segment(model, i, graph.steps[start:end], *values[i : i + 2])
+        for i, (start, end) in enumerate(itertools.pairwise(places))
     ]
 
 
@@ -100,41 +76,27 @@ def cut_points(model):
 
 
 def auto_taps(model):
-    """The taps that `"auto"` stands for; see `noisymix_tf.training.taps`."""
+    """The taps that `"auto"` stands for; see `noisymix_tf.models.taps`."""
     _require_built(model)
     return taps_lib.choose(Graph(model))
 
 
 class Segment:
-    """A stretch of a model as a function of one tensor.
-
-    It holds no weights: its layers are the model's own.
+    """A stretch of a model as a function of one tensor, without own weights.
 
     Args:
         model: The model that it is part of.
+        number: Which of its segments it is, from 0.
         steps: Steps of the model's graph.
-        start: Number of the value that the segment takes.
-        end: Number of the value that it puts out.
-        name: Name of the scope in which its operations run.
-        is_first: Whether it begins at the model's input.
+        start, end: Numbers of the values that it takes and puts out.
     """
 
-    def __init__(self, model, steps, start, end, *, name, is_first):
+    def __init__(self, model, number, steps, start, end):
         self._model = model
         self._steps = steps
-        self._start = start
-        self._end = end
-        self._is_first = is_first
-        self._frame = _Frame(self._run, name, model.dtype_policy)
-
-    @property
-    def variables(self):
-        """The variables of the model that the segment uses."""
-        found = {}
-        for step in self._steps:
-            for variable in getattr(step.operation, "variables", ()):
-                found[id(variable)] = variable
-        return list(found.values())
+        self._start, self._end = start, end
+        self._is_first = number == 0
+        self._frame = _Frame(self._run, f"segment_{number}", model.dtype_policy)
 
     def __call__(self, x, training=None):
         if self._is_first:
@@ -147,15 +109,14 @@ class Segment:
         for step in self._steps:
             args, kwargs = step.fill_in(values)
             given = step.training if training is None else training
-            if given is not None and isinstance(
-                step.operation, keras.layers.Layer
-            ):
+            is_layer = isinstance(step.operation, keras.layers.Layer)
+            if given is not None and is_layer:
                 # As Keras: it overrides what the call in the graph says.
                 kwargs["training"] = given
             if fused_norm.applies(step.operation, args, kwargs):
                 found = fused_norm.batch_normalization(step.operation, *args)
             else:
-                with replica_draws.distinct(step.operation):
+                with replication.own_draws(step.operation):
                     found = step.operation(*args, **kwargs)
             values.update(zip(step.outputs, keras.tree.flatten(found)))
         return values[self._end]
@@ -178,7 +139,7 @@ class _Frame(keras.layers.Layer):
 def _cut_without_graph(model, taps):
     _require_built(model)
     is_input = taps == INPUT or tuple(taps) == (INPUT,)
-    if not is_input and not _is_auto(taps):
+    if not is_input and not taps_lib.is_auto(taps):
         raise UsageError(
             f"taps={taps!r}: a subclassed model ({type(model).__name__}) "
             f"has no graph of layers; use taps='input' (mixing at the "
@@ -186,28 +147,10 @@ def _cut_without_graph(model, taps):
         )
 
     def whole(x, training=None):
-        with replica_draws.distinct(model):
+        with replication.own_draws(model):
             return model(x, training=training)
 
     return (INPUT,), [lambda x, training=None: x, whole]
-
-
-def _is_auto(taps):
-    """Whether taps are left to be chosen: `"auto"` or `"auto:N"`."""
-    return isinstance(taps, str) and taps.split(":")[0] == AUTO
-
-
-def _how_many(taps):
-    """The number in `"auto:N"`; None in `"auto"`."""
-    _, colon, number = taps.partition(":")
-    if not colon:
-        return None
-    if not number.isdecimal() or int(number) < 1:
-        raise UsageError(
-            f"taps={taps!r} must be 'auto', or 'auto:N' with N of at least 1: "
-            f"it is how many of the automatic taps are used."
-        )
-    return int(number)
 
 
 def _require_built(model):
@@ -216,58 +159,3 @@ def _require_built(model):
             f"The Sequential model {model.name!r} is not built; make "
             f"keras.Input(shape) its first entry, or call its build()."
         )
-
-
-def _find(tap, graph):
-    """The point that a tap names; `None` for the input."""
-    if tap == INPUT:
-        return None
-    names = graph.names
-    if tap in names:
-        found = [tap]
-    else:
-        found = [name for name in names if _matches(name, tap)]
-    values = {names[name] for name in found}
-    for point in graph.points:
-        if values == {point.value}:
-            return point
-    raise UsageError(_refusal(tap, found, values, graph))
-
-
-def _matches(name, tap):
-    """Whether a tap abbreviates a name: its end, and no number of the call."""
-    tail = name.split("/")[-str(tap).count("/") - 1 :]
-    plain = [part.split("#")[0].split(":")[0] for part in tail]
-    return tap in ("/".join(tail), "/".join(plain))
-
-
-def _refusal(tap, found, values, graph):
-    """Why a tap is no point, and which are."""
-    points = [point.name for point in graph.points]
-    if not found:
-        close = difflib.get_close_matches(str(tap), points, 3)
-        reason = "the model has no such layer"
-        reason += f"; close to it: {', '.join(close)}" if close else ""
-    elif len(values) > 1:
-        reason = f"it may mean {_listed(found)}"
-    elif values == {graph.output}:
-        reason = "it is the model's output"
-    else:
-        reason = "not all paths through the model pass it"
-    names = [INPUT, *points]
-    if len(names) <= _MAX_LISTED:
-        usable = ", ".join(names)
-    else:
-        blocks = [block.name for block in taps_lib.block_outputs(graph)]
-        sensible = dict.fromkeys([*taps_lib.choose(graph), *blocks])
-        shown = list(sensible)[:_MAX_LISTED]
-        usable = (
-            f"{', '.join(shown)} and {len(names) - len(shown)} others "
-            f"(noisymix_tf.cut_points(model) has them all)"
-        )
-    return f"Unusable tap {tap!r}: {reason}. Usable: {usable}."
-
-
-def _listed(names):
-    shown = ", ".join(names[:_MAX_LISTED])
-    return shown if len(names) <= _MAX_LISTED else f"{shown}..."

@@ -1,27 +1,17 @@
 """Builds the parts of a training run from its configuration."""
 
 import functools
-import math
-import os
-import sys
 
 import keras
-import psutil
+import numpy as np
 import tensorflow as tf
 
 from noisymix_tf import augment, data, models
 from noisymix_tf.attacks import ADVERSARIES
-from noisymix_tf.callbacks import (
-    CorruptionEvaluation,
-    JsonLines,
-    StopOnNaN,
-    ViewImages,
-)
 from noisymix_tf.errors import UsageError
 from noisymix_tf.mixing import MIXINGS
-from noisymix_tf.training import loop, precision, ramped, schedules
+from noisymix_tf.training import optimizers, precision
 from noisymix_tf.training.augmentation import augmentation
-from noisymix_tf.training.checkpoint import CheckpointFolder
 from noisymix_tf.training.losses import SmoothedCrossEntropy
 from noisymix_tf.training.optimizers import L2SGD
 from noisymix_tf.training.trainer import NoisyMix
@@ -29,14 +19,12 @@ from noisymix_tf.training.trainer import NoisyMix
 
 def dataset(config):
     """Loads the dataset of a `DataConfig`."""
-    loaded = _load(
+    return _load(
         config,
         train_examples=config.train_examples,
         train_data_dir=config.train_data_dir,
         extra_data_dirs=config.extra_data_dirs,
     )
-    _check_crop(config, loaded)
-    return loaded
 
 
 def test_dataset(config, class_names=None):
@@ -65,6 +53,7 @@ def _load(config, **more):
         image_size=config.image_size,
         preprocess=config.preprocess,
         test_examples=config.test_examples,
+        read=config.read or "random",
         **more,
     )
 
@@ -91,7 +80,7 @@ def trainer(config, classifier, steps_per_epoch, dataset=None):
     Only with the dataset that it is for can it make views on the device.
     """
     method = config.method
-    on_device = config.run.augment_on == "device" and dataset is not None
+    on_device = _on_device(config) and dataset is not None
     model = NoisyMix(
         classifier,
         taps=_taps(method.taps),
@@ -107,18 +96,36 @@ def trainer(config, classifier, steps_per_epoch, dataset=None):
         ema=config.optimizer.ema,
         evaluate_ema=config.optimizer.evaluate_ema,
         **(augmentations(config, dataset) if on_device else {}),
+        source=_resident(config, dataset) if on_device else None,
     )
     model.compile(
         optimizer=optimizer(config.optimizer, steps_per_epoch),
         loss=cross_entropy(config.optimizer.label_smoothing),
         # An object: a name would cost a second trace of the step.
         metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
-        steps_per_execution=_steps_per_execution(config, steps_per_epoch),
+        steps_per_execution=config.optimizer.steps_per_execution,
         jit_compile={"true": True, "false": False}.get(
             config.run.jit_compile, "auto"
         ),
     )
+    if config.run.jit_compile == "true" and not model.jit_compile:
+        raise UsageError(
+            f"--jit_compile=true: a layer of {config.model.model} cannot be "
+            f"compiled by XLA; give auto or false."
+        )
     return model
+
+
+def _on_device(config):
+    """Whether the train step makes the views."""
+    return "device" in (config.run.augment_on, config.run.input)
+
+
+def _resident(config, dataset):
+    """The training images on the device, or None where the host feeds it."""
+    if config.run.input == "host":
+        return None
+    return data.Resident(dataset.train, config.optimizer.batch_size)
 
 
 def _taps(names):
@@ -153,10 +160,11 @@ def _stability(method):
 
 def optimizer(config, steps_per_epoch):
     """SGD with a warm-up and a cosine schedule over all steps."""
-    rate = schedules.warmup_cosine(
-        schedules.peak_rate(
+    steps = config.accumulation_steps
+    rate = optimizers.warmup_cosine(
+        optimizers.peak_rate(
             config.learning_rate,
-            config.batch_size * config.accumulation_steps,
+            config.batch_size * steps,
             config.base_batch_size,
         ),
         config.final_learning_rate,
@@ -172,14 +180,9 @@ def optimizer(config, steps_per_epoch):
         momentum=config.momentum,
         nesterov=config.nesterov,
         global_clipnorm=config.clip_norm or None,
-        gradient_accumulation_steps=_several(config.accumulation_steps),
+        gradient_accumulation_steps=steps if steps > 1 else None,
         **decay,
     )
-
-
-def _several(number):
-    """A number as Keras takes it, for which one is None."""
-    return number if number > 1 else None
 
 
 def cross_entropy(label_smoothing):
@@ -189,28 +192,18 @@ def cross_entropy(label_smoothing):
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def _steps_per_execution(config, steps_per_epoch):
-    """The flag's value, if epochs and checkpoints are multiples of it."""
-    number = config.optimizer.steps_per_execution
-    for words, steps in (
-        (f"the {steps_per_epoch} steps of an epoch", steps_per_epoch),
-        (
-            f"--checkpoint_steps={config.run.checkpoint_steps}",
-            config.run.checkpoint_steps,
-        ),
-    ):
-        if steps % number:
-            raise UsageError(
-                f"--steps_per_execution={number} does not divide {words}: give "
-                f"a divisor, or 1."
-            )
-    return number
-
-
 def views(config, dataset, start_step=0, shard=(0, 1)):
-    """The endless batches from a step on: views, or images to make them of."""
+    """The endless batches from a step on: views, or images to make them of.
+
+    With `--input=device` they are black, and only say that there is a step.
+    """
+    if config.run.input == "device":
+        rows = config.optimizer.batch_size // shard[1]
+        black = np.zeros([rows, 1, *dataset.image_shape], np.uint8)
+        pace = tf.data.Dataset.from_tensors((black, np.zeros([rows], np.int32)))
+        return pace.repeat()
     resized = train_crop(config.data, dataset) == "resized"
-    on_host = config.run.augment_on == "host"
+    on_host = not _on_device(config)
     return data.views(
         dataset.train,
         batch_size=config.optimizer.batch_size,
@@ -220,21 +213,21 @@ def views(config, dataset, start_step=0, shard=(0, 1)):
         service=config.run.data_service,
         **(augmentations(config, dataset) if on_host else {}),
         crop=data.RandomResizedCrop() if resized else None,
-        num_parallel_calls=config.run.input_threads
-        or _batches_at_once(config, dataset),
-        # The map keeps as many ready as it makes; more would be memory only.
-        prefetch=2,
+        threads=config.run.input_threads,
     )
 
 
-def _batches_at_once(config, dataset):
-    """One batch for each core, as far as a quarter of the free memory goes."""
-    on_host = config.run.augment_on == "host"
-    several = on_host and config.method.stability != "none"
-    pixels = math.prod(dataset.image_shape) * config.optimizer.batch_size
-    size = 4 * pixels * (config.method.num_views if several else 1)
-    room = psutil.virtual_memory().available // 4
-    return max(1, min(os.cpu_count() or 1, room // size))
+def describe_input(config, dataset):
+    """Where batches come from and on how many threads, in words."""
+    if config.run.input == "device":
+        return "images and views on the device"
+    in_memory = dataset.train.in_memory
+    service, threads = config.run.data_service, config.run.input_threads
+    here = f"{threads} threads" if threads else "all cores"
+    return (
+        f"images {'in memory' if in_memory else 'decoded in each epoch'} by "
+        f"{service or here}, views on the {config.run.augment_on}"
+    )
 
 
 def augmentations(config, dataset):
@@ -255,85 +248,3 @@ def augmentations(config, dataset):
 def train_crop(config, dataset):
     """How training images are cropped: `"pad"` or `"resized"`."""
     return config.train_crop or dataset.train_crop
-
-
-def _check_crop(config, dataset):
-    if train_crop(config, dataset) == "resized" and config.crop_padding:
-        raise UsageError(
-            f"--crop_padding={config.crop_padding} belongs to "
-            "--train_crop=pad, but images are cropped and resized: leave it "
-            "out, or give --train_crop=pad."
-        )
-
-
-def fit(config, model, dataset, steps_per_epoch, folder):
-    """Trains to the end in a run's folder."""
-    run = config.run
-    log_dir = folder.tensorboard if run.tensorboard else None
-    strategy = model.distribute_strategy
-    callbacks = [StopOnNaN("lower --learning_rate or the noise levels")]
-    moving = ramped.schedule(
-        config.method, config.optimizer.epochs * steps_per_epoch
-    )
-    if moving is not None:
-        callbacks.append(moving)
-    if run.corruption_epochs:
-        # For the log only: no model is chosen by what it does on test images.
-        callbacks.append(
-            CorruptionEvaluation(
-                dataset.test,
-                corruptions=config.evaluation.corruptions or None,
-                every_epochs=run.corruption_epochs,
-                batch_size=config.evaluation.eval_batch_size,
-                seed=config.evaluation.eval_seed,
-            )
-        )
-    callbacks.append(JsonLines(folder.metrics))
-    if not folder.views.exists():
-        batch, _ = next(iter(views(config, dataset)))
-        batch = model.views_of(batch, step=0)
-        callbacks.append(ViewImages(batch, folder.views, log_dir))
-    if log_dir is not None:
-        callbacks.append(
-            keras.callbacks.TensorBoard(str(log_dir), write_graph=False)
-        )
-    validation = {}
-    if run.validation_epochs:
-        validation = {
-            "validation_data": data.distribute_whole(
-                strategy,
-                _test_batches(dataset, config.evaluation.eval_batch_size),
-            ),
-            "validation_freq": run.validation_epochs,
-        }
-    loop.train(
-        model,
-        lambda step: data.distribute(
-            strategy, functools.partial(views, config, dataset, step)
-        ),
-        epochs=config.optimizer.epochs,
-        steps_per_epoch=steps_per_epoch,
-        checkpoints=CheckpointFolder(folder.checkpoints, run.keep_checkpoints),
-        checkpoint_steps=run.checkpoint_steps,
-        callbacks=callbacks,
-        verbose=_verbosity(run.progress),
-        **validation,
-    )
-
-
-def _test_batches(dataset, batch_size):
-    """The test images once, in order, for Keras' own validation."""
-    return tf.data.Dataset.from_generator(
-        lambda: dataset.test.batches(batch_size),
-        output_signature=(
-            tf.TensorSpec([None, *dataset.image_shape], tf.uint8),
-            tf.TensorSpec([None], tf.int32),
-        ),
-    )
-
-
-def _verbosity(progress):
-    """Keras' number for a progress setting."""
-    if progress == "auto":
-        progress = "bar" if sys.stdout.isatty() else "lines"
-    return {"none": 0, "bar": 1, "lines": 2}[progress]

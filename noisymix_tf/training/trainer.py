@@ -1,33 +1,30 @@
 """NoisyMix as a Keras model around any Keras classifier."""
 
-import warnings
+import contextlib
+import functools
 
 import keras
 import tensorflow as tf
 
-from noisymix_tf import distribution, probabilities
-from noisymix_tf import mixing as mixing_lib
-from noisymix_tf.adjustable import Adjustable
-from noisymix_tf.errors import UsageError
+from noisymix_tf import probabilities
+from noisymix_tf.adjustable import LEVELS, Adjustable
 from noisymix_tf.training import (
     arguments,
-    outputs,
     precision,
-    replica_state,
-    workers,
+    replication,
+    segments,
 )
-from noisymix_tf.training.adversary import AttacksExamples
-from noisymix_tf.training.averaging import EvaluatesAverages
-from noisymix_tf.training.device_views import MakesViews
-from noisymix_tf.training.labels import Partners
+from noisymix_tf.training import step as step_lib
+from noisymix_tf.training.ema import WeightAverage
 from noisymix_tf.training.losses import STABILITIES
-from noisymix_tf.training.mixed_forward import MixesExamples
+
+# Arguments that are saved as they are.
+_PLAIN = (*LEVELS, "noise_sparsity", "stability", "seed", "from_logits")
+_PLAIN += ("ema", "evaluate_ema")
 
 
 @keras.saving.register_keras_serializable("noisymix_tf")
-class NoisyMix(
-    MakesViews, AttacksExamples, MixesExamples, EvaluatesAverages, keras.Model
-):
+class NoisyMix(keras.Model):
     """Trains a classifier with mixing, noise and a stability term.
 
     One step draws a tap `k`, a coefficient `lam` and a permutation, shared by
@@ -38,8 +35,9 @@ class NoisyMix(
             + jsd_weight * JSD(p_0, p_1, ..., p_{V-1})
 
     where `p_v` are the predictions for view `v` and view 0 is the clean one;
-    with a single view the second line is absent. All views pass through the
-    network in one batch, so that batch normalisation sees them together.
+    with a single view the second line is absent. Sample weights are mixed like
+    labels. All views pass through the network in one batch, so that batch
+    normalisation sees them together. `step.py` is the step.
 
     Everything random is a pure function of `seed` and a step counter that is
     saved with the weights, so that a resumed run repeats the uninterrupted one.
@@ -52,49 +50,49 @@ class NoisyMix(
             first three of these, or layer names in the order of the data flow
             (`"input"` is the model's input).
         alpha: `lam ~ Beta(alpha, alpha)`, at least 0; 0 means no mixing.
-        additive_noise: Level of additive noise, at least 0.
-        multiplicative_noise: Level of multiplicative noise, at least 0.
+        additive_noise, multiplicative_noise: Levels of noise, at least 0.
         noise_sparsity: Share of entries without noise, in [0, 1].
         noise_per_view: Factors of `additive_noise` for view 0, 1, 2..., at
-            least 0; views beyond the last factor use the last, so that one
-            number is for all of them. The reference uses 1, 2, 3.
+            least 0; further views use the last, so that one number is for all.
+            The reference uses 1, 2, 3.
         jsd_weight: Weight of the stability term, at least 0.
-        stability: The term: `"jsd"` as above, or `"kl"`, the mean of
-            `KL(p_0 || p_v)` over the other views (stability training).
         mixing: `"manifold"` (a random tap), `"input"`, `"cutmix"`,
             `"puzzlemix"` (the first tap), `"none"` (no mixing; noise at the
             first tap), or one of `nm.mixing` with options of its own, such as
             `nm.mixing.CutMix(probability=0.5)`.
-        seed: Seed of mixing and noise, an int of at most 32 bits.
+        seed: Seed of all draws, an int of at most 32 bits.
         from_logits: Whether the model gives logits. By default its last layer
             tells or, where that says nothing, the loss.
         ema: Decay of an exponential moving average of the classifier's
             weights, in [0, 1); 0 for none. See `evaluation_weights`.
         evaluate_ema: Whether the averages are what is evaluated.
         augment: Callable `(images, seed) -> views` as `nm.data.views` takes it,
-            to be called in the train step, on the device, where the host cannot
-            make views as fast as the devices use them. Batches are then images
-            `[B, H, W, C]`, uint8 for those of `nm.augment`. The views are those
-            that `nm.data.views` makes with the same seed at the same step, if
+            to be called in the train step, on the device. Batches are then
+            images `[B, H, W, C]`, uint8 for those of `nm.augment`. The views
+            are those that `nm.data.views` makes with this seed at this step, if
             it draws in a function compiled by XLA, as `nm.augment` does.
         standard: Callable `(images, seed) -> images` as `nm.data.views` takes
             it, called before `augment`.
+        stability: The term: `"jsd"` as above, or `"kl"`, the mean of
+            `KL(p_0 || p_v)` over the other views (stability training).
         adversary: `"none"`, or adversarial training: `"pgd"`, `"fast"`, or one
             of `nm.attacks` with options of its own, such as
             `nm.attacks.PGDAdversary(eps=4, share=0.5)`. Adversarial images,
             found with the network as it is in evaluation, take the place of
-            view 0 before anything is mixed; what metrics say in training is
-            then of them. Inputs must be images of pixels 0..255.
+            view 0, also for metrics. Inputs must be images of pixels 0..255.
+        source: Object whose `batch(seed, step, shard)`, a pure function of
+            tensors called in the step, gives the images `[B, H, W, C]` and
+            labels `[B]` of a step, or of part `shard`, `(index, count)`. What
+            `fit` is given then only says how many steps there are. It is not
+            saved with the trainer.
 
     `alpha`, the noise levels and `jsd_weight` can be assigned at any time, also
-    while `fit` runs (`nm.callbacks.NoisyMixSchedule` does it); the step is not
-    traced again.
+    while `fit` runs (`nm.callbacks.NoisyMixSchedule`), without a new trace.
 
     Call arguments:
         inputs: `[B, ...]` as the model takes. In `fit`, batches are `(views,
-            labels)` or `(views, labels, sample_weight)` with `views` of shape
-            `[B, V, ...]`, view 0 clean; a batch without the view axis counts as
-            one view.
+            labels[, sample_weight])` with `views` `[B, V, ...]`, view 0 clean;
+            a batch without the view axis counts as one view.
 
     Raises:
         UsageError: No Keras model, an argument outside its range, or an
@@ -142,9 +140,10 @@ class NoisyMix(
         standard=None,
         stability="jsd",
         adversary="none",
+        source=None,
         **kwargs,
     ):
-        _check_model(model)
+        arguments.check_classifier(model)
         # The precision is the classifier's, and so is every cast: pixels in
         # half precision would lose their fractions.
         kwargs = {"dtype": precision.policy_of(model), **kwargs}
@@ -157,26 +156,36 @@ class NoisyMix(
         self.noise_sparsity = noise_sparsity
         self.noise_per_view = arguments.factors(noise_per_view)
         self.jsd_weight = jsd_weight
-        self.stability = stability
-        self._divergence = STABILITIES.get(stability)
         self.seed = arguments.seed(seed)
         self.from_logits = from_logits
-        self._set_mixing(mixing, taps)
-        self._set_adversary(adversary)
+        self.ema, self.evaluate_ema = ema, evaluate_ema
+        self.augment, self.standard, self.source = augment, standard, source
+        self.mixing, self.adversary = mixing, adversary
+        self.stability = stability
+        self._divergence = STABILITIES.get(stability)
+        # Of a model without a graph it is unknown; its batches need views.
+        self._input = model.inputs[0] if segments.is_graph(model) else None
+        methods = arguments.methods(mixing, adversary, self._input)
+        self._mixing, self._adversary = methods
+        self.taps, self._segments = segments.cut(model, taps)
+        alpha = functools.partial(type(self).alpha.tensor, self)
+        self._mixing = self._mixing.bind(len(self.taps), alpha)
+        # What cannot be saved is found before training.
+        self._functions()
+        self._add_variables()
+
+    def _add_variables(self):
         self._ce_tracker = keras.metrics.Mean(name="cross_entropy")
-        self._jsd_tracker = keras.metrics.Mean(name=stability)
+        self._jsd_tracker = keras.metrics.Mean(name=self.stability)
         self.step = self.add_weight(
             name="step",
-            shape=(),
             dtype="int64",
-            initializer="zeros",
             trainable=False,
             aggregation="only_first_replica",
         )
-        self.ema = ema
-        self.evaluate_ema = evaluate_ema
-        self._make_average(model, ema)
-        self._set_augmentation(augment, standard)
+        self._average = None
+        if self.ema:
+            self._average = WeightAverage(self, self.model, self.ema)
         # Nothing is left to build: the weights are the classifier's.
         self.built = True
 
@@ -186,15 +195,10 @@ class NoisyMix(
             self.keep_adjustable(name)
 
     def keep_adjustable(self, *names):
-        """Says that levels may become positive in the course of training.
+        """Says that levels such as `"alpha"` may become positive later.
 
         What a level of zero switches off is left out of the traced step. A
-        level that is named here keeps its part, so that raising it later needs
-        no new trace.
-
-        Args:
-            *names: Of `alpha`, `additive_noise`, `multiplicative_noise` and
-                `jsd_weight`.
+        level that is named here keeps its part: raising it needs no new trace.
         """
         if not set(names) <= self._in_use:
             self._in_use = self._in_use.union(names)
@@ -216,12 +220,23 @@ class NoisyMix(
         else:
             keras.Model.jit_compile.fset(self, value)
 
+    @property
+    def ending(self):
+        """How the classifier ends; see `noisymix_tf.probabilities.ending`."""
+        return probabilities.ending(self.model)
+
+    def call(self, inputs, training=False):
+        """Predicts with the classifier; of views it takes the clean one."""
+        rank = len(inputs.shape) - 1
+        if self._input is not None and rank == len(self._input.shape):
+            inputs = inputs[:, 0]
+        return self.model(inputs, training=training)
+
     def make_train_function(self, force=False):
         """As Keras, after a check that all parts fit each other."""
-        self._stability()
-        self._check_reduction()
-        distribution.check_accumulation(
-            self.distribute_strategy, _accumulation_steps(self.optimizer)
+        self._parts()
+        arguments.check_compiled(
+            self._mixing, self.loss, self.optimizer, self.distribute_strategy
         )
         optimizer = self.optimizer
         if optimizer is not None and self.model.built and not optimizer.built:
@@ -230,172 +245,156 @@ class NoisyMix(
                 optimizer.build(self.trainable_weights)
         return super().make_train_function(force)
 
-    @property
-    def ending(self):
-        """How the classifier ends; see `noisymix_tf.probabilities.ending`."""
-        return probabilities.ending(self.model)
-
-    def _stability(self):
-        """The stability term that fits the model's output and the loss."""
+    def _parts(self):
+        """What a step works with now."""
         from_logits = self.from_logits
         if from_logits is None:
-            from_logits = outputs.gives_logits(self.model, self.loss)
-        return self._divergence(
-            from_logits=from_logits,
-            multi_label=outputs.is_multi_label(self.model, self.loss),
+            from_logits = probabilities.trains_on_logits(self.model, self.loss)
+        return step_lib.Parts(
+            model=self.model,
+            input=self._input,
+            segments=self._segments,
+            mixing=self._mixing,
+            adversary=self._adversary,
+            seed=self.seed,
+            step=self.step,
+            levels={
+                name: getattr(type(self), name).tensor(self)
+                for name in (*LEVELS, "noise_sparsity")
+            },
+            in_use=self._in_use,
+            noise_per_view=self.noise_per_view,
+            compute_loss=self.compute_loss,
+            stability=self._divergence(
+                from_logits=from_logits,
+                multi_label=probabilities.is_multi_label(self.model, self.loss),
+            ),
         )
 
-    def call(self, inputs, training=False):
-        """Predicts with the classifier; of views it takes the clean one."""
-        if self._input is not None:
-            if len(inputs.shape) == len(self._input.shape) + 1:
-                inputs = inputs[:, 0]
-        return self.model(inputs, training=training)
+    def views_of(self, inputs, step=None):
+        """What `standard` and `augment` make of the inputs of `fit`.
+
+        It is what the step trains on, by default the one that comes next.
+        """
+        if self.augment is None and self.standard is None:
+            return inputs
+        return step_lib.device_views(
+            inputs,
+            # Of a model without a graph it is unknown.
+            len(self._input.shape) if self._input is not None else 4,
+            seed=self.seed,
+            step=self.step if step is None else step,
+            standard=self.standard,
+            augment=self.augment,
+        )
 
     def train_step(self, data):
         """One step on `(views, labels[, sample_weight])`."""
         inputs, *targets = keras.utils.unpack_x_y_sample_weight(data)
+        if self.source is not None:
+            inputs, *targets = self.source.batch(
+                self.seed, tf.convert_to_tensor(self.step), replication.shard()
+            )
         views, labels = self.views_of(inputs), targets[0]
         scales_loss = precision.scales_loss(self.optimizer)
+        kept = self.model.non_trainable_variables if scales_loss else ()
+        with (
+            precision.overflow_undone(kept),
+            replication.shared_state(self.model),
+        ):
+            terms, gradients, rows = step_lib.gradients(
+                self._parts(), self.optimizer.scale_loss, views, *targets
+            )
         if scales_loss:
-            guard = precision.Guard(self.model.non_trainable_variables)
-        with replica_state.in_common(self.model):
-            losses, gradients, rows = self._pass(views, *targets)
-        if scales_loss:
-            guard.restore_overflown()
             gradients = precision.agree_to_skip(gradients)
         # Counters do not depend on the batch: without this they would also
         # move in the call that finds no batch left. Variables cannot be made
         # behind it; where they are still to be made, a second trace follows.
-        loss = losses[0]
-        weights = self.trainable_weights
-        with tf.control_dependencies([loss] if self.optimizer.built else []):
-            self.optimizer.apply_gradients(zip(gradients, weights))
+        with tf.control_dependencies(terms[:1] if self.optimizer.built else []):
+            self.optimizer.apply_gradients(
+                zip(gradients, self.trainable_weights)
+            )
             if self._average is not None:
                 self._average.update(self.step)
             self.step.assign_add(1)
 
         trackers = (self._loss_tracker, self._ce_tracker, self._jsd_tracker)
-        for tracker, value in zip(trackers, losses):
-            value, count = _unscale(value), tf.shape(labels)[0]
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        for tracker, value in zip(trackers, terms):
+            value, count = value * replicas, tf.shape(labels)[0]
             if scales_loss:
                 value, count = precision.finite_share(value, count)
             tracker.update_state(value, sample_weight=count)
         clean, labels, sample_weight = rows
-        return workers.reducible(
+        return replication.reducible(
             self.compute_metrics(views, labels, clean, sample_weight)
         )
-
-    def _pass(self, views, labels, sample_weight):
-        """Forward and backward pass: losses, gradients, and rows.
-
-        Rows are what metrics compare: clean predictions, labels and weights.
-        """
-        x, num_views = self._view_major(views)
-        x = self._attacked(x, labels)
-        plan = self._plan(x, labels)
-        partners = Partners(plan, labels, sample_weight)
-        with tf.GradientTape() as tape:
-            predictions = self._forward(x, num_views, plan)
-            losses = self._loss_terms(predictions, partners)
-            scaled_loss = self.optimizer.scale_loss(losses[0])
-        gradients = tape.gradient(scaled_loss, self.trainable_weights)
-        return losses, gradients, (predictions[0], *partners.dominant())
 
     def test_step(self, data):
         """Loss and metrics of the classifier, without the training terms."""
         logs = super().test_step(data)
         training_only = (self._ce_tracker.name, self._jsd_tracker.name)
-        return workers.reducible(
+        return replication.reducible(
             {k: v for k, v in logs.items() if k not in training_only}
         )
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # Keras averages a batch over all replicas to learn its shapes, which
         # fails on many machines; the part of one will do.
-        if iterator is not None and self._distribute_strategy is not None:
-            strategy = self._distribute_strategy
-            for _, _, batches in iterator:
-                data_batch = workers.of_one_replica(strategy, next(batches))
-                break
+        strategy = self._distribute_strategy
+        if iterator is not None and strategy is not None:
+            _, _, batches = next(iter(iterator))
+            data_batch = replication.batch_of_one(strategy, next(batches))
             iterator = None
+            if self.source is not None:
+                part = 0, strategy.num_replicas_in_sync
+                data_batch = self.source.batch(self.seed, tf.constant(0), part)
         super()._maybe_symbolic_build(iterator, data_batch)
 
-    def _loss_terms(self, predictions, partners):
-        """Total, cross-entropy and divergence, scaled for distribution."""
-        clean = predictions[0]
-        ce = partners.mix(
-            lambda labels, weights: self.compute_loss(
-                y=labels, y_pred=clean, sample_weight=weights
-            )
-        )
-        if "jsd_weight" not in self._in_use:
-            return ce, ce, tf.zeros([])
-        if predictions.shape[0] == 1:
-            warnings.warn(
-                "The batches have one view of each image, so that there is "
-                "nothing for the stability term to compare; give views "
-                "[B, V, ...] with V > 1 (nm.data.views, nm.augment."
-                "augmix_views), or jsd_weight=0.",
-                stacklevel=2,
-            )
-            return ce, ce, tf.zeros([])
-        jsd = self._stability()(
-            clean,
-            tf.transpose(predictions[1:], [1, 0, 2]),
-            sample_weight=partners.sample_weight,
-        )
-        return ce + NoisyMix.jsd_weight.tensor(self) * jsd, ce, jsd
+    @contextlib.contextmanager
+    def evaluation_weights(self):
+        """Within it, the classifier has the weights that are to be measured.
+
+        With `ema` and `evaluate_ema` these are the averages, once there are
+        any; otherwise they are the weights as they are. `evaluate` does it by
+        itself, and so does what else in this package measures or saves the
+        classifier of a trainer.
+
+        >>> with trainer.evaluation_weights():
+        ...     trainer.model.save("averaged.keras")
+        """
+        is_averaged = self._average is not None and self.evaluate_ema
+        if not is_averaged or not int(self.step.numpy()):
+            yield
+            return
+        with self._average.swapped_in():
+            yield
+
+    def evaluate(self, *args, **kwargs):
+        """As Keras, with `evaluation_weights`; so does `fit` validate."""
+        with self.evaluation_weights():
+            return super().evaluate(*args, **kwargs)
+
+    def _functions(self):
+        """What `get_config` says of the functions that make views."""
+        names = [n for n in ("augment", "standard") if getattr(self, n)]
+        return {n: arguments.serialize(getattr(self, n), n) for n in names}
 
     def get_config(self):
         return {
             **super().get_config(),
-            "model": keras.saving.serialize_keras_object(self.model),
+            **{name: getattr(self, name) for name in _PLAIN},
             "taps": list(self.taps),
-            "alpha": self.alpha,
-            "additive_noise": self.additive_noise,
-            "multiplicative_noise": self.multiplicative_noise,
-            "noise_sparsity": self.noise_sparsity,
             "noise_per_view": list(self.noise_per_view),
-            "jsd_weight": self.jsd_weight,
-            "stability": self.stability,
-            "mixing": mixing_lib.serialize(self.mixing),
-            "seed": self.seed,
-            "from_logits": self.from_logits,
-            "ema": self.ema,
-            "evaluate_ema": self.evaluate_ema,
-            **self._augmentation_config(),
-            **self._adversary_config(),
+            "model": arguments.serialize(self.model),
+            "mixing": arguments.serialize(self.mixing),
+            "adversary": arguments.serialize(self.adversary),
+            **self._functions(),
         }
 
     @classmethod
     def from_config(cls, config):
-        config = dict(config)
-        config["model"] = keras.saving.deserialize_keras_object(config["model"])
-        config["mixing"] = mixing_lib.deserialize(config["mixing"])
-        parts = cls._augmentation_from(config) | cls._adversary_from(config)
-        return cls(**config, **parts)
-
-
-def _check_model(model):
-    if isinstance(model, NoisyMix):
-        raise UsageError(
-            "NoisyMix was given a NoisyMix: give it the classifier, which is "
-            "the other's attribute model."
-        )
-    if not isinstance(model, keras.Model):
-        raise UsageError(
-            f"NoisyMix trains a Keras model, got {model!r}: build or load one "
-            f"first, such as nm.models.build('resnet50')."
-        )
-
-
-def _accumulation_steps(optimizer):
-    """Steps whose gradients make an update; 1 without an optimizer."""
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    return getattr(optimizer, "gradient_accumulation_steps", None) or 1
-
-
-def _unscale(loss):
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    return loss * replicas
+        names = {"model", "mixing", "adversary", "augment", "standard"}
+        names &= config.keys()
+        found = {name: arguments.deserialize(config[name]) for name in names}
+        return cls(**{**config, **found})

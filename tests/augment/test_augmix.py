@@ -1,6 +1,7 @@
 """AugMix: golden chains, Pillow, the laws of its draws, and where it runs."""
 
 import functools
+import json
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ from numpy.testing import assert_array_equal as same
 from scipy import stats
 
 from noisymix_tf.augment import AugMixOptions, augmix_views, chains, ops
-from noisymix_tf.augment import pillow_reference as pillow
 from noisymix_tf.augment.augmix import _compiled_views, apply_plan
+from noisymix_tf.benchmarks import pillow_augmix as pillow
 from support import augmentation as laws
 
 SHAPE, COUNT = (16, 16, 3), 20_000
@@ -26,31 +27,34 @@ def drawn(options, batch, size, seed=(0, 1), compiled=True):
     return tf.nest.map_structure(lambda each: each.numpy(), plan)
 
 
-def test_golden_chains_by_the_program_and_by_pillow(golden):
+def real(plan):
+    """With parameters as Pillow takes them."""
+    return plan._replace(parameter=laws.real(*plan[:2], ops.ALL_OPERATIONS))
+
+
+def test_golden_chains_are_those_of_pillow(golden):
+    """With which the program is compared below."""
     cases = golden("augmix_fixed_chains.npz")
-    written = laws.golden_chains(cases)
-    images, weights, m = (cases[key] for key in ("input", "weights", "m"))
-    plan = chains.plan_of_chains(written, weights, m)
-    plan = tf.nest.map_structure(lambda each: each[:, tf.newaxis], plan)
-    views = apply_plan(tf.constant(images), plan).numpy()
-    same(views[:, 0], images)
-    each = zip(images, written, weights, m)
-    for made in (views[:, 1], [pillow.mix(*case) for case in each]):
-        normalised = (np.array(made) / 255 - 0.5) / 0.5
-        close(normalised, cases["output_norm05"], rtol=0, atol=2e-6)
+    written = [
+        [[laws.split_key(key) for key in chain] for chain in spec["chains"]]
+        for spec in json.loads(cases["spec_json"].item())
+    ]
+    each = zip(cases["input"], written, cases["weights"], cases["m"])
+    made = np.array([pillow.mix(*case) for case in each])
+    normalised = (made / 255 - 0.5) / 0.5
+    close(normalised, cases["output_norm05"], rtol=0, atol=2e-6)
 
 
 def with_pillow(images, plan):
     names = [each.name for each in ops.ALL_OPERATIONS]
-    views = []
+    views, parts = [], (plan.operation, real(plan).parameter, plan.depth)
     for index in np.ndindex(*plan.m.shape):
-        parts = (plan.operation, plan.parameter, plan.depth)
         written = [
             [(names[i], value) for i, value in zip(row[:depth], values)]
             for row, values, depth in zip(*(part[index] for part in parts))
         ]
-        mixed = (images[index[0]], written, plan.weights[index], plan.m[index])
-        views.append(pillow.mix(*mixed))
+        mixed = written, plan.weights[index], plan.m[index]
+        views.append(pillow.mix(images[index[0]], *mixed))
     return np.reshape(views, [*plan.m.shape, *images.shape[1:]])
 
 
@@ -65,11 +69,12 @@ def test_long_chains_of_all_operations_on_grey_images():
     # Each side has its own translations.
     ends = {"translate_x": (0, 7), "translate_y": (0, 5), "color": (0.118, 1.9)}
     for name, expected in ends.items():
-        values = np.abs(plan.parameter[names[plan.operation] == name])
+        values = np.abs(real(plan).parameter[names[plan.operation] == name])
         close((values.min(), values.max()), expected, atol=0.01)
     plan = tf.nest.map_structure(lambda each: each[:6], plan)
     views = apply_plan(tf.constant(images), plan)
     close(views[:, 1:], with_pillow(images, plan), rtol=0, atol=2e-4)
+    same(apply_plan(tf.constant(images), plan, dense=True), views)
 
 
 def test_views_are_those_of_pillow_and_a_function_of_images_and_seed():
@@ -87,15 +92,16 @@ def test_views_are_those_of_pillow_and_a_function_of_images_and_seed():
     same(make([-5, 6]), views)
     assert not np.array_equal(make([-5, 7]), views)
     same(make([-5, 6], clean=False), views[:, 1:])
+    same(make([-5, 6], dense=True), views)
     # Private: neither seeds nor `clean` made another program.
-    compiled = _compiled_views(AugMixOptions(**OPTIONS), 2, 1)
+    compiled = _compiled_views(AugMixOptions(**OPTIONS), 2, 1, False)
     assert compiled.experimental_get_tracing_count() == 1
 
 
 @pytest.mark.parametrize("level, size, alpha", [(3, 32, 1.0), (1, 224, 0.3)])
 def test_laws_of_the_draws(golden, level, size, alpha):
     options = AugMixOptions(severity=level, alpha=alpha)
-    plan = drawn(options, (COUNT, 1), (size, size), compiled=size == 32)
+    plan = real(drawn(options, (COUNT, 1), (size, size), compiled=size == 32))
     kind = "cifar" if size == 32 else "imagenet"
     facts = golden("augmix_sampler_stats.json")[f"{kind}_sev{level}_size{size}"]
     exact = facts["exact"]
@@ -131,15 +137,3 @@ def test_laws_of_the_draws(golden, level, size, alpha):
         drawn_by.append((np.abs(values), uniform))
     for values, law in drawn_by:
         assert stats.kstest(values, law.cdf).pvalue > laws.P_VALUE
-
-
-def test_the_pillow_version_draws_all_operations_and_depths():
-    generator = np.random.default_rng(0)
-    draw = functools.partial(pillow.draw_chain, generator, (32, 32))
-    depths = np.array([len(draw()) for _ in range(3000)])
-    laws.assert_law(depths, dict.fromkeys((1, 2, 3), 1 / 3))
-    assert len({step[0] for step in draw(depth=400, all_ops=True)}) == 13
-    image = laws.sample_images(2, (12, 10, 1), seed=6)[1]
-    views = pillow.augmix_views(image, generator, width=1)
-    same(views[0], image)
-    assert views.shape == (3, 12, 10, 1) and not np.allclose(*views[1:])

@@ -3,6 +3,7 @@
 import collections
 import fractions
 import functools
+import itertools
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ from numpy.testing import assert_array_equal as same
 from PIL import Image
 
 from noisymix_tf import augment
-from noisymix_tf.augment import cutout, policy, policy_space, policy_steps
+from noisymix_tf.augment import cutout, fixed, policy, policy_space
 from noisymix_tf.augment.policies import POLICIES
 from noisymix_tf.augment.policy_space import AUTO_AUGMENT, NAMES, WIDE
-from noisymix_tf.augment.policy_steps import RandAugment, Steps
+from noisymix_tf.augment.policy_steps import AutoAugment, RandAugment, Steps
+from noisymix_tf.augment.policy_steps import TrivialAugment as Trivial
 from support import augmentation as laws
 
 SHAPE = (12, 15, 3)
@@ -68,7 +70,19 @@ def test_magnitudes_are_equal_steps_through_the_ranges(golden, space):
 def drawn(sampler, count=20_000):
     draw = tf.function(sampler.draw, jit_compile=True)
     steps = draw(tf.constant([0, 3]), [count, 1], 32, 48)
-    return Steps(steps.operation.numpy()[:, 0], steps.parameter.numpy()[:, 0])
+    return real([each.numpy()[:, 0] for each in steps])
+
+
+def real(steps):
+    """With parameters as Pillow takes them."""
+    return Steps(steps[0], laws.real(*steps, policy_space.OPERATIONS))
+
+
+def real_of(space, name, *magnitude):
+    """A parameter as it comes out of fixed point."""
+    unit = policy_space.OPERATIONS[NAMES.index(name)].unit
+    parameter = space.parameter(name, *magnitude, 32, 48)
+    return fixed.number(parameter * unit) / fixed.ONE / unit
 
 
 def names(steps):
@@ -86,36 +100,18 @@ def with_pillow(images, steps):
     return np.stack(results)
 
 
-def test_all_pairs_of_operations_equal_pillow():
-    generator = np.random.default_rng(5)
-    operations = np.indices([len(NAMES)] * 2).reshape(2, -1).T
-
-    def parameter(index):
-        size = WIDE.parameter(NAMES[index], generator.integers(31), 30, 12, 15)
-        return size * (generator.choice([-1, 1]) if SIGNED[index] else 1)
-
-    parameters = [[parameter(index) for index in pair] for pair in operations]
-    steps = Steps(operations.astype(np.int32), np.float64(parameters))
-    images = laws.sample_images(len(operations), SHAPE, seed=1)
-    one_view = tf.nest.map_structure(lambda each: each[:, tf.newaxis], steps)
-    results = tf.function(policy.apply_steps)(tf.constant(images), one_view)
-    same(results[:, 0], with_pillow(images, steps))
-
-
 @pytest.mark.parametrize("name", POLICIES)
 def test_auto_augment_draws_its_policy(name):
     law = collections.Counter()
     for row in POLICIES[name]:
-        first, second = (
-            [(operation, AUTO_AUGMENT.parameter(operation, m, 9, 32, 48), p)]
-            + [("identity", 0.0, 1 - p)]
-            for operation, p, m in row
-        )
-        for a, x, p in first:
-            for b, y, q in second:
-                law[a, x, b, y] += p * q / 25
+        either = [
+            [(o, real_of(AUTO_AUGMENT, o, m, 9), p), ("identity", 0.0, 1 - p)]
+            for o, p, m in row
+        ]
+        for (a, x, p), (b, y, q) in itertools.product(*either):
+            law[a, x, b, y] += p * q / 25
     law = {key: p for key, p in law.items() if p}
-    steps = drawn(policy_steps.AutoAugment(name))
+    steps = drawn(AutoAugment(name))
     # What is left out has the parameter that it would have had.
     sizes = np.where(steps.operation == 0, 0.0, np.abs(steps.parameter))
     rows = zip(names(steps).tolist(), sizes)
@@ -138,20 +134,42 @@ def test_rand_augment_draws_of_one_magnitude(magnitude):
     for index, name in enumerate(policy_space.COMMON):
         values = steps.parameter[steps.operation == index]
         expected = AUTO_AUGMENT.parameter(name, magnitude, 30, 32, 48)
-        same(np.abs(values), abs(expected))
+        np.testing.assert_allclose(np.abs(values), abs(expected), rtol=1e-14)
         if SIGNED[index] and expected:
             laws.assert_even_signs(values)
 
 
+def test_torchvision_scale_is_what_torchvision_publishes():
+    """`RandAugment._augmentation_space` of torchvision 0.28, 31 bins."""
+    bins = np.linspace(0, 1, 31)
+    # Of thresholds, Pillow takes the next whole number.
+    plain = {"solarize": np.ceil((255 - 255 * bins).round(6))}
+    plain["posterize"] = 8 - np.round(4 * bins)
+    signed = {"rotate": 30 * bins, "translate_x": 150 / 331 * 48 * bins // 1}
+    signed["translate_y"] = 150 / 331 * 32 * bins // 1
+    signed |= dict.fromkeys(("shear_x", "shear_y"), 0.3 * bins)
+    space = policy_space.SCALES["torchvision"]
+    for name in policy_space.COMMON:
+        unit = policy_space.OPERATIONS[NAMES.index(name)].unit
+        pairs = [space.both_ways(name, m, 30, 32, 48) for m in range(31)]
+        forth = back = plain.get(name, 0)
+        if name in ("color", "contrast", "brightness", "sharpness"):
+            forth, back = 1 + 0.9 * bins, 1 - 0.9 * bins
+        elif name in signed:
+            forth, back = signed[name], -signed[name]
+        for found, expected in zip(np.transpose(pairs) / unit, (forth, back)):
+            np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
 def test_trivial_augment_and_cutout_draw_evenly():
-    steps = drawn(policy_steps.TrivialAugment(), 40_000)
+    steps = drawn(Trivial(), 40_000)
     assert steps.operation.shape == (40_000, 1)
     laws.assert_law(steps.operation.ravel(), dict.fromkeys(range(14), 1 / 14))
     for name in ("shear_y", "rotate", "color", "solarize", "posterize"):
         values = steps.parameter[names(steps) == name]
         law = collections.Counter()
         for magnitude in range(31):
-            law[WIDE.parameter(name, magnitude, 30, 32, 48)] += 1 / 31
+            law[real_of(WIDE, name, magnitude, 30)] += 1 / 31
         laws.assert_law(np.abs(values), law)
     draw = tf.function(cutout.draw_centres, jit_compile=True)
     rows, columns = draw(tf.constant([1, 2]), [4000], 5, 9).numpy().T
@@ -160,38 +178,38 @@ def test_trivial_augment_and_cutout_draw_evenly():
     laws.assert_uncorrelated(rows, columns)
 
 
-def with_square(image, centre, size):
-    expected, half = image.copy(), size // 2
+def with_square(image, centre, half):
     rows, columns = (slice(max(c - half, 0), c + half) for c in centre)
-    expected[rows, columns] = 128
-    return expected
+    image[rows, columns] = 128
+    return image
 
 
 def test_views_are_those_of_pillow_for_the_same_draws():
     options = {"num_ops": 3, "magnitude": 25, "cutout": 5}
-    images = np.tile(laws.sample_images(4, SHAPE, seed=3), [2, 1, 1, 1])
+    images = np.tile(laws.sample_images(20, SHAPE, seed=3), [2, 1, 1, 1])
     make = functools.partial(augment.rand_augment_views, images, **options)
     views = make([1, -2]).numpy()
-    assert views.shape == (8, 3, *SHAPE) and views.dtype == np.uint8
+    assert views.shape == (40, 3, *SHAPE) and views.dtype == np.uint8
     same(views[:, 0], images)
 
     @tf.function(jit_compile=True)
     def draw(seed):
         # As the streams of the function are named: steps, then centres.
         steps, centres = tf.unstack(augment.policy.rng.split(seed, 2, True))
-        size = ([8, 2], *SHAPE[:2])
+        size = ([40, 2], *SHAPE[:2])
         steps = RandAugment(3, 25).draw(steps, *size)
         return steps, cutout.draw_centres(centres, *size)
 
     steps, centres = draw(tf.constant([1, -2]))
     for view in (0, 1):
-        one = Steps(*(each.numpy()[:, view] for each in steps))
+        one = real([each.numpy()[:, view] for each in steps])
         pairs = zip(with_pillow(images, one), centres[:, view])
-        same(views[:, 1 + view], [with_square(*each, 5) for each in pairs])
+        same(views[:, 1 + view], [with_square(*each, 2) for each in pairs])
     same(make([1, -2]), views)
+    same(make([1, -2], dense=True), views)
     assert not np.array_equal(make([1, -3]), views)
     # Equal images have their own draws, as views do.
-    assert not np.array_equal(views[0, 1:], views[4, 1:])
+    assert not np.array_equal(views[0, 1:], views[20, 1:])
 
 
 def test_functions_ask_for_what_their_names_say(monkeypatch):
@@ -202,12 +220,12 @@ def test_functions_ask_for_what_their_names_say(monkeypatch):
     monkeypatch.setattr(policy, "_compiled", program)
     images = laws.sample_images(2, SHAPE, seed=4)
     for name, sampler, options in (
-        ("auto_augment", policy_steps.AutoAugment, {"policy": "svhn"}),
-        ("rand_augment", RandAugment, {"num_ops": 3, "magnitude": 25}),
-        ("trivial_augment", policy_steps.TrivialAugment, {}),
+        ("auto_augment", AutoAugment, {"policy": "svhn"}),
+        ("rand_augment", RandAugment, {"num_ops": 3, "scale": "torchvision"}),
+        ("trivial_augment", Trivial, {}),
     ):
         same(getattr(augment, name)(images, 0, cutout=6, **options), images)
         views = getattr(augment, f"{name}_views")
-        views(images, 0, num_views=4, shard=(1, 2), **options)
-        key = sampler(**options)
-        assert asked[-2:] == [(key, 6, 1, False, 1), (key, 0, 4, True, 2)]
+        views(images, 0, num_views=4, shard=(1, 2), dense=True, **options)
+        key, plain = sampler(**options), (6, 1, False, 1, False)
+        assert asked[-2:] == [(key, *plain), (key, 0, 4, True, 2, True)]

@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal as same
 from scipy import stats
 
 from noisymix_tf import augment, rng
-from noisymix_tf.augment import gaussian_views, random_crop_flip, shards
+from noisymix_tf.augment import arguments, gaussian_views, random_crop_flip
 from support import augmentation as laws
 from support.usage import assert_usage_error
 
@@ -136,11 +136,12 @@ def test_views_of_a_batch_are_functions_of_seed_step_and_stream():
 
 OF_AUGMIX = {"severity": [0.05, 11, "3", math.nan], "width": [0, 2.5]}
 OF_AUGMIX |= {"depth": [0, -2], "alpha": [0, math.inf], "num_views": [0]}
+OF_RAND = {"num_ops": [0, 1.5], "magnitude": [31, "9"], "scale": ["keras"]}
 BAD = {
     augment.augmix_views: OF_AUGMIX,
     gaussian_views: {"level": [-1, math.inf, "2"], "num_views": [0]},
     augment.auto_augment_views: {"policy": ["mnist"]},
-    augment.rand_augment_views: {"num_ops": [0, 1.5], "magnitude": [31, "9"]},
+    augment.rand_augment_views: OF_RAND,
     augment.trivial_augment_views: {"cutout": [-1], "num_views": [0]},
     random_crop_flip: {"padding": [-1, 1.5, True]},
 }
@@ -159,8 +160,11 @@ def test_refuses(function):
     ):
         assert_usage_error(functools.partial(function, images, [0, 0]), words)
     for shard in (2, (2, 2), (-1, 2), (0, 0), (0, 1.5), (0, 1, 2)):
-        call = functools.partial(shards.checked, shard)
+        call = functools.partial(arguments.checked_shard, shard)
         assert_usage_error(call, f"shard={shard!r} must be (index, count)")
+    call = functools.partial(augment.rand_augment, scale="torchvision")
+    words = "whole magnitudes only, got magnitude=2.5"
+    assert_usage_error(lambda: call(IMAGES, 0, magnitude=2.5), words)
     unknown = tf.TensorSpec([2, None, 4, 3], tf.uint8)
     traced = tf.function(lambda images: function(images, [0, 0]))
     trace = functools.partial(traced.get_concrete_function, unknown)

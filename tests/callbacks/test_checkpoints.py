@@ -15,10 +15,8 @@ import pytest
 from keras.callbacks import LambdaCallback
 
 from noisymix_tf import callbacks as lib
-from noisymix_tf import distribution, model_card
+from noisymix_tf import distribution, fitting, model_card
 from noisymix_tf.errors import Preempted, UsageError
-from noisymix_tf.training import checkpoint_files as files
-from noisymix_tf.training import loop
 from noisymix_tf.training.checkpoint import CheckpointFolder
 from support import fit_models
 from support.trainings import assert_equal, fresh, log_of
@@ -73,7 +71,7 @@ def _train(kind, folder, callbacks=(), checkpoint_steps=0):
     given |= {"verbose": 0, "checkpoint_steps": checkpoint_steps}
     given["checkpoints"] = CheckpointFolder(folder / "checkpoints")
     batches = functools.partial(fit_models.batches, kind)
-    return loop.train(model, batches, **given), model.get_weights()
+    return fitting.train(model, batches, **given), model.get_weights()
 
 
 def _handlers():
@@ -153,24 +151,37 @@ def test_steps_that_fall_on_the_end_of_an_epoch_or_not(tmp_path):
     checkpoints = lib.Checkpoints(str(tmp_path / "b"), every_steps=3)
     _get("plain").fit(dataset, verbose=0, callbacks=[checkpoints])
     assert 3 in CheckpointFolder(tmp_path / "b").steps()
-    # Several in one: what falls due in between is saved at the second.
-    folder = CheckpointFolder(tmp_path / "c", keep=9)
-    model = fit_models.model("plain")
-    model.steps_per_execution = 4
-    fit_models.fit(model, 2, [lib.Checkpoints(folder, 6)], steps_per_epoch=12)
-    assert folder.steps() == [8, 12, 20, 24]
+
+
+def test_executions_end_with_their_epoch(whole, tmp_path, monkeypatch):
+    """Of three steps, where an epoch has four; they had to divide it."""
+    get = functools.partial(fresh, rate=0.02)  # Its own step is traced anew.
+    get("plain").steps_per_execution = 3
+    monkeypatch.setitem(globals(), "_get", get)
+    for number, moment, step in (
+        (TERM, {"step": 4}, 7),
+        (TERM, {"step": 7}, 8),  # The epoch is done first.
+        (None, {"epoch": 1}, 7),
+    ):
+        folder = tmp_path / f"{number}{moment}"
+        callbacks = _callbacks(folder, "plain")
+        with pytest.raises((Preempted, InterruptedError)):
+            _train("plain", folder, [_end(number, **moment), *callbacks], 2)
+        begun, weights = _train("plain", folder, _callbacks(folder, "plain"), 2)
+        assert begun == step and log_of(folder) == log_of(whole["plain"][1])
+        assert_equal(weights, whole["plain"][0])
 
 
 def test_only_the_last_save_must_succeed(whole, tmp_path, monkeypatch, capsys):
     """On a full disk; that after a signal, too."""
-    expected, write, full = whole["noisymix"], files.write, {3, 4, 9}
+    expected, write, full = whole["noisymix"], CheckpointFolder.write, {3, 4, 9}
 
     def failing(path, step, arrays):
         if step in full:
             raise OSError(errno.ENOSPC, "No space left on device")
         write(path, step, arrays)
 
-    monkeypatch.setattr(files, "write", failing)
+    monkeypatch.setattr(CheckpointFolder, "write", failing)
     capsys.readouterr()
     callbacks = _callbacks(tmp_path, "noisymix")
     _, weights = _train("noisymix", tmp_path, callbacks, 1)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from noisymix_tf import corruptions, data, evaluation
 from noisymix_tf.callbacks import CorruptionEvaluation, examples
-from noisymix_tf.data.subset import balanced_indices
+from noisymix_tf.data.classes import balanced_indices
 from support import fit_models
 from support.trainings import fresh
 from support.usage import assert_usage_error
@@ -31,10 +31,9 @@ def test_all_images_give_what_evaluate_reports(kind):
     classifier = getattr(model, "model", model)
     results = evaluation.evaluate(classifier, DATASET, progress=None, **options)
     cells = results.report.as_dict()["sections"]["c"]["cells"]
-    expected = {
-        "val_a_clean_accuracy": results.figures["clean/accuracy"],
-        "val_a_corruption_accuracy": results.figures["c/mean_accuracy"],
-    }
+    figures = results.figures
+    expected = {"val_a_clean_accuracy": figures["clean/accuracy"]}
+    expected["val_a_corruption_accuracy"] = figures["c/mean_accuracy"]
     for name in SOME:
         values = [cell["accuracy"] for cell in cells[name].values()]
         expected[f"val_a_corruption_accuracy_{name}"] = np.mean(values)
@@ -76,9 +75,8 @@ def test_every_few_epochs_with_one_trace_for_all():
     model = fit_models.model("plain", Counting())
     options = {"every_epochs": 2, "batch_size": 10}
     callback, seen = CorruptionEvaluation(IMAGES, LABELS, SOME, **options), []
-    spy = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: seen.append(names & set(logs))
-    )
+    spy = keras.callbacks.LambdaCallback()
+    spy.on_epoch_end = lambda epoch, logs: seen.append(names & set(logs))
     names = {"val_corruption_accuracy", "val_clean_accuracy"}
     history = fit_models.fit(model, 5, [callback, spy], initial_epoch=1)
     assert seen == [names, set(), names, set()]

@@ -21,9 +21,7 @@ def plan(line, folder="out"):
     return trainings.plan(words, config)
 
 
-def test_every_method_with_every_seed_and_mistakes_before_training(
-    tmp_path, monkeypatch
-):
+def test_every_method_with_every_seed_and_mistakes_first(tmp_path, monkeypatch):
     base = "--flagfile=flags/quickstart.flags --epochs=2 --seeds=0,1"
     names = ("baseline", "mixup", "noisymix")
     planned = plan(f"{base} --methods={','.join(names)}")

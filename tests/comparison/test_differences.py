@@ -43,7 +43,6 @@ def test_what_both_models_get_right_cancels_but_not_over_other_images():
 
 
 def test_runs_add_their_variance_by_their_number_if_all_have_one():
-    """Errors over the same images do not even out over runs."""
     values, others = (80.0, 83.0, 84.0), (79.0, 80.0)
     ours = Cell([Measure(v, 1.5) for v in values])
     theirs = Cell([Measure(v, 2.0) for v in others])

@@ -27,8 +27,6 @@ def trainings(folder, **more):
 
 
 class Launch:
-    """Writes the results that a training would; mixup0 may fail."""
-
     def __init__(self, status=0):
         self.started, self._status = [], status
 
@@ -46,8 +44,6 @@ class Launch:
 
 
 def test_what_is_not_finished_is_trained_in_turn_and_told(tmp_path, capsys):
-    """Finished: with these very flags, and its results are there."""
-
     def started(planned, status=0):
         failures = processes.run_all(planned, launch := Launch(status))
         return launch.started, failures, capsys.readouterr().err.splitlines()

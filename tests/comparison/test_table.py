@@ -22,7 +22,6 @@ OTHER = FGSM.replace("cross", "x")
 
 
 def _mean_errors(base):
-    """Of corruptions, from noise on."""
     return np.array([1.1 - base] * 3 + [1.0 - base] * 12)
 
 
@@ -71,8 +70,6 @@ def test_columns_are_those_of_the_suites_as_numpy_finds_them(found):
 
 @SUITES.register("toy_of_comparison")
 class Toy(Suite):
-    """Two figures of one cell, of which a table shows one."""
-
     columns = (Column("gain", "{label} gain", False, digits=3),)
 
     def tasks(self, job):
@@ -88,7 +85,7 @@ class Toy(Suite):
 
 
 def test_a_new_suite_is_one_class_and_any_model_a_row(tmp_path, monkeypatch):
-    own = {made.cell("toy_of_comparison", None, 0): made.scores(0.6)}
+    own = {made.cell("toy_of_comparison"): made.scores(0.6)}
     monkeypatch.setattr(made, "_measured", lambda: own)
     for name, model in (("a", "Mine"), ("b", None), ("c", "x"), ("d", "x")):
         made.evaluation(tmp_path / name, model=model)
@@ -123,7 +120,6 @@ def test_what_divides_is_one_reference_for_all(found, tmp_path):
 
 @pytest.mark.parametrize("source", ["generated", "released"])
 def test_published_numbers_stand_beside_the_same_images_only(tmp_path, source):
-    """Those that this package wrote into files are generated, too."""
     config, mine = flags(dataset="imagenet"), {"c": accuracies(0.6)}
     mine |= {"source": source, "about": {"dataset": "imagenet"}}
     for name, reference in (("a", alexnet()), ("b", None)):
@@ -148,7 +144,6 @@ def test_published_numbers_stand_beside_the_same_images_only(tmp_path, source):
 
 
 def _trio(folder, **more):
-    """Two models that cannot be told apart, and a worse one."""
     for name, accuracy in (("a", 0.9), ("b", 0.895), ("c", 0.6)):
         own = {"clean": accuracy, "model": name.upper(), **more}
         made.evaluation(folder / name, **own)
@@ -156,7 +151,6 @@ def _trio(folder, **more):
 
 
 def test_bold_is_what_equals_the_best_and_pairs_are_told(tmp_path, found):
-    """Of reports without records too, and other images of the same number."""
     own = tmp_path / "own"
     built = build(_trio(own))
     assert _leaders(built) == ["A", "B"] and built.target == "the best"
@@ -200,10 +194,7 @@ def test_bold_is_what_equals_the_best_and_pairs_are_told(tmp_path, found):
     assert paired == ["B", "C"] and len(gaps) == 5
 
 
-def test_rows_tell_what_they_differ_in_and_what_does_not_compare(
-    tmp_path, found
-):
-    """Versions may lack flags, and files that were copied have other times."""
+def test_rows_tell_what_they_differ_in_or_do_not_compare(tmp_path, found):
     config, fgsm = flags("mixup", learning_rate=0.05), {FGSM: 0.1}
     own = write(tmp_path / "mixup", config, fgsm=fgsm) / FLAGS
     own.write_text(re.sub("--clip_norm.*\n", "", own.read_text()))

@@ -20,8 +20,6 @@ HELD_OUT = ("speckle_noise", "gaussian_blur", "shear")
 # Every corruption ("c") and every perturbation ("p").
 ALL = [("c", name) for name in COMMON + EXTRA]
 ALL += [("p", name) for name in (*FILMS, "snow", *HELD_OUT)]
-
-
 # Those without chance.
 CALM = {(suite, name) for name in DETERMINISTIC for suite in "cp"}
 CALM |= {("p", name) for name in (*FILMS[6:], "shear", "motion_blur")}
@@ -61,7 +59,6 @@ def test_names_are_the_benchmarks_in_its_order():
 
 
 def test_new_ones_plug_in(monkeypatch):
-    """A perturbation that yields too few frames or too many is found."""
     for registry in (corruptions.CORRUPTIONS, corruptions.PERTURBATIONS):
         # Private: entries of this test alone.
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
@@ -105,7 +102,6 @@ def test_new_ones_plug_in(monkeypatch):
 
 @pytest.mark.parametrize("kind", ALL, ids="-".join)
 def test_an_image_becomes_the_same_in_any_batch(make, kind, monkeypatch):
-    """By its index and the seed alone, where there is chance."""
     images = photographs(5, 12, 16)
     whole, order = make(kind, images, seed=5), np.array([4, 0, 2])
     some = make(kind, images[order], seed=5, indices=order)
@@ -149,7 +145,6 @@ def test_grey_is_the_brightness_of_a_grey_rgb_image(make, kind):
 
 
 def test_saturation_of_grey():
-    """Grey is a red without saturation; one channel has none to change."""
     images = np.full([1, 8, 8, 3], 200, np.uint8)
     assert (corrupt(images, "saturate", 5) == [200, 160, 160]).all()
     assert (corrupt(images[..., :1], "saturate", 5) == 200).all()

@@ -27,7 +27,6 @@ def corrupt(images, name, severity, seed=0, **options):
     "severity, radius, sigma", [(1, 3, 0.1), (4, 8, 0.5), (5, 10, 0.5)]
 )
 def test_defocus_is_a_mean_over_a_disk(severity, radius, sigma):
-    """Large disks go through the Fourier transform, others do not."""
     images = photographs(2, 40, 53)
     squares = np.arange(-max(radius, 8), max(radius, 8) + 1) ** 2
     disk = (squares[:, None] + squares <= radius**2).astype(float)
@@ -76,7 +75,6 @@ def test_glass_copies_one_pixel_after_the_other(reach, shape):
     [(1, (2, 0.7, 0.1), 40, 56), (5, (0.12, 0.01, 0.02), 56, 40)],
 )
 def test_elastic_transform_is_what_scipy_makes(severity, shares, height, width):
-    """Strong and smooth, or weak and rough; of an image that is no square."""
     name = "elastic_transform"
     (image,) = images = photographs(1, height, width)
     strength, smoothness, shift = np.multiply(shares, 40 * 244 / 224)
@@ -106,7 +104,6 @@ def test_elastic_transform_is_what_scipy_makes(severity, shares, height, width):
 
 
 def test_clouds_and_drops():
-    """Clouds have the next power of two as side; some images have no drops."""
     images = photographs(2, 20, 37)
     foggy = corrupt(images, "fog", 4, 5)
     draws = generators(5, "fog", 4, 2)
@@ -137,7 +134,6 @@ def folder(tmp_path):
     ],
 )
 def test_frost_adds_a_part_of_a_picture(folder, table, weights):
-    """Every fifth pixel from the third on, or three of ten between pixels."""
     grid = (np.mgrid[:19, :28] + 0.5) / 0.3 - 0.5
     sample = functools.partial(ndimage.map_coordinates, order=1, mode="nearest")
     images, pictures = photographs(6, 8, 11), textures(str(folder))
@@ -162,7 +158,6 @@ def test_frost_adds_a_part_of_a_picture(folder, table, weights):
 
 
 def test_pictures_of_frost(tmp_path):
-    """They grow for larger images; drawn ones are the same every time."""
     Image.new("RGB", (80, 60), (10, 200, 100)).save(tmp_path / "a.png")
     images = np.zeros([2, 100, 70, 3], np.uint8)
     icy = corrupt(images, "frost", 3, frost_folder=tmp_path)

@@ -26,7 +26,6 @@ ROUNDING_SHARE = {"motion_blur": 1e-4, "brightness": 0.005}
 
 
 def with_legacy_draws(images, name):
-    """What `perturb` computes, from the draws of the oracle."""
     entry = corruptions.PERTURBATIONS.get(name)
     streams = LegacyStreams(ORDER.index(name) * 100_003, range(len(images)))
     frames = entry.function(images, entry.constant("cifar"), streams)
@@ -95,7 +94,6 @@ def test_views_keep_the_centre_and_brightness_of_grey_adds():
 
 @pytest.mark.parametrize("weights", [(0.8, 0.2), (0.7, 0.15, 0.1, 0.05)])
 def test_liquid_moves_down(weights):
-    """The first weight is that of the pixel farthest above."""
     column = np.random.default_rng(0).random(20)
     wanted = np.convolve(column, weights[::-1], mode="same")
     moved = _moved_down(column[None, :, None], weights)[0, :, 0]

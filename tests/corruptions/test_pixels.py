@@ -78,7 +78,7 @@ saturate .3 0 .1 0 2 0 5 .1 30 .2 / jpeg_compression 65 58 50 40 25
 """
 
 
-def test_constants_are_published_and_those_of_tiny_lie_between():
+def test_constants_are_published():
     odd = {"imagenet elastic_transform": 224 / 244}
     for line in re.split("[/\n]", PRINTED.strip()):
         name, *wanted = line.split()
@@ -91,15 +91,6 @@ def test_constants_are_published_and_those_of_tiny_lie_between():
         ours = [v if isinstance(v, str) else v * scale for v in ours]
         wanted = [w if w.isalpha() else pytest.approx(float(w)) for w in wanted]
         assert ours == wanted, (name, table)
-    images, change = oracle.photographs(1, 48, 48), np.zeros([3, 3])
-    names = set(oracle.COMMON) - {"frost"}  # Its pictures take a second.
-    for name, place in itertools.product(names, np.ndindex(3, 3)):
-        table, severity = corruptions.TABLES[place[0]], 1 + 2 * place[1]
-        made = corruptions.corrupt(images, name, severity, table=table)
-        change[place] += np.abs(made.astype(float) - images).mean()
-    cifar, imagenet, tiny = change
-    assert (cifar < tiny).all() and (tiny < imagenet).all()
-    assert (np.diff(tiny) > 0).all()
 
 
 # Of images of 32, of 224 and of 64 pixels, then of their sequences.
@@ -126,7 +117,6 @@ def formula(name, unit, c, draw, dtype):
 
 @pytest.mark.parametrize("line", NOISES.strip().splitlines())
 def test_noises_are_formulas_of_their_draws(line):
-    """Of a sequence the first frame is the image; its draws are its own."""
     name, *numbers = line.split()
     stills, films = np.split(np.array(numbers, float), [15])
     images = oracle.photographs(2, 18, 25)

@@ -1,11 +1,9 @@
 """ImageNet as tensorflow-datasets prepares it, made of a few images."""
 
-import io
-
 import pytest
-from PIL import Image
 
 from support import picture_folders
+from support.released_sets import imagenet_example, prepare
 
 NUM = {"train": 23, "validation": 9}
 
@@ -13,26 +11,25 @@ NUM = {"train": 23, "validation": 9}
 def examples(split):
     for i in range(NUM[split]):
         pixels = picture_folders.picture([NUM[split], i], (60 + i, 300 - i))
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "jpeg", quality=95)
-        buffer.seek(0)
-        example = {"image": buffer, "label": 250 * (i % 4)}
-        yield i, {**example, "file_name": f"{split}_{i}.JPEG"}
+        yield i, imagenet_example(250 * (i % 4), pixels, f"{split}_{i}.JPEG")
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    for name in ("create_connection", "getaddrinfo"):
+        monkeypatch.setattr(f"socket.{name}", None)
 
 
 @pytest.fixture(scope="session")
-def imagenet_roots(tmp_path_factory):
+def prepared(tmp_path_factory):
     """`{format: data_dir}` of imagenet2012, written by its own builder."""
     import tensorflow_datasets as tfds
-    from tensorflow_datasets import download
 
     roots = {}
     for kind in ("tfrecord", "array_record"):
         root = roots[kind] = tmp_path_factory.mktemp(kind)
         builder = tfds.builder("imagenet2012", data_dir=root, file_format=kind)
-        builder._split_generators = lambda _: {n: examples(n) for n in NUM}
-        config = download.DownloadConfig(try_download_gcs=False, num_shards=3)
-        builder.download_and_prepare(download_config=config)
+        prepare(builder, {n: examples(n) for n in NUM}, num_shards=3)
     return roots
 
 

@@ -11,12 +11,14 @@ import pytest
 import tensorflow_datasets as tfds
 
 import noisymix_tf.data as data
-from noisymix_tf.data import cifar
+from noisymix_tf.data import named
+from support.released_sets import prepare
 from support.usage import assert_usage_error
 
 
+@pytest.mark.usefixtures("offline")
 @pytest.mark.parametrize("name, classes", [("cifar10", 10), ("cifar100", 100)])
-def test_splits_are_in_order_of_ids(name, classes, tmp_path, monkeypatch):
+def test_splits_are_in_order_of_ids(name, classes, tmp_path):
     """Images stay with their (fine) labels; the network is not asked."""
     draws = np.random.default_rng(0)
     builder = tfds.builder(name, data_dir=tmp_path)
@@ -32,13 +34,7 @@ def test_splits_are_in_order_of_ids(name, classes, tmp_path, monkeypatch):
             yield key, {**example, **coarse}
 
     parts = {"train": images, "test": 255 - images}
-    builder._split_generators = lambda _: {
-        part: examples(part, parts[part]) for part in parts
-    }
-    config = tfds.download.DownloadConfig(try_download_gcs=False)
-    builder.download_and_prepare(download_config=config)
-    for way in ("create_connection", "getaddrinfo"):
-        monkeypatch.setattr(f"socket.{way}", None)
+    prepare(builder, {part: examples(part, parts[part]) for part in parts})
     load = functools.partial(data.load, name, data_dir=str(tmp_path))
     dataset = load()
     assert dataset.class_names == tuple(names)
@@ -78,5 +74,13 @@ def test_absent_is_one_line(tmp_path, monkeypatch, capfd):
     hang = lambda *_, **__: answer.wait() and mock.Mock()  # noqa: E731
     monkeypatch.setattr(urllib.request, "urlopen", hang)
     # Privately, for the public way would wait for seconds.
-    assert not cifar._reachable("https://host.invalid/", timeout=0.02)
+    assert not named._reachable("https://host.invalid/", timeout=0.02)
     answer.set()
+
+
+def test_the_newest_version_that_is_finished_is_read(tmp_path):
+    for name in ("2.0.0", "10.0.0", "9.0.0", "11.0.0-x"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "dataset_info.json").touch()
+    (tmp_path / "12.0.0").mkdir()
+    assert named.newest_version(tmp_path) == str(tmp_path / "10.0.0")

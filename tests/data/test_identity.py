@@ -13,14 +13,15 @@ from noisymix_tf import data
 from noisymix_tf.data import identity
 from noisymix_tf.data.prepared_split import PreparedSplit
 from noisymix_tf.data.preprocess import Preprocess
-from noisymix_tf.data.released import mapped, prepared, videos
+from noisymix_tf.data.released.arrays import StoredImages, StoredSequences
+from noisymix_tf.data.released.folders import Videos
 from support import picture_folders as folders
 from support import released_sets
 from support.usage import assert_usage_error
 
 IMAGES = released_sets.noise(6, 8, 8, 3)
 LABELS = np.array([0, 1, 0, 1, 0, 1])
-ARRAY = data.ArraySplit(IMAGES, LABELS)
+ARRAY, SIX = data.ArraySplit(IMAGES, LABELS), range(6)
 
 
 def train(root):
@@ -50,25 +51,23 @@ def test_every_pixel_label_and_order_counts():
     assert len(words) == 4 and word(ARRAY) in words
     words = []
     for pixels in (IMAGES, IMAGES.copy(), IMAGES[::-1]):
-        how = LABELS[:3], np.arange(3), Preprocess()
-        films = mapped.MappedSequences(pixels[:, None], *how)
-        split = mapped.MappedImages(pixels, *how)
         parts = [(pixels[:4], LABELS[:4]), (pixels[4:], LABELS[4:])]
         plain = types.SimpleNamespace(batches=lambda _, p=parts: iter(p))
         assert identity.of(plain).images == 6
-        words.append([word(films), word(split), str(identity.of(plain))])
-    assert words[0] == words[1] and set(words[0]).isdisjoint(words[2])
+        words.append(str(identity.of(plain)))
+    assert words[0] == words[1] != words[2]
 
 
 def test_files_are_known_by_name_size_and_time(tmp_path):
     photos = folders.make(tmp_path / "photos")
-    before = train(photos).identity
     moved = shutil.copytree(photos, tmp_path / "moved")  # Keeps times.
-    assert train(moved).identity == before
+    assert train(moved).identity == train(photos).identity
     path = moved / "train/dog/2.png"
-    os.utime(path, (1, 1))
-    later, before = word(train(moved)), str(before)
-    assert later != before and identity.which(later) == identity.which(before)
+    # Each video is a file: of others of them nothing is known.
+    files, labels = train(photos).files, np.array([1, 0])
+    films = StoredSequences(Videos(files), labels, [2, 0], Preprocess(8))
+    some = {"files": [files[2], files[0]], "reading": Preprocess(8)}
+    assert films.identity == identity.make(labels, **some)
     # The bytes are looked at where they are asked for.
     gone = train(moved)
     files = train(photos).files, gone.files
@@ -79,22 +78,14 @@ def test_files_are_known_by_name_size_and_time(tmp_path):
     assert_usage_error(lambda: gone.identity, "dog/2.png: No such file")
 
 
-def records(files, places, rule):
-    """Of tensorflow-datasets, whose records hold labels."""
-    image, part = Mock(shape=(9, 9, 3)), Mock(filepaths=files)
-    info = Mock(splits={"test": part}, features={"image": image})
-    return prepared.PreparedImages(Mock(info=info), "test", places, rule)
-
-
 KINDS = {
     "files": data.FileSplit,
     "joined": lambda *own: data.JoinedSplit([data.FileSplit(*own), ARRAY]),
     "in any order": lambda f, *own: PreparedSplit(Mock(paths=f), *own),
-    "records": records,
-    "rows of an array": lambda files, labels, rule: mapped.MappedImages(
-        np.memmap(files[2], shape=(6, 2, 2, 3)), labels, range(6), rule
+    "rows of an array": lambda files, labels, rule: StoredImages(
+        np.memmap(files[2], shape=(6, 2, 2, 3)), labels, SIX, rule
     ),
-    "videos": videos.VideoSequences,
+    "videos": lambda f, ks, rule: StoredSequences(Videos(f), ks, SIX, rule),
 }
 
 

@@ -1,17 +1,19 @@
 """ImageNet as tensorflow-datasets prepares it, in both kinds of files."""
 
 import functools
-import os
+import pathlib
 import shutil
-from unittest import mock
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from numpy.testing import assert_array_equal as same
 
 from noisymix_tf import data
-from noisymix_tf.data.released.classes import class_indices, imagenet_wnids
-from noisymix_tf.data.tfrecords import TFRecordImages, find_records
+from noisymix_tf.data.classes import class_indices, imagenet_wnids
+from noisymix_tf.data.prepared_split import TFRecordImages
+from noisymix_tf.data.record_index import find_records
+from support.released_sets import assert_holds
 from support.usage import assert_usage_error
 
 
@@ -25,58 +27,64 @@ def load(root, image_size=32):
 
 
 @pytest.mark.parametrize("kind", ["tfrecord", "array_record"])
-def test_every_image_is_found_anywhere(imagenet_roots, imagenet_examples, kind):
-    imagenet = load(imagenet_roots[kind])
-    splits = imagenet.train, imagenet.test
-    for split, written in zip(splits, imagenet_examples):
+def test_every_image_is_found_anywhere(prepared, imagenet_examples, kind):
+    imagenet = load(prepared[kind])
+    train = imagenet.train
+    for split, written in zip((train, imagenet.test), imagenet_examples):
         read = tf.function(split.read, autograph=False)
         images = [read(i).numpy() for i in tf.range(len(split))]
         assert sorted(zip(images, split.labels.tolist())) == sorted(written)
-    train = imagenet.train
-    train.check()
     whole = np.concatenate([images for images, _ in train.batches(5)])
     order = [22, 0, 7, 7, 13]
-    np.testing.assert_array_equal(train.fetch(tf.constant(order)), whole[order])
-    ((images, labels),) = train.subset([9, 2]).batches(2)
-    np.testing.assert_array_equal(images, whole[[9, 2]])
-    np.testing.assert_array_equal(labels, train.labels[[9, 2]])
+    same(train.fetch(tf.constant(order)), whole[order])
+    assert_holds(train, whole, train.labels)
     assert imagenet.class_names == imagenet_wnids()
-    assert class_indices(["n01443537"], imagenet, "here") == [1]
+    assert class_indices(["n01443537"], imagenet.class_names, "", "") == [1]
     assert imagenet.train_crop == "resized" and imagenet.flip
-    assert imagenet.image_shape == (32, 32, 3)
+    assert imagenet.image_shape == whole.shape[1:] == (32, 32, 3)
     # By default the size of the benchmarks.
-    usual = load(imagenet_roots[kind], None).test
+    usual = load(prepared[kind], None).test
     assert str(usual.preprocess) == "resize256-crop224"
 
 
 @pytest.mark.parametrize("kind", ["tfrecord", "array_record"])
-def test_the_walk_is_remembered(imagenet_roots, kind, tmp_path, monkeypatch):
+def test_the_walk_is_remembered(prepared, kind, tmp_path, monkeypatch):
     """But a damaged table, or one of other files, is made anew."""
-    copy = copy_of(imagenet_roots[kind], tmp_path / "copy")
-    before = load(copy).test.identity
-    os.utime(next(copy.rglob("imagenet2012-validation.*")), (1, 1))
-    assert load(copy).test.identity.times != before.times
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    copy = copy_of(prepared[kind], tmp_path / "copy")
     labels = load(copy).train.labels.tolist()
-    (table,) = copy.rglob(".noisymix_tf_train.npz")
-    np.savez(table, labels=np.zeros(23), about=np.array(["old"]))
+
+    def assert_mended(tables):
+        for table in tables:
+            np.savez(table, labels=np.zeros(23), about=np.array(["old"]))
+            assert load(copy).train.labels.tolist() == labels
+            for damage in (b"", b"PK\x03\x04 no archive"):
+                table.write_bytes(damage)
+                assert load(copy).train.labels.tolist() == labels
+        with monkeypatch.context() as patch:
+            for way in ("walk", "ArrayRecordImages.labels"):
+                patch.setattr(f"noisymix_tf.data.prepared_split.{way}", None)
+            assert load(copy).train.labels.tolist() == labels
+
+    cache = tmp_path / "cache/noisymix_tf"
+    assert_mended(tables := [*copy.rglob(".noisymix_tf*")])
+    # Where nothing can be written beside the files, the user's cache has it.
+    for table in tables:
+        table.unlink()
+    monkeypatch.setattr(pathlib.Path, "with_name", lambda *_: tmp_path / "no/t")
+    (tmp_path / "no").touch()
     assert load(copy).train.labels.tolist() == labels
-    for damage in (b"", b"PK\x03\x04 no archive"):
-        table.write_bytes(damage)
-        assert load(copy).train.labels.tolist() == labels
-    with monkeypatch.context() as patch:
-        for way in ("find_records", "ArrayRecordImages.labels"):
-            patch.setattr(f"noisymix_tf.data.prepared_split.{way}", None)
-        assert load(copy).train.labels.tolist() == labels
-        next(load(copy).train.batches(3))
+    assert_mended(cache.iterdir())
+    load(copy_of(copy, tmp_path / "other"))  # Its tables are others.
+    assert len(list(cache.iterdir())) == 4
     # Without a place for it the table is made every time.
-    table.unlink()
-    refuse = mock.Mock(side_effect=PermissionError)
-    monkeypatch.setattr("noisymix_tf.data.index_file.np.savez", refuse)
+    shutil.rmtree(cache.parent)
+    cache.parent.touch()
     assert len(load(copy).train) == 23
-    assert not table.exists() and not list(copy.rglob("*.partial"))
+    assert not list(tmp_path.rglob("*.partial"))
 
 
-def test_damaged_files_are_named(imagenet_roots, tmp_path):
+def test_damaged_files_are_named(prepared, tmp_path):
     shard, info = "*-train.*00001-of*", "dataset_info.json"
     for kind, name, change, words in (
         ("tfrecord", shard, None, "00001-of-00003 is missing"),
@@ -88,7 +96,7 @@ def test_damaged_files_are_named(imagenet_roots, tmp_path):
         ("tfrecord", info, lambda i: i.replace(b"idat", b""), "lacks the sp"),
         ("array_record", shard, lambda _: b"\5" * 99, "the ArrayRecord files"),
     ):
-        copy = copy_of(imagenet_roots[kind], tmp_path / "damaged")
+        copy = copy_of(prepared[kind], tmp_path / "damaged")
         (path,) = copy.rglob(name)
         content = path.read_bytes()
         path.unlink()
@@ -96,7 +104,7 @@ def test_damaged_files_are_named(imagenet_roots, tmp_path):
             path.write_bytes(change(content))
         assert_usage_error(functools.partial(load, copy), words, "repare", copy)
         shutil.rmtree(copy)
-    copy_of(imagenet_roots["tfrecord"], copy)
+    copy_of(prepared["tfrecord"], copy)
     bad = load(copy).train.read(4).numpy()
     for path in copy.rglob("*-train.*-of*"):
         path.write_bytes(path.read_bytes().replace(bad, bytes(len(bad))))
@@ -104,12 +112,12 @@ def test_damaged_files_are_named(imagenet_roots, tmp_path):
 
 
 def test_the_walk_steps_over_images_of_any_length(tmp_path):
-    def write(path, *records, image="image", label="label"):
+    def write(path, *records, label="label"):
         with tf.io.TFRecordWriter(str(path)) as writer:
             for pixels, number, extra in records:
                 example = tf.train.Example()
                 features = example.features.feature
-                features[image].bytes_list.value.append(pixels)
+                features["image"].bytes_list.value.append(pixels)
                 features[label].int64_list.value.append(number)
                 features["extra"].bytes_list.value.append(extra)
                 writer.write(example.SerializeToString())
@@ -126,9 +134,5 @@ def test_the_walk_steps_over_images_of_any_length(tmp_path):
     for place in (601, 3, 600, 0, *range(120, 140), 512):
         assert read(tf.constant(place)).numpy() == pictures[place]
     # Records of something else are refused.
-    path = write(tmp_path / "b", (b"x", 3, b""), image="picture", label="kind")
+    path = write(tmp_path / "b", (b"x", 3, b""), label="kind")
     assert_usage_error(lambda: find_records(path), "/b is damaged or holds no")
-    offsets, labels = find_records(path, label="kind")
-    assert labels.tolist() == [3]
-    with pytest.raises(tf.errors.InvalidArgumentError, match="image"):
-        TFRecordImages([path], [0], offsets).read(0)

@@ -7,14 +7,16 @@ import io
 import numpy as np
 import pytest
 import tensorflow as tf
+from numpy.testing import assert_array_equal as same
 from PIL import Image
 from scipy import stats
 
 from noisymix_tf import config, rng
 from noisymix_tf.data import ArraySplit, FileSplit, RandomResizedCrop
-from noisymix_tf.data.decode import decode_image
+from noisymix_tf.data.preprocess import decode_image
 from noisymix_tf.training import setup
 from support import evaluation_toys, picture_folders
+from support.parsing import parsed
 
 CROP = RandomResizedCrop()
 OPTIONS = [{"mode": "P", "kind": kind} for kind in ("PNG", "GIF", "BMP")]
@@ -80,9 +82,8 @@ def encoded(kind="JPEG", mode="RGB", size=(150, 200), seed=0, **options):
 @tf.function(reduce_retracing=True)
 def part_and_cut(content, step):
     seed, size = rng.stream(1, step, "crop"), (32, 40)
-    whole = decode_image(content, has_bmp=True)
     part = CROP.decode(content, seed, size, has_bmp=True)
-    return part, CROP.apply(whole, seed, size)
+    return part, CROP.apply(decode_image(content, has_bmp=True), seed, size)
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
@@ -90,7 +91,7 @@ def test_a_part_is_that_part_of_the_whole(options):
     """Of a JPEG no more is decoded; a truncated file is an error."""
     content = encoded(**options)
     for step in tf.range(20):
-        np.testing.assert_array_equal(*part_and_cut(tf.constant(content), step))
+        same(*part_and_cut(tf.constant(content), step))
     for length in (40, len(content) - 900):
         with pytest.raises(tf.errors.OpError):
             CROP.decode(content[:length], [0, 1], (32, 32))
@@ -109,22 +110,19 @@ def test_crops_are_of_their_seed_and_image_and_where_they_are_wanted(tmp_path):
         batch = split.fetch_crops(order, seed, CROP).numpy()
         for image, index in zip(batch, order):
             own = tf.random.experimental.stateless_fold_in(seed, index)
-            expected = CROP.apply(pixels[index], own, split.image_shape[:2])
-            np.testing.assert_array_equal(image, expected)
+            same(image, CROP.apply(pixels[index], own, split.image_shape[:2]))
         other = split.fetch_crops(order, tf.constant([5, 7]), CROP).numpy()
         assert (other != batch).any(axis=(1, 2, 3)).all()
-    method = config.MethodConfig(views="none", stability="none")
-    optimizer = config.OptimizerConfig(batch_size=4)
+    plain = {"views": "none", "stability": "none", "batch_size": 4}
 
     def batch(dataset, **options):
-        options = config.DataConfig(**options)
-        chosen = config.Config(options, method=method, optimizer=optimizer)
+        chosen = parsed(config.Config, **plain, **options)
         views = next(iter(setup.views(chosen, dataset)))[0].numpy()
         return set(map(bytes, views))
 
-    own = evaluation_toys.whole_dataset()
-    own = dataclasses.replace(own, train=files, padding=0)
-    resized = dataclasses.replace(own, train_crop="resized")
+    replace, toy = dataclasses.replace, evaluation_toys.whole_dataset()
+    own = replace(toy, train=files, padding=0)
+    resized = replace(own, train_crop="resized")
     whole = set(map(bytes, files.fetch(tf.range(4)).numpy()))
     # What a flag does not say, the dataset does.
     assert batch(own) == batch(resized, train_crop="pad") == whole

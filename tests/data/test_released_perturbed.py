@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from noisymix_tf.data.released import perturbed_sequences, videos
+from noisymix_tf.data.released import folders, perturbed_sequences
 from support.released_sets import dataset, noise
 from support.usage import assert_usage_error
 
@@ -66,7 +66,7 @@ def test_arrays(tmp_path):
     assert_holds(cropped, large[:, :, 4:36, 4:36], None)
     refused(tmp_path, "such as resize32-crop32")
     refused(tmp_path, "Difficulty 4 does not exist", "rotate", 4)
-    refused(tmp_path, "lacks speckle_noise_2.npy", "speckle_noise", 2)
+    refused(tmp_path, "lacks speckle_noise_2: add", "speckle_noise", 2)
     refused(tmp_path, "gaussian_noise_3, rotate, tilt, sp", "shot_noise")
     refused(tmp_path, "Unknown perturbation", "fog")
 
@@ -84,43 +84,38 @@ def test_what_is_missing(tmp_path, monkeypatch):
     np.save(tmp_path / "tilt.npy", films_of(1))
     refused(tmp_path, "sequences of 1 frame")
     np.save(tmp_path / "tilt.npy", films_of(1)[:, 0])
-    refused(tmp_path, "images, for suite c")
+    refused(tmp_path, "give it to suite c")
 
 
-@pytest.fixture(scope="module")
-def write_video():
+def write_video(path, film):
     """Writes an MP4 that keeps all but the change of colour space."""
     av = pytest.importorskip("av", reason="PyAV, the extra video, is absent")
-
-    def write(path, film):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with av.open(str(path), "w") as container:
-            options = {"qp": "0", "preset": "ultrafast"}
-            stream = container.add_stream("libx264", rate=1, options=options)
-            stream.height, stream.width = film.shape[1:3]
-            stream.pix_fmt = "yuv444p"
-            for frame in film:
-                picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
-                container.mux(stream.encode(picture))
-            container.mux(stream.encode())
-        return path
-
-    return write
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        options = {"qp": "0", "preset": "ultrafast"}
+        stream = container.add_stream("libx264", rate=1, options=options)
+        stream.height, stream.width = film.shape[1:3]
+        stream.pix_fmt = "yuv444p"
+        for frame in film:
+            picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    return path
 
 
-def make_videos(write, root, frames=5, num=2):
+def make_videos(root, frames=5, num=2):
     films = films_of(frames, number=2 * num)
     for place, film in enumerate(films):
         name = ("n01443537", "n01484850")[place // num]
-        write(root / name / f"val_{place:08}.mp4", film)
+        write_video(root / name / f"val_{place:08}.mp4", film)
     return films
 
 
 @pytest.mark.parametrize("group", ["", "noise", "validation"])
-def test_videos(write_video, group, tmp_path):
+def test_videos(group, tmp_path):
     root, name = tmp_path / group, "gaussian_noise"
-    films = make_videos(write_video, root / name)
-    stronger = make_videos(write_video, root / f"{name}_3", frames=4)
+    films = make_videos(root / name)
+    stronger = make_videos(root / f"{name}_3", frames=4)
     opened = perturbed_sequences(tmp_path, dataset(1000))
     assert opened.names == (name,) and opened.layout == "videos"
     assert "released videos" in opened.description
@@ -130,11 +125,11 @@ def test_videos(write_video, group, tmp_path):
     assert_holds(opened.sequences(name, 3), stronger, **same)
     small = sequences_of(tmp_path, name, side=16, preprocess="resize20-crop16")
     assert_holds(small, films[:, :, :16, :16], **same)
-    refused(tmp_path, "lacks gaussian_noise_2/<class>/*.mp4", name, 2)
+    refused(tmp_path, "lacks gaussian_noise_2: add", name, 2)
     refused(tmp_path, "such as resize64-crop64", name, side=64)
 
 
-def test_bad_videos_and_videos_ahead(write_video, tmp_path, monkeypatch):
+def test_bad_videos_and_videos_ahead(tmp_path, monkeypatch):
     folder, film = tmp_path / "tilt" / "n01443537", noise(5, 32, 32, 3)
     write_video(folder / "a.mp4", film)
     bad = write_video(folder / "b.mp4", film)
@@ -146,27 +141,24 @@ def test_bad_videos_and_videos_ahead(write_video, tmp_path, monkeypatch):
         batches = sequences_of(tmp_path).batches(2)
         assert_usage_error(functools.partial(list, batches), bad, "npack")
     root = tmp_path / "lengths"
-    make_videos(write_video, root / "tilt")
+    make_videos(root / "tilt")
     odd = root / "tilt" / "n01484850" / "val_00000002.mp4"
     write_video(odd, films_of(4)[0])
     batches = sequences_of(root).batches(1)
     next(batches), next(batches)
     words = f"{odd} has 4 frames of 32 x 32", "has 5 of 32 x 32"
     assert_usage_error(lambda: next(batches), *words)
-    make_videos(write_video, root / "tilt", frames=1)
+    make_videos(root / "tilt", frames=1)
     refused(root, "has 1 frame")
-    # Few are decoded ahead; a reader that stops early leaves no threads.
+    # Memory holds one batch; a reader that stops early leaves no threads.
     root = tmp_path / "many"
-    make_videos(write_video, root / "tilt", num=12)
-    read, real = [], videos.read_video
-    patch = monkeypatch.setattr
-    patch(videos, "read_video", lambda path: read.append(path) or real(path))
-    patch("os.cpu_count", lambda: 2)
+    make_videos(root / "tilt", num=12)
+    read, real = [], folders._read_video
+    patch, before = monkeypatch.setattr, threading.active_count()
+    patch(folders, "_read_video", lambda path: read.append(path) or real(path))
     batches = sequences_of(root).batches(4)
     for taken in range(1, 4):
         assert next(batches).shape == (4, 5, 32, 32, 3)
-        # The first video tells the length; then a batch and one per core.
-        assert len(read) <= 1 + 4 * taken + 4 + 2
+        assert len(read) <= 1 + 4 * taken  # The first tells the length.
     batches.close()
-    names = [thread.name for thread in threading.enumerate()]
-    assert not any(name.startswith("video") for name in names)
+    assert threading.active_count() <= before

@@ -1,34 +1,20 @@
 """Released sets that tensorflow-datasets has prepared, made by itself."""
 
-import io
-
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from PIL import Image
+from numpy.testing import assert_array_equal as same
 
 from noisymix_tf import data
+from noisymix_tf.data.classes import imagenet_wnids
 from noisymix_tf.data.released import IMAGENET_R_CLASSES as R
 from noisymix_tf.data.released import corrupted_images, shifted_images
-from noisymix_tf.data.released.classes import imagenet_wnids
+from support import released_sets
 from support.corruption_oracle import photographs
-from support.released_sets import assert_holds, collect, dataset, noise
-from support.usage import assert_usage_error
+from support.released_sets import assert_holds, collect, dataset, noise, prepare
+from support.usage import assert_usage_error as refused
 
-
-@pytest.fixture(autouse=True)
-def offline(monkeypatch):
-    for name in ("create_connection", "getaddrinfo"):
-        monkeypatch.setattr(f"socket.{name}", None)
-
-
-def prepare(root, name, split, examples):
-    """Has the dataset's own builder write `examples` as it writes others."""
-    builder = tfds.builder(name, data_dir=root)
-    builder._split_generators = lambda _: {split: enumerate(examples)}
-    config = tfds.download.DownloadConfig(try_download_gcs=False)
-    builder.download_and_prepare(download_config=config)
-    return builder.data_path
+pytestmark = pytest.mark.usefixtures("offline")
 
 
 def as_stored(folder, split):
@@ -40,11 +26,9 @@ def as_stored(folder, split):
 
 def jpeg(label, image):
     """An example of ImageNet; its label is a synset."""
-    buffer, name = io.BytesIO(), f"{label}-{image.shape}.JPEG"
-    Image.fromarray(image).save(buffer, "jpeg", quality=95)
-    buffer.seek(0)
+    name = f"{label}-{image.shape}.JPEG"
     label = imagenet_wnids()[label]
-    return {"image": buffer, "label": label, "file_name": name}
+    return released_sets.imagenet_example(label, image, name)
 
 
 def test_cifar(monkeypatch, tmp_path):
@@ -54,8 +38,8 @@ def test_cifar(monkeypatch, tmp_path):
     for seed, name in enumerate(names):
         images = enumerate(noise(21, 32, 32, 3, seed=seed))
         examples = [{"image": image, "label": i % 10} for i, image in images]
-        name = f"cifar10_corrupted/{name}"
-        folders.append(prepare(root, name, "test", examples))
+        builder = tfds.builder(f"cifar10_corrupted/{name}", data_dir=root)
+        folders.append(prepare(builder, {"test": enumerate(examples)}))
     there, full = f"tfds:{root}", dataset(10)
     cifar = corrupted_images(there, full)
     assert cifar.names == ("glass_blur", "fog", "elastic_transform")
@@ -69,37 +53,36 @@ def test_cifar(monkeypatch, tmp_path):
     for name, severity, folder in zip(cifar.names, (1, 2, 5), folders):
         split = cifar.split(name, severity)
         images, labels = as_stored(folder, "test")
-        np.testing.assert_array_equal(collect(split)[0], images)
+        same(collect(split)[0], images)
     assert_holds(split, images, labels)
-    part = data.subset.balanced_subset(split, 10, 10)
+    part = data.classes.balanced_subset(split, 10, 10)
     assert sorted(collect(part)[1].tolist()) == list(range(10))
     # What is not there.
     empty, other = f"tfds:{tmp_path / 'empty'}", dataset(100, name="cifar100")
     small = corrupted_images(there, dataset(10, side=24))
     for call, words in (
-        (lambda: cifar.split("fog", 3), "fog_3 is not prepared"),
-        (lambda: cifar.split("glass_blur", 2), "(glass_blur, fog, elastic_tr"),
+        (lambda: cifar.split("fog", 3), "lacks fog of severity 3"),
+        (lambda: cifar.split("frost", 2), "(glass_blur, fog, elastic_tr"),
         (lambda: cifar.split("elastic", 5), "Unknown corruption"),
         (lambda: small.split("fog", 2), "such as resize24-crop24"),
         (lambda: corrupted_images(there, other), "but not of cifar100: give"),
         (lambda: corrupted_images(empty, full), f"prepared in {empty[5:]}"),
         (lambda: shifted_images(empty, dataset(1000)), "No imagenet_r is prep"),
     ):
-        assert_usage_error(call, words)
+        refused(call, words)
     assert list(tmp_path.iterdir()) == [root]
     for name in ("*.tfrecord*", "dataset_info.json"):
         (file,) = folders[1].glob(name)
         file.write_bytes(file.read_bytes()[:-2_000])
-        cifar, words = corrupted_images(there, full), "prepare it again"
-        call = lambda c=cifar: collect(c.split("fog", 2))  # noqa: E731
-        assert_usage_error(call, folders[1], words)
+        cifar = corrupted_images(there, full)
+        refused(lambda c=cifar: collect(c.split("fog", 2)), folders[1], "again")
 
 
 def test_imagenet_c_and_imagenet_r(tmp_path):
     """Labels are synsets there, whatever the order of the dataset is."""
     examples = list(map(jpeg, (5, 700, 0), photographs(3, 224, 224)))
-    name = "imagenet2012_corrupted/snow_4"
-    folder = prepare(tmp_path, name, "validation", examples)
+    builder = tfds.builder("imagenet2012_corrupted/snow_4", data_dir=tmp_path)
+    folder = prepare(builder, {"validation": enumerate(examples)})
     stored, stored_labels = as_stored(folder, "validation")
     full = dataset(imagenet_wnids()[::-1], side=224, name="folder")
     opened = corrupted_images(f"tfds:{tmp_path}", full, preprocess="as_stored")
@@ -110,8 +93,7 @@ def test_imagenet_c_and_imagenet_r(tmp_path):
     assert np.abs(made - np.array(stored, float)).max() <= 10
     usual = corrupted_images(f"tfds:{tmp_path}", full)
     resized = collect(usual.split("snow", 4))[0]
-    expected = data.Preprocess(256, 224).apply(made)
-    np.testing.assert_array_equal(resized, expected)
+    same(resized, data.Preprocess(256, 224).apply(made))
     unnamed = dataset(1000, side=224, name="folder")
     split = corrupted_images(f"tfds:{tmp_path}", unnamed).split("snow", 4)
     assert split.labels.tolist() == stored_labels
@@ -122,7 +104,8 @@ def test_imagenet_c_and_imagenet_r(tmp_path):
 
     images = [photographs(1, 40 + i, 60)[0] for i in range(4)]
     examples = list(map(jpeg, (988, 1, 6, 1), images))
-    folder = prepare(tmp_path, "imagenet_r", "test", examples)
+    builder = tfds.builder("imagenet_r", data_dir=tmp_path)
+    folder = prepare(builder, {"test": enumerate(examples)})
     _, stored = as_stored(folder, "test")
     shifted = opened()
     assert shifted.classes == R and shifted.layout == "tfds"
@@ -133,8 +116,10 @@ def test_imagenet_c_and_imagenet_r(tmp_path):
     assert labels.tolist() == shifted.split.labels.tolist()
     large = shifted_images("tfds", dataset(1000, side=224), data_dir=tmp_path)
     assert str(large.preprocess) == "resize256-crop224"
-    assert_usage_error(lambda: opened(preprocess="as_stored"), "several sizes")
-    assert_usage_error(lambda: opened(classes=10), "none of the 10 classes")
-    prepare(tmp_path / "b", "imagenet_r", "test", [jpeg(0, images[0])])
-    words = "an image of the class 0"
-    assert_usage_error(lambda: collect(opened("b").split), words)
+    refused(lambda: opened(preprocess="as_stored"), "several sizes")
+    refused(lambda: opened(classes=10), "none of the 10 classes")
+    for root, split in (("b", "test"), ("c", "train")):
+        builder = tfds.builder("imagenet_r", data_dir=tmp_path / root)
+        prepare(builder, {split: [(0, jpeg(0, images[0]))]})
+    refused(lambda: opened("c"), "no images to test on")
+    refused(lambda: collect(opened("b").split), "an image of the class 0")

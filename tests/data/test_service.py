@@ -12,7 +12,7 @@ from noisymix_tf import augment, data
 from noisymix_tf.data import service
 from support import door_processes
 from support.released_sets import noise
-from support.usage import assert_usage_error
+from support.usage import assert_usage_error as refused
 
 
 def free_ports(count):
@@ -21,12 +21,15 @@ def free_ports(count):
         return [s.bind(("", 0)) or s.getsockname()[1] for s in sockets]
 
 
-def test_batches_are_those_made_here_in_the_same_order(tmp_path):
+def test_batches_are_those_made_here_in_the_same_order(prepared, tmp_path):
     """By processes of their own: parts of batches, from within an epoch."""
     first, *others = (f"localhost:{port}" for port in free_ports(3))
     lines = [f"--port={first[10:]} --workers={','.join(others)}"]
     lines += [f"--dispatcher={first} --port={place[10:]}" for place in others]
-    split = data.ArraySplit(noise(60, 8, 8, 3), range(60))
+    read = {"image_size": 8, "read": "sequential"}
+    read["data_dir"] = prepared["tfrecord"]
+    arrays = data.ArraySplit(noise(60, 8, 8, 3), range(60))
+    records = data.load("imagenet", **read).train
     options = {"batch_size": 16, "seed": 5, "start_step": 4, "shard": (1, 2)}
     # The views are compiled as AugMix is, in a hundredth of the time.
     options["standard"] = augment.random_crop_flip
@@ -36,12 +39,14 @@ def test_batches_are_those_made_here_in_the_same_order(tmp_path):
             log = tmp_path / f"{line}.log"
             server = ("noisymix_tf.data_service", *line.split())
             servers.enter_context(door_processes.Process(*server, log=log))
-        there = data.views(split, service=f"grpc://{first}", **options)
-        here = data.views(split, **options)
-        assert there.element_spec == here.element_spec
-        for pairs in zip(there.take(8), here):
-            for theirs, ours in zip(*pairs, strict=True):
-                np.testing.assert_array_equal(theirs, ours)
+        crop = data.RandomResizedCrop()
+        for split, options["crop"] in ((arrays, None), (records, crop)):
+            there = data.views(split, service=f"grpc://{first}", **options)
+            here = data.views(split, **options)
+            assert there.element_spec == here.element_spec
+            for pairs in zip(there.take(5), here):
+                for theirs, ours in zip(*pairs, strict=True):
+                    np.testing.assert_array_equal(theirs, ours)
 
     # Order is restored, and a lost batch noticed. Privately, here and below:
     # workers take no turns that a test wants.
@@ -67,10 +72,10 @@ def test_who_waits_for_others_says_so_and_ends(monkeypatch, capsys):
     servers = [service.dispatcher(0, listed) for listed in ([], ["localhost"])]
     unlisted, address = (server.target for server in servers)
     servers.append(worker(unlisted.removeprefix("grpc://"), 0))
-    said = assert_usage_error(lambda: count(unlisted), "list of its workers")
+    said = refused(lambda: count(unlisted), "list of its workers")
     assert "no answer" not in said
     call = functools.partial(count, address, timeout=0.2)
-    assert_usage_error(call, "no answer of its workers")
+    refused(call, "no answer of its workers")
     said = capsys.readouterr().err
     assert f"Waiting for --data_service={address} and its" in said
     assert said.endswith(", up to 0.2 s\n")
@@ -81,6 +86,6 @@ def test_who_waits_for_others_says_so_and_ends(monkeypatch, capsys):
         server._stop()
     place = f"localhost:{free_ports(1)[0]}"
     call = functools.partial(worker, place, 0, timeout=0.2)
-    assert_usage_error(call, f"--dispatcher={place}: nothing")
+    refused(call, f"--dispatcher={place}: nothing")
     said = f"Waiting for the dispatcher {place}, up to 0.2 s\n"
     assert capsys.readouterr().err.endswith(said)

@@ -10,20 +10,15 @@ from support.report_page import Page
 
 
 def drawn(macro, *made, **options):
-    """A chart on a page."""
-    template = page._environment().get_template(
-        "evaluation/templates/charts.html"
-    )
+    name = "evaluation/templates/charts.html"
+    template = page._environment().get_template(name)
     return Page(f"\n{getattr(template.module, macro)(*made, **options)}")
 
 
 def numbers(found, of, name, tag="i"):
-    """Lengths of elements, in per cent."""
-    within = (e for e in found.all(tag, of) if "style" in e)
-    styles = (
-        dict(re.findall(r"([a-z]+):\s*([^;%]+)%", e["style"])) for e in within
-    )
-    return np.array([style[name] for style in styles if name in style], float)
+    styles = [e["style"] for e in found.all(tag, of) if "style" in e]
+    pattern = rf"\b{name}:\s*([^;%]+)%"
+    return np.array(re.findall(pattern, "\n".join(styles)), float)
 
 
 def bars(values, **more):
@@ -35,24 +30,14 @@ def close(found, wanted):
 
 
 def test_axes_end_at_round_numbers_and_colours_have_ink():
-    ends = {
-        0: 1,
-        1: 1,
-        1 + 1e-15: 1,
-        0.1 + 0.2: 0.3,
-        0.051: 0.06,
-        0.31: 0.4,
-        137: 200,
-    }
-    for highest, end in ends.items():
+    ends = {0: 1, 1: 1, 1 + 1e-15: 1, 0.1 + 0.2: 0.3}
+    for highest, end in (ends | {0.051: 0.06, 0.31: 0.4, 137: 200}).items():
         found, ticks = charts.axis(bars({"a": highest}))
         assert (found, ticks[0], ticks[-1]) == pytest.approx((end, 0, end))
         np.testing.assert_allclose(np.diff(ticks), ticks[1])
     assert charts.tick(0.015, "percent") == "1.5 %"
-    for share, css in (
-        (1.0, "#fee838;color:black"),
-        (0.0, "#00224e;color:white"),
-    ):
+    colours = {1.0: "#fee838;color:black", 0.0: "#00224e;color:white"}
+    for share, css in colours.items():
         metric = np.r_[share, 0.5 * np.ones(200)]
         assert page.heat(metric) == page.heat(share) == f"background:{css}"
 

@@ -7,9 +7,9 @@ import pytest
 
 from noisymix_tf.evaluation import gallery
 from noisymix_tf.evaluation.gallery import Gallery, read
-from support.report_page import NAMES, cell, clean_cell, decoded
+from support.report_page import NAMES, cell, decoded
 
-CELL = clean_cell()
+CELL = cell("clean", source="original")
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, [9, 10, 14, 3], np.uint8)
 # Sorted by class, as folders are: the first six are of one only.
@@ -21,7 +21,6 @@ PREDICTED = (LABELS + np.arange(9) % 2) % 3
 def kept(
     folder, images=IMAGES, labels=LABELS, seen=PREDICTED, own=CELL, names=NAMES
 ):
-    """Pictures, and what is told of them; None for nothing."""
     Gallery(folder).see(own, images, np.eye(3)[seen], labels, names)
     if not (found := read(folder, own)):
         return None

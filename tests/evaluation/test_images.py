@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from noisymix_tf.data.subset import balanced_indices
+from noisymix_tf.data.classes import balanced_indices
 from noisymix_tf.evaluation.images import Images
 from support.evaluation_toys import Test, dataset, whole_dataset
 from support.usage import assert_usage_error

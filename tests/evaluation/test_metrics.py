@@ -64,7 +64,6 @@ def test_bins_are_closed_on_the_right_and_scores_finite():
 
 
 def test_balanced_accuracy_says_what_accuracy_hides():
-    """Nine of ten are of one class, which a model of one answer has right."""
     labels = np.repeat([1, 3], [90, 10])
     always = np.eye(4)[np.ones(100, int)]
     scores = scores_of(always, labels)
@@ -80,7 +79,6 @@ def test_balanced_accuracy_says_what_accuracy_hides():
 
 
 def test_errors_are_those_of_resampled_images():
-    """The same draws for all metrics, so that differences are paired."""
     generator = np.random.default_rng(0)
     outputs = generator.normal(size=[400, 3])
     labels = generator.integers(0, 3, 400)

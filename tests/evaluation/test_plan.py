@@ -15,7 +15,6 @@ from support.usage import assert_usage_error
 
 
 def test_equal_settings_in_one_form():
-    """Also names, tags and radii: equal settings make equal cells."""
     for value, number, text in (
         (4 / 255, 4 / 255, "4/255"),
         (0.0157, 0.0157, "0.0157"),
@@ -86,7 +85,6 @@ def test_bad_values():
 
 @pytest.mark.parametrize("said", ["logits", "probabilities"])
 def test_outputs_that_are_not_what_is_said(said):
-    """Not guessed silently, and not believed against the evidence."""
     found = "probabilities" if said == "logits" else "logits"
     model = brightness_model(softmax=said == "logits", scale=30.0)
     measure = functools.partial(run, model, suites=("clean",))
@@ -120,7 +118,6 @@ def test_what_is_refused_is_refused_before_training(tmp_path):
 
 
 def test_options_that_would_do_nothing_are_refused():
-    """Of every option that a suite alone takes, without that suite."""
     for option, value, suites, words in (
         ("c_dir", "nowhere", ("clean", "p"), "suite c"),
         ("severities", (1,), ("clean",), "suite c"),
@@ -143,6 +140,3 @@ def test_a_plan_is_a_line_for_each_cell_and_an_estimate():
     assert text[-1].startswith("flat/c/jpeg_compression/4 ")
     assert made.cells[1].generator in text[2] and "cifar" in text[2]
     assert 0.0 < estimate(made, num_workers=1) < 3600.0
-    # Of a part it is a part.
-    half = plan(brightness_model(), whole_dataset(), shard="2/2")
-    assert half.shard == (1, 2) and len(half.cells) == 76

@@ -34,7 +34,7 @@ def test_rows_come_back_in_their_places_from_several_folders(tmp_path):
             records.add([(FOG, start, rows(start, stop), took)])
         covered = [True] * 4 + [False] * 2 + [True] * 4
         assert records.covered(FOG).tolist() == covered
-        words = "toy/c/fog/2 (generated) lacks 2 of 10 rows"
+        words = 'toy "<&>"/c/fog/2 (generated) lacks 2 of 10 rows'
         assert_usage_error(lambda: records.rows(FOG, ROW), words)
         records.set_fact("plan", {"n": 1})
         records.set_fact("plan", {"n": 2})

@@ -14,13 +14,8 @@ from noisymix_tf.evaluation.metrics import ImageScores
 from noisymix_tf.evaluation.reference import Reference, alexnet
 from noisymix_tf.evaluation.report import Report
 from noisymix_tf.evaluation.suites import SUITES
-from support.evaluation_toys import (
-    cell,
-    clean_cell,
-    flip_scores,
-    scores,
-    suite_c,
-)
+from support import evaluation_toys as toys
+from support.evaluation_toys import cell, clean_cell, scores, suite_c
 from support.usage import assert_usage_error
 
 COMMON = corruptions.names("common")
@@ -40,10 +35,9 @@ def on_c(rows, clean=None, reference=None, drop=(), **fields):
 
 
 def on_p(flips, far=20.0, level=1, n=200, reference=None, **fields):
-    """Distances are `far` times the flips, at a level of difficulty."""
     made = {}
     for name, value in flips.items():
-        measured = flip_scores(value, far * value, n)
+        measured = toys.flip_scores(value, far * value, n)
         made[cell("p", name, level, n=n, **fields)] = measured
     return Report(made, reference=reference)
 
@@ -66,7 +60,6 @@ ERRORS = ("rms_calibration_error", "adaptive_calibration_error", "aurra")
 
 
 def test_every_number_is_computed_from_its_cells():
-    """Means of cells, within one source and one set; none across them."""
     generator, sets, scores = np.random.default_rng(0), {}, {}
     for source, kind in itertools.product(["", "_released"], ["", "_extra"]):
         rows = dict.fromkeys(corruptions.names(kind[1:] or "common"), [0] * 5)
@@ -128,12 +121,11 @@ def test_every_number_is_computed_from_its_cells():
 
 
 def test_what_a_page_and_a_comparison_show_is_there():
-    """Options that no `Settings` have would be refused, or do nothing."""
     for name, suite in SUITES.items():
         known = {field.name for field in dataclasses.fields(Settings)}
         assert set(suite.options) <= known, name
     attacked = {
-        cell("fgsm", None, 0, setting=f"linf eps={k}/255 log_odds"): scores(a)
+        cell("fgsm", setting=f"linf eps={k}/255 log_odds"): scores(a)
         for k, a in ((2, 0.5), (4, 0.25), (8, 0.75))
     }
     rows = suite_c(flat(0.5, corruptions.names()))
@@ -186,7 +178,6 @@ def test_alexnet_is_100_per_cent_of_itself_and_extras_are_in_no_mean():
 
 
 def test_mce_means_and_rates_against_the_report_of_another_run(tmp_path):
-    """Sums over severities first, then the ratio, then the mean."""
     place, severities = np.arange(15)[:, None], np.arange(5) == 4
     base = np.array([0.9, 0.8, 0.7, 0.6, 0.5]) - 0.01 * place * severities
     ours = np.array([0.95, 0.9, 0.8, 0.8, 0.7]) - 0.02 * place * severities
@@ -289,7 +280,7 @@ def test_the_benchmark_is_that_of_the_images(tmp_path):
     assert report.figures["p/mfp"] == pytest.approx(0.055)
     assert "shear" in report.text()  # It has no figures.
     only = on_p({"shear": 0.1})  # It opens with nothing.
-    assert only.summary() == "toy, model abc"
+    assert only.summary() == 'toy "<&>", model abc, gives logits'
     extras = sections_of(report)["p_extra"]
     assert (set(extras.cells), extras.figures) == ({"snow", "shear"}, ())
     assert "in no mean" in extras.notes[0]

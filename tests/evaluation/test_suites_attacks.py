@@ -30,7 +30,6 @@ def assert_measured(scores, found):
 
 
 def test_fgsm_cells(monkeypatch):
-    """Every radius with every loss, in one compilation; of softmax, too."""
     radii = {0.5 / 255: "0.00196078", 4 / 255: "4/255"}
     options = dict(suites=("fgsm",), batch_size=7, eps=(0.5 / 255, "4/255"))
     measured = toys.run(MODEL, DATA, **options).scores

@@ -18,7 +18,6 @@ MODEL = toys.random_model()
 
 @pytest.fixture
 def root(tmp_path):
-    """As if they were published; beside them as they are written."""
     written = tmp_path / "written"
     how = {"seed": 4, "num_workers": 0, "progress": False}
     corruption_sets.write(DATA, written, names=NAMES, **how)
@@ -67,6 +66,11 @@ def test_files_give_what_the_generator_gives(root):
         for section, count in ((name, 2), (f"{name}_extra", 1)):
             assert sections[section]["source"] == source
             assert len(sections[section]["cells"]) == count
+    part = run(examples=6, c_dir=root).report.as_dict()["sections"]
+    assert "6 of 11 images per cell" in part["c_released"]["origin"]
+    (root / "fog.npy").unlink()
+    call = lambda: plan(c_dir=root, corruptions=NAMES)  # noqa: E731
+    assert_usage_error(call, "lacks fog.npy")
 
 
 def test_64_pixels_are_made_with_the_table_that_is_asked_for():
@@ -90,19 +94,6 @@ def test_64_pixels_are_made_with_the_table_that_is_asked_for():
     wanted = corruptions.perturb(images, "tilt", table="cifar")
     np.testing.assert_array_equal(films, wanted)
     assert films.shape[1] == task.frames
-
-
-def test_damage_is_told_first_and_parts_are_balanced(root):
-    part = run(examples=6, c_dir=root).report.as_dict()["sections"]
-    assert "6 of 11 images per cell" in part["c_released"]["origin"]
-    path = root / "fog.npy"
-    for damage, words in (
-        (lambda: path.write_bytes(path.read_bytes()[:-100]), "cut short"),
-        (path.unlink, "lacks fog.npy"),
-    ):
-        damage()
-        call = lambda: plan(c_dir=root, corruptions=NAMES)  # noqa: E731
-        assert_usage_error(call, "fog.npy", words)
 
 
 def test_a_missing_file_of_a_tree_is_told_before_anything_is_measured(tmp_path):

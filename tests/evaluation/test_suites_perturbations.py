@@ -25,7 +25,6 @@ class Lookup:
 
 
 def save(root, names, number, frames):
-    """Films `[N, T, 32, 32, 3]` for `Lookup`."""
     films = np.zeros([number, frames, 32, 32, 3], np.uint8)
     films[..., 0] = np.arange(number)[:, None, None, None]
     films[..., 1] = np.arange(frames)[None, :, None, None]
@@ -40,7 +39,6 @@ def measure(root, outputs, *names, **more):
 
 
 def test_films_of_a_difficulty(tmp_path):
-    """Noise has films for each; of others frames further apart count."""
     outputs = np.random.default_rng(0).normal(size=[6, 5, 3])
     save(tmp_path, ("gaussian_noise_2", "tilt"), 6, 5)
     names = "gaussian_noise", "tilt"
@@ -89,7 +87,6 @@ def test_cells_are_what_functions_compute():
 
 @pytest.mark.parametrize("examples, p_examples, n", [(None, 4, 4), (3, 6, 3)])
 def test_fewer_sequences_than_images(examples, p_examples, n):
-    """They are those of so many `examples`; other suites keep theirs."""
     model, data = random_model(), whole_dataset(n=9)
     options = {"suites": ("clean", "p"), "perturbations": ("tilt",)}
     part = {"examples": examples, "p_examples": p_examples}
@@ -103,7 +100,6 @@ def test_fewer_sequences_than_images(examples, p_examples, n):
 
 
 def test_a_part_is_balanced_where_labels_are_known(tmp_path):
-    """Films are sorted by class: the first of them are of one class."""
     outputs = np.zeros([6, 4, 3])
     outputs[:, :, 0] = 1
     outputs[3:, 1::2] = (0, 5, 0)  # The answers of the second class alternate.

@@ -19,7 +19,6 @@ PRESENT = (1, 3, 4)  # bee, dog and elk; ant and cat are masked away.
 
 
 def labelled_images(labels, seed):
-    """Noise whose brightness tells the class, not always rightly."""
     generator = np.random.default_rng(seed)
     level = 20 + 50 * np.asarray(labels) + generator.normal(0, 25, len(labels))
     noise = generator.normal(0, 5, [len(labels), SIDE, SIDE, 3])
@@ -53,7 +52,6 @@ def model(softmax=False):
 
 @pytest.mark.parametrize("softmax", [False, True])
 def test_masked_accuracies_by_hand(tmp_path, softmax):
-    """Softmax over the present classes only; labels are places in them."""
     root = save(tmp_path, IMAGES, LABELS)
     results = run(model(softmax), DATA, suites=("r",), shift_dir=root)
     clean = np.isin(CLEAN, PRESENT)
@@ -106,7 +104,6 @@ def test_each_of_several_sets_has_its_own_clean_images(tmp_path):
 
 
 def test_sets_of_words(tmp_path):
-    """A path that is there is a path, whatever its name looks like."""
     there = tmp_path / "a:b,c:d"
     there.mkdir()
     for given, wanted in (

@@ -17,13 +17,11 @@ from support import picture_folders as folders
 from support.parsing import parsed
 from support.usage import assert_usage_error
 
-STYLIZE = {"steps": 2, "batch_size": 2}
 DEEP = dict(autoencoder_steps=3, autoencoder_crops=8, autoencoder_width=4)
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
-    """Images of two sizes, one no multiple of 4, and styles."""
     root = tmp_path_factory.mktemp("inputs")
     folders.make(root / "photos", size=(12, 16))
     odd = root / "photos" / "train" / "dog" / "1.png"
@@ -34,8 +32,8 @@ def inputs(tmp_path_factory):
 
 def stylize(inputs, output_dir, **changes):
     values = {"data_dir": inputs / "photos", "styles": inputs / "styles"}
-    values |= {"output_dir": output_dir, **STYLIZE, **changes}
-    style_command.run(parsed(StylizeConfig, **values))
+    values |= {"output_dir": output_dir, "steps": 2, "batch_size": 2}
+    style_command.run(parsed(StylizeConfig, **(values | changes)))
 
 
 def deepaugment(inputs, output_dir, **changes):
@@ -51,7 +49,6 @@ def door(request):
 
 @pytest.fixture(scope="module")
 def whole(door, inputs, tmp_path_factory):
-    """A tree that was made at once: all images, in their sizes."""
     root = tmp_path_factory.mktemp("tree") / "whole"
     door(inputs, root)
     photos = inputs / "photos" / "train"
@@ -64,7 +61,6 @@ def whole(door, inputs, tmp_path_factory):
 
 
 def test_killed_it_ends_the_same(door, inputs, whole, tmp_path, monkeypatch):
-    """After a kill in training, too, the network is the same again."""
     calls = []
 
     def dying(image, path, image_format):

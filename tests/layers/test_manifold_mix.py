@@ -85,7 +85,6 @@ def _compiled(model, kind="Sparse"):
 
 
 def _network():
-    """One function with a plan and, of the same weights, one without."""
     inits = [keras.initializers.GlorotUniform(seed) for seed in (1, 2)]
     first = keras.layers.Dense(5, "tanh", True, inits[0], name="first")
     last = keras.layers.Dense(3, None, True, inits[1])

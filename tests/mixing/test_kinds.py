@@ -10,9 +10,11 @@ from noisymix_tf import config
 from noisymix_tf.mixing import MIXINGS, CutMix, PuzzleMix
 from noisymix_tf.training import setup
 from noisymix_tf.training.losses import SmoothedCrossEntropy
+from noisymix_tf.training.step import settled_plan, slopes
 from support import small_trainer
 from support.fit_models import NO_NOISE, SPARSE, two_replicas
 from support.small_trainer import SIDE, K, classifier
+from support.trainings import assert_equal
 from support.usage import assert_usage_error
 
 B = 8
@@ -43,8 +45,7 @@ def test_a_step_is_one_program_of_xla_and_repeats_from_its_state():
             variable.assign(value)
         logs = trainer.fit(data, verbose=0, shuffle=False).history
         ends.append([*trainer.get_weights(), logs["loss"][0]])
-    for a, b in zip(*ends, strict=True):
-        assert_array_equal(a, b)
+    assert_equal(*ends)
     total = logs["cross_entropy"][0] + 12.0 * logs["jsd"][0]
     assert np.isfinite(total) and logs["jsd"][0] > 0
     assert_allclose(logs["loss"][0], total, rtol=1e-5)
@@ -71,7 +72,7 @@ def test_losses_and_steps_are_those_of_labels_mixed_by_the_pixels(case):
     options = {"loss": loss, "jsd_weight": 0.0, "seed": 10, **NO_NOISE}
     trainer = _trainer(KINDS[kind], model, **options)
     x = _batch(views=1)[0]
-    plan = trainer._plan(x[:, 0], tf.constant(labels))
+    plan = settled_plan(trainer._parts(), x[:, 0], tf.constant(labels))
     permutation = plan.permutation.numpy()
     # Each image's own pixels are marked by ones, in a view without an attack.
     share = np.ones(B)
@@ -105,7 +106,8 @@ def test_saliency_is_the_gradient_of_each_images_loss(softmax):
     model = classifier(activation="softmax" if softmax else None)
     before, (x, labels) = model.get_weights(), _batch(views=1)
     features = model.layers[0](x[:, 0])
-    ours = _trainer("none", model, loss=loss)._slope(features, labels).numpy()
+    parts = _trainer("none", model, loss=loss)._parts()
+    ours = slopes(parts, features, labels).numpy()
     with tf.GradientTape() as tape:
         tape.watch(h := features)
         for layer in model.layers[1:]:
@@ -117,17 +119,17 @@ def test_saliency_is_the_gradient_of_each_images_loss(softmax):
     factors = (ours * theirs).sum(axes, keepdims=True) / squares
     assert (factors > 0).all()
     assert_allclose(ours, factors * theirs, atol=1e-5 * abs(ours).max())
-    for a, b in zip(before, model.get_weights(), strict=True):
-        assert_array_equal(a, b)
+    assert_equal(before, model.get_weights())
 
 
 def test_half_precision_trains_and_its_saliency_is_exact_enough():
     half, exact = (classifier(d, scale=100.0) for d in ("mixed_float16", None))
     x = _batch(views=1)[0][:, 0]
     batch = exact.layers[0](x), tf.argmax(exact(x), axis=-1)
-    slopes = [_trainer("none", m)._slope(*batch) for m in (half, exact)]
-    assert slopes[0].dtype == tf.float32
-    for ours, theirs in zip(*slopes):
+    parts = [_trainer("none", model)._parts() for model in (half, exact)]
+    found = [slopes(part, *batch) for part in parts]
+    assert found[0].dtype == tf.float32
+    for ours, theirs in zip(*found):
         assert np.corrcoef(np.ravel(ours), np.ravel(theirs))[0, 1] > 0.999
     trainer = _trainer(KINDS["adversarial"], classifier("mixed_bfloat16"))
     assert np.isfinite(trainer.train_step(_batch())["loss"])
@@ -142,7 +144,8 @@ def test_two_replicas_share_grids_and_attacks_but_not_their_starts():
     found = {"own": places, "partner": places, "mask": mask}
     trainer._mixing._compiled = lambda grid: lambda *_: found
     x, labels = _batch(views=1)
-    plan = tf.function(lambda: strategy.run(trainer._plan, (x[:, 0], labels)))()
+    given = trainer._parts(), x[:, 0], labels
+    plan = tf.function(lambda: strategy.run(settled_plan, given))()
     for values in (plan.permutation, plan.chances):
         assert_array_equal(*values.values)
     first, second = plan.attack.values
@@ -168,16 +171,16 @@ def test_flags_make_kinds_with_their_options_and_mistakes_are_named():
     assert set(field.metadata["choices"]) == set(MIXINGS.names())
     assert made(taps=("auto:1",)).taps == ("normalize",)
     assert made(taps=("auto:9",)).taps == ("normalize", "relu")
-    _refused("taps='auto:0' must", "input", taps="auto:0")
-    _refused("taps='auto:x' must", "input", taps="auto:x")
+    for taps in ("auto:0", "auto:x"):
+        _refused(f"taps='{taps}' must", "input", taps=taps)
     _refused("mixing=3 must be one of none, inp", 3)
     vectors = keras.Sequential([keras.Input((7,)), keras.layers.Dense(2)])
     for kind in ("cutmix", "puzzlemix"):
         _refused("an example has shape [7]", kind, vectors, taps=["input"])
     _refused("let taps begin with 'input'", "puzzlemix", taps=["relu"])
-    mean = {"from_logits": True, "reduction": "mean_with_sample_weight"}
-    mean = keras.losses.SparseCategoricalCrossentropy(**mean)
-    _refused("reduction='mean_with_sample_w", "puzzlemix", loss=mean)
+    mean = "mean_with_sample_weight"
+    loss = keras.losses.SparseCategoricalCrossentropy(True, reduction=mean)
+    _refused(f"reduction='{mean}", "puzzlemix", loss=loss)
 
 
 def _refused(words, *args, **options):

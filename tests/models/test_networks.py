@@ -12,10 +12,11 @@ from noisymix_tf import models
 from noisymix_tf.training import precision
 from support import torch_networks
 from support.laws import assert_law
-from support.torch_networks import images_like, normalized
+from support.released_sets import noise
+from support.torch_networks import normalized
 from support.usage import assert_usage_error
 
-SLOW, BATCH_NORM = pytest.mark.slow, keras.layers.BatchNormalization
+BATCH_NORM = keras.layers.BatchNormalization
 SMALL = {"width": 1 / 16, "num_classes": 10, "mean": 0.5, "std": 0.5}
 preact = functools.partial(models.build, "preact_resnet18", **SMALL)
 resnet50 = functools.partial(models.build, "resnet50", **SMALL)
@@ -34,7 +35,7 @@ def test_logits_are_those_of_the_pytorch_network(case):
     (make, size, name, *arguments), network = case, torch_networks.Network(1)
     model = make(*size, input_shape=(None, None, 1))
     for shape in ([3, 32, 32, 1], [2, 37, 45, 1]):
-        images = images_like(shape)
+        images = noise(*shape)
         x, oracle = normalized(images), getattr(torch_networks, name)
         expected = oracle(network, x, *arguments, 10)
         if shape[0] == 3:
@@ -55,13 +56,17 @@ def test_published_weights_counts_and_shortcuts(trained_resnet20, golden):
     model = models.cifar_resnet(8, width=0.22, input_shape=(13, 19, 3))
     layers = map(model.get_layer, ["stage1", "stage2_block1_shortcut_pad"])
     part = keras.Model(model.input, [layer.output for layer in layers])
-    x, y = part(images_like([2, 13, 19, 3]))
+    x, y = part(noise(2, 13, 19, 3))
     expected = np.zeros([2, 7, 10, 7], np.float32)
     expected[..., 2:5] = x[:, ::2, ::2]
     assert_array_equal(y, expected)
     for name, count in (("resnet56", 853_018), ("wide_resnet40_2", 2_243_546)):
         variables = models.build(name).trainable_variables
         assert sum(np.prod(v.shape) for v in variables) == count
+    # The wide one is the other at twice the width.
+    wide = models.build("preact_wide_resnet18", width=1 / 32, num_classes=10)
+    one, other = ([v.shape for v in m.weights] for m in (wide, preact()))
+    assert one == other
 
 
 NETWORKS = [
@@ -82,7 +87,7 @@ def test_constants_and_initial_weights(name, norms, blocks, before, law, last):
     assert dropped.output_shape == (None, classes)
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     mean, std = (mean, std) if name == "resnet50" else (0.5, 0.5)
-    images = images_like([1, side, side, 3])
+    images = noise(1, side, side, 3)
     expected = normalized(images, mean, std).transpose(0, 2, 3, 1)
     assert_allclose(dropped.get_layer("normalize")(images), expected, atol=1e-5)
     layer = dropped.get_layer("stage1_block1_dropout")
@@ -127,7 +132,7 @@ def test_published_parameter_counts_of_deep_networks(depth, count):
     assert sum(np.prod(v.shape) for v in variables) == count
 
 
-IMAGES = images_like([4, 32, 32, 3])
+IMAGES = noise(4, 32, 32, 3)
 # The shallowest network of each builder.
 SHALLOW = {
     "preact": functools.partial(models.preact_resnet, "p", blocks=[1] * 4),
@@ -175,15 +180,6 @@ def test_mixed_precision_keeps_pixels_and_logits_in_float32():
     assert_allclose(logits, expected, atol=atol)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[SLOW] * (n != "cifar")) for n in SHALLOW]
-)
-def test_compiles_under_xla(name):
-    model = small(name)
-    logits = tf.function(model, jit_compile=True)(IMAGES)
-    assert_allclose(logits, model(IMAGES), rtol=1e-4, atol=1e-5)
-
-
 def _cifar(width=0.0625, **options):
     models.cifar_resnet(8, width=width, mean=[0.5] * 3, **options)
 
@@ -212,3 +208,11 @@ def test_bad_arguments():
     _refused("give 6 n + 4", models.augmix_wide_resnet, 27, 1)
     _refused("at least 32", small, "bottleneck", input_shape=(31, 32, 3))
     _refused("at least 8 pixels", small, "preact", input_shape=(7, 32, 3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHALLOW)
+def test_compiles_under_xla(name):
+    model = small(name)
+    logits = tf.function(model, jit_compile=True)(IMAGES)
+    assert_allclose(logits, model(IMAGES), rtol=1e-4, atol=1e-5)

@@ -7,9 +7,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from noisymix_tf import models
 from support import torch_networks
+from support.released_sets import noise
 from support.usage import assert_usage_error
 
-IMAGES = torch_networks.images_like([2, 16, 16, 3])
+IMAGES = noise(2, 16, 16, 3)
 NET = torch_networks.Network()
 ARGUMENTS = torch_networks.normalized(IMAGES), "convShortcut", 1, 4, 4, 10
 LOGITS = torch_networks.augmix_wide_resnet(NET, *ARGUMENTS)
@@ -17,7 +18,6 @@ LOGITS = torch_networks.augmix_wide_resnet(NET, *ARGUMENTS)
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """The network under a name of its own, saved and loaded."""
     shape = {"width": 0.25, "input_shape": (16, 16, 3)}
     model = models.augmix_wide_resnet(10, 1, name="mine", **shape)
     model.save(file := tmp_path_factory.mktemp("saved") / "mine.keras")

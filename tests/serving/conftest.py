@@ -29,6 +29,5 @@ def loaded(served):
 
 @pytest.fixture(scope="session")
 def photograph():
-    """uint8 `[60, 90, 3]`, smooth as photographs are."""
     noise = np.random.default_rng(1).integers(0, 256, (6, 9, 3), np.uint8)
     return np.asarray(Image.fromarray(noise).resize((90, 60), Image.BICUBIC))

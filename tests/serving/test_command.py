@@ -13,17 +13,16 @@ import noisymix_tf.export as export_door
 from noisymix_tf import model_card
 from noisymix_tf.config import Config
 from noisymix_tf.config.export import ExportConfig
+from noisymix_tf.models.unwrap import classifier_of, evaluation_weights
 from noisymix_tf.serving import reload, sources
 from noisymix_tf.training import setup
 from noisymix_tf.training.checkpoint import CheckpointFolder
-from noisymix_tf.training.unwrap import classifier_of, evaluation_weights
 from support import tiny_network
 from support.parsing import parsed
 from support.usage import assert_usage_error
 
 
 def assign(model, seed):
-    """Random weights, which spread the outputs."""
     rng = np.random.default_rng(seed)
     for weight in model.trainable_weights:
         weight.assign(rng.normal(0, 0.5, weight.shape).astype(np.float32))
@@ -32,7 +31,6 @@ def assign(model, seed):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run's directory, and its weights, all different, by their word."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     folder.mkdir()
     # Its card says --method=custom, which is no flagfile.

@@ -13,20 +13,15 @@ from tensorflow.python.saved_model import loader_impl as loader
 from noisymix_tf.attacks.victims import victim
 from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.evaluation.predictor import Predictor
-from noisymix_tf.serving import (
-    SIGNATURES,
-    ExportMismatch,
-    Signature,
-    reload,
-    saved_model,
-    signatures,
-    versions,
-)
+from noisymix_tf.probabilities import trains_on_logits
+from noisymix_tf.serving import reload, saved_model, signatures, versions
 from noisymix_tf.serving.classifier import difference
-from noisymix_tf.training import outputs
+from noisymix_tf.serving.reload import ExportMismatch
+from noisymix_tf.serving.signatures import SIGNATURES, Signature
 from noisymix_tf.training.trainer import NoisyMix
 from support.fit_models import two_replicas
-from support.served import NAMES, PREPROCESS, classifier, images_like
+from support.released_sets import noise
+from support.served import NAMES, PREPROCESS, classifier
 from support.usage import assert_usage_error
 
 # A new process takes seconds; the session's export has it.
@@ -44,12 +39,10 @@ def everything_in(path):
 
 
 @pytest.mark.parametrize("batch", [1, 7])
-@pytest.mark.parametrize(
-    "signature, shift",
-    [("serving_default", np.uint8(0)), ("serving_float", np.float32(0.4))],
-)
-def test_outputs_equal_the_keras_models(model, served, signature, shift, batch):
-    images = images_like([batch, 32, 32, 3]) + shift
+@pytest.mark.parametrize("shift", [np.uint8(0), np.float32(0.4)])
+def test_outputs_equal_the_keras_models(model, served, shift, batch):
+    signature = "serving_float" if shift else "serving_default"
+    images = noise(batch, 32, 32, 3) + shift
     results = call(served, images, signature)
     logits = model(images, training=False).numpy()
     probabilities = tf.nn.softmax(logits).numpy()
@@ -130,10 +123,10 @@ def test_images_of_any_size_and_classes_of_equal_names(tmp_path):
     """Two classes called crane were taken for weights that differ."""
     model = classifier(shape=(None, None, 3))
     kinds = {"class_names": ["crane"] * 5 + ["owl"] * 5}
-    sample = images_like([2, 40, 24, 3])
+    sample = noise(2, 40, 24, 3)
     done = export(model, tmp_path / "m", check_images=sample, **kinds)
     for shape in ([1, 32, 32, 3], [2, 64, 48, 3]):
-        images = images_like(shape)
+        images = noise(*shape)
         found = call(done, images)
         np.testing.assert_allclose(found["logits"], model(images), atol=1e-4)
         named = np.where(found["classes"] < 5, b"crane", b"owl")
@@ -141,13 +134,9 @@ def test_images_of_any_size_and_classes_of_equal_names(tmp_path):
     labels = ["crane", "owl", "crane"]
     expected = {"probabilities": np.array([[0.5, 0.2, 0.3]])}
     scores = np.array([[0.5, 0.3, 0.2]])
-    for named, gap in (
-        ("crane crane owl", 0.0),
-        ("crane owl crane", 0.1),
-        ("crane crane crane", 0.1),
-        ("crane crane emu", np.inf),
-    ):
-        named = np.array([named.encode().split()], object)
+    gaps = {"crane owl": 0.0, "owl crane": 0.1, "crane crane": 0.1}
+    for named, gap in (gaps | {"crane emu": np.inf}).items():
+        named = np.array([[b"crane", *named.encode().split()]], object)
         made = difference({"scores": scores, "labels": named}, expected, labels)
         np.testing.assert_allclose(made, gap)
 
@@ -173,12 +162,12 @@ def test_no_softmax_twice(tmp_path, policy, ends, classes, is_probability):
         model = classifier(*layers)
     finally:
         keras.config.set_dtype_policy("float32")
-    images = images_like([4, 32, 32, 3])
+    images = noise(4, 32, 32, 3)
     results = call(export(model, tmp_path / "m"), images)
     own = tf.cast(model(images), tf.float32).numpy()
     said = [
         "logits" in results,
-        outputs.gives_logits(model),
+        trains_on_logits(model),
         Predictor(model, classes, images, 4).from_logits,
         Predictor(NoisyMix(model), classes, images, 4).from_logits,
     ]
@@ -198,11 +187,10 @@ def test_no_softmax_twice(tmp_path, policy, ends, classes, is_probability):
 
 def test_versions_are_whole_without_test_images(model, tmp_path, monkeypatch):
     """They were sent along as the requests that a server warms up with."""
-    images = images_like([3, 32, 32, 3], seed=7)
+    images = noise(3, 32, 32, 3, seed=7)
     publish, path = versions.publish, tmp_path / "m"
 
     def watched(folder):
-        """Until all is written and compared, no folder has a number."""
         assert [name.isdigit() for name in os.listdir(path)] == [False]
         assert (folder / "assets.extra" / "model_card.json").is_file()
         return publish(folder)
@@ -224,14 +212,13 @@ def test_versions_are_whole_without_test_images(model, tmp_path, monkeypatch):
 
 
 def test_a_model_trained_on_two_replicas(tmp_path):
-    """Its variables are mirrored; and dropout has no part in serving."""
     with two_replicas().scope():
         model = classifier(keras.layers.Dropout(0.5), keras.layers.Dense(10))
         before = [v.numpy() for v in model.variables]
         call = functools.partial(export, model, tmp_path / "m")
         assert_usage_error(call, "strategy's scope")
     model.compile("sgd", "sparse_categorical_crossentropy")
-    model.fit(images_like([4, 32, 32, 3]), np.arange(4), verbose=0)
+    model.fit(noise(4, 32, 32, 3), np.arange(4), verbose=0)
     trained = [v.numpy() for v in model.variables]
     assert any((a != b).any() for a, b in zip(before, trained))
     assert call().max_abs_difference <= 1e-5
@@ -239,14 +226,11 @@ def test_a_model_trained_on_two_replicas(tmp_path):
         np.testing.assert_array_equal(old, variable)
 
 
-@pytest.mark.parametrize(
-    "key, change",
-    [
-        ("halved", None),
-        ("probabilities", lambda found: found * np.nan),
-        ("classes", lambda found: (found + 1) % 10),
-    ],
-)
+CHANGES = ("halved", None), ("probabilities", lambda found: found * np.nan)
+CHANGES += (("classes", lambda found: (found + 1) % 10),)
+
+
+@pytest.mark.parametrize("key, change", CHANGES)
 def test_a_signature_that_differs(model, tmp_path, monkeypatch, key, change):
     path = tmp_path / "new" / "m"
     if change:  # There is an earlier version.
@@ -313,8 +297,8 @@ def ending_in(layer, shape=(32, 32, 3)):
         ({"outputs": "log"}, "outputs='log' is not known: give auto, logits"),
         ({"outputs": "probabilities"}, "this model gives logits"),
         ({"check_images": np.zeros([2, 32, 32, 3])}, "float64 of shape"),
-        ({"check_images": images_like([2, 32, 31, 3])}, "expected uint8"),
-        ({"check_images": images_like([0, 32, 32, 3])}, "N >= 1"),
+        ({"check_images": noise(2, 32, 31, 3)}, "expected uint8"),
+        ({"check_images": noise(0, 32, 32, 3)}, "N >= 1"),
         ({"check_labels": [0, 10]}, "expected 32 class numbers from 0 to 9"),
         ({"weights": "int8"}, "give float32, float16, bfloat16"),
         ({"batch_sizes": [1.5]}, "wrong ones [1.5]: give whole numbers of at"),

@@ -18,7 +18,6 @@ def written(path):
 
 
 def test_each_export_takes_the_next_version(tmp_path, monkeypatch):
-    """One that another export took meanwhile is left alone."""
     path = tmp_path / "m"
     assert [written(path).name, written(path).name] == ["1", "2"]
     (path / "7").mkdir()
@@ -58,7 +57,6 @@ def test_paths_that_cannot_be_written(tmp_path, monkeypatch, path, words):
 
 
 def test_a_full_disk(tmp_path):
-    """Of which TensorFlow has an error of its own."""
     with pytest.raises(OSError, match="No space left") as error:
         with versions.new_version(tmp_path / "m") as folder:
             message = f"{folder}/saved_model.pb; No space left on device"

@@ -22,14 +22,12 @@ def network():
 
 
 def distances(transfer, images, styles):
-    """Relative distance of the moments, `[layers, B]`."""
     own, norms = transfer.moments(images), functools.partial(tf.norm, axis=1)
     pairs = [(tf.concat(a, 1), tf.concat(b, 1)) for a, b in zip(own, styles)]
     return np.array([norms(a - b) ** 2 / norms(b) ** 2 for a, b in pairs])
 
 
 def correlation(a, b):
-    """Of the grey levels of two images, at a quarter of the resolution."""
     grey = [x.mean(-1).reshape(8, 4, 8, 4).mean((1, 3)) for x in (a, b)]
     return np.corrcoef(*map(np.ravel, grey))[0, 1]
 
@@ -67,7 +65,6 @@ def test_random_features_are_he_initialised_functions_of_the_seed(network):
 
 
 def test_weights_of_a_file_are_used(tmp_path):
-    """A file in the form in which keras.applications has them."""
     model = keras.applications.VGG16(include_top=False, weights=None)
     kernel = np.random.default_rng(0).normal(size=(3, 3, 3, 64))
     path = tmp_path / "vgg16_notop.h5"

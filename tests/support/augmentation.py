@@ -1,13 +1,13 @@
 """What tests of augmentation share: images, Pillow's operations, laws."""
 
-import json
 import re
 
 import numpy as np
 from PIL import Image, ImageOps
 from scipy import stats
 
-from noisymix_tf.augment import pillow_reference
+from noisymix_tf.augment import fixed
+from noisymix_tf.benchmarks import pillow_augmix
 
 # The chance that a normal number is 4 sigma away.
 P_VALUE = 6e-5
@@ -22,18 +22,15 @@ def _nearest(place):
     return apply
 
 
-# With the nearest pixel, as policies have them.
+# Of policies alone, or with the nearest pixel, as policies have them.
 NEAREST = {
     "rotate": lambda image, degrees: image.rotate(degrees),
     "shear_x": _nearest(1),
     "shear_y": _nearest(3),
-}
-POLICY_OPERATIONS = {
-    **pillow_reference.ALL_OPERATIONS,
-    **NEAREST,
     "invert": lambda image, unused: ImageOps.invert(image),
     "identity": lambda image, unused: image,
 }
+POLICY_OPERATIONS = pillow_augmix.ALL_OPERATIONS | NEAREST
 
 
 def with_pillow(operation, image, parameter):
@@ -72,12 +69,10 @@ def split_key(key):
     return name, float(number.group()) if number else 0.0
 
 
-def golden_chains(cases):
-    """Chains of `(name, parameter)` pairs, W for each golden image."""
-    return [
-        [[split_key(key) for key in chain] for chain in spec["chains"]]
-        for spec in json.loads(cases["spec_json"].item())
-    ]
+def real(operation, parameter, operations):
+    """Fixed-point parameters of operations as Pillow takes them."""
+    units = np.array([each.unit for each in operations])
+    return parameter / fixed.ONE / units[operation]
 
 
 def assert_law(values, law):
@@ -97,6 +92,5 @@ def assert_even_signs(values):
 
 
 def assert_uncorrelated(*rows, sigmas=4):
-    """All pairs of rows."""
     correlations = np.corrcoef(rows)[np.triu_indices(len(rows), 1)]
     assert np.abs(correlations).max() < sigmas / np.sqrt(len(rows[0]))

@@ -30,7 +30,6 @@ def flags(method="baseline", seed=0, dataset="digits", **optimizer):
 
 
 def accuracies(base):
-    """`{corruption: {severity: accuracy}}`, for noise 0.1 lower."""
     rows = {name: base - 0.1 * (name in NOISES) for name in COMMON}
     return {name: dict.fromkeys(range(1, 6), a) for name, a in rows.items()}
 
@@ -46,13 +45,12 @@ def _measured(clean=0.9, c=(), p=(), fgsm=(), n=200, about=(), **fields):
     for name, flips in dict(p).items():
         own[cell("p", name, 1, **about)] = flip_scores(flips, n=n)
     for setting, accuracy in dict(fgsm).items():
-        place = cell("fgsm", None, 0, setting=setting, **about)
+        place = cell("fgsm", setting=setting, **about)
         own[place] = scores(accuracy, n)
     return own
 
 
 def evaluation(folder, reference=None, records=True, model=None, **measured):
-    """Writes what `evaluate` does; returns its folder."""
     folder.mkdir(parents=True)
     with Records(folder if records else None) as kept:
         own = _measured(**measured)
@@ -66,7 +64,6 @@ def evaluation(folder, reference=None, records=True, model=None, **measured):
 
 
 def write(folder, config=None, **measured):
-    """Writes a run; returns its folder."""
     evaluation(folder / "evaluation", **measured)
     lines = filter(None, (config or flags()).flags().values())
     (folder / "flags.txt").write_text("\n".join(lines) + "\n")
@@ -79,7 +76,6 @@ def build(folder, *more, **options):
 
 
 def parsed(*line):
-    """Words, configuration and flags of a command line."""
     values = absl_flags.FlagValues()
     command_line.define_flags(values)
     command_line.define_flags(values, config=ComparisonFlags)

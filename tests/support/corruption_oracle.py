@@ -35,7 +35,6 @@ def photographs(batch=4, height=32, width=32, channels=3, seed=0):
 
 
 def generators(seed, name, level, count):
-    """What the first images of a dataset draw from."""
     entropy = np.random.SeedSequence([seed, zlib.crc32(name.encode()), level])
     key = entropy.generate_state(2, np.uint64)
     for index in range(count):

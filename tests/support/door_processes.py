@@ -19,7 +19,7 @@ from support import ROOT
 
 SCRIPT = "-c"
 _FORKS = multiprocessing.get_context("forkserver")
-_MODULES = "callbacks", "evaluation", "serving", "training.setup"
+_MODULES = "callbacks", "evaluation", "serving", "fitting"
 _FORKS.set_forkserver_preload([f"noisymix_tf.{name}" for name in _MODULES])
 
 
@@ -70,7 +70,6 @@ class Process(contextlib.AbstractContextManager):
         self.wait()
 
     def communicate(self):
-        """Waits; returns what it wrote to stdout and stderr."""
         self.wait()
         return [pathlib.Path(file).read_text() for file in self._files]
 
@@ -83,7 +82,6 @@ def run(module, *arguments):
 
 
 def _become(command, files, environment):
-    """Turns this process into `python -m command`."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     for number, file in enumerate(files, 1):
         os.dup2(os.open(file, flags), number)

@@ -47,7 +47,6 @@ def dataset(n=23, num_classes=3, split=SizedTest, seed=0):
 
 
 def whole_dataset(n=23, num_classes=3, seed=0):
-    """The same as a `noisymix_tf.data.Dataset`."""
     flat = dataset(n, num_classes, seed=seed)
     split = data.ArraySplit(flat.test.images, flat.test.labels)
     about = flat.class_names, split.image_shape, (0.5,) * 3, (0.5,) * 3
@@ -69,7 +68,6 @@ def brightness_model(num_classes=3, softmax=False, scale=1.0, name=None):
 
 
 def random_model(num_classes=3, seed=0, softmax=False):
-    """A small network whose answers depend on every pixel."""
     generator = np.random.default_rng(seed)
     inputs = keras.Input([SIDE, SIDE, 3])
     x = keras.layers.Rescaling(1 / 128, -1)(inputs)
@@ -101,15 +99,15 @@ def run(model=None, data=None, **options):
 
 
 def clean_cell(n=200, **fields):
-    return cell("clean", None, 0, source="original", n=n, **fields)
+    return cell("clean", source="original", n=n, **fields)
 
 
-def cell(suite, corruption, severity, *, source="generated", n=200, **fields):
+def cell(suite, corruption=None, severity=0, source="generated", **fields):
     if source == "generated":
         fields = {"seed": 0, "generator": "1-cifar", **fields}
-    fields = {"dataset": "toy", "model": "abc", "data": "0f", **fields}
-    fields |= {"suite": suite, "corruption": corruption, "severity": severity}
-    return Cell(source=source, n=n, **fields)
+    fields = {"model": "abc", "data": "0f", "outputs": "logits", **fields}
+    fields = {"dataset": 'toy "<&>"', "source": source, "n": 200, **fields}
+    return Cell(suite=suite, corruption=corruption, severity=severity, **fields)
 
 
 def suite_c(accuracies, n=200, **fields):

@@ -14,8 +14,6 @@ SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 class Fixed(ManifoldMixing):
-    """Manifold mixing by a plan that the test gives."""
-
     def __init__(self, tap, lam, permutation):
         super().__init__()
         self.fixed = tap, lam, permutation
@@ -109,5 +107,4 @@ def two_replicas():
 
 
 def batch():
-    """Views and labels of the first step."""
     return next(iter(batches("noisymix")))

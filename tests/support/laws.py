@@ -15,9 +15,3 @@ def assert_law(law, values):
     for power, mean, square in laws:
         sigma = np.sqrt((square - mean**2) / values.size)
         assert abs((values**power).mean() - mean) < 5 * sigma
-
-
-def assert_uniform(values):
-    """In [0, 1]: Kolmogorov's distance is below its 0.001 quantile."""
-    places = (np.arange(len(values)) + 0.5) / len(values)
-    assert abs(np.sort(values) - places).max() < 1.95 / np.sqrt(len(values))

@@ -43,7 +43,6 @@ def _array(x):
 
 
 def _assert_compiles(copy, args, atol):
-    """And repeats its draws from a configuration, or from its weights."""
     layer = copy()
     start = layer.get_weights()
 
@@ -65,7 +64,6 @@ def _assert_compiles(copy, args, atol):
 
 
 def _assert_saves(layer, args, shape, tmp_path):
-    """In a functional model, of any batch size, with the state it is in."""
     args = list(args)
     inputs = tf.nest.map_structure(
         lambda each: keras.Input(each.shape[1:], dtype=each.dtype), args

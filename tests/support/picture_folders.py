@@ -5,6 +5,8 @@ import json
 import numpy as np
 from PIL import Image
 
+from support.released_sets import save_image as save
+
 CLASSES = ("cat", "dog")
 
 
@@ -21,11 +23,6 @@ def stripes(seed, side=32):
     colours = np.random.default_rng(seed).integers(0, 90, (2, 3), np.uint8)
     colours[1] = 255 - colours[1]
     return np.tile(colours[np.arange(side) // 2 % 2][:, None], (1, side, 1))
-
-
-def save(path, image):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image).save(path)
 
 
 def read(path):
@@ -48,7 +45,6 @@ def make_styles(root, number=3):
 
 
 def tree(root):
-    """Contents of the images of a tree, by `class/name`."""
     return {
         path.relative_to(root).as_posix(): path.read_bytes()
         for path in sorted(root.glob("*/*"))

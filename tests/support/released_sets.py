@@ -1,5 +1,7 @@
 """Small sets in the layouts of the released benchmarks."""
 
+import io
+
 import numpy as np
 from PIL import Image
 
@@ -22,6 +24,24 @@ def dataset(classes, side=32, name="cifar10", preprocess="as_stored"):
 
 def noise(*shape, seed=0):
     return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def imagenet_example(label, image, name):
+    """As builders of tensorflow-datasets take it; the image is compressed."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "jpeg", quality=95)
+    buffer.seek(0)
+    return {"image": buffer, "label": label, "file_name": name}
+
+
+def prepare(builder, examples, **options):
+    """A builder of tensorflow-datasets writes `{split: [(key, example)]}`."""
+    from tensorflow_datasets import download
+
+    builder._split_generators = lambda _: examples
+    config = download.DownloadConfig(try_download_gcs=False, **options)
+    builder.download_and_prepare(download_config=config)
+    return builder.data_path
 
 
 def save_image(path, image):

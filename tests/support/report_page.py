@@ -11,24 +11,10 @@ from PIL import Image
 from noisymix_tf import corruptions
 from noisymix_tf.corruptions import SEVERITIES
 from noisymix_tf.evaluation.gallery import Gallery
-from support import evaluation_toys as toys
-from support.evaluation_toys import scores
+from support.evaluation_toys import cell, flip_scores, scores, suite_c
 
 NAMES = ("cat", '<b>dog</b> & "co"\'', "a very long name without end" * 3)
 COMMON = corruptions.names("common")
-ABOUT = {"dataset": 'toy "<&>"', "outputs": "logits"}
-
-
-def cell(suite, corruption=None, severity=0, **fields):
-    return toys.cell(suite, corruption, severity, **ABOUT | fields)
-
-
-def clean_cell(**fields):
-    return cell("clean", source="original", **fields)
-
-
-def suite_c(rows, **fields):
-    return toys.suite_c(rows, **ABOUT | fields)
 
 
 def invented():
@@ -37,11 +23,11 @@ def invented():
         name: [0.9 - 0.03 * place - 0.05 * s for s in SEVERITIES]
         for place, name in enumerate(COMMON)
     }
-    made = {clean_cell(): scores(0.925)} | suite_c(rows)
+    made = {cell("clean", source="original"): scores(0.925)} | suite_c(rows)
     made |= suite_c({"fog": [0.25] * 5}, source="released")
     for setting, accuracy in (("linf eps=4/255", 0.2), ("linf <1>", 0.1)):
         made[cell("fgsm", setting=setting)] = scores(accuracy)
-    return made | {cell("p", "tilt", 1): toys.flip_scores(0.04)}
+    return made | {cell("p", "tilt", 1): flip_scores(0.04)}
 
 
 def fill(folder, cells):
@@ -55,8 +41,6 @@ def fill(folder, cells):
 
 
 class Page:
-    """Elements with their attributes and whole texts; the tags must match."""
-
     def __init__(self, text):
         _, _, text = text.partition("\n")  # The type of the document.
         text = re.sub(r"<((?:meta|img) [^>]*)>", r"<\1/>", text)
@@ -83,7 +67,6 @@ class Page:
         return [e["text"] for e in self.all(*where)]
 
     def rows(self, section, of):
-        """Texts of the rows of one table of a section."""
         (table,) = self.all("table", of, section)
         node = self.nodes[self.elements.index(table)]
         return [["".join(c.itertext()) for c in r] for r in node.iter("tr")]

@@ -10,10 +10,6 @@ PREPROCESS = "resize40-crop32"
 BATCHES = (1, 4)
 
 
-def images_like(shape, seed=1):
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
-
-
 def classifier(*head, shape=(32, 32, 3)):
     """A network with random weights; by default it gives logits of 10."""
     model = keras.Sequential(

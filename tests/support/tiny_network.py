@@ -25,7 +25,6 @@ def build(input_shape, num_classes, mean, std, width, seed, dropout=0.0):
 
 
 def register():
-    """Makes the network known in this process."""
     MODELS.register("tiny")(Architecture(build))
 
 

@@ -7,19 +7,12 @@ published code, and kept in `state`. Images and features are `[N, C, H, W]`.
 import numpy as np
 
 
-def images_like(shape):
-    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-
-
 def normalized(images, mean=0.5, std=0.5):
-    """What a PyTorch network is given for images `[N, H, W, C]`."""
     x = (images / 255.0 - np.array(mean)) / np.array(std)
     return x.transpose(0, 3, 1, 2)
 
 
 class Network:
-    """The modules of a network, with random parameters."""
-
     def __init__(self, seed=0):
         self.state = {}
         self._rng = np.random.default_rng(seed)
@@ -53,7 +46,6 @@ class Network:
         return np.maximum(self.bn(x, name), 0)
 
     def linear(self, x, name, units):
-        """Of the means of feature maps."""
         shape = units, x.shape[1]
         weight = self._drawn(f"{name}.weight", "normal", 0, 1, shape)
         bias = self._drawn(f"{name}.bias", "normal", 0, 1, units)
@@ -69,7 +61,6 @@ def _windows(x, size, stride, around=0.0):
 
 
 def _blocks(counts, base):
-    """Stage and number, width and stride of every block."""
     for stage, count in enumerate(counts, start=1):
         for index in range(count):
             stride = 2 if stage > 1 and index == 0 else 1

@@ -30,13 +30,11 @@ def _made(kind, **options):
 
 
 def assert_equal(some, others):
-    """Arrays of two lists are the same to the last bit."""
     for a, b in zip(some, others, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def log_of(folder, without=("seconds", "steps_per_second")):
-    """The lines of a run's metrics without how long they took."""
     return [
         {k: v for k, v in line.items() if not k.startswith(without)}
         for line in read_json_lines(folder / "metrics.jsonl")

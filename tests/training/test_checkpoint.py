@@ -16,7 +16,6 @@ from keras.callbacks import LambdaCallback
 
 from noisymix_tf import model_card
 from noisymix_tf.training import checkpoint as lib
-from noisymix_tf.training import checkpoint_files as files
 from noisymix_tf.training.checkpoint import CheckpointFolder
 from noisymix_tf.training.trainer import NoisyMix
 from support import fit_models
@@ -56,24 +55,7 @@ def two(tmp_path):
     return folder, expected
 
 
-# NumPy's files know no bfloat16.
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_restored_model_continues_bit_for_bit(tmp_path, dtype):
-    whole, other = _model(dtype=dtype), _model(dtype=dtype)
-    _fit(whole, 3)
-    folder = CheckpointFolder(tmp_path / "new")
-    assert folder.restore(other) == (0, [])
-    assert folder.save(whole, 3)
-    step, metrics = folder.restore(other)
-    assert step == 3 and len(metrics) > 0
-    assert_equal(metrics, map(np.asarray, lib.metric_variables(whole)))
-    for model in (whole, other):
-        _fit(model, 2)
-    assert_equal(_state(whole), _state(other))
-    assert any(np.any(slot) for slot in whole.optimizer.variables[2:])
-
-
-def test_only_the_newest_are_kept(tmp_path):
+def test_only_the_newest_are_kept(tmp_path, monkeypatch):
     model, folder = _model(), CheckpointFolder(tmp_path, keep=2)
     for step in (1, 2, 10, 10):
         folder.save(model, step)
@@ -87,7 +69,10 @@ def test_only_the_newest_are_kept(tmp_path):
     left = ["step-00000003", "step-00000010", "step-3", "step-notes"]
     assert sorted(os.listdir(tmp_path)) == left
     (tmp_path / ".partial-11").mkdir()
+    flushed = []  # Names on the disk before the folder gets its own, and then.
+    monkeypatch.setattr(lib, "flush_folder", flushed.append)
     folder.save(model, 11)
+    assert flushed == [tmp_path / ".partial-11", tmp_path]
     assert folder.steps() == [10, 11] and not [*tmp_path.glob(".partial*")]
     CheckpointFolder(tmp_path / "none").tidy()
 
@@ -120,19 +105,18 @@ def test_damage_is_told_and_passed_over(tmp_path, capsys, two, damage, reason):
 
 def test_every_byte_counts_and_what_cannot_be_restored_is_told(tmp_path, two):
     """Days of training are not begun again without a word."""
-    small = tmp_path / "small"  # A whole checkpoint, and one more byte.
-    small.mkdir()
-    files.write(small, 7, {"a": np.arange(3, dtype=np.uint8)})
-    for path in files.folder_of(small, 7).iterdir():
+    small = CheckpointFolder(tmp_path / "small")
+    small.write(7, {"a": np.arange(3, dtype=np.uint8)})
+    for path in small.folder(7).iterdir():
         whole = path.read_bytes()
-        for place in range(len(whole) + 1):
+        for place in range(len(whole) + 1):  # And one more byte.
             changed = bytearray(whole + bytes(place == len(whole)))
             changed[place] ^= 1
             path.write_bytes(changed)
-            with pytest.raises(files.DamagedCheckpoint):
-                files.read(small, 7)
+            with pytest.raises(lib.UnusableCheckpoint):
+                small.read(7)
         path.write_bytes(whole)
-    assert files.read(small, 7)["a"].tolist() == [0, 1, 2]
+    assert small.read(7)["a"].tolist() == [0, 1, 2]
     folder, other = two[0], _model(units=5)
     assert_usage_error(lambda: folder.restore(other), "to another model")
     other.set_weights([w * np.nan for w in other.get_weights()])
@@ -145,16 +129,20 @@ def test_every_byte_counts_and_what_cannot_be_restored_is_told(tmp_path, two):
 
 
 def test_background_writes_values_of_the_moment(tmp_path, monkeypatch):
-    write, begun, go_on = files.write, threading.Event(), threading.Event()
+    begun, go_on = threading.Event(), threading.Event()
+    write = CheckpointFolder.write
 
     def slow(*arguments):
         begun.set()
         assert go_on.wait(20)
         write(*arguments)
 
-    monkeypatch.setattr(files, "write", slow)
-    model, other, folder = _model(), _model(), CheckpointFolder(tmp_path)
-    expected = _state(model)
+    monkeypatch.setattr(CheckpointFolder, "write", slow)
+    # NumPy's files know no bfloat16.
+    model, other = _model(dtype="bfloat16"), _model(dtype="bfloat16")
+    _fit(model, 1)
+    expected, folder = _state(model), CheckpointFolder(tmp_path / "new")
+    assert folder.restore(other) == (0, [])
     assert folder.save(model, 1, background=True)
     assert begun.wait(20)
     _fit(model, 1)
@@ -162,6 +150,8 @@ def test_background_writes_values_of_the_moment(tmp_path, monkeypatch):
     go_on.set()
     assert folder.restore(other)[0] == 1
     assert_equal(expected, _state(other))
+    _fit(other, 1)  # And it goes on as the other did.
+    assert_equal(_state(model), _state(other))
 
 
 def test_a_failed_write_leaves_all_as_it_was(tmp_path, monkeypatch, two):
@@ -195,10 +185,8 @@ def _closed_form(recorded):
     decays = [min(DECAY, t / (t + 9)) for t in range(len(recorded))]
     shares = [(1 - d) * np.prod(decays[t + 1 :]) for t, d in enumerate(decays)]
     assert sum(shares) == pytest.approx(1.0)
-    return [
-        sum(s * w.astype(np.float64) for s, w in zip(shares, ws))
-        for ws in zip(*recorded)
-    ]
+    pairs = [zip(shares, values) for values in zip(*recorded)]
+    return [sum(s * w.astype(np.float64) for s, w in pair) for pair in pairs]
 
 
 def _averages(trainer):
@@ -261,3 +249,18 @@ def test_what_measures_and_saves_takes_the_averages(tmp_path):
     trainer.evaluate_ema = True
     assert other != pytest.approx(measured, rel=1e-4)
     assert_equal(found, raw)
+
+
+def test_every_replica_averages_its_own_weights():
+    """Not those of the first, copied from its device at every step."""
+    with fit_models.two_replicas().scope():
+        trainer = fit_models.model("noisymix", ema=DECAY, **fit_models.QUIET)
+    replicas, average = trainer.distribute_strategy, trainer._average
+    update = tf.function(lambda: replicas.run(average.update, (3,)))
+    for op in update.get_concrete_function().graph.get_operations():
+        assert len({op.device, *(x.op.device for x in op.inputs)} - {""}) <= 1
+    fit_models.fit(trainer, steps_per_epoch=3)
+    averages = [v for v in trainer.weights if "average_" in v.path]
+    first, second = zip(*(v.value.values for v in averages))
+    assert_equal(first, second)
+    assert_equal(first, _averages(trainer))

@@ -1,22 +1,25 @@
 """Views made in the train step: those of the host, on every device."""
 
+import contextlib
 import functools
 import itertools
 import json
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 from numpy.testing import assert_allclose as close
 from numpy.testing import assert_array_equal as same
 
-from noisymix_tf import config, data
+from noisymix_tf import augment, config, data
 from noisymix_tf.augment import gaussian_views, random_crop_flip
-from noisymix_tf.training import device_views, setup
+from noisymix_tf.training import arguments, setup
 from noisymix_tf.training.checkpoint import CheckpointFolder
 from noisymix_tf.training.trainer import NoisyMix
 from support.fit_models import SIDE, model, two_replicas
 from support.parsing import parsed
+from support.trainings import assert_equal
 from support.usage import assert_usage_error
 
 BATCH, SEED = 8, 5
@@ -41,7 +44,7 @@ def fit(trainer, data, steps):
     return trainer.model.get_weights()
 
 
-def test_views_are_those_of_the_pipeline_also_on_replicas():
+def test_views_are_those_of_the_pipeline():
     """Also where XLA compiles them, of the step that comes next."""
     trainer = trainer_of(NOISY)
     compiled = tf.function(trainer.views_of, jit_compile=True)
@@ -55,33 +58,47 @@ def test_views_are_those_of_the_pipeline_also_on_replicas():
         same(trainer.views_of(images[:, 0], step), made[0])
         trainer.step.assign(step)
         close(compiled(images), made[0], rtol=0, atol=1e-4)
-    mirrored = two_replicas()
-    with mirrored.scope():
-        trainer = trainer_of(NOISY)
-
-    @tf.function
-    def views_of(images, step):
-        return mirrored.run(trainer.views_of, args=(images, step))
-
-    parts = mirrored.experimental_distribute_dataset(batches({}))
-    pairs = zip(batches(NOISY).take(3), parts)
-    for step, (whole, (images, _)) in enumerate(pairs):
-        views = views_of(images, tf.constant(step)).values
-        assert len(views) == 2
-        same(tf.concat(views, 0), whole[0])
 
 
-def test_training_is_the_same_as_on_the_host_and_when_resumed(tmp_path):
-    host = fit(trainer_of({}), batches(NOISY), 3)
-    trainer = trainer_of(NOISY)
+@pytest.mark.parametrize("strategy", [contextlib.nullcontext, two_replicas])
+def test_training_is_as_on_the_host_and_when_resumed(strategy, tmp_path):
+    """Of images that are fed, and of those of a source, fed anything."""
+    with getattr(strategy(), "scope", contextlib.nullcontext)():
+        host, fed, drawn = map(trainer_of, ({}, NOISY, NOISY))
+        drawn.source = data.Resident(SPLIT, BATCH)
+    expected = fit(host, batches(NOISY), 7)  # More than an epoch.
+    pace = tf.data.Dataset.from_tensors(tf.zeros([2])).repeat()
+    assert_equal(fit(drawn, pace, 7), expected)
+    assert "source" not in drawn.get_config()
     checkpoints = CheckpointFolder(tmp_path)
-    fit(trainer, batches({}), 1)
-    checkpoints.save(trainer, 1)
-    fit(trainer, batches({}, start_step=1), 1)
-    step, _ = checkpoints.restore(trainer)
-    resumed = fit(trainer, batches({}, start_step=step), 2)
-    for a, b in zip(resumed, host, strict=True):
-        same(a, b)
+    fit(fed, batches({}), 1)
+    checkpoints.save(fed, 1)
+    fit(fed, batches({}, start_step=1), 1)
+    step, _ = checkpoints.restore(fed)
+    assert_equal(fit(fed, batches({}, start_step=step), 6), expected)
+
+
+CHAINS = functools.partial(augment.augmix_views, all_ops=True)
+POLICY = functools.partial(augment.auto_augment_views, cutout=4)
+
+
+def loops_and_doubles(make, function):
+    """Whether the traced graph of views has them, in any of its functions."""
+    make = functools.partial(make, standard=CROP, augment=function, seed=0)
+    step = tf.function(lambda images, step: make(images, step=step))
+    graph = step.get_concrete_function(IMAGES[:BATCH], 3).graph.as_graph_def()
+    bodies = [graph.node, *(each.node_def for each in graph.library.function)]
+    nodes = [node for body in bodies for node in body]
+    assert len(nodes) > 300
+    loops = any("While" in node.op for node in nodes)
+    return loops, any("DT_DOUBLE" in str(node.attr) for node in nodes)
+
+
+@pytest.mark.parametrize("function", [CHAINS, POLICY])
+def test_views_of_the_step_have_no_loops_and_no_doubles(function):
+    assert loops_and_doubles(augment.device_views, function) == (False, False)
+    # What the pipeline takes has both: they would be seen.
+    assert loops_and_doubles(augment.batch_views, function) == (True, True)
 
 
 def test_saved_with_its_functions_that_have_to_be_found_by_name():
@@ -93,8 +110,7 @@ def test_saved_with_its_functions_that_have_to_be_found_by_name():
     images = IMAGES[:BATCH]
     same(loaded.views_of(images, 3), trainer.views_of(images, 3))
     for function in (gaussian_views, fit, keras.layers.Rescaling(2.0)):
-        assert device_views.serialize("augment", function)["class_name"]
-    assert device_views.deserialize(None) is None
+        assert arguments.serialize(function)["class_name"]
     views, _ = next(iter(batches(NOISY)))
     call = functools.partial(trainer.views_of, views, 0)
     assert_usage_error(call, "has views already")
@@ -112,7 +128,7 @@ def test_saved_with_its_functions_that_have_to_be_found_by_name():
 def test_flag_moves_what_the_flags_ask_for():
     options = {"views": "gaussian", "stability": "none", "taps": "input"}
     options |= {"train_examples": 40, "test_examples": 10, "batch_size": 4}
-    host = parsed(config.Config, **options)
+    host = parsed(config.Config, **options, input_threads=5)
     device = parsed(config.Config, **options, augment_on="device")
     digits = setup.dataset(host.data)
     layers = [keras.layers.Flatten(), keras.layers.Dense(10)]
@@ -121,6 +137,9 @@ def test_flag_moves_what_the_flags_ask_for():
     made, _ = next(iter(setup.views(host, digits, start_step=3)))
     images, _ = next(iter(setup.views(device, digits, start_step=3)))
     assert images.dtype == tf.uint8
+    pools = [setup.views(flags, digits).options() for flags in (host, device)]
+    pools = [each.threading.private_threadpool_size for each in pools]
+    assert pools[0] == 5 and not pools[1]  # They were batches in flight.
     assert made.shape == [4, 1, *digits.image_shape]
     close(trainer.views_of(images, 3), made, atol=1e-4)
     options |= {"views": "none", "augment_on": "device"}

@@ -95,3 +95,19 @@ def test_what_xla_compiles_is_left_to_it(jit_compile):
 
     tf.function(step).get_concrete_function(tf.zeros([2, 3, 3, 3]))
     assert len(found) >= 4 and set(found) == {not jit_compile}
+
+
+GIVEN = "bfloat16 CPU bfloat16", "float16 CPU float32", "float16 GPU float16"
+
+
+@pytest.mark.parametrize("case", GIVEN)
+def test_activations_stay_in_half_where_that_is_faster(case, monkeypatch):
+    (dtype, device, given), takes = case.split(), fused_norm.takes
+    there = lambda dtype, at: takes(dtype, at.replace("CPU", device))  # noqa: E731
+    monkeypatch.setattr(fused_norm, "takes", there)
+    layer = _layer(dtype=dtype)
+    step = tf.function(lambda x: fused_norm.batch_normalization(layer, x))
+    graph = step.get_concrete_function(tf.zeros([2, 6, 5, 3])).graph
+    [op] = [o for o in graph.get_operations() if "FusedBatchNorm" in o.type]
+    assert op.get_attr("T") == given and op.get_attr("U") == tf.float32
+    assert graph.structured_outputs.dtype == dtype

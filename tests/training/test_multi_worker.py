@@ -31,12 +31,9 @@ runpy.run_module("support.tiny_network", run_name="__main__", alter_sys=True)
 
 @contextlib.contextmanager
 def _machines(folder, logs):
-    sockets = [socket.socket() for _ in range(2)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    hosts = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
-    for each in sockets:
-        each.close()
+    free = "127.0.0.1", 0
+    with socket.create_server(free) as one, socket.create_server(free) as two:
+        hosts = [f"127.0.0.1:{each.getsockname()[1]}" for each in (one, two)]
     words = *TINY, "--strategy=multi_worker", f"--output_dir={folder}"
 
     def start(index):

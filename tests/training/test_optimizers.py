@@ -1,7 +1,6 @@
 """The optimizer, the learning rate and ramps against their equations."""
 
 import functools
-import json
 import math
 
 import keras
@@ -9,10 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from noisymix_tf import fitting
 from noisymix_tf.config import MethodConfig, OptimizerConfig, ramps
-from noisymix_tf.training import ramped, setup
+from noisymix_tf.training import optimizers, setup
 from noisymix_tf.training.optimizers import L2SGD
-from support import door_processes, fit_models
+from support import fit_models
 from support.usage import assert_usage_error
 
 
@@ -63,9 +63,9 @@ def test_replicas_limit_the_norm_of_their_sum():
         w = keras.Variable(np.zeros(2, np.float32))
         optimizer = L2SGD(1.0, global_clipnorm=1.0)
         optimizer.build([w])
-    gradients = strategy.experimental_distribute_values_from_function(
-        lambda c: tf.linalg.diag([3.0, 4.0])[c.replica_id_in_sync_group]
-    )
+    distributed = strategy.experimental_distribute_values_from_function
+    rows = tf.constant([[3.0, 0.0], [0.0, 4.0]])
+    gradients = distributed(lambda c: rows[c.replica_id_in_sync_group])
     step = tf.function(lambda g: optimizer.apply_gradients([(g, w)]))
     strategy.run(step, args=(gradients,))
     np.testing.assert_allclose(w.numpy(), [-0.6, -0.8], rtol=1e-6)
@@ -77,19 +77,28 @@ def test_flags_count_epochs_and_scale_with_the_batch(base, peak, warmup):
     options = {"learning_rate": 0.1, "final_learning_rate": 1e-3, "epochs": 6}
     options |= {"batch_size": 512, "base_batch_size": base}
     options |= {"accumulation_steps": 2, "warmup_epochs": warmup / 10}
-    made = setup.optimizer(OptimizerConfig(**options), 10).get_config()
-    rate = keras.optimizers.schedules.deserialize(made["learning_rate"])
+
+    def schedule(**more):
+        flags = OptimizerConfig(**{**options, **more})
+        made = setup.optimizer(flags, 10).get_config()
+        return keras.optimizers.schedules.deserialize(made["learning_rate"])
+
+    rate = schedule()
     for step in (0, 1, 14, 15, 16, 30, 59, 60):
         u = (step - warmup) / (60 - warmup)
         cosine = 1e-3 + (peak - 1e-3) * (1 + math.cos(math.pi * u)) / 2
         expected = cosine if u >= 0 else peak * step / warmup
         assert float(rate(step)) == pytest.approx(expected, 2e-5, 1e-9)
+    # One that ends as it begins knows no epochs: such a run can be extended.
+    final = {"final_learning_rate": optimizers.peak_rate(0.1, 1024, base)}
+    few, many = schedule(**final), schedule(**final, epochs=60)
+    assert all(float(few(s)) == float(many(s)) for s in range(60))
     call = functools.partial(OptimizerConfig, epochs=5, warmup_epochs=5)
     assert_usage_error(call, "--warmup_epochs=5 leaves nothing")
 
 
 def test_a_level_goes_evenly_between_shares_or_is_refused():
-    assert ramped.schedule(MethodConfig(), 200) is None
+    assert fitting.schedule(MethodConfig(), 200) is None
     # Ramps of a level go on from each other, with a plateau in between.
     several = "jsd_weight:12:0.1:0.25 jsd_weight:3:0.5:0.75 alpha:0:0.5:1"
     for texts, start, expected in (
@@ -98,7 +107,7 @@ def test_a_level_goes_evenly_between_shares_or_is_refused():
     ):
         name, texts = texts.split(":")[0], texts.split()
         config = MethodConfig(ramps=texts, **{name: start})
-        levels = ramped.schedule(config, 200)._functions  # Called each step.
+        levels = fitting.schedule(config, 200)._functions  # Called each step.
         assert set(levels) == {text.split(":")[0] for text in texts}
         found = {step: levels[name](step) for step in expected}
         assert found == pytest.approx(expected)
@@ -120,15 +129,3 @@ def test_a_level_goes_evenly_between_shares_or_is_refused():
     ):
         call = functools.partial(MethodConfig, ramps=texts.split(), **values)
         assert_usage_error(call, words)
-
-
-def test_a_run_follows_its_ramps(tmp_path):
-    flags = """--flagfile=flags/data/digits.flags --method=baseline --epochs=4
-    --ramps=additive_noise:0.4:0.5:1 --taps=normalize --train_examples=100
-    --test_examples=50 --batch_size=25 --suites=clean --notensorboard
-    --noexport --jit_compile=false --model=tiny""".split()
-    flags.append(f"--output_dir={tmp_path}")
-    door_processes.run("support.tiny_network", *flags)
-    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
-    levels = [json.loads(line)["additive_noise"] for line in lines]
-    assert levels == pytest.approx([0.0, 0.0, 0.4 * 3 / 8, 0.4 * 7 / 8])

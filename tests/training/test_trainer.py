@@ -9,7 +9,9 @@ import tensorflow as tf
 from keras.optimizers import SGD
 
 from noisymix_tf import models
-from noisymix_tf.training.losses import JensenShannon
+from noisymix_tf.attacks import PGDAdversary
+from noisymix_tf.mixing import CutMix
+from noisymix_tf.training.losses import STABILITIES
 from noisymix_tf.training.optimizers import L2SGD
 from noisymix_tf.training.trainer import NoisyMix
 from support import fit_models
@@ -178,7 +180,9 @@ def test_prediction_is_of_single_images_and_survives_saving(tmp_path):
         trainer = fit_models.compiled("noisymix", model, "input")
         found = trainer.predict_on_batch(IMAGES)
         np.testing.assert_allclose(found, model(IMAGES), atol=1e-5)
-    trainer = fit_models.model("noisymix", alpha=0.7, noise_per_view=2)
+    parts = {"mixing": CutMix(0.8), "adversary": PGDAdversary(60, "l2", 1)}
+    options = {"alpha": 0.7, "noise_per_view": 2, "stability": "kl", **parts}
+    trainer = fit_models.model("noisymix", **options)
     step(trainer, VIEWS, LABELS)
     for model in (trainer.model, trainer):
         model.save(tmp_path / "saved.keras")
@@ -188,6 +192,9 @@ def test_prediction_is_of_single_images_and_survives_saving(tmp_path):
     np.testing.assert_array_equal(trainer(VIEWS), trainer(IMAGES))
     assert copy.taps == ("normalize", "relu") and copy.alpha == 0.7
     assert copy.noise_per_view == (2.0,) and int(copy.step) == 1
+    assert copy.stability == "kl"
+    for name, part in parts.items():
+        assert getattr(copy, name).get_config() == part.get_config()
     # Optimizer and streams go on where they were.
     assert step(copy, VIEWS, LABELS) == step(trainer, VIEWS, LABELS)
 
@@ -208,7 +215,6 @@ def test_bad_arguments_are_named_and_good_ones_are_taken():
     for arguments, words in (
         ({"alpha": -1.0}, "alpha=-1.0 must be a number at least 0"),
         ({"noise_sparsity": 1.5}, "noise_sparsity=1.5 must be a number in [0"),
-        # These trained, and failed later or never.
         ({"noise_per_view": (nan, 1)}, f"noise_per_view=(nan, 1) {form}"),
         ({"noise_per_view": (1, -1)}, f"noise_per_view=(1, -1) {form}"),
         ({"noise_per_view": ()}, f"noise_per_view=() {form}"),
@@ -216,7 +222,6 @@ def test_bad_arguments_are_named_and_good_ones_are_taken():
         ({"seed": 1.5}, "seed=1.5 must be a whole number of at most 32 bits"),
         ({"seed": 2**32}, "seed=4294967296 must be a whole number"),
         ({"seed": -(2**31) - 1}, "seed=-2147483649 must be a whole number"),
-        # Such were AttributeErrors, or trained a trainer.
         ({"model": keras.Model}, "Model'>: build or load one first"),
         ({"model": NoisyMix(network)}, "attribute model"),
     ):
@@ -227,7 +232,6 @@ def test_bad_arguments_are_named_and_good_ones_are_taken():
     shapes = {(2, 3, 16, 16, 3): other, (2, 16, 16, 3): other, (2, 3): other}
     for shape, words in (shapes | {(2, None, 8, 8, 3): unknown}).items():
         assert_usage_error(functools.partial(_traced, *shape), words)
-    # Ints were a TypeError in the first step, one number at once.
     for given, factors in (((1, 2), (1, 2)), (2, (2,)), (np.ones(1), (1,))):
         trainer = fit_models.model("noisymix", noise_per_view=given)
         assert trainer.noise_per_view == factors
@@ -255,15 +259,18 @@ ROWS = tf.random.stateless_normal([B, 3, 6], [0, 1])
 CLASSES = tf.random.stateless_uniform([B], [0, 2], 0, K, tf.int32)
 SOFT = tf.nn.softmax(tf.random.stateless_normal([B, K], [5, 5]))
 DATA = tf.data.Dataset.from_tensors((ROWS, CLASSES))
-CATEGORICAL = keras.losses.CategoricalCrossentropy
+CATEGORICAL = keras.losses.CategoricalCrossentropy(from_logits=True)
 BINARY = keras.losses.BinaryCrossentropy(from_logits=True)
+PROBABLE = keras.losses.SparseCategoricalCrossentropy()
+YES = tf.cast(SOFT[:, :1] > 0.25, tf.float32)
 FORMS = {
     "sparse": (SPARSE, CLASSES),
     "sparse int64 column": (SPARSE, tf.cast(CLASSES[:, None], tf.int64)),
-    "soft": (CATEGORICAL(from_logits=True), SOFT),
-    "smoothing": (CATEGORICAL(from_logits=True, label_smoothing=0.1), SOFT),
+    "soft": (CATEGORICAL, SOFT),
     "hinge": (keras.losses.CategoricalHinge(), tf.one_hot(CLASSES, K)),
-    "multi-label": (BINARY, tf.cast(SOFT > 0.25, tf.float32)),
+    "yes or no": (BINARY, tf.cast(SOFT > 0.25, tf.float32)),
+    "one yes or no": (keras.losses.BinaryCrossentropy(), YES, 1, "sigmoid"),
+    "probabilities": (PROBABLE, CLASSES, K, "softmax"),
     "function": (keras.losses.mean_squared_error, tf.one_hot(CLASSES, K)),
 }
 
@@ -272,12 +279,14 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_loss_is_the_formula_for_every_form_of_labels(form, weight):
     """Against Keras' own loss of a model that is called with mixed inputs."""
-    loss, labels = FORMS[form]
-    plan = fit_models.Fixed(0, LAM, ORDER)
-    trainer = _trainer(loss=loss, rate=0.0, mixing=plan, **NO_NOISE)
+    loss, labels, *network = FORMS[form]
+    name = "kl" if form == "soft" else "jsd"
+    options = {"mixing": fit_models.Fixed(0, LAM, ORDER), "stability": name}
+    model = _classifier(*network)
+    trainer = _trainer(model, loss=loss, rate=0.0, **options, **NO_NOISE)
     mixed = LAM * ROWS + (1 - LAM) * tf.gather(ROWS, ORDER)
     flat = tf.reshape(tf.transpose(mixed, [1, 0, 2]), [3 * B, 6])
-    views = tf.reshape(trainer.model(flat, training=True), [3, B, K])
+    views = tf.reshape(trainer.model(flat, training=True), [3, B, -1])
 
     def cross_entropy(order):
         y = tf.gather(labels, order)
@@ -288,35 +297,22 @@ def test_loss_is_the_formula_for_every_form_of_labels(form, weight):
         return loss(y, views[0], sample_weight=w)
 
     ce = LAM * cross_entropy(range(B)) + (1 - LAM) * cross_entropy(ORDER)
-    jsd = JensenShannon(multi_label=form == "multi-label")
-    jsd = jsd(views[0], tf.transpose(views[1:], [1, 0, 2]), weight)
+    term = STABILITIES.get(name)(len(network) == 0, form.endswith("yes or no"))
+    # Weighed as their labels are, by the shares of both partners.
+    both = weight is not None
+    both = LAM * weight + (1 - LAM) * tf.gather(weight, ORDER) if both else None
+    term = term(views[0], tf.transpose(views[1:], [1, 0, 2]), both)
     data = [ROWS, labels] + ([] if weight is None else [weight])
     logs = step(trainer, *data)
-    assert logs["jsd"] > 1e-3
+    assert logs[name] > 1e-3
     if form == "sparse":
         # Of whoever has the larger share: here the partner.
         hits = np.argmax(views[0], -1) == tf.gather(CLASSES, ORDER)
         assert logs.pop("accuracy") == pytest.approx(np.mean(hits))
     logs.pop("accuracy", None)
-    names, terms = ["loss", "cross_entropy", "jsd"], [ce, jsd]
-    values = map(float, [ce + 12.0 * jsd, *terms])
-    assert logs == pytest.approx(dict(zip(names, values)), rel=1e-4)
-
-
-@pytest.mark.parametrize("units", [1, 3, K])
-def test_probabilities_train_like_their_logits(units):
-    end, kind = "sigmoid", keras.losses.BinaryCrossentropy
-    labels = tf.cast(SOFT[:, :units] > 0.25, tf.float32)
-    if units == K:
-        end, kind = "softmax", keras.losses.SparseCategoricalCrossentropy
-        labels = CLASSES
-    logs = []
-    for given in (None, end):
-        loss = kind(from_logits=given is None)
-        trainer = _trainer(_classifier(units, given), loss)
-        logs.append(step(trainer, ROWS, labels))
-    assert logs[0]["jsd"] > 1e-5
-    assert logs[1] == pytest.approx(logs[0], rel=1e-3)
+    expected = {"loss": ce + 12.0 * term, "cross_entropy": ce, name: term}
+    expected = {name: float(value) for name, value in expected.items()}
+    assert logs == pytest.approx(expected, rel=1e-4)
 
 
 def test_arrays_class_weights_and_validation_are_taken_as_by_keras():

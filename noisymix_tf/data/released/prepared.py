@@ -1,213 +1,108 @@
-"""Datasets that tensorflow-datasets has prepared, streamed and never loaded."""
-
-import functools
-import os
-import pathlib
-import re
+"""Released sets as tensorflow-datasets prepares them."""
 
 import numpy as np
-import tensorflow as tf
 
-from noisymix_tf.data import identity
-from noisymix_tf.data.dataset import ArraySplit, one_line
-from noisymix_tf.data.decode import decode_image
-from noisymix_tf.data.released.sizes import output_shape
+from noisymix_tf import corruptions
+from noisymix_tf.data import named
+from noisymix_tf.data.classes import class_indices, imagenet_r_wnids
+from noisymix_tf.data.prepared_split import open_split
+from noisymix_tf.data.preprocess import Preprocess
+from noisymix_tf.data.released import cells
 from noisymix_tf.errors import UsageError
-from noisymix_tf.places import check_local
 
-_VERSION = re.compile(r"\d+\.\d+\.\d+")
-# Written last, so that it is there where the preparation was finished.
-_INFO = "dataset_info.json"
-_SPLITS = ("test", "validation")
-
-
-def prepared_root(data_dir):
-    """The directory of tensorflow-datasets as a `Path`."""
-    if data_dir is None:
-        data_dir = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
-    check_local(data_dir=data_dir)
-    return pathlib.Path(os.path.expanduser(data_dir))
+CORRUPTED = _CIFAR, _IMAGENET = "cifar10_corrupted", "imagenet2012_corrupted"
+# Where tensorflow-datasets uses another name than the released files.
+_OTHER_NAMES = {
+    (_CIFAR, "glass_blur"): "frosted_glass_blur",
+    (_CIFAR, "elastic_transform"): "elastic",
+}
 
 
-def newest_version(folder):
-    """`Path` of the newest prepared version in a folder; None without one."""
-    versions = [
-        path
-        for path in folder.glob("*")
-        if _VERSION.fullmatch(path.name) and (path / _INFO).exists()
-    ]
-    numbers = [tuple(map(int, path.name.split("."))) for path in versions]
-    return max(zip(numbers, versions))[1] if versions else None
+def root_of(path, data_dir):
+    """The directory of tensorflow-datasets that a path means; None if none."""
+    word, _, root = str(path).partition(":")
+    return named.prepared_root(root or data_dir) if word == "tfds" else None
 
 
-def open_prepared(folder):
-    """The builder of a prepared version, and the split for testing.
-
-    Raises:
-        UsageError: If it is damaged or has no such split.
-    """
-    import tensorflow_datasets as tfds
-
-    try:
-        builder = tfds.builder_from_directory(folder)
-        names = [name for name in _SPLITS if name in builder.info.splits]
-        label = builder.info.features["label"].names
-    except Exception as error:
+def corrupted(data_dir, dataset, preprocess):
+    """`cifar10_corrupted` and `imagenet2012_corrupted`, a folder for each."""
+    kind = _CIFAR if dataset.name == "cifar10" else _IMAGENET
+    if kind == _IMAGENET and dataset.num_classes != 1000:
         raise UsageError(
-            f"Cannot use the prepared {folder}: {one_line(error)}. Delete it "
-            "and prepare it again."
-        ) from error
-    if not names or not builder.info.splits[names[0]].num_examples:
+            "tensorflow-datasets has corrupted images of cifar10 and ImageNet, "
+            f"but not of {dataset.name}: give the directory of released files."
+        )
+    root, places = f"{data_dir}/{kind}", {}
+    for name in corruptions.names():
+        stored = _OTHER_NAMES.get((kind, name), name)
+        for severity in corruptions.SEVERITIES:
+            place = named.newest_version(f"{root}/{stored}_{severity}")
+            if place:
+                places[f"{name}/{severity}"] = place
+    if not places:
         raise UsageError(
-            f"{folder} has no images in a split {' or '.join(_SPLITS)}: delete "
-            "it and prepare it again."
+            f"No {kind} is prepared in {root}: give tfds:DIR of a prepared "
+            "copy; nothing is downloaded."
         )
-    return builder, names[0], tuple(label)
+    if preprocess is None:
+        preprocess = cells.usual(dataset) if kind == _IMAGENET else Preprocess()
 
-
-class PreparedImages:
-    """A split of tensorflow-datasets as test images, in the stored order.
-
-    Has what the evaluation uses of a `noisymix_tf.data.Split`. Memory holds a
-    few batches.
-
-    Args:
-        builder: Of tensorflow-datasets.
-        split: Name of the split.
-        places: ints, what stored label 0, 1, ... becomes; -1 where there is
-            to be none of it.
-        preprocess: `Preprocess`.
-        indices: ints `[N]`, ascending; which images. All by default.
-
-    Attributes:
-        image_shape: `(H, W, 3)` of what is read.
-        preprocess: As given.
-
-    Raises:
-        UsageError: If images of several sizes are to be as stored.
-    """
-
-    def __init__(self, builder, split, places, preprocess, indices=None):
-        self._builder = builder
-        self._split = split
-        self._places = np.asarray(places)
-        self._indices = indices
-        self.preprocess = preprocess
-        stored = builder.info.features["image"].shape
-        if preprocess.side is None and None in stored:
-            raise UsageError(
-                f"The images in {builder.data_dir} have several sizes and "
-                "cannot be as stored: give a preprocess, such as "
-                "resize256-crop224."
+    def open_cell(_, place):
+        def labels(names):
+            if kind == _CIFAR:  # Stored with numbers for names.
+                return range(len(names))
+            return class_indices(
+                names, dataset.class_names, place, dataset.name
             )
-        self.image_shape = output_shape(preprocess, stored)
 
-    def __len__(self):
-        if self._indices is not None:
-            return len(self._indices)
-        return self._builder.info.splits[self._split].num_examples
+        return _split(place, preprocess, labels)
 
-    @property
-    def identity(self):
-        """As of a `noisymix_tf.data.Split`; the records hold the labels."""
-        places = () if self._indices is None else self._indices
-        return identity.make(
-            None,
-            arrays=[self._places, np.asarray(places, np.int64)],
-            files=self._builder.info.splits[self._split].filepaths,
-            reading=self.preprocess,
-            images=len(self),
+    what = "tfds", f"{kind} of tensorflow-datasets", preprocess
+    return cells.CorruptedImages(root, dataset, *what, places, open_cell)
+
+
+def shifted(data_dir, dataset, preprocess):
+    """`imagenet_r`."""
+    root = f"{data_dir}/imagenet_r"
+    newest = named.newest_version(root)
+    if newest is None:
+        raise UsageError(
+            f"No imagenet_r is prepared in {root}: give tfds:DIR of a "
+            "prepared copy, or the directory of the released files."
         )
+    names, how = imagenet_r_wnids(), preprocess
+    how = how or cells.usual(dataset, is_square=True)
 
-    @functools.cached_property
-    def labels(self):
-        """NumPy int32 `[N]`; reads through the files on first use."""
-        records = self._records().map(lambda record: record["label"])
-        parts = list(self._read(records.batch(4096)))
-        return self._placed(np.concatenate(parts))
+    def split_of(labels):
+        # Stored are places among all 1000 classes.
+        new = dict(zip(names, labels))
+        return _split(newest, how, lambda all: [new.get(n, -1) for n in all])
 
-    def batches(self, batch_size):
-        """Yields `(images, labels)`: uint8 `[b, H, W, 3]`, int32 `[b]`."""
+    own = "tfds", "ImageNet-R", names, dataset, split_of
+    return cells.ShiftedImages.of(newest, *own)
 
-        def decoded(record):
-            image = self.preprocess.apply(decode_image(record["image"]))
-            return tf.ensure_shape(image, self.image_shape), record["label"]
 
-        records = (
-            self._records()
-            .map(decoded, tf.data.AUTOTUNE, deterministic=True)
-            .batch(batch_size)
-            .prefetch(1)
+def _split(place, preprocess, places_of):
+    """The test images of a version; `places_of` the names of its classes."""
+    builder, again = named.open_builder(place), "delete it, prepare it again"
+    info = builder.info
+    parts = [n for n in ("test", "validation") if n in info.splits]
+    if not parts or not info.splits[parts[0]].num_examples:
+        raise UsageError(f"{place} has no images to test on: {again}.")
+    size = preprocess if preprocess.side else info.features["image"].shape[:2]
+    if size == (None, None):
+        raise UsageError(
+            f"The images in {place} have several sizes and cannot be as "
+            "stored: give a preprocess, such as resize256-crop224."
         )
-        for images, labels in self._read(records):
-            yield images, self._placed(labels)
-
-    def subset(self, indices):
-        """The images at some positions, in that order.
-
-        Where that order is not the stored one, they are read into memory.
-        """
-        indices = np.asarray(indices)
-        taken = indices if self._indices is None else self._indices[indices]
-        if (np.diff(taken) > 0).all():
-            return self._part(taken)
-        unique, places = np.unique(taken, return_inverse=True)
-        images, labels = next(self._part(unique).batches(len(unique)))
-        return ArraySplit(images[places], labels[places])
-
-    def check(self, indices=None):
-        """Raises the `UsageError` of an image that cannot be read."""
-        part = self if indices is None else self.subset(np.unique(indices))
-        for _ in part.batches(256):
-            pass
-
-    def _part(self, indices):
-        return PreparedImages(
-            self._builder, self._split, self._places, self.preprocess, indices
+    split = open_split(builder, parts[0], size)
+    places = np.array(places_of(info.features["label"].names), np.int32)
+    labels = places[split.labels]
+    if (labels < 0).any():
+        odd = split.labels[labels < 0][0]
+        raise UsageError(
+            f"{place} has an image of the class {odd}, which does not belong "
+            f"to this benchmark: {again}."
         )
-
-    def _records(self):
-        """Records with undecoded images, in the stored order."""
-        import tensorflow_datasets as tfds
-
-        records = self._builder.as_dataset(
-            split=self._split,
-            decoders={"image": tfds.decode.SkipDecoding()},
-            shuffle_files=False,
-            # One file after the other, and none kept in memory.
-            read_config=tfds.ReadConfig(
-                interleave_cycle_length=1, try_autocache=False
-            ),
-        )
-        if self._indices is None:
-            return records
-        last = int(self._indices[-1]) + 1
-        wanted = np.zeros(last, bool)
-        wanted[self._indices] = True
-        wanted = tf.constant(wanted)
-        return (
-            records.take(last)
-            .enumerate()
-            .filter(lambda place, _: wanted[place])
-            .map(lambda _, record: record)
-        )
-
-    def _read(self, records):
-        try:
-            yield from records.as_numpy_iterator()
-        except (tf.errors.OpError, ValueError) as error:
-            raise UsageError(
-                f"Cannot read {self._builder.data_dir}: {one_line(error)}. "
-                "Delete it and prepare it again."
-            ) from error
-
-    def _placed(self, labels):
-        places = self._places[labels]
-        if (places < 0).any():
-            label = labels[places < 0][0]
-            raise UsageError(
-                f"{self._builder.data_dir} has an image of the class {label}, "
-                "which does not belong to this benchmark: delete it and "
-                "prepare it again."
-            )
-        return places.astype(np.int32)
+    split.labels = labels
+    return split

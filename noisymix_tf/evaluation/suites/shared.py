@@ -2,7 +2,6 @@
 
 import abc
 import itertools
-import pathlib
 
 from noisymix_tf.evaluation import resampling, sections
 from noisymix_tf.evaluation.reference import Reference
@@ -154,14 +153,13 @@ def opened(job, suite):
     Of files of this package they say how these were made.
     """
     from noisymix_tf.data import released
-    from noisymix_tf.data.released.manifest import read_manifest
 
     names = {"c": released.corrupted_images, "p": released.perturbed_sequences}
     path = getattr(job.settings, f"{suite}_dir")
     how = {"preprocess": job.settings.released_preprocess}
     files, fields = names[suite](path, job.dataset, **how), {}
-    if files.source == "generated":
-        of = read_manifest(pathlib.Path(path), suite).settings
+    if files.manifest:
+        of = files.manifest["settings"]
         fields["generator"] = f"{of['generator']}-{of['table']}"
         fields["seed"] = of["seed"]
     return files, {"source": "released", **fields}

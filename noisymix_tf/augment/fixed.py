@@ -1,0 +1,70 @@
+"""Real numbers as int64 with 52 bits after the point.
+
+No device rounds them, none needs double precision for them, and no compiler
+can fuse two operations into one.
+"""
+
+import tensorflow as tf
+
+from noisymix_tf import rng
+
+BITS = 52
+ONE = 1 << BITS
+_HALF_BITS = BITS // 2
+
+
+def uniform(seed, shape):
+    """Uniform draws from 0 to below 1, as float64 ones that XLA compiles."""
+    words = tf.random.stateless_uniform(
+        shape,
+        minval=None,
+        maxval=None,
+        dtype=tf.uint64,
+        **rng.key(seed, by_name=True),
+    )
+    return tf.cast(tf.bitwise.right_shift(words, 64 - BITS), tf.int64)
+
+
+def constant(values):
+    """Python numbers, below 2048 in size, as a fixed-point tensor."""
+    return tf.constant(tf.nest.map_structure(number, values), tf.int64)
+
+
+def number(value):
+    """A Python number in fixed point, an int; what is finer is rounded."""
+    return round(float(value) * ONE)
+
+
+def real(values):
+    """float64 of the same shape, for the host."""
+    return tf.cast(values, tf.float64) / ONE
+
+
+def shift(values, bits):
+    """`floor(values / 2 ** bits)`."""
+    return tf.bitwise.right_shift(values, tf.constant(bits, values.dtype))
+
+
+def below(draws, limit):
+    """Whole numbers from 0 to below `limit`, an int: `floor(draw * limit)`."""
+    high, low = _halves(draws)
+    product = high * limit + shift(low * limit, _HALF_BITS)
+    return tf.cast(shift(product, _HALF_BITS), tf.int32)
+
+
+def times(draws, factor):
+    """Draws times a Python number from 0 to below 1024."""
+    high, low = _halves(draws)
+    factor_high, factor_low = divmod(number(factor), 1 << _HALF_BITS)
+    middle = high * factor_low + low * factor_high
+    middle += shift(low * factor_low, _HALF_BITS)
+    return high * factor_high + shift(middle, _HALF_BITS)
+
+
+def floor(values):
+    """Whole numbers in fixed point."""
+    return shift(values, BITS) * ONE
+
+
+def _halves(draws):
+    return shift(draws, _HALF_BITS), draws & ((1 << _HALF_BITS) - 1)

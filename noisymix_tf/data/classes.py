@@ -1,0 +1,158 @@
+"""Classes: which is which, their folders, and the same share of each."""
+
+import bisect
+import collections
+import difflib
+import os
+import pathlib
+import re
+
+import numpy as np
+
+from noisymix_tf.errors import UsageError
+
+_R = pathlib.Path(__file__).with_name("imagenet_r.txt")
+IMAGENET_R_CLASSES = tuple(map(int, _R.read_text().split()))
+"""Places among the 1000 of ImageNet (Hendrycks et al., 2021, appendix)."""
+
+
+def is_wnid(name):
+    """Whether a class has the name of a WordNet synset, as in ImageNet."""
+    return re.fullmatch(r"n\d{8}", str(name)) is not None
+
+
+def imagenet_wnids():
+    """The 1000 synsets of ImageNet (ILSVRC 2012), in the order of labels."""
+    import tensorflow_datasets as tfds
+
+    path = tfds.core.tfds_path("datasets/imagenet2012/labels.txt")
+    return tuple(path.read_text().split())
+
+
+def imagenet_r_wnids():
+    """The 200 synsets of ImageNet-R, a list in the order of labels."""
+    wnids = imagenet_wnids()
+    return [wnids[place] for place in IMAGENET_R_CLASSES]
+
+
+def class_indices(names, own, where, dataset, complete=False):
+    """Places of named classes among others.
+
+    Names are compared as they are. Where `own`, the classes of a `dataset` or
+    of a model's outputs, are the 1000 of ImageNet under other names, synsets
+    (such as n01443537) have the place that ImageNet gives them; but a folder's
+    classes are in the order of the alphabet. All must be there if `complete`.
+    """
+    own, names = list(own), list(names)
+    known = {name: place for place, name in enumerate(folder_names(own))}
+    if len(own) == 1000 and not any(map(is_wnid, own)):
+        if own == sorted(own) and any(map(is_wnid, names)):
+            raise UsageError(
+                f"{where} has folders named by synsets ({listed(names)}), but "
+                f"the classes of {dataset} ({listed(own)}) are in the order of "
+                "the alphabet, not of synsets: name the folders of both alike."
+            )
+        known.update((name, i) for i, name in enumerate(imagenet_wnids()))
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        near = difflib.get_close_matches(str(unknown[0]), known, 3)
+        some = f"near: {listed(near)}" if near else listed(own)
+        raise UsageError(
+            f"{where} has the classes {listed(unknown)}, which are none of the "
+            f"{len(own)} classes of {dataset} ({some}): rename the folders, or "
+            "give the dataset that the model was trained on."
+        )
+    places = [known[name] for name in names]
+    lacking = [own[i] for i in sorted({*range(len(own))} - {*places})]
+    if complete and lacking:
+        raise UsageError(
+            f"{where} lacks the classes {listed(lacking)} of {dataset}: unpack "
+            "it again, or give the dataset that it belongs to."
+        )
+    return places
+
+
+def listed(names, most=5):
+    """Names for a message: the first few, and how many there are."""
+    text = ", ".join(map(str, names[:most])) or "nothing"
+    return f"{text}, ... ({len(names)} in all)" if names[most:] else text
+
+
+def folder_names(class_names):
+    """A folder's name for each class, no two the same.
+
+    Classes of one name get their numbers, too: `crane_134` and `crane_517`. No
+    name is hidden or leads out of the folder above.
+    """
+    names = [str(name).replace(os.sep, "_") for name in class_names]
+    names = [f"_{n[1:]}" if n[:1] in (".", "") else n for n in names]
+    numbered = [f"{name}_{number}" for number, name in enumerate(names)]
+    often = collections.Counter(names)
+    found = [n if often[n] == 1 else other for n, other in zip(names, numbered)]
+    # Where a class is called as another is with its number.
+    return found if len({*found}) == len(found) else numbered
+
+
+def image_names(split, class_names, suffix):
+    """A file name for each image of a split, `class/name`, no two the same.
+
+    Files keep their names, but for the `suffix`; other images are numbered.
+    """
+    names = folder_names(class_names)
+    width = len(str(len(split) - 1))
+    numbers = (f"{place:0{width}}" for place in range(len(split)))
+    files = [pathlib.Path(p) for p in getattr(split, "paths", numbers)]
+    files = [(names[k], file) for k, file in zip(split.labels, files)]
+    often = collections.Counter((name, file.stem) for name, file in files)
+    # `cat.jpg` and `cat.png` of one class keep what tells them apart.
+    return [
+        f"{n}/{f.stem if often[n, f.stem] == 1 else f.name}{suffix}"
+        for n, f in files
+    ]
+
+
+def balanced_indices(labels, num_examples, num_classes):
+    """Positions of a class-balanced part of a split.
+
+    Every class gives its first `min(its size, level)` examples for the highest
+    level that does not exceed `num_examples`; what is then missing comes one
+    by one from the lowest class ids that have more.
+
+    Args:
+        labels: ints `[N]`, values in `[0, num_classes)`.
+        num_examples: How many to take, in `[1, N]`.
+
+    Returns:
+        NumPy int64 `[num_examples]`, ascending: the order of the split.
+
+    Example:
+
+    >>> balanced_indices(np.array([1, 1, 1, 0, 0, 1]), 3, num_classes=2)
+    array([0, 3, 4])
+    """
+    labels = np.asarray(labels)
+    sizes = np.bincount(labels, minlength=num_classes)
+
+    def taken(level):
+        return np.minimum(sizes, level).sum()
+
+    levels = range(sizes.max() + 1)
+    level = bisect.bisect_right(levels, num_examples, key=taken) - 1
+    share = np.minimum(sizes, level)
+    larger = np.flatnonzero(sizes > level)
+    share[larger[: num_examples - share.sum()]] += 1
+    own = [np.flatnonzero(labels == k)[:n] for k, n in enumerate(share)]
+    return np.sort(np.concatenate(own))
+
+
+def balanced_subset(split, num_examples, num_classes, what="the split"):
+    """The part of `balanced_indices`, if any; the split itself for None."""
+    if num_examples in (None, len(split)):
+        return split
+    if not 1 <= num_examples < len(split):
+        raise UsageError(
+            f"{num_examples} examples of {what} were asked for, but it has "
+            f"only {len(split)}: give a number from 1 to {len(split)}."
+        )
+    indices = balanced_indices(split.labels, num_examples, num_classes)
+    return split.subset(indices)

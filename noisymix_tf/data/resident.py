@@ -1,0 +1,119 @@
+"""Training images that live on the device, for datasets that fit there.
+
+The compiled step takes its batches from them, in the order of the pipeline, so
+that no host has to keep pace with an accelerator.
+"""
+
+import tensorflow as tf
+
+from noisymix_tf import rng
+from noisymix_tf.data.dataset import ArraySplit
+from noisymix_tf.data.pipeline import steps_per_epoch
+from noisymix_tf.errors import UsageError
+
+MOST_BYTES = 4 << 30
+
+
+class Resident:
+    """All images of a split on a device, or on each of a strategy's.
+
+    Made in the scope of the strategy under which `batch` is called.
+
+    Args:
+        split: `ArraySplit` of N images.
+        batch_size: Images in a batch, B, in `[1, N]`.
+
+    Raises:
+        UsageError: The images are in no memory, above 4 GiB, or too few.
+
+    Example:
+
+    >>> train = noisymix_tf.data.load("digits").train
+    >>> images, labels = Resident(train, batch_size=64).batch(seed=0, step=9)
+    >>> images.shape
+    TensorShape([64, 32, 32, 3])
+    """
+
+    def __init__(self, split, batch_size):
+        found = "these are read from files"
+        if isinstance(split, ArraySplit):
+            found = f"these take {split.images.nbytes / 2**30:.1f} GiB"
+        if (
+            not isinstance(split, ArraySplit)
+            or split.images.nbytes > MOST_BYTES
+        ):
+            raise UsageError(
+                f"--input=device keeps all training images on the device, at "
+                f"most {MOST_BYTES >> 30} GiB (digits, cifar10, cifar100), and "
+                f"{found}: give --input=host."
+            )
+        self._batch_size = batch_size
+        self._steps = steps_per_epoch(split, batch_size)
+        self._images = _variable(split.images)
+        self._labels = _variable(split.labels)
+        # The order of the images in an epoch, and of which seed and epoch.
+        self._order = _variable(tf.zeros([len(split)], tf.int64))
+        self._made = _variable(tf.constant([-1, -1], tf.int64))
+        self._take = tf.function(_take, jit_compile=True, autograph=False)
+
+    def batch(self, seed, step, shard=(0, 1)):
+        """The images and labels of a step, those of `data.views`.
+
+        The step is an int or a scalar integer tensor. Of a shard, `(index,
+        count)`, they are uint8 `[B / count, H, W, 3]`, int32 `[B / count]`.
+        """
+        index, count = shard
+        step, rows = tf.cast(step, tf.int64), self._batch_size // count
+        start = step % self._steps * self._batch_size
+        return self._take(
+            tf.convert_to_tensor(self._images),
+            tf.convert_to_tensor(self._labels),
+            self._order_of(seed, step // self._steps),
+            start + tf.cast(index, tf.int64) * rows,
+            rows,
+        )
+
+    def _order_of(self, seed, epoch):
+        """The order of an epoch, sorted in its first step only."""
+        wanted = tf.stack([tf.cast(seed, tf.int64), epoch])
+
+        def sort():
+            order = _shuffled(rng.stream(seed, epoch, "shuffle"), self._order)
+            self._order.assign(order)
+            self._made.assign(wanted)
+            return order
+
+        return tf.cond(
+            tf.reduce_all(self._made == wanted),
+            lambda: tf.convert_to_tensor(self._order),
+            sort,
+        )
+
+
+def _take(images, labels, order, start, rows):
+    chosen = tf.gather(order, start + tf.range(rows, dtype="int64"))
+    return tf.gather(images, chosen), tf.gather(labels, chosen)
+
+
+def _shuffled(key, like):
+    """`rng.permutation` as kernels of the host draw it, compiled or not.
+
+    They make a float of the lower 23 bits of a word, XLA of the upper ones, and
+    sort equal ones by their place.
+    """
+    limits = {"minval": None, "maxval": None, "dtype": tf.uint32}
+    words = tf.random.stateless_uniform(
+        like.shape, tf.cast(key, tf.int64), alg=rng.GENERATOR, **limits
+    )
+    lower = tf.cast(words & ((1 << 23) - 1), tf.int32)
+    return tf.cast(tf.argsort(lower, stable=True), tf.int64)
+
+
+def _variable(value):
+    """A variable of which each replica has its own."""
+    return tf.Variable(
+        value,
+        trainable=False,
+        synchronization=tf.VariableSynchronization.ON_READ,
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+    )

@@ -1,0 +1,238 @@
+"""Fits the trainer of a run, from wherever the run stands to its last step."""
+
+import functools
+import inspect
+import itertools
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from noisymix_tf import data, step_memory
+from noisymix_tf.callbacks import (
+    Checkpoints,
+    CorruptionEvaluation,
+    JsonLines,
+    NoisyMixSchedule,
+    Preemption,
+    StopOnNaN,
+    ViewImages,
+)
+from noisymix_tf.callbacks.epoch_bar import EpochBar
+from noisymix_tf.config import ramps
+from noisymix_tf.training import replication, setup
+from noisymix_tf.training.checkpoint import CheckpointFolder
+
+
+def fit(config, model, dataset, steps_per_epoch, folder):
+    """Trains to the end in a run's folder."""
+    run, evaluation = config.run, config.evaluation
+    log_dir = folder.tensorboard if run.tensorboard else None
+    strategy = model.distribute_strategy
+    callbacks = [StopOnNaN("lower --learning_rate or the noise levels")]
+    steps = config.optimizer.epochs * steps_per_epoch
+    moving = schedule(config.method, steps)
+    if moving is not None:
+        callbacks.append(moving)
+    if run.corruption_epochs:
+        # For the log only: no model is chosen by what it does on test images.
+        callbacks.append(
+            CorruptionEvaluation(
+                dataset.test,
+                corruptions=evaluation.corruptions or None,
+                every_epochs=run.corruption_epochs,
+                batch_size=evaluation.eval_batch_size,
+                seed=evaluation.eval_seed,
+            )
+        )
+    callbacks.append(JsonLines(folder.metrics))
+    if not folder.views.exists():
+        if model.source is None:
+            batch, _ = next(iter(setup.views(config, dataset)))
+        else:
+            batch, _ = model.source.batch(run.seed, step=0)
+        batch = model.views_of(batch, step=0)
+        callbacks.append(ViewImages(batch, folder.views, log_dir))
+    if log_dir is not None:
+        callbacks.append(
+            keras.callbacks.TensorBoard(str(log_dir), write_graph=False)
+        )
+    validation = {}
+    if run.validation_epochs:
+        validation = {
+            "validation_data": data.distribute_whole(
+                strategy, _test_batches(dataset, evaluation.eval_batch_size)
+            ),
+            "validation_freq": run.validation_epochs,
+        }
+    start = train(
+        model,
+        lambda step: data.distribute(
+            strategy, functools.partial(setup.views, config, dataset, step)
+        ),
+        epochs=config.optimizer.epochs,
+        steps_per_epoch=steps_per_epoch,
+        checkpoints=CheckpointFolder(folder.checkpoints, run.keep_checkpoints),
+        checkpoint_steps=run.checkpoint_steps,
+        callbacks=callbacks,
+        verbose=_verbosity(run.progress),
+        **validation,
+    )
+    if moving is not None and start == steps:
+        # Levels as the last step left them, for what is said of the model.
+        moving.set_model(model)
+        moving.on_train_batch_begin(steps - 1)
+
+
+def _test_batches(dataset, batch_size):
+    """The test images once, in order, for Keras' own validation."""
+    return tf.data.Dataset.from_generator(
+        lambda: dataset.test.batches(batch_size),
+        output_signature=(
+            tf.TensorSpec([None, *dataset.image_shape], tf.uint8),
+            tf.TensorSpec([None], tf.int32),
+        ),
+    )
+
+
+def _verbosity(progress):
+    """Keras' number for a progress setting."""
+    if progress == "auto":
+        progress = "bar" if sys.stdout.isatty() else "lines"
+    return {"none": 0, "bar": 1, "lines": 2}[progress]
+
+
+def schedule(method, steps):
+    """The callback that moves the levels of a `MethodConfig` by its ramps.
+
+    Returns:
+        `NoisyMixSchedule` by the steps of a whole training; None where nothing
+        moves.
+    """
+    corners = {}
+    for ramp in ramps.parse(method.ramps):
+        positions, values = corners.setdefault(ramp.name, ([], []))
+        start = values[-1] if values else getattr(method, ramp.name)
+        positions += [ramp.first * steps, ramp.last * steps]
+        values += [start, ramp.end]
+    if not corners:
+        return None
+    levels = {
+        name: functools.partial(np.interp, xp=positions, fp=values)
+        for name, (positions, values) in corners.items()
+    }
+    return NoisyMixSchedule(**levels, by="step")
+
+
+def train(
+    trainer,
+    dataset_from,
+    *,
+    epochs,
+    steps_per_epoch,
+    checkpoints,
+    checkpoint_steps=0,
+    callbacks=(),
+    verbose=1,
+    **fit_arguments,
+):
+    """Trains to the end, continuing from the newest checkpoint.
+
+    A run that was interrupted at any step and started again ends with the same
+    weights as an uninterrupted one: the state is restored exactly, and batches
+    are a function of the step alone (see also `callbacks.Preemption`).
+
+    Args:
+        trainer: Compiled `NoisyMix`.
+        dataset_from: Function from a step to the endless `tf.data.Dataset` of
+            the batches of that step and those after it.
+        epochs, steps_per_epoch: Epochs in all, and steps of each.
+        checkpoints: `CheckpointFolder`.
+        checkpoint_steps: Steps between checkpoints; 0 means each epoch.
+        callbacks: What these do at the end of an epoch is done before the
+            checkpoint of that step is written.
+        verbose, **fit_arguments: As in `fit`.
+
+    Returns:
+        The step that training continued from.
+    """
+    checkpoints.tidy()
+    start, metrics = replication.from_chief(
+        trainer, *checkpoints.restore(trainer)
+    )
+    if start:
+        print(f"Continued from step {start}.", file=sys.stderr, flush=True)
+    saver = Checkpoints(
+        checkpoints,
+        checkpoint_steps or steps_per_epoch,
+        restored_metrics=metrics if start % steps_per_epoch else (),
+    )
+    preemption = Preemption(saver)
+    executions = _Executions(is_silent=not verbose)
+    bar = EpochBar(epochs, verbose, steps_per_epoch)
+    step = start
+    try:
+        while step < epochs * steps_per_epoch:
+            epoch, done = divmod(step, steps_per_epoch)
+            # An epoch entered in the middle is a `fit` of its own, because
+            # `fit` knows only epochs of one length.
+            last_epoch = epoch + 1 if done else epochs
+            trainer.fit(
+                dataset_from(step),
+                initial_epoch=epoch,
+                epochs=last_epoch,
+                steps_per_epoch=steps_per_epoch - done,
+                callbacks=[*callbacks, executions, bar, saver, preemption],
+                verbose=0,
+                shuffle=False,
+                **fit_arguments,
+            )
+            step = last_epoch * steps_per_epoch
+    finally:
+        executions.close()
+        preemption.close()
+        saver.close()
+    return start
+
+
+class _Executions(keras.callbacks.Callback):
+    """Ends an execution of several steps with its epoch; says what one needs.
+
+    Keras takes `steps_per_execution` batches whatever is left of an epoch.
+    """
+
+    def __init__(self, is_silent):
+        super().__init__()
+        self._is_silent = is_silent
+        self._function, self._is_first = None, True
+
+    def on_train_begin(self, logs=None):
+        if self._function is None:
+            self._function = self.model.train_function
+            self.model.train_function = self._execute
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._left = self.params["steps"] - batch
+
+    def close(self):
+        """Gives the model its own function back."""
+        if self._function is not None:
+            self.model.train_function = self._function
+            self._function = None
+
+    def _execute(self, batches):
+        if self._is_first and not self.model.run_eagerly:
+            # Traced here, it is not traced again by the first step.
+            inner = inspect.getclosurevars(self._function).nonlocals
+            step = inner["multi_step_on_iterator"]
+            step_memory.announce(
+                step.get_concrete_function(batches),
+                self.model.distribute_strategy,
+                is_silent=self._is_silent,
+            )
+        self._is_first = False
+        if self._left < self.model.steps_per_execution:
+            # Of what is no iterator of TensorFlow Keras takes step by step.
+            batches = itertools.islice(batches, self._left)
+        return self._function(batches)

@@ -1,0 +1,190 @@
+"""What flags mean to each other and to the devices, told before work begins."""
+
+import functools
+import math
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable
+
+from noisymix_tf import places
+from noisymix_tf.config import by_name
+from noisymix_tf.errors import UsageError
+
+
+class Interaction(typing.NamedTuple):
+    """A combination that is refused, or of which a line is said.
+
+    It is a predicate of the flags `f`, None where a command has none of the
+    name, and the `devices.Devices` `d`; and a format of both.
+    """
+
+    holds: Callable
+    words: str
+    is_refused: bool = True
+
+
+_note = functools.partial(Interaction, is_refused=False)
+
+
+def _resizes(f):
+    by_default = f.train_crop is None and f.dataset == "imagenet"
+    return f.train_crop == "resized" or by_default
+
+
+def _is_constant(f):
+    peak = f.learning_rate
+    if f.base_batch_size:
+        peak *= f.batch_size * f.accumulation_steps / f.base_batch_size
+    return math.isclose(peak, f.final_learning_rate) and not f.ramps
+
+
+OF_FLAGS = (
+    Interaction(
+        lambda f: f.epochs and f.outputs == "probabilities",
+        "--outputs=probabilities: the networks that are trained give logits; "
+        "leave it out.",
+    ),
+    Interaction(
+        lambda f: (
+            f.data_service
+            and not re.fullmatch(r"grpc://[^/]+:\d+", f.data_service)
+        ),
+        "--data_service={f.data_service} is no address: give the dispatcher's, "
+        "grpc://HOST:PORT.",
+    ),
+    Interaction(
+        lambda f: f.epochs and f.dataset == "folder" and not f.data_dir,
+        "--dataset=folder needs --data_dir=DIR, the folder that holds train/ "
+        "and val/, or one folder per class.",
+    ),
+    Interaction(
+        lambda f: f.tpu and f.strategy != "tpu",
+        "--tpu={f.tpu} belongs to --strategy=tpu, not to {f.strategy}.",
+    ),
+    Interaction(
+        lambda f: f.crop_padding and _resizes(f),
+        "--crop_padding={f.crop_padding} belongs to --train_crop=pad, but "
+        "images are cropped and resized: leave it out, or give "
+        "--train_crop=pad.",
+    ),
+    Interaction(
+        lambda f: (
+            f.augment_on == "device"
+            and (f.views, f.flip) == ("none", False)
+            and (f.crop_padding == 0 or _resizes(f))
+        ),
+        "--augment_on=device has nothing to do with --views=none, --noflip and "
+        "no padding: leave it out.",
+    ),
+    Interaction(
+        lambda f: f.input == "device" and f.data_service,
+        "--input=device takes no batches from --data_service: leave one of "
+        "them out.",
+    ),
+    Interaction(
+        lambda f: f.input == "device" and _resizes(f),
+        "--input=device cannot crop and resize images: give --train_crop=pad, "
+        "or --input=host.",
+    ),
+    Interaction(
+        lambda f: f.extend and not _is_constant(f),
+        "--extend ends a run as if --epochs={f.epochs} had been its own from "
+        "the start, which it can where no rate or level depends on them (a "
+        "--final_learning_rate of the full --learning_rate, no --ramps): "
+        "leave it out and train anew in another --output_dir.",
+    ),
+    _note(
+        lambda f: f.ramps and f.steps_per_execution > 1,
+        "--ramps moves levels once in {f.steps_per_execution} steps, "
+        "which are one execution",
+    ),
+)
+OF_DEVICES = (
+    Interaction(
+        lambda f, d: (f.batch_size or 0) % d.count,
+        "--batch_size={f.batch_size} does not split into equal parts for "
+        "{d.count} devices: give a multiple of {d.count}.",
+    ),
+    Interaction(
+        lambda f, d: f.jit_compile == "true" and d.count > 1,
+        "--jit_compile=true compiles a step for one device, but {d.count} "
+        "share it: give auto or false (on TPUs everything is compiled in any "
+        "case).",
+    ),
+    Interaction(
+        lambda f, d: (f.accumulation_steps or 1) > 1 and d.sums,
+        "--accumulation_steps={f.accumulation_steps} does not go with "
+        "--strategy={f.strategy}: leave it out and give a larger batch, or "
+        "take --strategy=single.",
+    ),
+    Interaction(
+        lambda f, d: (
+            (f.steps_per_execution or 1) > 1
+            and (d.sums, d.count > 1, d.kind == "TPU") == (True, True, False)
+        ),
+        "--steps_per_execution={f.steps_per_execution} does not go with "
+        "{d.count} devices, where Keras cannot loop over steps: leave it out.",
+    ),
+    Interaction(
+        lambda f, d: f.data_service and d.machines,
+        "--data_service serves one trainer: leave it out with "
+        "--strategy=multi_worker, whose machines make a part of each batch.",
+    ),
+    _note(
+        lambda f, d: (
+            f.jit_compile == "true" and f.deterministic and d.kind == "GPU"
+        ),
+        "XLA has no deterministic form of some operations on a GPU; if "
+        "the first step says so, give --jit_compile=false or --nodeterministic",
+    ),
+    _note(
+        lambda f, d: f.ramps and d.kind == "TPU",
+        "--ramps sends levels from the host to the TPU in every step",
+    ),
+    _note(
+        lambda f, d: f.precision == "mixed_float16" and d.kind == "CPU",
+        "a CPU computes --precision=mixed_float16 more slowly than "
+        "float32; it is for GPUs",
+    ),
+    _note(
+        lambda f, d: (
+            f.strategy == "mirrored" and (d.kind, d.count) == ("CPU", 1)
+        ),
+        "--strategy=mirrored shares batches among accelerators, of which "
+        "none was found: the CPU does all of the work",
+    ),
+    _note(
+        lambda f, d: f.sync_batch_norm and d.count == 1,
+        "--sync_batch_norm has nothing to join on one device",
+    ),
+)
+
+
+class _Flags(types.SimpleNamespace):
+    def __getattr__(self, name):
+        return None
+
+
+def check(config, devices=None):
+    """Says what a configuration comes to, or refuses it.
+
+    Args:
+        config: Any configuration of `noisymix_tf.config`.
+        devices: `devices.Devices`; None before TensorFlow has been imported,
+            for what flags alone tell, and whether paths lead anywhere.
+
+    Raises:
+        UsageError: Something in it does not go together, or is not there.
+    """
+    f = _Flags(**by_name(config))
+    if devices is None:
+        places.check_there(config)
+    given = (f,) if devices is None else (f, devices)
+    for each in OF_FLAGS if devices is None else OF_DEVICES:
+        if each.holds(*given):
+            words = each.words.format(f=f, d=devices)
+            if each.is_refused:
+                raise UsageError(words)
+            print(f"note: {words}", file=sys.stderr, flush=True)

@@ -1,0 +1,219 @@
+"""A Keras model as one flat list of operations, nested models included."""
+
+import collections
+import functools
+import typing
+
+import keras
+from keras.src.ops.symbolic_arguments import SymbolicArguments
+
+from noisymix_tf.errors import UsageError
+from noisymix_tf.functional import functional, is_graph
+
+# Side of the images that stand for a model which takes any size.
+_PROBE_SIDE = 224
+
+
+class Step(typing.NamedTuple):
+    """One call of an operation. Values, in and out, go by number."""
+
+    operation: typing.Any  # A layer, an operation, or a model's `_Entrance`.
+    arguments: SymbolicArguments
+    inputs: tuple
+    outputs: tuple
+    tensors: tuple  # The symbolic outputs.
+    training: bool | None  # What an enclosing call fixes it to.
+
+    def fill_in(self, values):
+        """The call's `(args, kwargs)`, given values by number."""
+        tensors = self.arguments.keras_tensors
+        return self.arguments.fill_in(
+            {id(t): values[number] for t, number in zip(tensors, self.inputs)}
+        )
+
+
+class Point(typing.NamedTuple):
+    """A value that all paths from the model's input to its output pass."""
+
+    name: str
+    position: int
+    value: int
+    step: Step
+    tensor: keras.KerasTensor
+
+
+class Graph:
+    """The operations of a model in topological order.
+
+    Calls of nested functional and Sequential models are replaced by the calls
+    inside them. Values are numbered; the model's input is value 0.
+
+    Args:
+        model: Functional or Sequential model with one input and one output.
+
+    Attributes:
+        steps: List of `Step`.
+        output: Number of the value that the model puts out.
+        names: Dict from name to number, for every value that has a name:
+            `"layer"`, or `"model/layer"` inside a nested model. A layer that
+            is called several times gives `"layer#1"`, `"layer#2"`... and one
+            with several outputs `"layer:0"`, `"layer:1"`...
+    """
+
+    def __init__(self, model):
+        graph = functional(model)
+        if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+            raise UsageError(
+                f"The model has {len(graph.inputs)} inputs and "
+                f"{len(graph.outputs)} outputs; mixing needs one of each."
+            )
+        self.steps = []
+        self.names = {}
+        self._num_values = 1
+        arguments = SymbolicArguments(graph._inputs_struct)
+        numbers = {id(graph.inputs[0]): 0}
+        (self.output,) = self._inline(graph, arguments, numbers, "", None)
+
+    @functools.cached_property
+    def points(self):
+        """List of the cut points, `Point`, in the order of the data flow.
+
+        In a topological order a value that all paths pass is the only one that
+        crosses from what comes before it to what comes after. The model's own
+        input and output are left out. A point with several names, the end of a
+        nested model, goes by the outermost.
+        """
+        last_use = {}
+        for position, step in enumerate(self.steps):
+            last_use |= dict.fromkeys(step.inputs, position)
+        last_use[self.output] = len(self.steps)
+        by_depth = sorted(self.names, key=lambda name: -name.count("/"))
+        names = {self.names[name]: name for name in by_depth}
+        points, crossing = [], set()
+        for position, step in enumerate(self.steps):
+            crossing |= set(step.outputs)
+            crossing = {v for v in crossing if last_use.get(v, -1) > position}
+            for value, tensor in zip(step.outputs, step.tensors):
+                is_point = crossing == {value} and value != self.output
+                if is_point and value in names:
+                    name = names[value]
+                    points.append(Point(name, position, value, step, tensor))
+        return points
+
+    @functools.cached_property
+    def shapes(self):
+        """Dict from the number of a value to its shape, without the batch.
+
+        Where the model takes images of any size, shapes are those for images
+        of 224 pixels a side, as far as they can be computed.
+        """
+        first = self.steps[0].arguments.keras_tensors[0]
+        specs = {0: first}
+        for step in self.steps:
+            specs.update(zip(step.outputs, step.tensors))
+        if None in first.shape[1:]:
+            shape = [side or _PROBE_SIDE for side in first.shape[1:]]
+            try:
+                probe = keras.KerasTensor((None, *shape), first.dtype)
+                specs = self._specs(probe)
+            except Exception:
+                # A layer of the user's that cannot tell its output's shape, or
+                # not for this size: what is known symbolically has to do.
+                pass
+        return {value: tuple(spec.shape[1:]) for value, spec in specs.items()}
+
+    def _specs(self, probe):
+        specs = {0: probe}
+        for step in self.steps:
+            args, kwargs = step.fill_in(specs)
+            # Unlike a call, it leaves no trace in the layers.
+            found = step.operation.compute_output_spec(*args, **kwargs)
+            specs.update(zip(step.outputs, keras.tree.flatten(found)))
+        return specs
+
+    def _inline(self, graph, arguments, numbers, prefix, training):
+        """Appends the steps of a model; returns the values it puts out.
+
+        Args:
+            graph: The `Functional` of the model.
+            arguments: What it is called with.
+            numbers: Dict from the id of a caller's tensor to its number.
+            prefix: What the names of its layers begin with.
+            training: What the call fixes `training` to, or `None`.
+        """
+        entrance = _Entrance(graph), arguments, graph.inputs
+        numbers = self._append(*entrance, numbers, training)
+        for node, name in _named_calls(graph):
+            nested = _nested_call(node)
+            if nested is None:
+                call = node.operation, node.arguments, node.outputs
+                found = self._append(*call, numbers, training)
+            else:
+                arguments, fixed = nested
+                fixed = fixed if training is None else training
+                inner = functional(node.operation), arguments, numbers
+                values = self._inline(*inner, f"{prefix}{name}/", fixed)
+                found = dict(zip(map(id, node.outputs), values))
+            numbers |= found
+            several = len(found) > 1
+            for index, value in enumerate(found.values()):
+                ending = f":{index}" if several else ""
+                self.names[f"{prefix}{name}{ending}"] = value
+        return tuple(numbers[id(tensor)] for tensor in graph.outputs)
+
+    def _append(self, operation, arguments, tensors, numbers, training):
+        """Appends a step; returns a dict from its tensors' ids to numbers."""
+        inputs = tuple(numbers[id(t)] for t in arguments.keras_tensors)
+        end = self._num_values + len(tensors)
+        outputs = tuple(range(self._num_values, end))
+        self._num_values = end
+        self.steps.append(
+            Step(operation, arguments, inputs, outputs, (*tensors,), training)
+        )
+        return dict(zip(map(id, tensors), outputs))
+
+
+class _Entrance:
+    """Brings what a model is called with to the types of its inputs."""
+
+    def __init__(self, graph):
+        self._graph = graph
+
+    def __call__(self, inputs):
+        return self._graph._standardize_inputs(inputs)
+
+    def compute_output_spec(self, inputs):
+        pairs = zip(keras.tree.flatten(inputs), self._graph.inputs)
+        return [keras.KerasTensor(a.shape, b.dtype) for a, b in pairs]
+
+
+def _nested_call(node):
+    """`(arguments, training)` of a call that can be replaced by its graph."""
+    if not is_graph(node.operation) or node.operation.activity_regularizer:
+        return None
+    args = list(node.arguments.args)
+    kwargs = {
+        name: value
+        for name, value in node.arguments.kwargs.items()
+        if any(part is not None for part in keras.tree.flatten(value))
+    }
+    training = kwargs.pop("training", None)
+    if not args and "inputs" in kwargs:
+        args = [kwargs.pop("inputs")]
+    if len(args) != 1 or kwargs:
+        return None
+    return SymbolicArguments(args[0]), training
+
+
+def _named_calls(graph):
+    """Yields the nodes of a graph in topological order, with their names."""
+    depths = sorted(graph._nodes_by_depth, reverse=True)
+    nodes = [n for d in depths for n in graph._nodes_by_depth[d]]
+    nodes = [node for node in nodes if not node.is_input]
+    num_calls = collections.Counter(id(node.operation) for node in nodes)
+    calls = collections.Counter()
+    for node in nodes:
+        key = id(node.operation)
+        calls[key] += 1
+        number = f"#{calls[key]}" if num_calls[key] > 1 else ""
+        yield node, f"{node.operation.name}{number}"

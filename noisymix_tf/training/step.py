@@ -1,0 +1,286 @@
+"""One train step, from top to bottom: views, adversary, plan, forward, loss.
+
+Functions of their arguments alone; `Parts` is what a trainer gives them. In
+here a batch is laid out view-major, `[V * B, ...]`: first the clean view of all
+examples, then the second view of all.
+"""
+
+import collections
+import dataclasses
+import functools
+import typing
+import warnings
+
+import keras
+import tensorflow as tf
+
+from noisymix_tf import augment as augment_lib
+from noisymix_tf import mixing as mixing_lib
+from noisymix_tf import rng
+from noisymix_tf.attacks import PGDAdversary, objective
+from noisymix_tf.errors import UsageError
+from noisymix_tf.training import replication
+from noisymix_tf.training.losses import Partners
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What a step works with, as it stands when the step is traced."""
+
+    model: keras.Model  # The classifier.
+    input: keras.KerasTensor | None  # Its input, where that is known.
+    segments: list  # The classifier, cut at the taps.
+    mixing: mixing_lib.Mixing  # Bound to the number of taps.
+    adversary: PGDAdversary | None
+    seed: int
+    step: tf.Tensor  # Number of the step; with the seed it says what is drawn.
+    levels: dict  # `{name: float32 scalar}`.
+    in_use: frozenset  # Names of levels that are, or may become, positive.
+    noise_per_view: tuple  # Factors of the additive noise.
+    compute_loss: typing.Callable  # Cross-entropy, with what layers add to it.
+    # The stability term; it knows how the classifier's outputs are meant.
+    stability: keras.losses.Loss
+
+    def stream(self, name, replica=0):
+        """Seed of one stream of the step, int32 `[2]`."""
+        return rng.stream(self.seed, self.step, name, replica)
+
+
+def gradients(parts, scale, views, labels, sample_weight=None):
+    """Forward and backward pass of a batch.
+
+    Args:
+        parts: `Parts`.
+        scale: Function of the loss whose gradients are taken.
+        views: `[B, V, ...]`, or `[B, ...]` for one view.
+        labels: `[B, ...]`.
+        sample_weight: `[B]`, or None.
+
+    Returns:
+        `(losses, gradients, rows)`: total, cross-entropy and divergence; of all
+        trainable weights; and for metrics clean predictions, labels, weights.
+    """
+    x, num_views = view_major(views, parts.input)
+    x = attacked(parts, x, labels)
+    plan = settled_plan(parts, x, labels)
+    partners = Partners(plan, labels, sample_weight)
+    with tf.GradientTape() as tape:
+        predictions = forward(parts, x, num_views, plan)
+        losses = loss_terms(parts, predictions, partners)
+        scaled_loss = scale(losses[0])
+    found = tape.gradient(scaled_loss, parts.model.trainable_weights)
+    return losses, found, (predictions[0], *partners.dominant())
+
+
+def device_views(images, rank, *, seed, step, standard, augment):
+    """The views `[B, V, ...]` of the images of a replica, made where it runs.
+
+    Functions, seeds and so views are those of the input pipeline: each replica
+    draws for its part of the batch what it would draw in the whole batch.
+
+    Args:
+        images: `[B, ...]`, or `[B, 1, ...]` as `nm.data.views` gives them where
+            it makes no views.
+        rank: Number of axes of a batch without views.
+        seed, step, standard, augment: As for `augment.batch_views`.
+    """
+    if len(images.shape) == rank + 1 and images.shape[1] == 1:
+        images = images[:, 0]
+    if len(images.shape) != rank:
+        raise UsageError(
+            f"The trainer was given standard or augment and makes the views "
+            f"itself, but the batch of shape {images.shape} has views already; "
+            f"leave them out of the pipeline or out of NoisyMix."
+        )
+    return augment_lib.device_views(
+        images,
+        seed=seed,
+        step=step,
+        standard=standard,
+        augment=augment,
+        shard=replication.shard(),
+    )
+
+
+def view_major(views, example):
+    """Lays `[B, V, ...]` out as `[V * B, ...]`; returns that and V.
+
+    A batch without the axis of views counts as one view. `example` is the
+    symbolic input of the model, or None: cut at its taps, a network with
+    pooling would run on images of any size.
+    """
+    dtype = tf.float32
+    if example is not None:
+        dtype = example.dtype
+        if len(views.shape) == len(example.shape):
+            views = views[:, None]
+        if not views.shape[2:].is_compatible_with(example.shape[1:]):
+            raise UsageError(
+                f"The batch has views of examples {list(views.shape[2:])}, but "
+                f"the model takes {list(example.shape[1:])}: give it views of "
+                f"that shape."
+            )
+    num_views = views.shape[1]
+    if num_views is None:
+        raise UsageError(
+            f"views of shape {views.shape} do not say how many views an image "
+            f"has; give batches of a static shape [B, V, ...]."
+        )
+    order = [1, 0, *range(2, len(views.shape))]
+    x = tf.transpose(tf.cast(views, dtype), order)
+    return tf.reshape(x, [-1, *views.shape[2:]]), num_views
+
+
+def attacked(parts, x, labels):
+    """Puts adversarial images in the place of clean ones, before all else.
+
+    The attack meets the network as it predicts in evaluation, with moving
+    statistics and without dropout, so that nothing of the network changes; the
+    published code of Engstrom et al. (MadryLab/robustness) does likewise.
+    """
+    if parts.adversary is None:
+        return x
+    parts.adversary.check(tuple(x.shape[1:]))
+    if parts.stability.multi_label:
+        raise UsageError(
+            "An adversary attacks one class of each image, but the model "
+            "says yes or no to several; leave out adversary."
+        )
+    size = _batch_size(labels)
+    key = parts.stream("adversary", replication.number())
+    found = parts.adversary.attack(
+        functools.partial(_scores, parts),
+        tf.cast(x[:size], tf.float32),
+        _class_numbers(labels),
+        # Attacks take seeds of at least 0.
+        tf.bitwise.bitwise_and(key[0], 0x7FFFFFFF),
+    )
+    return tf.concat([tf.cast(found, x.dtype), x[size:]], axis=0)
+
+
+def _scores(parts, images):
+    """Scores of the classifier as evaluation's attacks see them."""
+    predictions = parts.model(images, training=False)
+    if predictions.shape.rank != 2 or predictions.shape[-1] == 1:
+        raise UsageError(
+            f"An adversary attacks classifiers with one output per class, "
+            f"[B, K] with K of at least 2; this one gives "
+            f"{list(predictions.shape)}. Leave out adversary."
+        )
+    return objective.scores(predictions, parts.stability.from_logits)
+
+
+def _class_numbers(labels):
+    """Class numbers `[B]`, of shares of classes the largest; int32."""
+    if labels.shape.rank == 2 and labels.shape[1] != 1:
+        return tf.argmax(labels, axis=-1, output_type=tf.int32)
+    return tf.cast(tf.reshape(labels, [-1]), tf.int32)
+
+
+def _batch_size(labels):
+    return labels.shape[0] or tf.shape(labels)[0]
+
+
+# The clean view of a batch, as `Mixing.settle` takes it.
+_Clean = collections.namedtuple("_Clean", "images features gradient seed")
+
+
+def settled_plan(parts, x, labels):
+    """What the step mixes: drawn, and settled with the clean view."""
+    size = _batch_size(labels)
+    clean = _Clean(
+        x[:size],
+        functools.partial(parts.segments[0], training=False),
+        functools.partial(slopes, parts, labels=labels),
+        parts.stream("saliency", replication.number()),
+    )
+    plan = parts.mixing.plan(parts.stream("mixing"), size)
+    return parts.mixing.settle(plan, clean)
+
+
+def slopes(parts, features, labels):
+    """Slope of each example's loss at the first tap, up to a factor; float32.
+
+    The network predicts as in evaluation, so that nothing of it changes.
+    Gradients in half precision would vanish where the network is sure; so
+    what goes back through it is scaled to one for each example.
+    """
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(features)
+        predictions = features
+        for segment in parts.segments[1:]:
+            predictions = segment(predictions, training=False)
+    # A tensor of its own: of what a softmax returns, Keras' losses look up
+    # the logits and leave out the probabilities.
+    exact = tf.identity(tf.cast(predictions, tf.float32))
+    with tf.GradientTape(watch_accessed_variables=False) as last:
+        last.watch(exact)
+        loss = parts.compute_loss(y=labels, y_pred=exact)
+    slope = last.gradient(loss, exact)
+    axes = list(range(1, len(slope.shape)))
+    largest = tf.reduce_max(tf.abs(slope), axes, keepdims=True)
+    slope = tf.cast(tf.math.divide_no_nan(slope, largest), predictions.dtype)
+    return tf.cast(tape.gradient(predictions, features, slope), tf.float32)
+
+
+def forward(parts, x, num_views, plan):
+    """Predictions `[V, B, K]`, mixed and perturbed at the plan's tap."""
+    seed = parts.stream("noise", replication.number())
+
+    def perturb(h):
+        by_view = tf.reshape(h, [num_views, -1, *h.shape[1:]])
+        mixed = parts.mixing.mix(by_view, plan)
+        noisy = _noisy(parts, mixed, num_views, seed)
+        return tf.reshape(noisy, [-1, *h.shape[1:]])
+
+    hidden, last = parts.mixing.hidden, len(parts.segments) - 1
+    for index, segment in enumerate(parts.segments):
+        x = segment(x, training=True)
+        if index == 0 and not hidden:
+            x = perturb(x)
+        elif index < last and hidden:
+            x = _perturb_if(tf.equal(plan.tap, index), perturb, x)
+    return tf.reshape(x, [num_views, -1, x.shape[-1]])
+
+
+def _perturb_if(chosen, perturb, x):
+    return tf.cond(chosen, lambda: perturb(x), lambda: x)
+
+
+def _noisy(parts, x, num_views, seed):
+    """`x`, `[V, B, ...]`, with fresh noise, each view at levels of its own."""
+    if not {"additive_noise", "multiplicative_noise"} & parts.in_use:
+        return x
+    levels, factors = parts.levels, parts.noise_per_view
+    factors = [factors[min(v, len(factors) - 1)] for v in range(num_views)]
+    return mixing_lib.feature_noise(
+        x,
+        seed,
+        levels["additive_noise"] * tf.constant(factors),
+        levels["multiplicative_noise"] * tf.ones([num_views]),
+        levels["noise_sparsity"],
+    )
+
+
+def loss_terms(parts, predictions, partners):
+    """Total, cross-entropy and divergence of predictions `[V, B, K]`."""
+    clean = predictions[0]
+    ce = partners.mix(
+        lambda labels, weight: parts.compute_loss(
+            y=labels, y_pred=clean, sample_weight=weight
+        )
+    )
+    if "jsd_weight" not in parts.in_use:
+        return ce, ce, tf.zeros([])
+    if predictions.shape[0] == 1:
+        warnings.warn(
+            "The batches have one view of each image, so that there is "
+            "nothing for the stability term to compare; give views "
+            "[B, V, ...] with V > 1 (nm.data.views, nm.augment."
+            "augmix_views), or jsd_weight=0.",
+            stacklevel=2,
+        )
+        return ce, ce, tf.zeros([])
+    others = tf.transpose(predictions[1:], [1, 0, 2])
+    divergence = parts.stability(clean, others, sample_weight=partners.weight())
+    return ce + parts.levels["jsd_weight"] * divergence, ce, divergence

@@ -1,0 +1,71 @@
+"""What flags mean to each other and to devices: a row for each entry."""
+
+import pytest
+
+from noisymix_tf import interactions
+from noisymix_tf.config import Config, EvaluateConfig
+from noisymix_tf.devices import Devices
+from support import ROOT
+from support.parsing import parsed
+from support.usage import assert_usage_error
+
+CPU = Devices("CPU", ("CPU:0",), None, 1, machines=False, sums=False)
+GPU, TPU = (CPU._replace(kind=kind) for kind in ("GPU", "TPU"))
+TWO = GPU._replace(count=2, sums=True)
+MANY = TWO._replace(machines=True)
+IDLE = "augment_on=device views=none stability=none flip=false"
+RATE = "extend=true learning_rate=0.1 base_batch_size=64 final_learning_rate"
+RAMP, MORE = "ramps=alpha:0:0:1", "steps_per_execution=2"
+JIT, CROP = "jit_compile=true", "dataset=imagenet crop_padding=4"
+OWN, SERVED = "input=device", "data_service=grpc://a:1"
+# Flags of an entry and flags that are not, the devices, and what is said.
+TABLE = [
+    ("outputs=probabilities", "outputs=logits", None, "trained give logits"),
+    ("data_service=a:1", "", None, "--data_service=a:1 is no address: give"),
+    ("dataset=folder", f"data_dir={ROOT}", None, "=folder needs --data_dir"),
+    ("tpu=a", "tpu=a strategy=tpu", None, "--strategy=tpu, not to auto."),
+    (CROP, f"{CROP} train_crop=pad", None, "=4 belongs to --train_crop=pad"),
+    (f"{IDLE} crop_padding=0", IDLE, None, "--augment_on=device has nothing"),
+    (f"{OWN} {SERVED}", OWN, None, "takes no batches from --data_service"),
+    (f"{OWN} train_crop=resized", OWN, None, "cannot crop and resize images"),
+    (f"{RATE}=0.1", f"{RATE}=0.2", None, "--extend ends a run as if --epo"),
+    (f"{RAMP} {MORE}", RAMP, None, "note: --ramps moves levels once in 2"),
+    ("batch_size=7", "batch_size=8", TWO, "give a multiple of 2."),
+    (JIT, "", TWO, "for one device, but 2 share it"),
+    (MORE, "", TWO, "does not go with 2 devices"),
+    ("accumulation_steps=2", "", TWO, "not go with --strategy=auto: leave"),
+    (SERVED, "", MANY, "--data_service serves one trainer"),
+    (JIT, f"{JIT} deterministic=false", GPU, "note: XLA has no determini"),
+    (RAMP, "", TPU, "note: --ramps sends levels"),
+    ("precision=mixed_float16", "", CPU, "note: a CPU computes --precision"),
+    ("strategy=mirrored", "", CPU, "note: --strategy=mirrored shares"),
+    ("sync_batch_norm=true", "", GPU, "note: --sync_batch_norm has nothing"),
+]
+
+
+@pytest.mark.parametrize(("given", "other", "devices", "words"), TABLE)
+def test_what_goes_together_is_told(given, other, devices, words, capsys):
+    def check(flags):
+        line = [f"--{flag}" for flag in flags.split()]
+        interactions.check(parsed(Config, *line), devices)
+        return capsys.readouterr().err
+
+    assert check(other) == ""
+    if words.startswith("note: "):
+        assert check(given).startswith(words)
+    else:
+        assert_usage_error(lambda: check(given), words)
+
+
+def test_each_entry_has_a_row_and_an_evaluation_is_checked_too():
+    assert len(TABLE) == len(interactions.OF_FLAGS + interactions.OF_DEVICES)
+    for devices in (None, TWO):
+        interactions.check(parsed(EvaluateConfig, model="a"), devices)
+    config = parsed(Config, *"--extend --final_learning_rate=0.1".split())
+    interactions.check(config)
+    ramp = parsed(Config, "--extend", "--final_learning_rate=0.1", f"--{RAMP}")
+    assert_usage_error(lambda: interactions.check(ramp), "--extend ends")
+    for flag in ("c_dir=tfds:/none", "reference=/none/a.json"):
+        config = parsed(EvaluateConfig, f"--{flag}", model="a")
+        words = f"--{flag} does not exist. It is: "
+        assert_usage_error(lambda c=config: interactions.check(c), words)
