@@ -49,6 +49,10 @@ def main(argv, flag_values=flags.FLAGS):
             f"--methods={','.join(flag_values.methods)} belongs to methods: "
             f"give --method=NAME."
         )
+    if config.run.input == "device" and not benchmark.trains:
+        raise UsageError(
+            f"--input=device does nothing in {name}: leave it out."
+        )
     interactions.check(config)
     rounds = flag_values.rounds or benchmark.rounds
     module = importlib.import_module(f"noisymix_tf.benchmarks.{name}")

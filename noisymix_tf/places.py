@@ -88,9 +88,8 @@ def check_there(config):
                 continue
             path = value.removeprefix(_PREPARED)
             # Of references some have a name.
-            if _ADDRESS.match(path) or (
-                field.name == "reference" and (os.sep not in path)
-            ):
+            is_name = field.name == "reference" and os.sep not in path
+            if is_name or is_address(path):
                 continue
             if not os.path.exists(os.path.expanduser(path)):
                 raise UsageError(

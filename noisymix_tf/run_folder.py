@@ -144,9 +144,9 @@ def check_flags(path, config):
             differing[name] = f"{line or f'--{name} not set'} (was {old})"
     # A toy's run has epochs, but none of these options.
     is_training = hasattr(config, "optimizer")
-    grows = is_training and (
-        int(flag_value(before["epochs"])) < config.optimizer.epochs
-    )
+    epochs = str(flag_value(before.get("epochs")))
+    grows = is_training and epochs.isdecimal()
+    grows = grows and int(epochs) < config.optimizer.epochs
     if grows and config.run.extend:
         differing.pop("epochs")
     if differing:

@@ -63,6 +63,8 @@ def test_only_the_same_configuration_may_come_back(tmp_path):
     assert {"--epochs=300", "--extend"} <= {*flags.read_text().split()}
     fewer = dataclasses.replace(config, run=extend)
     _refused(fewer, "--epochs=200 (was --epochs=300)")
+    flags.write_text(before.replace("--epochs=200", "--epochs=many"))
+    _refused(config, "--epochs=200 (was --epochs=many)")
     flags.write_text(before)
     _use(_config(path, {"input_threads": 7, "progress": "none"}))
     assert "--input_threads=7\n" in flags.read_text()

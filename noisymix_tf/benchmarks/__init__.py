@@ -14,6 +14,7 @@ class Benchmark(NamedTuple):
     rounds: int  # Where the user does not say.
     unit: str  # What a round is.
     compares: bool = False  # Whether it takes several methods.
+    trains: bool = False  # Whether steps are fed as in training.
 
 
 BENCHMARKS = {
@@ -21,9 +22,11 @@ BENCHMARKS = {
     "segments": Benchmark("training in segments beside Keras", 20, "steps"),
     "train_step": Benchmark("a method beside cross-entropy", 20, "steps"),
     "methods": Benchmark("every method beside the baseline", 10, "steps", True),
-    "training": Benchmark("input and step together", 20, "steps"),
+    "training": Benchmark("input and step together", 20, "steps", trains=True),
     "input": Benchmark("input, deterministic and not", 10, "turns"),
-    "memory": Benchmark("memory and traces of a long run", 2000, "steps"),
+    "memory": Benchmark(
+        "memory and traces of a long run", 2000, "steps", trains=True
+    ),
     "corruptions": Benchmark("making the corrupted sets", 3, "batches"),
     "evaluation": Benchmark("an evaluation beside its halves", 1, "suites"),
     "serving": Benchmark("an export beside the Keras model", 5, "batches"),

@@ -21,10 +21,15 @@ def run(config, rounds):
         UsageError: The method has only one view.
     """
     method = config.method.method
-    if config.method.stability == "none" or config.run.augment_on == "device":
+    if config.run.augment_on == "device":
+        raise UsageError(
+            "--augment_on=device: the comparison is of steps alone, which get "
+            "their views from the host; leave it out."
+        )
+    if config.method.stability == "none":
         raise UsageError(
             f"--method={method} has one view of each image; the comparison is "
-            f"for methods with several, such as noisymix, made on the host."
+            f"for methods with several, such as noisymix."
         )
     dataset = setup.dataset(config.data)
     views, labels = next(iter(setup.views(config, dataset)))

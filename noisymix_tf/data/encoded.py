@@ -20,7 +20,7 @@ from noisymix_tf.errors import UsageError
 
 
 class EncodedSplit(Split):
-    """A split of JPEG, PNG, GIF (its first frame) or BMP images.
+    """A split of JPEG, PNG, GIF (its first frame), WebP or BMP images.
 
     Grey, palette and alpha images become RGB. JPEG files are decoded with the
     accurate inverse DCT, which agrees with Pillow's pixels.
@@ -30,7 +30,7 @@ class EncodedSplit(Split):
         image_size: How images are brought to one size: a `Preprocess`; or an
             int S, which means `"resizeS-cropS"`; or a pair (H, W): the size
             every image has already, taken as it is.
-        has_bmp: Whether there may be BMP images.
+        has_bmp: Whether there may be BMP or WebP images.
 
     Attributes:
         preprocess: The `Preprocess` that `image_size` means.

@@ -1,8 +1,6 @@
 """Digits, and CIFAR and ImageNet as tensorflow-datasets prepares them."""
 
 import os
-import pathlib
-import re
 import threading
 import urllib.error
 import urllib.request
@@ -18,7 +16,7 @@ from noisymix_tf.data.dataset import (
 from noisymix_tf.data.folder import given_size, must
 from noisymix_tf.data.prepared_split import open_split
 from noisymix_tf.data.preprocess import Preprocess
-from noisymix_tf.data.sequential import open_splits
+from noisymix_tf.data.sequential import newest_version, open_splits
 from noisymix_tf.errors import UsageError
 from noisymix_tf.models.common import IMAGENET_MEAN, IMAGENET_STD
 from noisymix_tf.places import check_local
@@ -110,7 +108,8 @@ def imagenet(*, data_dir=None, image_size=None, preprocess=None, read="random"):
     name, size = "imagenet2012", size or Preprocess(256, 224)
     splits = "train", "validation"
     if read == "sequential":
-        parts, names = open_splits(data_dir, name, splits, size)
+        root = prepared_root(data_dir, is_local=False)
+        parts, names = open_splits(root, name, splits, size)
     else:
         builder = _prepared_imagenet(name, data_dir, splits)
         parts = [open_split(builder, split, size) for split in splits]
@@ -132,23 +131,13 @@ def _prepared_imagenet(name, data_dir, splits):
     return open_builder(newest, *splits)
 
 
-def prepared_root(data_dir):
+def prepared_root(data_dir, is_local=True):
     """The directory of tensorflow-datasets; its default for None."""
     if data_dir is None:
         data_dir = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
-    check_local(data_dir=data_dir)
+    if is_local:
+        check_local(data_dir=data_dir)
     return os.path.expanduser(data_dir)
-
-
-def newest_version(folder):
-    """The newest version that is prepared in a folder; None without one."""
-    files = pathlib.Path(folder).glob("*.*.*/dataset_info.json")
-    # That file is written last, where the preparation was finished.
-    names = [path.parent.name for path in files]
-    numbers = [n for n in names if re.fullmatch(r"\d+\.\d+\.\d+", n)]
-    if not numbers:
-        return None
-    return f"{folder}/{max(numbers, key=lambda n: [*map(int, n.split('.'))])}"
 
 
 def open_builder(folder, *splits):

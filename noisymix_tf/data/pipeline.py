@@ -91,9 +91,9 @@ def views(
     rows = _rows(batch_size, *shard)
     if service is not None and split.needs_python:
         raise UsageError(
-            f"--data_service={service} cannot make batches of BMP images or of "
-            "ArrayRecord files, which are read by Python: leave it out, or "
-            "give JPEG, PNG or tfrecord files."
+            f"--data_service={service} cannot make batches of BMP or WebP "
+            "images or of ArrayRecord files, which are read by Python: leave "
+            "it out, or give JPEG, PNG or tfrecord files."
         )
     size = rows.stop - rows.start
     parts = _parts(size, split.image_shape, augment, standard)

@@ -92,7 +92,7 @@ class RandomResizedCrop:
         Args:
             content: Scalar string tensor.
             seed, size: As for `apply`.
-            has_bmp: Whether it may be a BMP.
+            has_bmp: Whether it may be a BMP or WebP.
         """
         return tf.cond(
             tf.io.is_jpeg(content),

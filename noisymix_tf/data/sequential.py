@@ -214,12 +214,23 @@ class SequentialSplit(EncodedSplit):
                 ) from error
 
 
+def newest_version(folder):
+    """The newest version that is prepared in a folder; None without one."""
+    gfile, folder = tf.io.gfile, os.fspath(folder)
+    there = gfile.listdir(folder) if gfile.isdir(folder) else ()
+    numbers = (name.rstrip("/") for name in there)
+    numbers = [n for n in numbers if re.fullmatch(r"\d+\.\d+\.\d+", n)]
+    numbers.sort(key=lambda number: [*map(int, number.split("."))])
+    versions = (f"{folder}/{number}" for number in reversed(numbers))
+    return next((v for v in versions if gfile.exists(f"{v}/{_INFO}")), None)
+
+
 def open_splits(root, name, splits, image_size):
     """`SequentialSplit`s of a prepared dataset, and the names of its classes.
 
     Args:
         root: Directory of prepared datasets, in any file system of
-            TensorFlow's; None for the default of tensorflow-datasets.
+            TensorFlow's.
         name: The dataset.
         splits: Names of the splits.
         image_size: As for `EncodedSplit`.
@@ -229,11 +240,10 @@ def open_splits(root, name, splits, image_size):
             prepared as tfrecord.
     """
     gfile = tf.io.gfile
-    root = root or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
-    root = os.path.expanduser(root)
     try:
-        found = gfile.glob(os.path.join(root, name, "*", _INFO))
-        folder = os.path.dirname(max(found, key=_version))
+        folder = newest_version(os.path.join(root, name))
+        if folder is None:
+            raise ValueError("no version of it is there")
         with gfile.GFile(os.path.join(folder, _INFO)) as file:
             info = json.load(file)
         with gfile.GFile(os.path.join(folder, "label.labels.txt")) as file:
@@ -276,10 +286,6 @@ def _paths_and_lengths(folder, info, split):
         for number in range(len(lengths))
     ]
     return [os.path.join(folder, name) for name in names], lengths
-
-
-def _version(path):
-    return [int(number) for number in re.findall(r"\d+", path.split("/")[-2])]
 
 
 def _file(path, length):

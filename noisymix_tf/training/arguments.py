@@ -11,11 +11,12 @@ from noisymix_tf import mixing as mixing_lib
 from noisymix_tf.attacks import adversary as adversary_lib
 from noisymix_tf.checks import is_real, is_whole
 from noisymix_tf.errors import UsageError
+from noisymix_tf.models.unwrap import classifier_of
 
 
 def check_classifier(model):
     """Refuses what a trainer cannot train."""
-    if hasattr(model, "evaluation_weights"):
+    if classifier_of(model) is not model:
         raise UsageError(
             "NoisyMix was given a NoisyMix: give it the classifier, which is "
             "the other's attribute model."

@@ -11,7 +11,8 @@ the same: what is kept for the backward pass is then half as large.
 
 import keras
 import tensorflow as tf
-from tensorflow.python.ops import control_flow_util
+
+from noisymix_tf.philox import is_compiled_by_xla
 
 _DTYPES = ("float16", "bfloat16", "float32")
 # What a layer can be told. An option that a later Keras adds may change what it
@@ -78,12 +79,6 @@ def takes(dtype, device):
     On CPUs the one for float16 is slower than the casts.
     """
     return dtype != "float16" or ":GPU:" in device
-
-
-def is_compiled_by_xla():
-    """Whether the function that is being traced has `jit_compile=True`."""
-    graph = tf.compat.v1.get_default_graph()
-    return control_flow_util.GraphOrParentsInXlaContext(graph)
 
 
 def _float32(variable):

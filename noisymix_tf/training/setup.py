@@ -221,12 +221,14 @@ def describe_input(config, dataset):
     """Where batches come from and on how many threads, in words."""
     if config.run.input == "device":
         return "images and views on the device"
-    in_memory = dataset.train.in_memory
+    how = "in memory" if dataset.train.in_memory else "decoded in each epoch"
+    if config.data.read == "sequential":
+        how += ", read from start to end"
     service, threads = config.run.data_service, config.run.input_threads
     here = f"{threads} threads" if threads else "all cores"
     return (
-        f"images {'in memory' if in_memory else 'decoded in each epoch'} by "
-        f"{service or here}, views on the {config.run.augment_on}"
+        f"images {how}, by {service or here}; views on the "
+        f"{config.run.augment_on}"
     )
 
 

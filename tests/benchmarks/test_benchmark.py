@@ -186,6 +186,7 @@ def test_memory_counts_and_draws_and_bad_input_is_one_line(tmp_path):
     refused(lambda: door("memory"), "--output_dir is missing")
     refused(lambda: door("memory --methods=nfm"), "nfm belongs to methods")
     refused(lambda: door("input --strategy=mirrored"), "measures one device")
+    refused(lambda: door("input --input=device"), "does nothing in input")
     refused(lambda: methods.run({}, 1), "give it among the methods")
     refused(lambda: door("train_step --method=mixup"), "mixup has one view")
     refused(lambda: door("augmix --method=mixup"), "is no AugMix")
