@@ -42,7 +42,7 @@ def test_how_a_door_ends_and_a_full_disk_is_no_mistake_of_the_users(capsys):
         ("end(2)", 130, f"interrupted; {LEFT}"),
         ("raise KeyboardInterrupt('saved at step 3')", 130, SAVED),
         ("raise UsageError('--a=1 is wrong')", 2, "error: --a=1 is wrong"),
-        ("open('/dev/full', 'w', 1).write('x\\n')", 74, "No space left on"),
+        ("os.write(os.open('/dev/full', 1), b'x')", 74, "No space left on"),
         (TWICE, -15, ""),
     ):
         code = door_processes.SCRIPT, _DOOR.format(body=body)

@@ -166,7 +166,7 @@ for command in sys.argv[2:]:
         output = "--output_dir=" + sys.argv[1]
         sys.argv = ["noisymix", *command.split(), output]
         __main__.main()
-    print(os.waitstatus_to_exitcode(os.wait()[1]))
+    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
 """
 
 

@@ -15,7 +15,7 @@ from noisymix_tf.data.dataset import (
     own_seed,
     size_text,
 )
-from noisymix_tf.data.preprocess import Preprocess, decode_image
+from noisymix_tf.data.preprocess import BY_PILLOW, Preprocess, decode_image
 from noisymix_tf.errors import UsageError
 
 
@@ -124,8 +124,7 @@ class FileSplit(EncodedSplit):
 
     def __init__(self, paths, labels, image_size):
         self.paths = tuple(map(str, paths))
-        kinds = (".bmp", ".webp")
-        has_bmp = any(path.lower().endswith(kinds) for path in self.paths)
+        has_bmp = any(path.lower().endswith(BY_PILLOW) for path in self.paths)
         super().__init__(labels, image_size, has_bmp)
         if len(paths) != len(self.labels):
             raise UsageError(

@@ -145,6 +145,10 @@ def _crop(images, side):
     return images[..., top : top + side, left : left + side, :]
 
 
+# Names of files for which `decode_image` needs `has_bmp`.
+BY_PILLOW = (".bmp", ".webp")
+
+
 def decode_image(content, has_bmp=False):
     """Decodes JPEG, PNG, GIF (its first frame), WebP or BMP to RGB.
 

@@ -11,7 +11,7 @@ from noisymix_tf import data
 from noisymix_tf.data import folder
 from noisymix_tf.data.classes import balanced_subset, image_names
 from noisymix_tf.data.dataset import one_line
-from noisymix_tf.data.preprocess import decode_image
+from noisymix_tf.data.preprocess import BY_PILLOW, decode_image
 from noisymix_tf.errors import UsageError
 
 
@@ -114,7 +114,7 @@ def _files(config):
 
 
 def _as_stored(path):
-    is_bmp = path.lower().endswith((".bmp", ".webp"))
+    is_bmp = path.lower().endswith(BY_PILLOW)
     try:
         return decode_image(tf.io.read_file(path), is_bmp).numpy()
     except (tf.errors.OpError, ValueError) as error:

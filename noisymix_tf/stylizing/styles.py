@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from noisymix_tf.data.dataset import one_line
 from noisymix_tf.data.folder import EXTENSIONS, check_name
-from noisymix_tf.data.preprocess import Preprocess, decode_image
+from noisymix_tf.data.preprocess import BY_PILLOW, Preprocess, decode_image
 from noisymix_tf.errors import UsageError
 from noisymix_tf.stylizing.moments import Moments
 
@@ -80,7 +80,7 @@ class Styles:
         try:
             picture = decode_image(
                 tf.io.read_file(path),
-                path.lower().endswith((".bmp", ".webp")),
+                path.lower().endswith(BY_PILLOW),
             )
         except (tf.errors.OpError, ValueError) as error:
             raise UsageError(
