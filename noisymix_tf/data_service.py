@@ -4,7 +4,10 @@ python -m noisymix_tf.data_service --port=5050 --workers=host1,host2
 python -m noisymix_tf.data_service --dispatcher=host0:5050 --host=host1
 """
 
+import contextlib
+import socket
 import sys
+import time
 
 from noisymix_tf import command_line, doors
 from noisymix_tf.config.service import ServiceConfig
@@ -24,21 +27,12 @@ def main(argv):
 
 
 def start(config):
-    """Starts the server that a configuration describes.
+    """Starts the server of a `noisymix_tf.config.service.ServerConfig`.
 
-    Args:
-        config: `noisymix_tf.config.service.ServerConfig`.
-
-    Returns:
-        The server.
-
-    Raises:
-        UsageError: If it is neither a dispatcher nor a worker, or cannot
-            listen at its port.
+    One that is neither a dispatcher nor a worker, or that cannot listen at its
+    port, is a `UsageError`.
     """
     import tensorflow as tf
-
-    from noisymix_tf.data import service
 
     if bool(config.workers) == bool(config.dispatcher):
         raise UsageError(
@@ -47,10 +41,10 @@ def start(config):
         )
     try:
         if config.workers:
-            server = service.dispatcher(config.port, config.workers)
+            server = dispatcher(config.port, config.workers)
             print(f"Dispatcher: {server.target}", file=sys.stderr, flush=True)
         else:
-            server = service.worker(config.dispatcher, config.port, config.host)
+            server = worker(config.dispatcher, config.port, config.host)
             print(f"Worker of {config.dispatcher}", file=sys.stderr, flush=True)
     except tf.errors.OpError as error:
         raise UsageError(
@@ -58,6 +52,51 @@ def start(config):
             "another port, and the address of a running dispatcher."
         ) from error
     return server
+
+
+def dispatcher(port, workers):
+    """The dispatcher of workers at addresses, each `"HOST"` or `"HOST:PORT"`.
+
+    Each worker takes the place that it has in the list.
+    """
+    from tensorflow.data.experimental import service
+
+    workers = [w if ":" in w else f"{w}:%port%" for w in workers]
+    of = {"protocol": "grpc", "worker_addresses": workers}
+    return service.DispatchServer(service.DispatcherConfig(port=port, **of))
+
+
+def worker(dispatcher, port, host="localhost", timeout=None):
+    """A worker of the dispatcher at `"HOST:PORT"`.
+
+    It is waited for so many seconds, by default `service.WAIT_SECONDS`.
+    """
+    from tensorflow.data.experimental import service
+
+    from noisymix_tf.data.service import WAIT_SECONDS, patiently
+
+    name, _, number = dispatcher.rpartition(":")
+    is_place = name and number.isdecimal() and 0 < int(number) < 2**16
+
+    def answers(seconds):
+        """Whether something listens there, in time; None for no."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError):
+                place = name.strip("[]"), int(number)
+                socket.create_connection(place, timeout=1).close()
+                return True
+            time.sleep(min(0.2, seconds))
+
+    # TensorFlow would wait without end, and let no signal through.
+    what, seconds = f"the dispatcher {dispatcher}", timeout or WAIT_SECONDS
+    if not (is_place and patiently(answers, what, seconds)):
+        raise UsageError(
+            f"--dispatcher={dispatcher}: nothing answers there; start the "
+            "dispatcher, and give its HOST:PORT."
+        )
+    of = {"dispatcher_address": dispatcher, "worker_address": f"{host}:%port%"}
+    return service.WorkerServer(service.WorkerConfig(port=port, **of))
 
 
 if __name__ == "__main__":

@@ -201,7 +201,7 @@ def _finish(config, dataset, trainer, folder):
 
 def _announce(config, strategy, dataset, trainer, steps_per_epoch):
     from noisymix_tf import devices, distribution
-    from noisymix_tf.data import sharding
+    from noisymix_tf.data import pipeline
     from noisymix_tf.training import setup
 
     batch_size = config.optimizer.batch_size
@@ -228,7 +228,7 @@ def _announce(config, strategy, dataset, trainer, steps_per_epoch):
     if count > 1:
         _say(
             f"{distribution.describe(strategy)}, {batch_size // count} "
-            f"images each; {sharding.describe(strategy)}"
+            f"images each; {pipeline.describe(strategy)}"
         )
     _say(f"Input: {setup.describe_input(config, dataset)}")
     _say(f"Writing to {config.run.output_dir}")

@@ -3,11 +3,8 @@
 from noisymix_tf.augment.augmix import AugMixOptions, augmix, augmix_views
 from noisymix_tf.augment.gaussian import gaussian_views
 from noisymix_tf.augment.policy import (
-    auto_augment,
     auto_augment_views,
-    rand_augment,
     rand_augment_views,
-    trivial_augment,
     trivial_augment_views,
 )
 from noisymix_tf.augment.standard import random_crop_flip
@@ -17,14 +14,11 @@ __all__ = [
     "AugMixOptions",
     "augmix",
     "augmix_views",
-    "auto_augment",
     "auto_augment_views",
     "batch_views",
     "device_views",
     "gaussian_views",
-    "rand_augment",
     "rand_augment_views",
     "random_crop_flip",
-    "trivial_augment",
     "trivial_augment_views",
 ]

@@ -26,9 +26,15 @@ def rotate(image, degrees):
     Returns:
         uint8 `[H, W, C]`.
     """
+    degrees = tf.cast(degrees, tf.int32)
+    # A quarter of AugMix's rotations at severity 1 turn by nothing.
+    return tf.cond(degrees == 0, lambda: image, lambda: _rotate(image, degrees))
+
+
+def _rotate(image, degrees):
     height, width, _ = image.shape
     matrices = tf.constant(rotation_matrices(height, width))
-    matrix = tf.gather(matrices, tf.cast(degrees, tf.int32) + MAX_DEGREES)
+    matrix = tf.gather(matrices, degrees + MAX_DEGREES)
     a, b, c, d, e, f = tf.unstack(matrix)
     x, y = _centres(height, width)
     left, right, x_weight, x_inside = _neighbours(

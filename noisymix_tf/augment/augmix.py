@@ -186,28 +186,32 @@ def apply_plan(images, plan, operations=ops.ALL_OPERATIONS, dense=False):
         operations,
         places.bilinear if dense else None,
         _mixed,
+        1 + views,
         (plan.weights, plan.m),
         tf.float32,
     )
 
 
 def _mixed(image, results, weights, m):
-    """An image `[..., H, W, C]` and its views, `[..., 1 + V, H, W, C]`."""
-    *batch, views, width = weights.shape
+    """An image `[..., H, W, C]` and its views, a list of such."""
+    views, width = weights.shape[-2:]
 
     def of_pixels(numbers):
         return numbers[..., tf.newaxis, tf.newaxis, tf.newaxis]
 
-    shape = [-1] * len(batch) + [views, width, *image.shape[-3:]]
-    results = tf.reshape(results, shape)
-    image = tf.cast(image, tf.float32)[..., tf.newaxis, :, :, :]
-    mixed = of_pixels(1.0 - m) * image
-    for index in range(width):
-        chain = tf.cast(results[..., index, :, :, :], tf.float32)
-        chain *= of_pixels(m * weights[..., index])
-        # Of the first two products a compiler may fuse either with the sum.
-        mixed += affine.rounded(chain) if index == 0 else chain
-    return tf.concat([image, mixed], axis=-4)
+    image = tf.cast(image, tf.float32)
+    made = [image]
+    for view in range(views):
+        share = m[..., view]
+        mixed = of_pixels(1.0 - share) * image
+        for index in range(width):
+            chain = results[..., view * width + index, :, :, :]
+            chain = tf.cast(chain, tf.float32)
+            chain *= of_pixels(share * weights[..., view, index])
+            # Of the first two products a compiler may fuse either with the sum.
+            mixed += affine.rounded(chain) if index == 0 else chain
+        made.append(mixed)
+    return made
 
 
 def _check(holds, message):

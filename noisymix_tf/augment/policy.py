@@ -138,25 +138,6 @@ def trivial_augment_views(
     return _views(sampler, images, seed, cutout, num_views, clean, shard, dense)
 
 
-def auto_augment(images, seed, **options):
-    """One view of each image by `auto_augment_views`, `[B, H, W, C]`."""
-    return _one(auto_augment_views, images, seed, **options)
-
-
-def rand_augment(images, seed, **options):
-    """One view of each image by `rand_augment_views`, `[B, H, W, C]`."""
-    return _one(rand_augment_views, images, seed, **options)
-
-
-def trivial_augment(images, seed, **options):
-    """One view of each image by `trivial_augment_views`, `[B, H, W, C]`."""
-    return _one(trivial_augment_views, images, seed, **options)
-
-
-def _one(views, images, seed, **options):
-    return views(images, seed, num_views=1, clean=False, **options)[:, 0]
-
-
 def _views(sampler, images, seed, cutout, num_views, clean, shard, dense):
     if not is_whole(cutout) or cutout < 0:
         raise UsageError(

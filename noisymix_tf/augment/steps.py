@@ -22,7 +22,8 @@ def apply(
     parameter,
     operations,
     resample,
-    finish=lambda image, results: results,
+    finish=lambda image, results: tf.unstack(results, axis=-4),
+    count=None,
     own=(),
     dtype=tf.uint8,
 ):
@@ -37,12 +38,14 @@ def apply(
         resample: `places.bilinear` or `places.nearest`, for all images at once;
             None for the loop.
         finish: Function of an image, of the results `[R, H, W, C]` of its rows
-            and of its `own`; without the loop, of all, with an axis in front.
+            and of its `own` to a list of views; without the loop, of all, with
+            an axis in front.
+        count: Length of the list; R unless given.
         own: Tensors `[B, ...]`.
-        dtype: Of what `finish` returns.
+        dtype: Of the views.
 
     Returns:
-        What `finish` returns, with an axis of B.
+        The views, `[B, count, H, W, C]`.
     """
     if resample is not None:
         rows, depth = operation.shape[1:]
@@ -53,23 +56,32 @@ def apply(
             given = (operation[:, step], parameter[:, step], operations)
             made = _dense(made, *given, resample)
         made = tf.reshape(made, [-1, rows, *images.shape[1:]])
-        return finish(images, made, *own)
+        return tf.stack(finish(images, made, *own), axis=1)
 
-    def of_image(each):
-        image, rows, own = each
+    def of_image(index, views):
+        image, *rows, mine = tf.nest.map_structure(
+            lambda each: tf.gather(each, index),
+            (images, operation, parameter, own),
+        )
         counts = tables.histogram(image)
         made = tf.map_fn(
             lambda row: _one(image, counts, *row, operations),
-            rows,
+            tuple(rows),
             fn_output_signature=tf.uint8,
         )
-        return finish(image, made, *own)
+        # Each is written to its place at once, which saves copies.
+        for place, each in enumerate(finish(image, made, *mine)):
+            views = views.write(index * count + place, each)
+        return index + 1, views
 
-    return tf.map_fn(
-        of_image,
-        (images, (operation, parameter), own),
-        fn_output_signature=dtype,
+    count, shape = count or operation.shape[1], images.shape[1:]
+    number = tf.shape(images)[0]
+    views = tf.TensorArray(dtype, number * count, element_shape=shape)
+    _, views = tf.while_loop(
+        lambda index, _: index < number, of_image, (0, views)
     )
+    size = -1 if images.shape[0] is None else images.shape[0]
+    return tf.reshape(views.stack(), [size, count, *shape])
 
 
 def _one(image, counts, operation, parameter, operations):

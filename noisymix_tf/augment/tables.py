@@ -109,10 +109,13 @@ def autocontrast_table(counts):
     """
     low, high = _ends(counts)
     values = tf.range(VALUES)
-    products = tf.constant(_products().reshape([-1]))
+    scales, roundings = map(tf.constant, _products())
+    scale = tf.gather(scales, high - low)
 
     def product(value):
-        return tf.gather(products, (high - low) * VALUES + value)
+        rounding = tf.gather(roundings, (high - low) * VALUES + value)
+        exact = tf.cast(value, tf.int64) * scale
+        return exact + tf.cast(rounding, tf.int64)
 
     # What is added and does not fit comes out again in the difference.
     risen = product(tf.minimum(tf.maximum(values, low), high)) - product(low)
@@ -124,13 +127,11 @@ def autocontrast_table(counts):
 
 def _ends(counts):
     """The lowest and the highest value of each channel, int32 `[..., 1]`."""
-    ramp, present = tf.range(VALUES), counts > 0
-    low = tf.where(present, ramp, VALUES - 1)
-    high = tf.where(present, ramp, 0)
-    return (
-        tf.reduce_min(low, axis=-1, keepdims=True),
-        tf.reduce_max(high, axis=-1, keepdims=True),
-    )
+    # One maximum for both: each is several kernels.
+    ramp = tf.stack([VALUES - 1 - tf.range(VALUES), tf.range(VALUES)])
+    present = counts[..., tf.newaxis, :] > 0
+    ends = tf.reduce_max(tf.where(present, ramp, 0), axis=-1)
+    return VALUES - 1 - ends[..., :1], ends[..., 1:]
 
 
 # Half of the last bit of a double just below each whole number, fixed-point.
@@ -139,15 +140,17 @@ _HALVES = np.array([0] + [(1 << v.bit_length()) // 4 for v in range(1, VALUES)])
 
 @functools.cache
 def _products():
-    """int64 `[256, 256]`: value (column) times 255 / range (row), 52 bits.
+    """255 / range, int64 `[256]`, and what doubles add to its products.
 
-    The products as doubles, exactly; what overflows wraps round.
+    The second, int16 `[65536]`, is for a range and a value. It is small, so
+    that nobody takes its reader for work that should be shared by threads.
     """
     span = np.maximum(np.arange(VALUES, dtype=np.float64), 1.0)
-    products = np.arange(VALUES) * (255.0 / span)[:, np.newaxis]
-    exact = products.astype(object) * fixed.ONE
-    wrapped = [int(each) % (1 << 64) for each in exact.ravel()]
-    return np.array(wrapped, np.uint64).astype(np.int64).reshape(exact.shape)
+    scales, values = 255.0 / span[:, np.newaxis], np.arange(VALUES)
+    exact = (scales * fixed.ONE).astype(np.int64)
+    doubles = [int(each) for each in np.ravel(scales * values * fixed.ONE)]
+    roundings = doubles - np.ravel(exact.astype(object) * values)
+    return exact.ravel(), roundings.astype(np.int16)
 
 
 def equalize_table(counts):

@@ -94,9 +94,7 @@ def _of_split(split, max_examples):
     positions = np.arange(len(split))
     if max_examples is not None and max_examples < len(split):
         # Chosen first, so that no other image is decoded.
-        positions = balanced_indices(
-            split.labels, max_examples, int(split.labels.max()) + 1
-        )
+        positions = balanced_indices(split.labels, max_examples)
         split = split.subset(positions)
     start = 0
     for images, labels in split.batches(256):
@@ -133,9 +131,7 @@ def _joined(kept, part):
 def _balanced(examples, max_examples):
     if max_examples is None or len(examples.labels) <= max_examples:
         return examples
-    chosen = balanced_indices(
-        examples.labels, max_examples, int(examples.labels.max()) + 1
-    )
+    chosen = balanced_indices(examples.labels, max_examples)
     return Examples(*(array[chosen] for array in examples))
 
 

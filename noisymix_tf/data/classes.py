@@ -1,6 +1,5 @@
 """Classes: which is which, their folders, and the same share of each."""
 
-import bisect
 import collections
 import difflib
 import os
@@ -9,6 +8,7 @@ import re
 
 import numpy as np
 
+from noisymix_tf.checks import is_whole
 from noisymix_tf.errors import UsageError
 
 _R = pathlib.Path(__file__).with_name("imagenet_r.txt")
@@ -29,19 +29,12 @@ def imagenet_wnids():
     return tuple(path.read_text().split())
 
 
-def imagenet_r_wnids():
-    """The 200 synsets of ImageNet-R, a list in the order of labels."""
-    wnids = imagenet_wnids()
-    return [wnids[place] for place in IMAGENET_R_CLASSES]
-
-
 def class_indices(names, own, where, dataset, complete=False):
-    """Places of named classes among others.
+    """Places of the classes `names` among `own`; of all if `complete`.
 
-    Names are compared as they are. Where `own`, the classes of a `dataset` or
-    of a model's outputs, are the 1000 of ImageNet under other names, synsets
-    (such as n01443537) have the place that ImageNet gives them; but a folder's
-    classes are in the order of the alphabet. All must be there if `complete`.
+    `own` are those of a `dataset` or of a model. Where they are the 1000 of
+    ImageNet under other names, synsets have the place that ImageNet gives them;
+    but a folder's classes are in the order of the alphabet.
     """
     own, names = list(own), list(names)
     known = {name: place for place, name in enumerate(folder_names(own))}
@@ -53,21 +46,21 @@ def class_indices(names, own, where, dataset, complete=False):
                 "the alphabet, not of synsets: name the folders of both alike."
             )
         known.update((name, i) for i, name in enumerate(imagenet_wnids()))
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        near = difflib.get_close_matches(str(unknown[0]), known, 3)
+    odd = [name for name in names if name not in known]
+    if odd:
+        near = difflib.get_close_matches(str(odd[0]), known, 3)
         some = f"near: {listed(near)}" if near else listed(own)
         raise UsageError(
-            f"{where} has the classes {listed(unknown)}, which are none of the "
+            f"{where} has the classes {listed(odd)}, which are none of the "
             f"{len(own)} classes of {dataset} ({some}): rename the folders, or "
             "give the dataset that the model was trained on."
         )
     places = [known[name] for name in names]
-    lacking = [own[i] for i in sorted({*range(len(own))} - {*places})]
-    if complete and lacking:
+    odd = [own[place] for place in sorted({*range(len(own))} - {*places})]
+    if complete and odd:
+        remedy = "unpack it again, or give the dataset that it belongs to"
         raise UsageError(
-            f"{where} lacks the classes {listed(lacking)} of {dataset}: unpack "
-            "it again, or give the dataset that it belongs to."
+            f"{where} lacks the classes {listed(odd)} of {dataset}: {remedy}."
         )
     return places
 
@@ -79,10 +72,9 @@ def listed(names, most=5):
 
 
 def folder_names(class_names):
-    """A folder's name for each class, no two the same.
+    """A folder's name for each class: no two the same, none hidden.
 
-    Classes of one name get their numbers, too: `crane_134` and `crane_517`. No
-    name is hidden or leads out of the folder above.
+    Classes of one name get their numbers, too: `crane_134` and `crane_517`.
     """
     names = [str(name).replace(os.sep, "_") for name in class_names]
     names = [f"_{n[1:]}" if n[:1] in (".", "") else n for n in names]
@@ -94,10 +86,7 @@ def folder_names(class_names):
 
 
 def image_names(split, class_names, suffix):
-    """A file name for each image of a split, `class/name`, no two the same.
-
-    Files keep their names, but for the `suffix`; other images are numbered.
-    """
+    """`class/name` for each image, no two the same: a file's, or a number."""
     names = folder_names(class_names)
     width = len(str(len(split) - 1))
     numbers = (f"{place:0{width}}" for place in range(len(split)))
@@ -111,48 +100,29 @@ def image_names(split, class_names, suffix):
     ]
 
 
-def balanced_indices(labels, num_examples, num_classes):
-    """Positions of a class-balanced part of a split.
+def balanced_indices(labels, num_examples):
+    """Ascending positions of the first images of each class, as many of each.
 
-    Every class gives its first `min(its size, level)` examples for the highest
-    level that does not exceed `num_examples`; what is then missing comes one
-    by one from the lowest class ids that have more.
+    Of small classes all; what is missing comes one by one from the lowest class
+    numbers. `labels` are ints `[N]` from 0, of which 1 to N are taken.
 
-    Args:
-        labels: ints `[N]`, values in `[0, num_classes)`.
-        num_examples: How many to take, in `[1, N]`.
-
-    Returns:
-        NumPy int64 `[num_examples]`, ascending: the order of the split.
-
-    Example:
-
-    >>> balanced_indices(np.array([1, 1, 1, 0, 0, 1]), 3, num_classes=2)
+    >>> balanced_indices(np.array([1, 1, 1, 0, 0, 1]), 3)
     array([0, 3, 4])
     """
-    labels = np.asarray(labels)
-    sizes = np.bincount(labels, minlength=num_classes)
-
-    def taken(level):
-        return np.minimum(sizes, level).sum()
-
-    levels = range(sizes.max() + 1)
-    level = bisect.bisect_right(levels, num_examples, key=taken) - 1
-    share = np.minimum(sizes, level)
-    larger = np.flatnonzero(sizes > level)
-    share[larger[: num_examples - share.sum()]] += 1
-    own = [np.flatnonzero(labels == k)[:n] for k, n in enumerate(share)]
-    return np.sort(np.concatenate(own))
+    by_class = np.argsort(labels, kind="stable")
+    sizes = np.bincount(labels)
+    number = np.empty_like(by_class)  # Of each image in its class.
+    number[by_class] = np.concatenate([*map(np.arange, sizes)])
+    return np.sort(np.lexsort((labels, number))[:num_examples])
 
 
-def balanced_subset(split, num_examples, num_classes, what="the split"):
+def balanced_subset(split, num_examples, what):
     """The part of `balanced_indices`, if any; the split itself for None."""
     if num_examples in (None, len(split)):
         return split
-    if not 1 <= num_examples < len(split):
+    if not is_whole(num_examples) or not 1 <= num_examples < len(split):
         raise UsageError(
-            f"{num_examples} examples of {what} were asked for, but it has "
-            f"only {len(split)}: give a number from 1 to {len(split)}."
+            f"{num_examples!r} examples of {what} were asked for, but it has "
+            f"only {len(split)}: give a whole number from 1 to {len(split)}."
         )
-    indices = balanced_indices(split.labels, num_examples, num_classes)
-    return split.subset(indices)
+    return split.subset(balanced_indices(split.labels, num_examples))

@@ -22,9 +22,7 @@ def corrupted(
     frost_folder=None,
     num_parallel_calls=None,
 ):
-    """The whole of a split, corrupted, in its order.
-
-    Batches are made ahead of the consumer, and memory holds only those.
+    """The whole of a split, corrupted, in its order, batch by batch.
 
     Args:
         source: `noisymix_tf.data.Split`, or `(images, labels)`: uint8
@@ -34,18 +32,13 @@ def corrupted(
         batch_size: Images in a batch; the last one holds what is left.
         num_parallel_calls: Batches made at a time; by default one a core.
 
-    Returns:
-        `tf.data.Dataset` of `(images, labels)`, uint8 and int32, in batches,
-        such as `model.evaluate` takes.
+    Returns a `tf.data.Dataset` of batches `(images, labels)`, uint8 and int32.
     """
-    split = source
-    if isinstance(source, tuple | list) and len(source) == 2:
-        split = ArraySplit(*source)
+    is_pair = isinstance(source, tuple | list) and len(source) == 2
+    split = ArraySplit(*source) if is_pair else source
     if not isinstance(split, Split):
-        raise UsageError(
-            f"Corrupted images are made of a split, such as dataset.test, or "
-            f"of (images, labels); got {type(source).__name__}."
-        )
+        got = f"or of (images, labels); got {type(source).__name__}"
+        raise UsageError(f"Corrupted images are made of a split, {got}.")
     if not is_whole(batch_size) or batch_size < 1:
         raise UsageError(f"batch_size={batch_size!r}: give at least 1.")
     own = {"seed": seed, "table": table, "frost_folder": frost_folder}
@@ -63,16 +56,9 @@ def corrupted(
         )
         return tf.ensure_shape(images, (None, *split.image_shape)), labels
 
+    size, count = int(batch_size), tf.data.experimental.assert_cardinality
     parallel = num_parallel_calls or os.cpu_count() or 1
-    return (
-        split.in_order()
-        .batch(int(batch_size))
-        .map(make_batch, num_parallel_calls=parallel, deterministic=True)
-        .apply(
-            tf.data.experimental.assert_cardinality(
-                -(-len(split) // int(batch_size))
-            )
-        )
-        # Last: behind anything else tf.data adds a buffer of its own.
-        .prefetch(1)
-    )
+    made = split.in_order().batch(size)
+    made = made.map(make_batch, parallel, deterministic=True)
+    # Last: behind anything else tf.data adds a buffer of its own.
+    return made.apply(count(-(-len(split) // size))).prefetch(1)

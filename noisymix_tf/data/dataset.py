@@ -14,6 +14,19 @@ from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.errors import UsageError
 
 
+def kept(name, dtype=None):
+    """A property: `as_tensor` of an attribute, made once."""
+    return functools.cached_property(
+        lambda self: as_tensor(getattr(self, name), dtype)
+    )
+
+
+def as_tensor(values, dtype=None):
+    """An eager tensor, which traced functions capture and do not copy."""
+    with tf.init_scope(), tf.device("CPU:0"):
+        return tf.constant(values, dtype)
+
+
 class Split(abc.ABC):
     """Labelled images in a fixed order.
 
@@ -22,18 +35,28 @@ class Split(abc.ABC):
         image_shape: `(H, W, 3)`, the same for every image.
         files: Paths of the files that images are read from.
         in_memory: Whether `fetch` is a gather of what lies in memory.
-        needs_python: Whether images are read by Python, which ties a pipeline
-            to this process.
-        reads_ahead: Whether images are read by `encoded`.
+        needs_python: Whether Python reads images, which ties a pipeline to
+            this process.
+        encoded: Function from a position to a `tf.data.Dataset` of one string
+            for `image`, or None. For deterministic operations: tf.data holds up
+            functions that take an element out of a dataset, but not these.
     """
 
-    files = ()
-    in_memory = needs_python = reads_ahead = False
+    files, in_memory, needs_python, encoded = (), False, False, None
 
-    def __init__(self, labels, image_shape):
-        if labels is not None:
-            self.labels = _checked_labels(labels)
+    def __init__(self, labels, image_shape, number=None):
         self.image_shape = tuple(image_shape)
+        if labels is None:
+            return
+        self.labels = labels = _whole_numbers(labels, "labels").astype(np.int32)
+        if labels.size and labels.min() < 0:
+            raise UsageError(
+                f"labels must be class numbers from 0; got {labels.min()}."
+            )
+        if number not in (None, len(labels)):
+            raise UsageError(
+                f"{number} images but {len(labels)} labels; give one for each."
+            )
 
     def __len__(self):
         return len(self.labels)
@@ -53,72 +76,46 @@ class Split(abc.ABC):
 
         Args:
             index: Scalar int tensor, value in `[0, N)`.
-            encoded: What `encoded` has read of it; None to read it now.
-            crop: `RandomResizedCrop`, for a random part of the image, brought
-                to `image_shape`; None for the whole image.
+            encoded: What `encoded` gave; None to read it now.
+            crop: `RandomResizedCrop`, for a part of the image; None for all.
             seed: int32 `[2]`. The part is a function of it and of `index`.
         """
 
-    def encoded(self, index):
-        """`tf.data.Dataset` of one string: an image as its file holds it.
-
-        Under deterministic operations tf.data calls functions that take an
-        element out of a dataset one after the other; those that return a
-        dataset of a record it does not hold up.
-        """
-        return tf.data.Dataset.from_tensor_slices([""])
-
-    def fetch(self, indices):
-        """uint8 `[n, H, W, 3]`: the images at positions, ints `[n]`."""
-        return self._mapped(self.image, indices)
-
-    def fetch_crops(self, indices, seed, crop):
-        """uint8 `[n, H, W, 3]`: a random part of each, as `image` says."""
-        return self._mapped(
-            lambda index: self.image(index, crop=crop, seed=seed), indices
+    def fetch(self, indices, crop=None, seed=None):
+        """uint8 `[n, H, W, 3]`: `image` at positions, ints `[n]`."""
+        return tf.map_fn(
+            lambda index: self.image(index, crop=crop, seed=seed),
+            indices,
+            fn_output_signature=tf.TensorSpec(self.image_shape, tf.uint8),
         )
 
-    def _mapped(self, function, indices):
-        spec = tf.TensorSpec(self.image_shape, tf.uint8)
-        return tf.map_fn(function, indices, fn_output_signature=spec)
-
     def epoch(self, key, start):
-        """The order of an epoch, as a `tf.data.Dataset` of `(index, ...)`.
-
-        Args:
-            key: int32 `[2]`, of which the order is a function.
-            start: Scalar int64 tensor, how many images to leave out.
-        """
+        """The order by a key, a dataset of `(index, ...)` from a start."""
         order = rng.permutation(key, len(self))
         return tf.data.Dataset.from_tensor_slices((order[start:],))
 
     def examples(self, elements, crop=None):
         """Reads images one by one, for each core one at a time, in order.
 
-        Args:
-            elements: `tf.data.Dataset` of `(tag, seed, index, ...)`: anything,
-                int32 `[2]`, and an element of `epoch`.
-            crop: As for `image`.
-
-        Returns:
-            `tf.data.Dataset` of `(tag, image, label)`.
+        From a `tf.data.Dataset` of `(tag, seed, index, ...)`, anything, an
+        int32 `[2]` and an element of `epoch`, to `(tag, image, label)`.
         """
-        labels = as_tensor(self.labels)
-        if self.reads_ahead:
-            elements = elements.interleave(
-                lambda *element: self.encoded(element[-1]).map(
-                    lambda encoded: (*element, encoded)
-                ),
-                cycle_length=tf.data.AUTOTUNE,
-                num_parallel_calls=tf.data.AUTOTUNE,
-                deterministic=True,
-            )
+        labels, how = as_tensor(self.labels), {"deterministic": True}
+        how["num_parallel_calls"] = tf.data.AUTOTUNE
 
         def example(tag, seed, index, *encoded):
             image = self.image(index, *encoded, crop=crop, seed=seed)
             return tag, image, tf.gather(labels, index)
 
-        return elements.map(example, tf.data.AUTOTUNE, deterministic=True)
+        def read(*element):
+            one = tuple(each[tf.newaxis] for each in element)
+            one = tf.data.Dataset.from_tensor_slices(one)
+            return tf.data.Dataset.zip(one, self.encoded(element[-1]))
+
+        if self.encoded is None:
+            return elements.map(example, **how)
+        elements = elements.interleave(read, tf.data.AUTOTUNE, **how)
+        return elements.map(lambda one, each: example(*one, each), **how)
 
     def in_order(self):
         """`tf.data.Dataset` of `(position, image, label)` of all images."""
@@ -128,12 +125,8 @@ class Split(abc.ABC):
     def batches(self, batch_size):
         """Yields the whole split once, in order, in constant memory.
 
-        Yields:
-            `(images, labels)`: NumPy uint8 `[b, H, W, 3]` and int32 `[b]`; the
-            last batch holds what is left.
-
-        Raises:
-            UsageError: If an image cannot be read.
+        As `(images, labels)`, NumPy uint8 `[b, H, W, 3]` and int32 `[b]`, at
+        last what is left; or a `UsageError`, as `check`.
         """
         batches = self.in_order().batch(batch_size).prefetch(1)
         batches = batches.as_numpy_iterator()
@@ -147,34 +140,18 @@ class Split(abc.ABC):
 
     @abc.abstractmethod
     def subset(self, indices):
-        """The split of the images at `indices`, in that order.
-
-        Raises:
-            UsageError: If they are no positions of this split.
-        """
+        """The split of the images at some `positions`, in that order."""
 
     @abc.abstractmethod
     def check(self, indices=None):
-        """Raises the `UsageError` that names an image which cannot be read.
-
-        Args:
-            indices: Positions to look at; all by default.
-        """
+        """Names an image that cannot be read, of all or some: `UsageError`."""
 
     def positions(self, indices):
-        """Positions in the split as an int array `[n]`, checked."""
-        given = np.asarray(indices)
-        if not given.size:
-            given = given.astype(np.int64)
-        if given.ndim != 1 or not np.issubdtype(given.dtype, np.integer):
+        """Positions in the split as an int array `[n]`, or a `UsageError`."""
+        given = _whole_numbers(indices, "the positions of a subset")
+        for outside in given[(given < 0) | (given >= len(self))]:
             raise UsageError(
-                f"subset takes positions, whole numbers [n], got {given.dtype} "
-                f"{list(given.shape)}."
-            )
-        outside = given[(given < 0) | (given >= len(self))]
-        if outside.size:
-            raise UsageError(
-                f"subset: there is no image {outside[0]} in a split of "
+                f"subset: there is no image {outside} in a split of "
                 f"{len(self)}, which count from 0."
             )
         return given
@@ -187,40 +164,25 @@ class ArraySplit(Split):
         images: NumPy uint8 `[N, H, W, 3]`, values 0..255.
         labels: ints `[N]`, class numbers from 0.
 
-    Raises:
-        UsageError: If a shape or dtype is another one.
-
-    Example:
-
-    >>> split = ArraySplit(np.zeros([10, 32, 32, 3], np.uint8), np.arange(10))
-    >>> split.fetch(tf.constant([3, 1])).shape
-    TensorShape([2, 32, 32, 3])
+    >>> ArraySplit(np.zeros([10, 32, 32, 3], np.uint8), np.arange(10))
+    <ArraySplit: 10 images of 32 x 32>
     """
 
     in_memory = True
+    _tensor = kept("images")
 
     def __init__(self, images, labels):
-        images = np.asarray(images)
+        self.images = images = np.asarray(images)
         if images.dtype != np.uint8 or images.shape[3:] != (3,):
             raise UsageError(
                 "images must be a uint8 array [N, H, W, 3] with values 0..255; "
                 f"got {images.dtype} {list(images.shape)}."
             )
-        super().__init__(labels, images.shape[1:])
-        if len(images) != len(self.labels):
-            raise UsageError(
-                f"{len(images)} images but {len(self.labels)} labels; "
-                "give one label for each image."
-            )
-        self.images = images
+        super().__init__(labels, images.shape[1:], len(images))
 
     @property
     def identity(self):
         return identity.make(self.labels, arrays=[self.images])
-
-    @functools.cached_property
-    def _tensor(self):
-        return as_tensor(self.images)
 
     def image(self, index, encoded=None, crop=None, seed=None):
         image = tf.gather(self._tensor, index)
@@ -228,8 +190,10 @@ class ArraySplit(Split):
             return image
         return crop.apply(image, own_seed(seed, index), self.image_shape[:2])
 
-    def fetch(self, indices):
-        return tf.gather(self._tensor, indices)
+    def fetch(self, indices, crop=None, seed=None):
+        if crop is None:
+            return tf.gather(self._tensor, indices)
+        return super().fetch(indices, crop, seed)
 
     def batches(self, batch_size):
         for start in range(0, len(self), batch_size):
@@ -242,6 +206,76 @@ class ArraySplit(Split):
 
     def check(self, indices=None):
         """Does nothing: images in memory can always be read."""
+
+
+class JoinedSplit(Split):
+    """Splits of one `image_shape` one behind the other.
+
+    Of all their images those at `rows`, ints `[N]`, by default all.
+    """
+
+    _tensor = kept("_where")
+
+    def __init__(self, parts, rows=None):
+        self.parts = tuple(parts)
+        sizes = [*dict.fromkeys(size_text(p.image_shape) for p in parts)]
+        if len(sizes) > 1:
+            raise UsageError(
+                "Splits that are joined must have images of one size, not "
+                f"{' and '.join(sizes)}."
+            )
+        labels = np.concatenate([part.labels for part in parts])
+        rows = self._rows = np.arange(len(labels)) if rows is None else rows
+        super().__init__(labels[rows], parts[0].image_shape)
+        # Which part an image is of, and where it is there.
+        ends = np.cumsum([*map(len, parts)])
+        part_of = np.searchsorted(ends, rows, "right")
+        places = rows - np.append(0, ends)[part_of]
+        self._where = np.stack([part_of, places]).astype(np.int32)
+        self.files = sum((tuple(part.files) for part in parts), ())
+        self.needs_python = any(part.needs_python for part in parts)
+        if not any(part.encoded for part in parts):
+            self.encoded = None
+
+    @property
+    def identity(self):
+        parts = [part.identity for part in self.parts]
+        return identity.make(self.labels, arrays=self._where, parts=parts)
+
+    def image(self, index, encoded=None, crop=None, seed=None):
+        part_of, place = tf.unstack(tf.gather(self._tensor, index, axis=1))
+
+        def read(number, part):
+            # Images at one place of two parts are cropped in different ways.
+            own = None if crop is None else own_seed(seed, number)
+            return part.image(place, part.encoded and encoded, crop, own)
+
+        every = enumerate(self.parts)
+        reads = [functools.partial(read, *numbered) for numbered in every]
+        return tf.switch_case(part_of, reads)
+
+    def encoded(self, index):
+        part_of, place = tf.unstack(tf.gather(self._tensor, index, axis=1))
+
+        def read(part):
+            if part.encoded is None or not len(part):
+                return tf.data.Dataset.from_tensor_slices([""])
+            # Of others than its own nothing is read, whatever the place.
+            return part.encoded(tf.minimum(place, len(part) - 1))
+
+        which = tf.data.Dataset.from_tensor_slices([tf.cast(part_of, "int64")])
+        return tf.data.Dataset.choose_from_datasets(
+            [*map(read, self.parts)], which, stop_on_empty_dataset=False
+        )
+
+    def subset(self, indices):
+        return JoinedSplit(self.parts, self._rows[self.positions(indices)])
+
+    def check(self, indices=None):
+        indices = np.arange(len(self)) if indices is None else list(indices)
+        part_of, places = self._where[:, indices]
+        for number, part in enumerate(self.parts):
+            part.check(places[part_of == number].tolist())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -258,9 +292,8 @@ class Dataset:
             and then divides by, for pixels scaled to [0, 1].
         flip: Whether a mirrored image keeps its label.
         padding: Pixels of padding for the random crop.
-        train_crop: How training images are cropped unless a flag says it:
-            `"pad"` (shifted by up to `padding` pixels) or `"resized"`
-            (`RandomResizedCrop`).
+        train_crop: How training images are cropped by default: `"pad"` (by up
+            to `padding` pixels) or `"resized"` (`RandomResizedCrop`).
     """
 
     name: str
@@ -279,17 +312,10 @@ class Dataset:
         return len(self.class_names)
 
 
-def as_tensor(values, dtype=None):
-    """An eager tensor, which traced functions capture and do not copy."""
-    with tf.init_scope(), tf.device("CPU:0"):
-        return tf.constant(values, dtype)
-
-
 def own_seed(seed, number):
     """The seed of one of many that share a seed."""
-    return tf.random.experimental.stateless_fold_in(
-        seed, tf.cast(number, tf.int32)
-    )
+    number = tf.cast(number, tf.int32)
+    return tf.random.experimental.stateless_fold_in(seed, number)
 
 
 def one_line(error):
@@ -307,29 +333,25 @@ def size_text(shape):
 
 def refuse_resizing(name, image_size, preprocess, shape):
     """Raises where a dataset of one size is asked for another one."""
-    if preprocess is not None and Preprocess.parse(preprocess).side is not None:
-        raise UsageError(
-            f"preprocess={preprocess}: {name} images are {size_text(shape)} "
-            "and are taken as they are; leave it out (it belongs to "
-            "--dataset=folder)."
-        )
-    if image_size is not None and (image_size, image_size) != shape[:2]:
-        raise UsageError(
-            f"--image_size={image_size}: {name} images are "
-            f"{size_text(shape)} and are not resized; leave the flag out "
-            "(it belongs to --dataset=folder)."
-        )
+    resize = preprocess and Preprocess.parse(preprocess).side
+    for is_other, given in (
+        (resize, f"preprocess={preprocess}"),
+        (image_size not in (None, *shape[:1]), f"--image_size={image_size}"),
+    ):
+        if is_other:
+            raise UsageError(
+                f"{given}: {name} images are {size_text(shape)} and are taken "
+                "as they are; leave it out (it belongs to --dataset=folder)."
+            )
 
 
-def _checked_labels(labels):
-    labels = np.asarray(labels)
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+def _whole_numbers(values, what):
+    values = np.asarray(values)
+    if not values.size:
+        values = values.astype(np.int64)
+    if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
         raise UsageError(
-            "labels must be integers [N]; "
-            f"got {labels.dtype} {list(labels.shape)}."
+            f"{what} must be whole numbers [n]; got {values.dtype} "
+            f"{list(values.shape)}."
         )
-    if labels.size and labels.min() < 0:
-        raise UsageError(
-            f"labels must be class numbers from 0; got {labels.min()}."
-        )
-    return labels.astype(np.int32)
+    return values

@@ -1,23 +1,178 @@
-"""What lies in a folder of images: classes, their files, and sizes."""
+"""Folders of images, one folder for each class: datasets, and trees to join."""
 
 import contextlib
 import hashlib
 import os
+import pathlib
 
-from noisymix_tf.data.classes import listed
-from noisymix_tf.data.dataset import one_line, size_text
+import numpy as np
+
+from noisymix_tf.checks import is_whole
+from noisymix_tf.data.classes import balanced_subset, class_indices, listed
+from noisymix_tf.data.dataset import Dataset, one_line, size_text
+from noisymix_tf.data.encoded import FileSplit
 from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.errors import UsageError
+from noisymix_tf.models.common import IMAGENET_MEAN, IMAGENET_STD
+from noisymix_tf.places import check_local
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 TEST_FOLDERS = ("val", "validation", "test")
-
 _LAYOUT = "the folder that holds train/ and val/, or one folder per class"
-_TEST_SHARE = 0.2
+_MAKERS = (
+    "python -m noisymix_tf.stylize and python -m noisymix_tf.deepaugment write "
+    "such a tree"
+)
 # Up to these amounts all are decoded once, so that a bad file is named before
 # training starts. 1,500 of 224 x 224 pixels take half a second of one core.
-_CHECKED_FILES = 5_000
-_CHECKED_BYTES = 200_000_000
+_CHECKED_FILES, _CHECKED_BYTES = 5_000, 200_000_000
+
+
+def load(*, data_dir=None, image_size=None, preprocess=None):
+    """Returns a folder of images as a `Dataset`, with the folder's name.
+
+    Classes are numbered in the order of their names. Two layouts:
+
+    - `data_dir/train/<class>/*` and `data_dir/val/<class>/*` (or
+      `validation`, or `test`; the first of the three that is there);
+    - `data_dir/<class>/*`, of which a fifth of every class is for testing:
+      always the same, whose names have the lowest SHA-256 digest.
+
+    Hidden files and those without one of `EXTENSIONS` are ignored. Of more than
+    5,000 files or 200 MB a damaged one is found only when it is read.
+    """
+    size = given_size(image_size, preprocess)
+    parts = splits(data_dir)
+    paths, labels = zip(*map(labelled, parts))
+    size = size or _common_size([*paths[0], *paths[1]])
+    train, test = map(_split, paths, labels, [size] * 2)
+    return _dataset(data_dir, train, test, parts[0])
+
+
+def test_folder(
+    path,
+    *,
+    class_names=None,
+    image_size=None,
+    preprocess=None,
+    test_examples=None,
+):
+    """A `Dataset` of all images of a folder, to measure on; `train` is None.
+
+    Args:
+        path: Folder of `<class>/*`; one image a class will do.
+        class_names: What the outputs of the model mean, in their order: names,
+            or a file with one on each line. Every class folder has one of
+            them, or is a synset of ImageNet where they are its 1000 classes.
+            None for the class folders themselves, in the order of their names.
+        image_size, preprocess, test_examples: As in `noisymix_tf.data.load`.
+    """
+    check_local(test_dir=path)
+    expected = "a folder of one folder for each class"
+    root = existing(path, expected, "--test_dir=")
+    if _has_splits(root):
+        raise UsageError(
+            f"--test_dir={root} has {root}/train in it: give {expected}, such "
+            f"as {root}/val, or --dataset=folder --data_dir={root}."
+        )
+    size, classes = given_size(image_size, preprocess), class_files(root)
+    names, of = classes if class_names is None else class_names, "the model"
+    if isinstance(class_names, str | os.PathLike):
+        names, of = _lines(class_names), os.fspath(class_names)
+    split = _split(*labelled(classes, names, root, of), size)
+    part = balanced_subset(split, test_examples, root)
+    return _dataset(root, None, part, names)
+
+
+def tree(root, flag, dataset):
+    """The split of a tree, of the classes and size of a dataset's training.
+
+    `flag` names it. Its classes are in `root` or in `root/train`.
+    """
+    check_local(**{flag: root})
+    root = existing(root, f"a folder; {_MAKERS}", f"--{flag}=")
+    root = f"{root}/train" if _has_splits(root) else root
+    # A folder without `train/` may be the one that test images are of.
+    for path in getattr(dataset.test, "paths", ())[:1]:
+        if os.path.samefile(root, os.path.dirname(os.path.dirname(path))):
+            raise UsageError(
+                f"--{flag}={root} holds the images that are measured on: give "
+                f"a tree to train on; {_MAKERS}."
+            )
+    own = dataset.class_names, root, "the training set", True
+    size = getattr(dataset.train, "image_size", dataset.image_shape[:2])
+    return _split(*labelled(class_files(root), *own), size)
+
+
+def splits(data_dir):
+    """`{class: files}` for training and for testing, see `load`."""
+    if data_dir is None:
+        raise UsageError(f"--dataset=folder needs --data_dir=DIR, {_LAYOUT}.")
+    root = existing(data_dir, _LAYOUT, "--data_dir=")
+    if not _has_splits(root):
+        return _divided(class_files(root, least=2))
+    names = [n for n in TEST_FOLDERS if n in list_folder(root)[0]]
+    train = f"{root}/train"
+    if not names:
+        remedy = f"add one of {', '.join(TEST_FOLDERS)}"
+        raise UsageError(f"{train} has nothing beside it to test on: {remedy}.")
+    test = f"{root}/{names[0]}"
+    parts = class_files(train, least=2), class_files(test, least=2)
+    class_indices(parts[1], parts[0], test, train, complete=True)
+    return parts
+
+
+def _has_splits(root):
+    # A class may be called "train" too; its folder then holds images only.
+    is_there = "train" in list_folder(root)[0]
+    return is_there and bool(list_folder(f"{root}/train")[0])
+
+
+def _divided(classes):
+    """A fifth of each class is for testing."""
+    parts = {}, {}
+    for name, files in classes.items():
+        if len(files) < 2:
+            one = f"{name!r} has one image, {files[0]!r}"
+            raise UsageError(f"{one}: two are needed, one to test on.")
+        names = {f: os.path.basename(f).encode() for f in files}
+        order = sorted(files, key=lambda f: hashlib.sha256(names[f]).digest())
+        chosen = {*order[: max(1, round(0.2 * len(files)))]}
+        for is_test, part in enumerate(parts):
+            part[name] = [f for f in files if (f in chosen) == is_test]
+    return parts
+
+
+def _split(paths, labels, size):
+    """Its images are decoded once where they are few."""
+    split = FileSplit(paths, labels, size or _common_size(paths))
+    if few(paths):
+        split.check()
+    return split
+
+
+def _dataset(root, train, test, names):
+    """Its name, for reports, is the folder's; never that of another dataset."""
+    from noisymix_tf.data import DATASETS
+
+    above, name = os.path.split(os.path.abspath(os.path.expanduser(root)))
+    if name in ("train", *TEST_FOLDERS):
+        name = f"{os.path.basename(above)} {name}"
+    name = f"folder {name}" if name in ("", *DATASETS.names()) else name
+    norm = test.image_shape, IMAGENET_MEAN, IMAGENET_STD
+    return Dataset(name, train, test, tuple(names), *norm, flip=True)
+
+
+def _lines(path):
+    with must(f"read --class_names={path}", "Give a class on each line"):
+        text = pathlib.Path(path).expanduser().read_text("utf-8-sig")
+    names = [line.strip() for line in text.rstrip().splitlines()] or [""]
+    if "" in names:
+        raise UsageError(
+            f"--class_names={path} has nothing on line {names.index('') + 1}: "
+            "give the name of every output of the model, one on each line."
+        )
+    return names
 
 
 @contextlib.contextmanager
@@ -26,9 +181,8 @@ def must(act, remedy="Replace or remove it"):
     try:
         yield
     except Exception as error:
-        raise UsageError(
-            f"Cannot {act}: {one_line(error)}. {remedy}."
-        ) from error
+        why = f"Cannot {act}: {one_line(error)}. {remedy}."
+        raise UsageError(why) from error
 
 
 def existing(path, expected, flag=""):
@@ -45,21 +199,15 @@ def existing(path, expected, flag=""):
 def list_folder(folder):
     """Sorted names of the folders and of the files in it, but hidden ones."""
     folders, files = [], []
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                check_name(entry.path)
-                if not entry.is_file() and not entry.is_dir():
-                    state = "is neither a file nor a folder"
-                    if entry.is_symlink():
-                        state = "is a link that leads nowhere"
-                    raise UsageError(f"{entry.path!r} {state}: remove it.")
-                (files if entry.is_file() else folders).append(entry.name)
-    except OSError as error:
-        raise UsageError(f"Cannot list {folder}: {error.strerror}.") from error
-    return sorted(folders), sorted(files)
+    with must(f"list {folder}", "Make it readable"):
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    for entry in (each for each in entries if each.name[0] != "."):
+        check_name(entry.path)
+        if not entry.is_file() and not entry.is_dir():
+            why = "is neither a file nor a folder, nor a link that leads to one"
+            raise UsageError(f"{entry.path!r} {why}: remove it.")
+        (files if entry.is_file() else folders).append(entry.name)
+    return folders, files
 
 
 def check_name(path):
@@ -67,134 +215,62 @@ def check_name(path):
     path = os.fspath(path)
     is_text = path.encode(errors="replace").decode() == path
     if not is_text or path.splitlines() != [path]:
-        raise UsageError(
-            f"The name {path!r} is no line of UTF-8 text: rename it."
-        )
+        raise UsageError(f"{path!r} is no line of UTF-8 text: rename it.")
 
 
-def class_files(root, extensions=EXTENSIONS, remedy="unpack it again"):
+def class_files(root, extensions=EXTENSIONS, least=1):
     """`{class folder: files}` of a folder of classes, both sorted."""
     classes, kinds = {}, ", ".join(extensions)
     for name in list_folder(root)[0]:
-        names = list_folder(f"{root}/{name}")[1]
-        classes[name] = [
-            f"{root}/{name}/{file}"
-            for file in names
-            if file.lower().endswith(extensions)
-        ]
+        folder = f"{root}/{name}"
+        files = (f"{folder}/{file}" for file in list_folder(folder)[1])
+        classes[name] = [f for f in files if f.lower().endswith(extensions)]
         if not classes[name]:
-            raise UsageError(
-                f"{root}/{name} holds no files ({kinds}): {remedy}."
-            )
-    if not classes:
+            remedy = "fill it, unpack it again, or remove it"
+            raise UsageError(f"{folder} holds no files ({kinds}): {remedy}.")
+    if len(classes) < least:
         raise UsageError(
-            f"{root} holds no class folders: give {root}/<class>/* ({kinds})."
+            f"{root} holds {len(classes)} class folders ({listed([*classes])})"
+            f", not {least} or more: give {root}/<class>/* ({kinds})."
         )
     return classes
 
 
-def own_classes(root, least=1):
-    """`class_files` of a folder that a user made."""
-    classes = class_files(root, remedy="fill or remove it")
-    if len(classes) < least:
-        name = next(iter(classes))
-        raise UsageError(f"{root} holds one class only, {name!r}: add another.")
-    return classes
+def labelled(classes, *own):
+    """Files of `{class: files}` in the order of labels, and their labels.
 
-
-def has_splits(root):
-    """Whether the classes are below `root/train`.
-
-    A class may be called "train" too; its folder then holds images only.
+    A label is the class's place in the dict, or what `class_indices` says.
     """
-    is_there = "train" in list_folder(root)[0]
-    return is_there and bool(list_folder(f"{root}/train")[0])
-
-
-def splits(data_dir):
-    """`{class: files}` for training and for testing, see `trees.load`."""
-    if data_dir is None:
-        raise UsageError(f"--dataset=folder needs --data_dir=DIR, {_LAYOUT}.")
-    root = existing(data_dir, _LAYOUT, "--data_dir=")
-    if not has_splits(root):
-        return _divide(own_classes(root, least=2))
-    train, there = f"{root}/train", list_folder(root)[0]
-    for test in (f"{root}/{name}" for name in TEST_FOLDERS if name in there):
-        parts = own_classes(train, least=2), own_classes(test, least=2)
-        rule = "Training and test folders must hold the same classes"
-        check_same(rule, parts, (f"only in {train}", f"only in {test}"))
-        return parts
-    raise UsageError(
-        f"{train} has nothing beside it to test on: add one of "
-        f"{', '.join(TEST_FOLDERS)}."
-    )
-
-
-def _divide(classes):
-    """Splits every class into files for training and for testing."""
-
-    def digest(path):
-        return hashlib.sha256(os.path.basename(path).encode()).digest()
-
-    train, test = {}, {}
-    for name, files in classes.items():
-        if len(files) < 2:
-            raise UsageError(
-                f"{name!r} has one image, {files[0]!r}: two are needed, one to "
-                "test on."
-            )
-        number = max(1, round(_TEST_SHARE * len(files)))
-        chosen = {*sorted(files, key=digest)[:number]}
-        train[name] = [file for file in files if file not in chosen]
-        test[name] = [file for file in files if file in chosen]
-    return train, test
-
-
-def check_same(rule, pair, words):
-    """Raises the `UsageError` that names the classes of one alone of a pair."""
-    parts = []
-    for word, names, others in zip(words, pair, reversed(pair)):
-        odd = [name for name in names if name not in others]
-        parts += [f"{word}: {listed(odd)}"] if odd else []
-    if parts:
-        raise UsageError(f"{rule}; {'; '.join(parts)}.")
-
-
-def labelled(classes):
-    """Files of all `(label, files)` in one list, and their labels."""
-    pairs = [(file, label) for label, files in classes for file in files]
-    return [file for file, _ in pairs], [label for _, label in pairs]
+    places = class_indices(classes, *own) if own else range(len(classes))
+    labels, files = zip(*sorted(zip(places, classes.values())))
+    paths = [path for own in files for path in own]
+    return paths, np.repeat(labels, [*map(len, files)])
 
 
 def given_size(image_size, preprocess):
     """What an `EncodedSplit` is given; None where images are as stored."""
-    if image_size is not None and image_size < 1:
-        raise UsageError(
-            f"--image_size={image_size}: give a positive number of pixels."
-        )
+    if image_size is not None and not (is_whole(image_size) and image_size > 0):
+        word = f"--image_size={image_size!r}"
+        raise UsageError(f"{word}: give a positive whole number.")
     if preprocess is None:
         return image_size
     preprocess = Preprocess.parse(preprocess)
     if image_size not in (None, preprocess.side):
-        raise UsageError(
-            f"--image_size={image_size} does not go with "
-            f"preprocess={preprocess}: leave one of them out."
-        )
+        pair = f"--image_size={image_size} does not go with preprocess"
+        raise UsageError(f"{pair}={preprocess}: leave one of them out.")
     return preprocess if preprocess.side else None
 
 
-def common_size(paths):
+def _common_size(paths):
     """The (height, width) of every image, from the headers of the files."""
-    first = header_size(paths[0])
-    for path in paths[1:]:
-        size = header_size(path)
-        if size != first:
-            raise UsageError(
-                f"{paths[0]!r} is {size_text(first)} (height x width) and "
-                f"{path!r} is {size_text(size)}: give --image_size=N to bring "
-                "all to N x N, or a preprocess such as resize256-crop224."
-            )
-    return first
+    (size, path), *others = {header_size(p): p for p in paths}.items()
+    for other, odd in others:
+        raise UsageError(
+            f"{path!r} is {size_text(size)} (height x width) and {odd!r} is "
+            f"{size_text(other)}: give --image_size=N to bring all to N x N, "
+            "or a preprocess such as resize256-crop224."
+        )
+    return size
 
 
 def header_size(path):
@@ -207,6 +283,5 @@ def header_size(path):
 
 def few(paths):
     """Whether so few files can all be decoded before they are needed."""
-    return len(paths) <= _CHECKED_FILES and (
-        sum(map(os.path.getsize, paths)) <= _CHECKED_BYTES
-    )
+    few = len(paths) <= _CHECKED_FILES
+    return few and sum(map(os.path.getsize, paths)) <= _CHECKED_BYTES

@@ -1,8 +1,7 @@
 """What a split is, in a few short hashes: equal ones mean equal images.
 
 Images in memory are known by all of their pixels; files by name, size and time
-of change, so that they need not be read: one that is replaced by another of the
-same size and time is taken for the old one.
+of change: one that is replaced by another of the same is taken for the old one.
 """
 
 import dataclasses
@@ -14,26 +13,21 @@ import numpy as np
 from noisymix_tf.errors import UsageError
 
 _DIGITS = 16
-_BATCH = 256
 
 
 @dataclasses.dataclass(frozen=True)
 class Identity:
-    """What tells labelled images from others.
+    """What tells labelled images from others, in hashes.
 
-    As a word, `"9b1d2c3347aa81f0.55ab01c98e2d7f36"`: which images they are; how
-    they are read, and when their files were last changed.
+    As a word: which images they are, a dot, and the last two fields.
     """
 
     images: int  # How many there are.
-    # Hashes. Of their files' names, each with its folder: data that is moved as
-    # a whole stays the same; of the labels; of pixels, or of sizes of files;
-    # of how files become images; of the files' times of change.
-    names: str
+    names: str  # Of files, each with its folder: as a whole they may move.
     labels: str
-    contents: str
-    reading: str
-    times: str
+    contents: str  # Pixels, or sizes of files.
+    reading: str  # How files become images.
+    times: str  # When the files were changed.
 
     def __str__(self):
         which = short(self.images, self.names, self.labels, self.contents)
@@ -58,12 +52,11 @@ def of(split):
 def of_batches(split):
     """The `Identity` of whatever `split.batches` yields, by one pass."""
     pixels, labels, number, form = hashlib.sha256(), hashlib.sha256(), 0, None
-    for images, own in split.batches(_BATCH):
+    for images, own in split.batches(256):
         images = np.ascontiguousarray(images)
-        form = images.dtype.str, images.shape[1:]
+        form, number = (images.dtype.str, images.shape[1:]), number + len(own)
         pixels.update(images.data)
         labels.update(np.asarray(own).astype(np.int64).tobytes())
-        number += len(images)
     contents = short(str(form), pixels.digest())
     known = labels.hexdigest()[:_DIGITS]
     return Identity(number, short(), known, contents, short(), short())
@@ -72,30 +65,25 @@ def of_batches(split):
 def make(labels, *, arrays=(), files=(), reading="", parts=(), images=None):
     """The `Identity` of a split out of what it is made of.
 
-    Args:
-        labels: ints `[N]`, or None; `images` is N then.
-        arrays: Pixels, or which of the images in the files, in which order.
-        files: Paths of the files that images are read from, which must exist.
-        reading: How they are read, in words.
-        parts: `Identity`s of further splits that images are taken from.
+    `labels` are ints `[N]`, or None; `images` is N then. `arrays` are pixels,
+    or which of the images in the `files`, in which order; `reading` says how
+    these are read; `parts` are `Identity`s of splits that images come from.
     """
     try:
         known = [os.stat(path) for path in files]
     except OSError as error:
-        raise UsageError(
-            f"Cannot read {error.filename}: {error.strerror}. Put it back, or "
-            "leave it out."
-        ) from error
+        what = f"{error.filename}: {error.strerror}"
+        raise UsageError(f"Cannot read {what}. Put it back.") from error
     sizes = np.array([status.st_size for status in known], np.int64)
     times = np.array([status.st_mtime_ns for status in known], np.int64)
     tails = [os.sep.join(os.fspath(p).split(os.sep)[-2:]) for p in files]
     return Identity(
-        images=len(labels) if images is None else images,
-        names=short(*tails, *(part.names for part in parts)),
-        labels=short(None if labels is None else np.asarray(labels, np.int64)),
-        contents=short(*arrays, sizes, *(part.contents for part in parts)),
-        reading=short(str(reading), *(part.reading for part in parts)),
-        times=short(times, *(part.times for part in parts)),
+        len(labels) if images is None else images,
+        short(*tails, *(part.names for part in parts)),
+        short(None if labels is None else np.asarray(labels, np.int64)),
+        short(*arrays, sizes, *(part.contents for part in parts)),
+        short(str(reading), *(part.reading for part in parts)),
+        short(times, *(part.times for part in parts)),
     )
 
 

@@ -5,44 +5,41 @@ pixels, and enlarging them to 256 before the crop moves a mean by up to a point.
 """
 
 import dataclasses
+import io
 import re
 
 import numpy as np
 import tensorflow as tf
 
+from noisymix_tf import rng
 from noisymix_tf.errors import UsageError
 
+# Names of files that Python decodes.
+BY_PILLOW = (".bmp", ".webp")
+# How JPEG files are decoded: with the inverse DCT that Pillow has.
+_EXACT = {"channels": 3, "dct_method": "INTEGER_ACCURATE"}
+# One pixel is what libjpeg's interpolation of colours looks at.
+_MARGIN = 2
 _WORD = re.compile(r"(?:resize([1-9]\d{0,4}))?-?(?:crop([1-9]\d{0,4}))?")
-_GRAMMAR = (
-    "as_stored, resizeA-cropB (the shorter side to A, then the centre B x B), "
-    "resizeA (both sides to A) or cropB, such as resize256-crop224"
-)
 
 
 @dataclasses.dataclass(frozen=True)
 class Preprocess:
     """A resize and a central crop, of which either may be left out.
 
-    Sizes are those of torchvision's `Resize` and `CenterCrop`: the longer side
-    becomes `int(resize * longer / shorter)`, and the crop begins at
-    `round((side - crop) / 2)`, half a pixel going to the even number.
-    Resampling is bilinear and antialiased. It differs from Pillow's
-    `Image.resize(..., BILINEAR)`, which torchvision uses, by at most one grey
-    level (from 224 to 256 pixels, of noise, in a fifth of all values): Pillow
-    rounds to 8 bits between its two passes, TensorFlow does not.
+    As torchvision's `Resize` and `CenterCrop`: the longer side becomes
+    `int(resize * longer / shorter)`, and the crop begins at
+    `round((side - crop) / 2)`, half a pixel going to the even number. Bilinear
+    and antialiased, within a grey level of Pillow, which torchvision uses:
+    Pillow rounds to 8 bits between its two passes, TensorFlow does not.
 
     Attributes:
-        resize: Pixels, or None. With a crop the shorter side becomes that
-            long; without one both sides do.
+        resize: Pixels of the shorter side, without a crop of both; or None.
         crop: Side of the central square, or None.
-
-    Example:
 
     >>> preprocess = Preprocess.parse("resize256-crop224")
     >>> preprocess.apply(np.zeros([375, 500, 3], np.uint8)).shape
     TensorShape([224, 224, 3])
-    >>> str(preprocess), preprocess.side
-    ('resize256-crop224', 224)
     """
 
     resize: int | None = None
@@ -50,22 +47,18 @@ class Preprocess:
 
     @classmethod
     def parse(cls, text):
-        """The `Preprocess` of a word, or the one that is given.
-
-        Raises:
-            UsageError: If it is no such word, or B is larger than A.
-        """
+        """The `Preprocess` of a word, or the one that is given."""
         if isinstance(text, cls):
             return text
         match = _WORD.fullmatch(text) if isinstance(text, str) else None
         sides = match.groups() if match else (None, None)
-        preprocess = cls(
-            *(None if side is None else int(side) for side in sides)
-        )
+        preprocess = cls(*(side and int(side) for side in sides))
         # The word is accepted as it would be written, in no other form.
         if str(preprocess) != text:
             raise UsageError(
-                f"preprocess={text!r} is not known: give {_GRAMMAR}."
+                f"preprocess={text!r} is not known: give as_stored, "
+                "resizeA-cropB (the shorter side to A, then the centre B x B), "
+                "resizeA (both sides to A) or cropB, such as resize256-crop224."
             )
         if None not in sides and preprocess.crop > preprocess.resize:
             raise UsageError(
@@ -88,47 +81,131 @@ class Preprocess:
         """Why an image of this size cannot be used; None where it can."""
         if self.resize is None and min(height, width) < (self.crop or 0):
             return f"its size is {height} x {width}, too small for {self}"
-        return None
 
     def apply(self, images):
-        """Brings images to size; may be traced inside `Dataset.map`.
+        """Brings uint8 `[..., H, W, C]` to `[..., side, side, C]`.
 
-        Args:
-            images: uint8 `[..., H, W, C]`, values 0..255.
-
-        Returns:
-            uint8 tensor `[..., side, side, C]`.
-
-        Raises:
-            UsageError: If they are smaller than the crop and are not resized.
-                Where the size is not known while tracing, this is a
-                `tf.errors.InvalidArgumentError` when the graph runs.
+        Those with a `defect` are a `UsageError`; where their size is not known
+        while tracing, a `tf.errors.InvalidArgumentError` in the graph.
         """
         images = tf.convert_to_tensor(images)
-        if images.shape[-3:-1].is_fully_defined():
-            defect = self.defect(*images.shape[-3:-1])
-            if defect:
-                raise UsageError(f"An image cannot be used: {defect}.")
+        *lead, height, width, channels = images.shape
+        known = None not in (height, width)
+        if known and (defect := self.defect(height, width)):
+            raise UsageError(f"An image cannot be used: {defect}.")
+        size = tf.shape(images)[-3:-1]
         if self.resize is not None:
-            images = resize(images, self._scaled(tf.shape(images)[-3:-1]))
+            sides = tf.fill([2], self.resize)
+            if self.crop is not None:
+                sides = size * self.resize // tf.reduce_min(size)
+            images, size = resize(images, sides), sides
         if self.crop is not None:
-            images = _crop(images, self.crop)
+            rest = size - self.crop
+            # Half of an odd number goes to the even one, as Python rounds.
+            top, left = tf.unstack(rest // 2 + (rest % 2) * (rest // 2 % 2))
+            images = images[..., top : top + self.crop, :, :]
+            images = images[..., left : left + self.crop, :]
         if self.side is None:
             return images
-        lead, channels = images.shape[:-3], images.shape[-1]
         return tf.ensure_shape(images, [*lead, self.side, self.side, channels])
 
-    def _scaled(self, size):
-        if self.crop is None:
-            return tf.fill([2], self.resize)
-        return size * self.resize // tf.reduce_min(size)
+
+@dataclasses.dataclass(frozen=True)
+class RandomResizedCrop:
+    """Draws a part of an image and resizes it.
+
+    The crop of ImageNet training (Szegedy et al., 2015, "Going Deeper with
+    Convolutions", section 6), by the law of torchvision: the share of the area,
+    the logarithm of the aspect ratio and the place are uniform. Where no try
+    fits, the largest centred part of an allowed ratio is taken.
+
+    Attributes:
+        scale: Least and greatest share of the area, in (0, 1].
+        ratio: Least and greatest width / height.
+        tries: Draws before the centre is taken.
+    """
+
+    scale: tuple = (0.08, 1.0)
+    ratio: tuple = (3 / 4, 4 / 3)
+    tries: int = 10
+
+    def __post_init__(self):
+        (least, most), (low, high) = self.scale, self.ratio
+        for name, is_good, expected in (
+            ("scale", 0 < least <= most <= 1, "two shares, above 0 to 1"),
+            ("ratio", 0 < low <= high, "two of width / height, above 0"),
+            ("tries", self.tries >= 1, "at least one"),
+        ):
+            if not is_good:
+                given = getattr(self, name)
+                raise UsageError(f"{name}={given}: give {expected}.")
+
+    def box(self, seed, height, width):
+        """Top, left, height, width, int32 `[4]`, by a seed, int32 `[2]`."""
+
+        def drawn(seed, *limits):
+            return tf.random.stateless_uniform([self.tries], seed, *limits)
+
+        size = tf.stack([tf.cast(n, tf.int32) for n in (height, width)])
+        area_seed, ratio_seed, *seeds = tf.unstack(rng.split(seed, 4))
+        areas = drawn(area_seed, *self.scale)
+        areas *= tf.cast(tf.reduce_prod(size), tf.float32)
+        logs = drawn(ratio_seed, *tf.unstack(tf.math.log(self.ratio)))
+        ratios = tf.exp(logs)
+        # Of all tries, `[2, tries]`: heights and widths, tops and lefts.
+        sides = tf.round(tf.sqrt(tf.stack([areas / ratios, areas * ratios])))
+        sides = tf.cast(sides, tf.int32)
+        rest = size[:, tf.newaxis] - sides
+        places = tf.stack([*map(drawn, seeds)]) * tf.cast(rest + 1, tf.float32)
+        # The product may be rounded up to the end, which is outside.
+        places = tf.minimum(tf.cast(places, tf.int32), rest)
+        fits = tf.reduce_all((0 < sides) & (0 <= rest), axis=0)
+        first = tf.argmax(fits)
+        # Else the largest centred part of an allowed ratio.
+        high, wide = tf.unstack(tf.cast(size, tf.float32))
+        centre = tf.round([wide / self.ratio[0], high * self.ratio[1]])
+        centre = tf.minimum(size, tf.cast(centre, tf.int32))
+        return tf.where(
+            fits[first],
+            tf.concat([places, sides], 0)[:, first],
+            tf.concat([(size - centre) // 2, centre], 0),
+        )
+
+    def decode(self, content, seed, size, by_python=False):
+        """`apply` for an encoded image; of a JPEG only the part is decoded."""
+        return tf.cond(
+            tf.io.is_jpeg(content),
+            lambda: self._of_jpeg(content, seed, size),
+            lambda: self.apply(_lossless(content, by_python), seed, size),
+        )
+
+    def apply(self, image, seed, size):
+        """Cuts and resizes the part, uint8 `[h, w, 3]` to `[*size, 3]`."""
+        image = tf.ensure_shape(tf.convert_to_tensor(image), [None, None, 3])
+        shape = tf.shape(image)
+        return _part(image, self.box(seed, shape[0], shape[1]), size)
+
+    def _of_jpeg(self, content, seed, size):
+        whole = tf.io.extract_jpeg_shape(content)[:2]
+        box = self.box(seed, whole[0], whole[1])
+        # Where the decoder stops at the edge of the part, it has no neighbours
+        # to interpolate colours from, and its outermost pixels would be others.
+        first = tf.maximum(box[:2] - _MARGIN, 0)
+        last = tf.minimum(box[:2] + box[2:] + _MARGIN, whole)
+        window = tf.concat([first, last - first], 0)
+        image = tf.io.decode_and_crop_jpeg(content, window, **_EXACT)
+        return _part(image, tf.concat([box[:2] - first, box[2:]], 0), size)
+
+
+def _part(image, box, size):
+    """The part at (top, left, height, width), resized."""
+    top, left, height, width = tf.unstack(box)
+    part = image[top : top + height, left : left + width]
+    return tf.ensure_shape(resize(part, size), [*size, 3])
 
 
 def resize(images, size):
-    """Resizes uint8 `[..., h, w, C]` bilinearly, antialiased, to whole levels.
-
-    Images that have the size, (height, width), are as they were.
-    """
+    """Resizes uint8 `[..., h, w, C]` to (height, width), in whole levels."""
 
     def resized():
         pixels = tf.image.resize(images, size, antialias=True)
@@ -138,70 +215,42 @@ def resize(images, size):
     return tf.cond(same, lambda: images, resized)
 
 
-def _crop(images, side):
-    rest = tf.shape(images)[-3:-1] - side
-    # Half of an odd number is rounded to the even one, as Python rounds.
-    top, left = tf.unstack(rest // 2 + (rest % 2) * (rest // 2 % 2))
-    return images[..., top : top + side, left : left + side, :]
-
-
-# Names of files for which `decode_image` needs `has_bmp`.
-BY_PILLOW = (".bmp", ".webp")
-
-
-def decode_image(content, has_bmp=False):
+def decode_image(content, by_python=False):
     """Decodes JPEG, PNG, GIF (its first frame), WebP or BMP to RGB.
 
-    JPEG files are decoded with the accurate inverse DCT, which agrees with
-    Pillow's pixels.
-
-    Args:
-        content: Scalar string tensor, what the file holds.
-        has_bmp: Whether it may be a BMP or WebP.
-
-    Returns:
-        uint8 tensor `[h, w, 3]`.
-
-    Raises:
-        tf.errors.OpError: If it cannot be decoded.
+    From a scalar string, which may be a BMP or WebP where it is decoded
+    `by_python`, to uint8 `[h, w, 3]`; or a `tf.errors.OpError`.
     """
     image = tf.cond(
         tf.io.is_jpeg(content),
-        lambda: tf.io.decode_jpeg(
-            content, channels=3, dct_method="INTEGER_ACCURATE"
-        ),
-        lambda: decode_lossless(content, has_bmp),
+        lambda: tf.io.decode_jpeg(content, **_EXACT),
+        lambda: _lossless(content, by_python),
     )
     image.set_shape([None, None, 3])
     return image
 
 
-def decode_lossless(content, has_bmp=False):
+def _lossless(content, by_python=False):
     """`decode_image` of all that is no JPEG."""
 
     def decode():
         return tf.io.decode_image(content, channels=3, expand_animations=False)
 
-    if not has_bmp:
+    if not by_python:
         return decode()
     # TensorFlow takes the indices of a palette BMP for grey levels, knows no
     # 1-bit BMP and no WebP with alpha, and an animated one ends the process;
-    # Pillow reads all. Python code ties a pipeline to this process, so it is
-    # there only where it is needed. Stateless: tf.data would not call it in
-    # parallel otherwise where operations are deterministic.
-    start = tf.strings.substr(content, 0, 2)
+    # Pillow reads all. Stateless: tf.data would not call it in parallel
+    # otherwise where operations are deterministic.
+    own, start = {"stateful": False}, tf.strings.substr(content, 0, 2)
     return tf.cond(
         (start == b"BM") | (start == b"RI"),
-        lambda: tf.numpy_function(
-            _decode_bmp, [content], tf.uint8, stateful=False
-        ),
+        lambda: tf.numpy_function(_by_pillow, [content], tf.uint8, **own),
         decode,
     )
 
 
-def _decode_bmp(content):
-    import io
-
+def _by_pillow(content):
     from PIL import Image
 
     # Bytes from a graph, but an array of one object in eager mode.
@@ -209,6 +258,5 @@ def _decode_bmp(content):
     try:
         return np.array(Image.open(io.BytesIO(content)).convert("RGB"))
     except Exception as error:
-        # From a graph this is the tf.errors.InvalidArgumentError that the
-        # other decoders raise.
+        # From a graph the InvalidArgumentError that other decoders raise.
         raise ValueError("Invalid or truncated BMP or WebP data") from error

@@ -15,18 +15,9 @@ MOST_BYTES = 4 << 30
 
 
 class Resident:
-    """All images of a split on a device, or on each of a strategy's.
+    """All images of an `ArraySplit` on a device, or on each of a strategy's.
 
     Made in the scope of the strategy under which `batch` is called.
-
-    Args:
-        split: `ArraySplit` of N images.
-        batch_size: Images in a batch, B, in `[1, N]`.
-
-    Raises:
-        UsageError: The images are in no memory, above 4 GiB, or too few.
-
-    Example:
 
     >>> train = noisymix_tf.data.load("digits").train
     >>> images, labels = Resident(train, batch_size=64).batch(seed=0, step=9)
@@ -35,17 +26,15 @@ class Resident:
     """
 
     def __init__(self, split, batch_size):
-        found = "these are read from files"
-        if isinstance(split, ArraySplit):
-            found = f"these take {split.images.nbytes / 2**30:.1f} GiB"
-        if (
-            not isinstance(split, ArraySplit)
-            or split.images.nbytes > MOST_BYTES
-        ):
+        is_array = isinstance(split, ArraySplit)
+        if not is_array or split.images.nbytes > MOST_BYTES:
+            found = "are read from files"
+            if is_array:
+                found = f"take {split.images.nbytes / 2**30:.1f} GiB"
             raise UsageError(
                 f"--input=device keeps all training images on the device, at "
                 f"most {MOST_BYTES >> 30} GiB (digits, cifar10, cifar100), and "
-                f"{found}: give --input=host."
+                f"these {found}: give --input=host."
             )
         self._batch_size = batch_size
         self._steps = steps_per_epoch(split, batch_size)
@@ -59,17 +48,16 @@ class Resident:
     def batch(self, seed, step, shard=(0, 1)):
         """The images and labels of a step, those of `data.views`.
 
-        The step is an int or a scalar integer tensor. Of a shard, `(index,
-        count)`, they are uint8 `[B / count, H, W, 3]`, int32 `[B / count]`.
+        Of an int or a scalar tensor; uint8 `[B / count, H, W, 3]` and int32
+        `[B / count]` of a shard, `(index, count)`.
         """
-        index, count = shard
-        step, rows = tf.cast(step, tf.int64), self._batch_size // count
+        step, rows = tf.cast(step, tf.int64), self._batch_size // shard[1]
         start = step % self._steps * self._batch_size
         return self._take(
             tf.convert_to_tensor(self._images),
             tf.convert_to_tensor(self._labels),
             self._order_of(seed, step // self._steps),
-            start + tf.cast(index, tf.int64) * rows,
+            start + tf.cast(shard[0], tf.int64) * rows,
             rows,
         )
 
@@ -78,35 +66,27 @@ class Resident:
         wanted = tf.stack([tf.cast(seed, tf.int64), epoch])
 
         def sort():
-            order = _shuffled(rng.stream(seed, epoch, "shuffle"), self._order)
+            # `rng.permutation` as kernels of the host draw it, compiled or
+            # not. They make a float of the lower 23 bits of a word, XLA of the
+            # upper ones, and sort equal ones by their place.
+            key = tf.cast(rng.stream(seed, epoch, "shuffle"), tf.int64)
+            bits = {"minval": None, "maxval": None, "dtype": tf.uint32}
+            words = tf.random.stateless_uniform(
+                self._order.shape, key, alg=rng.GENERATOR, **bits
+            )
+            lower = tf.cast(words & ((1 << 23) - 1), tf.int32)
+            order = tf.cast(tf.argsort(lower, stable=True), tf.int64)
             self._order.assign(order)
             self._made.assign(wanted)
             return order
 
-        return tf.cond(
-            tf.reduce_all(self._made == wanted),
-            lambda: tf.convert_to_tensor(self._order),
-            sort,
-        )
+        is_made = tf.reduce_all(self._made == wanted)
+        return tf.cond(is_made, lambda: tf.convert_to_tensor(self._order), sort)
 
 
 def _take(images, labels, order, start, rows):
     chosen = tf.gather(order, start + tf.range(rows, dtype="int64"))
     return tf.gather(images, chosen), tf.gather(labels, chosen)
-
-
-def _shuffled(key, like):
-    """`rng.permutation` as kernels of the host draw it, compiled or not.
-
-    They make a float of the lower 23 bits of a word, XLA of the upper ones, and
-    sort equal ones by their place.
-    """
-    limits = {"minval": None, "maxval": None, "dtype": tf.uint32}
-    words = tf.random.stateless_uniform(
-        like.shape, tf.cast(key, tf.int64), alg=rng.GENERATOR, **limits
-    )
-    lower = tf.cast(words & ((1 << 23) - 1), tf.int32)
-    return tf.cast(tf.argsort(lower, stable=True), tf.int64)
 
 
 def _variable(value):

@@ -1,10 +1,8 @@
 """A split that tensorflow-datasets has prepared, read from start to end.
 
 For hard disks and buckets, where reading an image here and one there is slow:
-whole TFRecord files are read through TensorFlow's file systems, a few at a
-time, and shuffled by a buffer. No walk over the records is needed: the
-dataset's description tells how many of them each file holds, and they tell
-their labels.
+whole TFRecord files are read through TensorFlow's file systems. The dataset's
+description tells how many records each holds, and they tell their labels.
 """
 
 import concurrent.futures
@@ -18,9 +16,10 @@ import tensorflow as tf
 
 from noisymix_tf import rng
 from noisymix_tf.data import identity
-from noisymix_tf.data.dataset import as_tensor, one_line, own_seed
+from noisymix_tf.data.dataset import kept, own_seed
 from noisymix_tf.data.encoded import EncodedSplit
-from noisymix_tf.data.prepared_split import parse
+from noisymix_tf.data.folder import must
+from noisymix_tf.data.records import parse
 from noisymix_tf.errors import UsageError
 
 # Written last, so that it is there where the preparation was finished.
@@ -35,31 +34,35 @@ class SequentialSplit(EncodedSplit):
 
     The files come in random order, in groups of eight. Which of the eight
     gives the next record is drawn, and then the records of a window are
-    shuffled. All that is a function of the seed and the epoch. Within an epoch
-    training goes on where it was: of earlier groups nothing is read, and of
-    its own group what lies before is read, but not decoded.
-
-    A machine among many, and a worker of a data service, reads all files and
+    shuffled. Within an epoch training goes on where it was: of earlier groups
+    nothing is read, and of its own group what lies before is not decoded. A
+    machine among many, and a worker of a data service, reads all files and
     decodes the images that are its own.
 
     Args:
         paths, lengths: Addresses of the files, and how many records each has.
         image_size: As for `EncodedSplit`.
-        window: Records that are shuffled among themselves. Two windows are in
-            memory: 220 MB of ImageNet's.
-        chosen: bools, for each record whether it is in the split; None for
-            all. A part cannot be trained on.
+        window: Records of a window. Two are in memory: 220 MB of ImageNet's.
+        chosen: bools, which of the records are in the split; None for all. A
+            part cannot be trained on.
     """
+
+    _addresses, _sizes = kept("_files", tf.string), kept("_table")
 
     def __init__(self, paths, lengths, image_size, window=1024, chosen=None):
         super().__init__(None, image_size)
-        self._paths = [os.fspath(path) for path in paths]
-        self._lengths = np.array(lengths, np.int64)
-        self._window, self._chosen = window, chosen
+        self._paths, self._lengths = paths, np.array(lengths, np.int64)
+        self._window = window
+        if chosen is None:
+            chosen = np.ones(self._lengths.sum(), bool)
+        self._chosen, self._is_whole = chosen, chosen.all()
+        # A group is filled up by a file without a name and records.
+        self._files = [*paths, ""]
+        sizes = np.append(self._lengths, 0)
+        self._table = np.stack([sizes, np.cumsum(sizes) - sizes])
 
     def __len__(self):
-        chosen = self._lengths if self._chosen is None else self._chosen
-        return int(np.sum(chosen))
+        return int(self._chosen.sum())
 
     @functools.cached_property
     def labels(self):
@@ -72,35 +75,23 @@ class SequentialSplit(EncodedSplit):
         """By names, sizes and times of the files; they hold the labels."""
         with concurrent.futures.ThreadPoolExecutor(32) as pool:
             status = list(pool.map(tf.io.gfile.stat, self._paths))
-        sizes, times = (
-            np.array([getattr(each, name) for each in status], np.int64)
-            for name in ("length", "mtime_nsec")
-        )
-        chosen = () if self._chosen is None else (self._chosen,)
-        return identity.Identity(
-            images=len(self),
-            names=identity.short(*map(os.path.basename, self._paths)),
-            labels=identity.short(None),
-            contents=identity.short(*chosen, sizes),
-            reading=identity.short(self.reading),
-            times=identity.short(times),
-        )
+        sizes = np.array([each.length for each in status], np.int64)
+        times = np.array([each.mtime_nsec for each in status], np.int64)
+        names = map(os.path.basename, self._paths)
+        contents = [sizes] if self._is_whole else [self._chosen, sizes]
+        parts = names, [None], contents, [self.reading], [times]
+        hashes = (identity.short(*part) for part in parts)
+        return identity.Identity(len(self), *hashes)
 
     def epoch(self, key, start):
-        if self._chosen is not None:
-            raise UsageError(
-                "A part of a dataset is not trained on where it is read from "
-                "start to end: leave out --train_examples, or give "
-                "--read=random."
-            )
+        if not self._is_whole:
+            self.read(start)
         files_key, groups_key = tf.unstack(rng.split(key, 2))
-        files = rng.permutation(files_key, len(self._paths))
-        # The last group is filled up by a file without a name and records.
-        groups = -(-len(self._paths) // _FILES)
-        missing = groups * _FILES - len(self._paths)
-        files = tf.pad(files, [[0, missing]], constant_values=len(self._paths))
-        files = tf.reshape(files, [groups, _FILES])
-        sizes = tf.reduce_sum(tf.gather(self._tensors[1], files), axis=1)
+        number = len(self._paths)
+        files = rng.permutation(files_key, number)
+        files = tf.pad(files, [[0, -number % _FILES]], constant_values=number)
+        files = tf.reshape(files, [-1, _FILES])
+        sizes = tf.reduce_sum(tf.gather(self._sizes[0], files), axis=1)
         ends = tf.cumsum(sizes)
 
         def group(number):
@@ -109,19 +100,12 @@ class SequentialSplit(EncodedSplit):
             return self._group(files[number], own, tf.maximum(start - begin, 0))
 
         first = tf.searchsorted(ends, [start], "right", tf.int64)[0]
-        return tf.data.Dataset.range(first, groups).flat_map(group)
-
-    @functools.cached_property
-    def _tensors(self):
-        """Address, number of records and first position of each file."""
-        lengths = np.append(self._lengths, 0)
-        begins = np.cumsum(lengths) - lengths
-        paths = as_tensor([*self._paths, ""], tf.string)
-        return paths, as_tensor(lengths), as_tensor(begins)
+        return tf.data.Dataset.range(first, ends.shape[0]).flat_map(group)
 
     def _group(self, files, key, start):
         """`(index, record)` of a group of files, from one image on."""
-        paths, lengths, begins = (tf.gather(t, files) for t in self._tensors)
+        paths = tf.gather(self._addresses, files)
+        lengths, begins = tf.unstack(tf.gather(self._sizes, files, axis=1))
         draw_key, window_key = tf.unstack(rng.split(key, 2))
         # Which file the records come from; those of a file keep their order.
         place = tf.repeat(tf.range(_FILES, dtype=tf.int64), lengths)
@@ -152,33 +136,29 @@ class SequentialSplit(EncodedSplit):
 
     def examples(self, elements, crop=None):
         def example(tag, seed, index, record):
-            encoded = parse(record, "image")
-            image = self.image(index, encoded, crop, seed)
+            image = self.image(index, parse(record, "image"), crop, seed)
             return tag, image, _label(record)
 
         return elements.map(example, tf.data.AUTOTUNE, deterministic=True)
 
     def in_order(self):
-        return self.examples(
-            self._records().map(
-                lambda place, record: (place, [0, 0], 0, record)
-            )
-        )
+        records = self._records()
+        return self.examples(records.map(lambda i, each: (i, [0, 0], 0, each)))
 
     def _records(self):
         """`(position, record)` of the split, file by file."""
         records = _file(self._paths, self._lengths.sum())
-        if self._chosen is not None:
-            chosen = as_tensor(self._chosen)
-            records = records.enumerate().filter(lambda i, _: chosen[i])
-            records = records.map(lambda _, record: record)
+        if not self._is_whole:
+            chosen = tf.data.Dataset.from_tensor_slices(self._chosen)
+            pairs = tf.data.Dataset.zip(chosen, records)
+            records = pairs.filter(lambda own, _: own).map(lambda _, r: r)
         return records.enumerate()
 
     def read(self, index):
         raise UsageError(
             f"The images in {os.path.dirname(self._paths[0])} are read from "
-            "start to end; this wants one here and one there: give "
-            "--read=random, of a local copy."
+            "start to end; this wants one here and one there: leave out "
+            "--train_examples, or give --read=random, of a local copy."
         )
 
     name = read
@@ -187,105 +167,66 @@ class SequentialSplit(EncodedSplit):
         indices = self.positions(indices)
         if (np.diff(indices) <= 0).any():
             self.read(indices)
-        chosen = self._chosen
-        if chosen is None:
-            chosen = np.ones(len(self), bool)
-        places = np.flatnonzero(chosen)[indices]
-        return SequentialSplit(
-            self._paths,
-            self._lengths,
-            self.image_size,
-            self._window,
-            np.isin(np.arange(len(chosen)), places),
-        )
+        chosen = np.zeros_like(self._chosen)
+        chosen[np.flatnonzero(self._chosen)[indices]] = True
+        own = self._lengths, self.image_size, self._window, chosen
+        return SequentialSplit(self._paths, *own)
 
     def check(self, indices=None):
         """Reads all files: a stream does not know what it could not read."""
+        again = "Prepare the dataset again, or copy it completely"
         for path, length in zip(self._paths, self._lengths):
-            number = 0
-            try:
-                alone = SequentialSplit([path], [length], self.image_size)
-                for number, _ in enumerate(alone.in_order(), start=1):  # noqa: B007
-                    pass
-            except tf.errors.OpError as error:
-                raise UsageError(
-                    f"Cannot read {path}, record {number}: {one_line(error)}. "
-                    "Prepare the dataset again, or copy it completely."
-                ) from error
+            alone = SequentialSplit([path], [length], self.image_size)
+            examples = iter(alone.in_order())
+            for number in range(length + 1):  # No more than were told.
+                with must(f"read {path}, record {number}", again):
+                    next(examples, None)
 
 
 def newest_version(folder):
     """The newest version that is prepared in a folder; None without one."""
     gfile, folder = tf.io.gfile, os.fspath(folder)
     there = gfile.listdir(folder) if gfile.isdir(folder) else ()
-    numbers = (name.rstrip("/") for name in there)
-    numbers = [n for n in numbers if re.fullmatch(r"\d+\.\d+\.\d+", n)]
-    numbers.sort(key=lambda number: [*map(int, number.split("."))])
-    versions = (f"{folder}/{number}" for number in reversed(numbers))
+    names = (re.fullmatch(r"(\d+)\.(\d+)\.(\d+)/?", name) for name in there)
+    numbers = sorted([*map(int, n.groups())] for n in names if n)
+    versions = (folder + "/{}.{}.{}".format(*n) for n in reversed(numbers))
     return next((v for v in versions if gfile.exists(f"{v}/{_INFO}")), None)
 
 
 def open_splits(root, name, splits, image_size):
-    """`SequentialSplit`s of a prepared dataset, and the names of its classes.
-
-    Args:
-        root: Directory of prepared datasets, in any file system of
-            TensorFlow's.
-        name: The dataset.
-        splits: Names of the splits.
-        image_size: As for `EncodedSplit`.
-
-    Raises:
-        UsageError: If it is not there, is damaged, is incomplete, or was not
-            prepared as tfrecord.
-    """
-    gfile = tf.io.gfile
-    try:
+    """`SequentialSplit`s of a prepared dataset, and its classes' names."""
+    opened, complete = [], "Give --data_dir of a complete one"
+    with must(f"read a prepared {name} in {root}", complete):
         folder = newest_version(os.path.join(root, name))
         if folder is None:
             raise ValueError("no version of it is there")
-        with gfile.GFile(os.path.join(folder, _INFO)) as file:
-            info = json.load(file)
-        with gfile.GFile(os.path.join(folder, "label.labels.txt")) as file:
-            names = file.read().split()
+        there = tf.io.gfile.listdir(folder)
+        info = json.loads(tf.io.read_file(f"{folder}/{_INFO}").numpy())
+        names = tf.io.read_file(f"{folder}/label.labels.txt").numpy().decode()
+        kind = info.get("fileFormat", "tfrecord")
+        if kind != "tfrecord":
+            raise ValueError(
+                f"it was prepared as {kind}, but only tfrecord can be read "
+                "from start to end; or give --read=random"
+            )
         known = {each["name"]: each for each in info["splits"]}
-        opened = [
-            _paths_and_lengths(folder, info, known[each]) for each in splits
-        ]
-        lost = {p for paths, _ in opened for p in paths}
-        lost -= {os.path.join(folder, p) for p in gfile.listdir(folder)}
-    except (tf.errors.OpError, ValueError, KeyError) as error:
-        raise UsageError(
-            f"No {name} as tensorflow-datasets prepares it can be read in "
-            f"{root} ({one_line(error)}): give --data_dir of a complete one."
-        ) from error
-    if info.get("fileFormat", "tfrecord") != "tfrecord":
-        raise UsageError(
-            f"{folder} was prepared as {info['fileFormat']}, but only tfrecord "
-            "can be read from start to end: give --read=random, or prepare it "
-            "as tfrecord."
-        )
-    if lost:
-        raise UsageError(
-            f"{min(lost)} is missing: prepare the dataset again, or copy it "
-            "completely."
-        )
-    return [SequentialSplit(*each, image_size) for each in opened], names
-
-
-def _paths_and_lengths(folder, info, split):
-    lengths = [int(length) for length in split["shardLengths"]]
-    template = split.get("filepathTemplate", _TEMPLATE)
-    names = [
-        template.format(
-            DATASET=info["name"],
-            SPLIT=split["name"],
-            FILEFORMAT="tfrecord",
-            SHARD_X_OF_Y=f"{number:05}-of-{len(lengths):05}",
-        )
-        for number in range(len(lengths))
-    ]
-    return [os.path.join(folder, name) for name in names], lengths
+        for split in splits:
+            lengths = [int(n) for n in known[split]["shardLengths"]]
+            template = known[split].get("filepathTemplate", _TEMPLATE)
+            paths = [
+                template.format(
+                    DATASET=info["name"],
+                    SPLIT=split,
+                    FILEFORMAT=kind,
+                    SHARD_X_OF_Y=f"{number:05}-of-{len(lengths):05}",
+                )
+                for number in range(len(lengths))
+            ]
+            if {*paths} - {*there}:
+                raise ValueError(f"{min({*paths} - {*there})} is missing")
+            paths = [os.path.join(folder, path) for path in paths]
+            opened.append(SequentialSplit(paths, lengths, image_size))
+    return opened, names.split()
 
 
 def _file(path, length):

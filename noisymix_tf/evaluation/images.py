@@ -39,7 +39,7 @@ class Images:
         self._classes = classes
         self.available = _count(split)
         if examples is not None and examples < self.available:
-            split = _part(split, examples, num_classes, name)
+            split = _part(split, examples, name)
         self.split = split
         self.n = min(examples or self.available, self.available)
         self.shape = self.probe(1).shape[1:]
@@ -122,7 +122,7 @@ def _count(split):
     return sum(len(labels) for _, labels in split.batches(256))
 
 
-def _part(split, examples, num_classes, name):
+def _part(split, examples, name):
     try:
         labels, subset = split.labels, split.subset
     except AttributeError as error:
@@ -131,4 +131,4 @@ def _part(split, examples, num_classes, name):
             "has no labels to balance: give a noisymix_tf.data Dataset, or "
             "fewer images."
         ) from error
-    return subset(balanced_indices(labels, examples, num_classes))
+    return subset(balanced_indices(labels, examples))

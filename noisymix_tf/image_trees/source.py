@@ -102,13 +102,12 @@ def source(config, suffix):
 def _files(config):
     """A folder's training images and the names of its classes."""
     classes = folder.splits(config.data_dir)[0]
-    paths = [path for files in classes.values() for path in files]
-    labels = np.repeat(np.arange(len(classes)), [*map(len, classes.values())])
+    paths, labels = folder.labelled(classes)
     # A size that is not known yet plays no part in the choice of images.
     split = data.FileSplit(paths, labels, config.image_size or 1)
     if config.train_examples is not None:
         split = balanced_subset(
-            split, config.train_examples, len(classes), "the training images"
+            split, config.train_examples, "the training images"
         )
     return split, tuple(classes)
 

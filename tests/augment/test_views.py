@@ -162,7 +162,7 @@ def test_refuses(function):
     for shard in (2, (2, 2), (-1, 2), (0, 0), (0, 1.5), (0, 1, 2)):
         call = functools.partial(arguments.checked_shard, shard)
         assert_usage_error(call, f"shard={shard!r} must be (index, count)")
-    call = functools.partial(augment.rand_augment, scale="torchvision")
+    call = functools.partial(augment.rand_augment_views, scale="torchvision")
     words = "whole magnitudes only, got magnitude=2.5"
     assert_usage_error(lambda: call(IMAGES, 0, magnitude=2.5), words)
     unknown = tf.TensorSpec([2, None, 4, 3], tf.uint8)

@@ -61,7 +61,7 @@ def test_images_are_made_once_or_anew(monkeypatch, cache):
     whole = {name: original(IMAGES, name, 3) for name in SOME}
     for name, index, image in made:
         np.testing.assert_array_equal(image, whole[name][index])
-    assert {index for _, index, _ in made} == {*balanced_indices(LABELS, 6, 3)}
+    assert {index for _, index, _ in made} == {*balanced_indices(LABELS, 6)}
 
 
 def test_every_few_epochs_with_one_trace_for_all():
@@ -100,7 +100,7 @@ def test_every_source_gives_the_same_balanced_examples(source):
     """A stream is never held as a whole, but batch by batch."""
     for most in (None, *range(1, 24), 1000):
         found = examples.take(*source, max_examples=most)
-        chosen = balanced_indices(LABELS, min(most or 23, 23), 3)
+        chosen = balanced_indices(LABELS, min(most or 23, 23))
         np.testing.assert_array_equal(found.positions, chosen)
         np.testing.assert_array_equal(found.images, IMAGES[chosen])
         np.testing.assert_array_equal(found.labels, LABELS[chosen])

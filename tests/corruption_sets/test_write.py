@@ -43,16 +43,16 @@ def test_arrays_stack_the_severities_as_released_ones(tmp_path, monkeypatch):
     names = (*corruptions.names("noise"), "defocus_blur")
     folder = write(source, tmp_path, names=given, severities=(4, 2, 4), seed=3)
     opened = corrupted_images(tmp_path, source)
-    assert set(opened.names) == set(names) and opened.source == "generated"
-    assert "generated from digits, seed 3" in opened.description
-    assert opened.severities("defocus_blur") == (2, 4)
+    assert {*opened.places} == {f"{n}/{s}" for n in names for s in (2, 4)}
+    of = opened.manifest["settings"]
+    assert (of["dataset"], of["seed"]) == ("digits", 3)
     clean = source.test.images
     for name in names:
         made = [corruptions.corrupt(clean, name, s, seed=3) for s in (2, 4)]
         stored = np.load(folder / f"{name}.npy")
         np.testing.assert_array_equal(stored, np.concatenate(made))
         assert_holds(opened.split(name, 4), made[1], LABELS)
-    assert_usage_error(lambda: opened.split(name, 3), "lacks defocus_blur of s")
+    assert_usage_error(lambda: opened.split(name, 3), "lacks defocus_blur/3")
     stored = np.load(folder / "labels.npy")
     np.testing.assert_array_equal(stored, np.tile(LABELS, 2))
     files = {*(f"{name}.npy" for name in (*names, "labels")), "manifest.json"}
@@ -78,11 +78,12 @@ def test_perturbations_are_films(tmp_path):
     assert {p.stem for p in tmp_path.glob("*_3.npy")} == {"gaussian_noise_3"}
     cropped = dataclasses.replace(source, image_shape=(16, 16, 3))
     opened = perturbed_sequences(tmp_path, cropped)
-    assert "generated from digits, seed 1" in opened.description
+    assert opened.manifest["settings"]["seed"] == 1
     for name, level in (*((n, 3) for n in names), ("gaussian_noise", 1)):
         sequences, shared["difficulty"] = opened.sequences(name, level), level
         wanted = corruptions.perturb(source.test.images, name, **shared)
-        np.testing.assert_array_equal(*sequences.batches(3), wanted)
+        ((films, _),) = sequences.batches(3)
+        np.testing.assert_array_equal(films, wanted)
         assert sequences.subset([2, 0]).labels.tolist() == [2, 0]
 
 
@@ -96,7 +97,6 @@ def test_a_tree_keeps_class_and_file_names(tmp_path):
     jpegs = write(source, tmp_path / "jpeg", **cells)
     folder = write(source, tmp_path / "png", image_format="png", **cells)
     opened = corrupted_images(folder, source)
-    assert opened.layout == "tree" and opened.source == "generated"
     assert str(opened.preprocess) == "as_stored"
     files = "ape/a.bmp.JPEG ape/a.png.JPEG bee_wasp/b.c.JPEG cat/a.JPEG".split()
     jpeg = {"format": "jpeg", "quality": 85, "optimize": True}

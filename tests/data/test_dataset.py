@@ -13,7 +13,7 @@ from noisymix_tf.config.service import ServerConfig
 from noisymix_tf.data import ArraySplit, FileSplit, JoinedSplit, Preprocess
 from noisymix_tf.data import RandomResizedCrop as Crop
 from noisymix_tf.data.classes import balanced_indices, balanced_subset
-from noisymix_tf.data.service import count_workers, worker
+from noisymix_tf.data.service import count_workers
 from support.released_sets import assert_holds, noise
 from support.usage import assert_usage_error
 
@@ -48,15 +48,15 @@ def test_balanced_subsets_hold_the_first_of_each_class():
     ):
         labels = np.repeat(np.arange(len(sizes)), sizes)
         labels = np.random.default_rng(0).permutation(labels)
-        found = balanced_indices(labels, num_examples, len(sizes)).tolist()
+        found = balanced_indices(labels, num_examples).tolist()
         own = [np.flatnonzero(labels == k)[:n] for k, n in enumerate(expected)]
         assert found == sorted(np.concatenate(own))
     split = ArraySplit(SPLIT.images[:10], np.arange(10) % 2)
-    part = balanced_subset(split, 4, 2)
+    part = balanced_subset(split, 4, "it")
     same(part.labels, [0, 1, 0, 1])
     same(part.images, split.images[:4])
-    assert balanced_subset(split, None, 2) is split
-    assert balanced_subset(split, 10, 2) is split
+    assert balanced_subset(split, None, "it") is split
+    assert balanced_subset(split, 10, "it") is split
 
 
 def test_every_fifth_enlarged_digit_of_a_class_is_for_testing():
@@ -104,11 +104,11 @@ def test_bad_input_is_one_line():
         (lambda: arrays(2, 4, 4, 3, labels=[0]), "2 images but 1 labels"),
         (lambda: arrays(2, 4, 4, 3, labels=[0.5, 1]), "float64"),
         (lambda: arrays(2, 4, 4, 3, labels=[-1, 1]), "got -1"),
-        (lambda: FileSplit(["a"], [0, 1], 8), "1 files but 2 labels"),
+        (lambda: FileSplit(["a"], [0, 1], 8), "1 images but 2 labels"),
         (lambda: FileSplit(["a"], [0], Preprocess()), "tells no size"),
         (lambda: JoinedSplit([SPLIT, random_split(5)]), "not 4 x 4 and 5 x 5"),
         (lambda: load("mnist"), "'mnist'. Known: digits, cifar10"),
-        (lambda: digits(test_examples=2.5), "test_examples=2.5 must be a"),
+        (lambda: digits(test_examples=2.5), "2.5 examples of the digits te"),
         (lambda: digits(train_examples=9), "=9 leaves some of the 10 classes"),
         (lambda: digits(test_examples=2000), "has only 364"),
         (lambda: digits(data_dir="D"), "--data_dir=D: digits is built in"),
@@ -120,7 +120,7 @@ def test_bad_input_is_one_line():
         (lambda: views(no_split), "a SimpleNamespace: give its train, as in"),
         (lambda: views("digits"), "got a str: load one"),
         (lambda: views(augment="augmix"), "augment='augmix' must be a funct"),
-        (lambda: views(batch_size=24), "batch_size=24 is more than the 23"),
+        (lambda: views(batch_size=24), "batch_size=24: give a number from 1 "),
         (lambda: views(batch_size=0), "=0: give a number from 1 to 23"),
         (lambda: views(start_step=-1), "start_step=-1"),
         (lambda: views(shard=(0, 3)), "shard=(0, 3)"),
@@ -132,8 +132,8 @@ def test_bad_input_is_one_line():
         (lambda: Crop(scale=(0.5, 0.2)), "scale=(0.5, 0.2)"),
         (lambda: Crop(ratio=(0, 1)), "ratio=(0, 1)"),
         (lambda: Crop(tries=0), "tries=0"),
-        (lambda: count_workers("http://host:1"), "HOST:PORT"),
-        (lambda: worker("host:port", 0), "HOST:PORT"),
+        (lambda: count_workers("http://a:1"), "http://a:1 does not give batch"),
+        (lambda: data_service.worker("host:port", 0), "HOST:PORT"),
         (lambda: config(port=65536), "must be from 0 to 65535"),
         (lambda: start(config()), "--workers=HOST"),
         (lambda: start(config(workers=("a",), dispatcher="b:1")), "--workers="),

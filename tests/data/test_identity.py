@@ -4,17 +4,15 @@ import os
 import pathlib
 import shutil
 import types
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
 from noisymix_tf import data
 from noisymix_tf.data import identity
-from noisymix_tf.data.prepared_split import PreparedSplit
 from noisymix_tf.data.preprocess import Preprocess
-from noisymix_tf.data.released.arrays import StoredImages, StoredSequences
-from noisymix_tf.data.released.folders import Videos
+from noisymix_tf.data.records import TFRecordSplit
+from noisymix_tf.data.stored import StoredImages, Videos
 from support import picture_folders as folders
 from support import released_sets
 from support.usage import assert_usage_error
@@ -65,7 +63,7 @@ def test_files_are_known_by_name_size_and_time(tmp_path):
     path = moved / "train/dog/2.png"
     # Each video is a file: of others of them nothing is known.
     files, labels = train(photos).files, np.array([1, 0])
-    films = StoredSequences(Videos(files), labels, [2, 0], Preprocess(8))
+    films = StoredImages(Videos(files), labels, [2, 0], Preprocess(8))
     some = {"files": [files[2], files[0]], "reading": Preprocess(8)}
     assert films.identity == identity.make(labels, **some)
     # The bytes are looked at where they are asked for.
@@ -81,11 +79,11 @@ def test_files_are_known_by_name_size_and_time(tmp_path):
 KINDS = {
     "files": data.FileSplit,
     "joined": lambda *own: data.JoinedSplit([data.FileSplit(*own), ARRAY]),
-    "in any order": lambda f, *own: PreparedSplit(Mock(paths=f), *own),
+    "records": lambda f, *own: TFRecordSplit(f, np.ones((3, 6)) * SIX, *own),
     "rows of an array": lambda files, labels, rule: StoredImages(
         np.memmap(files[2], shape=(6, 2, 2, 3)), labels, SIX, rule
     ),
-    "videos": lambda f, ks, rule: StoredSequences(Videos(f), ks, SIX, rule),
+    "videos": lambda f, ks, rule: StoredImages(Videos(f), ks, SIX, rule),
 }
 
 

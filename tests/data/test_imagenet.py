@@ -11,8 +11,7 @@ from numpy.testing import assert_array_equal as same
 
 from noisymix_tf import data
 from noisymix_tf.data.classes import class_indices, imagenet_wnids
-from noisymix_tf.data.prepared_split import TFRecordImages
-from noisymix_tf.data.record_index import find_records
+from noisymix_tf.data.records import TFRecordSplit, find_records
 from support.released_sets import assert_holds
 from support.usage import assert_usage_error
 
@@ -62,8 +61,8 @@ def test_the_walk_is_remembered(prepared, kind, tmp_path, monkeypatch):
                 table.write_bytes(damage)
                 assert load(copy).train.labels.tolist() == labels
         with monkeypatch.context() as patch:
-            for way in ("walk", "ArrayRecordImages.labels"):
-                patch.setattr(f"noisymix_tf.data.prepared_split.{way}", None)
+            for way in ("walk", "_labels"):
+                patch.setattr(f"noisymix_tf.data.records.{way}", None)
             assert load(copy).train.labels.tolist() == labels
 
     cache = tmp_path / "cache/noisymix_tf"
@@ -87,13 +86,18 @@ def test_the_walk_is_remembered(prepared, kind, tmp_path, monkeypatch):
 def test_damaged_files_are_named(prepared, tmp_path):
     shard, info = "*-train.*00001-of*", "dataset_info.json"
     for kind, name, change, words in (
-        ("tfrecord", shard, None, "00001-of-00003 is missing"),
-        ("tfrecord", shard, lambda old: old[:-7], "00003 is damaged"),
-        ("tfrecord", shard, lambda _: b"\5" * 99, "00003 is damaged"),
+        ("tfrecord", shard, None, "No such file or directory: "),
+        ("tfrecord", shard, lambda old: old[:-7], "00003: it is cut short"),
+        ("tfrecord", shard, lambda _: b"\5" * 99, "00003: it is cut short"),
         ("tfrecord", shard, lambda _: b"", " in train, but should have 23"),
         ("tfrecord", info, lambda _: b"{", "Cannot use the prepared"),
         ("tfrecord", info, None, "No ImageNet is prepared in "),
-        ("tfrecord", info, lambda i: i.replace(b"idat", b""), "lacks the sp"),
+        (
+            "tfrecord",
+            info,
+            lambda i: i.replace(b"idat", b""),
+            "split 'validation'",
+        ),
         ("array_record", shard, lambda _: b"\5" * 99, "the ArrayRecord files"),
     ):
         copy = copy_of(prepared[kind], tmp_path / "damaged")
@@ -129,10 +133,10 @@ def test_the_walk_steps_over_images_of_any_length(tmp_path):
     path = write(tmp_path / "a.tfrecord", *records)
     offsets, labels = find_records(path)
     assert labels.tolist() == [100 * i for i in range(len(lengths))]
-    images = TFRecordImages([path], np.zeros(len(labels)), offsets)
-    read = tf.function(images.read)
+    where = np.stack([0 * offsets, 0 * offsets, offsets])
+    read = tf.function(TFRecordSplit([path], where, labels, 8).read)
     for place in (601, 3, 600, 0, *range(120, 140), 512):
         assert read(tf.constant(place)).numpy() == pictures[place]
     # Records of something else are refused.
     path = write(tmp_path / "b", (b"x", 3, b""), label="kind")
-    assert_usage_error(lambda: find_records(path), "/b is damaged or holds no")
+    assert_usage_error(lambda: find_records(path), "labels in ", "/b: the rec")

@@ -13,7 +13,7 @@ from tensorflow.python.data.experimental.ops import testing
 from tensorflow.python.framework import op_def_registry
 
 from noisymix_tf import augment, data, rng
-from noisymix_tf.data import pipeline, sharding
+from noisymix_tf.data import pipeline
 from support import picture_folders as folders
 from support.released_sets import noise
 
@@ -139,10 +139,8 @@ def test_determinism_leaves_it_parallel(splits, monkeypatch, determinism, kind):
     images, labels = map(np.concatenate, zip(*split.batches(7)))
     same(labels, split.labels)
     rows = take(made(split, batch_size=BATCH), 8)
-    expected = [(images[own][:, None], labels[own]) for _, own, *_ in rows]
-    # The choice of rows is the first map.
-    wanted = ["ParallelMap", "FlatMap"]
-    wanted += ["ParallelInterleave"] if split.reads_ahead else []
+    expected = [(images[r][:, None], labels[r]) for _, (r, *_) in rows]
+    wanted = ["FlatMap", *["ParallelInterleave"][: bool(split.encoded)]]
     wanted += ["ParallelMap" if kind == "arrays" else "MapAndBatch"]
     wanted += ["Zip[1]", "ParallelMap"]
     check = testing.assert_next(wanted)
@@ -172,7 +170,7 @@ def test_crops_have_the_seed_of_their_step_and_parts_those_of_the_whole(splits):
     (whole,), (one,), (two,) = make(), make(shard=(0, 2)), make(shard=(1, 2))
     assert_same([list(map(np.concatenate, zip(one, two)))], [whole])
     key = rng.stream(4, 2, "crop")
-    expected = split.fetch_crops(tf.constant(whole[1] - 5), key, crop)
+    expected = split.fetch(tf.constant(whole[1] - 5), crop, key)
     same(whole[0][:, 0], expected)
 
 
@@ -188,7 +186,7 @@ def test_batches_wait_where_they_are_wanted(monkeypatch):
         made = data.distribute(strategy, lambda shard: part(shard=shard))
         assert next(iter(made))[0].device.endswith(f"CPU:{place}")
         assert_same(take(made, 8), whole)
-    monkeypatch.setattr(sharding, "_has_many_inputs", lambda _: True)
+    monkeypatch.setattr(pipeline, "_has_many_inputs", lambda _: True)
     for machine in range(2):
         context = tf.distribute.InputContext(2, machine, 4)
         feed.side_effect = lambda make, own=context: make(own)

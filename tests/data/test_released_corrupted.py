@@ -39,10 +39,9 @@ def test_severities_are_the_fifths_of_the_rows(labels, tmp_path):
     names = corruptions.names()[3::4]
     make(tmp_path, names[::-1], labels)
     opened = corrupted_images(tmp_path, dataset(10))
-    assert opened.names == names
-    assert opened.severities("snow") == corruptions.SEVERITIES
-    assert opened.layout == "arrays" and opened.source == "released"
-    assert opened.description.endswith("released arrays, preprocess as_stored")
+    cells = itertools.product(names, corruptions.SEVERITIES)
+    assert [*opened.places] == [f"{n}/{s}" for n, s in cells]
+    assert str(opened.preprocess) == "as_stored" and opened.manifest is None
     for severity, images in enumerate(np.split(IMAGES, 5), 1):
         split = opened.split("snow", severity)
         assert_holds(split, images, LABELS)
@@ -60,11 +59,11 @@ def test_what_is_missing_and_files_of_another_kind(tmp_path):
     refused(archive, "C.tar does not exist: give the directory")
     archive.write_bytes(b"x")
     refused(archive, "unpack it")
-    refused(tmp_path, "no corrupted images: it holds CIFAR-10-C.tar")
+    refused(tmp_path, "holds CIFAR-10-C.tar, no such set")
     (tmp_path / "cifar10_corrupted").mkdir()
     refused(tmp_path, f"tfds:{tmp_path}")
     make(tmp_path)
-    refused(tmp_path, "lacks frost.npy: add it, or choose among", "frost")
+    refused(tmp_path, "lacks frost/1: add it, or choose among what", "frost")
     refused(tmp_path, "Unknown corruption 'frosty'", "frosty")
     refused(tmp_path, "Severity '1'", severity="1")
     refused(tmp_path, "24 x 24: give another preprocess, such as", side=24)
@@ -83,10 +82,10 @@ def test_what_is_missing_and_files_of_another_kind(tmp_path):
     refused(tmp_path, "labels.npy: [Errno 2] No such file")
     for content, words in (
         (np.zeros([5 * N, 32, 32, 3], "f4"), "float32 [60, 32, 32, 3], exp"),
-        ((5 * N, 3, 32, 32), "the channels come first"),
+        ((5 * N, 3, 32, 32), "the channels last: convert it"),
         ((5 * N, 32, 32), "[60, 32, 32]"),
-        ((5 * N, 32, 32, 1), "give RGB images"),
-        ((N, 31, 32, 32, 3), "give it to suite p"),
+        ((5 * N, 32, 32, 1), "expected uint8 [N, H, W, 3] (suite c), the"),
+        ((N, 31, 32, 32, 3), "[N, H, W, 3] (suite c), the"),
         ((4 * N, 32, 32, 3), "48 images for the 12 labels of"),
         (np.array([None] * N), "pickled Python objects"),
         # A pickle that ends whoever loads it.
@@ -97,10 +96,10 @@ def test_what_is_missing_and_files_of_another_kind(tmp_path):
         ([*range(10), *[0] * 50], "60 images for the 60 labels of"),
         ([*LABELS, *LABELS], "60 images for the 24 labels of"),
         ([0.0, 1.0], "float64"),
-        ([[0, 1], [0, 1]], "[2, 2], expected integers [N]"),
+        ([[0, 1], [0, 1]], "[2, 2] from 0, expected integers [N]"),
         ([-1] * N, "from -1, expected integers [N] from 0"),
-        ([10] * N, "end at 10, but cifar10 has 10 classes"),
-        ([8] * 500, "end at 8, but cifar10 has 10 classes"),
+        ([10] * N, "end at 10, those of cifar10 at 9"),
+        ([8] * 500, "end at 8, those of cifar10 at 9"),
     ):
         file = "labels.npy" if isinstance(content, list) else "fog.npy"
         path = make(tmp_path) / file
@@ -130,10 +129,8 @@ def test_trees_at_the_top_or_in_groups(group, tmp_path):
     make_tree(tmp_path / group / "fog")
     make_tree(tmp_path / "noise/shot_noise", (1, 2, 4))
     opened = corrupted_images(tmp_path, dataset(CLASSES))
-    assert opened.layout == "tree" and opened.source == "released"
-    assert opened.names == ("shot_noise", "fog")
-    assert opened.severities("shot_noise") == (1, 2, 4)
-    assert opened.severities("fog") == (1, 3)
+    cells = "shot_noise/1 shot_noise/2 shot_noise/4 fog/1 fog/3"
+    assert [*opened.places] == cells.split()
     assert_holds(opened.split("fog", 3), PICTURES ^ 3, [0, 0, 1, 1, 2, 2])
     reordered = read(tmp_path, classes=CLASSES[::-1])
     images = (PICTURES ^ 1)[[4, 5, 2, 3, 0, 1]]
@@ -141,7 +138,7 @@ def test_trees_at_the_top_or_in_groups(group, tmp_path):
     # Other words go the way of those of shifted images.
     full = dataset(CLASSES, 224)
     opened = corrupted_images(tmp_path, full, preprocess="auto")
-    assert opened.description.endswith("preprocess resize256-crop224")
+    assert str(opened.preprocess) == "resize256-crop224"
     wanted = data.Preprocess(256, 224).apply(PICTURES ^ 1)
     assert_holds(opened.split("fog", 1), wanted, [0, 0, 1, 1, 2, 2])
 
@@ -155,11 +152,15 @@ def test_refusals_of_trees(tmp_path):
     for words, *what in (
         ("such as resize40-crop40", "fog", 1, CLASSES, 40),
         ("lacks contrast", "contrast"),
-        ("lacks snow of severity 3: add it, or choose among", "snow", 3),
+        (
+            "lacks snow/3: add it, or choose among what is there (snow/1)",
+            "snow",
+            3,
+        ),
         ("n02102040, which are none of the 2", "fog", 1, CLASSES[:2]),
         ("lacks the classes n9 of cifar10", "fog", 1, (*CLASSES, "n9")),
         ("(class 0, class 1,", "fog", 1),
-        ("fog/2 holds no class folders", "fog", 2),
+        ("fog/2 holds 0 class folders", "fog", 2),
         ("n03000684 holds no files", "snow", 1),
         ("lacks frost", "frost"),
     ):

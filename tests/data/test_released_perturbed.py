@@ -7,7 +7,8 @@ import threading
 import numpy as np
 import pytest
 
-from noisymix_tf.data.released import folders, perturbed_sequences
+from noisymix_tf.data import stored
+from noisymix_tf.data.released import perturbed_sequences
 from support.released_sets import dataset, noise
 from support.usage import assert_usage_error
 
@@ -25,7 +26,7 @@ def sequences_of(root, name="tilt", difficulty=1, side=32, **options):
 
 
 def assert_holds(sequences, films, labels, within=0):
-    batches = list(sequences.batches(3))
+    batches = [films for films, _ in sequences.batches(3)]
     assert all(len(batch) == 3 for batch in batches[:-1])
     made = np.concatenate(batches)
     assert made.dtype == np.uint8 and made.shape == films.shape
@@ -33,12 +34,12 @@ def assert_holds(sequences, films, labels, within=0):
     shape = (sequences.num_frames, *sequences.image_shape)
     assert (len(sequences), *shape) == films.shape
     part = sequences.subset(np.array([3, 0, 1])).subset(range(2))
-    np.testing.assert_array_equal(*part.batches(2), made[[3, 0]])
-    if labels is None:
-        assert sequences.labels is None and part.labels is None
-    else:
-        assert sequences.labels.tolist() == labels
-        assert part.labels.tolist() == [labels[3], labels[0]]
+    ((films, part_labels),) = part.batches(2)
+    np.testing.assert_array_equal(films, made[[3, 0]])
+    labels = labels or [0] * len(made)
+    assert sequences.labels.tolist() == labels
+    assert part.labels.tolist() == [labels[3], labels[0]]
+    assert part_labels.tolist() == part.labels.tolist()
 
 
 def refused(root, words, *what, **options):
@@ -52,10 +53,10 @@ def test_arrays(tmp_path):
         np.save(tmp_path / f"{stem}.npy", films_of(frames + 2))
     large = noise(4, 5, 40, 40, 3)
     np.save(tmp_path / "tilt.npy", large)
+    np.save(tmp_path / "labels.npy", [1, 0, 3, 2])  # Of others none is known.
     opened = perturbed_sequences(tmp_path, dataset(10))
-    assert " ".join(opened.names) == "gaussian_noise rotate tilt speckle_noise"
-    assert opened.layout == "arrays" and opened.source == "released"
-    assert opened.description.endswith("preprocess as_stored")
+    wanted = [*stems.split()[1:], "rotate", "tilt", "speckle_noise"]
+    assert [*opened.places] == wanted and str(opened.preprocess) == "as_stored"
     for level in (1, 2, 3):
         noisy = opened.sequences("gaussian_noise", level)
         assert_holds(noisy, films_of(level + 2), None)
@@ -63,7 +64,7 @@ def test_arrays(tmp_path):
     # Private: only mapped, so that memory holds one batch.
     assert isinstance(noisy._array, np.memmap)
     cropped = sequences_of(tmp_path, preprocess="crop32")
-    assert_holds(cropped, large[:, :, 4:36, 4:36], None)
+    assert_holds(cropped, large[:, :, 4:36, 4:36], [1, 0, 3, 2])
     refused(tmp_path, "such as resize32-crop32")
     refused(tmp_path, "Difficulty 4 does not exist", "rotate", 4)
     refused(tmp_path, "lacks speckle_noise_2: add", "speckle_noise", 2)
@@ -73,9 +74,9 @@ def test_arrays(tmp_path):
 
 def test_what_is_missing(tmp_path, monkeypatch):
     (tmp_path / "notes.txt").write_text("x")
-    refused(tmp_path, "notes.txt; give the directory of CIFAR-10-P")
+    refused(tmp_path, "notes.txt, no such set: give the directory of")
     (tmp_path / "tilt").mkdir()
-    refused(tmp_path, "holds no class folders")
+    refused(tmp_path, "holds 0 class folders")
     (tmp_path / "tilt" / "n1").mkdir()
     refused(tmp_path, "holds no files (.mp4)")
     (tmp_path / "tilt" / "n1" / "a.mp4").write_bytes(b"x")
@@ -84,7 +85,7 @@ def test_what_is_missing(tmp_path, monkeypatch):
     np.save(tmp_path / "tilt.npy", films_of(1))
     refused(tmp_path, "sequences of 1 frame")
     np.save(tmp_path / "tilt.npy", films_of(1)[:, 0])
-    refused(tmp_path, "give it to suite c")
+    refused(tmp_path, "expected uint8 [N, T, H, W, 3] (suite p)")
 
 
 def write_video(path, film):
@@ -117,8 +118,7 @@ def test_videos(group, tmp_path):
     films = make_videos(root / name)
     stronger = make_videos(root / f"{name}_3", frames=4)
     opened = perturbed_sequences(tmp_path, dataset(1000))
-    assert opened.names == (name,) and opened.layout == "videos"
-    assert "released videos" in opened.description
+    assert [*opened.places] == [name, f"{name}_3"]
     # Flat colours survive the way to YUV and back to within rounding.
     same = {"labels": [0, 0, 1, 1], "within": 3}
     assert_holds(opened.sequences(name, 1), films, **same)
@@ -146,19 +146,19 @@ def test_bad_videos_and_videos_ahead(tmp_path, monkeypatch):
     write_video(odd, films_of(4)[0])
     batches = sequences_of(root).batches(1)
     next(batches), next(batches)
-    words = f"{odd} has 4 frames of 32 x 32", "has 5 of 32 x 32"
+    words = f"{odd} is [4, 32, 32, 3]", ".mp4 [5, 32, 32, 3]: unpack"
     assert_usage_error(lambda: next(batches), *words)
     make_videos(root / "tilt", frames=1)
-    refused(root, "has 1 frame")
+    refused(root, "has sequences of 1 frame")
     # Memory holds one batch; a reader that stops early leaves no threads.
     root = tmp_path / "many"
     make_videos(root / "tilt", num=12)
-    read, real = [], folders._read_video
+    read, real = [], stored._read_video
     patch, before = monkeypatch.setattr, threading.active_count()
-    patch(folders, "_read_video", lambda path: read.append(path) or real(path))
+    patch(stored, "_read_video", lambda path: read.append(path) or real(path))
     batches = sequences_of(root).batches(4)
     for taken in range(1, 4):
-        assert next(batches).shape == (4, 5, 32, 32, 3)
+        assert next(batches)[0].shape == (4, 5, 32, 32, 3)
         assert len(read) <= 1 + 4 * taken  # The first tells the length.
     batches.close()
     assert threading.active_count() <= before

@@ -86,9 +86,9 @@ def test_images_labels_and_crops_are_those_of_random_access(prepared, bucket):
     made = data.views(there.train, crop=crop, **options).as_numpy_iterator()
     rows = pipeline.index_batches(there.train, **options).as_numpy_iterator()
     for step in range(3, 8):
-        (images, labels), (number, own, _) = next(made), next(rows)
+        (images, labels), (number, (own, _)) = next(made), next(rows)
         key = rng.stream(0, step, "crop")
-        expected = anywhere.train.fetch_crops(tf.constant(own), key, crop)
+        expected = anywhere.train.fetch(tf.constant(own), crop, key)
         same(images[:, 0], expected)
         same(labels, anywhere.train.labels[own])
         assert number == step
@@ -111,8 +111,8 @@ def test_what_cannot_be_read_from_start_to_end_is_one_line(prepared, tmp_path):
         ("--extra_data_dirs does", lambda: load(copy, extra_data_dirs=["a"])),
         ("read='often'", lambda: load(copy, read="often")),
         ("only tfrecord can", lambda: load(prepared["array_record"])),
-        ("No imagenet2012 as", lambda: load(tmp_path / "nowhere")),
-        ("No imagenet2012 as", lambda: load("ram://nowhere")),
+        ("a prepared imagenet2012 in", lambda: load(tmp_path / "nowhere")),
+        ("no version of it", lambda: load("ram://nowhere")),
         ("one here and one there", lambda: split.fetch(index)),
         ("one here and one there", lambda: split.subset([3, 1])),
         ("--train_examples", lambda: data.views(part, batch_size=1)),

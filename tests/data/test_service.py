@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from noisymix_tf import augment, data
+from noisymix_tf import augment, data, data_service
 from noisymix_tf.data import service
 from support import door_processes
 from support.released_sets import noise
@@ -56,9 +56,8 @@ def test_batches_are_those_made_here_in_the_same_order(prepared, tmp_path):
 
     batches = arrival(6, 8, 5, 10, 7, 9, 11, 12)
     ordered = service._in_order(batches, 2, start_step=5)
-    steps, values = zip(*ordered.as_numpy_iterator())
-    assert steps == (*range(5, 13),) and values == (*range(50, 130, 10),)
-    checked = iter(arrival(3, 4, 6).enumerate(3).map(service._checked))
+    assert [*ordered.as_numpy_iterator()] == [*range(50, 130, 10)]
+    checked = iter(service._in_order(arrival(3, 4, 6), 1, start_step=3))
     assert [int(next(checked)) for _ in range(2)] == [30, 40]
     with pytest.raises(tf.errors.InvalidArgumentError, match="lost a worker"):
         next(checked)
@@ -68,8 +67,9 @@ def test_who_waits_for_others_says_so_and_ends(monkeypatch, capsys):
     """It waited in silence, without end, and not even Ctrl-C ended it."""
     # Private: it is three seconds.
     monkeypatch.setattr(service, "_SILENT_SECONDS", 0.1)
-    count, worker = service.count_workers, service.worker
-    servers = [service.dispatcher(0, listed) for listed in ([], ["localhost"])]
+    count, worker = service.count_workers, data_service.worker
+    listed = [], ["localhost"]
+    servers = [data_service.dispatcher(0, each) for each in listed]
     unlisted, address = (server.target for server in servers)
     servers.append(worker(unlisted.removeprefix("grpc://"), 0))
     said = refused(lambda: count(unlisted), "list of its workers")

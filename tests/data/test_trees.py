@@ -59,8 +59,8 @@ def test_joined_training_sets_are_longer_or_refused(clean, tmp_path):
         ("nowhere", "--extra_data_dirs=nowhere does not exist", "tf.stylize"),
         (clean / "train/cat/0.png", "is a file", "tf.deepaugment"),
         (clean / "val", "holds the images that are measured on"),
-        (tmp_path / "other", "missing: dog; not known: emu"),
-        (tmp_path / "empty", "holds no class folders"),
+        (tmp_path / "other", "has the classes emu,", "of the training set"),
+        (tmp_path / "empty", "holds 0 class folders"),
         (bad, "Cannot read the image", "cat/0.png"),
     ):
         call = functools.partial(load, clean, extra_data_dirs=[root])
@@ -90,8 +90,8 @@ def test_joined_arrays_read_as_one_array():
     # Crops are functions of seed and position.
     joined, crop = JoinedSplit([arrays(4, 0)] * 2), RandomResizedCrop()
     seed, order = tf.constant([3, 4]), tf.constant([6, 1, 3])
-    cut = joined.fetch_crops(tf.range(8), seed, crop).numpy()
-    same(joined.fetch_crops(order, seed, crop), cut[order])
+    cut = joined.fetch(tf.range(8), crop, seed).numpy()
+    same(joined.fetch(order, crop, seed), cut[order])
     # One image in two parts is cropped in two ways.
     assert (cut[:4] != cut[4:]).any(axis=(1, 2, 3)).all()
 

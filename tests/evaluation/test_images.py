@@ -27,7 +27,7 @@ def test_chunks_that_are_wanted_of_all_images_or_of_a_balanced_part():
                 np.testing.assert_array_equal(labels, split.labels[part])
     images = opened(split, examples=7)
     assert (images.n, images.available) == (7, 23)
-    chosen = balanced_indices(split.labels, 7, 3)
+    chosen = balanced_indices(split.labels, 7)
     _, pixels, labels = zip(*images.chunks(3, [0, 3, 6]))
     np.testing.assert_array_equal(np.concatenate(pixels), split.images[chosen])
     np.testing.assert_array_equal(np.concatenate(labels), split.labels[chosen])

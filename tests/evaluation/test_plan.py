@@ -109,7 +109,7 @@ def test_what_is_refused_is_refused_before_training(tmp_path):
         ("pgd", {"norms": ("l2",), "l2_eps": (99,)}, "eps=99 is more than"),
         ("pgd", twice, "attack_restarts=2 without a random start"),
         ("pgd", {"attack_steps": 2**31}, "attack_steps=2147483648 must be a"),
-        ("c", fog, "of severity 2"),
+        ("c", fog, "lacks fog/2"),
         ("r", {}, "Suite r needs images"),
     ):
         for ask in (check, measure):

@@ -70,7 +70,7 @@ def test_files_give_what_the_generator_gives(root):
     assert "6 of 11 images per cell" in part["c_released"]["origin"]
     (root / "fog.npy").unlink()
     call = lambda: plan(c_dir=root, corruptions=NAMES)  # noqa: E731
-    assert_usage_error(call, "lacks fog.npy")
+    assert_usage_error(call, "lacks fog/1")
 
 
 def test_64_pixels_are_made_with_the_table_that_is_asked_for():

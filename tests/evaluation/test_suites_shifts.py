@@ -137,7 +137,7 @@ def test_bad_input(tmp_path, monkeypatch):
         ({}, "needs images: give r_dir"),
         ({"shift_dir": "nowhere"}, "nowhere does not exist"),
         ({"shift_dir": "stranger"}, "none of the 5 classes of pets"),
-        ({"shift_dir": "alone"}, "one class only"),
+        ({"shift_dir": "alone"}, "holds 1 class folders"),
         ({"shift_dir": "two", "released_preprocess": "resize8"}, "8 x 8"),
         ({"shift_dir": "two", "dataset": UNLABELLED}, "labels and subset"),
         ({"shift_dir": "two", "dataset": others}, "None of the 24 clean im"),

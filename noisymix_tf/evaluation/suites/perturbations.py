@@ -8,8 +8,6 @@ frames: measure them, or those of another model, on the same sequences.
 
 import functools
 
-import numpy as np
-
 from noisymix_tf import corruptions
 from noisymix_tf.corruptions import PERTURBATIONS
 from noisymix_tf.evaluation import resampling
@@ -162,36 +160,8 @@ def _released(job, names):
     for name in names:
         sequences = files.sequences(name, of.difficulty)
         check_frames(sequences.num_frames, **_pairs(name, of.difficulty))
-        films = _Films(sequences)
-        classes = int(films.labels.max()) + 1
-        images = Images(films, job.dataset.name, classes, *how)
+        classes = int(sequences.labels.max()) + 1
+        images = Images(sequences, job.dataset.name, classes, *how)
         cell = job.cell("p", name, of.difficulty, images=images, **about)
         tasks.append(Task(cell, images, frames=sequences.num_frames))
     return tasks
-
-
-class _Films:
-    """Released sequences as a split, with labels 0 where none are known.
-
-    Of those that have labels a part is balanced; of others it is the first.
-    """
-
-    def __init__(self, sequences):
-        self._sequences, self.labels = sequences, sequences.labels
-        if self.labels is None:
-            self.labels = np.zeros(len(sequences), np.int32)
-
-    def __len__(self):
-        return len(self.labels)
-
-    @property
-    def identity(self):
-        return self._sequences.identity
-
-    def subset(self, indices):
-        return _Films(self._sequences.subset(indices))
-
-    def batches(self, batch_size):
-        starts = range(0, len(self), batch_size)
-        for start, films in zip(starts, self._sequences.batches(batch_size)):
-            yield films, self.labels[start : start + batch_size]

@@ -1,0 +1,324 @@
+"""Released robustness benchmarks, read in the layouts they are published in."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable
+
+import numpy as np
+
+from noisymix_tf import corruptions
+from noisymix_tf.corruptions import checks
+from noisymix_tf.data import classes, folder, named, stored
+from noisymix_tf.data.classes import IMAGENET_R_CLASSES, is_wnid
+from noisymix_tf.data.dataset import Dataset, Split, size_text
+from noisymix_tf.data.encoded import FileSplit
+from noisymix_tf.data.preprocess import Preprocess
+from noisymix_tf.data.records import open_split
+from noisymix_tf.errors import UsageError
+
+__all__ = ["IMAGENET_R_CLASSES", "corrupted_images"]
+__all__ += ["perturbed_sequences", "shifted_images"]
+# Where a name is looked for, the last place first: the archives of ImageNet-C
+# and ImageNet-P become folders of folders.
+_GROUPS = [*"validation/ extra/ digital/ weather/ blur/ noise/".split(), ""]
+# Where tensorflow-datasets uses another name than the released files.
+_CIFAR = {"glass_blur": "frosted_glass_blur", "elastic_transform": "elastic"}
+_PREPARED = "tfds:DIR of what tensorflow-datasets has prepared"
+_CORRUPTED = (
+    "the directory of CIFAR-10-C (fog.npy, ..., labels.npy) or of ImageNet-C "
+    f"(fog/1/<class>/*), or {_PREPARED}"
+)
+_PERTURBED = (
+    "the directory of CIFAR-10-P (gaussian_noise.npy, ...) or of ImageNet-P "
+    "(gaussian_noise/<class>/*.mp4)"
+)
+
+
+def corrupted_images(path, dataset, *, preprocess=None, data_dir=None):
+    """Opens a directory of corrupted test images.
+
+    - Arrays, as CIFAR-10-C and CIFAR-100-C: `<corruption>.npy`, uint8
+      `[5 n, 32, 32, 3]`, severity after severity, and `labels.npy`, `[5 n]`
+      (the same n labels five times) or `[n]`.
+    - A tree, as ImageNet-C: `<corruption>/<severity>/<class>/*`, or the same
+      below the folders of its archives, such as `noise`.
+    - `"tfds"`, or `"tfds:DIR"`: `cifar10_corrupted`, `imagenet2012_corrupted`
+      that tensorflow-datasets has prepared, in `data_dir` or its default.
+
+    Or what `noisymix_tf.corruption_sets` wrote, arrays or a tree.
+
+    Args:
+        path, data_dir: The directory.
+        dataset: `noisymix_tf.data.Dataset`, for its classes and image size.
+        preprocess: A word of `Preprocess.parse`. None or `"auto"`: arrays and
+            what this package wrote are taken as stored; other images as for
+            the published tables (`resize256-crop224`) where the dataset's have
+            224 pixels, and otherwise like the dataset's own.
+
+    Returns:
+        `Cells`. A damaged file is named when its split is asked for.
+
+    Raises:
+        UsageError: It is in none of the layouts, or does not fit the dataset.
+
+    >>> cells = corrupted_images("CIFAR-10-C", data.load("cifar10"))
+    >>> images, labels = next(cells.split("fog", 5).batches(100))
+    """
+    root = _prepared_root(path, data_dir)
+    if root:
+        return _prepared_cells(root, dataset, preprocess)
+    root, names = folder.existing(path, _CORRUPTED), corruptions.names()
+    manifest, levels = _manifest(root, "c"), corruptions.SEVERITIES
+    arrays = _found(root, names, ".npy")
+    if arrays and manifest:
+        levels = manifest["settings"]["severities"]
+    cells = {f"{name}/{level}": name for name in names for level in levels}
+    places = {c: arrays[n] for c, n in cells.items() if n in arrays}
+    places = places or _found(root, cells) or _refuse(root, _CORRUPTED)
+    # Our own are of the dataset's size, they were made from it.
+    usual = Preprocess() if arrays or manifest else _usual(dataset)
+    how = _chosen(preprocess, usual)
+
+    def read(cell, place):
+        if arrays:
+            part = levels.index(int(cell.partition("/")[2])), len(levels)
+            return stored.corrupted(place, part, dataset, how)
+        split = _images(place, dataset, how, complete=not manifest)
+        noted = manifest and manifest["files"].get(cell, {}).get("files")
+        if manifest and noted != len(split):
+            raise UsageError(
+                f"{place} has {len(split)} images, but its manifest notes "
+                f"{noted or 'none'}: the command that writes it has not "
+                "finished, run it again."
+            )
+        return split
+
+    return Cells(root, dataset, how, places, read, manifest)
+
+
+def _prepared_cells(root, dataset, preprocess):
+    kind, other, usual = "imagenet2012_corrupted", {}, _usual(dataset)
+    if dataset.name == "cifar10":
+        kind, other, usual = "cifar10_corrupted", _CIFAR, Preprocess()
+    how, places = _chosen(preprocess, usual), {}
+    for name in corruptions.names():
+        stem = f"{root}/{kind}/{other.get(name, name)}"
+        for level in corruptions.SEVERITIES:
+            if place := named.newest_version(f"{stem}_{level}"):
+                places[f"{name}/{level}"] = place
+    own = root, dataset, how, places or _refuse(root, f"{_PREPARED} as {kind}")
+    return Cells(*own, lambda _, place: _images(place, dataset, how))
+
+
+def perturbed_sequences(path, dataset, *, preprocess=None):
+    """Opens a directory of perturbation sequences.
+
+    - Arrays, as CIFAR-10-P: `<perturbation>.npy`, uint8 `[N, T, 32, 32, 3]`;
+      of noise also `<noise>_2.npy` and `_3.npy`, which are stronger.
+    - Videos, as ImageNet-P: `<perturbation>/<class>/*.mp4`, or the same below
+      the folders of its archives. They need PyAV, the extra `video`.
+
+    All else as of `corrupted_images`; by default frames are as stored.
+    """
+    root = folder.existing(path, _PERTURBED)
+    how, manifest = _chosen(preprocess, Preprocess()), _manifest(root, "p")
+    names, levels = corruptions.perturbation_names(), corruptions.DIFFICULTIES
+    stems = [_stem(name, level) for name in names for level in levels]
+    places = _found(root, stems, ".npy") or _found(root, stems)
+    own = root, dataset, how, places or _refuse(root, _PERTURBED)
+    return Cells(*own, lambda _, p: stored.perturbed(p, how), manifest)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cells:
+    """A released set, of which each cell is opened when it is asked for."""
+
+    root: str
+    dataset: Dataset
+    preprocess: Preprocess  # That images are read with.
+    places: dict  # Of the cells that are there, such as "fog/3" or "tilt".
+    read: Callable  # The split of a cell's name and place.
+    manifest: dict | None = None  # Of what this package wrote.
+
+    def split(self, name, severity):
+        """Images of a corruption at 1 to 5: a `Split`, or `StoredImages`."""
+        corruptions.CORRUPTIONS.get(name)
+        level = checks.level("Severity", severity, corruptions.SEVERITIES)
+        return self._cell(f"{name}/{level}")
+
+    def sequences(self, name, difficulty):
+        """Films of a perturbation at 1 to 3: `StoredImages`."""
+        return self._cell(_stem(name, difficulty))
+
+    def _cell(self, cell):
+        if cell not in self.places:
+            name = cell.partition("/")[0]
+            there = [c for c in self.places if c.startswith(f"{name}/")]
+            there = there or {c.partition("/")[0]: c for c in self.places}
+            raise UsageError(
+                f"{self.root} lacks {cell}: add it, or choose among what is "
+                f"there ({classes.listed([*there], most=20)})."
+            )
+        split = self.read(cell, self.places[cell])
+        return _fitting(split, self.dataset, self.places[cell])
+
+
+@dataclasses.dataclass(frozen=True)
+class ShiftedImages:
+    """Test images of some of a dataset's classes."""
+
+    classes: tuple  # Of places in `dataset.class_names`, ascending.
+    split: Split  # A label is a position in `classes`.
+    preprocess: Preprocess  # That images are read with.
+
+
+def shifted_images(path, dataset, *, preprocess=None, data_dir=None):
+    """Opens a directory of images of a dataset's classes.
+
+    - ImageNet-R, or any other: `<class>/*`, or the same in a folder `val`,
+      `validation` or `test`. Class folders are named as the dataset's
+      classes; for a dataset with the 1000 classes of ImageNet also as synsets.
+      Not all classes have to be there: predict among `classes` alone.
+    - `"tfds"`, or `"tfds:DIR"`: the `imagenet_r` that is prepared there.
+
+    Returns `ShiftedImages`. All else as of `corrupted_images`, but by default
+    images of classes that are no synsets are treated like the dataset's own.
+    """
+    prepared = root = _prepared_root(path, data_dir)
+    if prepared:
+        newest = named.newest_version(f"{root}/imagenet_r")
+        root = newest or _refuse(root, f"{_PREPARED} as imagenet_r")
+    else:
+        expected = f"a directory with one folder for each class, or {_PREPARED}"
+        root = folder.existing(path, expected)
+        there, _ = folder.list_folder(root)
+        if not {*map(str, dataset.class_names)} & {*there}:
+            layers = [f"{root}/{n}" for n in folder.TEST_FOLDERS if n in there]
+            there = {p: folder.list_folder(p)[0] for p in layers}
+            root = next(filter(there.get, layers), root)
+    is_published = prepared or all(map(is_wnid, folder.list_folder(root)[0]))
+    how = _chosen(preprocess, _usual(dataset, is_published, is_square=True))
+    split = _fitting(_images(root, dataset, how, least=2), dataset, root)
+    there, own = split.labels, (dataset.class_names, root, dataset.name)
+    if prepared:
+        wnids = classes.imagenet_wnids()
+        wnids = [wnids[place] for place in IMAGENET_R_CLASSES]
+        there = classes.class_indices(wnids, *own)
+    there = np.unique(there)
+    if not np.isin(split.labels, there).all():
+        raise UsageError(
+            f"{root} has images of other classes: prepare it again."
+        )
+    split.labels = np.searchsorted(there, split.labels).astype(np.int32)
+    return ShiftedImages(tuple(there.tolist()), split, how)
+
+
+def _images(place, dataset, how, complete=False, least=1):
+    """A folder of classes, or a prepared one, with the dataset's labels."""
+    own = dataset.class_names, place, dataset.name, complete
+    if not os.path.exists(f"{place}/dataset_info.json"):
+        paths, labels = folder.labelled(
+            folder.class_files(place, least=least), *own
+        )
+        size = how if how.side else folder.header_size(paths[0])
+        return FileSplit(paths, labels, size)
+    builder = named.open_builder(place)
+    splits, features = builder.info.splits, builder.info.features
+    parts = [n for n in ("test", "validation") if n in splits]
+    if not parts or not splits[parts[0]].num_examples:
+        raise UsageError(f"{place} has no images to test on: prepare it again.")
+    size = how if how.side else features["image"].shape[:2]
+    if size == (None, None):
+        raise UsageError(
+            f"The images in {place} have several sizes and cannot be as "
+            "stored: give a preprocess, such as resize256-crop224."
+        )
+    split, names = open_split(builder, parts[0], size), features["label"].names
+    if all(map(is_wnid, names)):  # Of CIFAR they are numbers, in its order.
+        there, labels = np.unique(split.labels, return_inverse=True)
+        places = classes.class_indices([names[k] for k in there], *own)
+        split.labels = np.array(places, np.int32)[labels]
+    return split
+
+
+def _fitting(split, dataset, what):
+    """The split, whose images are of the dataset's size."""
+    size, own = split.image_shape[:2], dataset.image_shape[:2]
+    if size != own:
+        word = f"resize{own[0]}-crop{own[0]}"
+        raise UsageError(
+            f"{what} ({split.preprocess}) gives images of {size_text(size)}, "
+            f"but those of {dataset.name} are {size_text(own)}: give another "
+            f"preprocess, such as {word if own[0] == own[1] else 'as_stored'}."
+        )
+    return split
+
+
+def _chosen(preprocess, usual):
+    is_open = preprocess in (None, "auto")
+    return usual if is_open else Preprocess.parse(preprocess)
+
+
+def _usual(dataset, is_published=True, is_square=False):
+    """That of the published tables of ImageNet-C and R, or the dataset's own.
+
+    Where it has none, photographs that are to be square are cropped.
+    """
+    height, width = dataset.image_shape[:2]
+    if is_published and height == width == 224:
+        return Preprocess(resize=256, crop=224)
+    own = getattr(dataset.test, "preprocess", Preprocess())
+    if is_square and own.side is None and height == width:
+        return Preprocess(resize=height, crop=height)
+    return own
+
+
+def _found(root, names, suffix=""):
+    """`{name: path}` of the names that are there."""
+    places = ((name, group) for name in names for group in _GROUPS)
+    paths = ((n, f"{root}/{group}{n}{suffix}") for n, group in places)
+    return {name: path for name, path in paths if os.path.exists(path)}
+
+
+def _refuse(root, expected):
+    held, expected = sorted(os.listdir(root)), expected.replace("DIR", root)
+    raise UsageError(
+        f"{root} holds {classes.listed(held)}, no such set: give {expected}."
+    )
+
+
+def _prepared_root(path, data_dir):
+    """The directory of tensorflow-datasets that a path means; None if none."""
+    word, _, root = str(path).partition(":")
+    if word == "tfds":
+        return folder.existing(named.prepared_root(root or data_dir), _PREPARED)
+    return None
+
+
+def _stem(name, difficulty):
+    """The name of a perturbation's files: `name`, `name_2` or `name_3`."""
+    own, levels = corruptions.PERTURBATIONS.get(name), corruptions.DIFFICULTIES
+    level = own.level(checks.level("Difficulty", difficulty, levels))
+    return name if level == 1 else f"{name}_{level}"
+
+
+def _manifest(root, suite):
+    """Settings and files of sets that `noisymix_tf.corruption_sets` wrote."""
+    path = f"{root}/manifest.json"
+    if not os.path.exists(path):
+        return None
+    remedy = "Write the sets again, or remove it if they are released ones"
+    with folder.must(f"read {path}", remedy), open(path) as file:
+        content = json.load(file)
+    of = content.get("settings") if isinstance(content, dict) else None
+    ours = {"seed", "generator", "table", "suite"}
+    if not isinstance(of, dict) or not ours <= {*of} or "files" not in content:
+        return None
+    if "shard" in of or of["suite"] != suite:
+        part = f"part {of['shard']} of " if "shard" in of else ""
+        raise UsageError(
+            f"{root} holds {part}sets of suite {of['suite']}: give whole ones "
+            f"of suite {suite} (noisymix_tf.merge joins all parts)."
+        )
+    return content
