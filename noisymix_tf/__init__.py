@@ -16,7 +16,7 @@ _LAZY = {
     "attacks": ("noisymix_tf.attacks", None),
     "augment": ("noisymix_tf.augment", None),
     "callbacks": ("noisymix_tf.callbacks", None),
-    "corruption_sets": ("noisymix_tf.corruption_sets", None),
+    "corruption_sets": ("noisymix_tf.sets", None),
     "corruptions": ("noisymix_tf.corruptions", None),
     "cut_points": ("noisymix_tf.training.segments", "cut_points"),
     "data": ("noisymix_tf.data", None),
@@ -27,8 +27,9 @@ _LAZY = {
     "model_card": ("noisymix_tf.model_card", None),
     "models": ("noisymix_tf.models", None),
     "optimizers": ("noisymix_tf.training.optimizers", None),
+    "sets": ("noisymix_tf.sets", None),
     "save": ("noisymix_tf.model_card", "save"),
-    "theory": ("noisymix_tf.theory", None),
+    "theory": ("noisymix_tf.studies", None),
 }
 
 __all__ = ["UsageError", "__version__", *_LAZY]

@@ -1,33 +1,17 @@
-"""Door: all commands by name.
+"""All commands by name: `python -m noisymix_tf COMMAND`, or `noisymix COMMAND`.
 
 python -m noisymix_tf train --flagfile=quickstart
-
-The script `noisymix` does the same.
 """
 
-import importlib
-
-from noisymix_tf import doors
+from noisymix_tf import doors, plugins, train
+from noisymix_tf.commands import COMMANDS, title
 from noisymix_tf.errors import UsageError
 from noisymix_tf.version import __version__
 
-COMMANDS = {
-    "train": "Train a classifier, evaluate it and export it.",
-    "evaluate": "Measure a saved classifier on clean and shifted images.",
-    "compare": "Train several methods, or take finished runs, and compare.",
-    "export": "Write a saved classifier for TensorFlow Serving.",
-    "benchmark": "Measure how fast things are on this machine.",
-    "corruptions": "Write corrupted copies of a dataset's test images.",
-    "merge": "Join the parts of an evaluation or of sets, made with --shard.",
-    "beam": "Make parts with Apache Beam, on many machines, and join them.",
-    "stylize": "Write training images in the styles of pictures.",
-    "deepaugment": "Write training images seen by a perturbed network.",
-    "data_service": "Serve batches to a training on another machine.",
-    "theory": "Compare the loss with its second-order expansion.",
-    "toy": "Draw decision boundaries on a two-class problem.",
-}
-# Commands that are packages have their door in a module below.
-_PACKAGES = ("corruptions", "theory")
+_HELP = """\
+usage: python -m noisymix_tf COMMAND [--flag=value ...]
+       COMMAND --help prints its flags, --version the version.
+"""
 
 
 def main():
@@ -37,33 +21,24 @@ def main():
 
 def _hand_over(argv):
     """Carries out a command; without one, says which there are."""
-    name, *arguments = argv[1:] or ["--help"]
+    plugins.load(argv[1:])
+    others = [word for word in argv[1:] if not word.startswith("--plugins=")]
+    name = others[0] if others else "--help"
+    titles = {"train": train.__doc__.partition("\n")[0]}
+    titles |= {name: title(name) for name in COMMANDS.names()}
     if name in ("--help", "-h"):
-        print(_help())
-        return
-    if name == "--version":
+        lines = (f"  {name:<13} {words}" for name, words in titles.items())
+        print(_HELP, *lines, sep="\n")
+    elif name == "--version":
         print(f"noisymix_tf {__version__}")
-        return
-    if name not in COMMANDS:
+    elif name not in titles:
         raise UsageError(
-            f"Unknown command {name!r}. Known: {', '.join(COMMANDS)}."
+            f"Unknown command {name!r}. Known: {', '.join(titles)}."
         )
-    module = f"noisymix_tf.{name}"
-    if name in _PACKAGES:
-        module += ".__main__"
-    importlib.import_module(module).main([name, *arguments])
-
-
-def _help():
-    width = max(map(len, COMMANDS))
-    return "\n".join(
-        [
-            "usage: python -m noisymix_tf COMMAND [--flag=value ...]",
-            "       COMMAND --help prints its flags, --version the version.",
-            "",
-            *(f"  {name:<{width}}  {to}" for name, to in COMMANDS.items()),
-        ]
-    )
+    else:
+        command = train.main if name == "train" else COMMANDS.get(name)
+        place = argv.index(name, 1)
+        command([name, *argv[1:place], *argv[place + 1 :]])
 
 
 if __name__ == "__main__":

@@ -4,11 +4,14 @@ import fractions
 import math
 import numbers
 
+import numpy as np
+
 from noisymix_tf.errors import UsageError
 
 # In grey levels a smaller radius changes next to nothing: it is meant as a
 # fraction of the pixels' range, which is how the literature gives radii.
 _LEAST_RADIUS = {"linf": 0.5, "l2": 5.0}
+INT_MAX = 2**31 - 1
 
 
 def is_whole(value):
@@ -19,6 +22,66 @@ def is_whole(value):
 def is_real(value):
     """Whether a value is a real number, Python's or NumPy's; no bool."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def whole_number(name, value, low):
+    """A whole number from `low` to 2**31 - 1, as an int.
+
+    Raises:
+        UsageError: The value is something else.
+    """
+    if not is_whole(value) or not low <= value <= INT_MAX:
+        raise UsageError(
+            f"{name}={value!r} must be a whole number from {low} to {INT_MAX}."
+        )
+    return int(value)
+
+
+def class_numbers(labels, num_images):
+    """Class numbers, NumPy int64 `[N]`, one for each image.
+
+    Args:
+        labels: Whole numbers from 0, `[N]` or `[N, 1]`, of any type; or rows
+            `[N, K]`, one-hot or smoothed, each with one largest value.
+
+    Raises:
+        UsageError: They are something else, or not `num_images`.
+    """
+    found = np.asarray(labels)
+    is_numeric = np.issubdtype(found.dtype, np.number)
+    if found.ndim == 2 and found.shape[1] == 1:
+        found = found[:, 0]
+    elif found.ndim == 2 and found.size and is_numeric:
+        ties = (found == found.max(axis=-1, keepdims=True)).sum(axis=-1)
+        is_numeric, found = (ties == 1).all(), found.argmax(axis=-1)
+    if (
+        not is_numeric
+        or found.ndim != 1
+        or (found < 0).any()
+        or ((found != np.floor(found)).any())
+    ):
+        raise UsageError(
+            f"labels must be class numbers [N] from 0, or one-hot [N, K]; got "
+            f"{np.asarray(labels).dtype} of shape {list(np.shape(labels))}."
+        )
+    if len(found) != num_images:
+        raise UsageError(
+            f"{num_images} images but {len(found)} labels; give one label for "
+            f"each image."
+        )
+    return found.astype(np.int64)
+
+
+def flag(name, value, also=()):
+    """True or False, or one of the values `also`.
+
+    Raises:
+        UsageError: The value is something else.
+    """
+    if not isinstance(value, bool) and value not in also:
+        known = ", ".join(map(str, (True, False, *also)))
+        raise UsageError(f"{name}={value!r} must be one of {known}.")
+    return value
 
 
 def shard(word):

@@ -1,7 +1,4 @@
-"""From the command line to a configuration.
-
-`define_flags` is called by a door's main, never at import.
-"""
+"""From a command line to the options of a command."""
 
 import dataclasses
 import re
@@ -10,34 +7,128 @@ import textwrap
 
 from absl import flags
 
-from noisymix_tf import flagfiles, places
+from noisymix_tf import flagfiles, places, plugins
 from noisymix_tf.checks import radius
-from noisymix_tf.config import Config, MethodConfig, by_name, groups, text
 from noisymix_tf.errors import UsageError
+from noisymix_tf.options import text, with_parts
+from noisymix_tf.registry import Registry
 from noisymix_tf.version import __version__
 
-_USAGE = """\
-python -m noisymix_tf.train --flagfile=FILE [--flag=value ...]
 
-Handwritten digits in a few minutes, and photographs of your own, in PHOTOS,
-which has a folder for each class:
-  python -m noisymix_tf.train --flagfile=quickstart
-  python -m noisymix_tf.train --method=noisymix_short --dataset=folder \\
-      --data_dir=PHOTOS --image_size=64 --width=0.25 --batch_size=32 \\
-      --epochs=30 --output_dir=runs/photos
-"""
+def parse(argv, config, usage, known=None, rest=None):
+    """Parses a command line; a mistake is a `UsageError` of one line.
 
-
-def define_flags(
-    flag_values=flags.FLAGS, module_name="noisymix_tf.config", config=Config
-):
-    """Defines one flag for every field; call it once, from a main module.
+    Flagfiles and `--method=NAME` are read as `flagfiles.expand` says; `--help`
+    prints the flags, `--version` the version, and they exit.
 
     Args:
-        flag_values: Holder of the flags.
-        module_name: The module that absl shows for them.
-        config: Class of the configuration.
+        argv: The command line, with the program's name.
+        config: Class of the command's `Options`.
+        usage: First line of the help.
+        known: Class of all options that are accepted, if more than `config`.
+        rest: Flag that words without a dash are added to; None for none.
+
+    Returns:
+        A `config`.
     """
+    words = argv[1:]
+    plugins.load(words)
+    if {"--help", "-h", "--helpfull"} & set(words):
+        every, full = with_parts(known or config), "--helpfull" in words
+        print(helptext(every, usage, full))
+        sys.exit(0)
+    if "--version" in words:
+        print(f"noisymix_tf {__version__}")
+        sys.exit(0)
+    return parse_words(flagfiles.expand(words), config, known, rest)
+
+
+def parse_words(words, config, known=None, rest=None):
+    """As `parse`, of a command line that `flagfiles.expand` has made."""
+    plugins.load(words)
+    config, known = with_parts(config), with_parts(known or config)
+    if "plugins" not in known.kinds():
+        words = plugins.without(words)
+    values = _flags(known)
+    values.set_gnu_getopt(rest is not None)
+    try:
+        left = values(["noisymix", *words])[1:]
+    except flags.Error as error:
+        message = " ".join(str(error).split())
+        # absl's words on what is no number do not say what the number is.
+        flag = re.match(
+            r"flag --(\w+)=.*: (could not convert|invalid lit)", message
+        )
+        meaning = f": {values[flag[1]].help}" if flag else ""
+        raise UsageError(message + meaning) from error
+    if left and rest is None:
+        raise UsageError(
+            f"Unexpected argument {left[0]!r}: flags have the form "
+            f"--name=value (see --help)."
+        )
+    if left:
+        values[rest].value = [*(values[rest].value or ()), *left]
+    kinds = config.kinds().items()
+    given = {n: _value(n, values[n].value, *kind) for n, kind in kinds}
+    parsed = config(**given)
+    places.check_apart(parsed)
+    return parsed
+
+
+def helptext(config, usage, full=True):
+    """Usage and flags, grouped: all of them in full, or those that are first.
+
+    Of the others only the names are told then.
+    """
+    parts = [
+        f"usage: {usage}",
+        "--flagfile=FILE: read flags from a file; later flags override.",
+    ]
+    groups = config.groups()
+    first = [f for own in groups.values() for f in own if f.metadata["first"]]
+    full = full or not first
+    if not full:
+        parts += ["", *(_help(field) for field in first)]
+        parts.append("\nAll flags, which --helpfull explains:")
+    for group, fields in groups.items():
+        title = group.__doc__.partition("\n")[0]
+        if full:
+            parts += [f"\n{title}", *(_help(f) for f in fields)]
+        else:
+            names = " ".join(field.name for field in fields)
+            parts.append(_filled(f"{title} {names}"))
+    return "\n".join(parts)
+
+
+def _help(field):
+    of, name = field.metadata, field.name
+    words = [f"--[no]{name}:" if _is_switch(field) else f"--{name}:"]
+    words.append(of["help"])
+    if name == "method":
+        words.append(f"Known: {', '.join(flagfiles.names('method'))}.")
+    if isinstance(of["choices"], Registry):
+        words.append(f"Known: {', '.join(of['choices'].names())}.")
+    if of["range"]:
+        words.append(f"Must be {of['range'].words}.")
+    if field.default is not None:
+        default = text(field.default)
+        is_switch = isinstance(field.default, bool)
+        words.append(f"(default: {default.lower() if is_switch else default})")
+    return _filled(" ".join(words))
+
+
+def _is_switch(field):
+    return field.type in (bool, bool | None)
+
+
+def _filled(words):
+    return textwrap.fill(
+        words, 78, initial_indent="  ", subsequent_indent="      "
+    )
+
+
+def _flags(config):
+    """absl's flags for the options of a command."""
     makers = {
         str: flags.DEFINE_string,
         int: flags.DEFINE_integer,
@@ -45,34 +136,19 @@ def define_flags(
         bool: flags.DEFINE_bool,
         tuple: flags.DEFINE_list,
     }
-    for group in groups(config).values():
-        for field in dataclasses.fields(group):
-            choices = field.metadata["choices"]
-            shared = {"flag_values": flag_values, "module_name": module_name}
-            if field.metadata["in_grey_levels"]:
-                flags.DEFINE(
-                    _GreyLevels(),
-                    field.name,
-                    field.default,
-                    field.metadata["help"],
-                    serializer=flags.ArgumentSerializer(),
-                    **shared,
-                )
-            elif choices:
-                flags.DEFINE_enum(
-                    field.name,
-                    field.default,
-                    choices,
-                    field.metadata["help"],
-                    **shared,
-                )
-            else:
-                default = field.default
-                if isinstance(default, tuple):
-                    default = text(default)
-                makers[field.metadata["kind"]](
-                    field.name, default, field.metadata["help"], **shared
-                )
+    values, kinds = flags.FlagValues(), config.kinds()
+    for field in dataclasses.fields(config):
+        name, default, of = field.name, field.default, field.metadata
+        if isinstance(default, tuple):
+            default = text(default)
+        given = name, default, of["help"], values
+        if of["in_grey_levels"]:
+            flags.DEFINE(_GreyLevels(), *given, flags.ArgumentSerializer())
+        else:
+            makers[kinds[name][0]](
+                name, default, of["help"], flag_values=values
+            )
+    return values
 
 
 class _GreyLevels(flags.FloatParser):
@@ -84,116 +160,14 @@ class _GreyLevels(flags.FloatParser):
         return super().convert(argument)
 
 
-def parse(
-    argv, flag_values=flags.FLAGS, config=Config, usage=_USAGE, rest=None
-):
-    """Parses a command line; a mistake is a `UsageError` of one line.
-
-    Flagfiles and `--method=NAME` are read as `flagfiles.expand` says; `--help`
-    prints every flag, `--version` the version, and they exit.
-
-    Args:
-        argv: The command line, with the program's name.
-        flag_values: Holder of the flags, after `define_flags`.
-        config: Class of the configuration.
-        usage: First line of the help.
-        rest: Flag that words without a dash are added to; None for none.
-
-    Returns:
-        A `config`.
-    """
-    arguments = argv[1:]
-    if "--help" in arguments or "-h" in arguments:
-        print(helptext(flag_values, config, usage))
-        sys.exit(0)
-    if "--version" in arguments:
-        print(f"noisymix_tf {__version__}")
-        sys.exit(0)
-    return parse_expanded(
-        [argv[0], *flagfiles.expand(arguments)], flag_values, config, rest
-    )
-
-
-def parse_expanded(argv, flag_values=flags.FLAGS, config=Config, rest=None):
-    """As `parse`, of a command line that `flagfiles.expand` has made."""
-    flag_values.set_gnu_getopt(rest is not None)
-    try:
-        words = flag_values(argv)[1:]
-    except flags.Error as error:
-        message = " ".join(str(error).split())
-        raise UsageError(message + _meaning(message, flag_values)) from error
-    if words and rest is None:
-        raise UsageError(
-            f"Unexpected argument {words[0]!r}: flags have the form "
-            f"--name=value (see --help)."
-        )
-    if words:
-        flag_values[rest].value = [*flag_values[rest].value, *words]
-    parsed = _config(flag_values, config)
-    places.check_apart(by_name(parsed))
-    return parsed
-
-
-def _meaning(message, flag_values):
-    """For absl's error on a word that is no number: what the number is."""
-    flag = re.match(
-        r"flag --(\w+)=.*: (could not convert|invalid lit)", message
-    )
-    return f": {flag_values[flag[1]].help}" if flag else ""
-
-
-def helptext(flag_values=flags.FLAGS, config=Config, usage=_USAGE):
-    """Usage and every flag with its help, grouped."""
-    parts = [
-        f"usage: {usage}",
-        "--flagfile=FILE: read flags from a file; later flags override.",
-    ]
-    for group in groups(config).values():
-        parts.append(f"\n{group.__doc__}")
-        for field in dataclasses.fields(group):
-            flag = flag_values[field.name]
-            name = f"--[no]{flag.name}" if flag.boolean else f"--{flag.name}"
-            words = [field.metadata["help"]]
-            if group is MethodConfig and field.name == "method":
-                words.append(f"Known: {', '.join(flagfiles.names('method'))}.")
-            if field.metadata["range"]:
-                words.append(f"Must be {field.metadata['range'].words}.")
-            default = flag.default_as_str
-            if default is not None:
-                words.append(f"(default: {default.strip(chr(39))})")
-            parts.append(
-                textwrap.fill(
-                    " ".join(words),
-                    78,
-                    initial_indent=f"  {name}: ",
-                    subsequent_indent="      ",
-                )
-            )
-    return "\n".join(parts)
-
-
-def _config(values, config):
-    """Builds the configuration from parsed flags."""
-    return config(
-        **{
-            name: group(
-                **{f.name: _value(f, values) for f in dataclasses.fields(group)}
-            )
-            for name, group in groups(config).items()
-        }
-    )
-
-
-def _value(field, values):
-    """The parsed value of a field's flag, its items converted."""
-    value = values[field.name].value
-    if field.metadata["kind"] is not tuple:
+def _value(name, value, kind, item):
+    """The value of a flag, its items converted."""
+    if kind is not tuple or value is None:
         return value
-    item = field.metadata["item"]
     try:
         return tuple(item(part) for part in value)
     except ValueError as error:
         raise UsageError(
-            f"--{field.name}={text(value)} must be a list of "
+            f"--{name}={text(value)} must be a list of "
             f"{'whole ' if item is int else ''}numbers."
         ) from error

@@ -7,11 +7,9 @@ import sys
 import typing
 
 import psutil
-import tensorflow as tf
-from tensorflow.python.client import device_lib
-from tensorflow.python.framework.config import is_op_determinism_enabled
 
-from noisymix_tf import distribution
+from noisymix_tf import distribution, private
+from noisymix_tf.lazy import tf
 
 
 class Devices(typing.NamedTuple):
@@ -57,7 +55,7 @@ def _free(name):
     """Bytes of memory that are free on a device; None if unknown."""
     if name.startswith("CPU"):
         return psutil.virtual_memory().available
-    for device in device_lib.list_local_devices():
+    for device in private.device_lib.list_local_devices():
         if device.name.endswith(f":{name}"):
             used = tf.config.experimental.get_memory_info(name)["current"]
             return device.memory_limit - used
@@ -102,7 +100,7 @@ def announce(strategy=None, *, xla=None, precision=None):
 
 def operations():
     """Which kind of operations TensorFlow has been told to use, in words."""
-    if is_op_determinism_enabled():
+    if private.is_op_determinism_enabled():
         return "deterministic operations"
     return "operations that need not be deterministic"
 

@@ -6,9 +6,8 @@ import os
 import socket
 import urllib.parse
 
-import tensorflow as tf
-
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import tf
 
 _EXAMPLE = (
     '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, '
@@ -16,11 +15,6 @@ _EXAMPLE = (
 )
 # Seconds in which an address has to answer.
 _PATIENCE = 10
-_SUMMING = (
-    tf.distribute.MirroredStrategy,
-    tf.distribute.MultiWorkerMirroredStrategy,
-    tf.distribute.TPUStrategy,
-)
 # A second mirrored strategy in a process mistakes the collectives of the
 # first for its own, so each is made once.
 _made = {}
@@ -113,7 +107,9 @@ def describe(strategy):
 
 def sums(strategy):
     """Whether a strategy sums over devices, be it one, in each update."""
-    return isinstance(strategy, _SUMMING)
+    of = tf.distribute
+    several = of.MirroredStrategy, of.MultiWorkerMirroredStrategy
+    return isinstance(strategy, (*several, of.TPUStrategy))
 
 
 def check_accumulation(strategy, steps):

@@ -2,11 +2,9 @@
 
 import contextlib
 import errno
-import importlib
 import os
 import signal
 import sys
-import types
 
 from noisymix_tf import log_filter
 from noisymix_tf.errors import Preempted, UsageError
@@ -91,23 +89,3 @@ def _preemptible():
         yield
     finally:
         signal.signal(signal.SIGTERM, previous or signal.SIG_DFL)
-
-
-def make_callable(module, target, attribute):
-    """Lets an imported door be called as the function of the same name.
-
-    `import noisymix_tf.evaluate` binds the module to the name that was the
-    function's; both uses go on working.
-
-    Args:
-        module: Name of the door's module.
-        target: Module of the function.
-        attribute: Name of the function there.
-    """
-
-    class Door(types.ModuleType):
-        def __call__(self, *arguments, **more):
-            function = getattr(importlib.import_module(target), attribute)
-            return function(*arguments, **more)
-
-    sys.modules[module].__class__ = Door

@@ -4,6 +4,7 @@ import functools
 import inspect
 import itertools
 import sys
+import time
 
 import keras
 import numpy as np
@@ -19,31 +20,38 @@ from noisymix_tf.callbacks import (
     StopOnNaN,
     ViewImages,
 )
-from noisymix_tf.callbacks.epoch_bar import EpochBar
-from noisymix_tf.config import ramps
-from noisymix_tf.training import replication, setup
+from noisymix_tf.models.unwrap import step_of
+from noisymix_tf.progress import duration
+from noisymix_tf.training import ramps, replication, setup
 from noisymix_tf.training.checkpoint import CheckpointFolder
+
+# A bar has room for these; a line has all.
+_IN_BAR = ("loss", "accuracy")
+_BELOW_BAR = ("val_accuracy", "val_clean_accuracy", "val_corruption_accuracy")
+_WIDTH = 12
+# The first execution traces the step; after so many seconds and executions
+# more it is known how long one takes.
+_SECONDS, _EXECUTIONS = 10, 3
 
 
 def fit(config, model, dataset, steps_per_epoch, folder):
     """Trains to the end in a run's folder."""
-    run, evaluation = config.run, config.evaluation
-    log_dir = folder.tensorboard if run.tensorboard else None
+    log_dir = folder.tensorboard if config.tensorboard else None
     strategy = model.distribute_strategy
     callbacks = [StopOnNaN("lower --learning_rate or the noise levels")]
-    steps = config.optimizer.epochs * steps_per_epoch
-    moving = schedule(config.method, steps)
+    steps = config.epochs * steps_per_epoch
+    moving = schedule(config, steps)
     if moving is not None:
         callbacks.append(moving)
-    if run.corruption_epochs:
+    if config.corruption_epochs:
         # For the log only: no model is chosen by what it does on test images.
         callbacks.append(
             CorruptionEvaluation(
                 dataset.test,
-                corruptions=evaluation.corruptions or None,
-                every_epochs=run.corruption_epochs,
-                batch_size=evaluation.eval_batch_size,
-                seed=evaluation.eval_seed,
+                corruptions=config.corruptions or None,
+                every_epochs=config.corruption_epochs,
+                batch_size=config.eval_batch_size,
+                seed=config.eval_seed,
             )
         )
     callbacks.append(JsonLines(folder.metrics))
@@ -51,7 +59,7 @@ def fit(config, model, dataset, steps_per_epoch, folder):
         if model.source is None:
             batch, _ = next(iter(setup.views(config, dataset)))
         else:
-            batch, _ = model.source.batch(run.seed, step=0)
+            batch, _ = model.source.batch(config.seed, step=0)
         batch = model.views_of(batch, step=0)
         callbacks.append(ViewImages(batch, folder.views, log_dir))
     if log_dir is not None:
@@ -59,24 +67,26 @@ def fit(config, model, dataset, steps_per_epoch, folder):
             keras.callbacks.TensorBoard(str(log_dir), write_graph=False)
         )
     validation = {}
-    if run.validation_epochs:
+    if config.validation_epochs:
         validation = {
             "validation_data": data.distribute_whole(
-                strategy, _test_batches(dataset, evaluation.eval_batch_size)
+                strategy, _test_batches(dataset, config.eval_batch_size)
             ),
-            "validation_freq": run.validation_epochs,
+            "validation_freq": config.validation_epochs,
         }
     start = train(
         model,
         lambda step: data.distribute(
             strategy, functools.partial(setup.views, config, dataset, step)
         ),
-        epochs=config.optimizer.epochs,
+        epochs=config.epochs,
         steps_per_epoch=steps_per_epoch,
-        checkpoints=CheckpointFolder(folder.checkpoints, run.keep_checkpoints),
-        checkpoint_steps=run.checkpoint_steps,
+        checkpoints=CheckpointFolder(
+            folder.checkpoints, config.keep_checkpoints
+        ),
+        checkpoint_steps=config.checkpoint_steps,
         callbacks=callbacks,
-        verbose=_verbosity(run.progress),
+        verbose=_verbosity(config.progress),
         **validation,
     )
     if moving is not None and start == steps:
@@ -236,3 +246,73 @@ class _Executions(keras.callbacks.Callback):
             # Of what is no iterator of TensorFlow Keras takes step by step.
             batches = itertools.islice(batches, self._left)
         return self._function(batches)
+
+
+class EpochBar(keras.callbacks.Callback):
+    """Keras' progress bar, within 80 columns, that counts as the run does.
+
+    Keras' own shows every metric, on more than one line, and takes the last
+    epoch of a `fit` for that of the run. This one shows loss and accuracy, and
+    below them what is measured at the end of an epoch. After the first steps a
+    line on the standard error says how long all that are left will take.
+
+    Args:
+        epochs: Epochs of the run.
+        verbose: As in `fit`: 0 for nothing, 1 for a bar, 2 for a line an
+            epoch, with all metrics. `fit` itself gets `verbose=0`.
+        steps_per_epoch: Steps of a whole epoch; by default those of the first.
+
+    Example:
+
+    >>> model.fit(dataset, epochs=3, verbose=0, callbacks=[EpochBar(3, 1)])
+    """
+
+    def __init__(self, epochs, verbose, steps_per_epoch=None):
+        super().__init__()
+        self._epochs, self._verbose = epochs, verbose
+        self._steps_per_epoch = steps_per_epoch
+        self._executions, self._is_told = 0, not verbose
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self._verbose:
+            print(f"Epoch {epoch + 1}/{self._epochs}", flush=True)
+        # Metrics as they are: Keras has averaged them over the epoch.
+        shown = {"verbose": self._verbose, "stateless_metrics": ()}
+        steps = self.params["steps"]
+        self._bar = keras.utils.Progbar(steps, width=_WIDTH, **shown)
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self._verbose == 1:
+            # The last of several steps that are one may go beyond the epoch.
+            done = min(batch + 1, self.params["steps"])
+            self._bar.update(done, _of(logs, _IN_BAR), finalize=False)
+        if not self._is_told:
+            self._tell_time()
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs = logs or {}
+        shown = _of(logs, _IN_BAR) if self._verbose == 1 else logs.items()
+        self._bar.update(self.params["steps"], list(shown), finalize=True)
+        below = [f"{n}: {v:.4f}" for n, v in _of(logs, _BELOW_BAR)]
+        if self._verbose == 1 and below:
+            print(" - ".join(below), flush=True)
+
+    def _tell_time(self):
+        now, step = time.monotonic(), step_of(self.model)
+        if not self._executions:
+            self._start = now, step
+        self._executions += 1
+        seconds, steps = now - self._start[0], step - self._start[1]
+        if self._executions <= _EXECUTIONS or seconds < _SECONDS:
+            return
+        self._is_told = True
+        total = self._epochs * (self._steps_per_epoch or self.params["steps"])
+        words = duration((total - step) * seconds / steps)
+        line = f"About {words} for the {total - step:,} steps that are left"
+        # Not behind a bar, which goes on below.
+        end = "\n" * (self._verbose == 1)
+        print(f"{end}{line}", file=sys.stderr, flush=True)
+
+
+def _of(logs, names):
+    return [(name, logs[name]) for name in names if name in (logs or {})]

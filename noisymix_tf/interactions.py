@@ -9,7 +9,6 @@ import typing
 from collections.abc import Callable
 
 from noisymix_tf import places
-from noisymix_tf.config import by_name
 from noisymix_tf.errors import UsageError
 
 
@@ -171,14 +170,14 @@ def check(config, devices=None):
     """Says what a configuration comes to, or refuses it.
 
     Args:
-        config: Any configuration of `noisymix_tf.config`.
+        config: The `Options` of a command.
         devices: `devices.Devices`; None before TensorFlow has been imported,
             for what flags alone tell, and whether paths lead anywhere.
 
     Raises:
         UsageError: Something in it does not go together, or is not there.
     """
-    f = _Flags(**by_name(config))
+    f = _Flags(**vars(config))
     if devices is None:
         places.check_there(config)
     given = (f,) if devices is None else (f, devices)

@@ -5,13 +5,16 @@ trained, with which versions, what was measured, and the SHA-256 of the file
 that all this is about. A SavedModel carries the same in its `assets.extra`.
 """
 
-import contextlib
 import datetime
 import json
 import os
 import pathlib
 
+from noisymix_tf import provenance
 from noisymix_tf.errors import UsageError
+from noisymix_tf.files import file_digest, flush_folder, write_atomically
+from noisymix_tf.models import keras_file
+from noisymix_tf.models.unwrap import classifier_of, evaluation_weights
 from noisymix_tf.places import check_local
 
 FORMAT = 1
@@ -30,7 +33,7 @@ def save(model, path, *, flags=None, dataset=None, metrics=None, **more):
         model: A built Keras model; of a `NoisyMix`, the classifier is saved,
             with the averaged weights where there are any to be evaluated.
         path: File to write, `*.keras`.
-        flags, dataset, metrics, **more: As for `write`.
+        flags, dataset, metrics, **more: Fields of the card; see `write`.
 
     Returns:
         The card, a dict.
@@ -42,36 +45,31 @@ def save(model, path, *, flags=None, dataset=None, metrics=None, **more):
 
     >>> nm.save(trainer, "robust.keras", dataset=digits)
     """
-    from noisymix_tf.files import flush_folder, write_atomically
-    from noisymix_tf.models import keras_file
-    from noisymix_tf.models.unwrap import classifier_of, evaluation_weights
-
     check_local(path=path)
     path = pathlib.Path(path)
     if path.suffix != ".keras":
         raise UsageError(f"Cannot save to {str(path)!r}: give a name *.keras.")
+    partial = path.with_name(f".{path.stem}.partial.keras")
     with evaluation_weights(model):
         fields = _fields(model, flags, dataset, metrics, more)
-    partial = path.with_name(f".{path.stem}.partial.keras")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with evaluation_weights(model):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             keras_file.write(classifier_of(model), partial)
-        card = _merged(path, partial, fields, metrics)
-        # The new card waits beside the old pair: whoever reads takes the one
-        # of the two cards that belongs to the file.
-        write_atomically(_pending(path), as_text(card))
-        os.replace(partial, path)
-        os.replace(_pending(path), card_path(path))
-        flush_folder(path.parent)
-    except OSError as error:
-        raise UsageError(
-            f"Cannot save to {str(path)!r} ({error.strerror or error}): give a "
-            f"file in a folder that can be written."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
+            card = _merged(path, partial, fields, metrics)
+            # The new card waits beside the old pair: whoever reads takes the
+            # one of the two cards that belongs to the file.
+            write_atomically(_pending(path), as_text(card))
+            os.replace(partial, path)
+            os.replace(_pending(path), card_path(path))
+            flush_folder(path.parent)
+        except OSError as error:
+            raise UsageError(
+                f"Cannot save to {str(path)!r} ({error.strerror or error}): "
+                f"give a file in a folder that can be written."
+            ) from error
+        finally:
+            if partial.is_file():
+                partial.unlink()
     return card
 
 
@@ -97,8 +95,6 @@ def write(path, model=None, *, flags=None, dataset=None, metrics=None, **more):
         UsageError: There is no such file, the metrics are those of another
             model, or a field has a reserved name.
     """
-    from noisymix_tf.files import write_atomically
-
     path = pathlib.Path(path)
     if not path.is_file():
         raise UsageError(f"{str(path)!r} is no file: save the model first.")
@@ -142,7 +138,7 @@ def read(path):
 
 def describe(model):
     """The card, a dict, of a model or `NoisyMix` that is in no file."""
-    return {**_head(), **_present(_fields(model, None, None, None, {}))}
+    return _present(_new() | _fields(model, None, None, None, {}))
 
 
 def card_path(path):
@@ -155,38 +151,27 @@ def as_text(card):
     return json.dumps(card, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
-def _fields(model, flags, dataset, metrics, more):
-    """The given parts of a card; `None` where a part is to be left out."""
-    from noisymix_tf import provenance
+def _new():
+    """What every new card begins with."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    versions = provenance.versions()
+    return {"format": FORMAT, "created": now, "versions": versions}
 
-    for name in more:
-        if name in _FIXED:
-            raise UsageError(
-                f"A model card has its own field {name!r}: choose another name."
-            )
+
+def _fields(model, flags, dataset, metrics, more):
+    """The parts of a card that are given; None takes one out."""
+    for name in set(_FIXED) & more.keys():
+        raise UsageError(
+            f"A model card has its own field {name!r}: choose another name."
+        )
     fields = {
         "flags": provenance.of_flags(flags),
         "dataset": provenance.of_dataset(dataset),
         "metrics": provenance.of_metrics(metrics),
         **{name: provenance.plain(value) for name, value in more.items()},
     }
-    fields = _present(fields)
-    if model is None:
-        return fields
-    own = provenance.of_model(model)
-    return {"versions": provenance.versions(), **own, **fields}
-
-
-def _head():
-    """What every new card begins with."""
-    from noisymix_tf import provenance
-
-    now = datetime.datetime.now(datetime.UTC)
-    return {
-        "format": FORMAT,
-        "created": now.isoformat(timespec="seconds"),
-        "versions": provenance.versions(),
-    }
+    own = {} if model is None else provenance.of_model(model)
+    return own | _present(fields)
 
 
 def _present(fields):
@@ -195,11 +180,11 @@ def _present(fields):
 
 def _merged(path, content, fields, metrics):
     """The card of the bytes in `content`, which will lie at `path`."""
-    from noisymix_tf.files import file_digest
-
-    file = {"name": path.name, "sha256": file_digest(content)}
-    card = _card_of(path, content) or {**_head(), "file": file}
-    card = _present({**card, **fields})
+    card = _card_of(path, content)
+    if card is None:
+        digest = file_digest(content)
+        card = _new() | {"file": {"name": path.name, "sha256": digest}}
+    card = _present(card | fields)
     if hasattr(metrics, "report") and "model" in card:
         measured, described = metrics.report.model, card["model"]["fingerprint"]
         if measured != described:
@@ -212,15 +197,11 @@ def _merged(path, content, fields, metrics):
 
 def _card_of(path, content):
     """The card at `path` that is about the bytes in `content`, or `None`."""
-    from noisymix_tf.files import file_digest
-
-    if not content.is_file():
-        return None
-    digest = file_digest(content)
-    for place in (card_path(path), _pending(path)):
-        card = _load(place)
-        if card is not None and card.get("file", {}).get("sha256") == digest:
-            return card
+    if content.is_file():
+        digest = file_digest(content)
+        for card in map(_load, (card_path(path), _pending(path))):
+            if card and card.get("file", {}).get("sha256") == digest:
+                return card
     return None
 
 

@@ -10,8 +10,8 @@ Philox4x32 with ten rounds.
 
 import math
 
-import tensorflow as tf
-from tensorflow.python.ops import control_flow_util
+from noisymix_tf import private
+from noisymix_tf.lazy import function, tf
 
 _ROUNDS = 10
 _MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
@@ -45,10 +45,10 @@ def uniform(shape, seed):
 def is_compiled_by_xla():
     """Whether the function that is being traced has `jit_compile=True`."""
     graph = tf.compat.v1.get_default_graph()
-    return control_flow_util.GraphOrParentsInXlaContext(graph)
+    return private.control_flow_util.GraphOrParentsInXlaContext(graph)
 
 
-@tf.function(jit_compile=True, autograph=False)
+@function(jit_compile=True, autograph=False)
 def _blocks(key, counter, count):
     """Blocks of four numbers, as the bits of a complex128 each: `[count]`.
 

@@ -12,21 +12,6 @@ from noisymix_tf.errors import UsageError
 _ADDRESS = re.compile(r"[a-zA-Z][\w+.-]+:/")
 # In front of a directory of tensorflow-datasets.
 _PREPARED = "tfds:"
-# Flags that name trees of images; --data_dir is one for --dataset=folder only.
-_TREES = (
-    "train_data_dir",
-    "extra_data_dirs",
-    "test_dir",
-    "r_dir",
-    "shift_dir",
-    "styles",
-)
-
-# Flags that name what is read, of which it is not said how it can be made.
-_READ = (
-    *("data_dir", "test_dir", "c_dir", "p_dir", "r_dir", "frost_folder"),
-    *("reference", "class_names"),
-)
 
 
 def check_local(**arguments):
@@ -76,26 +61,25 @@ def check_there(config):
     """Refuses paths that lead nowhere before the imports that reading needs.
 
     Args:
-        config: Any configuration of `noisymix_tf.config`.
+        config: The `Options` of a command.
 
     Raises:
-        UsageError: One of `_READ` is given and does not exist.
+        UsageError: What has to exist does not.
     """
-    for group in vars(config).values():
-        for field in dataclasses.fields(group):
-            value = getattr(group, field.name)
-            if field.name not in _READ or value is None:
-                continue
-            path = value.removeprefix(_PREPARED)
-            # Of references some have a name.
-            is_name = field.name == "reference" and os.sep not in path
-            if is_name or is_address(path):
-                continue
-            if not os.path.exists(os.path.expanduser(path)):
-                raise UsageError(
-                    f"--{field.name}={value} does not exist. It is: "
-                    f"{field.metadata['help']}"
-                )
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if not field.metadata["exists"] or value is None:
+            continue
+        path = value.removeprefix(_PREPARED)
+        # Of references some have a name.
+        is_name = field.name == "reference" and os.sep not in path
+        if is_name or is_address(path):
+            continue
+        if not os.path.exists(os.path.expanduser(path)):
+            raise UsageError(
+                f"--{field.name}={value} does not exist. It is: "
+                f"{field.metadata['help']}"
+            )
 
 
 def check_data_dir(data_dir, read, name="data_dir"):
@@ -118,24 +102,23 @@ def check_data_dir(data_dir, read, name="data_dir"):
         ) from None
 
 
-def check_apart(flags):
+def check_apart(config):
     """Refuses an output directory inside of a tree of images.
 
     The next command would take what is written there for a class of them.
 
     Args:
-        flags: Dict from the name of a flag to its value; others than those of
-            trees and `output_dir` may be there.
+        config: The `Options` of a command.
 
     Raises:
         UsageError: It lies in a tree, links followed.
     """
-    output = flags.get("output_dir")
-    if not output:
-        return
-    is_tree = flags.get("dataset") == "folder"
-    for name in (*_TREES, "data_dir") if is_tree else _TREES:
-        value = flags.get(name) or ()
+    output = getattr(config, "output_dir", None)
+    is_folder = getattr(config, "dataset", None) == "folder"
+    for field in dataclasses.fields(config) if output else ():
+        name, value = field.name, getattr(config, field.name) or ()
+        if not (field.metadata["tree"] or (is_folder and name == "data_dir")):
+            continue
         trees = [value] if isinstance(value, str) else [*value]
         if name == "shift_dir":  # Of several sets NAME:DIR,NAME:DIR.
             sets = str(value or "").split(",")

@@ -1,10 +1,11 @@
 """What a classifier puts out: logits or probabilities. All ask here."""
 
-import keras
 import numpy as np
 
+from noisymix_tf import private
 from noisymix_tf.errors import UsageError
 from noisymix_tf.functional import functional, is_graph
+from noisymix_tf.lazy import keras, tf
 
 SOFTMAX, SIGMOID, LOGITS = "softmax", "sigmoid", "logits"
 PROBABILITIES, AUTO = "probabilities", "auto"
@@ -22,6 +23,9 @@ _PASSED = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze")
 # What a model computes in cannot be told from what it puts out, so that it
 # holds for all.
 _ROW_SUM_TOLERANCE = 1 / 64
+# Smaller probabilities count as this one; its logarithm and the reciprocal in
+# its gradient are finite in float32.
+_PROBABILITY_MIN = 1e-30
 
 
 def gives_logits(
@@ -104,7 +108,7 @@ def _name(loss):
     if isinstance(loss, keras.losses.Loss):
         loss = type(loss).__name__
     if isinstance(loss, str):
-        return keras.src.utils.naming.to_snake_case(loss)
+        return private.to_snake_case(loss)
     return getattr(loss, "__name__", None)
 
 
@@ -117,21 +121,34 @@ def _only(loss):
     return loss
 
 
-def softmax_input(outputs):
-    """The logits of which a tensor is the softmax, by the graph it lies in.
+def scores(outputs, from_logits):
+    """Scores `[B, K]` whose softmax are the model's probabilities, float32.
+
+    They are taken from in front of a final softmax where there is one in
+    sight: of a confident model, rounded probabilities tell no direction.
 
     Args:
-        outputs: Tensor of a graph (inside a `tf.function`); of an eager tensor
-            it cannot be known.
+        outputs: Float `[B, K]`, what a model gives, as a tensor of a graph
+            (inside a `tf.function`); behind an eager one nothing is seen.
+        from_logits: Whether they are logits or probabilities.
 
-    Returns:
-        A tensor; None where no softmax is seen.
+    Raises:
+        UsageError: They are called logits and a softmax made them.
     """
     operation = getattr(outputs, "op", None)
     while operation is not None and operation.type in ("Identity", "Cast"):
         operation = operation.inputs[0].op
-    is_softmax = operation is not None and operation.type == "Softmax"
-    return operation.inputs[0] if is_softmax else None
+    if operation is not None and operation.type == "Softmax":
+        if from_logits:
+            raise UsageError(
+                "The model ends in softmax and from_logits=True was given: "
+                "give from_logits=False, or leave it out."
+            )
+        return tf.cast(operation.inputs[0], tf.float32)
+    outputs = tf.cast(outputs, tf.float32)
+    if from_logits:
+        return outputs
+    return tf.math.log(tf.maximum(outputs, _PROBABILITY_MIN))
 
 
 def ending(model):

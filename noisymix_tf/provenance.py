@@ -9,9 +9,9 @@ import platform
 import numpy as np
 
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import keras, tf
 from noisymix_tf.models.fingerprint import model_fingerprint
 from noisymix_tf.models.unwrap import classifier_of, step_of
-from noisymix_tf.training.trainer import NoisyMix
 from noisymix_tf.version import __version__
 
 # More class names than this would be most of a card.
@@ -27,9 +27,6 @@ _NORMALIZING = {
 
 def versions():
     """Versions of everything that takes part, `{name: version or None}`."""
-    import keras
-    import tensorflow as tf
-
     return {
         "noisymix_tf": __version__,
         "python": platform.python_version(),
@@ -54,7 +51,27 @@ def of_model(model):
         )
     inputs = getattr(classifier, "inputs", None) or ()
     outputs = getattr(classifier, "outputs", None) or ()
+    training = None
+    if getattr(model, "compiled", False):
+        training = {
+            "steps": step_of(model),
+            "optimizer": plain(model.optimizer),
+            "loss": plain(model.loss),
+        }
+        if classifier is not model:
+            config = model.get_config().items()
+            config = {k: v for k, v in config if k not in _OF_ANY_LAYER}
+            training |= {"method": "NoisyMix", "hyperparameters": plain(config)}
+    words = "The model has no layer that normalises pixels."
+    if normalisation(classifier):
+        words = (
+            "Takes pixels 0..255 as they are; they are normalised inside the "
+            "model."
+        )
     return {
+        "versions": versions(),
+        "preprocessing": words,
+        "training": training,
         "model": {
             "name": classifier.name,
             "class": type(classifier).__name__,
@@ -63,13 +80,6 @@ def of_model(model):
             "parameters": classifier.count_params(),
             "fingerprint": model_fingerprint(classifier),
         },
-        "preprocessing": (
-            "Takes pixels 0..255 as they are; they are normalised inside the "
-            "model."
-            if normalisation(classifier)
-            else "The model has no layer that normalises pixels."
-        ),
-        "training": _training(model),
     }
 
 
@@ -96,7 +106,7 @@ def of_dataset(dataset):
 def preprocess_of(dataset):
     """How its test images came to size; None where they are as stored."""
     rule = getattr(dataset.test, "preprocess", None)
-    return rule if rule is not None and rule.side is not None else None
+    return rule if rule and rule.side is not None else None
 
 
 def of_flags(flags):
@@ -126,15 +136,18 @@ def of_metrics(metrics):
 
 
 def plain(value):
-    """A value as JSON has it; Keras objects by class and configuration."""
+    """A value as JSON has it: Keras objects by class, inf and nan as words."""
     if value is None or isinstance(value, bool | str):
         return value
-    if isinstance(value, np.bool_):
-        return bool(value)
     if isinstance(value, numbers.Integral):
         return int(value)
     if isinstance(value, numbers.Real):
-        return _shortest(float(value))
+        value = float(value)
+        if not np.isfinite(value):
+            return str(value)
+        # Without the digits that float32 put there.
+        single = np.float32(value)
+        return float(str(single)) if float(single) == value else value
     if isinstance(value, collections.abc.Mapping):
         if value.get("class_name") == "function":
             return value["config"]
@@ -151,32 +164,6 @@ def plain(value):
         return plain(np.asarray(value).tolist())
     # Not `repr`, which may name an address.
     return getattr(value, "__name__", type(value).__name__)
-
-
-def _shortest(value):
-    """A float without the digits that float32 put there; inf as a word."""
-    if not np.isfinite(value):
-        return str(value)
-    single = np.float32(value)
-    return float(str(single)) if float(single) == value else value
-
-
-def _training(model):
-    if not getattr(model, "compiled", False):
-        return None
-    training = {
-        "steps": step_of(model),
-        "optimizer": plain(model.optimizer),
-        "loss": plain(model.loss),
-    }
-    if isinstance(model, NoisyMix):
-        training["method"] = "NoisyMix"
-        training["hyperparameters"] = {
-            name: plain(value)
-            for name, value in model.get_config().items()
-            if name not in _OF_ANY_LAYER
-        }
-    return training
 
 
 def normalisation(classifier):

@@ -11,26 +11,28 @@ class Registry:
 
     Example:
 
-    >>> MODELS = Registry("model")
-    >>> @MODELS.register("tiny")
-    ... def tiny(num_classes): ...
-    >>> MODELS.get("tiny") is tiny
-    True
-    >>> MODELS.names()
-    ('tiny',)
+    >>> BENCHMARKS = Registry("benchmark")
+    >>> @BENCHMARKS.register("step", title="A train step", rounds=20)
+    ... def run(config, rounds): ...
+    >>> BENCHMARKS.get("step") is run, BENCHMARKS.facts("step")["rounds"]
+    (True, 20)
+    >>> BENCHMARKS.names()
+    ('step',)
     """
 
     def __init__(self, kind):
         self.kind = kind
         self._entries = {}
+        self._facts = {}
 
-    def register(self, name):
+    def register(self, name, **facts):
         """Returns a decorator that files its object under `name`."""
         if name in self._entries:
             raise ValueError(f"{self.kind} {name!r} is registered twice")
 
         def add(entry):
             self._entries[name] = entry
+            self._facts[name] = facts
             return entry
 
         return add
@@ -43,6 +45,11 @@ class Registry:
                 f"Known: {', '.join(self._entries)}."
             )
         return self._entries[name]
+
+    def facts(self, name):
+        """Returns what was said of the entry when it was registered."""
+        self.get(name)
+        return self._facts[name]
 
     def names(self):
         """Returns every registered name."""

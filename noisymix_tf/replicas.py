@@ -1,7 +1,8 @@
 """One function on all devices of a strategy, each with its part of a batch."""
 
 import numpy as np
-import tensorflow as tf
+
+from noisymix_tf.lazy import tf
 
 
 class Replicas:

@@ -14,7 +14,7 @@ same numbers in every program that XLA compiles, on whatever device.
 
 import zlib
 
-import tensorflow as tf
+from noisymix_tf.lazy import tf
 
 GENERATOR = "philox"
 

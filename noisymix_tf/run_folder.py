@@ -1,11 +1,12 @@
 """The directory of a run: who it belongs to, and what lies where in it."""
 
+import contextlib
 import dataclasses
 import json
 import pathlib
 import shutil
 
-from noisymix_tf import places, run_lock
+from noisymix_tf import files
 from noisymix_tf.errors import UsageError
 
 # What is compared of the training data, in this order, and what it is called.
@@ -21,44 +22,14 @@ _OF_DATA = {
 
 
 class RunFolder:
-    """The output directory of one configuration.
-
-    The effective flags are written to `flags.txt` when the directory is first
-    used, and what the training data is to `data.json`; afterwards only the
-    same configuration may continue there, on the same data. Use it in a `with`
-    statement: meanwhile no other process may write there.
+    """What lies where in the directory of a run.
 
     Args:
-        config: The `Config` of the run.
-        dataset: The `noisymix_tf.data.Dataset` that is trained on, if any.
-
-    Raises:
-        UsageError: No directory was given, it cannot be written, it holds
-            something else, it belongs to a different configuration or to other
-            data, or another process is writing there.
-
-    Example:
-
-    >>> with RunFolder(config) as folder:
-    ...     noisymix_tf.save(model, folder.model)
+        path: The directory.
     """
 
-    def __init__(self, config, dataset=None):
-        check(config)
-        self.path = pathlib.Path(config.run.output_dir)
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = run_lock.RunLock(self.path)
-            try:
-                self._claim(config, dataset)
-            except BaseException:
-                self._lock.release()
-                raise
-        except OSError as error:
-            raise UsageError(
-                f"--output_dir={self.path} cannot be written "
-                f"({error.strerror}); name a writable directory."
-            ) from error
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"
         self.tensorboard = self.path / "tensorboard"
@@ -66,12 +37,6 @@ class RunFolder:
         self.model = self.path / "model.keras"
         self.evaluation = self.path / "evaluation"
         self.saved_model = self.path / "saved_model"
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self._lock.release()
 
     def has_export(self, fingerprint):
         """Whether a SavedModel of the model has been written."""
@@ -83,42 +48,60 @@ class RunFolder:
             if entry.name.isdigit()
         )
 
-    def _claim(self, config, dataset):
-        # Here, because the package comes with TensorFlow.
-        from noisymix_tf.files import remove_leftovers, write_atomically
 
-        _check_owner(self.path, config)
-        data = None if dataset is None else checked_data(self.path, dataset)
-        # Rewritten also for a continued run: it proves that the directory is
-        # writable, and free flags may have changed.
-        lines = [line for line in config.flags().values() if line is not None]
-        write_atomically(self.path / "flags.txt", "\n".join(lines) + "\n")
-        if data is not None:
-            write_atomically(
-                self.path / "data.json", json.dumps(data, indent=1) + "\n"
-            )
-        remove_leftovers(self.path)
-        for unfinished in (self.path / "saved_model").glob(".tmp-*"):
+@contextlib.contextmanager
+def opened(config, dataset=None):
+    """The `RunFolder` of one configuration, in which no other process writes.
+
+    The effective flags are written to `flags.txt` when the directory is first
+    used, and what the training data is to `data.json`; afterwards only the
+    same configuration may continue there, on the same data.
+
+    Args:
+        config: The options of the run.
+        dataset: The `noisymix_tf.data.Dataset` that is trained on, if any.
+
+    Raises:
+        UsageError: As `files.claimed`; or it belongs to a different
+            configuration or to other data.
+
+    Example:
+
+    >>> with run_folder.opened(config) as folder:
+    ...     noisymix_tf.save(model, folder.model)
+    """
+    with files.claimed(config.output_dir, *_claim(config)) as path:
+        folder = RunFolder(path)
+        try:
+            _describe(path, config, dataset)
+        except OSError as error:
+            raise UsageError(
+                f"--output_dir={path} cannot be written ({error.strerror}); "
+                f"name a writable directory."
+            ) from error
+        for unfinished in folder.saved_model.glob(".tmp-*"):
             shutil.rmtree(unfinished)
+        yield folder
 
 
 def check(config):
-    """Raises what `RunFolder` would, as far as reading can tell."""
-    places.check_writable(config.run.output_dir, "run")
-    path = pathlib.Path(config.run.output_dir)
-    if path.is_dir():
-        _check_owner(path, config)
+    """Raises what `opened` would, as far as reading can tell."""
+    files.check_claim(config.output_dir, *_claim(config))
 
 
-def _check_owner(path, config):
-    """Checks that a directory is of the configuration's run, or empty."""
-    if (path / "flags.txt").exists():
-        check_flags(path, config)
-    elif not all(map(_is_of_a_start, path.iterdir())):
-        raise UsageError(
-            f"--output_dir={path} is not empty and holds no run; name a new "
-            f"or empty directory."
-        )
+def _claim(config):
+    return "run", "flags.txt", lambda path: check_flags(path, config)
+
+
+def _describe(path, config, dataset):
+    data = None if dataset is None else checked_data(path, dataset)
+    # Rewritten also for a continued run: it proves that the directory is
+    # writable, and free flags may have changed.
+    lines = [line for line in config.flags().values() if line is not None]
+    files.write_atomically(path / "flags.txt", "\n".join(lines) + "\n")
+    if data is not None:
+        text = json.dumps(data, indent=1) + "\n"
+        files.write_atomically(path / "data.json", text)
 
 
 def check_flags(path, config):
@@ -142,12 +125,11 @@ def check_flags(path, config):
         if before.get(name) != line:
             old = before.get(name) or f"--{name} not set"
             differing[name] = f"{line or f'--{name} not set'} (was {old})"
-    # A toy's run has epochs, but none of these options.
-    is_training = hasattr(config, "optimizer")
     epochs = str(flag_value(before.get("epochs")))
-    grows = is_training and epochs.isdecimal()
-    grows = grows and int(epochs) < config.optimizer.epochs
-    if grows and config.run.extend:
+    # A toy's run has epochs, but cannot be extended.
+    grows = hasattr(config, "extend") and epochs.isdecimal()
+    grows = grows and int(epochs) < config.epochs
+    if grows and config.extend:
         differing.pop("epochs")
     if differing:
         hint = " --extend goes on with it." * (list(differing) == ["epochs"])
@@ -177,14 +159,14 @@ def checked_data(path, dataset):
     # Here, because they come with TensorFlow.
     from noisymix_tf.data import folder, identity
 
-    place, files = pathlib.Path(path) / "data.json", dataset.train.files
+    place, paths = pathlib.Path(path) / "data.json", dataset.train.files
     found = {
         **dataclasses.asdict(dataset.train.identity),
         "classes": [str(name) for name in dataset.class_names],
     }
     if not place.exists():
-        known = files and folder.few(files)
-        return {**found, "bytes": identity.of_bytes(files) if known else None}
+        known = paths and folder.few(paths)
+        return {**found, "bytes": identity.of_bytes(paths) if known else None}
     try:
         before = dict(json.loads(place.read_text()))
     except (ValueError, TypeError) as error:
@@ -196,7 +178,7 @@ def checked_data(path, dataset):
     if not changed:
         return before
     same = changed == ["times"] and before.get("bytes") is not None
-    if same and identity.of_bytes(files) == before["bytes"]:
+    if same and identity.of_bytes(paths) == before["bytes"]:
         return {**found, "bytes": before["bytes"]}
     raise UsageError(
         f"--output_dir={path} holds a run on other training data than there is "
@@ -291,11 +273,6 @@ def flag_value(line):
     if equals:
         return value
     return "false" if name.startswith("no") else "true"
-
-
-def _is_of_a_start(path):
-    """Whether a run that was killed while it began has left the file."""
-    return path.name == run_lock.NAME or path.name.startswith(".flags.txt.")
 
 
 def flag_name(line):

@@ -1,4 +1,4 @@
-"""Door: flags -> data -> fit -> evaluate -> export.
+"""Train a classifier, evaluate it and export it.
 
 python -m noisymix_tf.train --flagfile=flags/quickstart.flags
 """
@@ -9,13 +9,24 @@ import sys
 import tempfile
 
 from noisymix_tf import command_line, doors, interactions, run_folder
+from noisymix_tf.config import Config
 from noisymix_tf.errors import Preempted, UsageError
+
+_USAGE = """\
+python -m noisymix_tf.train --flagfile=FILE [--flag=value ...]
+
+Handwritten digits in a few minutes, and photographs of your own, in PHOTOS,
+which has a folder for each class:
+  python -m noisymix_tf.train --flagfile=quickstart
+  python -m noisymix_tf.train --method=noisymix_short --dataset=folder \\
+      --data_dir=PHOTOS --image_size=64 --width=0.25 --batch_size=32 \\
+      --epochs=30 --output_dir=runs/photos
+"""
 
 
 def main(argv):
     """Parses the command line and carries out the run."""
-    command_line.define_flags()
-    run(command_line.parse(argv))
+    run(command_line.parse(argv, Config, _USAGE))
 
 
 def run(config):
@@ -30,7 +41,7 @@ def run(config):
     # Before the imports, which take seconds. Of many machines only the chief
     # writes there.
     interactions.check(config)
-    if config.run.strategy != "multi_worker":
+    if config.strategy != "multi_worker":
         run_folder.check(config)
     import keras
     import tensorflow as tf
@@ -38,25 +49,23 @@ def run(config):
     from noisymix_tf import data, devices, distribution, evaluation
     from noisymix_tf.training import setup
 
-    evaluation.checked(config.evaluation.suites, config.evaluation.settings())
-    if config.run.deterministic:
+    evaluation.checked(config.suites, config.settings())
+    if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     # Before anything is computed, and so before all that computes.
-    strategy = distribution.strategy(config.run.strategy, config.run.tpu)
+    strategy = distribution.strategy(config.strategy, config.tpu)
     interactions.check(config, devices.found(strategy))
-    keras.utils.set_random_seed(config.run.seed)
+    keras.utils.set_random_seed(config.seed)
 
-    dataset = setup.dataset(config.data)
+    dataset = setup.dataset(config)
     evaluation.plan(
         None,
         dataset,
-        suites=config.evaluation.suites,
-        reference=config.evaluation.reference,
-        **config.evaluation.settings(),
+        suites=config.suites,
+        reference=config.reference,
+        **config.settings(),
     )
-    steps_per_epoch = data.steps_per_epoch(
-        dataset.train, config.optimizer.batch_size
-    )
+    steps_per_epoch = data.steps_per_epoch(dataset.train, config.batch_size)
     with distribution.scope(strategy):
         classifier = setup.classifier(config, dataset)
         trainer = setup.trainer(config, classifier, steps_per_epoch, dataset)
@@ -80,15 +89,14 @@ def _output(config, strategy, dataset):
     from noisymix_tf import distribution
 
     if distribution.is_chief(strategy):
-        with run_folder.RunFolder(config, dataset) as folder:
+        with run_folder.opened(config, dataset) as folder:
             yield config, folder
         return
     with tempfile.TemporaryDirectory(prefix="noisymix-") as path:
-        run = dataclasses.replace(
-            config.run, output_dir=path, tensorboard=False, corruption_epochs=0
+        config = dataclasses.replace(
+            config, output_dir=path, tensorboard=False, corruption_epochs=0
         )
-        config = dataclasses.replace(config, run=run)
-        with run_folder.RunFolder(config) as folder:
+        with run_folder.opened(config) as folder:
             yield config, folder
 
 
@@ -162,25 +170,23 @@ def _finish(config, dataset, trainer, folder):
         classifier,
         dataset,
         strategy=strategy,
-        suites=config.evaluation.suites,
+        suites=config.suites,
         output_dir=folder.evaluation,
-        reference=config.evaluation.reference,
-        batch_size=config.evaluation.eval_batch_size,
-        num_workers=config.evaluation.num_workers,
+        reference=config.reference,
+        batch_size=config.eval_batch_size,
+        num_workers=config.num_workers,
         about={
-            "method": config.method.method,
+            "method": config.method,
             "model": str(folder.model),
-            "data": config.data.words(dataset.name),
+            "data": config.data_words(dataset.name),
         },
-        **config.evaluation.settings(),
+        **config.settings(),
     )
     card = model_card.write(folder.model, metrics=results)
     print(results.report.summary(), flush=True)
     _say(f"Model:       {folder.model}")
     _say(f"Report:      {folder.evaluation / 'report.html'}")
-    if config.run.export and not folder.has_export(
-        card["model"]["fingerprint"]
-    ):
+    if config.export and not folder.has_export(card["model"]["fingerprint"]):
         images, _ = next(dataset.test.batches(8))
         if distribution.num_replicas(strategy) > 1:
             classifier = evaluation.load_classifier(folder.model)
@@ -204,11 +210,11 @@ def _announce(config, strategy, dataset, trainer, steps_per_epoch):
     from noisymix_tf.data import pipeline
     from noisymix_tf.training import setup
 
-    batch_size = config.optimizer.batch_size
+    batch_size = config.batch_size
     _say(
-        f"{config.method.method} on {dataset.name}: {len(dataset.train)} "
+        f"{config.method} on {dataset.name}: {len(dataset.train)} "
         f"training and {len(dataset.test)} test images of "
-        f"{dataset.num_classes} classes, {config.optimizer.epochs} epochs of "
+        f"{dataset.num_classes} classes, {config.epochs} epochs of "
         f"{steps_per_epoch} steps"
     )
     unused = len(dataset.train) % batch_size
@@ -218,11 +224,11 @@ def _announce(config, strategy, dataset, trainer, steps_per_epoch):
             f"they fill no batch of {batch_size}"
         )
     _say(
-        f"{config.model.model}: {trainer.model.count_params():,} parameters; "
+        f"{config.model}: {trainer.model.count_params():,} parameters; "
         f"taps {', '.join(trainer.taps)}"
     )
     devices.announce(
-        strategy, xla=trainer.jit_compile, precision=config.model.precision
+        strategy, xla=trainer.jit_compile, precision=config.precision
     )
     count = distribution.num_replicas(strategy)
     if count > 1:
@@ -231,7 +237,7 @@ def _announce(config, strategy, dataset, trainer, steps_per_epoch):
             f"images each; {pipeline.describe(strategy)}"
         )
     _say(f"Input: {setup.describe_input(config, dataset)}")
-    _say(f"Writing to {config.run.output_dir}")
+    _say(f"Writing to {config.output_dir}")
 
 
 def _say(text):

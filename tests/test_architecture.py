@@ -8,37 +8,25 @@ import sys
 import pytest
 
 import noisymix_tf
+from noisymix_tf import private
 
 PACKAGE = pathlib.Path(noisymix_tf.__file__).parent
-# Each layer may import itself and those before it.
-LAYERS = (
-    ("version", "errors", "registry", "rng", "philox", "distribution")
-    + ("run_lock", "files", "workers"),
-    ("adjustable", "checks", "devices", "functional", "log_filter"),
-    ("places", "probabilities", "progress", "contact_sheet", "replicas"),
-    ("attacks", "augment", "mixing", "corruptions"),
-    ("layers", "models", "data"),
-    ("training", "step_memory"),
-    ("evaluation", "callbacks", "corruption_sets", "provenance")
-    + ("model_card", "serving", "theory", "config", "flagfiles")
-    + ("command_line",),
-    ("run_folder", "doors", "benchmarks", "toys", "image_trees")
-    + ("interactions", "fitting"),
-    ("stylizing", "deep_augment"),
-    ("comparison",),
-    ("train", "evaluate", "export", "compare", "benchmark", "data_service")
-    + ("toy", "stylize", "deepaugment", "merge", "beam", "__main__"),
-)
-# A door in a room that belongs to a lower layer.
-DOORS = {f"{room}/__main__.py": "train" for room in ("corruptions", "theory")}
-RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+# From the ground up: each may import those before it.
+RANKS = (
+    "version errors lazy private log_filter progress contact_sheet checks "
+    "registry rng philox workers places flagfiles doors files options plugins "
+    "command_line adjustable functional distribution replicas devices "
+    "probabilities step_memory interactions augment corruptions mixing attacks "
+    "layers models data provenance model_card training evaluation sets config "
+    "run_folder callbacks serving fitting comparison studies benchmarks train "
+    "commands __main__"
+).split()
 UNSEEDED = "uniform normal gamma shuffle stateless_gamma".split()
 FILES = sorted({*PACKAGE.rglob("*.py")} - {PACKAGE / "__init__.py"})
 
 
 def _room(path):
-    path = path.relative_to(PACKAGE)
-    return DOORS.get(path.as_posix(), path.parts[0].removesuffix(".py"))
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
 def _imports(path):
@@ -58,7 +46,18 @@ def test_imports_go_one_way():
         f"{path.relative_to(PACKAGE)} imports {room}"
         for path in FILES
         for room in _imports(path)
-        if RANK[room] > RANK[_room(path)]
+        if RANKS.index(room) > RANKS.index(_room(path))
+    ]
+
+
+def test_what_is_private_in_others_stands_in_one_file_and_is_there():
+    """A new Keras or TensorFlow that has moved it is told by name."""
+    assert all(getattr(private, name) is not None for name in private.__all__)
+    assert not [
+        f"{path.relative_to(PACKAGE)} uses {word}"
+        for path in FILES
+        for word in ("import keras.src", "from keras.src", "tensorflow.python")
+        if word in path.read_text() and path.stem != "private"
     ]
 
 

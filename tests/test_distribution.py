@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from noisymix_tf import attacks, data, devices, models
+from noisymix_tf import attacks, data, devices, models, private
 from noisymix_tf import distribution as lib
 from noisymix_tf.mixing import MixPlan
 from noisymix_tf.training import checkpoint, replication
@@ -96,7 +96,7 @@ def test_what_runs_is_said_and_an_unseen_gpu(capsys, monkeypatch):
     assert "NVIDIA" not in line and "XLA" not in said()
     gpu = types.SimpleNamespace(name="/device:GPU:0", memory_limit=9e9)
     replace, used = monkeypatch.setattr, {"current": 2e9}
-    replace(devices.device_lib, "list_local_devices", lambda: [gpu])
+    replace(private.device_lib, "list_local_devices", lambda: [gpu])
     replace(tf.config, "list_logical_devices", lambda *_: [gpu])
     replace(tf.config.experimental, "get_memory_info", lambda *_: used)
     assert said().startswith("Runs on GPU:0 (7.0 GB free); operations")

@@ -11,6 +11,7 @@ from unittest import mock
 import pytest
 
 from noisymix_tf import __main__, doors, flagfiles
+from noisymix_tf.commands import COMMANDS
 from noisymix_tf.errors import UsageError
 from noisymix_tf.version import __version__
 from support import ROOT, door_processes
@@ -19,6 +20,7 @@ from support.usage import assert_usage_error
 _DOOR = """
 import contextlib, os, time
 from noisymix_tf import doors
+from noisymix_tf.commands import COMMANDS
 from noisymix_tf.errors import UsageError
 def end(number):
     os.kill(os.getpid(), number); time.sleep(9)
@@ -158,22 +160,19 @@ def test_a_wheel_knows_every_flagfile_and_method(tmp_path):
 
 def test_commands_are_all_doors(capsys, monkeypatch):
     """`python -m noisymix_tf` had no door, and named none."""
-    doors = {
-        path.parent.name if path.stem == "__main__" else path.stem
-        for path in ROOT.glob("noisymix_tf/**/*.py")
-        if "doors.run(main" in path.read_text()
-    }
+    files = (ROOT / "noisymix_tf/commands").glob("[a-z]*.py")
+    names = {path.stem.replace("_", "-") for path in files}
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["noisymix_tf", *words])
         __main__.main()
         return capsys.readouterr().out
 
-    assert set(__main__.COMMANDS) == doors
+    assert set(COMMANDS.names()) == names
     listed = run()
-    assert all(f"\n  {name} " in listed for name in doors)
+    assert all(f"\n  {name} " in listed for name in {"train", *names})
     with pytest.raises(SystemExit):
-        run("corruptions", "--help")
+        run("corrupt", "--help")
     assert "--output_dir: " in capsys.readouterr().out
     with pytest.raises(SystemExit) as stop:
         run("trian", "--help")

@@ -1,8 +1,7 @@
-"""`python -m noisymix_tf.evaluate`: what it writes, and its mistakes."""
+"""`python -m noisymix_tf evaluate`: what it writes, and its mistakes."""
 
 import dataclasses
 import functools
-import importlib
 import json
 import pathlib
 import shutil
@@ -10,16 +9,15 @@ import shutil
 import keras
 import pytest
 
-from noisymix_tf import config, corruptions, data, model_card
-from noisymix_tf.evaluation import Settings, load_classifier
-from noisymix_tf.run_folder import RunFolder
+from noisymix_tf import config, corruptions, model_card
+from noisymix_tf.commands import evaluate as door
+from noisymix_tf.evaluation import Settings
+from noisymix_tf.run_folder import opened
 from support import door_processes, picture_folders
 from support.parsing import parsed
 from support.usage import assert_usage_error
 
-# The name in the package may be the function.
-door = importlib.import_module("noisymix_tf.evaluate")
-parse = functools.partial(parsed, config.EvaluateConfig)
+parse = functools.partial(parsed, door.EvaluateConfig)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +33,7 @@ def test_flags_are_settings_and_dry_runs_list(model_path, tmp_path, capsys):
     given = config.EvaluationConfig().settings()
     assert set(given) == {field.name for field in dataclasses.fields(Settings)}
     assert Settings.of(given) == Settings()
-    own = parse("--corruptions=fog,extra").evaluation.settings()
+    own = parse("--corruptions=fog,extra").settings()
     names = ("fog", *corruptions.names("extra"))
     assert Settings.of(own).corruptions == names
     line = f"--model={model_path} --dataset=digits --examples=8 --severities=3"
@@ -79,11 +77,11 @@ def run_of_photos(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     photos = picture_folders.make(tmp_path / "photos", 2, 2, (20, 24)).name
     size = dict(preprocess="resize16-crop16", test_examples=2)
-    folder = config.DataConfig(dataset="folder", data_dir=photos, **size)
-    own = config.Config(data=folder, run=config.RunConfig(output_dir="run"))
+    size |= {"dataset": "folder", "data_dir": photos}
+    own = config.Config(output_dir="run", **size)
     layers = keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)
     model = keras.Sequential([keras.Input([None, None, 3]), *layers])
-    with RunFolder(own) as folder:
+    with opened(own) as folder:
         known = {"class_names": picture_folders.CLASSES}
         model_card.save(model, folder.model, flags=own, dataset=known)
     return model
@@ -119,13 +117,8 @@ def test_a_run_is_measured_on_its_own_data(run_of_photos, model, capsys):
     assert images[0] != images[1]
 
 
-def test_the_imported_door_is_the_function(model_path):
-    digits = data.load("digits", test_examples=20)
-    model = load_classifier(str(model_path))
-    results = door(model, digits, suites=["clean"], progress=None)
-    assert [cell.n for cell in results.scores] == [20]
-    # By itself it is a command; a mistake is one line.
-    done = door_processes.run("noisymix_tf.evaluate", "--model=nowhere")
+def test_a_mistake_is_one_line_of_the_command():
+    done = door_processes.run("noisymix_tf", "evaluate", "--model=nowhere")
     assert done.returncode == 2
     assert "\nerror: There is no model at 'nowhere'" in f"\n{done.stderr}"
 

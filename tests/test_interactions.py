@@ -3,7 +3,8 @@
 import pytest
 
 from noisymix_tf import interactions
-from noisymix_tf.config import Config, EvaluateConfig
+from noisymix_tf.commands.evaluate import EvaluateConfig
+from noisymix_tf.config import Config
 from noisymix_tf.devices import Devices
 from support import ROOT
 from support.parsing import parsed

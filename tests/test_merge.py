@@ -10,7 +10,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from noisymix_tf import __main__, beam, corruption_sets, data, evaluation, merge
+from noisymix_tf import __main__, data, evaluation, sets
+from noisymix_tf.commands import beam, merge
 from noisymix_tf.data.released import corrupted_images
 from support import ROOT
 from support.released_sets import contents
@@ -23,7 +24,7 @@ NAMES = ["shot_noise", "contrast"]
 def write(folder, shard="1/1", dataset=DIGITS, **options):
     shared = {"names": NAMES, "num_workers": 0, "progress": False}
     options = {**shared, "shard": shard, **options}
-    return corruption_sets.write(dataset, folder, **options)
+    return sets.write(dataset, folder, **options)
 
 
 ARRAYS, TREE = {"severities": [1, 4]}, {"layout": "tree", "severities": [2, 3]}
@@ -81,7 +82,7 @@ def test_what_is_no_whole(tmp_path, monkeypatch):
     refused([one], "Parts 2/2 are missing")
     refused([one, tmp_path], "holds no part of sets")
     call = lambda: corrupted_images(one, DIGITS)  # noqa: E731
-    assert_usage_error(call, "part 1/2 of sets", "noisymix_tf.merge")
+    assert_usage_error(call, "part 1/2 of sets", "noisymix_tf merge")
     assert_usage_error(lambda: write(one, "2/2"), "shard 2/2 (was 1/2)")
     with open(two / "contrast.npy", "r+b") as file:
         file.truncate(1000)
@@ -100,10 +101,10 @@ def test_what_is_no_whole(tmp_path, monkeypatch):
 
 def test_jobs_that_make_no_sense(tmp_path):
     for line, words in (
-        ("--output_dir={} -- corruptions", "Give --shards=N; after -- corr"),
-        ("--shards=2 --output_dir={} -- train", "after -- corruptions or eva"),
+        ("--output_dir={} -- corrupt", "Give --shards=N; after -- corr"),
+        ("--shards=2 --output_dir={} -- train", "after -- corrupt or eva"),
         ("--shards=0 --output_dir={}", "--shards=0 must be at least 1"),
-        ("--shards=2 -- corruptions", "--output_dir is missing"),
+        ("--shards=2 -- corrupt", "--output_dir is missing"),
         ("--shards=2 --output_dir={} -- evaluate --shard=1/2", "leave it out"),
     ):
         argv = ["beam", *line.format(tmp_path / "a").split()]
@@ -116,9 +117,9 @@ def test_beam_makes_what_one_run_makes(tmp_path):
     """On its local runner, in two processes; what a part said is told."""
     pytest.importorskip("apache_beam", reason="needs noisymix_tf[beam]")
     line = "--direct_running_mode=multi_processing --direct_num_workers=2 "
-    line += "--shards=3 --output_dir={}/{} -- corruptions --test_examples=20 "
+    line += "--shards=3 --output_dir={}/{} -- corrupt --test_examples=20 "
     line += "--num_workers=1 --corruptions={}"
-    command = [sys.executable, "-m", "noisymix_tf.beam"]
+    command = [sys.executable, "-m", "noisymix_tf", "beam"]
     how = {"capture_output": True, "text": True, "cwd": ROOT}
     words = line.format(tmp_path, "a", ",".join(NAMES)).split()
     done = subprocess.run([*command, *words], **how)

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 import noisymix_tf as nm
 from noisymix_tf import model_card, provenance
-from noisymix_tf.config import Config, MethodConfig
+from noisymix_tf.config import Config
 from noisymix_tf.data import Preprocess
 from noisymix_tf.files import file_digest
 from noisymix_tf.layers import FeatureNoise
@@ -99,7 +99,7 @@ def test_datasets_flags_metrics_and_fields_of_ones_own(tmp_path):
     stack = [keras.Input((32, 32, 3)), layers.Rescaling(1 / 255)]
     stack += [layers.AveragePooling2D(8), layers.Flatten(), layers.Dense(10)]
     model = keras.Sequential(stack)
-    config = Config(method=MethodConfig(alpha=2.0))
+    config = Config(alpha=2.0)
     own = {"licence": "CC0", "seen": np.arange(2), "place": tmp_path}
     before = nm.save(model, path, dataset=digits, flags=config, **own)
     facts = {"train_examples": 20, "test_examples": 20, "num_classes": 10}

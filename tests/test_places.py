@@ -9,11 +9,12 @@ import tensorflow as tf
 
 import noisymix_tf as nm
 from noisymix_tf import run_folder
+from noisymix_tf.commands import corrupt
+from noisymix_tf.commands.deepaugment import DeepAugmentConfig
+from noisymix_tf.commands.evaluate import EvaluateConfig
+from noisymix_tf.commands.stylize import StylizeConfig
 from noisymix_tf.comparison import trainings
-from noisymix_tf.config import Config, EvaluateConfig
-from noisymix_tf.config.deepaugment import DeepAugmentConfig
-from noisymix_tf.config.stylize import StylizeConfig
-from noisymix_tf.corruptions import __main__ as corruptions
+from noisymix_tf.config import Config
 from noisymix_tf.models.classifier import locate
 from support import comparison_runs, small_trainer
 from support.parsing import parsed
@@ -23,12 +24,12 @@ from support.usage import assert_usage_error
 def compare(line):
     """What a comparison makes of its line for one of its trainings."""
     words = *line.split(), "--methods=augmix"
-    words, config, _ = comparison_runs.parsed(*words)
+    words, config = comparison_runs.parsed(*words)
     return trainings.plan(words, config)[0].config
 
 
-def corrupt(line):
-    return corruptions.main(["corrupt", *line.split()])
+def corrupted(line):
+    return corrupt.main(["corrupt", *line.split()])
 
 
 def reader(config):
@@ -55,7 +56,7 @@ def test_no_command_writes_among_images_but_beside_them(tmp_path, monkeypatch):
         (reader(StylizeConfig), "--data_dir=photos --styles=a", "photos/c"),
         (reader(StylizeConfig), "--data_dir=a --styles=photos", "photos/c"),
         (reader(DeepAugmentConfig), "--data_dir=photos", "photos/c"),
-        (corrupt, f"{FOLDER}=photos", "photos/c"),
+        (corrupted, f"{FOLDER}=photos", "photos/c"),
     ):
         call = functools.partial(read, f"{line} --output_dir={output}")
         assert_usage_error(call, "--output_dir=", " lies in --")
@@ -83,7 +84,7 @@ def test_buckets_are_refused(monkeypatch, tmp_path):
         lambda: nm.evaluate(None, None, output_dir="gs://bucket/run"),
         lambda: nm.evaluate(None, None, c_dir="tfds:gs://bucket"),
         lambda: nm.save(None, pathlib.Path("gs://bucket/m.keras")),
-        lambda: corrupt("--output_dir=gs://bucket/c"),
+        lambda: corrupted("--output_dir=gs://bucket/c"),
         lambda: nm.data.load("imagenet"),  # from the environment
         lambda: train("--output_dir=gs://bucket/run"),
         lambda: train("--extra_data_dirs=here,hdfs://bucket"),

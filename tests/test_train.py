@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from noisymix_tf import data, fitting, model_card, train
 from noisymix_tf.callbacks import TrainingDiverged
-from noisymix_tf.callbacks.json_lines import read_json_lines
+from noisymix_tf.callbacks.logs import read_json_lines
 from noisymix_tf.config import Config
 from noisymix_tf.errors import UsageError
 from noisymix_tf.models.zoo import MODELS
@@ -203,9 +203,9 @@ def test_methods_train_on_a_tree_where_it_lies(config, tmp_path, monkeypatch):
         ("deepaugment", "deepaugment", "deepaugment", 8 + 2),
     ):
         line = f"method={method}", "dataset=folder", "data_dir=photos"
-        load = functools.partial(setup.dataset, config(*line, given=()).data)
+        load = functools.partial(setup.dataset, config(*line, given=()))
         if not os.path.exists(f"trees/{tree}"):
-            words = f"=trees/{tree} does not", f"python -m noisymix_tf.{door}"
+            words = f"=trees/{tree} does not", f"python -m noisymix_tf {door}"
             assert_usage_error(load, *words)
         for name in folders.CLASSES:
             path = tmp_path / "trees" / tree / name / "0.png"

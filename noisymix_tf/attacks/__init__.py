@@ -1,23 +1,22 @@
-"""Adversarial attacks in pixel space: FGSM and PGD, on any classifier.
+"""Adversarial attacks in pixel space, on any classifier.
 
 Pixels are 0..255; sizes of attacks are fractions of that range, as the
 literature writes them (those of adversaries to train against are grey levels):
 
 >>> from noisymix_tf import attacks
 >>> adversarial = attacks.fgsm(model, images, labels, eps=4 / 255)
->>> worse = attacks.pgd(model, images, labels, eps=0.5, norm="l2", steps=20)
 """
 
 from noisymix_tf.attacks.adversary import (
     ADVERSARIES,
+    Adversary,
     FastAdversary,
     PGDAdversary,
 )
 from noisymix_tf.attacks.autoattack import auto_attack
 from noisymix_tf.attacks.balls import BALLS, Ball
 from noisymix_tf.attacks.methods import fgsm, pgd
-from noisymix_tf.attacks.objective import LOSSES
-from noisymix_tf.attacks.search import Budget, search
+from noisymix_tf.attacks.search import LOSSES, Budget, search
 
 # A word that tells adversarial images of this code from those of another.
 VERSION = "1"
@@ -27,6 +26,7 @@ __all__ = [
     "BALLS",
     "LOSSES",
     "VERSION",
+    "Adversary",
     "Ball",
     "Budget",
     "FastAdversary",

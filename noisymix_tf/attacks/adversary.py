@@ -1,44 +1,74 @@
-"""Adversaries to train against: which attack, on how much of a batch.
+"""Adversaries to train against: which attack, on how much of a batch."""
 
-The search is the one that evaluation measures with (`search.py`).
-"""
+import abc
+import dataclasses
+import math
+from typing import ClassVar
 
-import keras
-import tensorflow as tf
-
-from noisymix_tf.attacks import checks, objective
+from noisymix_tf import checks
 from noisymix_tf.attacks.balls import BALLS
-from noisymix_tf.attacks.search import PIXEL_MAX, Budget, search
-from noisymix_tf.checks import radius_in_grey_levels
+from noisymix_tf.attacks.search import PIXEL_MAX, Budget, cross_entropy, search
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import serializable, tf
+from noisymix_tf.options import AT_LEAST_1, POSITIVE, Options, Range, option
 from noisymix_tf.registry import Registry
 
 ADVERSARIES = Registry("adversary")
-NONE = "none"
+ADVERSARIES.register("none")(None)
+_SHARE = Range(lambda v: 0 < v <= 1, "above 0 and at most 1")
 
 
-@keras.saving.register_keras_serializable("noisymix_tf")
-class PGDAdversary:
+@dataclasses.dataclass(eq=False)
+class Adversary(Options, abc.ABC):
+    """An attack on the clean images of a train step, and its options.
+
+    A new one is a dataclass in the registry `ADVERSARIES`, whose fields are
+    its options, and, to be saved with a trainer, in that of Keras.
+    """
+
+    PREFIX = "adversary_"
+
+    def check(self, shape):
+        """Refuses examples of a shape, in which None stands for any side."""
+        if len(shape) != 3:
+            raise UsageError(
+                f"An adversary moves the pixels of images [H, W, C], but an "
+                f"example has shape {list(shape)}; leave out adversary."
+            )
+
+    @abc.abstractmethod
+    def attack(self, score, images, labels, seed):
+        """The batch with adversarial images in the place of clean ones.
+
+        Args:
+            score: Function from float32 images 0..255 to scores `[B, K]`.
+            images, labels: float32 `[B, H, W, C]` and int32 `[B]`.
+            seed: int32 scalar of at least 0.
+        """
+
+    def get_config(self):
+        names = [f.name for f in dataclasses.fields(self) if f.init]
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@ADVERSARIES.register("pgd")
+@serializable
+@dataclasses.dataclass(eq=False)
+class PGDAdversary(Adversary):
     """Projected gradient descent from a random start: adversarial training.
 
-    Distances are in grey levels of pixels 0..255. In the Euclidean norm they
-    are those of a whole image: the literature's 0.5 for pixels in 0..1 is
-    127.5.
-
-    Args:
-        eps: Radius of the ball, above 0. One that is small enough to be meant
-            for pixels in 0..1, such as `4 / 255`, is refused.
-        norm: `"linf"` or `"l2"`.
-        steps: Number of steps, at least 1.
-        step_size: Length of a step, above 0; `eps / 4` by default.
-        random_start: Whether a search starts at a place drawn uniformly from
-            the ball, or at the image.
-        share: Share of the batch that is attacked, above 0 and at most 1; the
-            rest stays clean. At least one image is attacked.
+    The fields are options, as arguments and as flags. Distances are in grey
+    levels of pixels 0..255. In the Euclidean norm they are those of a whole
+    image: the literature's 0.5 for pixels in 0..1 is 127.5. The search is that
+    of `attacks.pgd`, on images clipped to 0..255.
 
     Raises:
         UsageError: An argument out of its range; from a trainer, examples that
-            are no images, or a radius that spans more than all of them.
+            are no images, or a radius that spans all of them.
 
     Example:
 
@@ -48,48 +78,54 @@ class PGDAdversary:
     attack for CIFAR-10. Mixed batches: Kurakin et al., arXiv:1611.01236.
     """
 
-    relative_step = 0.25
+    relative_step: ClassVar = 0.25
+    eps: float = option(
+        8.0,
+        "Largest distance from the image, in grey levels of pixels 0 to 255, "
+        "of which 8/255 stands for 8; of l2, the literature's 0.5 is 127.5.",
+        in_grey_levels=True,
+        range=POSITIVE,
+    )
+    norm: str = option(
+        "linf",
+        "How far images are apart: linf (largest difference of a pixel) or l2 "
+        "(Euclidean distance of whole images).",
+        choices=BALLS,
+    )
+    steps: int = option(7, "Steps of the attack; fast has one.", AT_LEAST_1)
+    step_size: float | None = option(
+        None,
+        "Length of a step, in grey levels. Default: a quarter of the largest "
+        "distance, of fast 1.25 times.",
+        in_grey_levels=True,
+        range=POSITIVE,
+    )
+    random_start: bool = option(
+        True, "Start at a random place in the ball, not at the image."
+    )
+    share: float = option(
+        1.0,
+        "Share of the batch that is attacked; the rest stays clean. At least "
+        "one image, the first, is attacked.",
+        range=_SHARE,
+    )
 
-    def __init__(
-        self,
-        eps=8.0,
-        norm="linf",
-        steps=7,
-        step_size=None,
-        random_start=True,
-        share=1.0,
-    ):
-        BALLS.get(str(norm))
-        self.norm = str(norm)
-        self.eps = checks.grey_levels("eps", eps)
-        radius_in_grey_levels("eps", self.eps, self.norm)
-        self.steps = checks.whole_number("steps", steps, 1)
-        self.step_size = (
-            None
-            if step_size is None
-            else checks.grey_levels("step_size", step_size)
-        )
-        self.random_start = checks.flag("random_start", random_start)
-        self.share = checks.share("share", share)
+    def __post_init__(self):
+        super().__post_init__()
+        checks.radius_in_grey_levels("eps", self.eps, self.norm)
+        step = self.step_size
+        if step is not None and step < self.eps / 100:
+            raise UsageError(
+                f"step_size={step:g} must be in grey levels, as "
+                f"eps={self.eps:g} is: for {step:.4g} of their range give "
+                f"{255 * step:.4g}."
+            )
 
     def check(self, shape):
-        """Refuses examples that cannot be attacked.
-
-        Args:
-            shape: Shape of an example; what is not known of it is None.
-
-        Raises:
-            UsageError: With the reason.
-        """
-        if len(shape) != 3:
-            raise UsageError(
-                f"An adversary moves the pixels of images [H, W, C], but an "
-                f"example has shape {list(shape)}; leave out adversary."
-            )
+        super().check(shape)
         if None in shape:
             return
-        size = shape[0] * shape[1] * shape[2]
-        span = PIXEL_MAX * BALLS.get(self.norm).span(size)
+        span = PIXEL_MAX * BALLS.get(self.norm).span(math.prod(shape))
         if self.eps > span:
             raise UsageError(
                 f"The adversary's eps={self.eps:g} is more than the largest "
@@ -98,72 +134,37 @@ class PGDAdversary:
             )
 
     def attack(self, score, images, labels, seed):
-        """The batch with the first images replaced by adversarial ones.
-
-        Args:
-            score: Function from float32 images 0..255 to scores `[B, K]`.
-            images: float32 `[B, H, W, C]`. Those that are attacked are first
-                clipped to 0..255.
-            labels: int32 `[B]`.
-            seed: int32 scalar of at least 0. `attacks.pgd` with this seed, the
-                same options and the attacked images finds the same.
-
-        Returns:
-            float32 `[B, H, W, C]`.
-        """
-        count = self._count(images.shape[0] or tf.shape(images)[0])
-        attacked = tf.clip_by_value(images[:count], 0.0, PIXEL_MAX)
+        count, size = images.shape[0], tf.shape(images)[0]
+        if self.share == 1.0:
+            count = count or size
+        elif count is None:
+            part = tf.round(self.share * tf.cast(size, tf.float32))
+            count = tf.maximum(1, tf.cast(part, tf.int32))
+        else:
+            count = max(1, round(self.share * count))
         step_size = self.step_size or self.relative_step * self.eps
         found = search(
             score,
-            attacked,
+            tf.clip_by_value(images[:count], 0.0, PIXEL_MAX),
             labels[:count],
             tf.range(count),
             Budget(self.eps, step_size, self.steps, seed=seed),
             ball=BALLS.get(self.norm),
-            loss=objective.cross_entropy,
+            loss=cross_entropy,
             random_start=self.random_start,
         )
         return tf.concat([found, images[count:]], axis=0)
 
-    def _count(self, batch_size):
-        """How many images of a batch are attacked."""
-        if self.share == 1.0:
-            return batch_size
-        if isinstance(batch_size, int):
-            return max(1, round(self.share * batch_size))
-        part = tf.round(self.share * tf.cast(batch_size, tf.float32))
-        return tf.maximum(1, tf.cast(part, tf.int32))
 
-    def get_config(self):
-        return {
-            "eps": self.eps,
-            "norm": self.norm,
-            "steps": self.steps,
-            "step_size": self.step_size,
-            "random_start": self.random_start,
-            "share": self.share,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
-
-
-@keras.saving.register_keras_serializable("noisymix_tf")
+@ADVERSARIES.register("fast")
+@serializable
+@dataclasses.dataclass(eq=False)
 class FastAdversary(PGDAdversary):
     """One step from a random start: fast adversarial training.
 
-    It costs one more pass through the network and back for each step. Without
-    the random start it is the fast gradient sign method, against which networks
-    learn to mask their gradients.
-
-    Args:
-        eps, norm, random_start, share: As for `PGDAdversary`.
-        step_size: Length of the step; `1.25 eps` by default.
-
-    Raises:
-        UsageError: As `PGDAdversary`.
+    Without the random start it is the fast gradient sign method, against which
+    networks learn to mask their gradients. Options are those of `PGDAdversary`
+    without `steps`; `step_size` is `1.25 eps` by default.
 
     Example:
 
@@ -173,42 +174,19 @@ class FastAdversary(PGDAdversary):
     those of its published code for CIFAR-10.
     """
 
-    relative_step = 1.25
-
-    def __init__(
-        self, eps=8.0, norm="linf", step_size=None, random_start=True, share=1.0
-    ):
-        super().__init__(eps, norm, 1, step_size, random_start, share)
-
-    def get_config(self):
-        config = super().get_config()
-        del config["steps"]
-        return config
-
-
-ADVERSARIES.register("pgd")(PGDAdversary)
-ADVERSARIES.register("fast")(FastAdversary)
+    relative_step: ClassVar = 1.25
+    steps: int = dataclasses.field(default=1, init=False)
 
 
 def resolve(adversary):
-    """The adversary that an argument names.
-
-    Args:
-        adversary: `"none"`, a registered name, or an object such as
-            `PGDAdversary`.
-
-    Returns:
-        The object, by name one with its default options; or None.
-
-    Raises:
-        UsageError: It is none of these.
-    """
-    if isinstance(adversary, PGDAdversary):
+    """The `Adversary` that an argument is, or names; None of `"none"`."""
+    if isinstance(adversary, Adversary):
         return adversary
-    names = (NONE, *ADVERSARIES.names())
+    names = ADVERSARIES.names()
     if adversary not in names:
         raise UsageError(
             f"adversary={adversary!r} must be one of {', '.join(names)}, or an "
             f"object such as nm.attacks.PGDAdversary(eps=4)."
         )
-    return None if adversary == NONE else ADVERSARIES.get(adversary)()
+    kind = ADVERSARIES.get(adversary)
+    return None if kind is None else kind()

@@ -2,17 +2,20 @@
 
 A new norm is one more entry of the registry. Perturbations are float32
 `[B, H, W, C]`, each image on its own; radii are in the units of the pixels.
+An attack is a measurement: unlike those of `rng`, its draws are the same ones
+with and without XLA.
 """
 
+import zlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-import tensorflow as tf
-
-from noisymix_tf.attacks import draws
+from noisymix_tf.lazy import tf
 from noisymix_tf.registry import Registry
 
 BALLS = Registry("norm")
+_GENERATOR = "philox"
+_NAME = zlib.crc32(b"attack") & 0x7FFFFFFF
 
 
 class Ball(NamedTuple):
@@ -35,12 +38,34 @@ class Ball(NamedTuple):
     span: Callable
 
 
+def draw_key(seed, restart, index):
+    """The key, int32 `[2]`, of a restart for the image at a place `index`."""
+    key = tf.stack([tf.cast(seed, tf.int32), tf.constant(_NAME, tf.int32)])
+    for part in (restart, index):
+        key = tf.random.experimental.stateless_fold_in(
+            key, tf.cast(part, tf.int32), alg=_GENERATOR
+        )
+    return key
+
+
+def _uniform(key, shape):
+    """Uniform numbers in (0, 1), float32.
+
+    Made of whole numbers: TensorFlow's floats of one key depend on XLA.
+    """
+    bits = tf.random.stateless_uniform(
+        shape, key, minval=None, maxval=None, dtype=tf.uint32, alg=_GENERATOR
+    )
+    top = tf.bitwise.right_shift(bits, tf.constant(9, tf.uint32))
+    return (tf.cast(top, tf.float32) + 0.5) * 2.0**-23
+
+
 def _clip(perturbation, eps):
     return tf.clip_by_value(perturbation, -eps, eps)
 
 
 def _draw_in_cube(key, shape, eps):
-    return eps * (2.0 * draws.uniform(key, shape) - 1.0)
+    return eps * (2.0 * _uniform(key, shape) - 1.0)
 
 
 def _unit(gradient):
@@ -52,17 +77,17 @@ def _unit(gradient):
 
 
 def _shrink(perturbation, eps):
-    ratio = tf.math.divide_no_nan(eps, _length(perturbation))
-    inside = _length(perturbation) <= eps
-    return tf.where(inside, perturbation, perturbation * ratio)
+    length = _length(perturbation)
+    ratio = tf.math.divide_no_nan(eps, length)
+    return tf.where(length <= eps, perturbation, perturbation * ratio)
 
 
 def _draw_in_sphere(key, shape, eps):
-    direction_key, radius_key = draws.split(key)
-    normal = draws.normal(direction_key, shape)
+    keys = tf.unstack(tf.random.split(key, 2, alg=_GENERATOR))
+    normal = tf.math.ndtri(_uniform(keys[0], shape))
     size = tf.cast(tf.size(normal), tf.float32)
     # The share of a ball's volume within radius r grows as r**size.
-    radius = draws.uniform(radius_key, []) ** (1.0 / size)
+    radius = _uniform(keys[1], []) ** (1.0 / size)
     return eps * radius * _unit(normal[None])[0]
 
 
@@ -70,7 +95,9 @@ def _length(x):
     return tf.sqrt(tf.reduce_sum(x * x, axis=[1, 2, 3], keepdims=True))
 
 
-BALLS.register("linf")(Ball(tf.sign, _clip, _draw_in_cube, lambda size: 1.0))
+BALLS.register("linf")(
+    Ball(lambda x: tf.sign(x), _clip, _draw_in_cube, lambda size: 1.0)
+)
 BALLS.register("l2")(
     Ball(_unit, _shrink, _draw_in_sphere, lambda size: size**0.5)
 )

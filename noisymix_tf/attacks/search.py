@@ -1,34 +1,57 @@
-"""The search for the worst image in a ball: projected gradient ascent.
-
-Pure functions of tensors, which compile with `jit_compile=True`; what is
-attacked is a function from images to scores.
-"""
+"""The search for the worst image in a ball: pure functions of tensors."""
 
 from typing import NamedTuple
 
-import tensorflow as tf
+import numpy as np
 
-from noisymix_tf.attacks import draws, objective
+from noisymix_tf.attacks.balls import draw_key
+from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import tf
+from noisymix_tf.registry import Registry
 
+LOSSES = Registry("loss")
 PIXEL_MAX = 255.0
+_ADVICE = "attack one of floats and operations that can be differentiated"
+
+
+@LOSSES.register("cross_entropy")
+def cross_entropy(scores, labels):
+    """`-log p` of the right class, as everyone computes it in float32.
+
+    Once `p` rounds to one, at about 17 nats of margin, its gradient has lost
+    the right class's part and points elsewhere. Of scores float32 `[B, K]`, K
+    at least 2, and labels int `[B]` it is float32 `[B]`, as every loss.
+    """
+    return -tf.gather(tf.nn.log_softmax(scores), labels, batch_dims=1)
+
+
+@LOSSES.register("log_odds")
+def log_odds(scores, labels):
+    """`log((1 - p) / p)` of the right class, without cancellation.
+
+    The cross-entropy is its softplus, so that both grow together and their
+    gradients point the same way. This one neither rounds nor vanishes,
+    however sure the model is.
+    """
+    right = tf.one_hot(labels, scores.shape[-1], on_value=True, off_value=False)
+    wrong = tf.reduce_logsumexp(tf.where(right, -float("inf"), scores), axis=-1)
+    return wrong - tf.gather(scores, labels, batch_dims=1)
 
 
 class Budget(NamedTuple):
-    """How far and how long to search; scalars, Python numbers or tensors.
+    """How far and how long to search; scalars, Python numbers or tensors."""
 
-    Attributes:
-        eps: Radius of the ball, in grey levels.
-        step_size: Length of a step, in grey levels.
-        steps: Number of steps.
-        restarts: Number of searches, each from a start of its own.
-        seed: Seed of the random starts.
-    """
-
-    eps: float
-    step_size: float
+    eps: float  # Radius of the ball, in grey levels.
+    step_size: float  # Length of a step, in grey levels.
     steps: int
-    restarts: int = 1
-    seed: int = 0
+    restarts: int = 1  # Number of searches, each from a start of its own.
+    seed: int = 0  # Of the random starts.
+
+    @classmethod
+    def of_shares(cls, eps, step_size, *numbers):
+        """One of tensors, which trace once, from shares of pixels' range."""
+        levels = np.float32([PIXEL_MAX * eps, PIXEL_MAX * step_size])
+        return cls(*map(tf.constant, [*levels, *np.int32(numbers)]))
 
 
 def search(score, images, labels, indices, budget, *, ball, loss, random_start):
@@ -36,44 +59,58 @@ def search(score, images, labels, indices, budget, *, ball, loss, random_start):
 
     Args:
         score: Function from float32 images 0..255 to scores `[B, K]`: logits,
-            or log-probabilities.
-        images: float32 `[B, H, W, C]`, 0..255.
-        labels: int32 `[B]`.
+            or log-probabilities; one image's independent of the others'.
+        images, labels: float32 `[B, H, W, C]`, 0..255, and int32 `[B]`.
         indices: int32 `[B]`, each image's place in its dataset.
-        budget: A `Budget`.
-        ball: A `Ball`, an entry of `BALLS`.
-        loss: Function of scores and labels, an entry of `LOSSES`.
-        random_start: Whether to start at a random place in the ball.
+        budget, ball, loss: A `Budget`, and entries of `BALLS` and `LOSSES`.
+        random_start: Whether to start at a random place in the ball, a
+            function of (seed, restart, index).
 
     Returns:
         float32 `[B, H, W, C]`, 0..255 and in the ball: where the last step of
         the only search ended; of several searches, for each image a
         misclassified end before others, then the one of the highest loss.
+
+    Raises:
+        UsageError: The scores have no gradient in the pixels.
     """
-    budget = Budget(
-        tf.cast(budget.eps, tf.float32),
-        tf.cast(budget.step_size, tf.float32),
-        *(
-            value if isinstance(value, int) else tf.cast(value, tf.int32)
-            for value in budget[2:]
-        ),
+    eps = tf.cast(budget.eps, tf.float32)
+    step_size = tf.cast(budget.step_size, tf.float32)
+    steps, restarts, seed = (
+        value if isinstance(value, int) else tf.cast(value, tf.int32)
+        for value in budget[2:]
     )
 
-    def climb(restart):
-        start = images
-        if random_start:
-            noise = starts(images.shape[1:], indices, restart, budget, ball)
-            start = tf.clip_by_value(images + noise, 0.0, PIXEL_MAX)
-        return ascend(score, images, labels, start, budget, ball, loss)
+    def start(restart):
+        if not random_start:
+            return images
+        shape = images.shape[1:]
+        noise = tf.map_fn(
+            lambda index: ball.draw(draw_key(seed, restart, index), shape, eps),
+            indices,
+            fn_output_signature=tf.TensorSpec(shape, tf.float32),
+        )
+        return tf.clip_by_value(images + noise, 0.0, PIXEL_MAX)
 
-    if isinstance(budget.restarts, int) and budget.restarts == 1:
-        return climb(0)
+    def step(count, place):
+        gradient, _ = ascent(loss, score, place, labels)
+        place += step_size * ball.direction(gradient)
+        # The image lies in 0..255, so that clipping leads nearer to it.
+        place = images + ball.project(place - images, eps)
+        return count + 1, tf.clip_by_value(place, 0.0, PIXEL_MAX)
+
+    def climb(restart):
+        first = 0, start(restart)
+        if isinstance(steps, int) and steps == 1:
+            return step(*first)[1]
+        return tf.while_loop(lambda count, _: count < steps, step, first)[1]
 
     def again(restart, best, best_loss, best_missed):
         found = climb(restart)
         scores = score(found)
         value = loss(scores, labels)
-        missed = objective.missed(scores, labels)
+        classes = tf.argmax(scores, axis=-1, output_type=labels.dtype)
+        missed = classes != labels
         worse = tf.where(missed == best_missed, value > best_loss, missed)
         pick = worse | (restart == 0)
         return (
@@ -83,59 +120,41 @@ def search(score, images, labels, indices, budget, *, ball, loss, random_start):
             tf.where(pick, missed, best_missed),
         )
 
+    if isinstance(restarts, int) and restarts == 1:
+        return climb(0)
     nothing = tf.zeros_like(labels, tf.float32)
-    return tf.while_loop(
-        lambda restart, *_: restart < budget.restarts,
-        again,
-        (0, images, nothing, nothing > 0.0),
-    )[1]
+    best = 0, images, nothing, nothing > 0.0
+    return tf.while_loop(lambda i, *_: i < restarts, again, best)[1]
 
 
-def ascend(score, images, labels, start, budget, ball, loss):
-    """Takes the steps of one search; each ends in the ball and in 0..255.
-
-    Args:
-        start: float32 `[B, H, W, C]`, where it begins.
-        score, images, labels, budget, ball, loss: As in `search`.
-
-    Returns:
-        float32 `[B, H, W, C]`.
-
-    Source: Madry et al. (2018), "Towards Deep Learning Models Resistant to
-    Adversarial Attacks", section 2.1.
-    """
-
-    def step(count, place):
-        gradient, _ = objective.ascent(loss, score, place, labels)
-        place += budget.step_size * ball.direction(gradient)
-        # The image lies in 0..255, so that clipping leads nearer to it.
-        place = images + ball.project(place - images, budget.eps)
-        return count + 1, tf.clip_by_value(place, 0.0, PIXEL_MAX)
-
-    if isinstance(budget.steps, int) and budget.steps == 1:
-        return step(0, start)[1]
-    return tf.while_loop(
-        lambda count, _: count < budget.steps, step, (0, start)
-    )[1]
+def ascent(loss, score, images, labels):
+    """Gradient of a loss in the pixels, as `back_to_pixels` gives it."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(images)
+        scores = score(images)
+    with tf.GradientTape(watch_accessed_variables=False) as last:
+        last.watch(scores)
+        value = loss(scores, labels)
+    return back_to_pixels(tape, scores, images, last.gradient(value, scores))
 
 
-def starts(shape, indices, restart, budget, ball):
-    """Random perturbations, one for every image, the same in any batch.
+def back_to_pixels(tape, scores, images, slope, advice=_ADVICE):
+    """Takes the slope of a loss in its scores `[B, K]` back to the images.
 
-    Args:
-        shape: `[H, W, C]`.
-        indices: int32 `[B]`.
-        restart: int scalar.
-        budget, ball: As in `search`.
+    Of an image on which the model is sure it is tiny, and would vanish on its
+    way through layers in half precision. So what goes back is scaled to one
+    for each image; attacks only ask for the direction.
 
     Returns:
-        float32 `[B, H, W, C]`, each a function of (seed, restart, index).
+        `(direction, scale)`, float32 `[B, H, W, C]` and `[B, 1, 1, 1]`, whose
+        product is each image's gradient of its own loss.
     """
-
-    def draw(index):
-        key = draws.key(budget.seed, restart, index)
-        return ball.draw(key, shape, budget.eps)
-
-    return tf.map_fn(
-        draw, indices, fn_output_signature=tf.TensorSpec(shape, tf.float32)
+    scale = tf.reduce_max(tf.abs(slope), axis=-1, keepdims=True)
+    direction = tape.gradient(
+        scores, images, tf.math.divide_no_nan(slope, scale)
     )
+    if direction is None:
+        raise UsageError(
+            f"The model has no gradient with respect to its pixels: {advice}."
+        )
+    return direction, scale[:, :, None, None]

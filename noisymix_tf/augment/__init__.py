@@ -1,5 +1,6 @@
 """Augmentation of uint8 image batches, compiled with XLA on any device."""
 
+from noisymix_tf.augment.arguments import VIEWS
 from noisymix_tf.augment.augmix import AugMixOptions, augmix, augmix_views
 from noisymix_tf.augment.gaussian import gaussian_views
 from noisymix_tf.augment.policy import (
@@ -11,6 +12,7 @@ from noisymix_tf.augment.standard import random_crop_flip
 from noisymix_tf.augment.views import batch_views, device_views
 
 __all__ = [
+    "VIEWS",
     "AugMixOptions",
     "augmix",
     "augmix_views",

@@ -10,7 +10,8 @@ instead differs along the border.
 import math
 
 import numpy as np
-import tensorflow as tf
+
+from noisymix_tf.lazy import tf
 
 # Bounds the angles of the tables: no operation of a policy turns by more.
 MAX_DEGREES = 135

@@ -6,12 +6,16 @@ device draws them all and keeps its own rows: one device or eight, an image
 gets the same views.
 """
 
-import tensorflow as tf
-
 from noisymix_tf.checks import is_whole
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import tf
+from noisymix_tf.registry import Registry
 
 WHOLE = (0, 1)
+# What makes views of images: functions as `augmix_views`, of the options that
+# each is registered with. The flag `--views` names one.
+VIEWS = Registry("views")
+VIEWS.register("none")(None)
 
 
 def checked(images):

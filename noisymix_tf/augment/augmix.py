@@ -6,29 +6,28 @@ Robustness and Uncertainty", Algorithm 1.
 
 import dataclasses
 import functools
-import math
-
-import keras
-import tensorflow as tf
 
 from noisymix_tf.augment import affine, arguments, chains, ops, places, steps
-from noisymix_tf.augment.arguments import checked, checked_views
-from noisymix_tf.checks import is_real, is_whole
-from noisymix_tf.errors import UsageError
+from noisymix_tf.augment.arguments import VIEWS, checked, checked_views
+from noisymix_tf.lazy import serializable, tf
+from noisymix_tf.options import (
+    AT_LEAST_1,
+    POSITIVE,
+    Options,
+    Range,
+    between,
+    option,
+)
+
+_DEPTH = Range(lambda v: v == -1 or v >= 1, "-1 (random 1..3) or at least 1")
 
 
 @dataclasses.dataclass(frozen=True)
-class AugMixOptions:
-    """The hyper-parameters of AugMix.
+class AugMixOptions(Options):
+    """AugMix: the paper takes a severity of 3 for CIFAR and 1 for ImageNet.
 
-    Args:
-        severity: Strongest level of an operation, 0.1 to 10. Each operation
-            draws its own from U(0.1, severity).
-        width: Number of chains that are mixed.
-        depth: Operations per chain; -1 draws 1, 2 or 3 for each chain.
-        alpha: Concentration of the Dirichlet and Beta weights.
-        all_ops: Also uses color, contrast, brightness and sharpness, which
-            overlap with the common corruptions.
+    Each operation draws a level of its own from U(0.1, severity). `alpha` is
+    that of the Dirichlet and of the Beta weights.
 
     Raises:
         UsageError: An option is out of its range.
@@ -39,34 +38,25 @@ class AugMixOptions:
     3
     """
 
-    severity: float = 3.0
-    width: int = 3
-    depth: int = -1
-    alpha: float = 1.0
-    all_ops: bool = False
+    PREFIX = "augmix_"
 
-    def __post_init__(self):
-        _check(
-            is_real(self.severity) and 0.1 <= self.severity <= 10,
-            f"AugMix severity must be a number from 0.1 to 10, got "
-            f"{self.severity!r}; the paper uses 3 for CIFAR and 1 for "
-            f"ImageNet.",
-        )
-        _check(
-            is_whole(self.width) and self.width >= 1,
-            f"AugMix width must be a whole number of chains, at least 1, got "
-            f"{self.width!r}; the paper uses 3.",
-        )
-        _check(
-            is_whole(self.depth) and (self.depth == -1 or self.depth >= 1),
-            f"AugMix depth must be a whole number, at least 1, or -1 to draw "
-            f"it from 1 to 3, got {self.depth!r}.",
-        )
-        _check(
-            is_real(self.alpha) and 0 < self.alpha < math.inf,
-            f"AugMix alpha must be a positive number, got {self.alpha!r}; the "
-            f"paper uses 1.",
-        )
+    severity: float = option(
+        3.0, "Severity of AugMix's operations.", range=between(0.1, 10)
+    )
+    width: int = option(
+        3, "Number of AugMix's augmentation chains.", range=AT_LEAST_1
+    )
+    depth: int = option(
+        -1, "Operations in a chain; -1: random, 1 to 3.", range=_DEPTH
+    )
+    alpha: float = option(
+        1.0, "Concentration of AugMix's mixing weights.", range=POSITIVE
+    )
+    all_ops: bool = option(
+        False,
+        "Also use color, contrast, brightness and sharpness, which overlap "
+        "with the corruptions of the evaluation.",
+    )
 
     @property
     def operations(self):
@@ -101,7 +91,8 @@ def augmix(images, seed, **options):
     return augmix_views(images, seed, num_views=1, **options)[:, 1]
 
 
-@keras.saving.register_keras_serializable("noisymix_tf")
+@VIEWS.register("augmix", options=AugMixOptions)
+@serializable
 def augmix_views(
     images,
     seed,
@@ -212,8 +203,3 @@ def _mixed(image, results, weights, m):
             mixed += affine.rounded(chain) if index == 0 else chain
         made.append(mixed)
     return made
-
-
-def _check(holds, message):
-    if not holds:
-        raise UsageError(message)

@@ -6,10 +6,9 @@ without images and the image operations without a sampler.
 
 import typing
 
-import tensorflow as tf
-
 from noisymix_tf import rng
 from noisymix_tf.augment import fixed
+from noisymix_tf.lazy import tf
 
 
 class Plan(typing.NamedTuple):
@@ -27,11 +26,11 @@ class Plan(typing.NamedTuple):
         m: float32 `[...]`, the share of the chains; the rest is the image.
     """
 
-    operation: tf.Tensor
-    parameter: tf.Tensor
-    depth: tf.Tensor
-    weights: tf.Tensor
-    m: tf.Tensor
+    operation: "tf.Tensor"
+    parameter: "tf.Tensor"
+    depth: "tf.Tensor"
+    weights: "tf.Tensor"
+    m: "tf.Tensor"
 
 
 def draw_plan(seed, batch, options, height, width):

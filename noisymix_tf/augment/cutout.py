@@ -1,8 +1,7 @@
 """Cutout: a grey square at a random place of an image."""
 
-import tensorflow as tf
-
 from noisymix_tf.augment import fixed
+from noisymix_tf.lazy import tf
 
 # The published programs erase after the normalisation, where 0 is the mean.
 GREY = 128

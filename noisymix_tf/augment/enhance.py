@@ -5,9 +5,8 @@ They overlap with the corruptions of the common benchmarks, so AugMix leaves
 them out unless asked for all operations.
 """
 
-import tensorflow as tf
-
 from noisymix_tf.augment import affine, fixed
+from noisymix_tf.lazy import tf
 
 
 def color(images, factor):

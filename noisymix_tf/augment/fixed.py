@@ -4,9 +4,8 @@ No device rounds them, none needs double precision for them, and no compiler
 can fuse two operations into one.
 """
 
-import tensorflow as tf
-
 from noisymix_tf import rng
+from noisymix_tf.lazy import tf
 
 BITS = 52
 ONE = 1 << BITS

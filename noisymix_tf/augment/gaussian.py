@@ -1,18 +1,31 @@
 """Views with Gaussian noise on the pixels, for stability training."""
 
+import dataclasses
 import functools
-
-import keras
-import tensorflow as tf
 
 from noisymix_tf import rng
 from noisymix_tf.augment import arguments
-from noisymix_tf.augment.arguments import checked, checked_views
-from noisymix_tf.checks import is_real
-from noisymix_tf.errors import UsageError
+from noisymix_tf.augment.arguments import VIEWS, checked, checked_views
+from noisymix_tf.lazy import serializable, tf
+from noisymix_tf.options import AT_LEAST_0, Options, option
 
 
-@keras.saving.register_keras_serializable("noisymix_tf")
+@dataclasses.dataclass(frozen=True)
+class GaussianOptions(Options):
+    """Gaussian views."""
+
+    PREFIX = "gaussian_"
+
+    level: float = option(
+        63.75,
+        "Standard deviation of the noise of gaussian views, in units of pixels "
+        "0 to 255.",
+        range=AT_LEAST_0,
+    )
+
+
+@VIEWS.register("gaussian", options=GaussianOptions)
+@serializable
 def gaussian_views(
     images, seed, *, level=63.75, num_views=1, clean=True, shard=arguments.WHOLE
 ):
@@ -46,13 +59,9 @@ def gaussian_views(
     Reference: Zheng et al., arXiv:1604.04326; the default level is that of
     the published code of Carmon et al., arXiv:1905.13736.
     """
-    if not is_real(level) or not 0 <= level < float("inf"):
-        raise UsageError(
-            f"The level of Gaussian views must be a number of pixel units, at "
-            f"least 0, got {level!r}."
-        )
+    level = float(GaussianOptions(level).level)
     index, count = arguments.checked_shard(shard)
-    views = _compiled(float(level), checked_views(num_views), count)(
+    views = _compiled(level, checked_views(num_views), count)(
         checked(images), tf.cast(seed, tf.int32), tf.cast(index, tf.int32)
     )
     return views if clean else views[:, 1:]

@@ -7,10 +7,10 @@ one gather for each image, so that accelerators give what the host gives.
 """
 
 import numpy as np
-import tensorflow as tf
 
 from noisymix_tf.augment import affine, fixed
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import tf
 
 _HALF = fixed.ONE // 2
 IDENTITY = (fixed.ONE, 0, _HALF, 0, fixed.ONE, _HALF)

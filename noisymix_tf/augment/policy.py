@@ -5,10 +5,8 @@ and equal to Pillow's, with the nearest pixel where geometry asks for one and
 black outside, as in the published programs.
 """
 
+import dataclasses
 import functools
-
-import keras
-import tensorflow as tf
 
 from noisymix_tf import rng
 from noisymix_tf.augment import (
@@ -19,12 +17,51 @@ from noisymix_tf.augment import (
     steps,
 )
 from noisymix_tf.augment import cutout as cutouts
-from noisymix_tf.augment.arguments import checked, checked_views
+from noisymix_tf.augment.arguments import VIEWS, checked, checked_views
 from noisymix_tf.checks import is_whole
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import serializable, tf
+from noisymix_tf.options import AT_LEAST_0, AT_LEAST_1, Options, between, option
 
 
-@keras.saving.register_keras_serializable("noisymix_tf")
+@dataclasses.dataclass(frozen=True)
+class PolicyOptions(Options):
+    """Policies: AutoAugment, RandAugment and TrivialAugment."""
+
+    PREFIX = "policy_"
+
+    cutout: int = option(
+        0,
+        "Side in pixels of a grey square at a random place of every view of a "
+        "policy; 0: none.",
+        range=AT_LEAST_0,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class RandAugmentOptions(PolicyOptions):
+    """RandAugment."""
+
+    PREFIX = "randaugment_"
+
+    num_ops: int = option(
+        2, "Operations of RandAugment in a row.", range=AT_LEAST_1
+    )
+    magnitude: float = option(
+        9.0,
+        "Magnitude of RandAugment's operations; 30 is AutoAugment's strongest.",
+        range=between(0, 30),
+    )
+    scale: str = option(
+        "automl",
+        "What RandAugment's magnitudes mean: automl (enhancements from 0.1 to "
+        "1.9) or torchvision (from 1 to 1.9, in half of the draws to 0.1; "
+        "whole magnitudes).",
+        choices=("automl", "torchvision"),
+    )
+
+
+@serializable
 def auto_augment_views(
     images,
     seed,
@@ -71,7 +108,14 @@ def auto_augment_views(
     return _views(sampler, images, seed, cutout, num_views, clean, shard, dense)
 
 
-@keras.saving.register_keras_serializable("noisymix_tf")
+for _policy in ("cifar10", "imagenet", "svhn"):
+    VIEWS.register(f"autoaugment_{_policy}", options=PolicyOptions)(
+        functools.partial(auto_augment_views, policy=_policy)
+    )
+
+
+@VIEWS.register("randaugment", options=RandAugmentOptions)
+@serializable
 def rand_augment_views(
     images,
     seed,
@@ -109,7 +153,8 @@ def rand_augment_views(
     return _views(sampler, images, seed, cutout, num_views, clean, shard, dense)
 
 
-@keras.saving.register_keras_serializable("noisymix_tf")
+@VIEWS.register("trivialaugment", options=PolicyOptions)
+@serializable
 def trivial_augment_views(
     images,
     seed,

@@ -8,9 +8,8 @@ import dataclasses
 import fractions
 import math
 
-import tensorflow as tf
-
 from noisymix_tf.augment import ops, places, tables
+from noisymix_tf.lazy import tf
 
 
 def _nearest(name):

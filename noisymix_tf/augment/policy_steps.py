@@ -3,8 +3,6 @@
 import dataclasses
 import typing
 
-import tensorflow as tf
-
 from noisymix_tf.augment import fixed
 from noisymix_tf.augment.policies import POLICIES
 from noisymix_tf.augment.policy_space import (
@@ -16,6 +14,7 @@ from noisymix_tf.augment.policy_space import (
 )
 from noisymix_tf.checks import is_real, is_whole
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import tf
 
 # RandAugment's and TrivialAugment's strongest magnitude.
 STRONGEST = 30
@@ -28,8 +27,8 @@ class Steps(typing.NamedTuple):
     what each is given, fixed-point.
     """
 
-    operation: tf.Tensor
-    parameter: tf.Tensor
+    operation: "tf.Tensor"
+    parameter: "tf.Tensor"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,17 +2,15 @@
 
 import functools
 
-import keras
-import tensorflow as tf
-
 from noisymix_tf import rng
 from noisymix_tf.augment import arguments
 from noisymix_tf.augment.arguments import checked
 from noisymix_tf.checks import is_whole
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import serializable, tf
 
 
-@keras.saving.register_keras_serializable("noisymix_tf")
+@serializable
 def random_crop_flip(
     images, seed, *, padding=4, flip=True, shard=arguments.WHOLE
 ):

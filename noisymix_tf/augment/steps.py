@@ -8,9 +8,8 @@ every kind of operation at once, and keep what their own gave.
 
 import functools
 
-import tensorflow as tf
-
 from noisymix_tf.augment import places, tables
+from noisymix_tf.lazy import tf
 
 # The index of no operation.
 NOTHING = -1
@@ -25,7 +24,7 @@ def apply(
     finish=lambda image, results: tf.unstack(results, axis=-4),
     count=None,
     own=(),
-    dtype=tf.uint8,
+    dtype="uint8",
 ):
     """Applies R rows of D operations to each image, one after the other.
 

@@ -8,9 +8,9 @@ stay uint8 from operation to operation, and every table equals Pillow's.
 import functools
 
 import numpy as np
-import tensorflow as tf
 
 from noisymix_tf.augment import fixed
+from noisymix_tf.lazy import tf
 
 VALUES = 256
 

@@ -2,10 +2,9 @@
 
 import inspect
 
-import tensorflow as tf
-
 from noisymix_tf import rng
 from noisymix_tf.augment import arguments
+from noisymix_tf.lazy import tf
 
 
 def batch_views(

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from noisymix_tf import augment
-from noisymix_tf.benchmarks import pillow_augmix, timing
+from noisymix_tf.benchmarks import BENCHMARKS, pillow_augmix, timing
 from noisymix_tf.errors import UsageError
 from noisymix_tf.training.augmentation import augmentation
 
@@ -25,25 +25,28 @@ SIZES = {32: (128, 64), 224: (8, 4)}
 _BATCHES, _REST = 32, 0.2
 
 
+@BENCHMARKS.register(
+    "augmix", title="AugMix beside Pillow", rounds=20, unit="batches"
+)
 def run(config, rounds, sizes=SIZES):
-    """Times samples, the clean image and its AugMix views, of the method.
+    """Times samples, the clean image and its AugMix views, of the config.
 
     Returns a dict from side to a dict of `"ours"` and `"Pillow"`, `Timing`s of
     a sample. A method without AugMix is a `UsageError`.
     """
-    method, seed = config.method, config.run.seed
-    if method.views != "augmix":
+    seed = config.seed
+    if config.views != "augmix":
         raise UsageError(
-            f"--views={method.views} is no AugMix: give a method with AugMix, "
+            f"--views={config.views} is no AugMix: give a method with AugMix, "
             f"such as --method=noisymix."
         )
-    make = augmentation(method)
+    make = augmentation(config)
     options = {
         "num_views": make.keywords["num_views"],
-        "severity": method.augmix_severity,
-        "width": method.augmix_width,
-        "depth": method.augmix_depth,
-        "alpha": method.augmix_alpha,
+        "severity": config.augmix_severity,
+        "width": config.augmix_width,
+        "depth": config.augmix_depth,
+        "alpha": config.augmix_alpha,
     }
     figures = {}
     for side, (batch, of_pillow) in sizes.items():
@@ -59,7 +62,7 @@ def run(config, rounds, sizes=SIZES):
         }
         ours, theirs = figures[side].values()
         print(
-            f"{side} px, severity {method.augmix_severity:g}, "
+            f"{side} px, severity {config.augmix_severity:g}, "
             f"{1 + options['num_views']} views: {1 / ours.cpu:,.0f} samples "
             f"per CPU-second, {timing.ratio(theirs.cpus, ours.cpus)} times the "
             f"{1 / theirs.cpu:,.0f} of Pillow (95 % by resampling)"

@@ -3,7 +3,7 @@
 import functools
 
 from noisymix_tf import corruptions
-from noisymix_tf.benchmarks import timing
+from noisymix_tf.benchmarks import BENCHMARKS, timing
 from noisymix_tf.benchmarks.augmix import photographs
 
 _SMALL, _LARGE = 32, 224
@@ -14,6 +14,9 @@ _SEQUENCES = {_SMALL: 20, _LARGE: 1}
 _SET = 10_000
 
 
+@BENCHMARKS.register(
+    "corruptions", title="making the corrupted sets", rounds=3, unit="batches"
+)
 def run(config, rounds):
     """Times every corruption and perturbation at 32 and at 224 pixels.
 
@@ -25,7 +28,7 @@ def run(config, rounds):
         size to `Timing` of an image, averaged over the severities, or of a
         sequence; and of `"c_cpu_minutes"` and `"p_cpu_minutes"` for CIFAR.
     """
-    arguments = rounds, config.evaluation.eval_seed
+    arguments = rounds, config.eval_seed
     images = _timings(corruptions.names(), _all_severities, _IMAGES, *arguments)
     films = _timings(
         corruptions.perturbation_names(), _films, _SEQUENCES, *arguments

@@ -13,13 +13,19 @@ import time
 import numpy as np
 
 from noisymix_tf import corruptions, evaluation
-from noisymix_tf.benchmarks import timing
+from noisymix_tf.benchmarks import BENCHMARKS, timing
 from noisymix_tf.evaluation.images import Images
 from noisymix_tf.evaluation.predictor import Predictor
 from noisymix_tf.training import setup
 from noisymix_tf.workers import Workers
 
 
+@BENCHMARKS.register(
+    "evaluation",
+    title="an evaluation beside its halves",
+    rounds=1,
+    unit="suites",
+)
 def run(config, rounds):
     """Times the dataset, the network and what of suite c is measured.
 
@@ -28,8 +34,8 @@ def run(config, rounds):
         takes beyond the CPU-seconds of its halves; `"speed_up"` of two workers;
         and `"megabytes"`, peaks of this process and both.
     """
-    settings = config.evaluation
-    dataset = setup.dataset(config.data)
+    settings = config
+    dataset = setup.dataset(config)
     model = setup.classifier(config, dataset)
     size = settings.eval_batch_size
     images = Images.of(dataset)

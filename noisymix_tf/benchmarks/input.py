@@ -12,9 +12,9 @@ import time
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework.config import disable_op_determinism
 
-from noisymix_tf.benchmarks import timing
+from noisymix_tf import private
+from noisymix_tf.benchmarks import BENCHMARKS, timing
 from noisymix_tf.benchmarks.augmix import photographs
 from noisymix_tf.training import setup
 
@@ -25,6 +25,9 @@ _FILES = 256
 _READY, _TIMED = 4, 4
 
 
+@BENCHMARKS.register(
+    "input", title="input, deterministic and not", rounds=10, unit="turns"
+)
 def run(config, rounds):
     """Times batches as training gets them, under both kinds of operations.
 
@@ -37,28 +40,27 @@ def run(config, rounds):
         and the share of time in which that step waits.
     """
     with tempfile.TemporaryDirectory() as made:
-        if config.data.dataset == "digits":
-            side = config.data.image_size or _SIDE
-            count = config.data.train_examples or _FILES
-            _write_records(made, count, side, config.run.seed)
-            records = dataclasses.replace(
-                config.data,
+        if config.dataset == "digits":
+            side = config.image_size or _SIDE
+            count = config.train_examples or _FILES
+            _write_records(made, count, side, config.seed)
+            config = dataclasses.replace(
+                config,
                 dataset="imagenet",
                 data_dir=made,
                 image_size=side,
                 train_examples=None,
             )
-            config = dataclasses.replace(config, data=records)
-        dataset = setup.dataset(config.data)
+        dataset = setup.dataset(config)
         figures = _measured(config, dataset, rounds)
     rows = [[mode] for mode in figures]
     for row, (each, share) in zip(rows, figures.values()):
         row += [f"{1 / each.wall:,.0f}", f"{1000 * each.cpu:.2f}"]
         row += [f"{share:.1%}"]
     print(
-        f"{config.data.words(dataset.name)}, {dataset.image_shape[0]} px, "
-        f"{len(dataset.train):,} images; {config.method.views} views, batch "
-        f"{config.optimizer.batch_size}; means of {rounds} turns of {_TIMED} "
+        f"{config.data_words(dataset.name)}, {dataset.image_shape[0]} px, "
+        f"{len(dataset.train):,} images; {config.views} views, batch "
+        f"{config.batch_size}; means of {rounds} turns of {_TIMED} "
         f"batches"
     )
     header = ["operations", "images/s", "CPU-s/1,000", "a slow step waits"]
@@ -93,12 +95,12 @@ def _measured(config, dataset, rounds):
         _operate(is_deterministic)
         pipelines[mode] = iter(setup.views(config, dataset))
         next(pipelines[mode])
-    _operate(config.run.deterministic)
+    _operate(config.deterministic)
     found = {mode: [] for mode in pipelines}
     for _ in range(rounds):
         for mode, batches in pipelines.items():
             found[mode].append(_turn(batches))
-    images = config.optimizer.batch_size * _TIMED
+    images = config.batch_size * _TIMED
     figures = {}
     for mode, values in found.items():
         walls, cpus, waits = np.array(values).T
@@ -119,7 +121,7 @@ def _operate(is_deterministic):
     if is_deterministic:
         tf.config.experimental.enable_op_determinism()
     else:
-        disable_op_determinism()
+        private.disable_op_determinism()
 
 
 def _write_records(root, count, side, seed):

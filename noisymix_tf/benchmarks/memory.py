@@ -8,13 +8,20 @@ import numpy as np
 import psutil
 
 from noisymix_tf import data
-from noisymix_tf.benchmarks import steps
+from noisymix_tf.benchmarks import BENCHMARKS, steps
 from noisymix_tf.errors import UsageError
 from noisymix_tf.training import setup
 
 _POINTS = 200
 
 
+@BENCHMARKS.register(
+    "memory",
+    title="memory and traces of a long run",
+    rounds=2000,
+    unit="steps",
+    trains=True,
+)
 def run(config, rounds):
     """Trains for many steps, and draws memory as `--output_dir`/memory.png.
 
@@ -26,17 +33,17 @@ def run(config, rounds):
     Raises:
         UsageError: No `--output_dir` is given, or it has such a file already.
     """
-    if not config.run.output_dir:
+    if not config.output_dir:
         raise UsageError(
             "--output_dir is missing: name a directory for memory.png."
         )
-    path = pathlib.Path(config.run.output_dir, "memory.png")
+    path = pathlib.Path(config.output_dir, "memory.png")
     if os.path.lexists(path):
         raise UsageError(
             f"{path} is there already: name another --output_dir, or remove it."
         )
-    dataset = setup.dataset(config.data)
-    size = config.optimizer.batch_size
+    dataset = setup.dataset(config)
+    size = config.batch_size
     epoch = data.steps_per_epoch(dataset.train, size)
     classifier = setup.classifier(config, dataset)
     trainer = setup.trainer(config, classifier, epoch, dataset)

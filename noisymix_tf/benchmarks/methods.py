@@ -7,13 +7,20 @@ compute on a multiple of it. Views are made beside the step, on the host.
 import itertools
 
 from noisymix_tf import augment, data
-from noisymix_tf.benchmarks import steps, timing
+from noisymix_tf.benchmarks import BENCHMARKS, steps, timing
 from noisymix_tf.errors import UsageError
 from noisymix_tf.training import setup
 
 BASELINE = "baseline"
 
 
+@BENCHMARKS.register(
+    "methods",
+    title="every method beside the baseline",
+    rounds=10,
+    unit="steps",
+    compares=True,
+)
 def run(configs, rounds):
     """Times the views and the train step of each method, all in turn.
 
@@ -32,8 +39,8 @@ def run(configs, rounds):
             f"Costs are relative to {BASELINE}: give it among the methods."
         )
     config = configs[BASELINE]
-    dataset = setup.dataset(config.data)
-    size = config.optimizer.batch_size
+    dataset = setup.dataset(config)
+    size = config.batch_size
     batches = data.views(dataset.train, batch_size=size)
     images, labels = next(iter(batches))
     makers, trained, views = {}, {}, {}
@@ -59,5 +66,5 @@ def _maker(config, dataset, images):
     numbers = itertools.count()
     functions = setup.augmentations(config, dataset)
     return lambda: augment.batch_views(
-        images, seed=config.run.seed, step=next(numbers), **functions
+        images, seed=config.seed, step=next(numbers), **functions
     )

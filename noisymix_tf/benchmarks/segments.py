@@ -7,7 +7,7 @@ same.
 import keras
 import tensorflow as tf
 
-from noisymix_tf.benchmarks import steps, timing
+from noisymix_tf.benchmarks import BENCHMARKS, steps, timing
 from noisymix_tf.training import setup
 
 # Of `keras.applications`: networks that are not ours.
@@ -15,6 +15,12 @@ APPLICATIONS = ("MobileNetV3Small", "ResNet50")
 _SIDE = 64
 
 
+@BENCHMARKS.register(
+    "segments",
+    title="training in segments beside Keras",
+    rounds=20,
+    unit="steps",
+)
 def run(config, rounds, applications=APPLICATIONS):
     """Times train steps of the configured network and of applications.
 
@@ -22,18 +28,18 @@ def run(config, rounds, applications=APPLICATIONS):
         Dict from network to a dict of `"plain"` and `"segments"`, `Timing`s.
     """
     config = steps.cross_entropy(config)
-    dataset = setup.dataset(config.data)
+    dataset = setup.dataset(config)
     results = {}
-    for name in (config.model.model, *applications):
+    for name in (config.model, *applications):
         # Even, for strided 1 x 1 convolutions on a CPU (README, "Limits").
-        size = config.optimizer.batch_size
+        size = config.batch_size
         size = max(2, size // 8 * 2) if name in applications else size
         plain, inner = (_model(config, dataset, name) for _ in range(2))
         plain.compile(
-            optimizer=setup.optimizer(config.optimizer, 1000),
-            loss=setup.cross_entropy(config.optimizer.label_smoothing),
+            optimizer=setup.optimizer(config, 1000),
+            loss=setup.cross_entropy(config.label_smoothing),
             metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
-            jit_compile=config.run.jit_compile == "true",
+            jit_compile=config.jit_compile == "true",
         )
         shape = [size, *plain.input_shape[1:]]
         images = tf.random.stateless_uniform(shape, [0, 1], 0, 255)
@@ -53,7 +59,7 @@ def run(config, rounds, applications=APPLICATIONS):
 
 
 def _model(config, dataset, name):
-    if name == config.model.model:
+    if name == config.model:
         return setup.classifier(config, dataset)
     shape, kind = (_SIDE, _SIDE, 3), getattr(keras.applications, name)
     options = {"weights": None, "classes": 10, "classifier_activation": None}

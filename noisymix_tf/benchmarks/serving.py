@@ -12,7 +12,7 @@ import tempfile
 import tensorflow as tf
 
 from noisymix_tf import models, serving
-from noisymix_tf.benchmarks import timing
+from noisymix_tf.benchmarks import BENCHMARKS, timing
 from noisymix_tf.benchmarks.augmix import photographs
 
 # Batch size -> how often it is timed for each round: single images are quick.
@@ -28,6 +28,12 @@ CASES = (
 )
 
 
+@BENCHMARKS.register(
+    "serving",
+    title="an export beside the Keras model",
+    rounds=5,
+    unit="batches",
+)
 def run(config, rounds, cases=CASES):
     """Times the configured network and width at 32 pixels, ResNet-50 at 224.
 
@@ -37,12 +43,12 @@ def run(config, rounds, cases=CASES):
     """
     figures = {}
     for side, network, preprocess, stored in cases:
-        name = network or config.model.model
+        name = network or config.model
         model = models.build(
             name,
             input_shape=(side, side, 3),
-            width=1.0 if network else config.model.width,
-            seed=config.run.seed,
+            width=1.0 if network else config.width,
+            seed=config.seed,
         )
         with tempfile.TemporaryDirectory() as folder:
             exported = serving.export(

@@ -17,7 +17,7 @@ def of_config(config, dataset, *batch):
     """A function that runs a step, compiled, on views `[B, V, ...]`, labels."""
     classifier = setup.classifier(config, dataset)
     step = of_model(setup.trainer(config, classifier, 1000), *batch)
-    kind = MIXINGS.get(config.method.mixing)
+    kind = MIXINGS.get(config.mixing)
     for _ in range(_WARMUP if kind.hidden or kind.per_example else 1):
         step()
     return step
@@ -44,8 +44,8 @@ def of_batches(model):
 
 def cross_entropy(config):
     """The configuration with plain cross-entropy in place of its method."""
-    method = dataclasses.replace(
-        config.method,
+    return dataclasses.replace(
+        config,
         views="none",
         stability="none",
         mixing="none",
@@ -53,14 +53,13 @@ def cross_entropy(config):
         multiplicative_noise=0.0,
         ramps=(),
     )
-    return dataclasses.replace(config, method=method)
 
 
 def title(config, dataset):
     """The network and the images of a benchmark, in words."""
     side = "x".join(map(str, dataset.image_shape[:2]))
     return (
-        f"{config.method.method}, {config.model.model} width "
-        f"{config.model.width:g}, batch {config.optimizer.batch_size}, "
+        f"{config.method}, {config.model} width "
+        f"{config.width:g}, batch {config.batch_size}, "
         f"{dataset.name} {side}"
     )

@@ -9,29 +9,32 @@ pipeline; that it is in memory leaves out how long it takes to make.
 
 import tensorflow as tf
 
-from noisymix_tf.benchmarks import steps, timing
+from noisymix_tf.benchmarks import BENCHMARKS, steps, timing
 from noisymix_tf.errors import UsageError
 from noisymix_tf.training import setup
 
 
+@BENCHMARKS.register(
+    "train_step", title="a method beside cross-entropy", rounds=20, unit="steps"
+)
 def run(config, rounds):
     """Times single train steps; dict from kind of step to `Timing`.
 
     Raises:
         UsageError: The method has only one view.
     """
-    method = config.method.method
-    if config.run.augment_on == "device":
+    method = config.method
+    if config.augment_on == "device":
         raise UsageError(
             "--augment_on=device: the comparison is of steps alone, which get "
             "their views from the host; leave it out."
         )
-    if config.method.stability == "none":
+    if config.stability == "none":
         raise UsageError(
             f"--method={method} has one view of each image; the comparison is "
             f"for methods with several, such as noisymix."
         )
-    dataset = setup.dataset(config.data)
+    dataset = setup.dataset(config)
     views, labels = next(iter(setup.views(config, dataset)))
     batch, count = views.shape[:2]
     every = tf.reshape(views, [batch * count, 1, *views.shape[2:]])

@@ -1,11 +1,18 @@
 """Training end to end: input pipeline and train step together."""
 
 from noisymix_tf import data
+from noisymix_tf.benchmarks import BENCHMARKS, steps
 from noisymix_tf.benchmarks import input as input_benchmark
-from noisymix_tf.benchmarks import steps
 from noisymix_tf.training import setup
 
 
+@BENCHMARKS.register(
+    "training",
+    title="input and step together",
+    rounds=20,
+    unit="steps",
+    trains=True,
+)
 def run(config, rounds):
     """Times steps fed by the real pipeline, and the wait for it.
 
@@ -13,8 +20,8 @@ def run(config, rounds):
         Dict with `samples_per_second`, `steps_per_second`, `wait_share` of the
         time, and `cpu_seconds_per_1000_samples`.
     """
-    dataset = setup.dataset(config.data)
-    size = config.optimizer.batch_size
+    dataset = setup.dataset(config)
+    size = config.batch_size
     epoch = data.steps_per_epoch(dataset.train, size)
     classifier = setup.classifier(config, dataset)
     step = steps.of_batches(setup.trainer(config, classifier, epoch, dataset))

@@ -1,6 +1,8 @@
 """Accuracy on corrupted images in the course of training."""
 
 import concurrent.futures
+import functools
+import itertools
 import os
 
 import keras
@@ -8,14 +10,15 @@ import numpy as np
 import tensorflow as tf
 
 from noisymix_tf import corruptions as corruptions_lib
-from noisymix_tf.callbacks import examples
-from noisymix_tf.checks import is_whole
+from noisymix_tf.checks import class_numbers, is_whole, whole_number
 from noisymix_tf.corruptions import selection
+from noisymix_tf.data import Dataset, Split
+from noisymix_tf.data.classes import balanced_indices
 from noisymix_tf.errors import UsageError
+from noisymix_tf.evaluation.predictor import Predictor, count_outputs
 from noisymix_tf.models.unwrap import classifier_of, evaluation_weights
 
-CORRUPTION_ACCURACY = "corruption_accuracy"
-CLEAN_ACCURACY = "clean_accuracy"
+METRICS = "corruption_accuracy", "clean_accuracy"
 
 
 class CorruptionEvaluation(keras.callbacks.Callback):
@@ -24,54 +27,39 @@ class CorruptionEvaluation(keras.callbacks.Callback):
     It puts two metrics into `logs`: `val_corruption_accuracy`, the mean over
     all corruptions and severities, and `val_clean_accuracy` on the same images
     as they are. Put it before the callbacks that shall see them, such as
-    `BestCheckpoint`, `EarlyStopping` (with `mode="max"`) or `TensorBoard`;
-    `history.history` and Keras' progress bar have them in any case.
+    `BestCheckpoint`, `EarlyStopping` (with `mode="max"`) or `TensorBoard`.
 
-    Images are corrupted as in `noisymix_tf.evaluate`: the same image of the
-    same data gets the same pixels, and the accuracy over all images equals
-    that of its report. They are made once and kept, which takes n x
-    corruptions x severities x H x W x C bytes: 46 MB for 1000 images of 32
-    pixels with all fifteen corruptions at one severity, 2.3 GB for 224 pixels.
+    Images and, over all of them, accuracy are those of `noisymix_tf.evaluate`.
+    1000 images with all fifteen corruptions at one severity take 46 MB at 32
+    pixels, 2.3 GB at 224.
 
     Args:
-        data: uint8 images `[N, H, W, C]`, pixels 0..255, with `labels`; or a
-            `noisymix_tf.data.Dataset` (its test split is measured on), a
-            `Split`, or a finite `tf.data.Dataset` of batches `(images,
-            labels)`.
-        labels: ints `[N]` or one-hot `[N, K]`, for images given as an array.
+        data, labels: uint8 images `[N, H, W, C]`, pixels 0..255, with ints
+            `[N]` or one-hot `[N, K]`; or, alone, a `noisymix_tf.data.Dataset`
+            (its test split), a `Split`, or a finite `tf.data.Dataset` of
+            batches `(images, labels)`.
         corruptions: Names, or a tag of `corruptions.names` such as `"noise"`,
             or `"all"`; `None` means all common ones.
         severities: Which of 1 to 5.
-        every_epochs: Epochs between measurements. They are at the ends of
-            epochs number `every_epochs`, twice that, and so on, counted from
-            the beginning of training, also where a run is continued.
-        max_examples: Measure on so many images, of every class the same
-            number, always the same ones; `None` for all.
-        batch_size: Images per forward pass.
-        seed: Seed of the corruptions.
-        table: Constants of the severities, as in `corruptions.corrupt`; by
-            default those that suit the images' size.
-        prefix: Put before the metrics' names, behind `val_`: `"shifted_"`
-            gives `val_shifted_corruption_accuracy`.
-        cache: Whether to keep the corrupted images. If not, they are made
-            anew for each measurement, and one corruption at a time is held.
-        per_corruption: Whether to log the accuracy under each corruption too,
-            as `val_corruption_accuracy_fog`.
+        every_epochs: Measure at the ends of epochs number `every_epochs`, twice
+            that, and so on, also where a run is continued.
+        max_examples: So many images, of every class the same number, always
+            the same ones; `None` for all.
+        batch_size, seed: Images per forward pass; of the corruptions.
+        table: Constants of the severities, as in `corruptions.corrupt`.
+        prefix: `"shifted_"` gives `val_shifted_corruption_accuracy`.
+        cache: Whether to keep the corrupted images, or to make them anew for
+            each measurement and hold one corruption at a time.
+        per_corruption: Whether to log `val_corruption_accuracy_fog`... too.
 
     Raises:
-        UsageError: An argument that cannot be used; from `fit`, a model that
-            does not fit the images.
+        UsageError: A bad argument; from `fit`, a model that does not fit.
 
     Example:
 
-    >>> model.fit(
-    ...     dataset,
-    ...     epochs=90,
-    ...     callbacks=[
-    ...         CorruptionEvaluation(images, labels, every_epochs=5),
-    ...         BestCheckpoint("best.keras", "val_corruption_accuracy"),
-    ...     ],
-    ... )
+    >>> evaluation = CorruptionEvaluation(images, labels, every_epochs=5)
+    >>> best = BestCheckpoint("best.keras", "val_corruption_accuracy")
+    >>> model.fit(dataset, epochs=90, callbacks=[evaluation, best])
     """
 
     def __init__(
@@ -90,43 +78,34 @@ class CorruptionEvaluation(keras.callbacks.Callback):
         per_corruption=False,
     ):
         super().__init__()
-        for name, value in (
-            ("every_epochs", every_epochs),
-            ("batch_size", batch_size),
-        ):
-            if not examples.is_count(value):
-                raise UsageError(
-                    f"{name}={value!r} must be an int of at least 1."
-                )
-        self._every_epochs = every_epochs
-        self._batch_size = batch_size
-        self._seed = seed
-        self._table = table or "auto"
-        self._prefix = f"val_{prefix}"
-        self._per_corruption = per_corruption
+        self._every_epochs = whole_number("every_epochs", every_epochs, 1)
+        self._batch_size = whole_number("batch_size", batch_size, 1)
+        self._seed, self._table = seed, table or "auto"
+        self._names = [f"val_{prefix}{name}" for name in METRICS]
+        self._per_corruption, self._classifier = per_corruption, None
+        levels = [severities] if is_whole(severities) else severities
         self._cells = [
             (name, severity)
             for name in selection.corruption_names(corruptions)
-            for severity in selection.severity_levels(
-                [severities] if is_whole(severities) else severities
-            )
+            for severity in selection.severity_levels(levels)
         ]
-        self._examples = examples.take(data, labels, max_examples)
-        for name, severity in self._cells:
+        found = balanced_examples(data, labels, max_examples)
+        self._images, self._labels, self._places = found
+        for cell in self._cells:
             # One image each: whatever else cannot be used is found now.
-            self._corrupt(name, severity, slice(1))
-        self._kept = {} if cache else None
-        self._predictor = None
+            self._corrupt(*cell, slice(1))
+        self._made = functools.cache(self._make) if cache else self._make
 
     def set_model(self, model):
         super().set_model(model)
-        classifier = classifier_of(model)
-        if self._predictor is None or self._predictor.model is not classifier:
-            self._predictor = _Predictor(classifier, self._batch_size)
-
-    def on_train_begin(self, logs=None):
+        if self._classifier is classifier_of(model):
+            return
+        self._classifier, images = classifier_of(model), self._images[:1]
         # Found out before hours of training, not after the first epoch.
-        self._predictor.check(self._examples)
+        outputs = count_outputs(self._classifier, images) or 0
+        classes = max(2, outputs, int(self._labels.max()) + 1)
+        given = self._classifier, classes, images, self._batch_size
+        self._predictor = Predictor(*given, check_finite=False)
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None and (epoch + 1) % self._every_epochs == 0:
@@ -135,102 +114,92 @@ class CorruptionEvaluation(keras.callbacks.Callback):
 
     def measure(self):
         """Returns the metrics of the model as it is, `{name: value}`."""
-        accuracy = {}
-        for name, severity in self._cells:
-            values = accuracy.setdefault(name, [])
-            values.append(self._accuracy(self._corrupted(name, severity)))
-        means = {name: float(np.mean(row)) for name, row in accuracy.items()}
-        name = self._prefix + CORRUPTION_ACCURACY
-        metrics = {
-            name: float(np.mean(list(means.values()))),
-            self._prefix + CLEAN_ACCURACY: self._accuracy(
-                self._examples.images
-            ),
-        }
-        if self._per_corruption:
-            metrics |= {f"{name}_{key}": mean for key, mean in means.items()}
-        return metrics
+        rows, (name, clean) = {}, self._names
+        for cell in self._cells:
+            accuracy = self._accuracy(self._made(*cell))
+            rows.setdefault(f"{name}_{cell[0]}", []).append(accuracy)
+        means = {key: float(np.mean(row)) for key, row in rows.items()}
+        metrics = {name: float(np.mean(list(means.values())))}
+        metrics[clean] = self._accuracy(self._images)
+        return metrics | (means if self._per_corruption else {})
 
     def _accuracy(self, images):
-        labels = self._examples.labels
-        hits = 0
-        for start in range(0, len(labels), self._batch_size):
-            part = slice(start, start + self._batch_size)
-            outputs = self._predictor(images[part])
-            # An image whose outputs are not finite is not recognised.
-            sound = np.isfinite(outputs).all(axis=-1)
-            hits += np.sum(sound & (outputs.argmax(axis=-1) == labels[part]))
-        return float(hits / len(labels))
+        outputs = self._predictor(images)
+        # An image whose outputs are not finite is not recognised.
+        sound = np.isfinite(outputs).all(axis=-1)
+        return float(np.mean(sound & (outputs.argmax(axis=-1) == self._labels)))
 
-    def _corrupted(self, name, severity):
+    def _make(self, *cell):
         """All images under one corruption, uint8 `[n, H, W, C]`."""
-        if self._kept is not None and (name, severity) in self._kept:
-            return self._kept[name, severity]
         threads = min(os.cpu_count() or 1, 8)
-        total = len(self._examples.labels)
-        size = -(-total // threads)
-        parts = [slice(i, i + size) for i in range(0, total, size)]
+        size = -(-len(self._labels) // threads)
+        starts = range(0, len(self._labels), size)
         with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-            made = pool.map(lambda p: self._corrupt(name, severity, p), parts)
-            corrupted = np.concatenate(list(made))
-        if self._kept is not None:
-            self._kept[name, severity] = corrupted
-        return corrupted
+            parts = [slice(start, start + size) for start in starts]
+            made = pool.map(lambda part: self._corrupt(*cell, part), parts)
+            return np.concatenate(list(made))
 
     def _corrupt(self, name, severity, part):
         return corruptions_lib.corrupt(
-            self._examples.images[part],
+            self._images[part],
             name,
             severity,
             self._seed,
             table=self._table,
-            indices=self._examples.positions[part],
+            indices=self._places[part],
         )
 
 
-class _Predictor:
-    """A model's outputs for uint8 images, traced once for one batch size."""
+def balanced_examples(source, labels=None, most=None):
+    """A class-balanced part of what `CorruptionEvaluation` takes.
 
-    def __init__(self, model, batch_size):
-        self.model = model
-        self._batch_size = batch_size
-        # A subclassed model says nothing about its inputs.
-        self._inputs = getattr(model, "inputs", None) or ()
-        dtype = self._inputs[0].dtype if self._inputs else "float32"
+    Returns uint8 `[n, H, W, C]`, class numbers and places, int64 `[n]`, in the
+    order of the source; see `balanced_indices`.
+    """
+    if most is not None:
+        whole_number("max_examples", most, 1)
+    has_labels = isinstance(source, Dataset | Split | tf.data.Dataset)
+    if has_labels == (labels is not None):
+        raise UsageError(
+            f"A {type(source).__name__} came with{'out' * (not has_labels)} "
+            f"labels: give them beside an array of images, not beside a "
+            f"noisymix_tf.data Dataset or Split, or a tf.data.Dataset."
+        )
+    source, places = getattr(source, "test", source), itertools.count()
+    if isinstance(source, Split):
+        # Chosen first, so that no other image is decoded.
+        chosen = _chosen(source.labels, most)
+        batches, places = source.subset(chosen).batches(256), iter(chosen)
+    else:
+        batches = _pairs(source) if has_labels else [(source, labels)]
+    kept = None
+    for images, own, *_ in batches:
+        own = class_numbers(own, len(images))
+        part = images, own, np.fromiter(places, np.int64, len(own))
+        if kept is not None:
+            part = [np.concatenate(pair) for pair in zip(kept, part)]
+        # Of a long stream no more than what is wanted is held: an example that
+        # is left out among some is left out among more.
+        chosen = _chosen(part[1], most)
+        kept = [np.asarray(array)[chosen] for array in part]
+    if kept is None or not len(kept[1]):
+        raise UsageError("There are no images to measure on: give some.")
+    return kept
 
-        @tf.function(reduce_retracing=True)
-        def forward(images):
-            outputs = model(tf.cast(images, dtype), training=False)
-            return tf.cast(outputs, tf.float32)
 
-        self._forward = forward
+def _chosen(labels, most):
+    if most is None or most >= len(labels):
+        return np.arange(len(labels))
+    return balanced_indices(labels, most)
 
-    def __call__(self, images):
-        missing = self._batch_size - len(images)
-        padding = [(0, missing)] + [(0, 0)] * 3
-        outputs = self._forward(tf.constant(np.pad(images, padding)))
-        return outputs.numpy()[: len(images)]
 
-    def check(self, examples):
-        """Raises a `UsageError` if the model does not fit the examples."""
-        shape = examples.images.shape[1:]
-        for tensor in self._inputs:
-            wanted = tuple(tensor.shape)[1:]
-            fits = len(wanted) == 3 and all(
-                want in (None, have) for want, have in zip(wanted, shape)
-            )
-            if not fits or len(self._inputs) > 1:
-                raise UsageError(
-                    f"The model {self.model.name!r} takes {list(wanted)}, the "
-                    f"images are {list(shape)}: give CorruptionEvaluation "
-                    f"images that the model takes."
-                )
-        outputs = self(examples.images[: self._batch_size])
-        classes = int(examples.labels.max()) + 1
-        if outputs.ndim != 2 or outputs.shape[1] < max(2, classes):
-            raise UsageError(
-                f"The model {self.model.name!r} gives "
-                f"{list(outputs.shape[1:])} for an image, the labels are of "
-                f"{classes} classes: CorruptionEvaluation needs one output for "
-                f"each class."
-            )
+def _pairs(stream):
+    spec = stream.element_spec
+    is_endless = stream.cardinality() == tf.data.INFINITE_CARDINALITY
+    if is_endless or not isinstance(spec, tuple) or len(spec) < 2:
+        what = "is endless: add .take(...)" if is_endless else f"holds {spec}"
+        raise UsageError(
+            f"The tf.data.Dataset of images to measure on {what}; expected "
+            f"finitely many batches of (images, labels)."
+        )
+    return stream.as_numpy_iterator()

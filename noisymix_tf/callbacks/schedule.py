@@ -10,42 +10,30 @@ from noisymix_tf.checks import is_real
 from noisymix_tf.errors import UsageError
 from noisymix_tf.models.unwrap import step_of
 
-_SHAPES = ("linear", "cosine")
-_POSITIONS = ("epoch", "step")
-
 
 class NoisyMixSchedule(keras.callbacks.Callback):
     """Sets levels of mixing and noise as functions of the epoch or step.
 
     They are set wherever the model has them: on a `NoisyMix`, and on every
-    `FeatureNoise` layer inside a plain model or a wrapped classifier. Nothing
-    is traced again. The values that held at the end of an epoch are put into
-    `logs` under their names, for the callbacks behind this one.
-
-    A value is a number, or a function from the position to a number: `ramp`, a
-    `keras.optimizers.schedules.LearningRateSchedule`, or one of your own. A
-    continued run goes on at the position where it stands.
+    `FeatureNoise` layer inside. Nothing is traced again. The values at the end
+    of an epoch are put into `logs` under their names, for the callbacks behind
+    this one. A continued run goes on at the position where it stands.
 
     Args:
-        alpha: Parameter of the mixing coefficient's distribution.
-        additive_noise: Level of additive noise.
-        multiplicative_noise: Level of multiplicative noise.
-        jsd_weight: Weight of the stability term.
-        by: `"epoch"`: the position is the index of the epoch, from 0, and the
-            value holds for all of it. `"step"`: it is the number of steps
-            taken, those of earlier calls of `fit` included.
+        alpha, additive_noise, multiplicative_noise, jsd_weight: Numbers, or
+            functions from the position to a number, such as `ramp`, a Keras
+            `LearningRateSchedule`, or one of your own.
+        by: `"epoch"`: the position is the index of the epoch, from 0. `"step"`:
+            it is the number of steps taken, by earlier calls of `fit`, too.
 
     Raises:
-        UsageError: A value of another kind; from `fit`, one that nothing in
-            the model has, or that is out of range.
+        UsageError: A value of another kind; from `fit`, one that the model
+            does not have, or out of range.
 
     Example:
 
-    >>> schedule = NoisyMixSchedule(
-    ...     jsd_weight=ramp(0.0, 12.0, length=10),
-    ...     additive_noise=lambda epoch: 0.5 if epoch >= 5 else 0.0,
-    ... )
-    >>> trainer.fit(views, epochs=100, callbacks=[schedule])
+    >>> warmup = NoisyMixSchedule(jsd_weight=ramp(0.0, 12.0, length=10))
+    >>> trainer.fit(views, epochs=100, callbacks=[warmup])
     """
 
     def __init__(
@@ -57,31 +45,38 @@ class NoisyMixSchedule(keras.callbacks.Callback):
         by="epoch",
     ):
         super().__init__()
-        if by not in _POSITIONS:
+        if by not in ("epoch", "step"):
             raise UsageError(f"by={by!r} must be 'epoch' or 'step'.")
         values = (alpha, additive_noise, multiplicative_noise, jsd_weight)
-        self._functions = {
-            name: _function(name, value)
-            for name, value in zip(LEVELS, values)
-            if value is not None
-        }
-        if not self._functions:
+        self._values = {n: v for n, v in zip(LEVELS, values) if v is not None}
+        self._by, self._first_step, self._current = by, 0, {}
+        if not self._values:
             raise UsageError(
                 f"NoisyMixSchedule has nothing to set: give at least one of "
                 f"{', '.join(LEVELS)}."
             )
-        self._by = by
-        self._first_step = 0
-        self._current = {}
+        for name, value in self._values.items():
+            if not callable(value) and not is_real(value):
+                raise UsageError(
+                    f"{name}={value!r} must be a number or a function from the "
+                    f"epoch or step to one, such as ramp(0, 1, length=10)."
+                )
 
     def set_model(self, model):
         super().set_model(model)
-        self._current = {}
-        self._targets = {
-            name: _targets(model, name) for name in self._functions
-        }
-        for name, targets in self._targets.items():
-            for target in targets:
+        self._current, self._targets = {}, {}
+        for part in model._flatten_layers():
+            for name in LEVELS:
+                if isinstance(getattr(type(part), name, None), Adjustable):
+                    self._targets.setdefault(name, []).append(part)
+        for name in self._values:
+            if name not in self._targets:
+                has = ", ".join(self._targets) or "none; wrap it in NoisyMix"
+                raise UsageError(
+                    f"NoisyMixSchedule cannot set {name}: nothing in the model "
+                    f"{model.name!r} has it. Of levels it has {has}."
+                )
+            for target in self._targets[name]:
                 # Before it is traced: what is zero now may not stay so.
                 if hasattr(target, "keep_adjustable"):
                     target.keep_adjustable(name)
@@ -100,13 +95,19 @@ class NoisyMixSchedule(keras.callbacks.Callback):
             logs.update(self._current)
 
     def _set(self, position):
-        for name, function in self._functions.items():
-            value = _number(name, function, position)
-            if value == self._current.get(name):
-                continue
-            for target in self._targets[name]:
-                setattr(target, name, value)
-            self._current[name] = value
+        for name, value in self._values.items():
+            found = value(position) if callable(value) else value
+            try:
+                found = float(found)
+            except (TypeError, ValueError) as error:
+                raise UsageError(
+                    f"{name} at position {position} is {found!r}; the function "
+                    f"must return a number."
+                ) from error
+            if found != self._current.get(name):
+                for target in self._targets[name]:
+                    setattr(target, name, found)
+                self._current[name] = found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,14 +115,9 @@ class ramp:
     """A value that goes from `start` to `end` and stays there.
 
     Args:
-        start: Value up to the position `begin`.
-        end: Value from the position `begin + length` on.
-        length: Epochs or steps in between, greater than 0.
-        begin: Where the value begins to change.
+        start, end: Values up to the position `begin`, and from `begin + length`
+            on; `length` is above 0, or a `UsageError`.
         shape: `"linear"`, or `"cosine"`: half a period, flat at both ends.
-
-    Raises:
-        UsageError: An argument out of its range.
 
     Example:
 
@@ -139,16 +135,13 @@ class ramp:
     def __post_init__(self):
         for name in ("start", "end", "length", "begin"):
             value = getattr(self, name)
-            if not is_real(value) or not math.isfinite(value):
+            least = 0 if name == "length" else -math.inf
+            if not is_real(value) or not least < value < math.inf:
                 raise UsageError(
-                    f"ramp: {name}={value!r} must be a finite number."
+                    f"ramp: {name}={value!r} must be a finite number"
+                    f"{' above 0' * (name == 'length')}."
                 )
-        if not self.length > 0:
-            raise UsageError(
-                f"ramp: length={self.length!r} must be greater than 0: it is "
-                f"how many epochs or steps the ramp takes."
-            )
-        if self.shape not in _SHAPES:
+        if self.shape not in ("linear", "cosine"):
             raise UsageError(
                 f"ramp: shape={self.shape!r} must be 'linear' or 'cosine'."
             )
@@ -158,47 +151,3 @@ class ramp:
         if self.shape == "cosine":
             share = (1.0 - math.cos(math.pi * share)) / 2.0
         return (1.0 - share) * self.start + share * self.end
-
-
-def _function(name, value):
-    if callable(value):
-        return value
-    if not is_real(value):
-        raise UsageError(
-            f"{name}={value!r} must be a number or a function from the epoch "
-            f"or step to one, such as ramp(0, 1, length=10)."
-        )
-    return lambda position: value
-
-
-def _number(name, function, position):
-    """The function's value as a Python float."""
-    value = function(position)
-    try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise UsageError(
-            f"{name} at position {position} is {value!r}; the function must "
-            f"return a number."
-        ) from error
-
-
-def _targets(model, name):
-    """Everything in a model that has an `Adjustable` of that name."""
-    parts = {id(part): part for part in (model, *model._flatten_layers())}
-    names = {}
-    for part in parts.values():
-        for known in LEVELS:
-            if isinstance(getattr(type(part), known, None), Adjustable):
-                names.setdefault(known, []).append(part)
-    if name in names:
-        return names[name]
-    advice = (
-        f"it has {', '.join(names)}"
-        if names
-        else "wrap it in NoisyMix or put FeatureNoise layers into it"
-    )
-    raise UsageError(
-        f"NoisyMixSchedule cannot set {name}: nothing in the model "
-        f"{model.name!r} has it; {advice}."
-    )

@@ -1,49 +1,48 @@
 """What the door of comparisons does: train what is to be trained, compare."""
 
 import contextlib
-import pathlib
 import sys
-
-from absl import flags
 
 from noisymix_tf import places
 from noisymix_tf.comparison import processes, runs, trainings
 from noisymix_tf.errors import UsageError
-from noisymix_tf.run_lock import RunLock
+from noisymix_tf.files import claimed
+from noisymix_tf.run_folder import flag_name
 
 # Says that the directory is one of a comparison, and repeats it as a flagfile.
 _FLAGFILE = "comparison.flags"
 # Flags that mean something where nothing is trained.
 _OWN = {"runs", "baseline", "compare_anyway", "output_dir", "reference"}
+_OWN |= {"plugins"}
 
 
-def run(config, words, launch=processes.launch, flag_values=flags.FLAGS):
+def run(config, words, launch=processes.launch):
     """Compares runs, or trains methods and compares them: a `table.Table`.
 
     Of a `CompareConfig` and its command line, from `flagfiles.expand`.
     `UsageError` if a flag cannot be used, runs do not compare, or some failed
     or could not be read; the table is then one of the others.
     """
-    of, output = config.comparison, config.run.output_dir
-    if bool(of.runs) == bool(of.methods):
+    output = config.output_dir
+    if bool(config.runs) == bool(config.methods):
         words = "directories of runs to compare, or --methods=A,B to train"
         raise UsageError(f"Give {words}, and not both.")
-    if of.methods:
+    if config.methods:
         places.check_writable(output, "trainings and their table")
         planned = trainings.plan(words, config)
         with _claimed(output, words) as folder:
             _say(f"{len(planned)} trainings, writing to {folder}")
-            failures = processes.run_all(planned, launch, of.jobs)
+            failures = processes.run_all(planned, launch, config.jobs)
             done = [t.folder for t in planned if t.is_finished()]
             return _compare(config, done, failures, "failed", folder)
-    given = {name for name in flag_values if flag_values[name].present}
+    given = {flag_name(word) for word in words if word[:1] == "-"}
     for name in sorted(given - _OWN):
         raise UsageError(
             f"--{name} is for trainings, these runs are compared as they are: "
             f"leave it out, or name --methods."
         )
     found, problems = {}, []
-    for name in of.runs:
+    for name in config.runs:
         try:
             found |= {path.resolve(): path for path in runs.find(name)}
         except UsageError as error:
@@ -66,9 +65,8 @@ def _compare(config, paths, problems, verb, folder=None):
     # Here, because they come with TensorFlow, which no training waits for.
     from noisymix_tf.comparison import table, writers
 
-    of = config.comparison
     result = table.build(
-        found, config.evaluation.reference, of.compare_anyway, of.baseline
+        found, config.reference, config.compare_anyway, config.baseline
     )
     print(writers.markdown(result))
     for path in writers.write(folder, result) if folder else ():
@@ -84,16 +82,7 @@ def _compare(config, paths, problems, verb, folder=None):
 @contextlib.contextmanager
 def _claimed(output_dir, words):
     """A comparison's directory, made and locked, in which its flags are."""
-    places.check_writable(output_dir, "comparison")
-    folder = pathlib.Path(output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    names = {path.name for path in folder.iterdir() if path.name[0] != "."}
-    if names and _FLAGFILE not in names:
-        raise UsageError(
-            f"--output_dir={folder} is not empty and holds no comparison, but "
-            f"{sorted(names)[0]}; name a new or empty directory."
-        )
-    with RunLock(folder):
+    with claimed(output_dir, "comparison", _FLAGFILE) as folder:
         (folder / _FLAGFILE).write_text("".join(f"{w}\n" for w in words))
         yield folder
 

@@ -3,12 +3,10 @@
 import dataclasses
 import pathlib
 
-from absl import flags
-
 from noisymix_tf import command_line, flagfiles, run_folder
 from noisymix_tf.comparison import rows, runs
+from noisymix_tf.comparison.options import AllFlags
 from noisymix_tf.config import Config
-from noisymix_tf.config.compare import ComparisonFlags
 from noisymix_tf.errors import UsageError
 
 
@@ -31,7 +29,7 @@ class Training:
 
     @property
     def title(self):
-        return f"{rows.title_of(self.name)}, seed {self.config.run.seed}"
+        return f"{rows.title_of(self.name)}, seed {self.config.seed}"
 
     @property
     def text(self):
@@ -64,21 +62,21 @@ def plan(words, config):
     `UsageError` if flags of a method cannot be used, if methods differ in what
     must be equal, or if another training lies where one of these belongs.
     """
-    of, trainings = config.comparison, []
-    names = {method: _name(method) for method in of.methods}
+    trainings = []
+    names = {method: _name(method) for method in config.methods}
     if len(set(names.values())) < len(names):
         raise UsageError(
             f"--methods={','.join(names)} names two methods alike: rename a "
             f"flagfile."
         )
     known = [rows.Row(rows.title_of(name), name) for name in names.values()]
-    rows.pick(of.baseline, known)
-    for seed in dict.fromkeys(of.seeds or (config.run.seed,)):
+    rows.pick(config.baseline, known)
+    for seed in dict.fromkeys(config.seeds or (config.seed,)):
         for method, name in names.items():
-            folder = pathlib.Path(config.run.output_dir, name, f"seed{seed}")
+            folder = pathlib.Path(config.output_dir, name, f"seed{seed}")
             own = _config(words, method, seed, folder)
             trainings.append(Training(name, own, folder))
-    if not of.compare_anyway:
+    if not config.compare_anyway:
         rows.check(rows.budgets({t.name: t.config.flags() for t in trainings}))
     for training in trainings:
         if not training.is_finished():
@@ -101,20 +99,17 @@ def _config(words, method, seed, folder):
     path = is_file and flagfiles.find(method, "--methods")
     own = flagfiles.expand([f"--flagfile={path or flagfiles.method(method)}"])
     own.append(f"--method={_name(method)}")
-    values = flags.FlagValues()
-    for config in (Config, ComparisonFlags):
-        command_line.define_flags(values, config=config)
-    line = ["train", *words[:place], *own, *words[place:]]
+    line = [*words[:place], *own, *words[place:]]
     line += [f"--seed={seed}", f"--output_dir={folder}"]
     try:
-        return command_line.parse_expanded(line, values)
+        return command_line.parse_words(line, Config, AllFlags)
     except UsageError as error:
         raise UsageError(f"Method {method}: {error}") from error
 
 
 def _check_trees(training):
     """Refuses, before hours of other trainings, what one would miss."""
-    data = training.config.data
+    data = training.config
     trees = [("extra_data_dirs", path) for path in data.extra_data_dirs]
     trees += [("train_data_dir", data.train_data_dir)]
     for flag, path in trees:

@@ -1,7 +1,4 @@
-"""Checks of what users pass to `corrupt` and `perturb`.
-
-Each returns its argument in one form, or raises `UsageError`.
-"""
+"""What users pass to `corrupt` and `perturb`: in one form, or refused."""
 
 import numbers
 import os
@@ -77,10 +74,15 @@ def folder(folder):
     return None if folder is None else os.fspath(folder)
 
 
-def tag(kind, tag, tags):
-    """A tag of corruptions or of perturbations (`kind`); one of `tags`."""
-    if tag not in tags:
+def window(shape, crop):
+    """The central square of a side, as slices of rows and columns."""
+    height, width = shape[1:3]
+    if crop is None:
+        return slice(None), slice(None)
+    if not is_whole(crop) or not 1 <= crop <= min(height, width):
         raise UsageError(
-            f"Unknown tag {tag!r} of {kind}. Known: {', '.join(tags)}."
+            f"crop must be an int from 1 to {min(height, width)}, the shorter "
+            f"side of the images, or None, got {crop!r}."
         )
-    return tag
+    top, left = round((height - crop) / 2), round((width - crop) / 2)
+    return slice(top, top + crop), slice(left, left + crop)

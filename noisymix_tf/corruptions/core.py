@@ -1,24 +1,18 @@
-"""Corruptions as data: a small function, ten constants, a few tags.
+"""Corruptions and perturbations as data: a function, constants, a few tags.
 
-Every corruption of the benchmark of Hendrycks and Dietterich (2019),
-"Benchmarking Neural Network Robustness to Common Corruptions and
-Perturbations", is one function on a batch, registered with the constants of
-its five severities in tables: for images of CIFAR's size, of ImageNet's, and
-of Tiny ImageNet's. What they share lives here: the registry, the loop over
-blocks of a batch, the final conversion to 8 bits.
+The benchmarks are those of Hendrycks and Dietterich (2019), "Benchmarking
+Neural Network Robustness to Common Corruptions and Perturbations". A corruption
+changes an image; a perturbation turns it into a short film, with fresh noise in
+every frame or something that moves on in small steps.
 
 Source of the constants: github.com/hendrycks/robustness, make_cifar_c.py,
-make_imagenet_c.py and (at 7a64e6a) make_tinyimagenet_c.py.
+make_imagenet_c.py and (at 7a64e6a) make_tinyimagenet_c.py; of films,
+make_cifar_p.py, make_imagenet_p.py and make_tinyimagenet_p.py.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable
 
-import numpy as np
-
-from noisymix_tf.corruptions import checks
-from noisymix_tf.corruptions.streams import Streams, stream_key
 from noisymix_tf.errors import UsageError
 from noisymix_tf.registry import Registry
 
@@ -27,8 +21,8 @@ from noisymix_tf.registry import Registry
 VERSION = 2
 
 SEVERITIES = (1, 2, 3, 4, 5)
+DIFFICULTIES = (1, 2, 3)
 FAMILIES = ("noise", "blur", "weather", "digital")
-SETS = ("common", "extra")
 TABLES = ("cifar", "imagenet", "tiny")
 # Perturbations that are held out for validation.
 EXTRAS = ("cifar_extra", "imagenet_extra", "tiny_extra")
@@ -36,122 +30,187 @@ EXTRAS = ("cifar_extra", "imagenet_extra", "tiny_extra")
 # Below this side, `table="auto"` takes the constants made for 32 pixels.
 _AUTO_TABLE_SIDE = 64
 
-# Values per block. A result never depends on it; the temporaries of a block
-# this small stay in the processor's cache, and memory stays bounded.
-_BLOCK_VALUES = 1 << 17
 
-CORRUPTIONS = Registry("corruption")
+class Parts(Registry):
+    """Corruptions or perturbations by name; their decorator makes entries."""
+
+    def __init__(self, kind, entry):
+        super().__init__(kind)
+        self._entry = entry
+
+    def register(self, name, **tags):
+        """A decorator that registers a function with attributes of its entry.
+
+        >>> @CORRUPTIONS.register("invert", family="digital", extra=True,
+        ...     cifar=(.2, .4, .6, .8, 1), imagenet=(.2, .4, .6, .8, 1))
+        ... def invert(images, amount, streams):
+        ...     return images / 255 * (1 - 2 * amount) + amount
+        """
+        add = super().register(name)
+
+        def file(function):
+            add(self._entry(name=name, function=function, **tags))
+            return function
+
+        return file
+
+    def tagged(self, tag=None):
+        """Names in the benchmark's order, those held out for validation last.
+
+        Args:
+            tag: None for all, or a family, or a set. Of corruptions these are
+                `"common"` (the fifteen that means are taken over) and
+                `"extra"`; of perturbations `"cifar"` and `"imagenet"`, the ten
+                that means are taken over (spatter in the one, snow in the
+                other), `"tiny"` (those of ImageNet without motion blur), and
+                the four held out: `"cifar_extra"` and so on.
+
+        >>> PERTURBATIONS.tagged("noise")
+        ('gaussian_noise', 'shot_noise', 'speckle_noise')
+        """
+        known = self._entry.SETS + self._entry.FAMILIES
+        if tag not in (None, *known):
+            raise UsageError(
+                f"Unknown tag {tag!r} of {self.kind}s. "
+                f"Known: {', '.join(known)}."
+            )
+        found = [e for e in self._entries.values() if tag in (None, *e.tags)]
+        if tag not in self._entry.SETS:
+            found.sort(key=lambda entry: entry.extra)
+        return tuple(entry.name for entry in found)
+
+    def chosen(self, words):
+        """What a list of names, tags and `"all"` stands for, in its order."""
+        chosen, tags = {}, self._entry.SETS + self._entry.FAMILIES
+        for word in words:
+            if word in self.names():
+                chosen[word] = True
+            elif word in ("all", *tags):
+                of_tag = self.tagged(None if word == "all" else word)
+                chosen |= dict.fromkeys(of_tag)
+            else:
+                raise UsageError(
+                    f"Unknown {self.kind} {word!r}. Known: "
+                    f"{', '.join(self.names())}. Tags: {', '.join(tags)}."
+                )
+        return tuple(chosen)
 
 
-@dataclasses.dataclass(frozen=True)
-class Corruption:
-    """One corruption: what it does and how strongly.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Part:
+    """What corruptions and perturbations have in common.
 
     Attributes:
         name: The benchmark's name, such as `"gaussian_noise"`.
         function: `function(images, constant, streams)`: uint8 `[B, H, W, C]`,
-            one entry of a table, and a `Streams` of length B. Returns uint8, or
-            float in [0, 1] that is still to be clipped and truncated.
-        cifar: Constants of severities 1 to 5 for images of about 32 pixels.
-        imagenet: Constants of severities 1 to 5 for about 224 pixels.
-        tiny: Constants of severities 1 to 5 for 64 pixels; None without.
-        family: `"noise"`, `"blur"`, `"weather"` or `"digital"`.
-        set: `"common"` (the fifteen that means are taken over) or `"extra"`
-            (the four held out for validation).
-        options: Names of the keyword arguments of `corrupt` that the function
-            takes besides.
+            one constant, and one random generator per image, see
+            `generate.Streams`. A corruption returns, and a perturbation yields
+            frame by frame, `[B, H, W, C]`: uint8, or float in [0, 1] that is
+            still to be clipped and truncated.
+        family: `"noise"` (the metric compares its frames with the first, all
+            others with the frame before), `"blur"`, `"weather"`, or
+            `"digital"` of a corruption and `"geometry"` of a perturbation.
+        cifar: Constants for images of about 32 pixels: one for each of the
+            severities 1 to 5 of a corruption, one for each of the difficulties
+            1 to 3 of a perturbation that is noise, and one for any other.
+        imagenet: Those for about 224 pixels.
+        tiny: Those for 64 pixels; None without.
     """
 
     name: str
     function: Callable
-    cifar: tuple
-    imagenet: tuple
     family: str
-    set: str
+    cifar: object
+    imagenet: object
+    tiny: object = None
+
+    def constants(self, table):
+        """What stands in one of `TABLES`."""
+        found = getattr(self, table)
+        if found is None:
+            raise UsageError(
+                f"{self.name} has no constants for table={table}: leave it "
+                "out, or choose another table."
+            )
+        return found
+
+    def __post_init__(self):
+        family, *sets = self.tags
+        if family not in self.FAMILIES or not {*sets} <= {*self.SETS}:
+            raise ValueError(f"{self.name}: a known family and known sets")
+        count = self.levels
+        for table in (self.cifar, self.imagenet, self.tiny):
+            if count and table is not None and len(table) != count:
+                raise ValueError(f"{self.name}: {count} constants a table")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Corruption(Part):
+    """One corruption: what it does and how strongly, see `Part`.
+
+    Attributes:
+        extra: Whether it is kept out of the benchmark's means, as the four
+            that are held out for validation.
+        options: Names of the keyword arguments of `corrupt` that the function
+            takes besides.
+    """
+
+    extra: bool = False
     options: tuple = ()
-    tiny: tuple | None = None
+
+    SETS = ("common", "extra")
+    FAMILIES = FAMILIES
+    levels = len(SEVERITIES)
+    tags = property(lambda self: (self.family, self.set))
+
+    @property
+    def set(self):
+        """`"common"` or `"extra"`."""
+        return "extra" if self.extra else "common"
 
     def constant(self, severity, table):
         """The constant of a severity 1 to 5 in one of `TABLES`."""
-        return constants(self, table)[severity - 1]
+        return self.constants(table)[severity - 1]
 
 
-def constants(entry, table):
-    """What a corruption or a perturbation has in a table."""
-    found = getattr(entry, table)
-    if found is None:
-        raise UsageError(
-            f"{entry.name} has no constants for table={table}: leave it out, "
-            "or choose another table."
-        )
-    return found
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Perturbation(Part):
+    """One perturbation: what it does, how strongly, for how long, see `Part`.
 
-
-def corruption(
-    name, *, family, cifar, imagenet, tiny=None, extra=False, options=()
-):
-    """Returns a decorator that registers a function as a corruption.
-
-    Args:
-        name, family, cifar, imagenet, tiny, options: As in `Corruption`.
-        extra: Whether it is kept out of the benchmark's means.
-
-    Example:
-
-    >>> @corruption("invert", family="digital", extra=True,
-    ...             cifar=(.2, .4, .6, .8, 1), imagenet=(.2, .4, .6, .8, 1))
-    ... def invert(images, amount, streams):
-    ...     return images / 255 * (1 - 2 * amount) + amount
+    Attributes:
+        sets: Which of `TABLES` and `EXTRAS` it is part of.
+        frames: Number of frames by table.
+        moves: Whether pixels move, so that what lies outside of a crop can
+            come into it.
     """
-    tables = [t for t in (cifar, imagenet, tiny) if t is not None]
-    if family not in FAMILIES or any(len(table) != 5 for table in tables):
-        raise ValueError(f"{name}: a known family and five constants a table")
 
-    def add(function):
-        CORRUPTIONS.register(name)(
-            Corruption(
-                name=name,
-                function=function,
-                cifar=tuple(cifar),
-                imagenet=tuple(imagenet),
-                tiny=None if tiny is None else tuple(tiny),
-                family=family,
-                set="extra" if extra else "common",
-                options=tuple(options),
-            )
-        )
-        return function
-
-    return add
-
-
-def names(tag=None):
-    """Names of the corruptions, in the benchmark's order.
-
-    Args:
-        tag: None for all (common ones first), or one of the sets `"common"` and
-            `"extra"`, or a family: `"noise"`, `"blur"`, `"weather"`,
-            `"digital"`.
-
-    Returns:
-        Tuple of names.
-
-    Raises:
-        UsageError: If the tag is not known.
-
-    Example:
-
-    >>> names("extra")[0]
-    'speckle_noise'
-    """
-    if tag is None:
-        return names("common") + names("extra")
-    checks.tag("corruptions", tag, SETS + FAMILIES)
-    return tuple(
-        name
-        for name, entry in CORRUPTIONS.items()
-        if tag in (entry.set, entry.family)
+    sets: tuple = TABLES
+    frames: dict = dataclasses.field(
+        default_factory=lambda: dict.fromkeys(TABLES, 31)
     )
+    moves: bool = False
+
+    SETS = TABLES + EXTRAS
+    FAMILIES = ("noise", "blur", "weather", "geometry")
+    levels = property(lambda self: 3 if self.family == "noise" else None)
+    tags = property(lambda self: (self.family, *self.sets))
+    # Whether every benchmark holds it out for validation.
+    extra = property(lambda self: self.sets == EXTRAS)
+
+    def level(self, difficulty):
+        """Which pixels a difficulty means: 1 to 3 for noise, 1 otherwise."""
+        return difficulty if self.levels else 1
+
+    def constant(self, table, difficulty=1):
+        """The constant in one of `TABLES` at a difficulty."""
+        found = self.constants(table)
+        return found[difficulty - 1] if self.levels else found
+
+
+CORRUPTIONS = Parts("corruption", Corruption)
+PERTURBATIONS = Parts("perturbation", Perturbation)
+names = CORRUPTIONS.tagged
+perturbation_names = PERTURBATIONS.tagged
 
 
 def table_for(shape, table="auto"):
@@ -170,109 +229,3 @@ def table_for(shape, table="auto"):
             f"Known: auto, {', '.join(TABLES)}."
         )
     return table
-
-
-def corrupt(
-    images,
-    name,
-    severity,
-    seed=0,
-    *,
-    table="auto",
-    indices=None,
-    frost_folder=None,
-):
-    """Corrupts images as the -C benchmarks do.
-
-    The definitions and constants are those that made CIFAR-10-C and
-    ImageNet-C, including the truncation to 8 bits. Nothing is compressed
-    afterwards, whereas the released ImageNet-C files are JPEGs of quality 85.
-
-    Args:
-        images: uint8 `[B, H, W, C]`, RGB (C = 3) or grey (C = 1).
-        name: One of `names()`.
-        severity: 1 to 5.
-        seed: Non-negative int. With name, severity and an image's index it
-            decides all that is random, whatever the batch size or the order.
-        table: Which constants: `"cifar"` (made for 32 pixels), `"imagenet"`
-            (made for 224), `"tiny"` (made for the 64 of Tiny ImageNet), or
-            `"auto"`: `"cifar"` where min(H, W) < 64, else `"imagenet"`.
-        indices: int `[B]`, the place of every image in its dataset; by default
-            0 to B - 1.
-        frost_folder: Path of a folder of pictures of frost to use instead of
-            those that the library draws.
-
-    Returns:
-        uint8 `[B, H, W, C]`; the input is left as it is.
-
-    Raises:
-        UsageError: If an argument is not of this form.
-
-    Example:
-
-    >>> images = np.full([2, 32, 32, 3], 100, np.uint8)
-    >>> brighter = corrupt(images, "brightness", severity=3)
-    >>> int(brighter[0, 0, 0, 0])
-    138
-
-    Source: Hendrycks and Dietterich (2019), section 4 and appendix A.
-    """
-    entry = CORRUPTIONS.get(name)
-    images = checks.images(images)
-    severity = checks.level("Severity", severity, SEVERITIES)
-    constant = entry.constant(severity, table_for(images.shape, table))
-    streams = Streams(
-        stream_key(checks.seed(seed), name, severity),
-        checks.indices(indices, len(images)),
-    )
-    options = {"frost_folder": checks.folder(frost_folder)}
-    function = functools.partial(
-        entry.function, **{key: options[key] for key in entry.options}
-    )
-    corrupted = np.empty_like(images)
-    for block in blocks(images, _BLOCK_VALUES):
-        corrupted[block] = to_uint8(
-            function(images[block], constant, streams[block])
-        )
-    return corrupted
-
-
-def version(frost_folder=None):
-    """A word that tells pixels of this generator from those of another.
-
-    Args:
-        frost_folder: As in `corrupt`.
-
-    Returns:
-        `VERSION` as a string; with a folder, a hash of its pictures besides.
-
-    Raises:
-        UsageError: If the folder holds no picture, or one that is broken.
-    """
-    frost_folder = checks.folder(frost_folder)
-    if frost_folder is None:
-        return str(VERSION)
-    from noisymix_tf.corruptions import frost_textures
-
-    return f"{VERSION}+{frost_textures.fingerprint(frost_folder)}"
-
-
-def blocks(images, values):
-    """Slices of a batch of at most so many values, or of one image."""
-    step = max(1, values // images[0].size)
-    for start in range(0, len(images), step):
-        yield slice(start, start + step)
-
-
-def to_uint8(images):
-    """Truncates floats in [0, 1], as the benchmark's makers do.
-
-    Args:
-        images: Floats, clipped first, or uint8, left as they are.
-
-    Returns:
-        uint8 of the same shape.
-    """
-    if images.dtype == np.uint8:
-        return images
-    return (np.clip(images, 0.0, 1.0) * 255.0).astype(np.uint8)

@@ -1,6 +1,4 @@
-"""Filters that are the same for every image of a batch."""
-
-import functools
+"""Filters and colours that corruptions share; none is registered here."""
 
 import numpy as np
 
@@ -14,43 +12,80 @@ def gaussian_filter(images, deviation, reach=4.0):
     )
 
 
-@functools.lru_cache(maxsize=32)
-def disk(radius, edge_deviation):
-    """A disk of weights with a smoothed edge, float64, odd square.
+def luma(images):
+    """Brightness `[..., 1]` of floats `[..., 3]` or `[..., 1]`."""
+    if images.shape[-1] == 1:
+        return images
+    red, green, blue = (images[..., channel, None] for channel in range(3))
+    return 0.299 * red + 0.587 * green + 0.114 * blue
 
-    In single precision up to the end, as the benchmark's was: the sum of its
-    weights misses one by about 1e-8, and truncation to 8 bits turns that into a
-    whole level wherever an image is flat.
+
+def paint(colour, channels):
+    """A colour (R, G, B) of 0 to 255 as float32 in [0, 1] `[channels]`."""
+    unit = np.array(colour, np.float32) / 255
+    return unit if channels == 3 else luma(unit)
+
+
+def zoom_taps(size, factor):
+    """Where the pixels of a magnified axis come from, linearly interpolated.
+
+    The centre `ceil(size / factor)` pixels are stretched so that the first and
+    the last stay first and last; rounding to whole pixels is the benchmark's.
+
+    Returns:
+        int `[size]` pixel before, that after, and float, the share of this.
     """
-    from scipy import ndimage
-
-    reach, edge_reach = (8, 1) if radius <= 8 else (radius, 2)
-    squares = np.arange(-reach, reach + 1) ** 2
-    disk = (squares[:, None] + squares <= radius**2).astype(np.float32)
-    disk /= disk.sum()
-    taps = np.arange(-edge_reach, edge_reach + 1)
-    edge = np.exp(-0.5 * (taps / edge_deviation) ** 2)
-    edge = (edge / edge.sum()).astype(np.float32)
-    for axis in (1, 0):
-        disk = ndimage.correlate1d(disk, edge, axis, mode="mirror")
-    return disk.astype(np.float64)
+    kept = int(np.ceil(size / factor))
+    stretched = round(kept * factor)
+    top, trim = (size - kept) // 2, (stretched - size) // 2
+    scale = (kept - 1) / (stretched - 1) if stretched > 1 else 0.0
+    source = np.arange(trim, trim + size) * scale
+    before = np.minimum(source.astype(int), kept - 1)
+    after = np.minimum(before + 1, kept - 1)
+    return top + before, top + after, source - before
 
 
-def filter_by_fourier(images, kernel):
-    """Filters floats `[B, H, W, C]` by a symmetric kernel, border mirrored."""
-    from scipy import fft
+def plasma(uniform, decay):
+    """Fractal clouds that tile, by midpoint displacement.
 
-    reach = len(kernel) // 2
-    height, width = images.shape[1:3]
-    # One channel of one image at a time along contiguous memory.
-    planes = np.moveaxis(images, -1, 1)
-    padded = np.pad(
-        planes, ((0, 0), (0, 0), (reach, reach), (reach, reach)), mode="reflect"
-    )
-    shape = [fft.next_fast_len(n, real=True) for n in padded.shape[2:]]
-    product = fft.rfft2(padded, shape) * fft.rfft2(kernel, shape)
-    filtered = fft.irfft2(product, shape)
-    inside = filtered[
-        :, :, 2 * reach : 2 * reach + height, 2 * reach : 2 * reach + width
-    ]
-    return np.moveaxis(inside, 1, -1)
+    A grid grows from one point; every doubling puts a point into each square
+    and each diamond, at the mean of the four around it plus a random shift that
+    shrinks by `decay` squared (Fournier, Fussell and Carpenter, 1982).
+
+    Args:
+        uniform: Numbers in [0, 1) `[B, N ** 2 - 1]`, N a power of two.
+        decay: Above one; the larger, the smoother.
+
+    Returns:
+        float64 `[B, N, N]`, each from 0 to 1.
+    """
+    batch, count = uniform.shape
+    grid = np.zeros([batch, 1, 1])
+    reach, start, size = 100.0, 0, 1
+    while start < count:
+        shifts = uniform[:, start : start + 3 * size * size]
+        # As the benchmark does it, in the order of its draws.
+        shifts = reach * (2 * reach * shifts - reach)
+        grid = _doubled(grid, shifts.reshape(batch, 3, size, size))
+        start += 3 * size * size
+        size *= 2
+        reach /= decay
+    grid -= grid.min(axis=(1, 2), keepdims=True)
+    return grid / grid.max(axis=(1, 2), keepdims=True)
+
+
+def _doubled(grid, shifts):
+    """Puts three new points beside each of `[B, n, n]`, wrapping around."""
+    batch, size, _ = grid.shape
+    pairs = grid + np.roll(grid, -1, axis=1)
+    centre = (pairs + np.roll(pairs, -1, axis=2)) / 4 + shifts[:, 0]
+    across = centre + np.roll(centre, 1, axis=1)
+    across += grid + np.roll(grid, -1, axis=2)
+    down = centre + np.roll(centre, 1, axis=2)
+    down += grid + np.roll(grid, -1, axis=1)
+    finer = np.empty([batch, 2 * size, 2 * size])
+    finer[:, ::2, ::2] = grid
+    finer[:, 1::2, 1::2] = centre
+    finer[:, ::2, 1::2] = across / 4 + shifts[:, 1]
+    finer[:, 1::2, ::2] = down / 4 + shifts[:, 2]
+    return finer

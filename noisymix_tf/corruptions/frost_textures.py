@@ -1,19 +1,17 @@
 """Pictures of ice for frost: drawn by formula, or from the user's own folder.
 
-Five kinds are drawn: a film of ice on a pane, two of rime made of
-white blades, and two of fern-shaped crystals. All are of the grey of ice with a
-touch of blue. The photographs that the benchmark's makers took differ from each
-other in brightness and tint; no attempt is made to copy that.
+Five are drawn: a film of ice on a pane, two of rime made of white blades, and
+two of fern-shaped crystals, in grey with a touch of blue. The photographs that
+the benchmark's makers took differ from each other in brightness and tint.
 """
 
-import dataclasses
 import functools
 import hashlib
 import pathlib
 
 import numpy as np
 
-from noisymix_tf.corruptions.plasma import plasma
+from noisymix_tf.corruptions.filters import plasma
 from noisymix_tf.errors import UsageError
 
 _HEIGHT, _WIDTH = 512, 768
@@ -23,19 +21,6 @@ _OVERSAMPLING = 2
 _MEAN = (150.0, 160.0, 170.0)
 _SPREAD = 30.0
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-
-
-@dataclasses.dataclass(frozen=True)
-class _Ice:
-    """How one picture looks.
-
-    Attributes:
-        draw: `draw(generator)`: the crystals, float `[_HEIGHT, _WIDTH]`.
-        clouds: Share of the variance that varies over large distances.
-    """
-
-    draw: object
-    clouds: float
 
 
 def _film(generator):
@@ -62,18 +47,11 @@ def _blades(generator):
     length = generator.lognormal(np.log(24), 0.5, [count, 1])
     breadth = generator.uniform(0.7, 3.2, [count, 1])
     side = centres + generator.uniform(-0.4, 0.4, [count, 1]) * length * along
-    corners = np.stack(
-        [
-            centres + length * along,
-            side + breadth * across,
-            centres - length * along,
-            side - breadth * across,
-        ],
-        axis=1,
-    )
+    reach, spread = length * along, breadth * across
+    corners = [centres + reach, side + spread, centres - reach, side - spread]
     greys = generator.normal(200, 42, count).clip(40, 255)
     canvas, pen = _canvas(90)
-    for points, grey in zip(_scaled(corners), greys.astype(int).tolist()):
+    for points, grey in _scaled(corners, greys):
         pen.polygon(points, fill=grey)
     return _reduced(canvas)
 
@@ -86,12 +64,10 @@ def _ferns(generator):
     angles = generator.uniform(0, 2 * np.pi, count)
     lengths = generator.lognormal(np.log(45), 0.5, count)
     greys = generator.uniform(90, 255, count)
-    for level, width in enumerate((3, 2, 1)):
+    for width, branches in ((3, 13), (2, 6), (1, 0)):
         tips = roots + lengths[:, None] * _direction(angles)
-        segments = np.stack([roots, tips], axis=1)
-        for line, grey in zip(_scaled(segments), greys.astype(int).tolist()):
+        for line, grey in _scaled([roots, tips], greys):
             pen.line(line, fill=grey, width=width)
-        branches = (13, 6, 0)[level]
         if branches:
             roots, angles, lengths, greys = _branches(
                 generator, branches, roots, angles, lengths, greys
@@ -115,31 +91,27 @@ def _branches(generator, branches, roots, angles, lengths, greys):
     return roots, angles, lengths, greys
 
 
-_ICES = (
-    _Ice(_film, 0.6),
-    _Ice(_blades, 0.4),
-    _Ice(_blades, 0.4),
-    _Ice(_ferns, 0.35),
-    _Ice(_ferns, 0.3),
-)
+# What is drawn, and the share of the variance that is over large distances.
+_ICES = ((_film, 0.6), *[(_blades, 0.4)] * 2, (_ferns, 0.35), (_ferns, 0.3))
 
 
 @functools.lru_cache(maxsize=8)
 def textures(folder=None):
-    """Pictures of frost.
-
-    Args:
-        folder: Path of a folder of pictures, or None for the drawn ones.
-
-    Returns:
-        Tuple of uint8 `[H, W, 3]`.
+    """Pictures of frost in a folder, or those drawn: uint8 `[H, W, 3]` each.
 
     Raises:
         UsageError: If the folder holds no picture, or one that is broken.
     """
-    if folder is not None:
-        return tuple(_read(path) for path in _pictures(folder))
-    return tuple(_drawn(ice, seed) for seed, ice in enumerate(_ICES))
+    if folder is None:
+        return tuple(_drawn(*ice, seed) for seed, ice in enumerate(_ICES))
+    paths = sorted(pathlib.Path(folder).glob("*"))
+    paths = [path for path in paths if path.suffix.lower() in _SUFFIXES]
+    if not paths:
+        raise UsageError(
+            f"No picture of frost in {str(folder)!r}: give a folder with files "
+            f"{', '.join(_SUFFIXES)}."
+        )
+    return tuple(map(_read, paths))
 
 
 def fingerprint(folder):
@@ -149,19 +121,6 @@ def fingerprint(folder):
         digest.update(repr(picture.shape).encode())
         digest.update(picture.tobytes())
     return digest.hexdigest()[:8]
-
-
-def _pictures(folder):
-    folder = pathlib.Path(folder)
-    paths = []
-    if folder.is_dir():
-        paths = [p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES]
-    if not paths:
-        raise UsageError(
-            f"No picture of frost in {str(folder)!r}: give a folder with files "
-            f"{', '.join(_SUFFIXES)}."
-        )
-    return sorted(paths)
 
 
 def _read(path):
@@ -177,13 +136,12 @@ def _read(path):
         ) from error
 
 
-def _drawn(ice, seed):
+def _drawn(draw, share, seed):
     generator = np.random.Generator(np.random.Philox(key=seed))
-    crystals = _standard(ice.draw(generator))
+    crystals = _standard(draw(generator))
     clouds = _standard(_clouds(generator, 2.2))
-    mixed = np.sqrt(ice.clouds) * clouds + np.sqrt(1 - ice.clouds) * crystals
-    grey = _standard(mixed).clip(-3, 3)[..., None]
-    picture = np.array(_MEAN) + _SPREAD * grey
+    mixed = np.sqrt(share) * clouds + np.sqrt(1 - share) * crystals
+    picture = _MEAN + _SPREAD * _standard(mixed).clip(-3, 3)[..., None]
     return picture.clip(0, 255).round().astype(np.uint8)
 
 
@@ -209,9 +167,10 @@ def _canvas(grey):
     return canvas, ImageDraw.Draw(canvas)
 
 
-def _scaled(points):
-    """Points `[N, P, 2]` as lists for Pillow, in pixels of the canvas."""
-    return (points * _OVERSAMPLING).reshape(len(points), -1).tolist()
+def _scaled(corners, greys):
+    """Pairs for Pillow: P lists of N points in pixels of the canvas; a grey."""
+    points = np.concatenate(corners, axis=1) * _OVERSAMPLING
+    return zip(points.tolist(), greys.astype(int).tolist())
 
 
 def _reduced(canvas):

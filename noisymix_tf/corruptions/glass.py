@@ -1,21 +1,34 @@
-"""Pixels copied from nearby ones, one after the other: rough glass."""
+"""Glass blur: pixels copied from nearby ones, one after the other."""
 
 import numpy as np
 
+from noisymix_tf.corruptions.core import CORRUPTIONS
 from noisymix_tf.corruptions.filters import gaussian_filter
 
 
-def behind_glass(images, deviation, reach, offsets):
-    """The part of `glass_blur` that comes after the draws.
+@CORRUPTIONS.register(
+    "glass_blur",
+    family="blur",
+    cifar=((0.05, 1, 1), (0.25, 1, 1), (0.4, 1, 1), (0.25, 1, 2), (0.4, 1, 2)),
+    imagenet=((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2)),
+    tiny=((0.1, 1, 1), (0.5, 1, 1), (0.6, 1, 2), (0.7, 2, 1), (0.9, 2, 2)),
+)
+def glass_blur(images, pane, streams):
+    """Scatters pixels among their neighbours, blurred before and after.
 
-    Args:
-        images: uint8 `[B, H, W, C]`.
-        deviation: Of the blurs before and after, in pixels.
-        reach, offsets: As in `scatter`.
+    The benchmark's makers meant to swap two pixels, but their line copies one
+    over the other; and no offset equals plus `reach`. Both are kept, since
+    swaps lie clearly farther from the image.
 
-    Returns:
-        float64 `[B, H, W, C]`.
+    pane: Deviation of the blurs, largest offset, both in pixels, and the
+        number of passes.
     """
+    deviation, reach, passes = pane
+    height, width = images.shape[1:3]
+    shape = [passes, max(height - 2 * reach, 0), max(width - 2 * reach, 0), 2]
+    offsets = streams.draw(
+        lambda generator: generator.integers(-reach, reach, shape, np.int8)
+    )
     smooth = gaussian_filter(images / 255.0, deviation)
     scattered = scatter((smooth * 255).astype(np.uint8), offsets, reach)
     return gaussian_filter(scattered / 255.0, deviation)
@@ -30,14 +43,10 @@ def scatter(images, offsets, reach):
     and left, is copied from but not overwritten.
 
     Args:
-        images: uint8 `[B, H, W, C]`.
+        images: uint8 `[B, H, W, C]`, which is returned, too.
         offsets: int `[B, P, H - 2 * reach, W - 2 * reach, 2]`: for P passes,
-            how many rows down and columns right of the pixel `(row + reach + 1,
-            column + reach + 1)` the neighbour lies, -reach to reach.
+            how many rows down and columns right the neighbour lies.
         reach: Largest offset.
-
-    Returns:
-        uint8 `[B, H, W, C]`.
     """
     batch, height, width, channels = images.shape
     pixels = images.reshape(-1, channels)
@@ -54,20 +63,16 @@ def scatter(images, offsets, reach):
         source[inside] += steps
         chained = np.zeros(places.shape, bool)
         chained[inside] = steps > 0
-        pixels = pixels[
-            _chain_ends(source.ravel(), chained.ravel(), overwritten)
-        ]
+        ends = _chain_ends(source.ravel(), chained.ravel(), overwritten)
+        pixels = pixels[ends]
     return pixels.reshape(images.shape)
 
 
 def _chain_ends(source, chained, overwritten):
-    """Where the value of every pixel comes from in the end, int `[N]`.
-
-    Each round doubles the number of links that have been followed.
-    """
+    """Where the value of every pixel comes from in the end, int `[N]`."""
     chained &= overwritten[source]
     pending = np.flatnonzero(chained)
-    while pending.size:
+    while pending.size:  # Each round doubles the links that are followed.
         neighbour = source[pending]
         goes_on = chained[neighbour]
         source[pending] = source[neighbour]

@@ -1,66 +1,81 @@
-"""Smears along a line, which motion blur and snow share."""
+"""Motion blur: a smear along a line, which falling snow shares."""
 
 import math
 
 import numpy as np
 
+from noisymix_tf.corruptions.core import CORRUPTIONS, PERTURBATIONS
+
 # The benchmark's maker rounds to 16 bits and truncates those to 8.
 _ROUNDING = 0.5 / 257
 
 
-def motion_blur(images, radius, deviation, angles):
-    """Blurs along a line, to one side of every pixel.
+@CORRUPTIONS.register(
+    "motion_blur",
+    family="blur",
+    cifar=((6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5)),
+    imagenet=((10, 3), (15, 5), (15, 8), (15, 12), (20, 15)),
+    tiny=((10, 1), (10, 1.5), (10, 2), (10, 2.5), (12, 3)),
+)
+def motion_blur(images, line, streams):
+    """Smears along a line: a camera that moves sideways.
 
-    Args:
-        images: uint8 `[B, H, W, C]`.
-        radius, deviation: As in `kernel`.
-        angles: Degrees `[B]`, clockwise from the right; or one number for all
-            images, which is faster.
+    The angle is at most 45 degrees from the horizontal.
 
-    Returns:
-        uint8 `[B, H, W, C]`.
+    line: Radius and standard deviation of the smear in pixels.
     """
-    weights = kernel(radius, deviation)
-    places = offsets(len(weights), np.atleast_1d(angles))
-    if np.ndim(angles):
-        return smear(images, weights, places)
-    # One angle shifts all images alike, as it does the channels of one image.
-    batch, height, width, channels = images.shape
-    stacked = images.transpose(1, 2, 0, 3).reshape(1, height, width, -1)
-    apart = smear(stacked, weights, places).reshape(
-        height, width, batch, channels
-    )
-    return np.ascontiguousarray(apart.transpose(2, 0, 1, 3))
+    angles = streams.draw(lambda generator: generator.uniform(-45, 45))
+    return smeared(images, *line, angles)
 
 
-def kernel(radius, deviation):
-    """Weights along the line: half a Gaussian, the first pixel the heaviest.
+@PERTURBATIONS.register(
+    "motion_blur",
+    family="blur",
+    sets=("cifar", "imagenet"),
+    cifar=(6, 1.8, range(-180, 1, 9)),
+    imagenet=(10, 3, range(-120, 1, 4)),
+    frames={"cifar": 21, "imagenet": 31},
+)
+def motion_blur_film(images, line, streams):
+    """The camera moves, every frame into another direction.
 
-    Args:
-        radius: In pixels, above zero.
-        deviation: Of the Gaussian, in pixels.
+    Without constants for 64 pixels: the makers of Tiny-ImageNet-P blurred the
+    large photographs, before these were made smaller.
 
-    Returns:
-        float32 `[2 * ceil(radius) + 1]` of sum one.
+    line: Radius and standard deviation of the blur in pixels, and the
+        angles of the frames in degrees.
+    """
+    *smear, angles = line
+    for angle in angles:
+        yield smeared(images, *smear, angle)
+
+
+def smeared(images, radius, deviation, angles):
+    """Blurs uint8 `[B, H, W, C]` along a line, to one side of every pixel.
+
+    The weights are half a Gaussian: the first pixel is the heaviest. Angles are
+    degrees `[B]`, clockwise from the right; or one for all, which is faster.
     """
     taps = np.arange(2 * math.ceil(radius) + 1)
     weights = np.exp(-0.5 * (taps / deviation) ** 2)
-    return (weights / weights.sum()).astype(np.float32)
+    weights = (weights / weights.sum()).astype(np.float32)
+    places = offsets(len(weights), np.atleast_1d(angles))
+    if np.ndim(angles):
+        return _shifted_sum(images, weights, places)
+    # One angle shifts all images alike, as it does the channels of one image.
+    batch, height, width, channels = images.shape
+    stacked = images.transpose(1, 2, 0, 3).reshape(1, height, width, -1)
+    apart = _shifted_sum(stacked, weights, places)
+    apart = apart.reshape(height, width, batch, channels)
+    return np.ascontiguousarray(apart.transpose(2, 0, 1, 3))
 
 
 def offsets(taps, angles):
-    """Whole pixels nearest to a line through the origin.
+    """Pixels of a line from the origin, int `[B, taps, 2]`: down, right.
 
     Whole angles put some taps half-way between two pixels (30 degrees, every
     other one), where the last bit decides: hence the benchmark maker's own
     order of operations, with a length that is divided out again.
-
-    Args:
-        taps: Number of pixels on the line.
-        angles: Degrees `[B]`, clockwise from the right.
-
-    Returns:
-        int `[B, taps, 2]`: rows down and columns to the right.
     """
     radians = np.pi * np.asarray(angles)[:, None] / 180.0
     down, right = taps * np.sin(radians), taps * np.cos(radians)
@@ -69,17 +84,8 @@ def offsets(taps, angles):
     return np.ceil(line - 0.5).astype(int)
 
 
-def smear(images, weights, places):
-    """Weighted sum of shifted copies; the border repeats its last pixel.
-
-    Args:
-        images: uint8 `[B, H, W, C]`.
-        weights: float32 `[T]` of sum one.
-        places: int `[B, T, 2]`, where each pixel looks: rows and columns.
-
-    Returns:
-        uint8 `[B, H, W, C]`.
-    """
+def _shifted_sum(images, weights, places):
+    """Weighted sum of pixels at places; the border repeats its last pixel."""
     height, width = images.shape[1:3]
     smeared = np.empty_like(images)
     total = np.empty(images.shape[1:], np.float32)

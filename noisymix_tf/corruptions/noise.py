@@ -1,17 +1,14 @@
-"""Noise on every value: Gaussian, shot, impulse; extra: speckle."""
+"""Noise: Gaussian, shot, impulse; extra: speckle.
+
+Films begin with the image itself and draw fresh noise for every frame.
+"""
 
 import numpy as np
 
-from noisymix_tf.corruptions.core import corruption
+from noisymix_tf.corruptions.core import CORRUPTIONS, EXTRAS, PERTURBATIONS
 
 
-def _normal(images, streams):
-    """Standard normal numbers of the shape of the images."""
-    shape = images.shape[1:]
-    return streams.draw(lambda generator: generator.standard_normal(shape))
-
-
-@corruption(
+@CORRUPTIONS.register(
     "gaussian_noise",
     family="noise",
     cifar=(0.04, 0.06, 0.08, 0.09, 0.10),
@@ -20,10 +17,11 @@ def _normal(images, streams):
 )
 def gaussian_noise(images, deviation, streams):
     """Adds normal noise of a standard deviation: a sensor in low light."""
-    return images / 255.0 + deviation * _normal(images, streams)
+    unit = images / 255.0
+    return unit + deviation * _normal(streams, unit)
 
 
-@corruption(
+@CORRUPTIONS.register(
     "shot_noise",
     family="noise",
     cifar=(500, 250, 100, 75, 50),
@@ -33,13 +31,11 @@ def gaussian_noise(images, deviation, streams):
 def shot_noise(images, photons, streams):
     """Counts photons: Poisson, with `photons` expected at full brightness."""
     expected = images / 255.0 * photons
-    counts = [
-        generator.poisson(image) for generator, image in zip(streams, expected)
-    ]
+    counts = [g.poisson(image) for g, image in zip(streams, expected)]
     return np.stack(counts) / photons
 
 
-@corruption(
+@CORRUPTIONS.register(
     "impulse_noise",
     family="noise",
     cifar=(0.01, 0.02, 0.03, 0.05, 0.07),
@@ -54,7 +50,7 @@ def impulse_noise(images, amount, streams):
     return np.where(place < amount / 2, np.uint8(0), noisy)
 
 
-@corruption(
+@CORRUPTIONS.register(
     "speckle_noise",
     family="noise",
     extra=True,
@@ -65,4 +61,56 @@ def impulse_noise(images, amount, streams):
 def speckle_noise(images, deviation, streams):
     """Multiplies by one plus normal noise: brighter pixels suffer more."""
     unit = images / 255.0
-    return unit + unit * deviation * _normal(images, streams)
+    return unit + unit * deviation * _normal(streams, unit)
+
+
+@PERTURBATIONS.register(
+    "gaussian_noise",
+    family="noise",
+    cifar=(0.02, 0.04, 0.06),
+    imagenet=(0.03, 0.05, 0.08),
+    tiny=(0.025, 0.05, 0.075),
+)
+def gaussian_noise_film(images, deviation, streams):
+    """Adds normal noise of a standard deviation, in single precision."""
+    unit, generators = images / np.float32(255.0), list(streams)
+    yield images
+    for _ in range(30):
+        yield unit + np.float32(deviation) * _normal(generators, unit)
+
+
+@PERTURBATIONS.register(
+    "shot_noise",
+    family="noise",
+    cifar=(700, 400, 200),
+    imagenet=(300, 120, 60),
+    tiny=(500, 250, 125),
+)
+def shot_noise_film(images, photons, streams):
+    """Counts photons, with `photons` expected at full brightness."""
+    generators = list(streams)
+    yield images
+    for _ in range(30):
+        yield shot_noise(images, photons, generators)
+
+
+@PERTURBATIONS.register(
+    "speckle_noise",
+    family="noise",
+    sets=EXTRAS,
+    cifar=(0.05, 0.07, 0.1),
+    imagenet=(0.05, 0.1, 0.15),
+    tiny=(0.05, 0.1, 0.15),
+)
+def speckle_noise_film(images, deviation, streams):
+    """Multiplies by one plus normal noise."""
+    unit, generators = images / 255.0, list(streams)
+    yield images
+    for _ in range(30):
+        yield unit + unit * (deviation * _normal(generators, unit))
+
+
+def _normal(generators, unit):
+    """Standard normal numbers of the shape and type of a batch."""
+    shape, dtype = unit.shape[1:], unit.dtype
+    return np.stack([g.standard_normal(shape, dtype) for g in generators])

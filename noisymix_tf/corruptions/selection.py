@@ -1,87 +1,30 @@
 """Which corruptions, severities and perturbations a user asks for."""
 
-from noisymix_tf import corruptions as corruptions_lib
+from noisymix_tf.corruptions.core import CORRUPTIONS, PERTURBATIONS, SEVERITIES
 from noisymix_tf.errors import UsageError
-
-_ALL = "all"
 
 
 def corruption_names(corruptions):
-    """Names of corruptions.
+    """Names of corruptions: of a list of names and tags, or of one tag.
 
-    Args:
-        corruptions: A list or tuple of names and tags of `corruptions.names`,
-            or one tag such as `"extra"`, or `"all"`; None means all common
-            ones.
+    A tag may be `"all"`, too; None means all common ones.
     """
-    if corruptions is None:
-        return corruptions_lib.names("common")
-    return _chosen(
-        "corruptions",
-        corruptions,
-        corruptions_lib.CORRUPTIONS,
-        corruptions_lib.names,
-    )
+    words = "common" if corruptions is None else corruptions
+    return _chosen("corruptions", words, CORRUPTIONS)
 
 
 def perturbations(perturbations):
-    """Names of perturbations; None stays None, which depends on the images.
-
-    Args:
-        perturbations: A list or tuple of names and tags of
-            `corruptions.perturbation_names`, or one tag, or `"all"`; None.
-    """
+    """Names of perturbations; None stays None, which depends on the images."""
     if perturbations is None:
         return None
-    return _chosen(
-        "perturbations",
-        perturbations,
-        corruptions_lib.PERTURBATIONS,
-        corruptions_lib.perturbation_names,
-    )
-
-
-def _chosen(name, values, registry, lookup):
-    if isinstance(values, str):
-        return lookup(None if values == _ALL else values)
-    return names_of(sequence(name, values), registry, lookup)
-
-
-def names_of(words, registry, lookup):
-    """Names that a list of names and tags stands for, in its order.
-
-    Args:
-        words: Names of a registry, tags, or `"all"`.
-        registry: `CORRUPTIONS` or `PERTURBATIONS`.
-        lookup: Function from a tag to its names, and from None to all.
-
-    Returns:
-        Tuple of names, each once.
-
-    Raises:
-        UsageError: If a word is neither.
-    """
-    chosen = []
-    for word in words:
-        if word in registry.names():
-            chosen.append(word)
-            continue
-        try:
-            chosen += lookup(None if word == _ALL else word)
-        except UsageError as error:
-            raise UsageError(
-                f"Unknown {registry.kind} {word!r}. Known: "
-                f"{', '.join(registry.names())}. Tags: "
-                f"{str(error).partition('Known: ')[2]}"
-            ) from error
-    return tuple(dict.fromkeys(chosen))
+    return _chosen("perturbations", perturbations, PERTURBATIONS)
 
 
 def severity_levels(severities):
     """A list or tuple of severities, in rising order."""
     chosen = sequence("severities", severities)
     for severity in chosen:
-        if severity not in corruptions_lib.SEVERITIES:
+        if severity not in SEVERITIES:
             raise UsageError(
                 f"Severity {severity!r} does not exist: choose among 1 to 5."
             )
@@ -101,3 +44,9 @@ def sequence(name, values):
     if not chosen:
         raise UsageError(f"{name} is empty: give at least one.")
     return chosen
+
+
+def _chosen(name, values, registry):
+    if isinstance(values, str):
+        return registry.tagged(None if values == "all" else values)
+    return registry.chosen(sequence(name, values))

@@ -2,106 +2,149 @@
 
 Drops of water are lit from one side. The steps that find their outlines, and
 their whole-number arithmetic, are those that the benchmark's makers took from
-an image library; all work on whole batches `[B, H, W]`.
+an image library.
 """
-
-import functools
 
 import numpy as np
 
-from noisymix_tf.corruptions.colour import paint
-from noisymix_tf.corruptions.filters import gaussian_filter
+from noisymix_tf.corruptions.core import CORRUPTIONS, PERTURBATIONS
+from noisymix_tf.corruptions.filters import gaussian_filter, paint
 
 # Pale turquoise.
-WATER = (175, 238, 238)
+_WATER = (175, 238, 238)
 _MUD = (63, 42, 20)
 
 # Lengths of a step to the side, along the diagonal and of a chess knight
-# (Borgefors, 1986), in units of 1 / 10,000 of a pixel.
+# (Borgefors, 1986), in units of 1 / 10,000 of a pixel, by their squares.
 _UNIT = 10_000
-_SIDE, _DIAGONAL, _KNIGHT = 10_000, 14_000, 21_969
+_LENGTHS = {1: 10_000, 2: 14_000, 5: 21_969}
 _FAR = 1 << 30
-# Where a step into a pixel may come from: rows up, columns right, its length.
-_STEPS_DOWN = (
-    (2, -1, _KNIGHT),
-    (2, 1, _KNIGHT),
-    (1, -2, _KNIGHT),
-    (1, -1, _DIAGONAL),
-    (1, 0, _SIDE),
-    (1, 1, _DIAGONAL),
-    (1, 2, _KNIGHT),
-)
+# Where a step into a pixel may come from: rows up and columns right.
+_STEPS_DOWN = ((2, -1), (2, 1), (1, -2), (1, -1), (1, 0), (1, 1), (1, 2))
 
 # tan(22.5 degrees) in units of 2 ** -15: gradients are sorted into four
 # directions by whole numbers.
 _SHIFT = 15
 _TANGENT = 13573
 
-_LIT_FROM_BELOW_RIGHT = ((-2, -1, 0), (-1, 1, 1), (0, 1, 2))
+_SOBEL = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
+_LIT_FROM_BELOW_RIGHT = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])
 
 
-def splashed(images, noise, smoothness, threshold, amount, liquid):
-    """The part of `spatter` that comes after the draws.
+@CORRUPTIONS.register(
+    "spatter",
+    family="weather",
+    extra=True,
+    cifar=(
+        (0.62, 0.1, 0.7, 0.7, 0.5, "water"),
+        (0.65, 0.1, 0.8, 0.7, 0.5, "water"),
+        (0.65, 0.3, 1, 0.69, 0.5, "water"),
+        (0.65, 0.1, 0.7, 0.69, 0.6, "mud"),
+        (0.65, 0.1, 0.5, 0.68, 0.6, "mud"),
+    ),
+    imagenet=(
+        (0.65, 0.3, 4, 0.69, 0.6, "water"),
+        (0.65, 0.3, 3, 0.68, 0.6, "water"),
+        (0.65, 0.3, 2, 0.68, 0.5, "water"),
+        (0.65, 0.3, 1, 0.65, 1.5, "mud"),
+        (0.67, 0.4, 1, 0.65, 1.5, "mud"),
+    ),
+    tiny=(
+        (0.62, 0.1, 0.7, 0.7, 0.6, "water"),
+        (0.65, 0.1, 0.8, 0.7, 0.6, "water"),
+        (0.65, 0.3, 1, 0.69, 0.6, "water"),
+        (0.65, 0.1, 0.7, 0.68, 0.6, "mud"),
+        (0.65, 0.1, 0.5, 0.67, 0.6, "mud"),
+    ),
+)
+def spatter(images, drops, streams):
+    """Puts drops of water or of mud on the lens, or leaves it as it is.
 
-    An image on which there is no drop stays as it is.
-
-    Args:
-        images: uint8 `[B, H, W, C]`.
-        noise: float64 `[B, H, W]`.
-        smoothness, threshold, amount, liquid: As in `spatter`.
-
-    Returns:
-        float32 `[B, H, W, C]`.
+    drops: Mean and deviation of a layer of noise, deviation of the blur
+        that makes drops of it, the value below which there is none, the
+        strength of water or the blur of mud, and which of the two.
     """
+    mean, deviation, smoothness, threshold, amount, stuff = drops
+    shape = images.shape[1:3]
+    noise = streams.draw(lambda stream: stream.normal(mean, deviation, shape))
+    liquid = _liquid(noise, smoothness, threshold)
     unit = images.astype(np.float32) / 255
-    layer = gaussian_filter(noise[..., None], smoothness)[..., 0]
-    if liquid == "mud":
-        mud = (layer > threshold).astype(np.float32)[..., None]
-        cover = gaussian_filter(mud, amount)
-        cover = np.where(cover < 0.8, np.float32(0), cover)
-        return unit * (1 - cover) + paint(_MUD, images.shape[-1]) * cover
-    layer = np.where(layer < threshold, 0.0, layer)
-    light = shade((layer * 255).astype(np.uint8))[..., None]
-    return unit + amount * light * paint(WATER, images.shape[-1])
+    if stuff == "water":
+        return unit + amount * _light(liquid) * paint(_WATER, images.shape[-1])
+    mud = (liquid > threshold).astype(np.float32)[..., None]
+    cover = gaussian_filter(mud, amount)
+    cover = np.where(cover < 0.8, np.float32(0), cover)
+    return unit * (1 - cover) + paint(_MUD, images.shape[-1]) * cover
 
 
-def shade(liquid):
-    """Brightness of the drops of a layer.
+@PERTURBATIONS.register(
+    "spatter",
+    family="weather",
+    sets=("cifar", "imagenet_extra", "tiny_extra"),
+    cifar=(0.6, 0.265, 1.75, 0.7, (0.8, 0.2)),
+    imagenet=(0.65, 0.27, 3.7, 0.69, (0.7, 0.15, 0.1, 0.05)),
+    tiny=(0.6, 0.25, 1.75, 0.7, (0.8, 0.2)),
+)
+def spatter_film(images, drops, streams):
+    """Drops of water run down the lens.
 
-    Args:
-        liquid: uint8 `[B, H, W]`, zero where there is no drop.
+    Without a drop a frame is the image itself, where the benchmark's makers
+    divide zero by zero and get a black one (of twenty, with CIFAR's constants).
 
-    Returns:
-        float32 `[B, H, W]`, the largest value of an image being one; zero
-        everywhere in images without drops.
+    drops: Mean and deviation of a layer of noise, deviation of the blur
+        that makes drops of it, the value below which there is none, and the
+        weights that move the layer down from frame to frame, from the pixel
+        farthest above to the one farthest below.
     """
-    depth = distance(~edges(liquid, 50, 150), limit=20.0)
+    mean, deviation, smoothness, threshold, flow = drops
+    shape = images.shape[1:3]
+    noise = streams.draw(lambda stream: stream.standard_normal(shape))
+    liquid = _liquid(mean + deviation * noise, smoothness, threshold)
+    unit = images.astype(np.float32) / 255
+    water = np.float32(0.6) * paint(_WATER, images.shape[-1])
+    for _ in range(31):
+        yield unit + _light(liquid) * water
+        liquid = moved_down(liquid, flow)
+
+
+def moved_down(planes, weights):
+    """Weighted sum of pixels above, farthest first, and below; zero outside."""
+    height, above = planes.shape[1], len(weights) // 2
+    below = len(weights) - 1 - above
+    padded = np.pad(planes, ((0, 0), (above, below), (0, 0)))
+    return sum(w * padded[:, i : i + height] for i, w in enumerate(weights))
+
+
+def _liquid(noise, smoothness, threshold):
+    """What is left of smoothed noise `[B, H, W]` above a threshold."""
+    layer = gaussian_filter(noise[..., None], smoothness)[..., 0]
+    return np.where(layer < threshold, 0.0, layer)
+
+
+def _light(layer):
+    """Brightness of drops, float32 `[B, H, W, 1]`; one at an image's best."""
+    liquid = (layer * 255).astype(np.uint8)
+    depth = _distance(~_edges(liquid, 50, 150), limit=20.0)
     depth = _blurred(depth.astype(np.float64)).astype(np.float32)
-    depth = equalized(depth.astype(np.uint8)).astype(np.int64)
-    relief = _weighted(depth, _LIT_FROM_BELOW_RIGHT)
+    depth = np.stack([_equalized(plane) for plane in depth.astype(np.uint8)])
+    relief = _weighted(depth.astype(np.int64), _LIT_FROM_BELOW_RIGHT, "mirror")
     relief = np.rint(_blurred(np.clip(relief, 0, 255)))
     light = liquid * relief.astype(np.float32)
     brightest = light.max(axis=(1, 2), keepdims=True)
-    return np.divide(
-        light, brightest, out=np.zeros_like(light), where=brightest > 0
-    )
+    lit = np.zeros_like(light)
+    return np.divide(light, brightest, out=lit, where=brightest > 0)[..., None]
 
 
-def edges(planes, low, high):
-    """Outlines after Canny (1986), bool `[B, H, W]`.
+def _edges(planes, low, high):
+    """Outlines after Canny (1986) of uint8, bool `[B, H, W]`.
 
-    Args:
-        planes: uint8 `[B, H, W]`.
-        low: Sum of the absolute derivatives that an outline must exceed.
-        high: Sum that some pixel of every connected outline must exceed.
+    Sums of absolute derivatives exceed `low`, and `high` somewhere on each.
     """
     from scipy import ndimage
 
-    padded = _padded(planes.astype(np.int64), "edge")
-    smooth = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
-    across = smooth[:, :, 2:] - smooth[:, :, :-2]
-    smooth = padded[:, :, :-2] + 2 * padded[:, :, 1:-1] + padded[:, :, 2:]
-    down = smooth[:, 2:] - smooth[:, :-2]
+    planes = planes.astype(np.int64)
+    across = _weighted(planes, _SOBEL, "nearest")
+    down = _weighted(planes, _SOBEL.T, "nearest")
     size = np.abs(across) + np.abs(down)
     thin = (size > low) & _is_ridge(size, across, down)
     # Every image on its own: nothing connects along the first axis.
@@ -115,7 +158,13 @@ def edges(planes, low, high):
 
 def _is_ridge(size, across, down):
     """Whether no neighbour along the gradient is larger."""
-    beside = functools.partial(_shifted, _padded(size, "constant"))
+    padded = np.pad(size, ((0, 0), (1, 1), (1, 1)))
+    _, height, width = size.shape
+
+    def beside(below, right):
+        rows = slice(1 + below, 1 + below + height)
+        return padded[:, rows, 1 + right : 1 + right + width]
+
     steep = np.abs(down) << _SHIFT
     shallow = np.abs(across) * _TANGENT
     horizontal = steep < shallow
@@ -132,93 +181,61 @@ def _is_ridge(size, across, down):
     )
 
 
-def distance(away, limit):
-    """Distance from every pixel to the nearest False, at most `limit`.
+def _distance(away, limit):
+    """Pixels from everywhere to the nearest False, float32, at most `limit`.
 
     Paths are made of steps to the eight neighbours and of knight's moves; one
     sweep from the top and one from the bottom find the shortest.
-
-    Args:
-        away: bool `[B, H, W]`.
-        limit: In pixels.
-
-    Returns:
-        float32 `[B, H, W]`.
     """
+    # A rim of two pixels lies outside the image.
     lengths = np.where(away, _FAR, 0)
+    rim = ((0, 0), (2, 2), (2, 2))
+    lengths = np.pad(lengths, rim, constant_values=_FAR)
     for _ in range(2):
         _sweep(lengths)
         # The view from the other corner: the same sweep, the other half.
         lengths = lengths[:, ::-1, ::-1]
-    return np.minimum(lengths.astype(np.float32) / _UNIT, np.float32(limit))
+    lengths = lengths[:, 2:-2, 2:-2].astype(np.float32)
+    return np.minimum(lengths / _UNIT, np.float32(limit))
 
 
 def _sweep(lengths):
     """Lets distances flow down and to the right, in place."""
-    batch, height, width = lengths.shape
-    slope = _SIDE * np.arange(width)
-    # Two rows above and two columns on either side lie outside the image.
-    above = [np.full([batch, width + 4], _FAR) for _ in range(2)]
-    for row in range(height):
-        best = lengths[:, row]
-        for up, right, length in _STEPS_DOWN:
-            near = above[-up][:, 2 + right : 2 + right + width]
-            best = np.minimum(best, near + length)
+    width = lengths.shape[2] - 4
+    slope = _LENGTHS[1] * np.arange(width)
+    for row in range(2, lengths.shape[1] - 2):
+        best = lengths[:, row, 2:-2]
+        for up, right in _STEPS_DOWN:
+            near = lengths[:, row - up, 2 + right :][:, :width]
+            best = np.minimum(best, near + _LENGTHS[up * up + right * right])
         # Along the row: the least of all on the left plus the way from there.
         best = np.minimum.accumulate(best - slope, axis=1) + slope
-        lengths[:, row] = best
-        line = np.full([batch, width + 4], _FAR)
-        line[:, 2:-2] = best
-        above = [above[1], line]
+        lengths[:, row, 2:-2] = best
 
 
-def equalized(planes):
-    """Spreads the values of every uint8 plane evenly over 0 to 255."""
-    batch = len(planes)
-    values = planes.reshape(batch, -1)
-    keys = values + 256 * np.arange(batch)[:, None]
-    counts = np.bincount(keys.ravel(), minlength=256 * batch)
-    counts = counts.reshape(batch, 256)
-    least = (counts > 0).argmax(axis=1)
-    rows = np.arange(batch)
-    rest = values.shape[1] - counts[rows, least]
-    counts[rows, least] = 0
-    scale = np.float32(255) / np.maximum(rest, 1).astype(np.float32)
-    above = counts.cumsum(axis=1).astype(np.float32)
-    table = np.rint(above * scale[:, None]).astype(np.uint8)
-    # A plane of one value only stays as it is.
-    table[rest == 0] = np.arange(256)
-    return np.take_along_axis(table, values.astype(np.int64), axis=1).reshape(
-        planes.shape
-    )
+def _equalized(plane):
+    """Spreads the values of a uint8 plane evenly over 0 to 255."""
+    counts = np.bincount(plane.ravel(), minlength=256)
+    least = plane.min()
+    rest = plane.size - counts[least]
+    if not rest:
+        return plane
+    counts[least] = 0
+    scale = np.float32(255) / np.float32(rest)
+    above = counts.cumsum().astype(np.float32)
+    return np.rint(above * scale).astype(np.uint8)[plane]
 
 
 def _blurred(planes):
     """Mean of three by three, float64; the border is mirrored."""
-    padded = _padded(planes, "reflect")
+    padded = np.pad(planes, ((0, 0), (1, 1), (1, 1)), mode="reflect")
     total = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
     total = total[:, :, :-2] + total[:, :, 1:-1] + total[:, :, 2:]
     return total * (1 / 9)
 
 
-def _weighted(planes, weights):
-    """Weighted sum of three by three; the border is mirrored."""
-    padded = _padded(planes, "reflect")
-    return sum(
-        weight * _shifted(padded, row - 1, column - 1)
-        for row, line in enumerate(weights)
-        for column, weight in enumerate(line)
-        if weight
-    )
+def _weighted(planes, weights, border):
+    """Weighted sum of three by three whole numbers of every plane."""
+    from scipy import ndimage
 
-
-def _padded(planes, mode):
-    return np.pad(planes, ((0, 0), (1, 1), (1, 1)), mode=mode)
-
-
-def _shifted(padded, down, right):
-    """The neighbours so far below and to the right, from `_padded`."""
-    _, height, width = padded.shape
-    return padded[
-        :, 1 + down : height - 1 + down, 1 + right : width - 1 + right
-    ]
+    return ndimage.correlate(planes, weights[None], mode=border)

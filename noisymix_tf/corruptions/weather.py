@@ -1,61 +1,12 @@
-"""Weather: snow, frost, fog, brightness; extra: spatter."""
+"""Frost, a part of a picture laid over the image, and fog, fractal clouds."""
+
+import functools
 
 import numpy as np
 
-from noisymix_tf.corruptions.colour import value_and_shares
-from noisymix_tf.corruptions.core import corruption
-from noisymix_tf.corruptions.frost import crops, frosted
-from noisymix_tf.corruptions.plasma import foggy, plasma
-from noisymix_tf.corruptions.snow import snowfall
-from noisymix_tf.corruptions.spatter import splashed
-
-
-@corruption(
-    "snow",
-    family="weather",
-    cifar=(
-        (0.1, 0.2, 1, 0.6, 8, 3, 0.95),
-        (0.1, 0.2, 1, 0.5, 10, 4, 0.9),
-        (0.15, 0.3, 1.75, 0.55, 10, 4, 0.9),
-        (0.25, 0.3, 2.25, 0.6, 12, 6, 0.85),
-        (0.3, 0.3, 1.25, 0.65, 14, 12, 0.8),
-    ),
-    imagenet=(
-        (0.1, 0.3, 3, 0.5, 10, 4, 0.8),
-        (0.2, 0.3, 2, 0.5, 12, 4, 0.7),
-        (0.55, 0.3, 4, 0.9, 12, 8, 0.7),
-        (0.55, 0.3, 4.5, 0.85, 12, 8, 0.65),
-        (0.55, 0.3, 2.5, 0.85, 12, 12, 0.55),
-    ),
-    tiny=(
-        (0.1, 0.2, 1, 0.6, 8, 3, 0.8),
-        (0.1, 0.2, 1, 0.5, 10, 4, 0.8),
-        (0.15, 0.3, 1.75, 0.55, 10, 4, 0.7),
-        (0.25, 0.3, 2.25, 0.6, 12, 6, 0.65),
-        (0.3, 0.3, 1.25, 0.65, 14, 12, 0.6),
-    ),
-)
-def snow(images, flakes, streams):
-    """Adds streaks of falling snow and whitens the scene.
-
-    Args:
-        images: uint8 `[B, H, W, C]`.
-        flakes: Mean and deviation of a layer of noise, its magnification, the
-            value below which there is no flake, radius and deviation of the
-            motion, and the share of the image that is not whitened.
-        streams: One per image.
-    """
-    mean, deviation, *rest = flakes
-    shape = images.shape[1:3]
-    noise, angles = zip(
-        *(
-            (generator.normal(mean, deviation, shape), generator.uniform(-1, 1))
-            for generator in streams
-        )
-    )
-    # Mostly downwards.
-    angles = 45 * np.array(angles) - 90
-    return snowfall(images, np.stack(noise), angles, *rest)
+from noisymix_tf.corruptions.core import CORRUPTIONS
+from noisymix_tf.corruptions.filters import luma, plasma
+from noisymix_tf.corruptions.frost_textures import textures
 
 
 def _panes(stride, *weights):
@@ -64,7 +15,7 @@ def _panes(stride, *weights):
     return tuple((*pair, stride) for pair in pairs)
 
 
-@corruption(
+@CORRUPTIONS.register(
     "frost",
     family="weather",
     options=("frost_folder",),
@@ -73,25 +24,51 @@ def _panes(stride, *weights):
     tiny=_panes(10 / 3, 1, 0.3, 0.9, 0.4, 0.8, 0.45, 0.75, 0.5, 0.7, 0.55),
 )
 def frost(images, pane, streams, frost_folder=None):
-    """Lays a part of a picture of frost over the image.
+    """Lays a random part of a random picture of frost over the image.
 
-    The pictures are drawn by this library, or come from the user's folder.
-
-    Args:
-        images: uint8 `[B, H, W, C]`.
-        pane: Weights of the image and of the picture; by how much the picture
-            is made smaller, without smoothing (five: to a fifth of its size).
-        streams: One per image.
-        frost_folder: Path of a folder of pictures, or None.
+    pane: Weights of the image and of the picture; by how much the picture
+        is made smaller, without smoothing (five: to a fifth of its size).
+    frost_folder: Path of a folder of pictures; None for those that the
+        library draws.
     """
     clear, icy, stride = pane
     height, width = images.shape[1:3]
-    return frosted(
-        images, crops(streams, height, width, stride, frost_folder), clear, icy
-    )
+    pictures = _large_enough(height, width, stride, frost_folder)
+    parts = []
+    for generator in streams:
+        picture = pictures[generator.integers(len(pictures))]
+        row = generator.integers(picture.shape[0] - height)
+        column = generator.integers(picture.shape[1] - width)
+        parts.append(picture[row : row + height, column : column + width])
+    ice = np.stack(parts)
+    if images.shape[-1] == 1:
+        ice = luma(ice)
+    return (clear * images + icy * ice).clip(0, 255).astype(np.uint8)
 
 
-@corruption(
+@functools.lru_cache(maxsize=8)
+def _large_enough(height, width, stride, folder):
+    """The pictures, thinned out, and enlarged where an image is larger."""
+    from PIL import Image
+
+    pictures = []
+    for picture in textures(folder):
+        columns, rows = size = tuple(
+            len(np.arange(stride / 2, side, stride))
+            for side in picture.shape[1::-1]
+        )
+        thin = Image.Transform.AFFINE, (stride, 0, 0, 0, stride, 0)
+        picture = Image.fromarray(picture)
+        picture = picture.transform(size, *thin, Image.Resampling.BILINEAR)
+        scale = max((height + 1) / rows, (width + 1) / columns)
+        if scale > 1:
+            size = int(np.ceil(columns * scale)), int(np.ceil(rows * scale))
+            picture = picture.resize(size)
+        pictures.append(np.asarray(picture))
+    return pictures
+
+
+@CORRUPTIONS.register(
     "fog",
     family="weather",
     cifar=((0.2, 3), (0.5, 3), (0.75, 2.5), (1, 2), (1.5, 1.75)),
@@ -104,69 +81,13 @@ def fog(images, clouds, streams):
     The clouds are computed on the smallest square that the image fits in whose
     side is a power of two: 32 for CIFAR, 256 for 224 pixels.
 
-    Args:
-        images: uint8 `[B, H, W, C]`.
-        clouds: Thickness, and smoothness as in `plasma`.
-        streams: One per image.
+    clouds: Thickness, and smoothness as in `plasma`.
     """
     thickness, smoothness = clouds
-    side = 1 << (max(images.shape[1:3]) - 1).bit_length()
+    height, width = images.shape[1:3]
+    side = 1 << (max(height, width) - 1).bit_length()
     uniform = streams.draw(lambda generator: generator.random(side**2 - 1))
-    return foggy(images, plasma(uniform, smoothness), thickness)
-
-
-@corruption(
-    "brightness",
-    family="weather",
-    cifar=(0.05, 0.1, 0.15, 0.2, 0.3),
-    imagenet=(0.1, 0.2, 0.3, 0.4, 0.5),
-    tiny=(0.1, 0.2, 0.3, 0.4, 0.5),
-)
-def brightness(images, amount, streams):
-    """Raises the value of HSV: daylight."""
-    value, shares = value_and_shares(images / 255.0)
-    return shares * np.minimum(value + amount, 1.0)
-
-
-@corruption(
-    "spatter",
-    family="weather",
-    extra=True,
-    cifar=(
-        (0.62, 0.1, 0.7, 0.7, 0.5, "water"),
-        (0.65, 0.1, 0.8, 0.7, 0.5, "water"),
-        (0.65, 0.3, 1, 0.69, 0.5, "water"),
-        (0.65, 0.1, 0.7, 0.69, 0.6, "mud"),
-        (0.65, 0.1, 0.5, 0.68, 0.6, "mud"),
-    ),
-    imagenet=(
-        (0.65, 0.3, 4, 0.69, 0.6, "water"),
-        (0.65, 0.3, 3, 0.68, 0.6, "water"),
-        (0.65, 0.3, 2, 0.68, 0.5, "water"),
-        (0.65, 0.3, 1, 0.65, 1.5, "mud"),
-        (0.67, 0.4, 1, 0.65, 1.5, "mud"),
-    ),
-    tiny=(
-        (0.62, 0.1, 0.7, 0.7, 0.6, "water"),
-        (0.65, 0.1, 0.8, 0.7, 0.6, "water"),
-        (0.65, 0.3, 1, 0.69, 0.6, "water"),
-        (0.65, 0.1, 0.7, 0.68, 0.6, "mud"),
-        (0.65, 0.1, 0.5, 0.67, 0.6, "mud"),
-    ),
-)
-def spatter(images, drops, streams):
-    """Puts drops of water or of mud on the lens.
-
-    Args:
-        images: uint8 `[B, H, W, C]`.
-        drops: Mean and deviation of a layer of noise, deviation of the blur
-            that makes drops of it, the value below which there is none, the
-            strength of water or the blur of mud, and which of the two.
-        streams: One per image.
-    """
-    mean, deviation, *rest = drops
-    shape = images.shape[1:3]
-    noise = streams.draw(
-        lambda generator: generator.normal(mean, deviation, shape)
-    )
-    return splashed(images, noise, *rest)
+    unit = images / 255.0
+    brightest = unit.max(axis=(1, 2, 3), keepdims=True)
+    clouds = plasma(uniform, smoothness)[:, :height, :width, None]
+    return (unit + thickness * clouds) * brightest / (brightest + thickness)

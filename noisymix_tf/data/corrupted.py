@@ -3,12 +3,12 @@
 import os
 
 import numpy as np
-import tensorflow as tf
 
 from noisymix_tf import corruptions
 from noisymix_tf.checks import is_whole
 from noisymix_tf.data.dataset import ArraySplit, Split
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import tf
 
 
 def corrupted(

@@ -6,12 +6,12 @@ import functools
 import re
 
 import numpy as np
-import tensorflow as tf
 
 from noisymix_tf import rng
 from noisymix_tf.data import identity
 from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import tf
 
 
 def kept(name, dtype=None):

@@ -4,12 +4,11 @@ import abc
 import concurrent.futures
 import numbers
 
-import tensorflow as tf
-
 from noisymix_tf.data import identity
 from noisymix_tf.data.dataset import Split, kept, one_line, own_seed, size_text
 from noisymix_tf.data.preprocess import BY_PILLOW, Preprocess, decode_image
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import tf
 
 
 class EncodedSplit(Split):
@@ -103,7 +102,7 @@ class FileSplit(EncodedSplit):
     (224, 224, 3)
     """
 
-    _tensor = kept("paths", tf.string)
+    _tensor = kept("paths", "string")
 
     def __init__(self, paths, labels, image_size):
         self.files = self.paths = tuple(map(str, paths))

@@ -20,7 +20,7 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 TEST_FOLDERS = ("val", "validation", "test")
 _LAYOUT = "the folder that holds train/ and val/, or one folder per class"
 _MAKERS = (
-    "python -m noisymix_tf.stylize and python -m noisymix_tf.deepaugment write "
+    "python -m noisymix_tf stylize and python -m noisymix_tf deepaugment write "
     "such a tree"
 )
 # Up to these amounts all are decoded once, so that a bad file is named before

@@ -10,13 +10,13 @@ which images make its part of a batch, and decodes those and no others.
 import inspect
 
 import numpy as np
-import tensorflow as tf
 
 from noisymix_tf import distribution, rng
 from noisymix_tf.augment import batch_views
 from noisymix_tf.data import service as service_lib
 from noisymix_tf.data.dataset import as_tensor
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import tf
 
 # One part of a batch is augmented by one thread, and has at most so many
 # pixels in each view: eight images of 224 x 224.

@@ -9,10 +9,10 @@ import io
 import re
 
 import numpy as np
-import tensorflow as tf
 
 from noisymix_tf import rng
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import tf
 
 # Names of files that Python decodes.
 BY_PILLOW = (".bmp", ".webp")

@@ -17,7 +17,6 @@ import struct
 import zipfile
 
 import numpy as np
-import tensorflow as tf
 
 from noisymix_tf.data import identity
 from noisymix_tf.data.dataset import kept
@@ -25,6 +24,7 @@ from noisymix_tf.data.encoded import EncodedSplit
 from noisymix_tf.data.folder import must
 from noisymix_tf.errors import UsageError
 from noisymix_tf.files import write_atomically
+from noisymix_tf.lazy import tf
 
 _HEADER, _FOOTER = 12, 4
 # Tags of the wire format: field number and kind of value in one byte.
@@ -39,7 +39,7 @@ class TFRecordSplit(EncodedSplit):
     its file is, and the byte of it where its record begins.
     """
 
-    _paths, _tensor = kept("files", tf.string), kept("_where")
+    _paths, _tensor = kept("files", "string"), kept("_where")
 
     def __init__(self, paths, where, labels, image_size):
         super().__init__(labels, image_size)
@@ -60,7 +60,7 @@ class TFRecordSplit(EncodedSplit):
             byte_offsets=[offset],
         )
         return tf.data.experimental.from_variant(
-            records, tf.TensorSpec([], tf.string)
+            records, tf.TensorSpec([], "string")
         ).take(1)
 
     def image(self, index, encoded=None, crop=None, seed=None):
@@ -113,7 +113,7 @@ def _array_record(source, place):
     return tf.ensure_shape(record, [])
 
 
-def parse(record, name, dtype=tf.string):
+def parse(record, name, dtype="string"):
     """A scalar feature of a serialised `tf.train.Example`."""
     features = {name: tf.io.FixedLenFeature([], dtype)}
     return tf.io.parse_single_example(record, features)[name]

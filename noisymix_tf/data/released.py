@@ -46,7 +46,7 @@ def corrupted_images(path, dataset, *, preprocess=None, data_dir=None):
     - `"tfds"`, or `"tfds:DIR"`: `cifar10_corrupted`, `imagenet2012_corrupted`
       that tensorflow-datasets has prepared, in `data_dir` or its default.
 
-    Or what `noisymix_tf.corruption_sets` wrote, arrays or a tree.
+    Or what `noisymix_tf.sets` wrote, arrays or a tree.
 
     Args:
         path, data_dir: The directory.
@@ -304,7 +304,7 @@ def _stem(name, difficulty):
 
 
 def _manifest(root, suite):
-    """Settings and files of sets that `noisymix_tf.corruption_sets` wrote."""
+    """Settings and files of sets that `noisymix_tf.sets` wrote."""
     path = f"{root}/manifest.json"
     if not os.path.exists(path):
         return None
@@ -319,6 +319,6 @@ def _manifest(root, suite):
         part = f"part {of['shard']} of " if "shard" in of else ""
         raise UsageError(
             f"{root} holds {part}sets of suite {of['suite']}: give whole ones "
-            f"of suite {suite} (noisymix_tf.merge joins all parts)."
+            f"of suite {suite} (python -m noisymix_tf merge joins all parts)."
         )
     return content

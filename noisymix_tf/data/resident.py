@@ -4,12 +4,11 @@ The compiled step takes its batches from them, in the order of the pipeline, so
 that no host has to keep pace with an accelerator.
 """
 
-import tensorflow as tf
-
 from noisymix_tf import rng
 from noisymix_tf.data.dataset import ArraySplit
 from noisymix_tf.data.pipeline import steps_per_epoch
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import tf
 
 MOST_BYTES = 4 << 30
 

@@ -12,7 +12,6 @@ import os
 import re
 
 import numpy as np
-import tensorflow as tf
 
 from noisymix_tf import rng
 from noisymix_tf.data import identity
@@ -21,6 +20,7 @@ from noisymix_tf.data.encoded import EncodedSplit
 from noisymix_tf.data.folder import must
 from noisymix_tf.data.records import parse
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import tf
 
 # Written last, so that it is there where the preparation was finished.
 _INFO = "dataset_info.json"
@@ -47,7 +47,7 @@ class SequentialSplit(EncodedSplit):
             part cannot be trained on.
     """
 
-    _addresses, _sizes = kept("_files", tf.string), kept("_table")
+    _addresses, _sizes = kept("_files", "string"), kept("_table")
 
     def __init__(self, paths, lengths, image_size, window=1024, chosen=None):
         super().__init__(None, image_size)

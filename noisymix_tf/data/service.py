@@ -1,6 +1,6 @@
 """Batches made on other machines, by the tf.data service.
 
-Every one of W workers, see `noisymix_tf.data_service`, makes every W-th batch,
+Every one of W workers, see `commands/data_service.py`, makes every W-th batch,
 and the trainer puts them in order again: it sees the batches that it would have
 made itself. A service is for one trainer at a time: with two, workers of few
 cores were seen to wait without end.
@@ -12,10 +12,9 @@ import queue
 import sys
 import threading
 
-import tensorflow as tf
-
 from noisymix_tf.data.dataset import one_line
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import tf
 
 # Parts of a cluster start in any order; soon it is said what is waited for.
 WAIT_SECONDS, _SILENT_SECONDS = 300, 3

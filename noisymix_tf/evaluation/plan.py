@@ -6,7 +6,6 @@ All that cannot be measured is refused here, before a model works for hours.
 import dataclasses
 
 from noisymix_tf import checks
-from noisymix_tf.attacks.checks import whole_number
 from noisymix_tf.corruptions.selection import sequence
 from noisymix_tf.data import identity
 from noisymix_tf.data.dataset import ArraySplit
@@ -54,7 +53,7 @@ def plan(
     paths = {k: v for k, v in settings.items() if k != "shift_dir"}
     check_local(reference=reference, **paths)
     chosen, settings = checked(suites, settings)
-    whole_number("batch_size", batch_size, 1)
+    checks.whole_number("batch_size", batch_size, 1)
     shard = checks.shard(shard)
     dataset = _dataset(dataset, model)
     images = Images.of(dataset, settings.examples)

@@ -1,9 +1,10 @@
 """A classifier as a function from uint8 images to NumPy outputs."""
 
 import numpy as np
-import tensorflow as tf
 
 from noisymix_tf.errors import UsageError
+from noisymix_tf.functional import input_dtype
+from noisymix_tf.lazy import tf
 from noisymix_tf.models.unwrap import classifier_of
 from noisymix_tf.probabilities import AUTO, LOGITS, PROBABILITIES, gives_logits
 from noisymix_tf.replicas import Replicas
@@ -26,6 +27,7 @@ class Predictor:
         outputs: `"logits"` or `"probabilities"`, what the model is said to
             give; `"auto"` finds out.
         replicas: `Replicas` that share the work.
+        check_finite: Whether outputs that are not finite are refused.
 
     Attributes:
         from_logits: Whether outputs are logits; see
@@ -38,12 +40,20 @@ class Predictor:
     """
 
     def __init__(
-        self, model, num_classes, probe, batch_size, outputs=AUTO, replicas=None
+        self,
+        model,
+        num_classes,
+        probe,
+        batch_size,
+        outputs=AUTO,
+        replicas=None,
+        check_finite=True,
     ):
         replicas = replicas or Replicas()
         self._batch_size = replicas.round_up(batch_size)
         self._num_classes = num_classes
-        dtype = _input_dtype(model, probe)
+        self._check_finite = check_finite
+        dtype = input_dtype(model, probe.shape[1:])
 
         def forward(images):
             outputs = model(tf.cast(images, dtype), training=False)
@@ -85,7 +95,7 @@ class Predictor:
                 "images of some classes are measured with test_dir and "
                 "class_names, the name of every output, or with shift_dir."
             )
-        if not np.isfinite(outputs).all():
+        if self._check_finite and not np.isfinite(outputs).all():
             raise UsageError(
                 "The model's outputs are not finite: its weights or its "
                 "normalisation are broken, nothing can be measured."
@@ -95,7 +105,7 @@ class Predictor:
 
 def count_outputs(model, images):
     """K of a model that gives `[B, K]`; None if it gives anything else."""
-    images = tf.cast(images, _input_dtype(model, images))
+    images = tf.cast(images, input_dtype(model, images.shape[1:]))
     shape = getattr(model(images, training=False), "shape", ())
     return shape[1] if len(shape) == 2 else None
 
@@ -114,21 +124,3 @@ def restrict(outputs, classes, from_logits):
     return np.where(
         total > 0.0, kept / np.where(total > 0.0, total, 1), uniform
     )
-
-
-def _input_dtype(model, probe):
-    """Type of the pixels a model wants; checks the size of the images."""
-    try:
-        (wanted,) = model.inputs
-    except (AttributeError, TypeError, ValueError):
-        return tf.float32  # A subclassed model says nothing.
-    shape = tuple(wanted.shape)
-    fits = len(shape) == 4 and all(
-        want in (None, have) for want, have in zip(shape[1:], probe.shape[1:])
-    )
-    if not fits:
-        raise UsageError(
-            f"The model takes images {list(shape[1:])}, the dataset has "
-            f"{list(probe.shape[1:])}: choose a model and a dataset that fit."
-        )
-    return tf.as_dtype(wanted.dtype)

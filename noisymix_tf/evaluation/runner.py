@@ -5,7 +5,7 @@ import dataclasses
 import json
 import pathlib
 
-from noisymix_tf.attacks.checks import whole_number
+from noisymix_tf.checks import whole_number
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation import engine
 from noisymix_tf.evaluation.cells import Cell
@@ -15,10 +15,9 @@ from noisymix_tf.evaluation.plan import plan as make_plan
 from noisymix_tf.evaluation.records import FILE, Records
 from noisymix_tf.evaluation.reference import Reference
 from noisymix_tf.evaluation.report import Report, scores_of
-from noisymix_tf.files import remove_leftovers, write_atomically
+from noisymix_tf.files import claimed, remove_leftovers, write_atomically
 from noisymix_tf.places import check_local
 from noisymix_tf.progress import Progress
-from noisymix_tf.run_lock import RunLock
 
 CELLS_FILE = "cells.jsonl"
 _PLAN = "plan"
@@ -244,15 +243,7 @@ def _opened(output_dir):
         with Records() as records:
             yield None, records
         return
-    folder = pathlib.Path(output_dir)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"output_dir {str(folder)!r} cannot be a folder "
-            f"({error.strerror}): choose another."
-        ) from error
-    with RunLock(folder, "output_dir"):
+    with claimed(output_dir, "evaluation") as folder:
         for place in (folder, folder / EXAMPLES):
             remove_leftovers(place)
         with Records(folder) as records:

@@ -5,93 +5,213 @@ import difflib
 import math
 
 from noisymix_tf import corruptions as corruptions_lib
-from noisymix_tf.attacks import BALLS, LOSSES, checks
-from noisymix_tf.checks import is_real, radius
+from noisymix_tf.attacks import BALLS, LOSSES
+from noisymix_tf.checks import radius
 from noisymix_tf.corruptions import selection
+from noisymix_tf.corruptions.selection import sequence
 from noisymix_tf.errors import UsageError
+from noisymix_tf.options import (
+    AT_LEAST_0,
+    NOT_EMPTY,
+    POSITIVE,
+    Options,
+    between,
+    option,
+)
 from noisymix_tf.probabilities import OUTPUTS
 
-_COUNTS = ("seed", "examples", "p_examples", "attack_steps", "attack_restarts")
-_CHOICES = {
-    "outputs": OUTPUTS,
-    "difficulty": corruptions_lib.DIFFICULTIES,
-    "random_start": (True, False),
-    "table": ("auto", *corruptions_lib.TABLES),
-}
-_KNOWN = {"norms": BALLS, "attack_losses": LOSSES}
+_COUNT = between(1, 2**31 - 1)
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
-    """The options of `evaluate`, by suite.
+class Settings(Options):
+    """What suites measure, and how.
 
-    What they mean and their units are those of the flags of the same names
-    (`python -m noisymix_tf.evaluate --help`); seed, norms and random_start are
-    called `eval_seed`, `attack_norms` and `attack_random_start` there. Lists
-    may be given as one name or tag, `"all"`, or None for the default.
+    The options of `evaluate`, by suite. Lists may be given as one name or tag,
+    `"all"`, or None for the default.
 
     Raises:
         UsageError: If a value cannot be used.
     """
 
-    examples: int | None = None
-    seed: int = 0
-    outputs: str = "auto"
-    corruptions: object = None
-    severities: tuple = corruptions_lib.SEVERITIES
-    frost_folder: str | None = None
-    table: str = "auto"
-    c_dir: str | None = None
-    perturbations: object = None
-    difficulty: int = 1
-    p_dir: str | None = None
-    p_examples: int | None = None
-    r_dir: str | None = None
-    shift_dir: str | dict | None = None
-    released_preprocess: str | None = None
-    eps: tuple = ("4/255",)
-    l2_eps: tuple = ("0.5",)
-    norms: tuple = ("linf",)
-    attack_losses: tuple = ("cross_entropy", "log_odds")
-    attack_steps: int = 10
-    attack_step_size: float = 0.25
-    attack_restarts: int = 1
-    random_start: bool = True
+    PREFIX = ""
+
+    examples: int | None = option(
+        None,
+        "Measure on a class-balanced, deterministic part of so many images.",
+        range=_COUNT,
+        free=True,
+    )
+    outputs: str = option(
+        "auto",
+        "What the model gives: logits, probabilities, or auto to find out.",
+        choices=OUTPUTS,
+        free=True,
+    )
+    seed: int = option(
+        0,
+        "Seed of all that the evaluation generates.",
+        range=AT_LEAST_0,
+        free=True,
+        flag="eval_seed",
+    )
+    corruptions: tuple[str, ...] | None = option(
+        None,
+        "Corruptions of suite c, or words for several of them: common, extra, "
+        "all, noise, blur, weather, digital; by default all common ones.",
+        free=True,
+    )
+    severities: tuple[int, ...] = option(
+        (1, 2, 3, 4, 5),
+        "Severities of suite c.",
+        free=True,
+    )
+    frost_folder: str | None = option(
+        None,
+        "Folder of pictures of frost, instead of those drawn by this package.",
+        free=True,
+        exists=True,
+    )
+    table: str = option(
+        "auto",
+        "Constants of the severities of suites c and p: cifar (made for 32 "
+        "pixels), tiny (64), imagenet (224), or auto by the images' size.",
+        choices=("auto", *corruptions_lib.TABLES),
+        free=True,
+    )
+    c_dir: str | None = option(
+        None,
+        "Released files for suite c instead of generated images: CIFAR-10-C "
+        "arrays, an ImageNet-C tree, or tfds:DIR (cifar10_corrupted, "
+        "imagenet2012_corrupted, prepared in DIR).",
+        free=True,
+        exists=True,
+    )
+    perturbations: tuple[str, ...] | None = option(
+        None,
+        "Perturbations of suite p, or words for several of them: cifar, "
+        "imagenet, noise, all and others; by default the ten of the benchmark.",
+        free=True,
+    )
+    difficulty: int = option(
+        1,
+        "Difficulty of suite p.",
+        range=between(1, 3),
+        free=True,
+    )
+    p_dir: str | None = option(
+        None,
+        "Released files for suite p: CIFAR-10-P arrays or ImageNet-P films.",
+        free=True,
+        exists=True,
+    )
+    p_examples: int | None = option(
+        None,
+        "Sequences of each perturbation of suite p, at most; each has dozens "
+        "of frames.",
+        range=_COUNT,
+        free=True,
+    )
+    r_dir: str | None = option(
+        None,
+        "ImageNet-R for suite r: a tree, or tfds:DIR.",
+        free=True,
+        exists=True,
+        tree=True,
+    )
+    shift_dir: str | None = option(
+        None,
+        "Images of your own for suite r: a folder for each class, named as in "
+        "the dataset; not all classes need be there. Of several sets "
+        "NAME:DIR,NAME:DIR.",
+        address=True,
+        free=True,
+        tree=True,
+    )
+    released_preprocess: str | None = option(
+        None,
+        "What is done to the images of released trees, in the words of "
+        "preprocess; by default the protocol of their benchmark.",
+        free=True,
+    )
+    eps: tuple[str, ...] = option(
+        ("4/255",),
+        "Radii of attacks in the maximum norm, fractions of the range of "
+        "pixels: 4/255 are four grey levels.",
+        range=NOT_EMPTY,
+        free=True,
+    )
+    l2_eps: tuple[str, ...] = option(
+        ("0.5",),
+        "Radii of attacks in the Euclidean norm of a whole image, fractions of "
+        "the range of pixels: 0.5 are 127.5 grey levels.",
+        range=NOT_EMPTY,
+        free=True,
+    )
+    norms: tuple[str, ...] = option(
+        ("linf",),
+        "Norms of pgd and autoattack: linf, l2.",
+        choices=BALLS,
+        range=NOT_EMPTY,
+        free=True,
+        flag="attack_norms",
+    )
+    attack_losses: tuple[str, ...] = option(
+        ("cross_entropy", "log_odds"),
+        "What attacks climb: cross_entropy (as published numbers), log_odds "
+        "(the same without its rounding in float32).",
+        choices=LOSSES,
+        range=NOT_EMPTY,
+        free=True,
+    )
+    attack_steps: int = option(
+        10,
+        "Steps of pgd.",
+        range=_COUNT,
+        free=True,
+    )
+    attack_step_size: float = option(
+        0.25,
+        "Length of a step of pgd in radii.",
+        range=POSITIVE,
+        free=True,
+    )
+    attack_restarts: int = option(
+        1,
+        "Searches of pgd; the worst end counts.",
+        range=_COUNT,
+        free=True,
+    )
+    random_start: bool = option(
+        True,
+        "Start pgd at a random place of the ball.",
+        free=True,
+        flag="attack_random_start",
+    )
 
     def __post_init__(self):
-        for name in _COUNTS:
-            if getattr(self, name) is not None:
-                least = int(name != "seed")
-                checks.whole_number(name, getattr(self, name), least)
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise UsageError(
-                    f"{name}={getattr(self, name)!r} must be one of "
-                    f"{', '.join(map(str, choices))}."
-                )
-        if self.attack_restarts > 1 and not self.random_start:
-            raise UsageError(
-                f"attack_restarts={self.attack_restarts} without a random "
-                "start would search the same again: leave one of them out."
-            )
-        step = self.attack_step_size
-        if not is_real(step) or not 0 < step < math.inf:
-            raise UsageError(
-                f"attack_step_size={step!r} must be a number above 0, in units "
-                "of eps."
-            )
-        self._check_sources()
         corruptions_lib.version(self.frost_folder)
         # In one form, so that equal settings make equal cells.
         for name, value in (
             ("corruptions", selection.corruption_names(self.corruptions)),
             ("severities", selection.severity_levels(self.severities)),
             ("perturbations", selection.perturbations(self.perturbations)),
-            *((name, self._known(name, of)) for name, of in _KNOWN.items()),
+            ("norms", sequence("norms", self.norms)),
+            (
+                "attack_losses",
+                sequence("attack_losses", self.attack_losses),
+            ),
             ("eps", _radii("eps", self.eps, 1.0)),
             ("l2_eps", _radii("l2_eps", self.l2_eps)),
         ):
             object.__setattr__(self, name, value)
+        super().__post_init__()
+        if self.attack_restarts > 1 and not self.random_start:
+            raise UsageError(
+                f"attack_restarts={self.attack_restarts} without a random "
+                "start would search the same again: leave one of them out."
+            )
+        self._check_sources()
 
     def _check_sources(self):
         """Refuses what means nothing to images that are read, or made."""
@@ -115,12 +235,6 @@ class Settings:
                     f"{name}={value} would do nothing: the images of "
                     f"c_dir={self.c_dir} are made already. Leave one out."
                 )
-
-    def _known(self, name, registry):
-        values = selection.sequence(name, getattr(self, name))
-        for value in values:
-            registry.get(value)
-        return values
 
     def chosen(self):
         """Names of the options of suites that differ from their defaults."""
@@ -150,5 +264,5 @@ class Settings:
 
 def _radii(name, values, largest=math.inf):
     """Radii as floats; of two words for one number the first counts."""
-    radii = (radius(name, v, largest) for v in selection.sequence(name, values))
+    radii = (radius(name, v, largest) for v in sequence(name, values))
     return tuple(dict.fromkeys(radii))

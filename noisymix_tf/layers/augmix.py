@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import numbers
 
 import keras
 import keras_cv
@@ -10,12 +9,13 @@ import tensorflow as tf
 
 from noisymix_tf import rng
 from noisymix_tf.augment import AugMixOptions, augmix, augmix_views
+from noisymix_tf.checks import is_real
 from noisymix_tf.errors import UsageError
 from noisymix_tf.layers import checks
 
 _IMAGES = "images"
 # What AugMix would have to move together with the pixels.
-_GEOMETRY = ("bounding_boxes", "keypoints", "segmentation_masks")
+_GEOMETRY = {"bounding_boxes", "keypoints", "segmentation_masks"}
 
 
 @keras.saving.register_keras_serializable("noisymix_tf")
@@ -154,13 +154,10 @@ class AugMix(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
     def _augmented(self, images, seed):
         seed = self._next_seed() if seed is None else seed
         pixels = _eight_bit(images, self.value_range)
-        options = dataclasses.asdict(self._options)
-        if self.num_views is None:
-            result = augmix(pixels, seed, **options)
-        else:
-            result = augmix_views(
-                pixels, seed, num_views=self.num_views, **options
-            )
+        options, function = dataclasses.asdict(self._options), augmix
+        if self.num_views is not None:
+            options["num_views"], function = self.num_views, augmix_views
+        result = function(pixels, seed, **options)
         low, high = self.value_range
         return result * ((high - low) / 255.0) + low
 
@@ -176,12 +173,8 @@ class AugMix(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         state = tf.raw_ops.RngReadAndSkip(
             resource=calls.handle, alg=1, delta=tf.constant(1, tf.uint64)
         )
-        return rng.stream(
-            self.seed,
-            state[0] // 256,
-            "augmix",
-            context.replica_id_in_sync_group if context else 0,
-        )
+        replica = context.replica_id_in_sync_group if context else 0
+        return rng.stream(self.seed, state[0] // 256, "augmix", replica)
 
     def compute_output_spec(self, inputs, seed=None, training=True):
         entries = _entries(inputs)
@@ -216,12 +209,11 @@ def _entries(inputs):
             f"AugMix found no 'images' among {sorted(entries)}; name them so, "
             f"as Keras-CV does."
         )
-    for name in _GEOMETRY:
-        if name in entries:
-            raise UsageError(
-                f"AugMix cannot take {name!r}: it mixes images that are moved "
-                f"in several ways; leave that entry out or use another layer."
-            )
+    for name in sorted(_GEOMETRY & entries.keys()):
+        raise UsageError(
+            f"AugMix cannot take {name!r}: it mixes images that are moved in "
+            f"several ways; leave that entry out or use another layer."
+        )
     images = entries[_IMAGES]
     if isinstance(images, tf.RaggedTensor):
         raise UsageError(
@@ -256,32 +248,22 @@ def _eight_bit(images, value_range):
         f"The images have pixels far outside of value_range={value_range}; "
         f"give their true range, such as (0, 1) or (0, 255)."
     )
-    if tf.executing_eagerly():
-        if not within:
-            raise UsageError(message)
-        _check_not_narrow(images, value_range)
-    else:
+    if not tf.executing_eagerly():
         tf.debugging.Assert(within, [message])
+    elif not within:
+        raise UsageError(message)
+    elif high - low >= 100 and tf.reduce_all(tf.abs(images) <= 1.0):
+        if tf.reduce_any(images != tf.round(images)):
+            raise UsageError(
+                f"The images have pixels in [-1, 1] only, where value_range="
+                f"{value_range}; give value_range=(0, 1) or (-1, 1)."
+            )
     return tf.cast(tf.round(tf.clip_by_value(levels, 0.0, 255.0)), tf.uint8)
 
 
-def _check_not_narrow(images, value_range):
-    low, high = value_range
-    unit = tf.reduce_all(tf.abs(images) <= 1.0)
-    fractions = tf.reduce_any(images != tf.round(images))
-    if high - low >= 100 and unit and fractions:
-        raise UsageError(
-            f"The images have pixels in [-1, 1] only, where "
-            f"value_range={value_range}; give value_range=(0, 1) or (-1, 1)."
-        )
-
-
 def _checked_range(value_range):
-    ok = isinstance(value_range, (tuple, list)) and len(value_range) == 2
-    ok = ok and all(
-        isinstance(each, numbers.Real) and math.isfinite(each)
-        for each in value_range
-    )
+    ok = isinstance(value_range, tuple | list) and len(value_range) == 2
+    ok = ok and all(is_real(v) and math.isfinite(v) for v in value_range)
     if not ok or not value_range[0] < value_range[1]:
         raise UsageError(
             f"value_range={value_range!r} must be the lowest and the highest "

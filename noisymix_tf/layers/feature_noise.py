@@ -103,16 +103,12 @@ class FeatureNoise(keras.Layer):
         if not training:
             return inputs
         context = tf.distribute.get_replica_context()
-        seed = rng.stream(
-            self.seed,
-            self.calls,
-            f"feature_noise/{self.name}",
-            context.replica_id_in_sync_group if context else 0,
-        )
+        replica = context.replica_id_in_sync_group if context else 0
+        name = f"feature_noise/{self.name}"
+        seed = rng.stream(self.seed, self.calls, name, replica)
         self.calls.assign_add(1)
-        views = tf.expand_dims(inputs, 0)
         noisy = feature_noise(
-            views,
+            tf.expand_dims(inputs, 0),
             seed,
             [FeatureNoise.additive_noise.tensor(self)],
             [FeatureNoise.multiplicative_noise.tensor(self)],

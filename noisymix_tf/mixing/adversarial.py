@@ -4,7 +4,7 @@ A step of the fast gradient sign method from a random start, in pixels 0..255
 (Kim et al., PuzzleMix, arXiv:2009.06962, section 5, and its published code).
 """
 
-import tensorflow as tf
+from noisymix_tf.lazy import tf
 
 # The step is longer than the radius by this, of 255, as published.
 _BEYOND = 2.0

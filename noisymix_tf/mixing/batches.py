@@ -1,10 +1,9 @@
 """Plans and mixed labels made in the input pipeline, for a plain `fit`."""
 
-import tensorflow as tf
-
 from noisymix_tf import rng
 from noisymix_tf.checks import is_real, is_whole
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import tf
 from noisymix_tf.mixing.manifold import ManifoldMixing
 
 

@@ -2,9 +2,7 @@
 
 from typing import NamedTuple
 
-import keras
-import tensorflow as tf
-
+from noisymix_tf.lazy import serializable, tf
 from noisymix_tf.mixing.kind import (
     MIXINGS,
     Mixing,
@@ -17,15 +15,15 @@ from noisymix_tf.mixing.kind import (
 class BoxPlan(NamedTuple):
     """A `MixPlan` with a box; once settled, `1 - lam` is its share."""
 
-    tap: tf.Tensor
-    lam: tf.Tensor
-    permutation: tf.Tensor
-    centre: tf.Tensor  # Float32 `[2]` in [0, 1), down and across.
-    inside: tf.Tensor | None = None  # Bool `[H, W]`, the box.
+    tap: "tf.Tensor"
+    lam: "tf.Tensor"
+    permutation: "tf.Tensor"
+    centre: "tf.Tensor"  # Float32 `[2]` in [0, 1), down and across.
+    inside: "tf.Tensor | None" = None  # Bool `[H, W]`, the box.
 
 
 @MIXINGS.register("cutmix")
-@keras.saving.register_keras_serializable("noisymix_tf")
+@serializable
 class CutMix(Mixing):
     """Replaces a box of each image by that of its partner.
 

@@ -11,7 +11,7 @@ has a static shape and compiles under XLA.
 
 from typing import NamedTuple
 
-import tensorflow as tf
+from noisymix_tf.lazy import tf
 
 
 def solve(unary, vertical, horizontal, sweeps=10):
@@ -69,8 +69,8 @@ class _Pair(NamedTuple):
     edges of no weight.
     """
 
-    across: tf.Tensor
-    down: tf.Tensor
+    across: "tf.Tensor"
+    down: "tf.Tensor"
 
 
 def _messages(costs, weights, opposite, distance):

@@ -5,11 +5,10 @@ import copy
 import dataclasses
 from typing import ClassVar, NamedTuple
 
-import tensorflow as tf
-
 from noisymix_tf import philox, rng
-from noisymix_tf.checks import is_real
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import function, tf
+from noisymix_tf.options import SHARE, Options, option
 from noisymix_tf.registry import Registry
 
 # The kinds by the name that a flag or an argument gives.
@@ -30,13 +29,13 @@ class MixPlan(NamedTuple):
         permutation: int32 `[B]`, the partner of each example.
     """
 
-    tap: tf.Tensor
-    lam: tf.Tensor
-    permutation: tf.Tensor
+    tap: "tf.Tensor"
+    lam: "tf.Tensor"
+    permutation: "tf.Tensor"
 
 
 @dataclasses.dataclass(eq=False)
-class Mixing(abc.ABC):
+class Mixing(Options, abc.ABC):
     """A kind of mixing: its options and what it does in a step.
 
     A step draws a plan (`plan`), lets the kind look at the clean images
@@ -44,8 +43,8 @@ class Mixing(abc.ABC):
     mixed with the settled plan's `lam`. How strongly and at how many places is
     the trainer's: `bind` gives both to a copy.
 
-    A new kind is a subclass in the registry `MIXINGS`; nothing else has to
-    know it.
+    A new kind is a subclass in the registry `MIXINGS`, a dataclass where it has
+    options; nothing else has to know it.
 
     Attributes:
         hidden: Whether it may happen at any tap, or only at the first.
@@ -61,11 +60,12 @@ class Mixing(abc.ABC):
     hidden: ClassVar = False
     per_example: ClassVar = False
 
-    probability: float = 1.0
+    PREFIX = "mixing_"
+
+    probability: float = option(1.0, "Share of the steps that mix.", SHARE)
 
     def __post_init__(self):
-        check_option("probability", self.probability, 0.0, 1.0)
-        self.probability = float(self.probability)
+        super().__post_init__()
         self.num_taps = 1
         self.alpha = 1.0
 
@@ -145,7 +145,7 @@ class Mixing(abc.ABC):
         """
 
     def get_config(self):
-        names = [field.name for field in dataclasses.fields(self)]
+        names = [f.name for f in dataclasses.fields(self) if f.init]
         return {name: getattr(self, name) for name in names}
 
     @classmethod
@@ -174,7 +174,6 @@ def more_seed(seed):
     return _folded(seed, _MORE)
 
 
-@tf.custom_gradient
 def permute(x, permutation):
     """`[v, i]` is `x[v, permutation[i]]`, of a tensor `[V, B, ...]`.
 
@@ -183,10 +182,13 @@ def permute(x, permutation):
     the inverse permutation.
     """
 
-    def gradient(upstream):
-        return tf.gather(upstream, tf.argsort(permutation), axis=1), None
+    @tf.custom_gradient
+    def permuted(x):
+        return tf.gather(x, permutation, axis=1), lambda upstream: tf.gather(
+            upstream, tf.argsort(permutation), axis=1
+        )
 
-    return tf.gather(x, permutation, axis=1), gradient
+    return permuted(x)
 
 
 def blend(x, permutation, weight):
@@ -208,7 +210,7 @@ def blend(x, permutation, weight):
     return blended(x)
 
 
-@tf.function(jit_compile=True, autograph=False)
+@function(jit_compile=True, autograph=False)
 def _blended(x, permutation, weight, zero):
     def rounded(product):
         # XLA would round a product and a sum once, other programs do so twice.
@@ -218,14 +220,6 @@ def _blended(x, permutation, weight, zero):
 
     partner = tf.gather(x, permutation, axis=1)
     return rounded(weight * x) + rounded((1.0 - weight) * partner)
-
-
-def check_option(name, value, low, high):
-    """Refuses anything but a number in [low, high]."""
-    if not is_real(value) or not low <= value <= high:
-        raise UsageError(
-            f"{name}={value!r} must be a number in [{low:g}, {high:g}]."
-        )
 
 
 def check_images(kind, shape):

@@ -4,14 +4,12 @@ Manifold Mixup: Verma et al., arXiv:1806.05236. Mixup: Zhang et al.,
 arXiv:1710.09412, which is the case of a single tap at the input.
 """
 
-import keras
-import tensorflow as tf
-
+from noisymix_tf.lazy import serializable, tf
 from noisymix_tf.mixing.kind import MIXINGS, Mixing, MixPlan, blend
 
 
 @MIXINGS.register("none")
-@keras.saving.register_keras_serializable("noisymix_tf")
+@serializable
 class NoMixing(Mixing):
     """Leaves examples alone; noise, if any, goes in at the first tap."""
 
@@ -27,7 +25,7 @@ class NoMixing(Mixing):
 
 
 @MIXINGS.register("input")
-@keras.saving.register_keras_serializable("noisymix_tf")
+@serializable
 class InputMixing(Mixing):
     """Mixup: `lam x + (1 - lam) x[permutation]` at the first tap.
 
@@ -49,7 +47,7 @@ class InputMixing(Mixing):
 
 
 @MIXINGS.register("manifold")
-@keras.saving.register_keras_serializable("noisymix_tf")
+@serializable
 class ManifoldMixing(InputMixing):
     """The same at any tap: one coefficient, permutation and tap for each step.
 

@@ -10,9 +10,8 @@ amplitudes and sparsity as in its reference implementation).
 
 from typing import NamedTuple
 
-import tensorflow as tf
-
 from noisymix_tf import philox, rng
+from noisymix_tf.lazy import function, tf
 
 AMPLITUDE_BETA = (2.0, 5.0)
 
@@ -20,12 +19,12 @@ AMPLITUDE_BETA = (2.0, 5.0)
 class NoiseDraws(NamedTuple):
     """The noise of one injection into features `[V, B, ...]`."""
 
-    additive_amplitude: tf.Tensor  # `[V]`, level times a Beta(2, 5) variate.
-    normal: tf.Tensor  # `[V, B, ...]`, standard normal where noise is kept.
-    additive_kept: tf.Tensor  # Bool `[V, B, ...]`.
-    multiplicative_amplitude: tf.Tensor  # `[V]`, likewise.
-    uniform: tf.Tensor  # `[V, B, ...]` in [-1, 1] where noise is kept.
-    multiplicative_kept: tf.Tensor  # Bool `[V, B, ...]`.
+    additive_amplitude: "tf.Tensor"  # `[V]`, level times a Beta(2, 5) variate.
+    normal: "tf.Tensor"  # `[V, B, ...]`, standard normal where noise is kept.
+    additive_kept: "tf.Tensor"  # Bool `[V, B, ...]`.
+    multiplicative_amplitude: "tf.Tensor"  # `[V]`, likewise.
+    uniform: "tf.Tensor"  # `[V, B, ...]` in [-1, 1] where noise is kept.
+    multiplicative_kept: "tf.Tensor"  # Bool `[V, B, ...]`.
 
 
 def feature_noise(x, seed, additive, multiplicative, sparsity):
@@ -125,7 +124,7 @@ def inject(x, draws):
     return x * multiplier + addend, multiplier
 
 
-@tf.function(jit_compile=True, autograph=False)
+@function(jit_compile=True, autograph=False)
 def _noisy(x, numbers, sparsity):
     # Compiled by itself even where the train step is not: a dozen elementwise
     # operations become one pass over the features.

@@ -14,7 +14,7 @@ or levels between. It costs (Kim et al., PuzzleMix, arXiv:2009.06962, section
 import math
 from typing import NamedTuple
 
-import tensorflow as tf
+from noisymix_tf.lazy import tf
 
 # Keeps the logarithm of a level without probability finite, as published.
 _TINY = 1e-8
@@ -23,9 +23,9 @@ _TINY = 1e-8
 class Costs(NamedTuple):
     """A problem for `grid_labels.solve`; label `l` is the level l / (L - 1)."""
 
-    unary: tf.Tensor  # Float32 `[B, n, n, L]`.
-    vertical: tf.Tensor  # `[B, n - 1, n]`.
-    horizontal: tf.Tensor  # `[B, n, n - 1]`.
+    unary: "tf.Tensor"  # Float32 `[B, n, n, L]`.
+    vertical: "tf.Tensor"  # `[B, n - 1, n]`.
+    horizontal: "tf.Tensor"  # `[B, n, n - 1]`.
 
 
 def costs(
@@ -81,8 +81,8 @@ def costs(
 class _Sides(NamedTuple):
     """Something of the image itself and of its partner."""
 
-    own: tf.Tensor
-    partner: tf.Tensor
+    own: "tf.Tensor"
+    partner: "tf.Tensor"
 
 
 def shares(saliency, rows, columns):

@@ -4,50 +4,49 @@ import dataclasses
 import functools
 from typing import ClassVar, NamedTuple
 
-import keras
-import tensorflow as tf
-
-from noisymix_tf.checks import is_whole, radius_in_grey_levels
+from noisymix_tf.checks import radius_in_grey_levels
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import serializable, tf
 from noisymix_tf.mixing import adversarial, grid_labels, puzzle_costs, transport
 from noisymix_tf.mixing.kind import (
     MIXINGS,
     Mixing,
     check_images,
-    check_option,
     more_seed,
     permute,
 )
+from noisymix_tf.options import AT_LEAST_1, SHARE, Range, between, option
 
 # Blocks down and across, as published; those that divide the image are used.
 GRIDS = (2, 4, 8, 16)
 # Sweeps of the solver; see the distance to the optimum in its tests.
 _SWEEPS = 20
-_LARGEST = 1e6
+_WEIGHT = between(0, 1_000_000)
+_SIDE = Range(lambda v: v == -1 or v >= 1, "-1 or at least 1")
 
 
 class PuzzlePlan(NamedTuple):
     """A `MixPlan` with a mask and with where pixels come from."""
 
-    tap: tf.Tensor
-    lam: tf.Tensor  # Once settled `[B]`, the means of the masks.
-    permutation: tf.Tensor
+    tap: "tf.Tensor"
+    lam: "tf.Tensor"  # Once settled `[B]`, the means of the masks.
+    permutation: "tf.Tensor"
     # Float32 `[4]` in [0, 1): which grid, whether the image and its partner are
     # attacked, and how much of the perturbation is used.
-    chances: tf.Tensor
+    chances: "tf.Tensor"
     # Float32 `[B, H, W]`, how much of a pixel is the image's own.
-    mask: tf.Tensor | None = None
+    mask: "tf.Tensor | None" = None
     # Int32 `[B, H * W]`, which pixel of the image comes to each place; and of
     # its partner.
-    own: tf.Tensor | None = None
-    partner: tf.Tensor | None = None
+    own: "tf.Tensor | None" = None
+    partner: "tf.Tensor | None" = None
     # Float32 `[B, H, W, C]`, the perturbation of the clean view at the tap;
     # None without adversarial option.
-    attack: tf.Tensor | None = None
+    attack: "tf.Tensor | None" = None
 
 
 @MIXINGS.register("puzzlemix")
-@keras.saving.register_keras_serializable("noisymix_tf")
+@serializable
 @dataclasses.dataclass(eq=False)
 class PuzzleMix(Mixing):
     """Joins two images so that the salient parts of both are seen.
@@ -65,24 +64,6 @@ class PuzzleMix(Mixing):
     clean view through the network, as in evaluation, and back. All views are
     cut and moved alike. Images are pixels 0..255.
 
-    Args:
-        probability: Share of the steps that mix, in [0, 1].
-        labels: Number of levels, 2 to 4; 3 are 0, 1/2 and 1.
-        beta: Weight of differing levels of neighbouring blocks.
-        gamma: Weight of differing pixels at seams, relative to `beta`, in
-            [0, 1].
-        eta: Weight of the prior on the levels.
-        neigh_size: Side of the patches that are compared at seams.
-        transport: Whether blocks move.
-        transport_size: Side of the blocks that move, at most that of the
-            mask's blocks; -1 for the same.
-        transport_eps: Cost of moving a block across the whole image, in shares
-            of the image's saliency.
-        adversarial_probability: Share of the steps in which the image, and
-            likewise its partner, gets an adversarial perturbation of the same
-            gradient (clean view only). 0 switches it off.
-        adversarial_eps: Largest perturbation of a pixel, of 255.
-
     Raises:
         UsageError: An option out of its range; from a trainer, examples that
             are no images, of an odd size, or another first tap.
@@ -98,44 +79,58 @@ class PuzzleMix(Mixing):
 
     per_example: ClassVar = True
 
-    labels: int = 3
-    beta: float = 1.2
-    gamma: float = 0.5
-    eta: float = 0.2
-    neigh_size: int = 4
-    transport: bool = True
-    transport_size: int = 4
-    transport_eps: float = 0.8
-    adversarial_probability: float = 0.0
-    adversarial_eps: float = 10.0
+    PREFIX = "puzzle_"
+
+    labels: int = option(
+        3,
+        "Levels of a mask; 3: a block shows the image, its partner or "
+        "half of both.",
+        range=between(2, 4),
+    )
+    beta: float = option(
+        1.2, "Weight of differing neighbouring levels.", range=_WEIGHT
+    )
+    gamma: float = option(
+        0.5,
+        "Weight of differing pixels at seams, relative to beta.",
+        range=SHARE,
+    )
+    eta: float = option(
+        0.2, "Weight of the prior on the levels.", range=_WEIGHT
+    )
+    neigh_size: int = option(
+        4, "Side of the patches compared at seams, in pixels.", range=AT_LEAST_1
+    )
+    transport: bool = option(
+        True, "Move salient blocks to where they are seen."
+    )
+    transport_size: int = option(
+        4,
+        "Side of the blocks that move, in pixels; -1: that of the mask's.",
+        range=_SIDE,
+    )
+    transport_eps: float = option(
+        0.8,
+        "Cost of a move as long as the image, in shares of its saliency.",
+        range=_WEIGHT,
+    )
+    adversarial_probability: float = option(
+        0.0,
+        "Share of the steps that perturb an image adversarially, and likewise "
+        "its partner; 0: none.",
+        range=SHARE,
+    )
+    adversarial_eps: float = option(
+        10.0,
+        "Largest adversarial perturbation of a pixel, in grey levels of pixels "
+        "0 to 255, of which 8/255 stands for 8.",
+        range=between(0, 255),
+        in_grey_levels=True,
+    )
 
     def __post_init__(self):
         super().__post_init__()
-        for name, high in (
-            ("beta", _LARGEST),
-            ("gamma", 1.0),
-            ("eta", _LARGEST),
-            ("transport_eps", _LARGEST),
-            ("adversarial_probability", 1.0),
-            ("adversarial_eps", 255.0),
-        ):
-            check_option(name, getattr(self, name), 0.0, high)
         radius_in_grey_levels("adversarial_eps", self.adversarial_eps, "linf")
-        if self.labels not in (2, 3, 4) or not is_whole(self.labels):
-            raise UsageError(
-                f"labels={self.labels!r} must be 2, 3 or 4: it is the number "
-                f"of a mask's levels."
-            )
-        for name, more in (("neigh_size", ""), ("transport_size", " (or -1)")):
-            value = getattr(self, name)
-            if more and value == -1:
-                continue
-            if not is_whole(value) or value < 1:
-                raise UsageError(
-                    f"{name}={value!r} must be a whole number of pixels, at "
-                    f"least 1{more}."
-                )
-        self.transport = bool(self.transport)
         self._functions = {}
 
     def check(self, shape):

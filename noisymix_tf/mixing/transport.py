@@ -13,7 +13,8 @@ seen is the same.
 import functools
 
 import numpy as np
-import tensorflow as tf
+
+from noisymix_tf.lazy import tf
 
 
 def sources(saliency, visible, eps):

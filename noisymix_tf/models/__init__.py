@@ -1,14 +1,21 @@
 """Image classifiers by name, as functional Keras models."""
 
-from noisymix_tf.models.augmix_wide_resnet import augmix_wide_resnet
-from noisymix_tf.models.cifar_resnet import cifar_resnet
 from noisymix_tf.models.common import IMAGENET_MEAN, IMAGENET_STD
-from noisymix_tf.models.preact_resnet import preact_resnet
-from noisymix_tf.models.resnet import resnet
-from noisymix_tf.models.torch_names import TorchNames
+from noisymix_tf.models.networks import (
+    augmix_wide_resnet,
+    cifar_resnet,
+    preact_resnet,
+    resnet,
+    wide_resnet,
+)
 from noisymix_tf.models.torch_weights import load_torch_weights
-from noisymix_tf.models.wide_resnet import wide_resnet
-from noisymix_tf.models.zoo import MODELS, Architecture, build, default_taps
+from noisymix_tf.models.zoo import (
+    MODELS,
+    Architecture,
+    TorchNames,
+    build,
+    default_taps,
+)
 
 __all__ = [
     "IMAGENET_MEAN",

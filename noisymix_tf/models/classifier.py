@@ -9,22 +9,20 @@ import re
 import shutil
 import tempfile
 
-import tensorflow as tf
-
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import tf
 from noisymix_tf.models import keras_file
+from noisymix_tf.models.fingerprint import DIGITS
 from noisymix_tf.models.unwrap import classifier_of
 from noisymix_tf.places import is_address
 
-_SAVED_MODEL = "saved_model.pb"
-_RUN_MODEL = "model.keras"
+_SAVED_MODEL, _RUN_MODEL = "saved_model.pb", "model.keras"
 _KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
 # Signatures by preference: floats first, since attacks need gradients.
 _SIGNATURES = ("serving_float", "serve", "serving_default")
 # Outputs by preference: probabilities are a softmax away from logits, and that
 # way is not exact.
 _OUTPUTS = ("logits", "probabilities")
-_DIGITS = 16
 
 
 def load_classifier(path):
@@ -60,16 +58,25 @@ def locate(path):
             f"There is no model at {str(where)!r}: give a .keras file, the "
             "directory of a run, or a SavedModel."
         )
-    if path.is_dir():
-        if (path / _RUN_MODEL).is_file():
-            return path / _RUN_MODEL
-        return _saved_model_folder(path)
-    if path.suffix not in _KERAS_SUFFIXES:
+    if path.is_file():
+        if path.suffix not in _KERAS_SUFFIXES:
+            raise UsageError(
+                f"{str(path)!r} is no model file: give one that ends in "
+                f"{', '.join(_KERAS_SUFFIXES)}, or a directory."
+            )
+        return path
+    if (path / _RUN_MODEL).is_file():
+        return path / _RUN_MODEL
+    if (path / _SAVED_MODEL).is_file():
+        return path
+    files = path.glob(f"*/{_SAVED_MODEL}")
+    versions = [f.parent for f in files if f.parent.name.isdigit()]
+    if not versions:
         raise UsageError(
-            f"{str(path)!r} is no model file: give one that ends in "
-            f"{', '.join(_KERAS_SUFFIXES)}, or a directory."
+            f"The directory {str(path)!r} holds neither {_RUN_MODEL} nor a "
+            f"SavedModel ({_SAVED_MODEL}): give one that does."
         )
-    return path
+    return max(versions, key=lambda folder: int(folder.name))
 
 
 @functools.cache
@@ -96,10 +103,10 @@ def _fetched(address):
             copy.parent.mkdir(parents=True, exist_ok=True)
             gfile.copy(place, copy)
     except tf.errors.OpError as error:
+        why = (error.message.splitlines() or ["no reason given"])[0]
         raise UsageError(
-            f"There is no model to be had at {address!r} "
-            f"({(error.message.splitlines() or ['no reason given'])[0]}): copy "
-            f"it to this machine."
+            f"There is no model to be had at {address!r} ({why}): copy it to "
+            f"this machine."
         ) from error
     return pathlib.Path(folder, name)
 
@@ -132,70 +139,46 @@ class SavedModel:
                 f"The SavedModel {self.name!r} cannot be loaded "
                 f"({keras_file.reason(path, error)}): write it anew."
             ) from error
-        self.signature, self._call, argument, self.output = _pick(
-            self.name, dict(self._loaded.signatures)
-        )
-        self._argument, spec = argument
-        self.inputs = [spec]
+        signatures = self._loaded.signatures
+        known = [name for name in _SIGNATURES if name in signatures]
+        for self.signature in dict.fromkeys([*known, *sorted(signatures)]):
+            if self._takes(signatures[self.signature]):
+                break
+        else:
+            raise UsageError(
+                f"No signature of the SavedModel {self.name!r} takes images "
+                f"[N, H, W, C] and gives one output per class; it has "
+                f"{', '.join(sorted(signatures)) or 'none'}: export it anew."
+            )
         self.ending = self.output if self.output in _OUTPUTS else None
-        self.fingerprint = _hash_of_files(pathlib.Path(path))
+        digest, folder = hashlib.sha256(), pathlib.Path(path)
+        for file in sorted(folder.rglob("*")):
+            if file.is_file() and "assets.extra" not in file.parts:
+                digest.update(file.relative_to(folder).as_posix().encode())
+                digest.update(file.read_bytes())
+        self.fingerprint = digest.hexdigest()[:DIGITS]
+
+    def _takes(self, function):
+        """Whether it is a signature of a classifier; then it is taken."""
+        arguments = function.structured_input_signature[1].items()
+        outputs = function.structured_outputs
+        floats = [
+            name
+            for name, spec in outputs.items()
+            if spec.shape.rank == 2 and spec.dtype.is_floating
+        ]
+        found = [name for name in _OUTPUTS if name in outputs]
+        if not found and len(floats) == 1:
+            found = floats
+        if len(arguments) != 1 or not found:
+            return False
+        ((self._argument, spec),) = arguments
+        self._call, self.output, self.inputs = function, found[0], [spec]
+        is_pixel = spec.dtype.is_floating or spec.dtype == tf.uint8
+        return spec.shape.rank == 4 and is_pixel
 
     def __call__(self, images, training=False):
         """Outputs `[B, K]` of pixels 0..255 `[B, H, W, C]`."""
         (spec,) = self.inputs
         values = {self._argument: tf.cast(images, spec.dtype)}
         return self._call(**values)[self.output]
-
-
-def _saved_model_folder(path):
-    if (path / _SAVED_MODEL).is_file():
-        return path
-    versions = [
-        file.parent
-        for file in path.glob(f"*/{_SAVED_MODEL}")
-        if file.parent.name.isdigit()
-    ]
-    if not versions:
-        raise UsageError(
-            f"The directory {str(path)!r} holds neither {_RUN_MODEL} nor a "
-            f"SavedModel ({_SAVED_MODEL}): give one that does."
-        )
-    return max(versions, key=lambda folder: int(folder.name))
-
-
-def _pick(name, signatures):
-    """The best signature: `(its name, function, argument, output's name)`."""
-    order = [s for s in _SIGNATURES if s in signatures]
-    order += [s for s in sorted(signatures) if s not in order]
-    for signature in order:
-        function = signatures[signature]
-        arguments = function.structured_input_signature[1]
-        output = _output(function.structured_outputs)
-        for argument, spec in arguments.items() if len(arguments) == 1 else ():
-            is_pixel = spec.dtype.is_floating or spec.dtype == tf.uint8
-            if output and spec.shape.rank == 4 and is_pixel:
-                return signature, function, (argument, spec), output
-    raise UsageError(
-        f"No signature of the SavedModel {name!r} takes images [N, H, W, C] "
-        f"and gives one output per class; it has "
-        f"{', '.join(sorted(signatures)) or 'none'}: export it anew."
-    )
-
-
-def _output(outputs):
-    floats = [
-        name
-        for name, spec in outputs.items()
-        if spec.shape.rank == 2 and spec.dtype.is_floating
-    ]
-    known = [name for name in _OUTPUTS if name in outputs]
-    return [*known, *floats][0] if known or len(floats) == 1 else None
-
-
-def _hash_of_files(folder):
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and "assets.extra" not in path.parts:
-            digest.update(path.relative_to(folder).as_posix().encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:_DIGITS]

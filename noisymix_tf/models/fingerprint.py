@@ -7,7 +7,7 @@ import numpy as np
 
 from noisymix_tf.errors import UsageError
 
-_DIGITS = 16
+DIGITS = 16
 
 
 def model_fingerprint(model):
@@ -32,7 +32,7 @@ def model_fingerprint(model):
         value = np.ascontiguousarray(weight.numpy())
         digest.update(f"{value.shape}{value.dtype}".encode())
         digest.update(value.tobytes())
-    return digest.hexdigest()[:_DIGITS]
+    return digest.hexdigest()[:DIGITS]
 
 
 def _architecture(model):

@@ -4,11 +4,10 @@ import collections
 import functools
 import typing
 
-import keras
-from keras.src.ops.symbolic_arguments import SymbolicArguments
-
+from noisymix_tf import private
 from noisymix_tf.errors import UsageError
 from noisymix_tf.functional import functional, is_graph
+from noisymix_tf.lazy import keras
 
 # Side of the images that stand for a model which takes any size.
 _PROBE_SIDE = 224
@@ -18,7 +17,7 @@ class Step(typing.NamedTuple):
     """One call of an operation. Values, in and out, go by number."""
 
     operation: typing.Any  # A layer, an operation, or a model's `_Entrance`.
-    arguments: SymbolicArguments
+    arguments: object  # `SymbolicArguments`
     inputs: tuple
     outputs: tuple
     tensors: tuple  # The symbolic outputs.
@@ -26,10 +25,8 @@ class Step(typing.NamedTuple):
 
     def fill_in(self, values):
         """The call's `(args, kwargs)`, given values by number."""
-        tensors = self.arguments.keras_tensors
-        return self.arguments.fill_in(
-            {id(t): values[number] for t, number in zip(tensors, self.inputs)}
-        )
+        pairs = zip(self.arguments.keras_tensors, self.inputs)
+        return self.arguments.fill_in({id(t): values[n] for t, n in pairs})
 
 
 class Point(typing.NamedTuple):
@@ -39,7 +36,7 @@ class Point(typing.NamedTuple):
     position: int
     value: int
     step: Step
-    tensor: keras.KerasTensor
+    tensor: "keras.KerasTensor"
 
 
 class Graph:
@@ -67,10 +64,8 @@ class Graph:
                 f"The model has {len(graph.inputs)} inputs and "
                 f"{len(graph.outputs)} outputs; mixing needs one of each."
             )
-        self.steps = []
-        self.names = {}
-        self._num_values = 1
-        arguments = SymbolicArguments(graph._inputs_struct)
+        self.steps, self.names, self._num_values = [], {}, 1
+        arguments = private.SymbolicArguments(graph._inputs_struct)
         numbers = {id(graph.inputs[0]): 0}
         (self.output,) = self._inline(graph, arguments, numbers, "", None)
 
@@ -89,13 +84,13 @@ class Graph:
         last_use[self.output] = len(self.steps)
         by_depth = sorted(self.names, key=lambda name: -name.count("/"))
         names = {self.names[name]: name for name in by_depth}
+        names.pop(self.output, None)
         points, crossing = [], set()
         for position, step in enumerate(self.steps):
             crossing |= set(step.outputs)
             crossing = {v for v in crossing if last_use.get(v, -1) > position}
             for value, tensor in zip(step.outputs, step.tensors):
-                is_point = crossing == {value} and value != self.output
-                if is_point and value in names:
+                if crossing == {value} and value in names:
                     name = names[value]
                     points.append(Point(name, position, value, step, tensor))
         return points
@@ -113,23 +108,19 @@ class Graph:
             specs.update(zip(step.outputs, step.tensors))
         if None in first.shape[1:]:
             shape = [side or _PROBE_SIDE for side in first.shape[1:]]
+            probes = {0: keras.KerasTensor((None, *shape), first.dtype)}
             try:
-                probe = keras.KerasTensor((None, *shape), first.dtype)
-                specs = self._specs(probe)
+                for step in self.steps:
+                    args, kwargs = step.fill_in(probes)
+                    # Unlike a call, it leaves no trace in the layers.
+                    found = step.operation.compute_output_spec(*args, **kwargs)
+                    probes.update(zip(step.outputs, keras.tree.flatten(found)))
+                specs = probes
             except Exception:
                 # A layer of the user's that cannot tell its output's shape, or
                 # not for this size: what is known symbolically has to do.
                 pass
         return {value: tuple(spec.shape[1:]) for value, spec in specs.items()}
-
-    def _specs(self, probe):
-        specs = {0: probe}
-        for step in self.steps:
-            args, kwargs = step.fill_in(specs)
-            # Unlike a call, it leaves no trace in the layers.
-            found = step.operation.compute_output_spec(*args, **kwargs)
-            specs.update(zip(step.outputs, keras.tree.flatten(found)))
-        return specs
 
     def _inline(self, graph, arguments, numbers, prefix, training):
         """Appends the steps of a model; returns the values it puts out.
@@ -141,36 +132,40 @@ class Graph:
             prefix: What the names of its layers begin with.
             training: What the call fixes `training` to, or `None`.
         """
-        entrance = _Entrance(graph), arguments, graph.inputs
-        numbers = self._append(*entrance, numbers, training)
-        for node, name in _named_calls(graph):
+
+        def append(operation, arguments, tensors):
+            inputs = tuple(numbers[id(t)] for t in arguments.keras_tensors)
+            end = self._num_values + len(tensors)
+            outputs = tuple(range(self._num_values, end))
+            self._num_values = end
+            step = operation, arguments, inputs, outputs, (*tensors,), training
+            self.steps.append(Step(*step))
+            return outputs
+
+        entrance = append(_Entrance(graph), arguments, graph.inputs)
+        numbers = dict(zip(map(id, graph.inputs), entrance))
+        depths = sorted(graph._nodes_by_depth, reverse=True)
+        nodes = [n for d in depths for n in graph._nodes_by_depth[d]]
+        nodes = [node for node in nodes if not node.is_input]
+        several = collections.Counter(id(node.operation) for node in nodes)
+        calls = collections.Counter()
+        for node in nodes:
+            key, name = id(node.operation), f"{prefix}{node.operation.name}"
+            calls[key] += 1
+            name += f"#{calls[key]}" if several[key] > 1 else ""
             nested = _nested_call(node)
             if nested is None:
-                call = node.operation, node.arguments, node.outputs
-                found = self._append(*call, numbers, training)
+                values = append(node.operation, node.arguments, node.outputs)
             else:
                 arguments, fixed = nested
                 fixed = fixed if training is None else training
                 inner = functional(node.operation), arguments, numbers
-                values = self._inline(*inner, f"{prefix}{name}/", fixed)
-                found = dict(zip(map(id, node.outputs), values))
-            numbers |= found
-            several = len(found) > 1
-            for index, value in enumerate(found.values()):
-                ending = f":{index}" if several else ""
-                self.names[f"{prefix}{name}{ending}"] = value
+                values = self._inline(*inner, f"{name}/", fixed)
+            numbers |= zip(map(id, node.outputs), values)
+            for index, value in enumerate(values):
+                ending = f":{index}" if len(values) > 1 else ""
+                self.names[f"{name}{ending}"] = value
         return tuple(numbers[id(tensor)] for tensor in graph.outputs)
-
-    def _append(self, operation, arguments, tensors, numbers, training):
-        """Appends a step; returns a dict from its tensors' ids to numbers."""
-        inputs = tuple(numbers[id(t)] for t in arguments.keras_tensors)
-        end = self._num_values + len(tensors)
-        outputs = tuple(range(self._num_values, end))
-        self._num_values = end
-        self.steps.append(
-            Step(operation, arguments, inputs, outputs, (*tensors,), training)
-        )
-        return dict(zip(map(id, tensors), outputs))
 
 
 class _Entrance:
@@ -202,18 +197,4 @@ def _nested_call(node):
         args = [kwargs.pop("inputs")]
     if len(args) != 1 or kwargs:
         return None
-    return SymbolicArguments(args[0]), training
-
-
-def _named_calls(graph):
-    """Yields the nodes of a graph in topological order, with their names."""
-    depths = sorted(graph._nodes_by_depth, reverse=True)
-    nodes = [n for d in depths for n in graph._nodes_by_depth[d]]
-    nodes = [node for node in nodes if not node.is_input]
-    num_calls = collections.Counter(id(node.operation) for node in nodes)
-    calls = collections.Counter()
-    for node in nodes:
-        key = id(node.operation)
-        calls[key] += 1
-        number = f"#{calls[key]}" if num_calls[key] > 1 else ""
-        yield node, f"{node.operation.name}{number}"
+    return private.SymbolicArguments(args[0]), training

@@ -1,6 +1,5 @@
 """Keras' files: read with clear errors, written the same for the same model."""
 
-import contextlib
 import json
 import pathlib
 import shutil
@@ -11,9 +10,7 @@ from noisymix_tf.files import flush
 
 # Earliest date that a zip file can hold.
 _NO_DATE = (1980, 1, 1, 0, 0, 0)
-_NO_DATE_TEXT = "1980-01-01@00:00:00"
 _DAMAGED = "the file is damaged or cut short"
-_ADVICE = ", or import the module of its own layers first"
 
 
 def read(path):
@@ -30,10 +27,11 @@ def read(path):
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # Whatever a damaged or foreign file leads to.
-        why = reason(path, error)
+        why, advice = reason(path, error), "write it anew"
+        if why != _DAMAGED:
+            advice += ", or import the module of its own layers first"
         raise UsageError(
-            f"The model {str(path)!r} cannot be loaded ({why}): write it anew"
-            f"{'' if why == _DAMAGED else _ADVICE}."
+            f"The model {str(path)!r} cannot be loaded ({why}): {advice}."
         ) from error
 
 
@@ -71,19 +69,16 @@ def write(model, path):
                     _copy(source, entry, target)
             flush(file)
     finally:
-        with contextlib.suppress(OSError):
-            raw.unlink()
+        raw.unlink(missing_ok=True)
 
 
 def _copy(source, entry, target):
     copied = zipfile.ZipInfo(entry.filename, _NO_DATE)
     copied.external_attr = 0o600 << 16
     if entry.filename in ("config.json", "metadata.json"):
-        content = json.loads(source.read(entry))
-        if entry.filename == "config.json":
-            content = _config(content)
-        else:
-            content["date_saved"] = _NO_DATE_TEXT
+        content = _same(json.loads(source.read(entry)), {})
+        if "date_saved" in content:
+            content["date_saved"] = "1980-01-01@00:00:00"
         target.writestr(copied, json.dumps(content))
         return
     copied.file_size = entry.file_size
@@ -91,20 +86,16 @@ def _copy(source, entry, target):
         shutil.copyfileobj(reader, writer, 1 << 20)
 
 
-def _config(config):
-    """Numbers shared objects in the order of their appearance."""
-    numbers = {}
-
-    def renumber(value):
-        if isinstance(value, list):
-            return [renumber(item) for item in value]
-        if not isinstance(value, dict):
-            return value
-        return {
-            key: numbers.setdefault(item, len(numbers))
-            if key == "shared_object_id"
-            else renumber(item)
-            for key, item in value.items()
-        }
-
-    return renumber(config)
+def _same(value, numbers):
+    """JSON with shared objects numbered as they appear."""
+    if isinstance(value, list):
+        return [_same(item, numbers) for item in value]
+    if not isinstance(value, dict):
+        return value
+    same = {}
+    for key, item in value.items():
+        if key == "shared_object_id":
+            same[key] = numbers.setdefault(item, len(numbers))
+        else:
+            same[key] = _same(item, numbers)
+    return same

@@ -17,9 +17,8 @@ stages, whether there are three or four.
 import difflib
 import math
 
-import keras
-
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import keras
 
 AUTO, INPUT = "auto", "input"
 # An error message that names more points than this is not read.
@@ -32,7 +31,10 @@ _SAME_SIZE = 1.5
 _MERGES = ("Add", "Average", "Concatenate", "CustomScaleLayer", "Maximum")
 _MERGE_WORDS = ("add", "concat", "droppath", "merge", "residual", "stochastic")
 _PREPROCESSING = ("CastToFloat32", "Lambda", "Resize")
+_REARRANGING = (".reshaping", ".merging")
 _PREPROCESSING_WORDS = ("normaliz", "preprocess", "rescal", "standardiz")
+# Modules of Keras whose layers' weights only normalise or activate.
+_ASIDE = (".normalization", ".preprocessing", ".activations")
 
 
 def find(graph, taps):
@@ -50,7 +52,13 @@ def find(graph, taps):
         UsageError: A tap that cannot be used.
     """
     if is_auto(taps):
-        taps = choose(graph)[: _how_many(taps)]
+        _, colon, number = taps.partition(":")
+        if colon and not (number.isdecimal() and int(number)):
+            raise UsageError(
+                f"taps={taps!r} must be 'auto', or 'auto:N' with N of at least "
+                f"1: it is how many of the automatic taps are used."
+            )
+        taps = choose(graph)[: int(number) if colon else None]
     elif isinstance(taps, str):
         taps = (taps,)
     if not taps:
@@ -70,21 +78,7 @@ def is_auto(taps):
     return isinstance(taps, str) and taps.split(":")[0] == AUTO
 
 
-def _how_many(taps):
-    """The number in `"auto:N"`; None in `"auto"`."""
-    _, colon, number = taps.partition(":")
-    if not colon:
-        return None
-    if not number.isdecimal() or int(number) < 1:
-        raise UsageError(
-            f"taps={taps!r} must be 'auto', or 'auto:N' with N of at least 1: "
-            f"it is how many of the automatic taps are used."
-        )
-    return int(number)
-
-
 def _place(tap, graph):
-    """`(place, value, name)` of a tap: steps before it, number of its value."""
     if tap == INPUT:
         return 0, 0, INPUT
     names = graph.names
@@ -93,18 +87,6 @@ def _place(tap, graph):
     for point in graph.points:
         if values == {point.value}:
             return point.position + 1, point.value, point.name
-    raise UsageError(_refusal(tap, found, values, graph))
-
-
-def _fits(name, tap):
-    """Whether a tap abbreviates a name: its end, and no number of the call."""
-    tail = name.split("/")[-str(tap).count("/") - 1 :]
-    plain = [part.split("#")[0].split(":")[0] for part in tail]
-    return tap in ("/".join(tail), "/".join(plain))
-
-
-def _refusal(tap, found, values, graph):
-    """Why a tap is no point, and which are."""
     points = [point.name for point in graph.points]
     if not found:
         close = difflib.get_close_matches(str(tap), points, 3)
@@ -117,48 +99,38 @@ def _refusal(tap, found, values, graph):
         reason = "it is the model's output"
     else:
         reason = "not all paths through the model pass it"
-    names = [INPUT, *points]
-    usable = ", ".join(names)
-    if len(names) > _MAX_LISTED:
-        blocks = [block.name for block in block_outputs(graph)]
-        sensible = dict.fromkeys([*choose(graph), *blocks])
-        shown = list(sensible)[:_MAX_LISTED]
+    usable = ", ".join([INPUT, *points])
+    if len(points) >= _MAX_LISTED:
+        blocks = [block.name for block in _blocks(graph)]
+        shown = list(dict.fromkeys([*choose(graph), *blocks]))[:_MAX_LISTED]
         usable = (
-            f"{', '.join(shown)} and {len(names) - len(shown)} others "
+            f"{', '.join(shown)} and {1 + len(points) - len(shown)} others "
             f"(noisymix_tf.cut_points(model) has them all)"
         )
-    return f"Unusable tap {tap!r}: {reason}. Usable: {usable}."
+    raise UsageError(f"Unusable tap {tap!r}: {reason}. Usable: {usable}.")
+
+
+def _fits(name, tap):
+    """Whether a tap abbreviates a name: its end, and no number of the call."""
+    tail = name.split("/")[-str(tap).count("/") - 1 :]
+    plain = [part.split("#")[0].split(":")[0] for part in tail]
+    return tap in ("/".join(tail), "/".join(plain))
 
 
 def choose(graph):
     """The taps that `"auto"` stands for, of a `Graph`: a tuple of names."""
-    blocks = block_outputs(graph)
-    stages = _by_resolution(blocks, graph.shapes)
+    blocks = _blocks(graph)
+    stages = _by_size(blocks, graph)
     if len(stages) > 1:
-        hidden = _last_of_each(stages, graph)
+        sizes = _by_size(_body(graph), graph)
+        end = _size(sizes[-1][-1], graph) if len(sizes) > _MAX_HIDDEN else None
+        ends = [stage[-1] for stage in stages]
+        hidden = [b for b in ends if not _is_same(_size(b, graph), end)]
     else:
         depths = {math.ceil(len(blocks) * q / 4) - 1 for q in (1, 2, 3)}
         hidden = [blocks[depth] for depth in sorted(depths)] if blocks else []
-    return (_preprocessed(graph), *(block.name for block in hidden))
-
-
-def block_outputs(graph):
-    """The points at which blocks end, in order; the head has none."""
-    body = _body(graph)
-    merges, units = _merges(body), _units(body, graph.shapes)
-    num_resolutions = len(_by_resolution(units, graph.shapes))
-    return merges if 2 * len(merges) > num_resolutions else units
-
-
-def _last_of_each(stages, graph):
-    """The last block of the stages that are mixed."""
-    blocks = [stage[-1] for stage in stages]
-    resolutions = _by_resolution(_body(graph), graph.shapes)
-    if len(resolutions) > _MAX_HIDDEN:
-        final = _size(graph.shapes, resolutions[-1][-1])
-        sizes = [_size(graph.shapes, block) for block in blocks]
-        blocks = [b for b, s in zip(blocks, sizes) if not _same_size(s, final)]
-    return blocks[:_MAX_HIDDEN]
+    hidden = [block.name for block in hidden[:_MAX_HIDDEN]]
+    return (_preprocessed(graph), *hidden)
 
 
 def _preprocessed(graph):
@@ -168,11 +140,39 @@ def _preprocessed(graph):
     for position, step in enumerate(graph.steps):
         if not isinstance(step.operation, keras.Operation):
             continue  # The entrance of a model.
-        if _is_preprocessing(step, graph.shapes):
+        name, module, is_layer = _kind(step)
+        named = any(word in name.lower() for word in _PREPROCESSING_WORDS)
+        if ".preprocessing" in module or name in _PREPROCESSING:
+            prepares = True
+        elif is_layer:
+            prepares = named and not step.operation.weights
+        else:
+            # Arithmetic such as `x / 127.5 - 1`.
+            ends = step.inputs[0], step.outputs[0]
+            prepares = len({graph.shapes[value] for value in ends}) == 1
+        if prepares:
             found = names.get(position, found)
-        elif not _is_reshaping(step):
+        elif is_layer and not any(room in module for room in _REARRANGING):
             break
     return found
+
+
+def _blocks(graph):
+    """The points at which blocks end, in order; the head has none."""
+    body, shapes = _body(graph), graph.shapes
+    merges, units, is_open = [], [], False
+    for point, after in zip(body, [*body[1:], None]):
+        if _is_merge(point.step):
+            activated = after is not None and _is_activation(after.step)
+            merges.append(after if activated else point)
+        if _is_weighted(point.step):
+            units.append(point)
+            is_open = True
+        elif is_open and shapes[point.value] == shapes[units[-1].value]:
+            units[-1] = point
+        else:
+            is_open = False
+    return merges if 2 * len(merges) > len(_by_size(units, graph)) else units
 
 
 def _body(graph):
@@ -183,125 +183,71 @@ def _body(graph):
     networks of dense layers.
     """
     weighted = [i for i, step in enumerate(graph.steps) if _is_weighted(step)]
-    if not weighted:
-        return []
-    points = [
-        p for p in graph.points if weighted[0] <= p.position < weighted[-1]
-    ]
+    first, last = (weighted[0], weighted[-1]) if weighted else (0, 0)
+    points = [p for p in graph.points if first <= p.position < last]
     is_vector = len(graph.shapes[0]) == 1
     body = []
     for point in points:
-        pooled = type(point.step.operation).__name__.startswith("Global")
+        pooled = _kind(point.step)[0].startswith("Global")
         if pooled or (len(graph.shapes[point.value]) == 1 and not is_vector):
             break
         body.append(point)
     return body or points
 
 
-def _merges(body):
-    """The points that end blocks with branches."""
-    merges = []
-    for point, after in zip(body, [*body[1:], None]):
-        if _is_merge(point.step):
-            activated = after is not None and _is_activation(after.step)
-            merges.append(after if activated else point)
-    return merges
-
-
-def _units(body, shapes):
-    """The points that end blocks without branches."""
-    units = []
-    is_open = False
-    for point in body:
-        if _is_weighted(point.step):
-            units.append(point)
-            is_open = True
-        elif is_open and shapes[point.value] == shapes[units[-1].value]:
-            units[-1] = point
-        else:
-            is_open = False
-    return units
-
-
-def _by_resolution(points, shapes):
+def _by_size(points, graph):
     """Groups points, in order, into runs of one resolution."""
-    stages = []
+    runs = []
     for point in points:
-        size = _size(shapes, point)
-        if stages and _same_size(_size(shapes, stages[-1][0]), size):
-            stages[-1].append(point)
+        if runs and _is_same(_size(runs[-1][0], graph), _size(point, graph)):
+            runs[-1].append(point)
         else:
-            stages.append([point])
-    return stages
+            runs.append([point])
+    return runs
 
 
-def _size(shapes, point):
+def _size(point, graph):
     """Height and width, or the number of tokens; nothing for vectors."""
-    shape = shapes[point.value]
+    shape = graph.shapes[point.value]
     if keras.config.image_data_format() == "channels_first" and len(shape) > 2:
         return shape[1:]
     return shape[:-1]
 
 
-def _same_size(a, b):
-    if a == b or None in (*a, *b):
+def _is_same(a, b):
+    """Whether two sizes, of which one may be None, are one resolution."""
+    if a is None or b is None or None in (*a, *b):
         return a == b
     if len(a) != len(b):
         # Tokens made of an image.
         a, b = (math.prod(a),), (math.prod(b),)
     return all(
-        max(x, y) < _SAME_SIZE * max(min(x, y), 1) or x == y
+        x == y or max(x, y) < _SAME_SIZE * max(min(x, y), 1)
         for x, y in zip(a, b)
     )
 
 
 def _kind(step):
-    """Name and module of an operation's class."""
-    return type(step.operation).__name__, type(step.operation).__module__
-
-
-def _is_layer(step):
-    return isinstance(step.operation, keras.layers.Layer)
+    """Name and module of an operation's class, and whether it is a layer."""
+    kind = type(step.operation)
+    return kind.__name__, kind.__module__, issubclass(kind, keras.layers.Layer)
 
 
 def _is_weighted(step):
     """Whether a step has weights, and not just to normalise or activate."""
-    name, module = _kind(step)
-    aside = (".normalization", ".preprocessing", ".activations")
-    return bool(
-        _is_layer(step)
-        and step.operation.weights
-        and not any(room in module for room in aside)
-        and "Normalization" not in name
-    )
+    name, module, is_layer = _kind(step)
+    is_aside = "Normalization" in name or any(a in module for a in _ASIDE)
+    return is_layer and bool(step.operation.weights) and not is_aside
 
 
 def _is_merge(step):
-    name, module = _kind(step)
+    name, module, _ = _kind(step)
     named = any(word in name.lower() for word in _MERGE_WORDS)
     own = not module.startswith("keras.src.")
     return len(set(step.inputs)) > 1 and (name in _MERGES or (own and named))
 
 
 def _is_activation(step):
-    name, module = _kind(step)
+    name, module, _ = _kind(step)
     is_known = ".activations" in module or module.endswith("ops.nn")
     return len(step.inputs) == 1 and "Softmax" not in name and is_known
-
-
-def _is_preprocessing(step, shapes):
-    """Whether a step prepares pixels, at the head of a network."""
-    name, module = _kind(step)
-    if ".preprocessing" in module or name in _PREPROCESSING:
-        return True
-    if not _is_layer(step):
-        # Arithmetic such as `x / 127.5 - 1`.
-        return shapes[step.outputs[0]] == shapes[step.inputs[0]]
-    named = any(word in name.lower() for word in _PREPROCESSING_WORDS)
-    return named and not step.operation.weights
-
-
-def _is_reshaping(step):
-    """Whether a step only rearranges what preprocessing may follow on."""
-    _, module = _kind(step)
-    return ".reshaping" in module or ".merging" in module or not _is_layer(step)

@@ -8,26 +8,20 @@ import numpy as np
 from noisymix_tf.errors import UsageError
 from noisymix_tf.models.zoo import MODELS
 
-# Parameter of a Keras layer -> (PyTorch's name, order of axes or None).
-_CONV = {"kernel": ("weight", (2, 3, 1, 0)), "bias": ("bias", None)}
-_DENSE = {"kernel": ("weight", (1, 0)), "bias": ("bias", None)}
-_BATCH_NORM = {
-    "gamma": ("weight", None),
-    "beta": ("bias", None),
-    "moving_mean": ("running_mean", None),
-    "moving_variance": ("running_var", None),
-}
-_PARAMETERS = {
-    "Conv2D": _CONV,
-    "Dense": _DENSE,
-    "BatchNormalization": _BATCH_NORM,
-}
+# Parameter of a Keras layer -> PyTorch's name.
+_AFFINE = {"kernel": "weight", "bias": "bias"}
+_BATCH_NORM = {"gamma": "weight", "beta": "bias"}
+_BATCH_NORM |= {"moving_mean": "running_mean", "moving_variance": "running_var"}
+_PARAMETERS = {"Conv2D": _AFFINE, "Dense": _AFFINE}
+_PARAMETERS["BatchNormalization"] = _BATCH_NORM
+# PyTorch's axes of a kernel, in Keras' order, by their number.
+_AXES = {4: (2, 3, 1, 0), 2: (1, 0)}
 # Where checkpoints keep the weights, and what wrappers put before their names.
 _WRAPPERS = ("state_dict", "model_state_dict")
 _PREFIXES = re.compile(r"^(module\.|model\.)+")
 # Names of the constants that PyTorch models of pixels in 0..1 normalise with.
-_MEANS = ("mu", "normalize.mean")
-_STDS = ("sigma", "normalize.std")
+_MEANS = {"mu", "normalize.mean"}
+_STDS = {"sigma", "normalize.std"}
 
 
 def load_torch_weights(model, state_dict):
@@ -57,30 +51,30 @@ def load_torch_weights(model, state_dict):
     >>> load_torch_weights(models.build("resnet50"), state)
     """
     state = _entries(state_dict)
-    names = _names(model, state)
+    variables = _variables(model, state)
     _check_normalization(model, state)
-    assignments = []
-    for key, axes, variable in _variables(model, names):
+    values = {}
+    for key, variable in variables.items():
         if key not in state:
             raise UsageError(
                 f"The PyTorch weights lack {key!r}, which {model.name!r} needs."
             )
         value = np.asarray(state.pop(key))
-        if axes is not None and value.ndim == len(axes):
-            value = value.transpose(axes)
+        if value.ndim == len(variable.shape) and value.ndim in _AXES:
+            value = value.transpose(_AXES[value.ndim])
         if value.shape != tuple(variable.shape):
             raise UsageError(
                 f"PyTorch weight {key!r} has shape {value.shape} in Keras's "
                 f"layout, but {model.name!r} needs {tuple(variable.shape)}."
             )
-        assignments.append((variable, value))
+        values[key] = value
     if state:
         raise UsageError(
             f"The PyTorch weights hold {min(state)!r}, "
             f"which {model.name!r} does not have ({len(state)} such entries)."
         )
-    for variable, value in assignments:
-        variable.assign(value)
+    for key, value in values.items():
+        variables[key].assign(value)
 
 
 def _entries(state_dict):
@@ -100,62 +94,44 @@ def _entries(state_dict):
     }
 
 
-def _names(model, state):
-    """The known names under which most of a model's weights are found."""
+def _variables(model, state):
+    """Variables by PyTorch's key, of the names that most entries go by."""
+    layers = [layer for layer in model.layers if layer.weights]
     known = [n for _, entry in MODELS.items() for n in entry.torch_names]
-    for layer in _layers(model):
+    for layer in layers:
         known = [names for names in known if names.of(layer.name)]
         if not known or type(layer).__name__ not in _PARAMETERS:
             raise UsageError(
                 f"Model {model.name!r} is not a registered network: "
                 f"no PyTorch name is known for its layer {layer.name!r}."
             )
-    return max(
-        known,
-        key=lambda names: sum(
-            key in state for key, _, _ in _variables(model, names)
-        ),
-    )
-
-
-def _layers(model):
-    return [layer for layer in model.layers if layer.weights]
-
-
-def _variables(model, names):
-    """Yields `(PyTorch key, order of axes, variable)` of every weight."""
-    for layer in _layers(model):
-        module = names.of(layer.name)
-        for attribute, (suffix, axes) in _PARAMETERS[
-            type(layer).__name__
-        ].items():
-            variable = getattr(layer, attribute)
-            if variable is not None:
-                yield f"{module}.{suffix}", axes, variable
+    found = [
+        {
+            f"{names.of(layer.name)}.{suffix}": variable
+            for layer in layers
+            for name, suffix in _PARAMETERS[type(layer).__name__].items()
+            if (variable := getattr(layer, name)) is not None
+        }
+        for names in known
+    ]
+    return max(found, key=lambda variables: len(variables.keys() & state))
 
 
 def _check_normalization(model, state):
     """Takes a PyTorch model's normalisation out of its state, and compares."""
-    for what, keys in (("mean", _MEANS), ("std", _STDS)):
-        for key in keys:
-            if key not in state:
-                continue
+    layer = model.get_layer("normalize")
+    std = 1 / (255 * np.asarray(layer.scale))
+    mean = -np.asarray(layer.offset) * std
+    for what, ours, keys in (("mean", mean, _MEANS), ("std", std, _STDS)):
+        for key in keys & state.keys():
             theirs = np.ravel(np.asarray(state.pop(key)))
-            ours = _normalization(model.get_layer("normalize"))[what]
-            if theirs.size not in (1, ours.size) or not np.allclose(
-                theirs, ours, rtol=0, atol=1e-4
-            ):
+            fits = theirs.size in (1, ours.size)
+            if not fits or not np.allclose(theirs, ours, rtol=0, atol=1e-4):
                 raise UsageError(
                     f"The PyTorch model normalises with {key} {_text(theirs)}, "
                     f"{model.name!r} with {what} {_text(ours)}; build it with "
                     f"{what}={_text(theirs)}."
                 )
-
-
-def _normalization(layer):
-    """Mean and deviation of a `Rescaling` layer of pixels 0..255."""
-    std = 1 / (255 * np.asarray(layer.scale))
-    return {"mean": -np.asarray(layer.offset) * std, "std": std}
 
 
 def _text(values):

@@ -1,27 +1,48 @@
 """The networks that `--model` and `build` know by name."""
 
 import dataclasses
-import functools
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 
-import keras
-
-from noisymix_tf.models.augmix_wide_resnet import TORCH_NAMES as AUGMIX_NAMES
-from noisymix_tf.models.augmix_wide_resnet import augmix_wide_resnet
-from noisymix_tf.models.cifar_resnet import TORCH_NAMES as CIFAR_NAMES
-from noisymix_tf.models.cifar_resnet import cifar_resnet
-from noisymix_tf.models.preact_resnet import TORCH_NAMES as PREACT_NAMES
-from noisymix_tf.models.preact_resnet import preact_resnet
-from noisymix_tf.models.resnet import TORCH_NAMES as RESNET_NAMES
-from noisymix_tf.models.resnet import resnet
-from noisymix_tf.models.torch_names import TorchNames
-from noisymix_tf.models.wide_resnet import TORCH_NAMES as WIDE_NAMES
-from noisymix_tf.models.wide_resnet import wide_resnet
+from noisymix_tf.lazy import keras
+from noisymix_tf.options import BELOW_1, POSITIVE, Options, option
 from noisymix_tf.registry import Registry
 
 # The points at which the reference mixes: the normalised input and the ends
 # of the first three residual stages.
 REFERENCE_TAPS = ("normalize", "stage1", "stage2", "stage3")
+_IN_BLOCK = re.compile(r"stage(\d+)_block(\d+)_(\w+)")
+
+
+@dataclasses.dataclass(frozen=True)
+class TorchNames:
+    """What the PyTorch code of some authors calls the layers of a network.
+
+    Attributes:
+        outside: Layer outside the stages -> PyTorch's module.
+        block: Format of the name of a block, of its `stage` from 1 and its
+            `index` from 0.
+        inside: Part of a block -> PyTorch's module, where the names differ.
+
+    Example:
+
+    >>> names = TorchNames({"stem": "conv1"}, inside={"shortcut": "skip"})
+    >>> names.of("stem"), names.of("stage2_block1_shortcut")
+    ('conv1', 'layer2.0.skip')
+    """
+
+    outside: Mapping[str, str]
+    block: str = "layer{stage}.{index}"
+    inside: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def of(self, layer):
+        """Returns the module of a layer's name, `None` where there is none."""
+        match = _IN_BLOCK.fullmatch(layer)
+        if match is None:
+            return self.outside.get(layer)
+        stage, block, part = match.groups()
+        prefix = self.block.format(stage=stage, index=int(block) - 1)
+        return f"{prefix}.{self.inside.get(part, part)}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +58,7 @@ class Architecture:
         taps: Names of the layers at whose output the reference mixes.
     """
 
-    build: Callable[..., keras.Model]
+    build: Callable
     torch_names: tuple[TorchNames, ...] = ()
     taps: tuple[str, ...] = REFERENCE_TAPS
 
@@ -45,18 +66,7 @@ class Architecture:
 MODELS = Registry("model")
 
 
-def build(
-    name,
-    *,
-    input_shape=None,
-    num_classes=None,
-    mean=None,
-    std=None,
-    width=1.0,
-    dropout=None,
-    seed=0,
-    sync_batch_norm=False,
-):
+def build(name, *, width=1.0, seed=0, sync_batch_norm=False, **options):
     """Builds a registered network.
 
     Two calls with the same arguments give equal weights, bit for bit, whatever
@@ -71,14 +81,16 @@ def build(
         std: Standard deviation of each channel, in the same units.
         width: Multiplier of all channel counts; 0.25 makes a small network.
         dropout: Rate in [0, 1) of dropout inside the blocks.
-        seed: Integer of at least 0 that determines the initial weights.
+        seed: Integer of at least 0 that determines the initial weights and the
+            dropout.
         sync_batch_norm: Whether batch normalisation takes its statistics from
             the parts of a batch on all replicas of a `tf.distribute` strategy,
             not from each part alone.
 
-    What is `None` is the network's own: `(224, 224, 3)`, 1000 classes and
-    ImageNet's mean and deviation for `"resnet50"`; `(32, 32, 3)`, 10 classes
-    and 0.5 for the others. Dropout is 0.1 for `"wide_resnet28_4"`, 0 elsewhere.
+    What is `None` or left out is the network's own: `(224, 224, 3)`, 1000
+    classes and ImageNet's mean and deviation for `"resnet50"`; `(32, 32, 3)`,
+    10 classes and 0.5 for the others. Dropout is 0.1 for `"wide_resnet28_4"`,
+    0 elsewhere.
 
     Returns:
         A functional `keras.Model` from pixels 0..255 `[N, H, W, C]`, float32
@@ -94,18 +106,8 @@ def build(
     >>> model(images).shape
     TensorShape([128, 100])
     """
-    chosen = {
-        "input_shape": input_shape,
-        "num_classes": num_classes,
-        "mean": mean,
-        "std": std,
-        "dropout": dropout,
-    }
-    model = MODELS.get(name).build(
-        width=width,
-        seed=seed,
-        **{key: value for key, value in chosen.items() if value is not None},
-    )
+    given = {key: value for key, value in options.items() if value is not None}
+    model = MODELS.get(name).build(width=width, seed=seed, **given)
     for layer in model.layers if sync_batch_norm else ():
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = True
@@ -117,26 +119,28 @@ def default_taps(name):
     return MODELS.get(name).taps
 
 
-def _add(name, make, *torch_names):
-    MODELS.register(name)(Architecture(make, torch_names))
+@dataclasses.dataclass(frozen=True)
+class ModelConfig(Options):
+    """Which network."""
 
-
-_add(
-    "preact_resnet18",
-    functools.partial(preact_resnet, "preact_resnet18"),
-    PREACT_NAMES,
-)
-_add(
-    "preact_wide_resnet18",
-    functools.partial(preact_resnet, "preact_wide_resnet18", base=128),
-    PREACT_NAMES,
-)
-_add("wide_resnet28_4", functools.partial(wide_resnet, 28, 4), WIDE_NAMES)
-_add(
-    "wide_resnet40_2",
-    functools.partial(augmix_wide_resnet, 40, 2),
-    *AUGMIX_NAMES,
-)
-_add("resnet20", functools.partial(cifar_resnet, 20), CIFAR_NAMES)
-_add("resnet56", functools.partial(cifar_resnet, 56), CIFAR_NAMES)
-_add("resnet50", functools.partial(resnet, 50), RESNET_NAMES)
+    model: str = option(
+        "preact_resnet18",
+        "Network.",
+        choices=MODELS,
+        first=True,
+    )
+    width: float = option(
+        1.0, "Factor of the number of channels.", range=POSITIVE
+    )
+    dropout: float | None = option(
+        None,
+        "Dropout inside blocks; by default the network's own.",
+        range=BELOW_1,
+    )
+    precision: str = option(
+        "float32",
+        "What the network computes in: float32, mixed_bfloat16 or "
+        "mixed_float16 (with a scaled loss). Weights, loss and measurements "
+        "are float32 in any case.",
+        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+    )

@@ -31,15 +31,13 @@ def shapes(model):
 
 def labels(class_names, num_classes):
     """The class names as a list, or None; several classes may share one."""
-    if class_names is None:
-        return None
-    names = list(class_names)
-    if len(names) != num_classes:
+    names = None if class_names is None else list(class_names)
+    if names is not None and len(names) != num_classes:
         raise UsageError(
             f"class_names has {len(names)} names but the model "
             f"{num_classes} classes; give one name for each class."
         )
-    for name in names:
+    for name in names or ():
         if not isinstance(name, str) or name.splitlines() != [name]:
             raise UsageError(f"Class name {name!r} is not a line of text.")
     return names
@@ -52,14 +50,13 @@ def preprocess(given, image_shape):
         is_square = channels == 3 and sides[0] and sides[0] == sides[1]
         return Preprocess(*sides) if is_square else None, image_shape
     given = Preprocess.parse(given)
-    wanted = sides if given.side is None else [given.side] * 2
+    wanted = (*(sides if given.side is None else [given.side] * 2), 3)
     if None in wanted:
         raise UsageError(
             f"preprocess={given} tells no size, and the model takes images "
             "of any size; give one such as resize256-crop224."
         )
-    wanted = (*wanted, 3)
-    if any(s not in (None, want) for s, want in zip(image_shape, wanted)):
+    if not _fits(wanted, image_shape):
         raise UsageError(
             f"preprocess={given} gives images of {' x '.join(map(str, wanted))}"
             f", and the model takes {' x '.join(map(str, image_shape))}; give "
@@ -68,13 +65,15 @@ def preprocess(given, image_shape):
     return given, wanted
 
 
+def _fits(shape, image_shape):
+    pairs = zip(image_shape, shape, strict=True)
+    return all(side in (None, actual) for side, actual in pairs)
+
+
 def check_images(images, numbers, image_shape, num_classes):
     """The given images, or noise; and their labels or None."""
     images = noise(image_shape) if images is None else np.asarray(images)
-    fits = images.ndim == 4 and all(
-        side in (None, actual)
-        for side, actual in zip(image_shape, images.shape[1:])
-    )
+    fits = images.ndim == 4 and _fits(images.shape[1:], image_shape)
     if not fits or not len(images) or images.dtype != np.uint8:
         raise UsageError(
             f"check_images is {images.dtype} of shape {images.shape}; expected "
@@ -83,9 +82,8 @@ def check_images(images, numbers, image_shape, num_classes):
     if numbers is None:
         return images, None
     numbers = np.asarray(numbers)
-    is_one_each = numbers.shape == images.shape[:1]
-    is_one_each &= numbers.dtype.kind in "iu"
-    if not is_one_each or numbers.min() < 0 or numbers.max() >= num_classes:
+    is_class = numbers.dtype.kind in "iu" and numbers.shape == images.shape[:1]
+    if not is_class or numbers.min() < 0 or numbers.max() >= num_classes:
         raise UsageError(
             f"check_labels is {numbers.dtype} of shape {numbers.shape}; "
             f"expected {len(images)} class numbers from 0 to "

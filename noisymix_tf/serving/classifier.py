@@ -51,11 +51,10 @@ class ServedClassifier:
 
     def expected(self, images):
         """Dict of what Keras' own model gives of uint8 images, as NumPy."""
-        outputs = outputs_of(self.model, images)
-        found = {"probabilities": outputs}
+        found = {"probabilities": outputs_of(self.model, images)}
         if self.from_logits:
-            probabilities = tf.nn.softmax(outputs).numpy()
-            found = {"logits": outputs, "probabilities": probabilities}
+            found["logits"] = found["probabilities"]
+            found["probabilities"] = tf.nn.softmax(found["logits"]).numpy()
         if self._before_last:
             found["features"] = outputs_of(self._before_last, images)
         return found
@@ -75,10 +74,8 @@ class ServedClassifier:
         """`function(images)` in inference, on the copies, in float32."""
 
         def call(images):
-            state = [
-                (original, tf.cast(copy, original.dtype))
-                for original, copy in zip(self.model.weights, self.variables)
-            ]
+            pairs = zip(self.model.weights, self.variables)
+            state = [(own, tf.cast(copy, own.dtype)) for own, copy in pairs]
             with keras.StatelessScope(state_mapping=state):
                 return tf.cast(function(images, training=False), tf.float32)
 
@@ -86,13 +83,9 @@ class ServedClassifier:
 
 
 def differences(served, folder, names, images, tolerance, fresh_process):
-    """Dict from the names of signatures to their `difference` from Keras.
+    """Dict from `names` of signatures in `folder` to `difference` from Keras.
 
-    Args:
-        served: `ServedClassifier` that was saved to `folder`.
-        names, images: Signatures to call, and uint8 `[N, H, W, C]` for them.
-        tolerance: Largest accepted difference; else an `ExportMismatch`.
-        fresh_process: Whether a new process loads it.
+    Of uint8 `images`; an `ExportMismatch` where one is above the tolerance.
     """
     rule, files = served.preprocess, encoded(images, served.preprocess)
     requests = {n: SIGNATURES[n].encode(images, files) for n in names}
@@ -122,9 +115,9 @@ def difference(outputs, expected, labels=None):
     """
     gaps = []
     for name in expected.keys() & outputs.keys():
-        scale = np.abs(expected[name]).max() or 1.0
-        scale = 1.0 if name == "probabilities" else scale
-        gaps.append(np.abs(outputs[name] - expected[name]).max() / scale)
+        largest = np.abs(expected[name]).max() or 1.0
+        gap = np.abs(outputs[name] - expected[name]).max()
+        gaps.append(gap if name == "probabilities" else gap / largest)
     scores, probabilities = outputs.get("scores"), expected["probabilities"]
     if scores is not None:
         best = -np.sort(-probabilities, axis=-1)[:, : scores.shape[-1]]
@@ -145,12 +138,12 @@ def difference(outputs, expected, labels=None):
 
 def outputs_of(function, images):
     """What a Keras model gives of uint8 images in inference, as float32."""
-    parts = []
     # The reloaded model is called there, too: accelerators round otherwise.
     with tf.device("CPU:0"):
-        for start in range(0, len(images), _BATCH):
-            pixels = images[start : start + _BATCH].astype(np.float32)
-            parts.append(function(pixels, training=False).numpy())
+        parts = [
+            function(part.astype(np.float32), training=False).numpy()
+            for part in np.split(images, range(_BATCH, len(images), _BATCH))
+        ]
     return np.concatenate(parts).astype(np.float32)
 
 

@@ -41,25 +41,24 @@ def write(folder, served, functions, card, batch_sizes, report):
     """
     described = {name: _described(name, f) for name, f in functions.items()}
     files = {
-        f"{FOLDER}/model_card.json": model_card.as_text(card),
-        f"{FOLDER}/preprocessing.json": _preprocessing(served),
-        f"{FOLDER}/signatures.json": described,
+        "model_card.json": model_card.as_text(card),
+        "preprocessing.json": _json(_preprocessing(served)),
+        "signatures.json": _json(described),
     }
     if served.labels is not None:
-        files[f"{FOLDER}/labels.txt"] = "\n".join([*served.labels, ""])
+        files["labels.txt"] = "\n".join([*served.labels, ""])
     if batch_sizes:
         lines = [f"max_batch_size {{ value: {batch_sizes[-1]} }}"]
         lines += [f"allowed_batch_sizes: {size}" for size in batch_sizes]
-        files["batching_params.pbtxt"] = "\n".join([*lines, ""])
-    (folder / FOLDER).mkdir(exist_ok=True)
+        files["../batching_params.pbtxt"] = "\n".join([*lines, ""])
+    place = folder / FOLDER
+    place.mkdir(exist_ok=True)
     for name, text in files.items():
-        if isinstance(text, dict):
-            text = json.dumps(text, indent=2, ensure_ascii=False) + "\n"
-        (folder / name).write_text(text, encoding="utf-8")
+        (place / name).write_text(text, encoding="utf-8")
     if report is not None:
-        (folder / FOLDER / "robustness").mkdir()
+        (place / "robustness").mkdir()
         for file in pathlib.Path(report).glob("report.*"):
-            shutil.copyfile(file, folder / FOLDER / "robustness" / file.name)
+            shutil.copyfile(file, place / "robustness" / file.name)
 
 
 def check_card(card, report):
@@ -102,19 +101,16 @@ def write_warmup(folder, served, names, batch_sizes, model_name):
             spec = _field(_NAME, model_name) + _field(_SIGNATURE_NAME, name)
             for size in batch_sizes:
                 batch = np.take(array, range(size), axis=0, mode="wrap")
-                log, inputs = _inputs(name, key, batch)
-                request = _field(_MODEL_SPEC, spec) + _field(_INPUTS, inputs)
+                if SIGNATURES[name].method == CLASSIFY:
+                    # Examples in an ExampleList in an Input, all field 1.
+                    sent = _field(1, b"".join(_field(1, x) for x in batch))
+                    log = _CLASSIFY_LOG
+                else:
+                    value = tf.make_tensor_proto(batch).SerializeToString()
+                    sent = _field(_KEY, key) + _field(_VALUE, value)
+                    log = _PREDICT_LOG
+                request = _field(_MODEL_SPEC, spec) + _field(_INPUTS, sent)
                 writer.write(_field(log, _field(1, request)))
-
-
-def _inputs(name, key, batch):
-    """Number of the kind of request, and its inputs."""
-    if SIGNATURES[name].method == CLASSIFY:
-        # Examples in an ExampleList in an Input, each the first field.
-        examples = b"".join(_field(1, proto) for proto in batch)
-        return _CLASSIFY_LOG, _field(1, examples)
-    value = tf.make_tensor_proto(batch).SerializeToString()
-    return _PREDICT_LOG, _field(_KEY, key) + _field(_VALUE, value)
 
 
 def _field(number, content):
@@ -123,6 +119,10 @@ def _field(number, content):
     # A proto of one such field, whose number is in its first byte.
     first = tf.train.BytesList(value=[content]).SerializeToString()
     return bytes([number << 3 | first[0] & 7]) + first[1:]
+
+
+def _json(fields):
+    return json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
 
 
 def _preprocessing(served):

@@ -25,11 +25,9 @@ _OK, _EMPTY, _UNKNOWN, _LARGE, _MISFIT, _DAMAGED = range(len(STATUS))
 def read(contents, image_of, preprocess, image_shape):
     """Decodes a batch of images and brings them to the size of a model.
 
-    JPEG and PNG; grey, palette and CMYK become RGB, alpha is dropped, of 16
-    bits the upper 8 are taken, the orientation in EXIF is ignored: what
-    `noisymix_tf.data.preprocess.decode_image` does. GIF is refused: its decoder
-    unpacks all frames, whose sizes and number only a walk through the file
-    would tell.
+    JPEG and PNG, as `noisymix_tf.data.preprocess.decode_image` does. GIF is
+    refused: its decoder unpacks all frames, whose sizes and number only a walk
+    through the file would tell.
 
     Args:
         contents: string tensor `[N]`; `image_of` finds the image in each.

@@ -14,7 +14,6 @@ import numpy as np
 import tensorflow as tf
 
 from noisymix_tf.errors import UsageError
-from noisymix_tf.serving.classifier import outputs_of
 from noisymix_tf.serving.reload import ExportMismatch
 
 QUANTIZED, ONNX = "model_dynamic_range.tflite", "model.onnx"
@@ -61,21 +60,21 @@ def quantize(served, folder, images, labels=None):
     Matrices and kernels are stored in 8 bits, with a scale for each channel;
     activations are quantised as they come (dynamic range).
     """
-    module = _module(served)
+    module, place = _module(served), folder / QUANTIZED
     with _quiet():
         converter = tf.lite.TFLiteConverter.from_concrete_functions(
             [module.call.get_concrete_function()], module
         )
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        (folder / QUANTIZED).write_bytes(converter.convert())
-    predicted = _predictions(folder / QUANTIZED, images)
-    own = outputs_of(served.model, images).argmax(-1)
+        place.write_bytes(converter.convert())
+    predicted = _predictions(place, images)
+    own = served.expected(images)["probabilities"].argmax(-1)
     measure = "agreement" if labels is None else "accuracy"
     labels = own if labels is None else labels
     before, after = (int((c == labels).sum()) for c in (own, predicted))
     is_good = before - after <= max(1, len(labels) // _ONE_IN)
     if not is_good:
-        (folder / QUANTIZED).unlink()
+        place.unlink()
     return Quantized(measure, before, after, len(labels), is_good)
 
 
@@ -91,14 +90,13 @@ def onnx(served, folder, images, tolerance):
     on_cpu = {"providers": ["CPUExecutionProvider"]}
     session = onnxruntime.InferenceSession(place, **on_cpu)
     (found,) = session.run(["probabilities"], {"images": images})
-    expected = served.expected(images)["probabilities"]
-    gap = float(np.abs(found - expected).max())
+    gap = np.abs(found - served.expected(images)["probabilities"]).max()
     if not gap <= tolerance:
         raise ExportMismatch(
             f"The ONNX model differs from the Keras model by {gap} in a "
             f"probability; tolerance is {tolerance}. Nothing written."
         )
-    return gap
+    return float(gap)
 
 
 def _module(served):
@@ -108,8 +106,8 @@ def _module(served):
     @tf.function(input_signature=[spec])
     def call(images):
         outputs = served.classify(tf.cast(images, tf.float32))
-        names = ("logits", "probabilities")
-        return {name: outputs[name] for name in names if name in outputs}
+        kept = outputs.keys() & {"logits", "probabilities"}
+        return {name: outputs[name] for name in sorted(kept)}
 
     module = tf.Module()
     module.call, module.variables_of_model = call, served.variables
@@ -127,10 +125,8 @@ def _predictions(place, images):
 @contextlib.contextmanager
 def _quiet():
     """Without the converters' notes on what they do."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            yield
-    finally:
-        logging.disable(before)
+    with contextlib.ExitStack() as stack:
+        stack.callback(logging.disable, logging.root.manager.disable)
+        stack.enter_context(warnings.catch_warnings(action="ignore"))
+        logging.disable(logging.WARNING)
+        yield

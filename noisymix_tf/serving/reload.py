@@ -5,7 +5,6 @@ Requests and results are dicts from signature to arrays by name.
 """
 
 import os
-import pathlib
 import pickle
 import subprocess
 import sys
@@ -34,30 +33,27 @@ def call(folder, requests):
 
 def call_in_new_process(folder, requests):
     """The same by a new process; an `ExportMismatch` if it fails."""
-    with tempfile.TemporaryDirectory(prefix="noisymix-") as place:
-        sent, received = (pathlib.Path(place) / n for n in ("sent", "received"))
-        sent.write_bytes(pickle.dumps(requests))
+    with tempfile.NamedTemporaryFile(prefix="noisymix-") as results:
         # -P: the modules that lie beside the script are not to be found.
-        command = [sys.executable, "-P", __file__, folder, sent, received]
         done = subprocess.run(
-            list(map(os.fspath, command)),
+            [sys.executable, "-P", __file__, folder, results.name],
+            input=pickle.dumps(requests),
             # An accelerator is still held by this process.
             env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
             capture_output=True,
-            text=True,
         )
         if done.returncode:
-            lines = done.stderr.strip().splitlines() or ["no message"]
+            lines = done.stderr.decode(errors="replace").strip().splitlines()
+            why = lines[-1] if lines else "no message"
             raise ExportMismatch(
                 f"The SavedModel cannot be used by a new process, which ended "
-                f"with status {done.returncode}: {lines[-1]}. Nothing written."
+                f"with status {done.returncode}: {why}. Nothing written."
             )
-        return pickle.loads(received.read_bytes())
+        return pickle.load(results)
 
 
 if __name__ == "__main__":
-    for absent in ("noisymix_tf", "keras"):
-        sys.modules[absent] = None
-    folder, sent, received = map(pathlib.Path, sys.argv[1:])
-    results = call(folder, pickle.loads(sent.read_bytes()))
-    received.write_bytes(pickle.dumps(results))
+    sys.modules |= {"noisymix_tf": None, "keras": None}
+    found = call(sys.argv[1], pickle.load(sys.stdin.buffer))
+    with open(sys.argv[2], "wb") as file:
+        pickle.dump(found, file)

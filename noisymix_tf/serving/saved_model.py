@@ -31,14 +31,11 @@ _COMPARED = 16
 
 
 class Exported(typing.NamedTuple):
-    """What `export` wrote.
+    """What `export` wrote: a new version, its folder and its number.
 
     Attributes:
-        path: Folder of the new version.
-        version: Its number.
         differences: Dict from signature to its largest difference from the
-            Keras model over the check images: absolute for probabilities and
-            scores, relative to the largest value for logits and features.
+            Keras model over the check images; see `classifier.difference`.
         quantized, onnx_difference: How those models do, where asked for.
     """
 
@@ -71,7 +68,7 @@ def export(
     card=None,
     report=None,
     fresh_process=True,
-):
+) -> Exported:
     """Writes a classifier to `path/<next version>/` for TensorFlow Serving.
 
     Signatures, each of one argument, for a batch of any size N:
@@ -91,9 +88,7 @@ def export(
     adds `status` string `[N]`: `"ok"`, or why an image cannot be used
     (`image_bytes.STATUS`), whose numbers are then NaN, its classes -1 and its
     labels empty; it spoils no other. `tf_example` has `scores`, and names, or
-    else the status, as `classes`.
-
-    Folder `assets.extra` describes the model; see `extra`.
+    else the status, as `classes`. Folder `assets.extra` describes the model.
 
     Args:
         model: A Keras classifier of one image input `[N, H, W, C]`, pixels
@@ -125,9 +120,6 @@ def export(
             to copy to `assets.extra/robustness`, with the test images in it.
         fresh_process: Whether a new process without this package loads it back,
             which takes some seconds; else this one does.
-
-    Returns:
-        An `Exported`.
 
     Raises:
         UsageError: If an argument cannot be used or the path not written.
@@ -164,10 +156,11 @@ def export(
         card = model_card.describe(model) if card is None else card
         extra.check_card(card, report)
         if tolerance is None:
-            types |= {weights}
-            tolerance = max(_TOLERANCES.get(dtype, 0.0) for dtype in types)
-        own = outputs_of(classifier, some)
-        from_logits = gives_logits(classifier, own, outputs)
+            stored = types | {weights}
+            tolerance = max(_TOLERANCES.get(dtype, 0.0) for dtype in stored)
+        from_logits = gives_logits(
+            classifier, outputs_of(classifier, some), outputs
+        )
         if num_classes == 1 and from_logits:
             raise UsageError(
                 f"Model {classifier.name!r} gives one number for an image, of "
@@ -185,30 +178,27 @@ def export(
             found = differences(
                 served, folder, functions, some, tolerance, fresh_process
             )
-            more = {}
             if quantize or onnx:
                 # Of the weights themselves, however they are stored here.
-                full = dataclasses.replace(served, weights="float32")
-                given = full, folder / extra.FOLDER
+                served = dataclasses.replace(served, weights="float32")
+            given, eight_bits, gap = (served, folder / extra.FOLDER), None, None
             if quantize:
-                more["quantized"] = portable.quantize(*given, images, labels)
+                eight_bits = portable.quantize(*given, images, labels)
             if onnx:
                 gap = portable.onnx(*given, some, _TOLERANCES["float32"])
-                more["onnx_difference"] = gap
             target = versions.publish(folder)
-    return Exported(target, int(target.name), found, **more)
+    return Exported(target, int(target.name), found, eight_bits, gap)
 
 
 def _save(served, folder):
     """Writes the SavedModel; returns its concrete functions by signature."""
     functions = signatures.of(served)
-    module = tf.Module()
+    module, place = tf.Module(), os.fspath(folder)
     module.variables_of_model = served.variables
-    tf.saved_model.save(module, os.fspath(folder), signatures=functions)
+    tf.saved_model.save(module, place, signatures=functions)
     # Says of each signature which of the server's methods it is for.
-    updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(
-        os.fspath(folder)
-    )
+    utils = tf.compat.v1.saved_model.signature_def_utils
+    updater = utils.MethodNameUpdater(place)
     for name in functions:
         updater.replace_method_name(name, SIGNATURES[name].method)
     updater.save()

@@ -42,7 +42,15 @@ class Signature(typing.NamedTuple):
 
         @tf.function(input_signature=[spec])
         def call(argument):
-            return self.compute(served, _checked(argument, spec))
+            # Servers call a SavedModel through a session, which does not look
+            # at shapes: pixels of another size would be classified, or end the
+            # process in a kernel. The optimisers believe the signature and
+            # would drop a check that by its word cannot fail; what comes out of
+            # a placeholder has any shape to them.
+            unknown = tf.raw_ops.PlaceholderWithDefault(
+                input=argument, shape=tf.TensorShape(None), name=spec.name
+            )
+            return self.compute(served, tf.ensure_shape(unknown, spec.shape))
 
         return call.get_concrete_function()
 
@@ -76,20 +84,6 @@ def encoded(images, preprocess):
     return [writers[i % 2](image).numpy() for i, image in enumerate(images)]
 
 
-def _checked(argument, spec):
-    """An argument, which is an error in the graph if it has another shape.
-
-    Servers call a SavedModel through a session, which does not look at shapes:
-    pixels of another size would be classified, or end the process in a kernel.
-    """
-    # The optimisers believe the signature and would drop a check that by its
-    # word cannot fail. What comes out of a placeholder has any shape to them.
-    unknown = tf.raw_ops.PlaceholderWithDefault(
-        input=argument, shape=tf.TensorShape(None), name=spec.name
-    )
-    return tf.ensure_shape(unknown, spec.shape)
-
-
 def _pixels(served, images):
     return served.classify(tf.cast(images, tf.float32))
 
@@ -112,19 +106,19 @@ def _files(served, contents, image_of=lambda content: content):
 
 
 def _examples(served, protos):
-    results = _files(served, protos, _image_of_example)
+    # Where the feature is missing the image is empty.
+    feature = tf.io.FixedLenFeature([], tf.string, default_value="")
+    features = {IMAGE_FEATURE: feature}
+
+    def image_of(proto):
+        return tf.io.parse_single_example(proto, features)[IMAGE_FEATURE]
+
+    results = _files(served, protos, image_of)
     # TensorFlow Serving wants names as strings, and nothing else.
     names = results.get("labels", tf.as_string(results["classes"]))
     status = results["status"][:, None]
     names = tf.where(status == image_bytes.STATUS[0], names, status)
     return {"classes": names, "scores": results["scores"]}
-
-
-def _image_of_example(proto):
-    # Where the feature is missing the image is empty.
-    feature = tf.io.FixedLenFeature([], tf.string, default_value="")
-    found = tf.io.parse_single_example(proto, {IMAGE_FEATURE: feature})
-    return found[IMAGE_FEATURE]
 
 
 def _example(file):

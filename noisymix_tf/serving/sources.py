@@ -3,18 +3,14 @@
 import dataclasses
 import pathlib
 
-from absl import flags
-
 from noisymix_tf import command_line, model_card
+from noisymix_tf.config import Config
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation import load_classifier
-from noisymix_tf.models.classifier import SavedModel
+from noisymix_tf.models.classifier import SavedModel, load_classifier
 from noisymix_tf.training import setup
 from noisymix_tf.training.checkpoint import CheckpointFolder
 
 _MODEL, _BEST = "model.keras", "best.keras"
-# What a card says of a run, whichever its weights.
-_OF_RUN = ("flags", "dataset")
 
 
 def load(path, weights="saved"):
@@ -39,7 +35,8 @@ def load(path, weights="saved"):
             f"--weights={weights} is for the directory of a finished run, "
             f"which {str(path)!r} is not: leave it out."
         )
-    card = _card(file)
+    card = _card(file) or {}
+    config = _config(card.get("flags"))
     if weights == "best":
         file = path / _BEST
         if not file.is_file():
@@ -53,14 +50,14 @@ def load(path, weights="saved"):
             f"{str(path)!r} is a SavedModel already: give the .keras file or "
             f"the run that it was made of."
         )
-    config = _config(card)
-    if weights in ("last", "ema"):
+    if weights == "saved":
+        return model, card or None, config
+    own = _card(file) if weights == "best" else None
+    if weights != "best":
         model = _of_checkpoint(path, model, config, weights == "ema")
-    if weights != "saved":
-        told = {k: v for k, v in (card or {}).items() if k in _OF_RUN}
-        own = _card(file) if weights == "best" else None
-        card = told | (own or model_card.describe(model))
-    return model, card, config
+    # What a card says of a run, whichever its weights.
+    told = {key: card[key] for key in ("flags", "dataset") if key in card}
+    return model, told | (own or model_card.describe(model)), config
 
 
 def _card(file):
@@ -68,15 +65,12 @@ def _card(file):
     return model_card.read(file) if has_card else None
 
 
-def _config(card):
-    """The configuration of the run that a card tells of, or None."""
-    lines = (card or {}).get("flags")
+def _config(lines):
+    """The configuration of the run that has these flags, or None."""
     if not isinstance(lines, list):
         return None
-    values = flags.FlagValues()
-    command_line.define_flags(values)
     try:
-        return command_line.parse_expanded(["card", *lines], values)
+        return command_line.parse_words(lines, Config)
     except UsageError:
         # Flags of another program, or of another version of this one.
         return None
@@ -85,17 +79,17 @@ def _config(card):
 def _of_checkpoint(run, model, config, ema):
     """A trainer with the state of the newest checkpoint of a run."""
     lacks = None if config else "known flags (see its model.card.json)"
-    if config and ema and not config.optimizer.ema:
+    if config and ema and not config.ema:
         lacks = "average of its weights (--ema=0)"
+    if not lacks:
+        # They say how steps are carried out, not what a state consists of.
+        config = dataclasses.replace(
+            config, steps_per_execution=1, checkpoint_steps=0
+        )
+        trainer = setup.trainer(config, model, steps_per_epoch=1)
+        step, _ = CheckpointFolder(run / "checkpoints").restore(trainer)
+        lacks = None if step else "checkpoint"
     if lacks:
         raise UsageError(f"The run {run} has no {lacks}: give --weights=saved.")
-    # They say how steps are carried out, not what a state consists of.
-    optimizer = dataclasses.replace(config.optimizer, steps_per_execution=1)
-    run_config = dataclasses.replace(config.run, checkpoint_steps=0)
-    config = dataclasses.replace(config, optimizer=optimizer, run=run_config)
-    trainer = setup.trainer(config, model, steps_per_epoch=1)
-    step, _ = CheckpointFolder(run / "checkpoints").restore(trainer)
-    if not step:
-        raise UsageError(f"{run} has no checkpoint: give --weights=saved.")
     trainer.evaluate_ema = ema
     return trainer

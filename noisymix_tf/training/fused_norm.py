@@ -12,6 +12,7 @@ the same: what is kept for the backward pass is then half as large.
 import keras
 import tensorflow as tf
 
+from noisymix_tf import private
 from noisymix_tf.philox import is_compiled_by_xla
 
 _DTYPES = ("float16", "bfloat16", "float32")
@@ -35,7 +36,7 @@ def applies(operation, args, kwargs):
         and bool(kwargs.get("training"))
         and kwargs.get("mask") is None
         and len(args) == 1
-        and keras.src.backend.get_keras_mask(args[0]) is None
+        and private.get_keras_mask(args[0]) is None
         and len(args[0].shape) == 4
         and operation.axis in (-1, 3)
         and operation.trainable

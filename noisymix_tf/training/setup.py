@@ -60,17 +60,17 @@ def _load(config, **more):
 
 def classifier(config, dataset):
     """Builds the configured network for a dataset."""
-    with precision.dtype_policy(config.model.precision):
+    with precision.dtype_policy(config.precision):
         return models.build(
-            config.model.model,
+            config.model,
             input_shape=dataset.image_shape,
             num_classes=dataset.num_classes,
             mean=dataset.mean,
             std=dataset.std,
-            width=config.model.width,
-            dropout=config.model.dropout,
-            seed=config.run.seed,
-            sync_batch_norm=config.run.sync_batch_norm,
+            width=config.width,
+            dropout=config.dropout,
+            seed=config.seed,
+            sync_batch_norm=config.sync_batch_norm,
         )
 
 
@@ -79,38 +79,37 @@ def trainer(config, classifier, steps_per_epoch, dataset=None):
 
     Only with the dataset that it is for can it make views on the device.
     """
-    method = config.method
     on_device = _on_device(config) and dataset is not None
     model = NoisyMix(
         classifier,
-        taps=_taps(method.taps),
-        alpha=method.alpha,
-        additive_noise=method.additive_noise,
-        multiplicative_noise=method.multiplicative_noise,
-        noise_sparsity=method.noise_sparsity,
-        noise_per_view=method.noise_per_view,
-        **_stability(method),
-        mixing=_mixing(config),
-        adversary=_adversary(config.adversary),
-        seed=config.run.seed,
-        ema=config.optimizer.ema,
-        evaluate_ema=config.optimizer.evaluate_ema,
+        taps=_taps(config.taps),
+        alpha=config.alpha,
+        additive_noise=config.additive_noise,
+        multiplicative_noise=config.multiplicative_noise,
+        noise_sparsity=config.noise_sparsity,
+        noise_per_view=config.noise_per_view,
+        **_stability(config),
+        mixing=config.built(MIXINGS, config.mixing),
+        adversary=_adversary(config),
+        seed=config.seed,
+        ema=config.ema,
+        evaluate_ema=config.evaluate_ema,
         **(augmentations(config, dataset) if on_device else {}),
         source=_resident(config, dataset) if on_device else None,
     )
     model.compile(
-        optimizer=optimizer(config.optimizer, steps_per_epoch),
-        loss=cross_entropy(config.optimizer.label_smoothing),
+        optimizer=optimizer(config, steps_per_epoch),
+        loss=cross_entropy(config.label_smoothing),
         # An object: a name would cost a second trace of the step.
         metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
-        steps_per_execution=config.optimizer.steps_per_execution,
+        steps_per_execution=config.steps_per_execution,
         jit_compile={"true": True, "false": False}.get(
-            config.run.jit_compile, "auto"
+            config.jit_compile, "auto"
         ),
     )
-    if config.run.jit_compile == "true" and not model.jit_compile:
+    if config.jit_compile == "true" and not model.jit_compile:
         raise UsageError(
-            f"--jit_compile=true: a layer of {config.model.model} cannot be "
+            f"--jit_compile=true: a layer of {config.model} cannot be "
             f"compiled by XLA; give auto or false."
         )
     return model
@@ -118,14 +117,14 @@ def trainer(config, classifier, steps_per_epoch, dataset=None):
 
 def _on_device(config):
     """Whether the train step makes the views."""
-    return "device" in (config.run.augment_on, config.run.input)
+    return "device" in (config.augment_on, config.input)
 
 
 def _resident(config, dataset):
     """The training images on the device, or None where the host feeds it."""
-    if config.run.input == "host":
+    if config.input == "host":
         return None
-    return data.Resident(dataset.train, config.optimizer.batch_size)
+    return data.Resident(dataset.train, config.batch_size)
 
 
 def _taps(names):
@@ -134,28 +133,18 @@ def _taps(names):
     return names[0] if is_auto else names
 
 
-def _mixing(config):
-    """The kind of mixing, with its own options."""
-    groups = {"puzzlemix": config.puzzlemix}
-    method = config.method
-    options = groups[method.mixing].options() if method.mixing in groups else {}
-    return MIXINGS.get(method.mixing)(
-        probability=method.mixing_probability, **options
-    )
-
-
 def _adversary(config):
     """The adversary to train against, with its own options."""
     if config.adversary == "none":
         return "none"
-    return ADVERSARIES.get(config.adversary)(**config.options())
+    return config.built(ADVERSARIES, config.adversary)
 
 
-def _stability(method):
+def _stability(config):
     """What the trainer is told of the stability term."""
-    if method.stability == "none":
+    if config.stability == "none":
         return {"jsd_weight": 0.0}
-    return {"jsd_weight": method.jsd_weight, "stability": method.stability}
+    return {"jsd_weight": config.jsd_weight, "stability": config.stability}
 
 
 def optimizer(config, steps_per_epoch):
@@ -197,45 +186,44 @@ def views(config, dataset, start_step=0, shard=(0, 1)):
 
     With `--input=device` they are black, and only say that there is a step.
     """
-    if config.run.input == "device":
-        rows = config.optimizer.batch_size // shard[1]
+    if config.input == "device":
+        rows = config.batch_size // shard[1]
         black = np.zeros([rows, 1, *dataset.image_shape], np.uint8)
         pace = tf.data.Dataset.from_tensors((black, np.zeros([rows], np.int32)))
         return pace.repeat()
-    resized = train_crop(config.data, dataset) == "resized"
+    resized = train_crop(config, dataset) == "resized"
     on_host = not _on_device(config)
     return data.views(
         dataset.train,
-        batch_size=config.optimizer.batch_size,
-        seed=config.run.seed,
+        batch_size=config.batch_size,
+        seed=config.seed,
         start_step=start_step,
         shard=shard,
-        service=config.run.data_service,
+        service=config.data_service,
         **(augmentations(config, dataset) if on_host else {}),
         crop=data.RandomResizedCrop() if resized else None,
-        threads=config.run.input_threads,
+        threads=config.input_threads,
     )
 
 
 def describe_input(config, dataset):
     """Where batches come from and on how many threads, in words."""
-    if config.run.input == "device":
+    if config.input == "device":
         return "images and views on the device"
     how = "in memory" if dataset.train.in_memory else "decoded in each epoch"
-    if config.data.read == "sequential":
+    if config.read == "sequential":
         how += ", read from start to end"
-    service, threads = config.run.data_service, config.run.input_threads
+    service, threads = config.data_service, config.input_threads
     here = f"{threads} threads" if threads else "all cores"
     return (
-        f"images {how}, by {service or here}; views on the "
-        f"{config.run.augment_on}"
+        f"images {how}, by {service or here}; views on the {config.augment_on}"
     )
 
 
 def augmentations(config, dataset):
     """What is done to images: `standard` and `augment` of `data.views`."""
-    padding, flip = config.data.crop_padding, config.data.flip
-    if train_crop(config.data, dataset) == "resized":
+    padding, flip = config.crop_padding, config.flip
+    if train_crop(config, dataset) == "resized":
         padding = 0
     return {
         "standard": functools.partial(
@@ -243,7 +231,7 @@ def augmentations(config, dataset):
             padding=dataset.padding if padding is None else padding,
             flip=dataset.flip if flip is None else flip,
         ),
-        "augment": augmentation(config.method),
+        "augment": augmentation(config),
     }
 
 

@@ -17,8 +17,9 @@ import tensorflow as tf
 from noisymix_tf import augment as augment_lib
 from noisymix_tf import mixing as mixing_lib
 from noisymix_tf import rng
-from noisymix_tf.attacks import PGDAdversary, objective
+from noisymix_tf.attacks import Adversary
 from noisymix_tf.errors import UsageError
+from noisymix_tf.probabilities import scores
 from noisymix_tf.training import replication
 from noisymix_tf.training.losses import Partners
 
@@ -31,7 +32,7 @@ class Parts:
     input: keras.KerasTensor | None  # Its input, where that is known.
     segments: list  # The classifier, cut at the taps.
     mixing: mixing_lib.Mixing  # Bound to the number of taps.
-    adversary: PGDAdversary | None
+    adversary: Adversary | None
     seed: int
     step: tf.Tensor  # Number of the step; with the seed it says what is drawn.
     levels: dict  # `{name: float32 scalar}`.
@@ -167,7 +168,7 @@ def _scores(parts, images):
             f"[B, K] with K of at least 2; this one gives "
             f"{list(predictions.shape)}. Leave out adversary."
         )
-    return objective.scores(predictions, parts.stability.from_logits)
+    return scores(predictions, parts.stability.from_logits)
 
 
 def _class_numbers(labels):

@@ -9,20 +9,29 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from absl import flags
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from tensorflow.python.framework import config as tf_config
 
-from noisymix_tf import benchmark, command_line, corruptions, devices
-from noisymix_tf.benchmark import BENCHMARKS
-from noisymix_tf.benchmarks import augmix, methods, serving, steps, timing
+from noisymix_tf import benchmarks, corruptions, devices
+from noisymix_tf.benchmarks import (
+    BENCHMARKS,
+    augmix,
+    methods,
+    serving,
+    steps,
+    timing,
+)
+from noisymix_tf.commands import benchmark
 from noisymix_tf.models.zoo import MODELS, Architecture
 from noisymix_tf.training import setup
+from noisymix_tf.training.options import MethodConfig
 from support import ROOT, picture_folders, tiny_network
+from support.parsing import parsed
 from support.released_sets import noise
 from support.usage import assert_usage_error
 
+benchmarks.load()
 TINY = "--model=tiny --batch_size=4 --train_examples=40 --jit_compile=false"
 PIXELS = {"mean": 0.5, "std": 0.5}
 
@@ -38,20 +47,12 @@ def at_root_with_a_tiny_network(monkeypatch):
     tf_config.disable_op_determinism()
 
 
-def flag_values():
-    values = flags.FlagValues()
-    flags.DEFINE_string("flagfile", "", "As absl's.", flag_values=values)
-    return values
-
-
 def config(line=""):
-    command_line.define_flags(values := flag_values())
-    words = ["benchmark", *TINY.split(), *line.split()]
-    return command_line.parse(words, values)
+    return parsed(benchmark.BenchmarkConfig, *TINY.split(), *line.split())
 
 
 def door(line):
-    benchmark.main(["benchmark", *line.split()], flag_values())
+    benchmark.main(["benchmark", *line.split()])
 
 
 def run(name, line, rounds, **options):
@@ -74,23 +75,25 @@ def test_timing_takes_turns_tells_waiting_from_working_and_pairs_rounds():
     assert_array_equal(timing.ratio(theirs[:1], np.array([0.5])), [2.0] * 3)
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("name", BENCHMARKS.names())
 def test_every_benchmark_runs_as_the_command_does(monkeypatch, capsys, name):
     def noted(given, rounds):
         given = given["cutmix"] if isinstance(given, dict) else given
-        calls.append((given.method.mixing, rounds, devices.operations()))
+        calls.append((given.mixing, rounds, devices.operations()))
 
-    calls, known = [], BENCHMARKS[name]
-    flags = "--method=cutmix" + " --methods=cutmix,baseline" * known.compares
-    monkeypatch.setattr(f"noisymix_tf.benchmarks.{name}.run", noted)
+    calls, known = [], BENCHMARKS.facts(name)
+    flags = "--method=cutmix" + " --methods=cutmix,baseline" * (
+        "compares" in known
+    )
+    monkeypatch.setitem(BENCHMARKS._entries, name, noted)
     door(f"{name} --nodeterministic --rounds=7 {flags}")
     door(f"{name} {flags}")
     free = "operations that need not be deterministic"
     strict = "deterministic operations"
-    assert calls == [("cutmix", 7, free), ("cutmix", known.rounds, strict)]
+    assert calls == [("cutmix", 7, free), ("cutmix", known["rounds"], strict)]
     told = capsys.readouterr().out.splitlines()
     for line, words in zip(told, (free, strict), strict=True):
-        assert known.title in line and " cores (" in line and words in line
+        assert known["title"] in line and " cores (" in line and words in line
 
 
 def test_what_is_compared_with_what(monkeypatch, capsys):
@@ -110,11 +113,12 @@ def test_what_is_compared_with_what(monkeypatch, capsys):
     assert "1.000 (1.000 to 1.000)" in capsys.readouterr().out
     seen, whole = {}, methods.run
     watched = lambda configs, n: seen.update(configs) or whole(configs, n)  # noqa: E731
-    monkeypatch.setattr(methods, "run", watched)
+    monkeypatch.setitem(BENCHMARKS._entries, "methods", watched)
     chosen = "--methods=nfm,baseline,stability_training"
     door(f"methods {chosen} --rounds=1 {TINY}")
     for name, given in seen.items():
-        assert given.method == config(f"--method={name}").method
+        kept = config(f"--method={name}").only(MethodConfig)
+        assert given.only(MethodConfig) == kept
     rows = [row.split() for row in capsys.readouterr().out.splitlines()[-3:]]
     found = [(method, int(views)) for method, views, _ in rows]
     assert found == [("nfm", 1), ("baseline", 1), ("stability_training", 2)]
@@ -182,7 +186,7 @@ def test_memory_counts_and_draws_and_bad_input_is_one_line(tmp_path):
     assert Image.open(tmp_path / "run/memory.png").size == (1050, 525)
     refused = assert_usage_error
     refused(lambda: run("memory", line, 8), "memory.png is there already")
-    refused(lambda: door("speed"), "'speed'. Known: ", *BENCHMARKS)
+    refused(lambda: door("speed"), "'speed'. Known: ", *BENCHMARKS.names())
     refused(lambda: door("memory"), "--output_dir is missing")
     refused(lambda: door("memory --methods=nfm"), "nfm belongs to methods")
     refused(lambda: door("input --strategy=mirrored"), "measures one device")

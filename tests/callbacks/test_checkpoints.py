@@ -109,10 +109,8 @@ def _assert_same(whole, weights, folder):
         ("noisymix", None, {"epoch": 1}, 0, 0, 4),
         ("noisymix", None, {"epoch": 2}, 5, 0, 8),
         ("plain", None, {"epoch": 0}, 2, 0, 0),
-        # A signal lets the step be finished and saved.
         ("noisymix", TERM, {"step": 5}, 0, 0, 6),
         ("plain", INT, {"step": 1}, 0, 0, 2),
-        # After the last step of an epoch, the epoch is done first.
         ("noisymix", TERM, {"step": 3}, 0, 0, 4),
         ("noisymix", TERM, {"epoch": 1}, 0, 0, 8),
         ("plain", TERM, {"step": 11}, 0, 0, 12),
@@ -225,7 +223,6 @@ def test_signals_that_others_need_are_left_to_them(tmp_path):
 @pytest.mark.parametrize("kind", _KINDS)
 def test_divergence_stops_and_keeps_the_last_good_checkpoint(tmp_path, kind):
     folder, model = CheckpointFolder(tmp_path), _get(kind)
-    # One step at this rate still gives finite weights.
     model.optimizer.learning_rate = 1e37
     message = r"became (inf|nan) at step \d.*: do less"
     with pytest.raises(lib.TrainingDiverged, match=message):
@@ -260,7 +257,6 @@ def test_callbacks_beside_two_replicas(tmp_path):
     np.testing.assert_allclose(history["loss"], total, rtol=1e-5)
 
 
-# The best model of a run, through kills and continuations.
 GIVEN = {"flags": ["--alpha=1"], "dataset": "digits", "purpose": "test"}
 
 
@@ -349,7 +345,6 @@ def test_a_kill_at_any_moment_leaves_a_whole_pair(tmp_path, monkeypatch, call):
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", killed(os.replace))
-        # Nobody tidies up after a kill.
         patch.setattr(pathlib.Path, "unlink", killed(pathlib.Path.unlink))
         with pytest.raises(KeyboardInterrupt):
             _fit_best(path, [0.1, 0.9])
@@ -396,4 +391,4 @@ def test_mistakes_and_metrics_that_never_come_are_told(tmp_path, recwarn):
         assert all(repr(monitor) in x and "accuracy, loss" in x for x in found)
     assert not path.parent.exists()
     never = {"values": [None], "monitor": "accuracies"}
-    refused("no metric 'accuracies'; this epoch has accuracy", **never)
+    refused("no metric 'accuracies'; there are accuracy", **never)

@@ -1,11 +1,12 @@
-"""`python -m noisymix_tf.compare`: its command line, whole comparisons."""
+"""`python -m noisymix_tf compare`: its command line, whole comparisons."""
 
 import functools
 import pathlib
 import re
 
 from noisymix_tf.comparison import command, trainings
-from support import comparison_runs, door_processes
+from noisymix_tf.models.zoo import MODELS, Architecture
+from support import comparison_runs, door_processes, tiny_network
 from support.usage import assert_usage_error
 
 TINY = (
@@ -17,7 +18,7 @@ TINY = (
 
 def plan(line, folder="out"):
     line = [*line.split(), f"--output_dir={folder}"]
-    words, config, _ = comparison_runs.parsed(*line)
+    words, config = comparison_runs.parsed(*line)
     return trainings.plan(words, config)
 
 
@@ -27,11 +28,11 @@ def test_every_method_with_every_seed_and_mistakes_first(tmp_path, monkeypatch):
     planned = plan(f"{base} --methods={','.join(names)}")
     folders = [f"out/{name}/seed{seed}" for seed in (0, 1) for name in names]
     assert [str(training.folder) for training in planned] == folders
-    mixing = [training.config.method.mixing for training in planned]
+    mixing = [training.config.mixing for training in planned]
     assert mixing == 2 * ["none", "input", "manifold"]
     of = planned[-1].config
-    assert (of.optimizer.epochs, of.run.seed) == (2, 1)
-    assert of.run.output_dir == folders[-1]
+    assert (of.epochs, of.seed) == (2, 1)
+    assert of.output_dir == folders[-1]
     # Flags behind the methods override them.
     # By itself a term without views is refused.
     for before, behind, weight, seed in (
@@ -40,8 +41,8 @@ def test_every_method_with_every_seed_and_mistakes_first(tmp_path, monkeypatch):
         ("--views=none", "", 12.0, 0),
     ):
         (training,) = plan(f"{before} --methods=augmix {behind}")
-        own, of = training.config.method, training.config.run
-        assert (own.jsd_weight, own.views, of.seed) == (weight, "augmix", seed)
+        own = training.config
+        assert (own.jsd_weight, own.views, own.seed) == (weight, "augmix", seed)
     # A flagfile is a method of its name. Whose training is finished needs its
     # trees no more.
     (tree := tmp_path / "tree").mkdir()
@@ -49,7 +50,7 @@ def test_every_method_with_every_seed_and_mistakes_first(tmp_path, monkeypatch):
     (tmp_path / "own.flags").write_text(text)
     line = f"--methods={tmp_path}/own.flags --train_data_dir={tree}"
     (training,) = plan(line, tmp_path)
-    own = training.config.method
+    own = training.config
     assert (own.method, own.alpha, training.name) == ("own", 2, "own")
     training.prepare()
     comparison_runs.write(training.folder, training.config)
@@ -76,8 +77,8 @@ def test_every_method_with_every_seed_and_mistakes_first(tmp_path, monkeypatch):
 
 
 def compare(*line, launch=None):
-    words, config, values = comparison_runs.parsed(*line)
-    return command.run(config, words, launch=launch, flag_values=values)
+    words, config = comparison_runs.parsed(*line)
+    return command.run(config, words, launch=launch)
 
 
 def test_runs_are_compared_and_mistakes_told(tmp_path, monkeypatch, capsys):
@@ -90,7 +91,7 @@ def test_runs_are_compared_and_mistakes_told(tmp_path, monkeypatch, capsys):
     (mine := tmp_path / "full" / "mine").write_text("mine")
     folder = tmp_path / "table"
     line = two, "--output_dir", folder
-    done = door_processes.run("noisymix_tf.compare", *line)
+    done = door_processes.run("noisymix_tf", "compare", *line)
     assert done.returncode == 0, done.stderr
     assert "| NoisyMix | **87.5 ± 2." in done.stdout
     assert re.search(r"Baseline \| +−12\.5 \[−", done.stdout), done.stdout
@@ -123,7 +124,12 @@ def test_runs_are_compared_and_mistakes_told(tmp_path, monkeypatch, capsys):
         assert line.startswith("left out: ") and word in line
 
 
-def test_methods_are_trained_in_processes_and_compared(tmp_path, capsys):
+def test_methods_are_trained_in_processes_and_compared(
+    tmp_path, capsys, monkeypatch
+):
+    entry = Architecture(tiny_network.build)
+    monkeypatch.setitem(MODELS._entries, "tiny", entry)
+
     def launch(training, jobs):
         line = "support.tiny_network", f"--flagfile={training.flagfile}"
         return door_processes.Process(*line, log=training.log)

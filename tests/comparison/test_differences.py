@@ -56,7 +56,6 @@ def test_runs_add_their_variance_by_their_number_if_all_have_one():
     ends = stats.t.interval(0.95, variance**2 / squares, gap, error)
     found = ours.minus(theirs)
     assert (found.low, found.high) == pytest.approx(ends)
-    # Where runs err on other images, their mean has less variance.
     opposite = np.roll(RIGHT, N // 2)
     cell = Cell([OURS, measure(opposite)])
     error = 50.0 * (RIGHT + opposite.astype(float)).std() / math.sqrt(N)

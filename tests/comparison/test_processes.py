@@ -20,8 +20,7 @@ EVERY = ["baseline0", "mixup0", "baseline1", "mixup1"]
 def trainings(folder, **more):
     planned = []
     for name in EVERY:
-        config = made.flags(name[:-1], int(name[-1]))
-        config = made.with_flags(config, "evaluation", **more)
+        config = made.flags(name[:-1], int(name[-1]), **more)
         planned.append(Training(name[:-1], config, folder / name / "run"))
     return planned
 
@@ -74,7 +73,6 @@ def test_what_is_not_finished_is_trained_in_turn_and_told(tmp_path, capsys):
         with pytest.raises(error, match="Mixup, seed 0 is kept"):
             processes.run_all(trainings(tmp_path / f"{status}"), launch)
         assert launch.started == EVERY[:2]
-    # The last line of a log tells how far a training is.
     (training, *_), launch = trainings(tmp_path / "told"), Launch()
     logs = [b"one\n\n", b"1/9 [=>..]\r2/9 [==>.]", b""]
 

@@ -63,7 +63,6 @@ def test_columns_are_those_of_the_suites_as_numpy_finds_them(found):
             own = *cell.values, cell.mean, cell.standard_deviation
             numbers = [*values, values.mean(), values.std(ddof=1)]
             np.testing.assert_allclose(own, numbers, rtol=1e-6, atol=1e-9)
-    # Without a baseline nothing is divided.
     built = table.build([run for run in found if run.method != "baseline"])
     assert "C, mCE" not in [column.title for column in built.columns]
 
@@ -91,7 +90,6 @@ def test_a_new_suite_is_one_class_and_any_model_a_row(tmp_path, monkeypatch):
         made.evaluation(tmp_path / name, model=model)
     (column,) = (built := build(tmp_path)).columns
     assert (column.key, column.title) == ("toy/gain", "Toy gain")
-    # Of models of one name the folder tells.
     names = ["Mine", "b", *(f"x ({tmp_path / name})" for name in "cd")]
     assert list(_cells(built, "toy/gain")) == names
     assert _cells(built, "toy/gain")["b"].mean == pytest.approx(60.0)
@@ -104,7 +102,6 @@ def test_what_divides_is_one_reference_for_all(found, tmp_path):
     errors = [_mean_errors(base) for base in (0.5, *BASES["noisymix"])]
     wanted = [100 * np.mean(own / errors[0]) for own in errors[1:]]
     assert cell.values == pytest.approx(wanted)
-    # A report alone is not divided anew.
     constants = dict.fromkeys(made.COMMON, [0.5] * 5)
     own, folder = Reference("mine", errors={"*": constants}), tmp_path / "x"
     more = {"reference": own, "c": accuracies(0.5)}
@@ -156,15 +153,12 @@ def test_bold_is_what_equals_the_best_and_pairs_are_told(tmp_path, found):
     assert _leaders(built) == ["A", "B"] and built.target == "the best"
     gaps = _gaps(built)
     assert gaps["A"] is None and gaps["C"].is_paired and gaps["C"].high < 0.0
-    # Lower is better of flips.
     for name, flips in (("x", 0.02), ("y", 0.01)):
         made.evaluation(tmp_path / "p" / name, p={"tilt": flips})
     built = build(tmp_path / "p")
     assert _leaders(built, "p/mfp") == ["y"]
     assert built.rows[0].text(built.columns[1]) == "2.00 ± 0.00"
-    # One alone is not the best of anything.
     assert not _leaders(build(own / "a"))
-    # A baseline of one's own changes no leader.
     gaps = _gaps(built := build(own, baseline="B"))
     assert gaps["B"] is None and _leaders(built) == ["A", "B"]
     assert gaps["A"].difference == pytest.approx(0.5)
@@ -199,7 +193,7 @@ def test_rows_tell_what_they_differ_in_or_do_not_compare(tmp_path, found):
     own = write(tmp_path / "mixup", config, fgsm=fgsm) / FLAGS
     own.write_text(re.sub("--clip_norm.*\n", "", own.read_text()))
     for weight in (12.0, 6.0):
-        config = made.with_flags(flags("noisymix"), "method", jsd_weight=weight)
+        config = flags("noisymix", jsd_weight=weight)
         more = {"c": {"fog": {1: 0.5}}, "fgsm": {OTHER: 0.1}}
         write(tmp_path / f"{weight}", config, **more)
     built = build(tmp_path)
@@ -217,8 +211,7 @@ def test_rows_tell_what_they_differ_in_or_do_not_compare(tmp_path, found):
     assert runs.find(tmp_path / "x") == below[::-1]
     assert runs.find(below[0] / "evaluation") == below[:1]
     fog, snow = ({n: dict.fromkeys(range(1, 6), 0.5)} for n in ("fog", "snow"))
-    mixup = flags("mixup")
-    folder = made.with_flags(mixup, "data", dataset="folder", data_dir="b")
+    folder = flags("mixup", dataset="folder", data_dir="b")
     rows = (
         ("config", flags("mixup", epochs=4), ["epochs: 3 (", "a); 4 ("]),
         ("config", folder, ["digits ", "; folder ", "data_dir: not set "]),
@@ -232,7 +225,11 @@ def test_rows_tell_what_they_differ_in_or_do_not_compare(tmp_path, found):
     for place, (name, value, words) in enumerate(rows):
         both = tmp_path / f"{place}"
         write(both / "a", c=fog, about={"data": "1234.5"})
-        other = {"config": mixup, "c": fog, "about": {"data": "1234.6"}}
+        other = {
+            "config": flags("mixup"),
+            "c": fog,
+            "about": {"data": "1234.6"},
+        }
         write(both / "b", **{**other, name: value})
         words += ["These runs do not compare: ", "--compare_anyway"]
         line = assert_usage_error(lambda f=both: build(f), *words)

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from noisymix_tf import corruptions
-from noisymix_tf.corruptions import core, corrupt, perturb
-from noisymix_tf.corruptions.perturbations import sequence
+from noisymix_tf.corruptions import core, corrupt, generate, perturb
 from support.corruption_oracle import COMMON, DETERMINISTIC, EXTRA, photographs
 from support.released_sets import save_image
 from support.usage import assert_usage_error
@@ -46,8 +45,8 @@ def test_names_are_the_benchmarks_in_its_order():
     assert names() == COMMON + EXTRA
     assert_usage_error(lambda: names("loud"), "'loud'", "common, extra, noise")
     assert_usage_error(lambda: films("loud"), "'loud'", "cifar, imagenet, tiny")
-    for each, families in (names, core.FAMILIES), (films, sequence.FAMILIES):
-        assert sorted(sum(map(each, families), ())) == sorted(each())
+    for each, kind in (names, core.Corruption), (films, core.Perturbation):
+        assert sorted(sum(map(each, kind.FAMILIES), ())) == sorted(each())
     assert films("cifar") == FILMS
     assert films("imagenet") == (*FILMS[:4], "snow", *FILMS[5:])
     assert set(films("cifar_extra")) == {*HELD_OUT, "snow"}
@@ -76,13 +75,16 @@ def test_new_ones_plug_in(monkeypatch):
     words = "dark has no constants for table=tiny"
     assert_usage_error(lambda: corrupt(images, "dark", 1, table="tiny"), words)
     for wrong in ({"family": "sound"}, {"cifar": (1, 2)}, {"tiny": ()}):
-        with pytest.raises(ValueError, match="five constants"):
-            add("hum", **wrong)
+        with pytest.raises(
+            ValueError,
+            match="5 const" if "family" not in wrong else "a known family",
+        ):
+            add("hum", **wrong)(dark)
     tables = {"sets": ("cifar_extra",), "cifar": 5, "imagenet": 3}
     add = functools.partial(corruptions.perturbation, **tables)
-    for frames in (4, 5, 6):
+    for frames in ({"cifar": n, "imagenet": 3} for n in (4, 5, 6)):
 
-        @add(f"fade{frames}", family="weather", frames=(frames, 3))
+        @add(f"fade{frames['cifar']}", family="weather", frames=frames)
         def fade(images, count, streams):
             for frame in range(count):
                 yield images / 255.0 * (1 - frame / 4)
@@ -95,9 +97,9 @@ def test_new_ones_plug_in(monkeypatch):
         with pytest.raises(ValueError, match="zip"):
             perturb(images, wrong)
     with pytest.raises(ValueError, match="3 constants"):
-        add("hum", family="noise", cifar=(1, 2), imagenet=(1, 2, 3))
+        add("hum", family="noise", cifar=(1, 2), imagenet=(1, 2, 3))(fade)
     with pytest.raises(ValueError, match="known sets"):
-        add("hum", family="blur", sets=("mnist",))
+        add("hum", family="blur", sets=("mnist",))(fade)
 
 
 @pytest.mark.parametrize("kind", ALL, ids="-".join)
@@ -107,8 +109,8 @@ def test_an_image_becomes_the_same_in_any_batch(make, kind, monkeypatch):
     some = make(kind, images[order], seed=5, indices=order)
     np.testing.assert_array_equal(some, whole[order])
     # Private: how much is computed at a time, here two images.
-    for module in (core, sequence):
-        monkeypatch.setattr(module, "_BLOCK_VALUES", 2 * images[0].size)
+    for name in ("_IMAGE_VALUES", "_FILM_VALUES"):
+        monkeypatch.setattr(generate, name, 2 * images[0].size)
     np.testing.assert_array_equal(make(kind, images, seed=5), whole)
     twins = np.repeat(photographs(1), 2, axis=0)
     made = make(kind, twins, seed=1)

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import types
 
 import numpy as np
 import pytest
@@ -9,10 +10,9 @@ from PIL import Image
 from scipy import ndimage
 
 from noisymix_tf import corruptions
-from noisymix_tf.corruptions import frost_textures, glass, motion, plasma
-from noisymix_tf.corruptions.core import to_uint8
+from noisymix_tf.corruptions import filters, frost_textures, glass, motion
 from noisymix_tf.corruptions.frost_textures import textures
-from noisymix_tf.corruptions.spatter import splashed
+from noisymix_tf.corruptions.generate import to_uint8
 from support.corruption_oracle import generators, photographs
 from support.released_sets import noise, save_image
 from support.usage import assert_usage_error
@@ -108,12 +108,16 @@ def test_clouds_and_drops():
     foggy = corrupt(images, "fog", 4, 5)
     draws = generators(5, "fog", 4, 2)
     uniform = np.stack([draw.random(64 * 64 - 1) for draw in draws])
-    wanted = plasma.foggy(images, plasma.plasma(uniform, 1.5), 2.5)
+    unit, clouds = images / 255, filters.plasma(uniform, 1.5)[:, :20, :37, None]
+    brightest = unit.max(axis=(1, 2, 3), keepdims=True)
+    wanted = (unit + 2.5 * clouds) * brightest / (brightest + 2.5)
     np.testing.assert_array_equal(foggy, to_uint8(wanted))
-    drops = np.zeros([2, 20, 37])
-    drops[1, 5:15, 10:20] = 1.0
+    drops = np.pad(np.ones([1, 10, 10]), ((1, 0), (5, 5), (10, 17)))
+    drawn = types.SimpleNamespace(draw=lambda sample: drops)
+    spatter = corruptions.CORRUPTIONS.get("spatter").function
     for liquid, amount in (("water", 0.5), ("mud", 1.0)):
-        wet = to_uint8(splashed(images, drops, 0.7, 0.69, amount, liquid))
+        given = images, (0.65, 0.3, 0.7, 0.69, amount, liquid), drawn
+        wet = to_uint8(spatter(*given))
         assert ((wet == images).all(axis=(1, 2, 3)) == [True, False]).all()
 
 
@@ -169,7 +173,7 @@ def test_pictures_of_frost(tmp_path):
         red, green, blue = picture.mean(axis=(0, 1))
         assert 70 < red < green < blue
     # Private: one picture, drawn once more.
-    again = frost_textures._drawn(frost_textures._ICES[1], 1)
+    again = frost_textures._drawn(*frost_textures._ICES[1], 1)
     np.testing.assert_array_equal(again, pictures[1])
 
 

@@ -8,8 +8,9 @@ import tensorflow as tf
 from numpy.testing import assert_array_equal as same
 from sklearn.datasets import load_digits
 
-from noisymix_tf import data, data_service
-from noisymix_tf.config.service import ServerConfig
+from noisymix_tf import data
+from noisymix_tf.commands import data_service
+from noisymix_tf.commands.data_service import ServerConfig
 from noisymix_tf.data import ArraySplit, FileSplit, JoinedSplit, Preprocess
 from noisymix_tf.data import RandomResizedCrop as Crop
 from noisymix_tf.data.classes import balanced_indices, balanced_subset

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 from numpy.testing import assert_array_equal as same
 
-from noisymix_tf import config, data, rng
-from noisymix_tf.data import pipeline
+from noisymix_tf import data, rng
+from noisymix_tf.data import options, pipeline
 from noisymix_tf.data.sequential import SequentialSplit
 from support.released_sets import collect
 from support.usage import assert_usage_error
@@ -117,11 +117,11 @@ def test_what_cannot_be_read_from_start_to_end_is_one_line(prepared, tmp_path):
         ("one here and one there", lambda: split.subset([3, 1])),
         ("--train_examples", lambda: data.views(part, batch_size=1)),
         ("--read=sequential, imagenet", lambda: load("gs://b", "random")),
-        ("gs://b is no path", lambda: config.DataConfig(data_dir="gs://b")),
+        ("gs://b is no path", lambda: options.DataConfig(data_dir="gs://b")),
     ):
         assert_usage_error(wrong, words)
     given = {"dataset": "imagenet", "data_dir": "gs://b", "read": "sequential"}
-    assert config.DataConfig(**given).data_dir == "gs://b"
+    assert options.DataConfig(**given).data_dir == "gs://b"
     # The description tells of one record more, or a record is cut.
     content = json.loads(info.read_text())
     lengths = content["splits"][1]["shardLengths"]

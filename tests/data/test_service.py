@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from noisymix_tf import augment, data, data_service
+from noisymix_tf import augment, data
+from noisymix_tf.commands import data_service
 from noisymix_tf.data import service
 from support import door_processes
 from support.released_sets import noise
@@ -37,7 +38,7 @@ def test_batches_are_those_made_here_in_the_same_order(prepared, tmp_path):
     with contextlib.ExitStack() as servers:
         for line in lines:
             log = tmp_path / f"{line}.log"
-            server = ("noisymix_tf.data_service", *line.split())
+            server = ("noisymix_tf", "data-service", *line.split())
             servers.enter_context(door_processes.Process(*server, log=log))
         crop = data.RandomResizedCrop()
         for split, options["crop"] in ((arrays, None), (records, crop)):

@@ -56,8 +56,8 @@ def test_joined_training_sets_are_longer_or_refused(clean, tmp_path):
     (bad / "cat/0.png").write_bytes(b"no image")
     for root, *words in (
         (*large, "its size is 30 x 41, expected 24 x 24"),
-        ("nowhere", "--extra_data_dirs=nowhere does not exist", "tf.stylize"),
-        (clean / "train/cat/0.png", "is a file", "tf.deepaugment"),
+        ("nowhere", "--extra_data_dirs=nowhere does not exist", "tf stylize"),
+        (clean / "train/cat/0.png", "is a file", "tf deepaugment"),
         (clean / "val", "holds the images that are measured on"),
         (tmp_path / "other", "has the classes emu,", "of the training set"),
         (tmp_path / "empty", "holds 0 class folders"),

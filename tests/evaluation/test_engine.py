@@ -271,7 +271,7 @@ def test_bad_input():
         ({"data": arrays(8, n=3)}, "[16, 16, 3] & [8, 8, 3]"),
         ({"batch_size": 0}, "batch_size=0 must be a whole number from 1"),
         ({"num_workers": -1}, "num_workers=-1 must be a whole number from 0"),
-        ({"output_dir": __file__}, "test_engine.py' cannot be a folder"),
+        ({"output_dir": __file__}, "test_engine.py cannot be written"),
     ):
         call = functools.partial(toys.run, **options)
         assert_usage_error(call, *words.split(" & "))

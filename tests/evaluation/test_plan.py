@@ -51,31 +51,33 @@ def test_bad_values():
     lists = "corruptions severities perturbations eps attack_losses".split()
     no_radii = ["four", "", "4/0", "4/255/2", "inf", -0.1, math.nan, True, None]
     no_count = "={!r} must be a whole number"
+    no_place = "={!r} must be from 1 to 2147483647"
     no_radius = "eps={0[0]!r} must be a number of at least 0|4/255"
     for name, words, values in (
-        *((name, name + no_count + " from 1", [0]) for name in counts),
+        *((name, name + no_place, [0]) for name in counts),
         ("examples", "examples" + no_count, [2.0, True, "all"]),
-        ("seed", "seed" + no_count + " from 0", [-1]),
-        ("outputs", "{!r} must be one of auto, logits", ["softmax", None]),
+        ("seed", "seed=-1 must be at least 0", [-1]),
+        ("outputs", "{} must be one of auto, logits", ["softmax"]),
+        ("outputs", "outputs is missing", [None]),
         ("corruptions", "tag {!r}|common", ["rain"]),
         ("corruptions", "corruption {0[0]!r}|gaussian_noise", [("rain",)]),
         ("severities", "Severity {0[0]!r} |1 to 5", [(0, 1), (6,), ("3",)]),
         ("frost_folder", "frost_folder is the path|{}", [7]),
         ("frost_folder", "{}", ["nowhere"]),
         ("perturbations", "tag {!r} of perturbations", ["fog"]),
-        ("difficulty", "difficulty={!r} must be one of 1, 2, 3", [0, "1"]),
+        ("difficulty", "difficulty=0 must be from 1 to 3", [0]),
         ("released_preprocess", "{}", ["resize"]),
         ("eps", "eps=8 is more than the largest distance", [(8,)]),
         ("eps", no_radius, [(value,) for value in (*no_radii, 1j)]),
         ("l2_eps", "l2_" + no_radius, [("four",)]),
         ("norms", "norm {0[0]!r}|linf, l2", [("l1",), (2,)]),
         ("norms", "norms must be a list or a tuple, got 'l2'", ["l2"]),
-        ("attack_step_size", "={!r} must be |above 0", [0, "big", math.inf]),
+        ("attack_step_size", "={!r} must be ", [0, "big", math.inf]),
         *((name, name + " must be a list or a tuple", [3]) for name in lists),
         *((name, name + " is empty", [()]) for name in lists),
         *((name, name + " must be a flat list", [[["fog"]]]) for name in lists),
         ("severity", "option 'severity': did you mean severities", [1]),
-        ("colour", "no option 'colour': known are examples, seed", [1]),
+        ("colour", "no option 'colour': known are examples, outputs", [1]),
     ):
         for value in values:
             said = words.format(value).split("|")
@@ -108,7 +110,7 @@ def test_what_is_refused_is_refused_before_training(tmp_path):
     for suite, options, words in (
         ("pgd", {"norms": ("l2",), "l2_eps": (99,)}, "eps=99 is more than"),
         ("pgd", twice, "attack_restarts=2 without a random start"),
-        ("pgd", {"attack_steps": 2**31}, "attack_steps=2147483648 must be a"),
+        ("pgd", {"attack_steps": 2**31}, "attack_steps=2147483648 must be fr"),
         ("c", fog, "lacks fog/2"),
         ("r", {}, "Suite r needs images"),
     ):

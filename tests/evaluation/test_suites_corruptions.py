@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from noisymix_tf import corruption_sets, corruptions, evaluation
+from noisymix_tf import corruptions, evaluation, sets
 from noisymix_tf.evaluation.metrics import ImageScores
 from support import evaluation_toys as toys
 from support.usage import assert_usage_error
@@ -20,7 +20,7 @@ MODEL = toys.random_model()
 def root(tmp_path):
     written = tmp_path / "written"
     how = {"seed": 4, "num_workers": 0, "progress": False}
-    corruption_sets.write(DATA, written, names=NAMES, **how)
+    sets.write(DATA, written, names=NAMES, **how)
     folder = shutil.copytree(written, tmp_path / "sets")
     (folder / "manifest.json").unlink()
     return folder
@@ -100,7 +100,7 @@ def test_a_missing_file_of_a_tree_is_told_before_anything_is_measured(tmp_path):
     """It cost the report, after all cells had been measured."""
     names = ("fog", "snow")
     options = {"names": names, "layout": "tree", "progress": False}
-    corruption_sets.write(DATA, tmp_path, **options)
+    sets.write(DATA, tmp_path, **options)
     (tmp_path / "manifest.json").unlink()
     options = {"c_dir": tmp_path, "corruptions": names, "severities": (3, 5)}
     assert {cell.n for cell in plan(**options).cells} == {11}

@@ -67,6 +67,6 @@ def test_boxes_are_the_published_ones_and_draws_have_their_laws():
 
 def test_what_is_no_share_or_no_image_is_refused():
     drawn = CutMix().plan(rng.stream(0, 0, "mixing"), 8)
-    refused(lambda: CutMix(-0.1), "-0.1 must be a number in [0, 1]")
+    refused(lambda: CutMix(-0.1), "-0.1 must be in [0, 1]")
     refused(lambda: CutMix(True), "probability=True")
     refused(lambda: _settled(drawn, (8, 2)), "CutMix mixes regions", "[2]")

@@ -7,7 +7,7 @@ import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal
 
 from noisymix_tf import config
-from noisymix_tf.mixing import MIXINGS, CutMix, PuzzleMix
+from noisymix_tf.mixing import CutMix, PuzzleMix
 from noisymix_tf.training import setup
 from noisymix_tf.training.losses import SmoothedCrossEntropy
 from noisymix_tf.training.step import settled_plan, slopes
@@ -154,21 +154,21 @@ def test_two_replicas_share_grids_and_attacks_but_not_their_starts():
 
 
 def test_flags_make_kinds_with_their_options_and_mistakes_are_named():
-    puzzle = config.PuzzleMixConfig(puzzle_labels=2, puzzle_transport_size=-1)
+    puzzle = {"puzzle_labels": 2, "puzzle_transport_size": -1}
 
     def made(**method):
-        method = config.MethodConfig(**method)
-        run = config.Config(method=method, puzzlemix=puzzle)
+        run = config.Config(**method, **puzzle)
         return setup.trainer(run, classifier(), steps_per_epoch=1)
 
     mixing = made(mixing="puzzlemix", mixing_probability=0.5)._mixing
     expected = PuzzleMix(0.5, labels=2, transport_size=-1)
     assert mixing.get_config() == expected.get_config()
     # The flags' defaults are those of the kind.
-    options = config.PuzzleMixConfig().options()
+    options = config.Config().arguments(PuzzleMix)
     assert PuzzleMix(**options).get_config() == PuzzleMix().get_config()
-    field = config.MethodConfig.__dataclass_fields__["mixing"]
-    assert set(field.metadata["choices"]) == set(MIXINGS.names())
+    words = "--puzzle_labels=5 must be from 2 to 4."
+    mistake = {"mixing": "puzzlemix", "puzzle_labels": 5}
+    assert_usage_error(lambda: config.Config(**mistake), words)
     assert made(taps=("auto:1",)).taps == ("normalize",)
     assert made(taps=("auto:9",)).taps == ("normalize", "relu")
     for taps in ("auto:0", "auto:x"):

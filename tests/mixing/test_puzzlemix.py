@@ -252,11 +252,13 @@ def test_perturbations_climb_the_gradient_in_steps_that_mix():
 
 def test_bad_options_and_what_is_no_image_are_refused():
     check = PuzzleMix().check
-    refused(lambda: PuzzleMix(labels=5), "labels=5 must be 2, 3 or 4")
-    refused(lambda: PuzzleMix(beta=-1.0), "beta=-1.0 must be a number")
-    refused(lambda: PuzzleMix(gamma=1.5), "gamma=1.5 must be a number in [0")
-    refused(lambda: PuzzleMix(neigh_size=0), "neigh_size=0 must be a whole")
-    refused(lambda: PuzzleMix(transport_size=0), "pixels, at least 1 (or -1)")
+    refused(lambda: PuzzleMix(labels=5), "labels=5 must be from 2 to 4")
+    refused(lambda: PuzzleMix(beta=-1.0), "beta=-1.0 must be from 0")
+    refused(lambda: PuzzleMix(gamma=1.5), "gamma=1.5 must be in [0, 1]")
+    refused(lambda: PuzzleMix(neigh_size=0), "neigh_size=0 must be at least 1")
+    refused(
+        lambda: PuzzleMix(transport_size=0), "size=0 must be -1 or at least 1"
+    )
     refused(lambda: PuzzleMix(adversarial_eps=300), "eps=300 must be")
     refused(lambda: PuzzleMix(adversarial_eps=10 / 255), "give 10.")
     refused(lambda: PuzzleMix(adversarial_probability="no"), "probability='no'")

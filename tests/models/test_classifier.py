@@ -101,7 +101,7 @@ def test_probabilities_and_bytes_are_found_out(tmp_path):
     served(MODEL, tmp_path / "bytes", "serving_default", spec)
     loaded = load_classifier(tmp_path / "bytes")
     assert run(loaded, DATA, **CLEAN).figures["clean/accuracy"] == 1.0
-    words = "no gradient", "takes floats"
+    words = "no gradient", "one of floats"
     assert_usage_error(lambda: run(loaded, DATA, suites=("fgsm",)), *words)
 
 

@@ -76,11 +76,12 @@ NETWORKS = [
     ("resnet20", 19, 9, "bn1_relu", "fan_in", "fan_in"),
     ("resnet50", 53, 16, "bn2_relu", "fan_out", "uniform"),
 ]
+FIRSTS = {"uniform": (0.0497108, -0.404716), "normal": (-0.840208, -1.25572)}
 
 
 @pytest.mark.parametrize("name, norms, blocks, before, law, last", NETWORKS)
 def test_constants_and_initial_weights(name, norms, blocks, before, law, last):
-    """The laws: PyTorch's default, or He's normal of inputs or outputs."""
+    """PyTorch's default, or He's normal; and the numbers that a seed drew."""
     dropped = models.build(name, width=0.0625, dropout=0.3)
     side, classes = (224, 1000) if name == "resnet50" else (32, 10)
     assert dropped.input_shape == (None, side, side, 3)
@@ -116,12 +117,14 @@ def test_constants_and_initial_weights(name, norms, blocks, before, law, last):
                 biases.append(np.ravel(layer.bias) * (area * fan_in) ** 0.5)
     # Each layer draws numbers of its own.
     assert len({float(k[0]) for k in kernels}) == len(kernels)
-    for each, values in ((law, kernels[:-1]), (last, kernels[-1:])):
+    for i, each, values in ((0, law, kernels[:-1]), (1, last, kernels[-1:])):
         each = "uniform" if each == "uniform" else "normal"
+        assert_allclose(values[0][0], FIRSTS[each][i], rtol=1e-4)
         assert_law(each, np.concatenate(values))
     if name == "wide_resnet40_2":
         assert_array_equal(biases, np.zeros([1, 100]))
     else:
+        assert_allclose(biases[-1][0], -0.852713, rtol=1e-4)
         assert_law("uniform", np.concatenate(biases))
 
 

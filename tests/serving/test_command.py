@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 
 import noisymix_tf as nm
-import noisymix_tf.export as export_door
 from noisymix_tf import model_card
+from noisymix_tf.commands import export as export_door
+from noisymix_tf.commands.export import ExportConfig
 from noisymix_tf.config import Config
-from noisymix_tf.config.export import ExportConfig
 from noisymix_tf.models.unwrap import classifier_of, evaluation_weights
 from noisymix_tf.serving import reload, sources
 from noisymix_tf.training import setup
@@ -35,7 +35,7 @@ def run(tmp_path_factory):
     folder.mkdir()
     # Its card says --method=custom, which is no flagfile.
     config = parsed(Config, "--ema=0.5", "--test_examples=40")
-    dataset = setup.dataset(config.data)
+    dataset = setup.dataset(config)
     model = tiny_network.build((32, 32, 3), 10, 0.5, 0.5, 1.0, seed=0)
     trainer = setup.trainer(config, model, steps_per_epoch=4)
     weights = {"last": assign(model, 1)}
@@ -73,7 +73,7 @@ def test_each_kind_of_weights_of_a_run(run, tmp_path):
         for pair in zip(found, wanted, strict=True):
             np.testing.assert_array_equal(*pair)
         assert card["dataset"]["class_names"] == list("0123456789")
-        assert config.optimizer.ema == 0.5
+        assert config.ema == 0.5
     # And those that another does not have.
     for name in ("model.keras", "model.card.json"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
@@ -125,7 +125,7 @@ def test_from_a_run_to_versions(run, tmp_path, capsys):
 def test_what_a_card_tells_of_data_that_is_gone():
     """ImageNet's two cranes; and images came to another size than they had."""
     told = {"class_names": ["crane", "crane"], "preprocess": "resize40-crop32"}
-    given = (None, {"dataset": told}, None), ExportConfig().check
+    given = (None, {"dataset": told}, None), ExportConfig()
     assert export_door._checks(*given, None, False) == (told, "noise")
     mine, _ = export_door._checks(*given, "crop32", False)
     assert mine == told | {"preprocess": "crop32"}

@@ -309,6 +309,5 @@ def ending_in(layer, shape=(32, 32, 3)):
 def test_bad_models_and_arguments(model, tmp_path, given, words):
     """One logit was served with a probability of one, whatever it was."""
     bad, given = (given(), {}) if callable(given) else (model, given)
-    call = functools.partial(export, bad, tmp_path / "m", **given)
-    assert_usage_error(call, words)
+    assert_usage_error(lambda: export(bad, tmp_path / "m", **given), words)
     assert everything_in(tmp_path) == []

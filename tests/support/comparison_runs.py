@@ -3,11 +3,9 @@
 import dataclasses
 import json
 
-from absl import flags as absl_flags
-
 from noisymix_tf import command_line, config, corruptions, flagfiles
 from noisymix_tf.comparison import runs, table
-from noisymix_tf.config.compare import CompareConfig, ComparisonFlags
+from noisymix_tf.comparison.options import AllFlags, CompareConfig
 from noisymix_tf.evaluation.records import Records
 from noisymix_tf.evaluation.report import Report, scores_of
 from support.evaluation_toys import cell, clean_cell, flip_scores, scores
@@ -17,16 +15,11 @@ FGSM = "linf eps=4/255 cross_entropy"
 NOISES = ("gaussian_noise", "shot_noise", "impulse_noise")
 
 
-def flags(method="baseline", seed=0, dataset="digits", **optimizer):
+def flags(method="baseline", seed=0, **more):
     stability = "jsd" if method in ("augmix", "noisymix") else "none"
-    optimizer = {"epochs": 3, "batch_size": 64, **optimizer}
-    return config.Config(
-        data=config.DataConfig(dataset=dataset),
-        model=config.ModelConfig(model="resnet20", width=0.5),
-        method=config.MethodConfig(method=method, stability=stability),
-        optimizer=config.OptimizerConfig(**optimizer),
-        run=config.RunConfig(seed=seed),
-    )
+    usual = {"model": "resnet20", "width": 0.5, "epochs": 3, "batch_size": 64}
+    own = {"method": method, "stability": stability, "seed": seed}
+    return config.Config(**{**usual, **own, **more})
 
 
 def accuracies(base):
@@ -76,15 +69,6 @@ def build(folder, *more, **options):
 
 
 def parsed(*line):
-    values = absl_flags.FlagValues()
-    command_line.define_flags(values)
-    command_line.define_flags(values, config=ComparisonFlags)
-    line = [*map(str, line)]
-    words = ["compare", *line]
-    config = command_line.parse(words, values, CompareConfig, rest="runs")
-    return flagfiles.expand(line), config, values
-
-
-def with_flags(config, group, **values):
-    values = {group: dataclasses.replace(getattr(config, group), **values)}
-    return dataclasses.replace(config, **values)
+    words = flagfiles.expand([*map(str, line)])
+    config = command_line.parse_words(words, CompareConfig, AllFlags, "runs")
+    return words, config

@@ -4,8 +4,8 @@ import zlib
 
 import numpy as np
 
-from noisymix_tf.corruptions import core
-from noisymix_tf.corruptions.streams import Streams
+from noisymix_tf.corruptions import CORRUPTIONS
+from noisymix_tf.corruptions.generate import Streams, to_uint8
 
 # The benchmark's order, part of the oracle's seeds.
 COMMON = tuple(
@@ -64,6 +64,6 @@ class LegacyStreams(Streams):
 def repeated(name, severity, images, indices, table):
     """Corrupts with the very draws that made the oracle's images."""
     key = (COMMON + EXTRA).index(name) * 100_003 + severity * 10_007
-    entry, streams = core.CORRUPTIONS.get(name), LegacyStreams(key, indices)
+    entry, streams = CORRUPTIONS.get(name), LegacyStreams(key, indices)
     constant = entry.constant(severity, table)
-    return core.to_uint8(entry.function(images, constant, streams))
+    return to_uint8(entry.function(images, constant, streams))

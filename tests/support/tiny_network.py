@@ -8,7 +8,6 @@ import runpy
 import keras
 from keras import layers
 
-from noisymix_tf.models import common
 from noisymix_tf.models.zoo import MODELS, Architecture
 
 
@@ -18,7 +17,7 @@ def build(input_shape, num_classes, mean, std, width, seed, dropout=0.0):
     x = layers.Rescaling(1 / 127.5, -1.0, name="normalize")(image)
     x = layers.Conv2D(4, 3, 2, kernel_initializer=init[0])(x)
     x = layers.ReLU()(layers.BatchNormalization(name="stage1")(x))
-    x = common.dropout(x, dropout, "dropout", seed=seed)
+    x = layers.Dropout(dropout, seed=seed)(x) if dropout else x
     x = layers.GlobalAveragePooling2D()(x)
     x = layers.Dense(num_classes, kernel_initializer=init[1])(x)
     return keras.Model(image, x)

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from noisymix_tf.adjustable import LEVELS
-from noisymix_tf.callbacks.json_lines import read_json_lines
+from noisymix_tf.callbacks.logs import read_json_lines
 from support import fit_models
 
 

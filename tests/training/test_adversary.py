@@ -1,5 +1,6 @@
 """Adversarial training: the attack in a train step, and its options."""
 
+import dataclasses
 import functools
 
 import keras
@@ -11,13 +12,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from noisymix_tf import attacks, config, rng
 from noisymix_tf.attacks import FastAdversary, PGDAdversary
 from noisymix_tf.mixing import PuzzleMix
+from noisymix_tf.registry import Registry
 from noisymix_tf.training import setup, step
 from support import small_trainer
 from support.fit_models import QUIET, two_replicas
 from support.small_trainer import SIDE, K
 from support.usage import assert_usage_error
 
-B, FLAGS = 16, config.AdversaryConfig
+B = 16
 KINDS = {
     "pgd": PGDAdversary(steps=3),
     "fast": FastAdversary(),
@@ -129,34 +131,47 @@ def test_labels_outputs_and_batches_of_other_forms_are_attacked_alike():
 def test_flags_make_adversaries_with_their_options():
     def made(kind="none", **options):
         options = {f"adversary_{k}": v for k, v in options.items()}
-        run = config.Config(adversary=FLAGS(adversary=kind, **options))
+        run = config.Config(adversary=kind, **options)
         return setup.trainer(run, _classifier(), 1)._adversary
 
     assert made() is None
     for kind, cls in attacks.ADVERSARIES.items():
-        # The flags' defaults are those of the kind.
+        if cls is None:  # none
+            continue
         assert type(made(kind)) is cls
-        assert made(kind).get_config() == cls().get_config()
+        again = cls.from_config(cls().get_config())
+        assert made(kind).get_config() == again.get_config()
     options = PGDAdversary(100.0, "l2", 3, 50.0, False, 0.5).get_config()
     assert made("pgd", **options).get_config() == options
-    choices = FLAGS.__dataclass_fields__["adversary"].metadata["choices"]
-    assert set(choices) == {"none", *attacks.ADVERSARIES.names()}
+
+
+def test_one_of_your_own_is_a_dataclass_in_the_registry(monkeypatch):
+    registry = Registry("adversary")
+    monkeypatch.setattr(attacks.adversary, "ADVERSARIES", registry)
+
+    @registry.register("brighter")
+    @dataclasses.dataclass(eq=False)
+    class Brighter(attacks.Adversary):
+        by: float = 3.0
+
+        def attack(self, score, images, labels, seed):
+            return images + self.by
+
+    assert_array_equal(_attacked(_trainer("brighter")), IMAGES + 3)
+    assert Brighter.from_config({"by": 5}).get_config() == {"by": 5}
 
 
 def test_bad_options_and_what_cannot_be_attacked_are_refused():
     refused = assert_usage_error
-    refused(lambda: FLAGS(adversary_eps=8 / 255), "range give 8.")
-    fast = {"adversary": "fast", "adversary_steps": 7}
-    refused(lambda: FLAGS(**fast), "takes one step, ")
-    refused(lambda: PGDAdversary(0), "eps=0 must be a number of grey levels ab")
+    pgd = functools.partial(config.Config, adversary="pgd")
+    refused(lambda: pgd(adversary_eps=8 / 255), "range give 8.")
+    fast = {"adversary": "fast", "adversary_steps": 6}
+    refused(lambda: config.Config(**fast), "--adversary_steps=6 does nothing")
+    refused(lambda: PGDAdversary(0), "eps=0 must be greater than 0")
     refused(lambda: PGDAdversary(float("inf")), "eps=inf must be")
     refused(lambda: PGDAdversary(0.5, "l2"), "0.5 of their range give 127.5")
     refused(lambda: PGDAdversary(norm="l1"), "norm 'l1'. Known: linf, l2")
-    refused(lambda: PGDAdversary(steps=1.5), "steps=1.5 must be a whole number")
-    refused(lambda: PGDAdversary(step_size=0.0), "step_size=0.0 must be a numb")
-    refused(lambda: PGDAdversary(random_start=1), "random_start=1 must be one")
-    refused(lambda: PGDAdversary(share=1.1), "share=1.1 must be a number above")
-    # Of two images, the Euclidean distance may be longer.
+    refused(lambda: PGDAdversary(share=1.1), "share=1.1 must be above 0")
     PGDAdversary(256.0, "l2").check((SIDE, SIDE, 3))
     refused(lambda: _trainer("fgsm"), "must be one of none, pgd, fast, or")
     refused(lambda: _trainer(PGDAdversary(256.0)), "eps=256 is more than the")

@@ -3,7 +3,7 @@
 import pytest
 
 from noisymix_tf import augment
-from noisymix_tf.config import MethodConfig
+from noisymix_tf.config import Config
 from noisymix_tf.training.augmentation import augmentation
 
 # Flags, the function that they name, and its options.
@@ -25,12 +25,12 @@ for name in ("cifar10", "imagenet", "svhn"):
 @pytest.mark.parametrize(("views", "flags", "function", "options"), NAMED)
 def test_flags_name_a_function_of_views(views, flags, function, options):
     flags = {"views": views, **flags}
-    made = augmentation(MethodConfig(**flags, stability="kl", num_views=4))
+    made = augmentation(Config(**flags, stability="kl", num_views=4))
     assert made.func is function
     assert made.keywords == {**options, "num_views": 3}
-    made = augmentation(MethodConfig(**flags, stability="none"))
+    made = augmentation(Config(**flags, stability="none"))
     assert made.keywords == {**options, "num_views": 1, "clean": False}
     if "cutout" in options:
-        made = augmentation(MethodConfig(**flags, policy_cutout=16))
+        made = augmentation(Config(**flags, policy_cutout=16))
         assert made.keywords["cutout"] == 16
-    assert augmentation(MethodConfig(views="none", stability="none")) is None
+    assert augmentation(Config(views="none", stability="none")) is None

@@ -130,7 +130,7 @@ def test_flag_moves_what_the_flags_ask_for():
     options |= {"train_examples": 40, "test_examples": 10, "batch_size": 4}
     host = parsed(config.Config, **options, input_threads=5)
     device = parsed(config.Config, **options, augment_on="device")
-    digits = setup.dataset(host.data)
+    digits = setup.dataset(host)
     layers = [keras.layers.Flatten(), keras.layers.Dense(10)]
     classifier = keras.Sequential([keras.Input(digits.image_shape), *layers])
     trainer = setup.trainer(device, classifier, 10, digits)

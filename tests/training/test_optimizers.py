@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 
 from noisymix_tf import fitting
-from noisymix_tf.config import MethodConfig, OptimizerConfig, ramps
-from noisymix_tf.training import optimizers, setup
+from noisymix_tf.training import optimizers, ramps, setup
 from noisymix_tf.training.optimizers import L2SGD
+from noisymix_tf.training.options import MethodConfig, OptimizerConfig
 from support import fit_models
 from support.usage import assert_usage_error
 
@@ -107,7 +107,7 @@ def test_a_level_goes_evenly_between_shares_or_is_refused():
     ):
         name, texts = texts.split(":")[0], texts.split()
         config = MethodConfig(ramps=texts, **{name: start})
-        levels = fitting.schedule(config, 200)._functions  # Called each step.
+        levels = fitting.schedule(config, 200)._values  # Called each step.
         assert set(levels) == {text.split(":")[0] for text in texts}
         found = {step: levels[name](step) for step in expected}
         assert found == pytest.approx(expected)

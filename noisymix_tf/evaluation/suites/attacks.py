@@ -6,9 +6,9 @@ import functools
 import numpy as np
 
 from noisymix_tf import attacks
-from noisymix_tf.attacks import checks, victims
+from noisymix_tf.attacks import Budget, victims
 from noisymix_tf.attacks.autoattack import least_classes, require_packages
-from noisymix_tf.checks import radius_text
+from noisymix_tf.checks import radius, radius_text
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation.sections import Figure, Section, only
 from noisymix_tf.evaluation.suites import shared
@@ -167,14 +167,14 @@ def _searches(job, norms, words="", start=False, size=1.0, steps=1, restarts=1):
 
     pixels, seed = int(np.prod(job.images.shape)), job.settings.seed
     for norm, eps, ball in _balls(job.settings, norms):
-        checks.radius(eps, attacks.BALLS.get(norm).span(pixels))
+        radius("eps", eps, attacks.BALLS.get(norm).span(pixels))
         for loss in job.settings.attack_losses:
             attack = None
             if job.model is not None:
                 attack = functools.partial(
                     _padded,
                     compiled(norm, loss),
-                    victims.budget_of(eps, size * eps, steps, restarts, seed),
+                    Budget.of_shares(eps, size * eps, steps, restarts, seed),
                     job.replicas.round_up(job.batch_size),
                 )
             yield f"{ball} {loss}{words}", attack, 1 + 3 * steps * restarts

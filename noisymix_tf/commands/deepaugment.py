@@ -1,0 +1,155 @@
+"""Write training images seen by a perturbed network.
+
+python -m noisymix_tf deepaugment --data_dir=PHOTOS \
+    --output_dir=trees/deepaugment
+"""
+
+import dataclasses
+import os
+import sys
+import zlib
+
+import numpy as np
+
+from noisymix_tf import command_line, places
+from noisymix_tf.commands import COMMANDS
+from noisymix_tf.errors import UsageError
+from noisymix_tf.options import (
+    AT_LEAST_0,
+    AT_LEAST_1,
+    POSITIVE,
+    SHARE,
+    Options,
+    option,
+)
+from noisymix_tf.sets.options import ImageSourceConfig, TreeConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class AutoencoderConfig(Options):
+    """The network, which is trained on the same images."""
+
+    autoencoder_steps: int = option(
+        2000, "Steps of its training.", range=AT_LEAST_1
+    )
+    autoencoder_crops: int = option(
+        4096,
+        "Crops of 32 pixels that it is trained on, from all images if there "
+        "are fewer.",
+        range=AT_LEAST_1,
+    )
+    autoencoder_batch_size: int = option(
+        32, "Crops in a batch.", range=AT_LEAST_1
+    )
+    autoencoder_width: int = option(
+        48, "Channels of its hidden layers.", range=AT_LEAST_1
+    )
+    learning_rate: float = option(1e-3, "Peak rate of Adam.", range=POSITIVE)
+
+
+@dataclasses.dataclass(frozen=True)
+class PerturbationConfig(Options):
+    """How the trained network is perturbed for each batch."""
+
+    strength: float = option(
+        1.0,
+        "From the plain autoencoder (0) to the strongest perturbation (1).",
+        range=SHARE,
+    )
+    weight_perturbations: int = option(
+        3,
+        "Layers whose weights are perturbed, each in a random way.",
+        range=AT_LEAST_0,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class DeepAugmentConfig(
+    ImageSourceConfig, AutoencoderConfig, PerturbationConfig, TreeConfig
+):
+    """Everything that determines a tree of DeepAugment."""
+
+
+_USAGE = (
+    "python -m noisymix_tf deepaugment --data_dir=DIR "
+    "--output_dir=DIR [--flag=value ...]"
+)
+
+
+@COMMANDS.register("deepaugment")
+def main(argv):
+    """Parses the command line and writes the tree."""
+    config = command_line.parse(argv, DeepAugmentConfig, _USAGE)
+    places.check_writable(config.output_dir, "tree")
+    # Here, so that --help needs no TensorFlow.
+    import tensorflow as tf
+
+    # A tree that is continued is the one that would have been made at once.
+    tf.config.experimental.enable_op_determinism()
+    run(config)
+
+
+def run(config):
+    """Trains an autoencoder, unless it is there, and writes the tree.
+
+    Args:
+        config: `DeepAugmentConfig`.
+
+    Raises:
+        UsageError: A flag that cannot be used, or a directory that holds
+            something else.
+    """
+    from noisymix_tf import devices
+    from noisymix_tf.sets import changed, deepaugmented, writer
+
+    source = changed.source(config, config.format)
+    with changed.tree_folder(config, source) as folder:
+        devices.announce()
+        _say(f"Writing to {folder.path}")
+        path = folder.path / "autoencoder.keras"
+        model = _found_or_trained(config, source, path)
+        seed = config.seed
+        network = deepaugmented.PerturbedNetwork(
+            model, config.strength, config.weight_perturbations
+        )
+
+        def make(images, positions):
+            # Named by the first image: batches stay what they are.
+            name = zlib.crc32(source.names[positions[0]].encode())
+            return network(images, np.random.default_rng([seed, name]))
+
+        part = changed.ChangedPart(source, make, config.batch_size)
+        writer.write(folder, [part])
+
+
+def _found_or_trained(config, source, path):
+    """The autoencoder of a tree, trained once."""
+    import keras
+
+    from noisymix_tf.sets import deepaugmented
+
+    partial = path.with_name(".partial.keras")
+    partial.unlink(missing_ok=True)
+    if path.exists():
+        try:
+            return keras.models.load_model(path, compile=False)
+        except Exception as error:
+            raise UsageError(
+                f"{path} is damaged; remove it, and it is trained again."
+            ) from error
+    steps = config.autoencoder_steps
+    _say(f"Training the autoencoder on {len(source)} images, {steps} steps")
+    model, error = deepaugmented.trained(source, config, config.seed)
+    if not np.isfinite(error):
+        raise UsageError(
+            f"The autoencoder diverged with --learning_rate="
+            f"{config.learning_rate}: lower it."
+        )
+    _say(f"It reproduces them up to {error:.1f} grey levels (RMS)")
+    model.save(partial)
+    os.replace(partial, path)
+    return model
+
+
+def _say(text):
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,266 @@
+"""Write a saved classifier for TensorFlow Serving.
+
+python -m noisymix_tf export --model=runs/quickstart --output_dir=models/digits
+"""
+
+import dataclasses
+import pathlib
+import sys
+
+from noisymix_tf import command_line, places
+from noisymix_tf.commands import COMMANDS
+from noisymix_tf.data.options import TestDataConfig
+from noisymix_tf.errors import UsageError
+from noisymix_tf.options import AT_LEAST_1, POSITIVE, Options, Range, option
+
+_SIZES = Range(lambda v: all(s >= 1 for s in v), "a list of numbers from 1 on")
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceConfig(Options):
+    """What is exported, and where to."""
+
+    model: str | None = option(
+        None,
+        "The classifier: a .keras file, or the directory of a run, on this "
+        "machine or, with --weights=saved, in a bucket (gs://...).",
+        address=True,
+        first=True,
+    )
+    weights: str = option(
+        "saved",
+        "Of a run: saved (model.keras, which was evaluated), last (after the "
+        "last step) or ema (their average), from its newest checkpoint, or "
+        "best (best.keras, where a BestCheckpoint wrote it).",
+        choices=("saved", "last", "ema", "best"),
+        first=True,
+    )
+    output_dir: str | None = option(
+        None,
+        "Folder of the served model; its next free version is written.",
+        first=True,
+    )
+    labels: str | None = option(
+        None,
+        "File with the name of each class, one a line; by default the names "
+        "in the model's card, if any.",
+    )
+    report: str | None = option(
+        None,
+        "Directory of a report of noisymix_tf evaluate on this model, to be "
+        "copied into the export with the test images that it shows.",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class FormConfig(Options):
+    """What is written."""
+
+    preprocess: str | None = option(
+        None,
+        "How encoded images come to size: resize256-crop224 (shorter side, "
+        "then the centre), resize224 (both sides), crop224 or as_stored; by "
+        "default as the run's images, else resizeS-cropS for a model of S x S.",
+    )
+    outputs: str = option(
+        "auto",
+        "What the model gives: logits, probabilities, or auto to find out.",
+        choices=("auto", "logits", "probabilities"),
+    )
+    weights_dtype: str = option(
+        "float32",
+        "How kernels are stored: float32, float16 or bfloat16 (half the "
+        "size). It computes as before.",
+        choices=("float32", "float16", "bfloat16"),
+    )
+    batch_sizes: tuple[int, ...] = option(
+        (),
+        "Sizes of the batches that the server is to make, such as 1,8,32: "
+        "they are warmed up and written to batching_params.pbtxt.",
+        range=_SIZES,
+    )
+    quantize: bool = option(
+        False,
+        "Also write a LiteRT (TFLite) model with 8-bit weights, if it loses "
+        "at most one in a hundred of the images that the model has right; "
+        "without labels, of those for which it says the same as the model.",
+    )
+    onnx: bool = option(
+        False, 'Also write an ONNX model (pip install "noisymix_tf[onnx]").'
+    )
+    tolerance: float | None = option(
+        None,
+        "Largest accepted difference from the Keras model; by default 1e-5, "
+        "or 1e-2 with weights or layers in float16, 5e-2 in bfloat16.",
+        range=POSITIVE,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckConfig(Options):
+    """Which images the written model is compared with the Keras model on."""
+
+    dataset: str | None = option(
+        None,
+        "Dataset of the test images; by default the run's, else noise.",
+    )
+    data_dir: str | None = option(
+        None, "Directory of the dataset; by default the run's."
+    )
+    image_size: int | None = option(
+        None,
+        "Size of the images of a folder, where no preprocess is given.",
+        range=AT_LEAST_1,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportConfig(SourceConfig, FormConfig, CheckConfig):
+    """Everything that determines an export."""
+
+
+_USAGE = "python -m noisymix_tf export --model=PATH --output_dir=DIR"
+# Datasets whose images come to size as a flag says.
+_SIZED = ("folder", "imagenet")
+# Images to count on, enough to tell one point; and to compare on.
+_MEASURED, _COMPARED = 500, 16
+
+
+@COMMANDS.register("export")
+def main(argv):
+    """Parses the command line and exports."""
+    run(command_line.parse(argv, ExportConfig, _USAGE))
+
+
+def run(config):
+    """Exports as a configuration says, and prints what was compared.
+
+    Args:
+        config: `ExportConfig`.
+
+    Returns:
+        The `Exported`.
+    """
+    for flag in ("model", "output_dir"):
+        if getattr(config, flag) is None:
+            raise UsageError(f"--{flag} is missing: {_USAGE}")
+    places.check_writable(config.output_dir, "versions of a model")
+    from noisymix_tf.models.classifier import locate
+    from noisymix_tf.serving import ExportMismatch, sources
+    from noisymix_tf.serving.saved_model import export
+
+    names = _names(config.labels)
+    path = config.model
+    if places.is_address(path) and config.weights == "saved":
+        path = locate(path)
+    source = sources.load(path, config.weights)
+    form = config.only(FormConfig)
+    form["weights"] = form.pop("weights_dtype")
+    checks, origin = _checks(
+        source, config, form.pop("preprocess"), form["quantize"]
+    )
+    if names is not None:
+        checks["class_names"] = names
+    print(f"Comparing on {origin}", file=sys.stderr, flush=True)
+    try:
+        exported = export(
+            source[0],
+            config.output_dir,
+            card=source[1],
+            report=config.report,
+            **checks,
+            **form,
+        )
+    except ExportMismatch as error:
+        raise UsageError(str(error)) from error
+    print(_summary(exported, origin))
+    return exported
+
+
+def _checks(source, given, preprocess, measure):
+    """Options of `export` beside a model, and what they compare it on.
+
+    That is test images of the given dataset, of the run's, or else noise.
+    """
+    from noisymix_tf.training import setup
+
+    model, card, config = source
+    told = (card or {}).get("dataset") or {}
+    options = {name: told.get(name) for name in ("class_names", "preprocess")}
+    given = given.only(CheckConfig)
+    given = {k: v for k, v in given.items() if v is not None}
+    data, origin = config, "noise"
+    if "dataset" in given:
+        data = TestDataConfig(**given)
+    elif data is not None:
+        data = dataclasses.replace(data, **given)
+    elif given:
+        raise UsageError(f"--{min(given)} is of a dataset: give --dataset.")
+    if preprocess is not None and data and data.dataset in _SIZED:
+        data = dataclasses.replace(data, preprocess=preprocess, image_size=None)
+    try:
+        if data is not None:
+            found = _test_images(setup.test_dataset(data), model, measure)
+            options |= found
+            number = len(found["check_images"])
+            origin = f"{number} test images of {data.dataset}"
+    except UsageError as error:
+        if given:
+            raise
+        origin = f"noise (not on the run's data: {error})"
+    if preprocess is not None:
+        options["preprocess"] = preprocess
+    return options, origin
+
+
+def _test_images(dataset, model, measure):
+    from noisymix_tf import provenance
+    from noisymix_tf.models.unwrap import classifier_of
+    from noisymix_tf.serving import arguments
+
+    number = _MEASURED if measure else _COMPARED
+    # Every so many, because a folder has them class by class.
+    step = max(1, len(dataset.test) // number)
+    part = dataset.test.subset(range(len(dataset.test))[::step][:number])
+    images, labels = next(part.batches(number))
+    found = {"check_images": images}
+    found["preprocess"] = provenance.preprocess_of(dataset)
+    if dataset.num_classes == arguments.shapes(classifier_of(model))[1]:
+        found |= {"check_labels": labels, "class_names": dataset.class_names}
+    return found
+
+
+def _summary(exported, origin):
+    lines = ["Reloaded by a new process; largest difference from Keras:"]
+    width = max(map(len, exported.differences))
+    for name, difference in exported.differences.items():
+        lines.append(f"  {name.ljust(width)}  {difference:.1e}")
+    if exported.quantized is not None:
+        measure, before, after, n, is_written = exported.quantized
+        found = f"the same class as without for {after} of {n}"
+        if measure == "accuracy":
+            found = f"{after} of {n} right, {before} without"
+        end = "" if is_written else ": too few, NOT written"
+        line = f"With 8-bit weights: {found} ({measure} on {origin}){end}"
+        lines.append(line)
+    if exported.onnx_difference is not None:
+        gap = exported.onnx_difference
+        lines.append(f"ONNX model: probabilities differ by at most {gap:.1e}")
+    files = [p for p in exported.path.rglob("*") if p.is_file()]
+    size = sum(p.stat().st_size for p in files)
+    lines.append(f"SavedModel: {exported.path} ({size / 1e6:.1f} MB)")
+    return "\n".join(lines)
+
+
+def _names(path):
+    """Names of the classes out of a file, or None."""
+    if path is None:
+        return None
+    try:
+        return pathlib.Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        raise UsageError(
+            f"--labels={path} cannot be read ({reason}): give a text file "
+            f"with the name of each class, one a line."
+        ) from error

@@ -1,0 +1,127 @@
+"""Draw decision boundaries on a two-class problem.
+
+python -m noisymix_tf toy --flagfile=flags/toy.flags
+"""
+
+import dataclasses
+
+from noisymix_tf import command_line, run_folder
+from noisymix_tf.commands import COMMANDS
+from noisymix_tf.options import (
+    AT_LEAST_0,
+    AT_LEAST_1,
+    POSITIVE,
+    Options,
+    Range,
+    option,
+)
+from noisymix_tf.studies.points import ToyProblemConfig
+
+# Those above have points of their own, for the search.
+_FEW = Range(lambda v: 1 <= v <= 1000, "from 1 to 1000")
+
+
+@dataclasses.dataclass(frozen=True)
+class ToyRunConfig(Options):
+    """Where results go, and what is compared."""
+
+    output_dir: str | None = option(
+        None,
+        "Directory of results, table and figure. A command that was killed is "
+        "continued by the same command.",
+        free=True,
+    )
+    schemes: tuple[str, ...] = option(
+        (
+            "baseline",
+            "noise_injection",
+            "manifold_mixup",
+            "nfm",
+            "manifold_mixup_jsd",
+            "noisymix",
+        ),
+        "Schemes that are compared, in the order of the panels.",
+    )
+    seeds: int = option(
+        10,
+        "Trainings of each scheme, each on points and from weights of its "
+        "own, which are the same ones for all schemes.",
+        range=_FEW,
+    )
+    search: int = option(
+        0,
+        "Instead of comparing, try so many random settings of each scheme on "
+        "validation points, and print the best.",
+        range=AT_LEAST_0,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ToyTrainingConfig(Options):
+    """The network, and numbers that replace those of the schemes.
+
+    A number changes the schemes that are about it: a level of noise those that
+    inject noise, and so on.
+    """
+
+    width: int = option(64, "Units of a hidden layer.", range=AT_LEAST_1)
+    depth: int = option(4, "Hidden layers.", range=AT_LEAST_1)
+    epochs: int = option(300, "How often a point is seen.", range=AT_LEAST_1)
+    batch_size: int = option(100, "Points in a batch.", range=AT_LEAST_1)
+    learning_rate: float | None = option(
+        None, "Peak of the cosine schedule.", range=POSITIVE
+    )
+    alpha: float | None = option(
+        None,
+        "Mixing coefficient ~ Beta(alpha, alpha).",
+        range=POSITIVE,
+    )
+    additive_noise: float | None = option(
+        None, "Level of additive noise.", range=AT_LEAST_0
+    )
+    multiplicative_noise: float | None = option(
+        None, "Level of multiplicative noise.", range=AT_LEAST_0
+    )
+    jsd_weight: float | None = option(
+        None, "Weight of the Jensen-Shannon term.", range=POSITIVE
+    )
+    view_noise: float | None = option(
+        None,
+        "Standard deviation of the noise of the second and the third view, "
+        "which stands where images have AugMix.",
+        range=AT_LEAST_0,
+    )
+
+    def overrides(self):
+        """Dict from attribute of a scheme to the number given for it."""
+        names = [
+            f.name
+            for f in dataclasses.fields(ToyTrainingConfig)
+            if f.default is None
+        ]
+        return {
+            name: getattr(self, name)
+            for name in names
+            if getattr(self, name) is not None
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class ToyConfig(ToyRunConfig, ToyProblemConfig, ToyTrainingConfig):
+    """Everything that determines a comparison."""
+
+
+_USAGE = (
+    "python -m noisymix_tf toy --flagfile=flags/toy.flags [--flag=value ...]"
+)
+
+
+@COMMANDS.register("toy")
+def main(argv):
+    """Parses the command line, trains and compares."""
+    config = command_line.parse(argv, ToyConfig, _USAGE)
+    run_folder.check(config)
+    # Here, so that --help needs no TensorFlow.
+    from noisymix_tf.studies import toy
+
+    toy.run(config)

@@ -1,1 +1,0 @@
-"""A noisy two-class problem in the plane, for six ways of training."""

@@ -1,0 +1,243 @@
+"""Options of a training: its method, and its optimizer."""
+
+import dataclasses
+
+from noisymix_tf.attacks import ADVERSARIES
+from noisymix_tf.augment import VIEWS
+from noisymix_tf.errors import UsageError
+from noisymix_tf.mixing import MIXINGS
+from noisymix_tf.options import (
+    AT_LEAST_0,
+    AT_LEAST_1,
+    BELOW_1,
+    NOT_EMPTY,
+    POSITIVE,
+    SHARE,
+    Options,
+    Range,
+    option,
+    text,
+)
+from noisymix_tf.training import ramps
+
+_FACTORS = Range(
+    lambda v: bool(v) and all(factor >= 0 for factor in v),
+    "a list of numbers of at least 0",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class MethodConfig(Options):
+    """A training method: views x mixing x noise x stability."""
+
+    method: str = option(
+        "custom",
+        "Name of the method. On the command line, a known name reads its file "
+        "in flags/method/; later flags override it.",
+        first=True,
+    )
+    views: str = option(
+        "augmix",
+        "Augmentation that makes the views: augmix; a policy, which is "
+        "autoaugment_cifar10, autoaugment_imagenet, autoaugment_svhn, "
+        "randaugment or trivialaugment; gaussian (noise on the pixels); or "
+        "none.",
+        choices=VIEWS,
+    )
+    stability: str = option(
+        "jsd",
+        "Stability term over the clean and the augmented views: jsd "
+        "(Jensen-Shannon divergence), kl (mean divergence of the clean "
+        "prediction from the others, as in stability training) or none (one "
+        "view, the augmented one).",
+        choices=("jsd", "kl", "none"),
+    )
+    jsd_weight: float = option(
+        12.0, "Weight of the stability term, jsd or kl.", range=AT_LEAST_0
+    )
+    num_views: int = option(
+        3,
+        "Views that the stability term compares, the clean one included. "
+        "Without a term there is one view.",
+        range=AT_LEAST_1,
+    )
+    mixing: str = option(
+        "manifold",
+        "Mixing of examples: manifold (at a random tap), input, cutmix (a box) "
+        "or puzzlemix (salient blocks), all three at the first tap, or none.",
+        choices=MIXINGS,
+    )
+    taps: tuple[str, ...] = option(
+        ("auto",),
+        "Layers where mixing and noise may happen, in the order of the data "
+        "flow; auto: behind the normalisation and the first three stages; "
+        "auto:N: the first N of these.",
+        range=NOT_EMPTY,
+    )
+    alpha: float = option(
+        1.0,
+        "Mixing coefficient ~ Beta(alpha, alpha); 0 means no mixing.",
+        range=AT_LEAST_0,
+    )
+    additive_noise: float = option(
+        0.5, "Level of additive noise.", range=AT_LEAST_0
+    )
+    multiplicative_noise: float = option(
+        0.5, "Level of multiplicative noise.", range=AT_LEAST_0
+    )
+    noise_sparsity: float = option(
+        0.65, "Share of entries without noise.", range=SHARE
+    )
+    noise_per_view: tuple[float, ...] = option(
+        (1.0, 2.0, 3.0),
+        "Factors of the additive level for the clean and the augmented views; "
+        "the last also for those beyond it.",
+        range=_FACTORS,
+    )
+    adversary: str = option(
+        "none",
+        "Adversarial training, which any method can be combined with: attack "
+        "on the clean view, or the only one, before it is mixed: pgd "
+        "(projected gradient descent), fast (one step from a random start) or "
+        "none.",
+        choices=ADVERSARIES,
+    )
+    ramps: tuple[str, ...] = option(
+        (),
+        "Levels that change during training, NAME:END:FROM:TO: alpha, "
+        "additive_noise, multiplicative_noise or jsd_weight goes evenly from "
+        "the value of its flag to END between the shares FROM and TO of the "
+        "training. alpha:0:0.5:1 mixes less and less in the second half. A "
+        "further ramp of the same level goes on from there.",
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.stability != "none":
+            self._check_views()
+        self._check_ramps()
+
+    def _check_views(self):
+        if self.views == "none":
+            raise UsageError(
+                f"--stability={self.stability} compares several views, and "
+                f"--views=none makes one; give --views=augmix or "
+                f"--stability=none."
+            )
+        if self.num_views == 1:
+            raise UsageError(
+                f"--num_views=1 leaves --stability={self.stability} nothing to "
+                f"compare the clean view with; give --num_views=2 or "
+                f"--stability=none."
+            )
+        default = type(self).noise_per_view
+        extra = self.noise_per_view[self.num_views :]
+        if extra and self.noise_per_view != default:
+            raise UsageError(
+                f"--noise_per_view={text(self.noise_per_view)} has a factor "
+                f"for each of {len(self.noise_per_view)} views, but "
+                f"--num_views={self.num_views}: leave out {text(extra)}."
+            )
+
+    def _check_ramps(self):
+        idle = {
+            "alpha": ("mixing", self.mixing),
+            "jsd_weight": ("stability", self.stability),
+        }
+        for ramp in ramps.parse(self.ramps):
+            flag, value = idle.get(ramp.name, ("", ""))
+            if value == "none":
+                raise UsageError(
+                    f"--ramps changes {ramp.name}, which --{flag}=none has no "
+                    f"use for; leave the ramp out, or give another --{flag}."
+                )
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig(Options):
+    """Stochastic gradient descent with a cosine schedule."""
+
+    epochs: int = option(
+        200,
+        "Epochs.",
+        range=AT_LEAST_1,
+        first=True,
+    )
+    batch_size: int = option(
+        128,
+        "Images a step; each counts once for all its views.",
+        range=AT_LEAST_1,
+        first=True,
+    )
+    learning_rate: float = option(
+        0.1,
+        "Learning rate at the start.",
+        range=POSITIVE,
+        first=True,
+    )
+    final_learning_rate: float = option(
+        1e-6, "Learning rate at the end of the cosine.", range=AT_LEAST_0
+    )
+    momentum: float = option(0.9, "Momentum.", range=BELOW_1)
+    nesterov: bool = option(True, "Nesterov's momentum.")
+    weight_decay: float = option(
+        5e-4, "Weight decay of all trainable variables.", range=AT_LEAST_0
+    )
+    weight_decay_mode: str = option(
+        "l2",
+        "l2: in the gradient, as the reference; decoupled: as in AdamW.",
+        choices=("l2", "decoupled"),
+    )
+    warmup_epochs: float = option(
+        0.0,
+        "Epochs in which the learning rate rises linearly from 0, before the "
+        "cosine begins; part of --epochs.",
+        range=AT_LEAST_0,
+    )
+    base_batch_size: int | None = option(
+        None,
+        "Batch size that the learning rate is meant for: it is multiplied by "
+        "batch_size * accumulation_steps / base_batch_size. By default it is "
+        "taken as it is.",
+        range=AT_LEAST_1,
+    )
+    clip_norm: float = option(
+        0.0,
+        "Largest norm of the gradient of all weights together, without weight "
+        "decay; a longer one is shortened to it. 0: no limit.",
+        range=AT_LEAST_0,
+    )
+    accumulation_steps: int = option(
+        1,
+        "Batches whose gradients are averaged into one change of the weights, "
+        "for large batches on small devices.",
+        range=AT_LEAST_1,
+    )
+    steps_per_execution: int = option(
+        1,
+        "Steps that are run between two returns to Python; what is left of an "
+        "epoch is run at its end.",
+        range=AT_LEAST_1,
+    )
+    label_smoothing: float = option(
+        0.0,
+        "Share of each label that is spread evenly over all classes.",
+        range=BELOW_1,
+    )
+    ema: float = option(
+        0.0,
+        "Decay of the exponential moving average of the weights, such as "
+        "0.999; 0: no average.",
+        range=BELOW_1,
+    )
+    evaluate_ema: bool = option(
+        True, "With ema: measure, save and export the averaged weights."
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.warmup_epochs >= self.epochs:
+            raise UsageError(
+                f"--warmup_epochs={self.warmup_epochs} leaves nothing of "
+                f"--epochs={self.epochs} for the cosine: warm up for less."
+            )
