@@ -1,6 +1,5 @@
 """Augmentation of uint8 image batches, compiled with XLA on any device."""
 
-from noisymix_tf.augment.arguments import VIEWS
 from noisymix_tf.augment.augmix import AugMixOptions, augmix, augmix_views
 from noisymix_tf.augment.gaussian import gaussian_views
 from noisymix_tf.augment.policy import (
@@ -9,7 +8,7 @@ from noisymix_tf.augment.policy import (
     trivial_augment_views,
 )
 from noisymix_tf.augment.standard import random_crop_flip
-from noisymix_tf.augment.views import batch_views, device_views
+from noisymix_tf.augment.views import VIEWS, batch_views, device_views
 
 __all__ = [
     "VIEWS",

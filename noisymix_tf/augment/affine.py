@@ -20,12 +20,8 @@ MAX_DEGREES = 135
 def rotate(image, degrees):
     """Rotates counter-clockwise about the centre; bilinear, black outside.
 
-    Args:
-        image: uint8 `[H, W, C]`, static shape.
-        degrees: Whole number from -135 to 135, scalar of any type.
-
-    Returns:
-        uint8 `[H, W, C]`.
+    As all functions here it takes uint8 `[H, W, C]` of static shape, and
+    returns such; `degrees` are whole, from -135 to 135, a scalar of any type.
     """
     degrees = tf.cast(degrees, tf.int32)
     # A quarter of AugMix's rotations at severity 1 turn by nothing.
@@ -51,32 +47,30 @@ def _rotate(image, degrees):
 
 
 def shear_x(image, factor):
-    """Moves each row by `factor` times its distance from the top edge.
-
-    Args:
-        image: uint8 `[H, W, C]`, static shape.
-        factor: Scalar; a positive one moves the content to the left.
-
-    Returns:
-        uint8 `[H, W, C]`; bilinear, black outside.
-    """
-    height, width, _ = image.shape
-    x, y = _centres(height, width)
-    place = x + rounded(_double(factor) * y)
-    left, right, weight, inside = _neighbours(place, width)
-    at, row = _reader(image, inside), tf.range(height)[:, tf.newaxis]
-    return tf.cast(_lerp(at(row, left), at(row, right), weight), tf.uint8)
+    """Moves each row left by `factor` times its distance from the top."""
+    return _shear(image, factor, axis=1)
 
 
 def shear_y(image, factor):
     """Moves each column up by `factor` times its distance from the left."""
+    return _shear(image, factor, axis=0)
+
+
+def _shear(image, factor, axis):
     height, width, _ = image.shape
     x, y = _centres(height, width)
-    place = y + rounded(_double(factor) * x)
-    upper, lower, weight, inside = _neighbours(place, height)
-    at, column = _reader(image, inside), tf.range(width)
-    mixed = _lerp(at(upper, column), at(lower, column), weight)
-    return tf.cast(mixed, tf.uint8)
+    along, across = (x, y) if axis == 1 else (y, x)
+    # A Python number goes through float32 where it is cast.
+    factor = tf.convert_to_tensor(factor, dtype_hint=tf.float64)
+    place = along + rounded(tf.cast(factor, tf.float64) * across)
+    first, last, weight, inside = _neighbours(place, image.shape[axis])
+    at, row = _reader(image, inside), tf.range(height)[:, tf.newaxis]
+    if axis == 1:
+        before, behind = at(row, first), at(row, last)
+    else:
+        column = tf.range(width)
+        before, behind = at(first, column), at(last, column)
+    return tf.cast(_lerp(before, behind, weight), tf.uint8)
 
 
 def translate_x(image, pixels):
@@ -114,12 +108,6 @@ def rotation_matrices(height, width):
     return np.array(rows)
 
 
-def _double(value):
-    # A Python number goes through float32 where it is cast.
-    value = tf.convert_to_tensor(value, dtype_hint=tf.float64)
-    return tf.cast(value, tf.float64)
-
-
 def _centres(height, width):
     """Centres of the pixels: `x` of shape `[1, W]` and `y` `[H, 1]`."""
     x = tf.range(width, dtype=tf.float64)[tf.newaxis] + 0.5
@@ -128,15 +116,10 @@ def _centres(height, width):
 
 
 def _neighbours(position, size):
-    """Finds the two pixels along one axis whose centres enclose a position.
+    """The two pixels along an axis whose centres enclose a position `[H, W]`.
 
-    Args:
-        position: float64 `[H, W]`.
-        size: Length of the axis in pixels.
-
-    Returns:
-        The lower index, the upper one, the weight of the upper, and whether
-        the position is inside the image; all `[H, W]`.
+    Returns the lower index, the upper one, the weight of the upper, and whether
+    the position is inside of an axis of so many pixels; all `[H, W]`.
     """
     inside = (position >= 0.0) & (position < size)
     lower = tf.floor(position - 0.5)

@@ -10,14 +10,9 @@ from noisymix_tf.lazy import tf
 
 
 def color(images, factor):
-    """Blends with the grey image; factor 0 is grey, 1 the image itself.
+    """Blends uint8 `[..., H, W, C]` with the grey image, C of 1 or 3.
 
-    Args:
-        images: uint8 `[..., H, W, C]`, C of 1 or 3.
-        factor: Fixed-point `[...]`, not negative.
-
-    Returns:
-        uint8 `[..., H, W, C]`.
+    A factor, fixed-point `[...]`, of 0 is grey, and of 1 the image itself.
     """
     return _blend(_grey(images), images, factor)
 
@@ -70,10 +65,8 @@ def _smooth(images):
 
 
 def _blend(degenerate, images, factor):
-    """Truncated `degenerate + factor * (image - degenerate)`, as Pillow does.
-
-    Pillow works in single precision, and rounds the product.
-    """
+    """Truncated `degenerate + factor * (image - degenerate)`."""
+    # Pillow works in single precision, and rounds the product.
     start = tf.cast(degenerate, tf.float32)
     factor = tf.cast(factor, tf.float32) / fixed.ONE
     change = tf.cast(images, tf.float32) - start

@@ -11,20 +11,13 @@ from noisymix_tf.augment import affine, enhance, fixed, places, tables
 
 
 class Law(typing.NamedTuple):
-    """AugMix's law of a parameter: `start` plus a tenth of `level * reach`.
+    """AugMix's law of a parameter: `start` plus a tenth of `level * reach`."""
 
-    Attributes:
-        reach: What level 10 adds: a number, or a function of the height and
-            the width of the image in pixels.
-        start: What level 0 would give.
-        whole: Whether what is added is truncated to a whole number.
-        falls: Whether it is taken away instead.
-    """
-
+    # What level 10 adds: a number, or a function of the height and the width.
     reach: float | typing.Callable = 0
     start: float = 0
-    whole: bool = False
-    falls: bool = False
+    whole: bool = False  # Whether what is added is truncated.
+    falls: bool = False  # Whether it is taken away instead.
 
     def __call__(self, draws, severity, height, width):
         """Fixed-point parameters at levels from 0.1 to `severity`."""
@@ -44,10 +37,6 @@ class Operation(typing.NamedTuple):
     does nothing. `steps.py` applies them.
 
     Attributes:
-        name: As in Pillow, with underscores.
-        law: AugMix's law of the parameter.
-        signed: Whether half of the draws negate the parameter.
-        unit: By what a parameter is multiplied: small ones keep all bits.
         table: Function of a function that returns the histogram `[..., C, 256]`
             (called where it is needed only) and of the parameter, fixed-point
             `[...]`; returns a uint8 table `[..., C or 1, 256]`.
@@ -58,10 +47,10 @@ class Operation(typing.NamedTuple):
             `place`: of one image; the same pixels, faster on a CPU.
     """
 
-    name: str
+    name: str  # As in Pillow, with underscores.
     law: Law = Law()
-    signed: bool = False
-    unit: int = 1
+    signed: bool = False  # Whether half of the draws negate the parameter.
+    unit: int = 1  # By what it is multiplied: small ones keep all bits.
     table: typing.Callable | None = None
     place: typing.Callable | None = None
     image: typing.Callable | None = None
@@ -76,7 +65,7 @@ def _moves(name, law, unit=1):
     def image(pixels, parameter):
         return getattr(affine, name)(pixels, fixed.real(parameter) / unit)
 
-    place = getattr(places, name)
+    place = places.MAPS[name]
     return Operation(name, law, True, unit, place=place, image=image)
 
 
@@ -86,8 +75,7 @@ OPERATIONS = (
         table=lambda counts, unused: tables.autocontrast_table(counts()),
     ),
     Operation(
-        "equalize",
-        table=lambda counts, unused: tables.equalize_table(counts()),
+        "equalize", table=lambda counts, unused: tables.equalize_table(counts())
     ),
     Operation(
         "posterize",

@@ -26,8 +26,7 @@ _NEAREST_BITS = 16
 _LONGEST_SIDE = 1600
 
 
-def rotate(degrees, height, width):
-    """The map of `affine.rotate` for whole degrees, fixed-point `[...]`."""
+def _rotate(degrees, height, width):
     if max(height, width) > _LONGEST_SIDE:
         raise UsageError(
             f"Images of {height} x {width} pixels cannot be rotated here: give "
@@ -42,43 +41,36 @@ def rotate(degrees, height, width):
     return tf.gather(tf.constant(maps), index)
 
 
-def shear_x(factor, height, width):
-    """The map of `affine.shear_x` for factors times `SHEAR_UNIT`."""
-    factor = fixed.shift(factor, _SHEAR_BITS)
-    return _identity_and(factor, b=factor, c=fixed.shift(factor, 1))
+def _shear(slope, offset):
+    def place(factor, height, width):
+        factor = fixed.shift(factor, _SHEAR_BITS)
+        return _changed({slope: factor, offset: fixed.shift(factor, 1)})
+
+    return place
 
 
-def shear_y(factor, height, width):
-    """The map of `affine.shear_y` for factors times `SHEAR_UNIT`."""
-    factor = fixed.shift(factor, _SHEAR_BITS)
-    return _identity_and(factor, d=factor, f=fixed.shift(factor, 1))
-
-
-def translate_x(pixels, height, width):
-    """The map of `affine.translate_x` for fixed-point pixels `[...]`."""
-    return _identity_and(pixels, c=pixels)
-
-
-def translate_y(pixels, height, width):
-    """The map of `affine.translate_y` for fixed-point pixels `[...]`."""
-    return _identity_and(pixels, f=pixels)
-
-
-def _identity_and(like, **added):
-    nothing = tf.zeros_like(like)
+def _changed(added):
+    """The identity with something added at some of the six places."""
+    nothing = tf.zeros_like(next(iter(added.values())))
     added = tf.stack([added.get(name, nothing) for name in "abcdef"], axis=-1)
     return added + tf.constant(IDENTITY, tf.int64)
+
+
+# The maps of the functions of `affine.py`, for fixed-point parameters `[...]`,
+# a height and a width; the factors of shears are times `SHEAR_UNIT`.
+MAPS = {
+    "rotate": _rotate,
+    "shear_x": _shear("b", "c"),
+    "shear_y": _shear("d", "f"),
+    "translate_x": lambda pixels, height, width: _changed({"c": pixels}),
+    "translate_y": lambda pixels, height, width: _changed({"f": pixels}),
+}
 
 
 def nearest(images, maps):
     """Takes the nearest pixel, as Pillow does; black outside.
 
-    Args:
-        images: uint8 `[N, H, W, C]`, static but for N.
-        maps: `[N, 6]`.
-
-    Returns:
-        uint8 `[N, H, W, C]`.
+    Images are uint8 `[N, H, W, C]`, static but for N, and maps `[N, 6]`.
     """
     _, height, width, _ = images.shape
     coarser = fixed.BITS - _NEAREST_BITS
@@ -95,13 +87,7 @@ def bilinear(images, maps):
 
     Pillow rounds to double precision, this function to 2**-44 of a pixel. That
     is seen only where the exact value is a whole number, or all but one.
-
-    Args:
-        images: uint8 `[N, H, W, C]`, static but for N.
-        maps: `[N, 6]`.
-
-    Returns:
-        uint8 `[N, H, W, C]`.
+    Arguments are those of `nearest`.
     """
     _, height, width, _ = images.shape
     finer = fixed.BITS - _PLACE_BITS

@@ -7,21 +7,39 @@ black outside, as in the published programs.
 
 import dataclasses
 import functools
+import typing
 
 from noisymix_tf import rng
-from noisymix_tf.augment import (
-    arguments,
-    places,
-    policy_space,
-    policy_steps,
-    steps,
+from noisymix_tf.augment import fixed, places, steps
+from noisymix_tf.augment.policy_space import (
+    AUTO_AUGMENT,
+    COMMON,
+    NAMES,
+    OPERATIONS,
+    POLICIES,
+    SCALES,
+    STRONGEST,
+    WIDE,
 )
-from noisymix_tf.augment import cutout as cutouts
-from noisymix_tf.augment.arguments import VIEWS, checked, checked_views
-from noisymix_tf.checks import is_whole
+from noisymix_tf.augment.views import VIEWS, WHOLE, made
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import serializable, tf
 from noisymix_tf.options import AT_LEAST_0, AT_LEAST_1, Options, between, option
+
+# Of the square of cutout: the published programs erase after the
+# normalisation, where 0 is the mean.
+_GREY = 128
+
+
+class Steps(typing.NamedTuple):
+    """The steps of a batch of views: tensors `[..., D]`.
+
+    Operations are indices into `OPERATIONS`, int32, and parameters what each is
+    given, fixed-point.
+    """
+
+    operation: "tf.Tensor"
+    parameter: "tf.Tensor"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +55,43 @@ class PolicyOptions(Options):
         range=AT_LEAST_0,
     )
 
+    def views(self, images, seed, batch, part, dense):
+        """uint8 views; `draw` of a subclass gives `Steps` `[*batch, D]`."""
+        step_seed, centre_seed = tf.unstack(rng.split(seed, 2, by_name=True))
+        drawn = part(self.draw(step_seed, batch, *images.shape[1:3]))
+        resample = places.nearest if dense else None
+        views = steps.apply(images, *drawn, OPERATIONS, resample)
+        if self.cutout:
+            centres = part(draw_centres(centre_seed, batch, *images.shape[1:3]))
+            views = erase(views, centres, int(self.cutout))
+        return tf.concat([images[:, tf.newaxis], views], axis=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class AutoAugment(PolicyOptions):
+    """One of the 25 sub-policies of a published policy, for each view."""
+
+    policy: str = option("cifar10", "Its dataset.", choices=tuple(POLICIES))
+
+    def draw(self, seed, batch, height, width):
+        table = POLICIES[self.policy]
+
+        def of_all(function):
+            return [[function(*step) for step in row] for row in table]
+
+        def parameters(name, share, magnitude):
+            return AUTO_AUGMENT.both_ways(name, magnitude, 9, height, width)
+
+        operations = of_all(lambda name, *_: NAMES.index(name))
+        shares = fixed.constant(of_all(lambda name, share, _: share))
+        draws = fixed.uniform(seed, [*batch, 2, 3])
+        row = fixed.below(draws[..., 0, 0], len(table))
+        operation = tf.gather(tf.constant(operations, tf.int32), row)
+        done = draws[..., 1] < tf.gather(shares, row)
+        operation = tf.where(done, operation, NAMES.index("identity"))
+        parameter = _one_way(of_all(parameters), row, draws[..., 2])
+        return Steps(operation, parameter)
+
 
 @dataclasses.dataclass(frozen=True)
 class RandAugmentOptions(PolicyOptions):
@@ -50,48 +105,67 @@ class RandAugmentOptions(PolicyOptions):
     magnitude: float = option(
         9.0,
         "Magnitude of RandAugment's operations; 30 is AutoAugment's strongest.",
-        range=between(0, 30),
+        range=between(0, STRONGEST),
     )
     scale: str = option(
         "automl",
         "What RandAugment's magnitudes mean: automl (enhancements from 0.1 to "
         "1.9) or torchvision (from 1 to 1.9, in half of the draws to 0.1; "
         "whole magnitudes).",
-        choices=("automl", "torchvision"),
+        choices=tuple(SCALES),
     )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.scale == "torchvision" and self.magnitude % 1:
+            raise UsageError(
+                f"torchvision's scale has whole magnitudes only, got "
+                f"magnitude={self.magnitude!r}; give one from 0 to {STRONGEST}."
+            )
+
+    def draw(self, seed, batch, height, width):
+        space = SCALES[self.scale]
+        parameters = [
+            space.both_ways(name, self.magnitude, STRONGEST, height, width)
+            for name in COMMON
+        ]
+        draws = fixed.uniform(seed, [*batch, self.num_ops, 2])
+        operation = fixed.below(draws[..., 0], len(COMMON))
+        return Steps(operation, _one_way(parameters, operation, draws[..., 1]))
+
+
+@dataclasses.dataclass(frozen=True)
+class TrivialAugment(PolicyOptions):
+    """One of fourteen operations at one of 31 magnitudes, wide ranges."""
+
+    def draw(self, seed, batch, height, width):
+        magnitudes = range(STRONGEST + 1)
+        parameters = [
+            WIDE.both_ways(name, magnitude, STRONGEST, height, width)
+            for name in COMMON
+            for magnitude in magnitudes
+        ]
+        draws = fixed.uniform(seed, [*batch, 1, 3])
+        operation = fixed.below(draws[..., 0], len(COMMON))
+        magnitude = fixed.below(draws[..., 1], len(magnitudes))
+        index = operation * len(magnitudes) + magnitude
+        return Steps(operation, _one_way(parameters, index, draws[..., 2]))
+
+
+def _one_way(parameters, index, draw):
+    """Takes pairs of parameters; half of the draws take the second of each."""
+    pairs = tf.gather(fixed.constant(parameters), index)
+    return tf.where(draw < fixed.ONE // 2, pairs[..., 1], pairs[..., 0])
 
 
 @serializable
-def auto_augment_views(
-    images,
-    seed,
-    *,
-    policy="cifar10",
-    cutout=0,
-    num_views=2,
-    clean=True,
-    shard=arguments.WHOLE,
-    dense=False,
-):
+def auto_augment_views(images, seed, *, shard=WHOLE, dense=False, **options):
     """Returns each image with AutoAugment views of it.
 
-    Runs as one XLA program wherever it is called: eagerly, in `Dataset.map`,
-    or inside a compiled train step.
-
-    Args:
-        images, seed, num_views, clean, shard, dense: As for `augmix_views`.
-        policy: `"cifar10"`, `"imagenet"` or `"svhn"`: the 25 sub-policies of
-            the paper's appendix, one for each view.
-        cutout: Side in pixels of a grey square at a random place, painted
-            last; 0 for none. The paper takes 16 for CIFAR-10.
-
-    Returns:
-        uint8 `[B, 1 + num_views, H, W, C]`; view 0 is the clean image. Without
-        it, `num_views` views.
-
-    Raises:
-        UsageError: The images are not uint8 batches, or an argument is out of
-            its range.
+    Arguments, views and errors are as for `augmix_views`, but pixels are uint8.
+    Options are `policy`, which is `"cifar10"`, `"imagenet"` or `"svhn"`, and
+    `cutout`, the side in pixels of a grey square that is painted last; the
+    paper takes 16 for CIFAR-10.
 
     Example:
 
@@ -104,11 +178,10 @@ def auto_augment_views(
     goes nine tenths of the way, posterizes to 4 bits less and moves by at most
     9 pixels.
     """
-    sampler = policy_steps.AutoAugment(policy)
-    return _views(sampler, images, seed, cutout, num_views, clean, shard, dense)
+    return made(AutoAugment, images, seed, shard, dense, **options)
 
 
-for _policy in ("cifar10", "imagenet", "svhn"):
+for _policy in POLICIES:
     VIEWS.register(f"autoaugment_{_policy}", options=PolicyOptions)(
         functools.partial(auto_augment_views, policy=_policy)
     )
@@ -116,29 +189,14 @@ for _policy in ("cifar10", "imagenet", "svhn"):
 
 @VIEWS.register("randaugment", options=RandAugmentOptions)
 @serializable
-def rand_augment_views(
-    images,
-    seed,
-    *,
-    num_ops=2,
-    magnitude=9,
-    scale="automl",
-    cutout=0,
-    num_views=2,
-    clean=True,
-    shard=arguments.WHOLE,
-    dense=False,
-):
+def rand_augment_views(images, seed, *, shard=WHOLE, dense=False, **options):
     """Returns each image with RandAugment views; see `auto_augment_views`.
 
-    Args:
-        num_ops: Operations in a row, drawn from fourteen with replacement.
-        magnitude: Magnitude of them all, 0 to 30; at 30 they are as strong as
-            AutoAugment's strongest.
-        scale: What a magnitude means. `"automl"`: a share of AutoAugment's
-            ranges, of which enhancements go from 0.1 (weak colours) to 1.9.
-            `"torchvision"`: whole magnitudes; enhancements go from 1 to 1.9
-            or, in half of the draws, to 0.1.
+    A view is `num_ops` operations, drawn from fourteen with replacement, of one
+    `magnitude`, 0 to 30. With the `scale` `"automl"` it is a share of
+    AutoAugment's ranges, of which enhancements go from 0.1 (weak colours) to
+    1.9; with `"torchvision"` it is whole, and they go from 1 to 1.9 or, in half
+    of the draws, to 0.1. And `cutout`.
 
     Example:
 
@@ -149,22 +207,12 @@ def rand_augment_views(
     Reference: Cubuk et al., arXiv:1909.13719. The scales are those of
     automl/trivialaugment (aug_lib.py) and of torchvision's RandAugment.
     """
-    sampler = policy_steps.RandAugment(num_ops, magnitude, scale)
-    return _views(sampler, images, seed, cutout, num_views, clean, shard, dense)
+    return made(RandAugmentOptions, images, seed, shard, dense, **options)
 
 
 @VIEWS.register("trivialaugment", options=PolicyOptions)
 @serializable
-def trivial_augment_views(
-    images,
-    seed,
-    *,
-    cutout=0,
-    num_views=2,
-    clean=True,
-    shard=arguments.WHOLE,
-    dense=False,
-):
+def trivial_augment_views(images, seed, *, shard=WHOLE, dense=False, **options):
     """Returns each image with TrivialAugment views; see `auto_augment_views`.
 
     A view is one of fourteen operations at one of 31 magnitudes, both drawn
@@ -179,53 +227,32 @@ def trivial_augment_views(
 
     Reference: Müller and Hutter, arXiv:2103.10158, Algorithm 1.
     """
-    sampler = policy_steps.TrivialAugment()
-    return _views(sampler, images, seed, cutout, num_views, clean, shard, dense)
+    return made(TrivialAugment, images, seed, shard, dense, **options)
 
 
-def _views(sampler, images, seed, cutout, num_views, clean, shard, dense):
-    if not is_whole(cutout) or cutout < 0:
-        raise UsageError(
-            f"The cutout must be a whole number of pixels, at least 0, got "
-            f"{cutout!r}; the papers take 16 for CIFAR-10."
-        )
-    index, count = arguments.checked_shard(shard)
-    form = (int(cutout), checked_views(num_views), bool(clean), count)
-    return _compiled(sampler, *form, bool(dense))(
-        checked(images), tf.cast(seed, tf.int32), tf.cast(index, tf.int32)
-    )
+def draw_centres(seed, batch, height, width):
+    """Row and column of each cutout, int32 `[*batch, 2]`."""
+    draws = fixed.uniform(seed, [*batch, 2])
+    rows = fixed.below(draws[..., 0], height)
+    return tf.stack([rows, fixed.below(draws[..., 1], width)], axis=-1)
 
 
-@functools.cache
-def _compiled(sampler, cutout, num_views, clean, count, dense):
-    @tf.function(jit_compile=True, autograph=False)
-    def views(images, seed, index):
-        _, height, width, _ = images.shape
-        batch = [count * tf.shape(images)[0], num_views]
-        step_seed, centre_seed = tf.unstack(rng.split(seed, 2, by_name=True))
-        drawn = sampler.draw(step_seed, batch, height, width)
-        made = apply_steps(images, arguments.rows(drawn, index, count), dense)
-        if cutout:
-            centres = cutouts.draw_centres(centre_seed, batch, height, width)
-            centres = arguments.rows(centres, index, count)
-            made = cutouts.erase(made, centres, cutout)
-        if clean:
-            made = tf.concat([images[:, tf.newaxis], made], axis=1)
-        return made
+def erase(images, centres, size):
+    """Cutout: paints a square grey, as much of it as lies in the image.
 
-    return views
+    Of uint8 `[..., H, W, C]`, around a row and a column, int32 `[..., 2]`. A
+    square reaches from `size // 2` before the centre to as far behind it, so
+    that an odd size counts as the even one below.
 
-
-def apply_steps(images, drawn, dense=False):
-    """Makes the views that steps describe.
-
-    Args:
-        images: uint8 `[B, H, W, C]`, static but for B.
-        drawn: `policy_steps.Steps` of batch axes `[B, V]`.
-        dense: As for `augmix_views`.
-
-    Returns:
-        uint8 `[B, V, H, W, C]`.
+    Reference: DeVries and Taylor, arXiv:1708.04552, and their published code.
     """
-    resample = places.nearest if dense else None
-    return steps.apply(images, *drawn, policy_space.OPERATIONS, resample)
+
+    def covered(length, middle):
+        place = tf.range(length) - middle[..., tf.newaxis]
+        return (place >= -(size // 2)) & (place < size // 2)
+
+    rows = covered(images.shape[-3], centres[..., 0])
+    columns = covered(images.shape[-2], centres[..., 1])
+    inside = rows[..., tf.newaxis] & columns[..., tf.newaxis, :]
+    grey = tf.constant(_GREY, tf.uint8)
+    return tf.where(inside[..., tf.newaxis], grey, images)

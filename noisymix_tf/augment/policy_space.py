@@ -7,6 +7,7 @@ division, and truncated as the published programs do.
 import dataclasses
 import fractions
 import math
+import pathlib
 
 from noisymix_tf.augment import ops, places, tables
 from noisymix_tf.lazy import tf
@@ -23,24 +24,17 @@ def _nearest(name):
     return ops.named(name)._replace(image=image)
 
 
-OPERATIONS = (
-    ops.Operation("identity"),
-    ops.named("autocontrast"),
-    ops.named("equalize"),
-    _nearest("rotate"),
-    ops.named("solarize"),
-    ops.named("color"),
-    ops.named("posterize"),
-    ops.named("contrast"),
-    ops.named("brightness"),
-    ops.named("sharpness"),
-    _nearest("shear_x"),
-    _nearest("shear_y"),
-    ops.named("translate_x"),
-    ops.named("translate_y"),
-    ops.Operation("invert", table=lambda counts, unused: tables.invert_table()),
+_OWN = {
+    "identity": ops.Operation("identity"),
+    "invert": ops.Operation("invert", table=lambda *_: tables.invert_table()),
+    **{name: _nearest(name) for name in ("rotate", "shear_x", "shear_y")},
+}
+NAMES = (
+    *("identity", "autocontrast", "equalize", "rotate", "solarize", "color"),
+    *("posterize", "contrast", "brightness", "sharpness", "shear_x", "shear_y"),
+    *("translate_x", "translate_y", "invert"),
 )
-NAMES = tuple(each.name for each in OPERATIONS)
+OPERATIONS = tuple(_OWN.get(name) or ops.named(name) for name in NAMES)
 # RandAugment's and TrivialAugment's fourteen (section 3 of arXiv:1909.13719,
 # Table 1 of arXiv:2103.10158); AutoAugment has invert besides.
 COMMON = NAMES[:14]
@@ -97,6 +91,8 @@ class Space:
         return parameter, -parameter if operation.signed else parameter
 
 
+# RandAugment's and TrivialAugment's strongest magnitude.
+STRONGEST = 30
 # The ranges of AutoAugment's Table 6 (arXiv:1805.09501), whose translations of
 # 150 pixels are for images of 331. RandAugment takes the same ranges.
 AUTO_AUGMENT = Space(
@@ -137,3 +133,17 @@ SCALES = {
         **dataclasses.asdict(AUTO_AUGMENT) | {"enhancement": (1.0, 1.9)}
     ),
 }
+
+
+def _policies():
+    found, file = {}, pathlib.Path(__file__).with_name("policies.txt")
+    for line in file.read_text().splitlines():
+        if not line.startswith("#"):
+            dataset, *words = line.split()
+            numbers = map(float, words[1::3]), map(int, words[2::3])
+            found.setdefault(dataset, []).append([*zip(words[::3], *numbers)])
+    return found
+
+
+# `{dataset: sub-policies}`, each of two `(operation, probability, magnitude)`.
+POLICIES = _policies()

@@ -3,34 +3,21 @@
 import functools
 
 from noisymix_tf import rng
-from noisymix_tf.augment import arguments
-from noisymix_tf.augment.arguments import checked
+from noisymix_tf.augment.views import WHOLE, checked, checked_shard, rows
 from noisymix_tf.checks import is_whole
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import serializable, tf
 
 
 @serializable
-def random_crop_flip(
-    images, seed, *, padding=4, flip=True, shard=arguments.WHOLE
-):
+def random_crop_flip(images, seed, *, padding=4, flip=True, shard=WHOLE):
     """Pads with black, crops each image back at random, and mirrors half.
-
-    Runs as one XLA program wherever it is called: eagerly, in `Dataset.map`,
-    or inside a compiled train step.
 
     Args:
         images, seed, shard: As for `augmix_views`.
         padding: Black pixels on each side before the crop; each offset is
             uniform on 0 to `2 * padding`. 0 does not crop.
         flip: Whether to mirror each image left to right with probability 0.5.
-
-    Returns:
-        uint8 `[B, H, W, C]`.
-
-    Raises:
-        UsageError: The images are not uint8 batches, the padding is not a
-            whole number from 0, or `shard` is no such pair.
 
     Example:
 
@@ -44,7 +31,7 @@ def random_crop_flip(
             f"{padding!r}."
         )
     images = checked(images)
-    index, count = arguments.checked_shard(shard)
+    index, count = checked_shard(shard)
     if padding == 0 and not flip:
         return images
     return _compiled(int(padding), bool(flip), count)(
@@ -57,9 +44,8 @@ def _compiled(padding, flip, count):
     @tf.function(jit_compile=True, autograph=False)
     def crop_flip(images, seed, index):
         _, height, width, _ = images.shape
-        row_seed, column_seed, flip_seed = tf.unstack(
-            rng.split(seed, 3, by_name=True)
-        )
+        seeds = tf.unstack(rng.split(seed, 3, by_name=True))
+        row_seed, column_seed, flip_seed = seeds
 
         def draw(seed, **law):
             draws = tf.random.stateless_uniform(
@@ -67,12 +53,12 @@ def _compiled(padding, flip, count):
                 **law,
                 **rng.key(seed, by_name=True),
             )
-            return arguments.rows(draws, index, count)
+            return rows(draws, index, count)
 
         def offsets(seed):
             return draw(seed, minval=0, maxval=2 * padding + 1, dtype=tf.int32)
 
-        rows = offsets(row_seed) + tf.range(height)
+        lines = offsets(row_seed) + tf.range(height)
         columns = tf.range(width)
         if flip:
             mirrored = draw(flip_seed) < 0.5
@@ -80,7 +66,7 @@ def _compiled(padding, flip, count):
         columns += offsets(column_seed)
         margin = [padding, padding]
         padded = tf.pad(images, [[0, 0], margin, margin, [0, 0]])
-        cropped = tf.gather(padded, rows, axis=1, batch_dims=1)
+        cropped = tf.gather(padded, lines, axis=1, batch_dims=1)
         return tf.gather(cropped, columns, axis=2, batch_dims=1)
 
     return crop_flip

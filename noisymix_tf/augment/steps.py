@@ -37,24 +37,13 @@ def apply(
         resample: `places.bilinear` or `places.nearest`, for all images at once;
             None for the loop.
         finish: Function of an image, of the results `[R, H, W, C]` of its rows
-            and of its `own` to a list of views; without the loop, of all, with
-            an axis in front.
+            and of its `own`, tensors `[B, ...]`, to a list of views; without
+            the loop, of all, with an axis in front.
         count: Length of the list; R unless given.
-        own: Tensors `[B, ...]`.
-        dtype: Of the views.
-
-    Returns:
-        The views, `[B, count, H, W, C]`.
+        dtype: Of the views, which are `[B, count, H, W, C]`.
     """
     if resample is not None:
-        rows, depth = operation.shape[1:]
-        made = tf.repeat(images, rows, axis=0)
-        operation = tf.reshape(operation, [-1, depth])
-        parameter = tf.reshape(parameter, [-1, depth])
-        for step in range(depth):
-            given = (operation[:, step], parameter[:, step], operations)
-            made = _dense(made, *given, resample)
-        made = tf.reshape(made, [-1, rows, *images.shape[1:]])
+        made = _dense(images, operation, parameter, operations, resample)
         return tf.stack(finish(images, made, *own), axis=1)
 
     def of_image(index, views):
@@ -86,9 +75,9 @@ def apply(
 def _one(image, counts, operation, parameter, operations):
     """A row of operations on one image, of which the histogram is known.
 
-    Operations on colour only join their table to a pending one. It reaches the
-    pixels when an operation needs them, or at the end; until then the
-    histogram, too, is carried through the table.
+    Tables are joined to a pending one, which reaches the pixels when an
+    operation needs them, or at the end; until then the histogram, too, is
+    carried through it.
     """
     identity = tf.repeat(tables.identity_table(), image.shape[-1], axis=0)
     depth = tf.reduce_sum(tf.cast(operation != NOTHING, tf.int32))
@@ -135,6 +124,18 @@ def _one(image, counts, operation, parameter, operations):
 
 
 def _dense(images, operation, parameter, operations, resample):
+    """`[B, R, H, W, C]`, with all images at once."""
+    rows, depth = operation.shape[1:]
+    made = tf.repeat(images, rows, axis=0)
+    operation = tf.reshape(operation, [-1, depth])
+    parameter = tf.reshape(parameter, [-1, depth])
+    for step in range(depth):
+        given = (operation[:, step], parameter[:, step], operations)
+        made = _dense_step(made, *given, resample)
+    return tf.reshape(made, [-1, rows, *images.shape[1:]])
+
+
+def _dense_step(images, operation, parameter, operations, resample):
     """One operation `[N]` on each image `[N, H, W, C]`."""
     _, height, width, channels = images.shape
     counts = tables.histogram(images)

@@ -16,14 +16,7 @@ VALUES = 256
 
 
 def histogram(images):
-    """Counts every value of every channel.
-
-    Args:
-        images: uint8 `[..., H, W, C]`.
-
-    Returns:
-        int32 `[..., C, 256]`.
-    """
+    """Counts the values of uint8 `[..., H, W, C]`: int32 `[..., C, 256]`."""
     shape, channels = tf.shape(images)[:-3], images.shape[-1]
     bins, number = _bins(images)
     ones = tf.ones_like(bins)
@@ -32,14 +25,9 @@ def histogram(images):
 
 
 def apply_table(images, table):
-    """Replaces every value by its entry in the table.
+    """Replaces every value of uint8 `[..., H, W, C]` by its entry in a table.
 
-    Args:
-        images: uint8 `[..., H, W, C]`.
-        table: `[..., C, 256]`, a row for each channel; of any type.
-
-    Returns:
-        `[..., H, W, C]`, of the table's type.
+    The table is `[..., C, 256]`, of any type, which is that of the result.
     """
     return tf.gather(tf.reshape(table, [-1]), _bins(images)[0])
 
@@ -55,29 +43,13 @@ def _bins(images):
 
 
 def compose(second, first):
-    """The table that does what `first` and then `second` does.
-
-    Args:
-        second: uint8 `[C or 1, 256]`.
-        first: uint8 `[C, 256]`.
-
-    Returns:
-        uint8 `[C, 256]`.
-    """
+    """What `first` `[C, 256]` does and then `second` `[C or 1, 256]`, uint8."""
     second = tf.broadcast_to(second, first.shape)
     return tf.gather(tf.reshape(second, [-1]), _entries(first))
 
 
 def push(counts, table):
-    """The histogram of an image after a table, from the one before it.
-
-    Args:
-        counts: int32 `[C, 256]`.
-        table: uint8 `[C, 256]`.
-
-    Returns:
-        int32 `[C, 256]`.
-    """
+    """The histogram `[C, 256]` of an image after a table, from that before."""
     bins, number = _entries(table), table.shape.num_elements()
     moved = tf.math.unsorted_segment_sum(counts, bins, number)
     return tf.reshape(moved, table.shape)
@@ -99,13 +71,8 @@ def autocontrast_table(counts):
 
     Pillow truncates `value * scale + offset`, rounded twice in double
     precision: here, the exact products are subtracted as whole numbers, and
-    what it would round up to the next one is.
-
-    Args:
-        counts: int32 `[..., C, 256]`, a `histogram`.
-
-    Returns:
-        uint8 `[..., C, 256]`; identity where a channel holds a single value.
+    what it would round up to the next one is. Takes a `histogram`; identity
+    where a channel holds a single value.
     """
     low, high = _ends(counts)
     values = tf.range(VALUES)
@@ -154,14 +121,7 @@ def _products():
 
 
 def equalize_table(counts):
-    """Flattens the histogram of each channel.
-
-    Args:
-        counts: int32 `[..., C, 256]`, a `histogram`.
-
-    Returns:
-        uint8 `[..., C, 256]`; identity where a channel holds too few values.
-    """
+    """Flattens a `histogram`; identity where a channel holds few values."""
     _, high = _ends(counts)
     but_last = tf.where(tf.range(VALUES) < high, counts, 0)
     step = tf.reduce_sum(but_last, axis=-1, keepdims=True) // 255
@@ -173,14 +133,7 @@ def equalize_table(counts):
 
 
 def posterize_table(bits):
-    """Keeps the top bits (1 to 8) of a value.
-
-    Args:
-        bits: Fixed-point `[...]`.
-
-    Returns:
-        uint8 `[..., 1, 256]`.
-    """
+    """Keeps the top 1 to 8 bits, fixed-point `[...]`: `[..., 1, 256]`."""
     kept = 256 - (256 >> np.arange(9))[:, np.newaxis]
     return _chosen(np.arange(VALUES) & kept, bits)
 

@@ -2,8 +2,8 @@
 
 The function of a name takes a configuration, or `{method: configuration}` where
 it `compares` several, and rounds; it prints its figures and returns them. Its
-facts are `title`, the usual number of `rounds`, the `unit` of one, and whether
-it `trains`, on steps that are fed as in training.
+facts are `title`, the usual number of `rounds`, the `unit` of one if it is no
+step, and whether it `trains`, on steps that are fed as in training.
 """
 
 import importlib

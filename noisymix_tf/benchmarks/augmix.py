@@ -1,9 +1,8 @@
 """AugMix beside the same work done with Pillow, one image after the other.
 
-Ours is the function that the input pipeline maps over its batches, and is
-mapped over them here: a batch alone leaves threads waiting, which costs
-CPU-seconds, too. Draws are included, compilation is excluded. CPU-seconds count
-every thread, so that they compare fairly on a machine of any number of cores.
+Ours is mapped over batches as the input pipeline does it: a batch alone leaves
+threads waiting, which costs CPU-seconds, too. Draws are included, compilation
+is not. CPU-seconds compare fairly on a machine of any number of cores.
 """
 
 import functools
@@ -29,57 +28,49 @@ _BATCHES, _REST = 32, 0.2
     "augmix", title="AugMix beside Pillow", rounds=20, unit="batches"
 )
 def run(config, rounds, sizes=SIZES):
-    """Times samples, the clean image and its AugMix views, of the config.
-
-    Returns a dict from side to a dict of `"ours"` and `"Pillow"`, `Timing`s of
-    a sample. A method without AugMix is a `UsageError`.
-    """
-    seed = config.seed
+    """Times samples, the clean image and its AugMix views, of each side."""
+    seed, severity = config.seed, config.augmix_severity
     if config.views != "augmix":
         raise UsageError(
             f"--views={config.views} is no AugMix: give a method with AugMix, "
             f"such as --method=noisymix."
         )
     make = augmentation(config)
-    options = {
-        "num_views": make.keywords["num_views"],
-        "severity": config.augmix_severity,
-        "width": config.augmix_width,
-        "depth": config.augmix_depth,
-        "alpha": config.augmix_alpha,
-    }
+    of_pillow = functools.partial(
+        pillow_augmix.augmix_views,
+        num_views=make.keywords["num_views"],
+        severity=severity,
+        width=config.augmix_width,
+        depth=config.augmix_depth,
+        alpha=config.augmix_alpha,
+    )
     figures = {}
-    for side, (batch, of_pillow) in sizes.items():
+    for side, (batch, few) in sizes.items():
         images = photographs(batch, side, seed)
         calls = {
             "ours": _ours(images, make, seed),
-            "Pillow": _pillow(images, of_pillow, seed, options),
+            "Pillow": _pillow(images, of_pillow, seed, few),
         }
         timings = timing.interleaved(calls, rounds, warmup=1)
-        figures[side] = {
-            "ours": timings["ours"].each(batch * _BATCHES),
-            "Pillow": timings["Pillow"].each(of_pillow),
-        }
-        ours, theirs = figures[side].values()
+        ours = timings["ours"].each(batch * _BATCHES)
+        theirs = timings["Pillow"].each(few)
+        figures[side] = {"ours": ours, "Pillow": theirs}
         print(
-            f"{side} px, severity {config.augmix_severity:g}, "
-            f"{1 + options['num_views']} views: {1 / ours.cpu:,.0f} samples "
-            f"per CPU-second, {timing.ratio(theirs.cpus, ours.cpus)} times the "
-            f"{1 / theirs.cpu:,.0f} of Pillow (95 % by resampling)"
+            f"{side} px, severity {severity:g}, "
+            f"{1 + make.keywords['num_views']} views: {1 / ours.cpu:,.0f} "
+            f"samples per CPU-second, {timing.ratio(theirs.cpus, ours.cpus)} "
+            f"times the {1 / theirs.cpu:,.0f} of Pillow (95 % by resampling)"
         )
     return figures
 
 
 def _ours(images, make, seed):
     images = tf.constant(images)
-    batches = iter(
-        tf.data.Dataset.counter().map(
-            lambda step: augment.batch_views(
-                images, augment=make, seed=seed, step=step
-            ),
-            num_parallel_calls=2 * (os.cpu_count() or 1),
-        )
+    views = functools.partial(
+        augment.batch_views, images, augment=make, seed=seed
     )
+    threads, steps = 2 * (os.cpu_count() or 1), tf.data.Dataset.counter()
+    batches = iter(steps.map(lambda step: views(step=step), threads))
 
     def call():
         for _ in range(_BATCHES):
@@ -90,10 +81,9 @@ def _ours(images, make, seed):
     return call
 
 
-def _pillow(images, count, seed, options):
+def _pillow(images, make, seed, count):
     endless, draws = itertools.cycle(images), np.random.default_rng(seed)
-    make = functools.partial(pillow_augmix.augmix_views, rng=draws, **options)
-    return lambda: [make(i) for i in itertools.islice(endless, count)]
+    return lambda: [make(i, draws) for i in itertools.islice(endless, count)]
 
 
 def photographs(count, size, seed=0):
@@ -105,14 +95,13 @@ def photographs(count, size, seed=0):
     from PIL import Image
     from sklearn.datasets import load_sample_images
 
-    pictures = [Image.fromarray(each) for each in load_sample_images().images]
-    places = np.random.default_rng(seed)
-    crops = []
-    for index in range(count):
-        picture = pictures[index % len(pictures)]
-        side = int(places.integers(picture.height // 4, picture.height))
-        left = int(places.integers(picture.width - side))
-        top = int(places.integers(picture.height - side))
+    pictures = map(
+        Image.fromarray, itertools.cycle(load_sample_images().images)
+    )
+    places, crops = np.random.default_rng(seed).integers, []
+    for picture in itertools.islice(pictures, count):
+        side = places(picture.height // 4, picture.height)
+        left, top = places(picture.width - side), places(picture.height - side)
         box = (left, top, left + side, top + side)
         crops.append(picture.resize((size, size), box=box))
     return np.stack(crops)

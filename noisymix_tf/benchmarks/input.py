@@ -4,11 +4,11 @@ The two take turns. A turn takes batches as fast as they come; then as a step
 would that needs twice as long as a batch is made in, and should not wait.
 """
 
-import contextlib
 import dataclasses
 import io
 import tempfile
 import time
+from contextlib import redirect_stderr, redirect_stdout
 
 import numpy as np
 import tensorflow as tf
@@ -16,6 +16,7 @@ import tensorflow as tf
 from noisymix_tf import private
 from noisymix_tf.benchmarks import BENCHMARKS, timing
 from noisymix_tf.benchmarks.augmix import photographs
+from noisymix_tf.benchmarks.steps import fed
 from noisymix_tf.training import setup
 
 # The usual size of an ImageNet photograph, for images of 224 pixels.
@@ -33,59 +34,35 @@ def run(config, rounds):
 
     In place of the dataset digits, which is in memory, a TFRecord set is made
     of `train_examples` photographs, as tensorflow-datasets prepares ImageNet:
-    of 500 x 375 pixels for an `image_size` of 224, and in proportion.
-
-    Returns:
-        Dict of `"deterministic"` and `"free"`: each the `Timing` of an image,
-        and the share of time in which that step waits.
+    of 500 x 375 pixels for an `image_size` of 224, and in proportion. Figures
+    are the `Timing` of an image, and the share of time in which a step waits.
     """
     with tempfile.TemporaryDirectory() as made:
         if config.dataset == "digits":
             side = config.image_size or _SIDE
             count = config.train_examples or _FILES
             _write_records(made, count, side, config.seed)
-            config = dataclasses.replace(
-                config,
-                dataset="imagenet",
-                data_dir=made,
-                image_size=side,
-                train_examples=None,
-            )
+            own = {"data_dir": made, "image_size": side, "train_examples": None}
+            config = dataclasses.replace(config, dataset="imagenet", **own)
         dataset = setup.dataset(config)
         figures = _measured(config, dataset, rounds)
-    rows = [[mode] for mode in figures]
-    for row, (each, share) in zip(rows, figures.values()):
-        row += [f"{1 / each.wall:,.0f}", f"{1000 * each.cpu:.2f}"]
-        row += [f"{share:.1%}"]
     print(
         f"{config.data_words(dataset.name)}, {dataset.image_shape[0]} px, "
         f"{len(dataset.train):,} images; {config.views} views, batch "
-        f"{config.batch_size}; means of {rounds} turns of {_TIMED} "
-        f"batches"
+        f"{config.batch_size}; means of {rounds} turns of {_TIMED} batches"
     )
     header = ["operations", "images/s", "CPU-s/1,000", "a slow step waits"]
-    print(timing.table(header, rows))
+    rows = [
+        [mode, f"{1 / each.wall:,.0f}", f"{1000 * each.cpu:.2f}", f"{wait:.1%}"]
+        for mode, (each, wait) in figures.items()
+    ]
+    timing.tell(header, rows)
     walls = (figures[mode][0].walls for mode in ("free", "deterministic"))
     print(
         f"deterministic / free: {timing.ratio(*walls)} of the images/s (95 % "
         f"by resampling)"
     )
     return figures
-
-
-def fed(batches, number, work):
-    """Lets work take batches, each as an iterator of one.
-
-    Returns seconds, those of the CPU, and those of waiting for batches.
-    """
-    waited, cpu, start = 0.0, time.process_time(), time.perf_counter()
-    for _ in range(number):
-        asked = time.perf_counter()
-        batch = next(batches)
-        waited += time.perf_counter() - asked
-        work(iter([batch]))
-    seconds = time.perf_counter() - start
-    return seconds, time.process_time() - cpu, waited
 
 
 def _measured(config, dataset, rounds):
@@ -96,15 +73,12 @@ def _measured(config, dataset, rounds):
         pipelines[mode] = iter(setup.views(config, dataset))
         next(pipelines[mode])
     _operate(config.deterministic)
-    found = {mode: [] for mode in pipelines}
-    for _ in range(rounds):
-        for mode, batches in pipelines.items():
-            found[mode].append(_turn(batches))
-    images = config.batch_size * _TIMED
+    turns = [[_turn(own) for own in pipelines.values()] for _ in range(rounds)]
     figures = {}
-    for mode, values in found.items():
+    for mode, values in zip(pipelines, zip(*turns)):
         walls, cpus, waits = np.array(values).T
-        figures[mode] = timing.Timing(walls, cpus).each(images), waits.mean()
+        each = timing.Timing(walls, cpus).each(config.batch_size * _TIMED)
+        figures[mode] = each, waits.mean()
     return figures
 
 
@@ -131,20 +105,14 @@ def _write_records(root, count, side, seed):
     size = (_WIDTH * side // _SIDE, _HEIGHT * side // _SIDE)
     examples = []
     for place, pixels in enumerate(photographs(count, size[1], seed)):
-        file = io.BytesIO()
+        file, name = io.BytesIO(), f"{place}.JPEG"
         Image.fromarray(pixels).resize(size).save(file, "jpeg", quality=90)
         file.seek(0)
-        example = {"image": file, "label": place % 4}
-        examples.append((place, {**example, "file_name": f"{place}.JPEG"}))
+        example = {"image": file, "label": place % 4, "file_name": name}
+        examples.append((place, example))
     builder = tfds.builder("imagenet2012", data_dir=root)
     splits = {"train": examples, "validation": examples[:4]}
     builder._split_generators = lambda _: splits
-    with (
-        contextlib.redirect_stderr(io.StringIO()),
-        contextlib.redirect_stdout(io.StringIO()),
-    ):
-        builder.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(
-                try_download_gcs=False, num_shards=2
-            )
-        )
+    how = tfds.download.DownloadConfig(try_download_gcs=False, num_shards=2)
+    with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()):
+        builder.download_and_prepare(download_config=how)

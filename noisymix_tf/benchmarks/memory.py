@@ -7,31 +7,20 @@ import keras
 import numpy as np
 import psutil
 
-from noisymix_tf import data
 from noisymix_tf.benchmarks import BENCHMARKS, steps
 from noisymix_tf.errors import UsageError
-from noisymix_tf.training import setup
 
 _POINTS = 200
 
 
 @BENCHMARKS.register(
-    "memory",
-    title="memory and traces of a long run",
-    rounds=2000,
-    unit="steps",
-    trains=True,
+    "memory", title="memory and traces of a long run", rounds=2000, trains=True
 )
 def run(config, rounds):
     """Trains for many steps, and draws memory as `--output_dir`/memory.png.
 
-    Returns:
-        Dict with `steps` and `megabytes` (NumPy arrays), `first_traces` of the
-        first call, which makes variables, `later_traces` of all others, and
-        `growth` in megabytes per 1,000 steps over the second half.
-
-    Raises:
-        UsageError: No `--output_dir` is given, or it has such a file already.
+    The figures are `growth` in megabytes per 1,000 steps over the second half,
+    and how often the first step, which makes variables, and others are traced.
     """
     if not config.output_dir:
         raise UsageError(
@@ -42,11 +31,32 @@ def run(config, rounds):
         raise UsageError(
             f"{path} is there already: name another --output_dir, or remove it."
         )
-    dataset = setup.dataset(config)
-    size = config.batch_size
-    epoch = data.steps_per_epoch(dataset.train, size)
-    classifier = setup.classifier(config, dataset)
-    trainer = setup.trainer(config, classifier, epoch, dataset)
+    title, trainer, views = steps.training(config)
+    points, traces = _watched(trainer, views, rounds)
+    at, megabytes = np.array(points).T
+    half, first = len(at) // 2, traces.count(0)
+    later = len(traces) - first
+    slope = np.polyfit(at[half:], megabytes[half:], 1)[0] if half else 0.0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _draw(path, at, megabytes, title)
+    print(
+        f"{title}: {rounds:,} steps, traced {first} times in the first and "
+        f"{later} times later; {megabytes[half]:.0f} MB after "
+        f"{at[half]:,.0f} steps, {megabytes[-1]:.0f} MB at the end, "
+        f"{1000 * slope:+.1f} MB per 1,000 steps over the second half; see "
+        f"{path}"
+    )
+    return {
+        "steps": at,
+        "megabytes": megabytes,
+        "first_traces": first,
+        "later_traces": later,
+        "growth": 1000 * slope,
+    }
+
+
+def _watched(trainer, views, rounds):
+    """Trains: `(steps, megabytes)` on its way, and the step of each trace."""
     every, points, traces = max(1, rounds // _POINTS), [], []
     own_step, process = trainer.train_step, psutil.Process()
 
@@ -60,34 +70,10 @@ def run(config, rounds):
             points.append((batch + 1, process.memory_info().rss / 2**20))
 
     trainer.train_step = traced
-    trainer.fit(
-        setup.views(config, dataset),
-        steps_per_epoch=rounds,
-        callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=note)],
-        shuffle=False,
-        verbose=0,
-    )
-    at, megabytes = np.array(points).T
-    half = len(at) // 2
-    slope = np.polyfit(at[half:], megabytes[half:], 1)[0] if half else 0.0
-    figures = {
-        "steps": at,
-        "megabytes": megabytes,
-        "first_traces": traces.count(0),
-        "later_traces": len(traces) - traces.count(0),
-        "growth": 1000 * slope,
-    }
-    title = steps.title(config, dataset)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _draw(path, at, megabytes, title)
-    print(
-        f"{title}: {rounds:,} steps, traced {figures['first_traces']} times in "
-        f"the first and {figures['later_traces']} times later; "
-        f"{megabytes[half]:.0f} MB after {at[half]:,.0f} steps, "
-        f"{megabytes[-1]:.0f} MB at the end, {figures['growth']:+.1f} MB per "
-        f"1,000 steps over the second half; see {path}"
-    )
-    return figures
+    noted = keras.callbacks.LambdaCallback(on_train_batch_end=note)
+    options = {"callbacks": [noted], "shuffle": False, "verbose": 0}
+    trainer.fit(views, steps_per_epoch=rounds, **options)
+    return points, traces
 
 
 def _draw(path, at, megabytes, title):

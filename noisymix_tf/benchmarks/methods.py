@@ -18,21 +18,13 @@ BASELINE = "baseline"
     "methods",
     title="every method beside the baseline",
     rounds=10,
-    unit="steps",
     compares=True,
 )
 def run(configs, rounds):
-    """Times the views and the train step of each method, all in turn.
+    """Times the views, cropping and flipping included, and the step of each.
 
-    The configurations, by method, have one dataset, network and batch size.
-
-    Returns:
-        Dict from method to `(number of views, Timing of making them, cropping
-        and flipping included, Timing of the step)`.
-
-    Raises:
-        UsageError: No baseline among the methods, or a batch size above the
-            number of training images.
+    Figures of a method: number of views, `Timing`s of making them and of the
+    step. All have one dataset, network and batch size.
     """
     if BASELINE not in configs:
         raise UsageError(
@@ -40,8 +32,7 @@ def run(configs, rounds):
         )
     config = configs[BASELINE]
     dataset = setup.dataset(config)
-    size = config.batch_size
-    batches = data.views(dataset.train, batch_size=size)
+    batches = data.views(dataset.train, batch_size=config.batch_size)
     images, labels = next(iter(batches))
     makers, trained, views = {}, {}, {}
     for method, each in configs.items():
@@ -50,14 +41,13 @@ def run(configs, rounds):
         views[method] = made.shape[1]
         trained[method] = steps.of_config(each, dataset, made, labels)
     makers = timing.interleaved(makers, rounds)
-    trained = timing.interleaved(trained, rounds)
-    print(f"{steps.title(config, dataset)}; means of {rounds} batches")
-    print(timing.beside(trained, BASELINE))
+    title = f"{steps.title(config, dataset)}; means of {rounds} batches"
+    trained = timing.compared(title, trained, rounds, BASELINE)
     rows = [
         [name, str(views[name]), f"{1000 * made.cpu:.0f}"]
         for name, made in makers.items()
     ]
-    print(timing.table(["made beside it", "views", "CPU ms"], rows))
+    timing.tell(["made beside it", "views", "CPU ms"], rows)
     return {name: (views[name], makers[name], trained[name]) for name in views}
 
 

@@ -1,10 +1,8 @@
 """AugMix with Pillow and NumPy, one image at a time.
 
-Written from the description in Hendrycks et al. (2020), Algorithm 1, for
-comparison: the compiled version must give the same pixels for the same draws,
-and is timed against this one. It is not slowed down on purpose: Pillow's own
-C routines do the work, and whole-pixel translations skip the interpolation,
-which would not change them.
+Written from Hendrycks et al. (2020), Algorithm 1: the compiled version must
+give the same pixels for the same draws, and is timed against this one. It is
+not slowed down: translations by whole pixels skip the interpolation, too.
 """
 
 import numpy as np
@@ -43,19 +41,13 @@ EXTRA_OPERATIONS = {
     "sharpness": lambda image, f: ImageEnhance.Sharpness(image).enhance(f),
 }
 ALL_OPERATIONS = OPERATIONS | EXTRA_OPERATIONS
-
-
 # What level 10 adds to or takes from the start, truncated but for shears.
 _LEVELS = {"posterize": 4, "rotate": 30, "solarize": 256}
 
 
 def parameter(name, level, size):
-    """The parameter of an operation at a level, before its sign.
-
-    Args:
-        name: Key of `ALL_OPERATIONS`.
-        level: 0.1 to 10.
-        size: `(width, height)` of the image.
+    """The parameter of an operation at a level of 0.1 to 10, without its sign;
+    the size of the image is `(width, height)`.
     """
     if name in EXTRA_OPERATIONS:
         return level * 1.8 / 10 + 0.1
@@ -69,12 +61,7 @@ def parameter(name, level, size):
 
 
 def draw_chain(rng, size, *, severity=3.0, depth=-1, all_ops=False):
-    """Draws a list of `(name, parameter)` pairs; options as for AugMix.
-
-    Args:
-        rng: `np.random.Generator`.
-        size: `(width, height)` of the image.
-    """
+    """Draws a list of `(name, parameter)` for images of `(width, height)`."""
     names = list(ALL_OPERATIONS if all_ops else OPERATIONS)
     chain = []
     for _ in range(rng.integers(1, 4) if depth == -1 else depth):
@@ -87,23 +74,14 @@ def draw_chain(rng, size, *, severity=3.0, depth=-1, all_ops=False):
 
 
 def apply_chain(image, chain):
-    """Applies a chain of `(name, parameter)` pairs to a Pillow image."""
     for name, value in chain:
         image = ALL_OPERATIONS[name](image, value)
     return image
 
 
 def mix(image, chains, weights, m):
-    """Mixes an image with the results of chains.
-
-    Args:
-        image: uint8 `[H, W, C]`, C of 1 or 3.
-        chains: List of W chains.
-        weights: Convex weights of the chains, `[W]`.
-        m: Share of the chains; the rest is the image.
-
-    Returns:
-        float32 `[H, W, C]`, pixels 0 to 255.
+    """Mixes uint8 `[H, W, C]`, C of 1 or 3, with the results of its chains,
+    which have the share `m` and weights that sum to 1: float32, 0 to 255.
     """
     grey = image.shape[-1] == 1
     picture = Image.fromarray(image[..., 0] if grey else image)

@@ -16,17 +16,10 @@ _SIDE = 64
 
 
 @BENCHMARKS.register(
-    "segments",
-    title="training in segments beside Keras",
-    rounds=20,
-    unit="steps",
+    "segments", title="training in segments beside Keras", rounds=20
 )
 def run(config, rounds, applications=APPLICATIONS):
-    """Times train steps of the configured network and of applications.
-
-    Returns:
-        Dict from network to a dict of `"plain"` and `"segments"`, `Timing`s.
-    """
+    """Times train steps of the configured network and of applications."""
     config = steps.cross_entropy(config)
     dataset = setup.dataset(config)
     results = {}
@@ -44,17 +37,17 @@ def run(config, rounds, applications=APPLICATIONS):
         shape = [size, *plain.input_shape[1:]]
         images = tf.random.stateless_uniform(shape, [0, 1], 0, 255)
         labels = tf.range(size) % min(10, dataset.num_classes)
-        ours = setup.trainer(config, inner, steps_per_epoch=1000)
+        trained = {
+            "plain": plain,
+            "segments": setup.trainer(config, inner, 1000),
+        }
         key = f"{name}, batch {size}"
-        results[key] = timing.interleaved(
-            {
-                "plain": steps.of_model(plain, images, labels),
-                "segments": steps.of_model(ours, images, labels),
-            },
+        results[key] = timing.compared(
+            f"{key}; means of {rounds} steps",
+            {k: steps.of_model(m, images, labels) for k, m in trained.items()},
             rounds,
+            "plain",
         )
-        print(f"{key}; means of {rounds} steps")
-        print(timing.beside(results[key], "plain"))
     return results
 
 

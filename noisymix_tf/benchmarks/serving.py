@@ -1,12 +1,10 @@
 """What decoding inside an export costs: its bytes against the Keras model.
 
-The signatures are called as TensorFlow functions, without a server: what a
-network between client and server costs is not in the figures. The Keras model
-is called on pixels that are decoded already, as a `tf.function`, its fastest
-way.
+The signatures are called as TensorFlow functions: what a server and a network
+cost is not in the figures. The Keras model is called as a `tf.function`, its
+fastest way, on pixels that are decoded already.
 """
 
-import pathlib
 import tempfile
 
 import tensorflow as tf
@@ -17,8 +15,6 @@ from noisymix_tf.benchmarks.augmix import photographs
 
 # Batch size -> how often it is timed for each round: single images are quick.
 BATCH_SIZES = {1: 4, 32: 1}
-
-
 # What is served: side of the images, network (None for the configuration's),
 # how files come to that size, and height and width of the photographs in them;
 # 375 x 500 pixels is usual in ImageNet.
@@ -37,35 +33,26 @@ CASES = (
 def run(config, rounds, cases=CASES):
     """Times the configured network and width at 32 pixels, ResNet-50 at 224.
 
-    Returns:
-        Dict from `(network, side, batch size)` to a dict from `"Keras"`,
-        `"serving_default"` and `"serving_bytes"` to a `Timing`.
+    Figures, by `(network, side, batch size)`, are `Timing`s of each call.
     """
     figures = {}
     for side, network, preprocess, stored in cases:
-        name = network or config.model
+        name, width = network or config.model, 1.0 if network else config.width
+        shape = (side, side, 3)
         model = models.build(
-            name,
-            input_shape=(side, side, 3),
-            width=1.0 if network else config.width,
-            seed=config.seed,
+            name, input_shape=shape, width=width, seed=config.seed
         )
+        how = {"preprocess": preprocess, "fresh_process": False}
         with tempfile.TemporaryDirectory() as folder:
-            exported = serving.export(
-                model,
-                pathlib.Path(folder) / "model",
-                preprocess=preprocess,
-                fresh_process=False,
-            )
+            exported = serving.export(model, folder, **how)
             loaded = tf.saved_model.load(str(exported.path))
         for size, times in BATCH_SIZES.items():
-            found = timing.interleaved(
+            figures[name, side, size] = timing.compared(
+                f"{name}, {side} px, batch {size}",
                 _calls(model, loaded.signatures, size, side, stored),
                 rounds * times,
+                "Keras",
             )
-            figures[name, side, size] = found
-            print(f"{name}, {side} px, batch {size}")
-            print(timing.beside(found, "Keras"), flush=True)
     return figures
 
 
@@ -77,12 +64,11 @@ def _calls(model, signatures, size, side, stored):
     pixels = tf.constant(photographs(size, side))
     floats = tf.cast(pixels, tf.float32)
     keras_model = tf.function(lambda images: model(images, training=False))
-    whole, of_bytes = (
-        signatures[f"serving_{kind}"] for kind in ("default", "bytes")
-    )
+    kinds = ("serving_default", "serving_bytes")
+    pixel_call, byte_call = (signatures[kind] for kind in kinds)
     name = "probabilities"
     return {
         "Keras": lambda: keras_model(floats).numpy(),
-        "serving_default": lambda: whole(images=pixels)[name].numpy(),
-        "serving_bytes": lambda: of_bytes(image_bytes=contents)[name].numpy(),
+        kinds[0]: lambda: pixel_call(images=pixels)[name].numpy(),
+        kinds[1]: lambda: byte_call(image_bytes=contents)[name].numpy(),
     }

@@ -1,10 +1,13 @@
 """Compiled train steps as the command runs them, to be timed."""
 
 import dataclasses
+import time
 
 import keras
 import tensorflow as tf
 
+from noisymix_tf import data
+from noisymix_tf.benchmarks import timing
 from noisymix_tf.mixing import MIXINGS
 from noisymix_tf.training import setup
 
@@ -42,24 +45,39 @@ def of_batches(model):
     return step
 
 
+def training(config):
+    """A training's title, trainer and endless batches of views."""
+    dataset = setup.dataset(config)
+    epoch = data.steps_per_epoch(dataset.train, config.batch_size)
+    classifier = setup.classifier(config, dataset)
+    trainer = setup.trainer(config, classifier, epoch, dataset)
+    return title(config, dataset), trainer, setup.views(config, dataset)
+
+
+def fed(batches, number, work):
+    """Lets work take batches, each as an iterator of one: seconds that this
+    takes, those of the CPU, and those of waiting for batches.
+    """
+    waited, start = 0.0, timing.clock()
+    for _ in range(number):
+        asked = time.perf_counter()
+        batch = next(batches)
+        waited += time.perf_counter() - asked
+        work(iter([batch]))
+    return *(timing.clock() - start), waited
+
+
 def cross_entropy(config):
     """The configuration with plain cross-entropy in place of its method."""
-    return dataclasses.replace(
-        config,
-        views="none",
-        stability="none",
-        mixing="none",
-        additive_noise=0.0,
-        multiplicative_noise=0.0,
-        ramps=(),
-    )
+    none = dict.fromkeys(("views", "stability", "mixing"), "none")
+    noise = dict.fromkeys(("additive_noise", "multiplicative_noise"), 0.0)
+    return dataclasses.replace(config, **none, **noise, ramps=())
 
 
 def title(config, dataset):
     """The network and the images of a benchmark, in words."""
     side = "x".join(map(str, dataset.image_shape[:2]))
     return (
-        f"{config.method}, {config.model} width "
-        f"{config.width:g}, batch {config.batch_size}, "
-        f"{dataset.name} {side}"
+        f"{config.method}, {config.model} width {config.width:g}, batch "
+        f"{config.batch_size}, {dataset.name} {side}"
     )

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import resource
 import time
 from typing import NamedTuple
 
@@ -17,19 +18,15 @@ class Timing:
     """Seconds of timed calls, or of what a call makes, float64 `[rounds]`.
 
     Figures are means, not medians, because calls may differ in what they do: a
-    step of NoisyMix costs more where it mixes large features.
+    step of NoisyMix costs more where it mixes large features. CPU-seconds are
+    summed over threads, and over processes that a call has ended.
     """
 
     walls: np.ndarray
-    cpus: np.ndarray  # CPU-seconds, summed over the threads of the process.
+    cpus: np.ndarray
 
-    @property
-    def wall(self):
-        return float(np.mean(self.walls))
-
-    @property
-    def cpu(self):
-        return float(np.mean(self.cpus))
+    wall = property(lambda self: float(np.mean(self.walls)))
+    cpu = property(lambda self: float(np.mean(self.cpus)))
 
     def each(self, number):
         """The same of each of a number of things that a call makes."""
@@ -55,57 +52,50 @@ def ratio(ours, theirs):
     return Ratio(quotients[0], *np.quantile(quotients, [0.025, 0.975]))
 
 
+def clock():
+    """Seconds and CPU-seconds, as an array, to take differences of."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = time.process_time() + ended.ru_utime + ended.ru_stime
+    return np.array([time.perf_counter(), cpu])
+
+
 def interleaved(functions, rounds, warmup=2):
     """Times functions in turn, so that a drift of the machine hits all alike.
 
-    Of a dict from name to function without arguments it makes one from name to
-    `Timing`. Calls to warm up do not count.
+    Of `{name: function without arguments}` it makes `{name: Timing}`. Calls to
+    warm up do not count.
     """
     for function in functions.values():
         for _ in range(warmup):
             function()
-    found = np.array(
-        [[seconds(f) for f in functions.values()] for _ in range(rounds)]
-    )
-    return {
-        name: Timing(*found[:, place].T) for place, name in enumerate(functions)
-    }
+    found = np.zeros([len(functions), 2, rounds])
+    for turn in range(rounds):
+        for place, function in enumerate(functions.values()):
+            start = clock()
+            function()
+            found[place, :, turn] = clock() - start
+    return {name: Timing(*own) for name, own in zip(functions, found)}
 
 
-def seconds(function):
-    """Seconds and CPU-seconds of one call."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    function()
-    return time.perf_counter() - wall, time.process_time() - cpu
+def compared(title, functions, rounds, reference):
+    """The same, printed as a table, each also relative to one of a name."""
+    timings = interleaved(functions, rounds)
+    of, rows = timings[reference], [[name] for name in timings]
+    for row, each in zip(rows, timings.values()):
+        row += [f"{1000 * mean:.3g}" for mean in (each.wall, each.cpu)]
+        row += [ratio(each.walls, of.walls), ratio(each.cpus, of.cpus)]
+    print(title)
+    tell(["95 % by resampling", "wall ms", "CPU ms", "x wall", "x CPU"], rows)
+    return timings
 
 
-def beside(timings, reference):
-    """A table of timings, each also relative to the one of a name."""
-    of = timings[reference]
-    rows = [
-        [
-            name,
-            f"{1000 * each.wall:.3g}",
-            f"{1000 * each.cpu:.3g}",
-            str(ratio(each.walls, of.walls)),
-            str(ratio(each.cpus, of.cpus)),
-        ]
-        for name, each in timings.items()
-    ]
-    header = ["95 % by resampling", "wall ms", "CPU ms", "x wall", "x CPU"]
-    return table(header, rows)
-
-
-def table(header, rows):
-    """Renders rows of strings as aligned columns."""
-    widths = [max(map(len, column)) for column in zip(header, *rows)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if index else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip(row, widths))
-        )
-        for row in [header, *rows]
-    )
+def tell(header, rows):
+    """Prints rows as aligned columns."""
+    lines = [[*map(str, row)] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    for name, *cells in lines:
+        cells = [c.rjust(w) for c, w in zip(cells, widths[1:])]
+        print("  ".join([name.ljust(widths[0]), *cells]), flush=True)
 
 
 def hardware():

@@ -1,10 +1,9 @@
 """What a method costs over plain cross-entropy on the same images.
 
 The method on B images of V views is compared with cross-entropy on the same V B
-images, each an example of its own, and with cross-entropy on B images, the
-ordinary step. Network, optimizer and operations are the same, and batch
-normalisation sees V B images in the first two. The batch is one of the real
-pipeline; that it is in memory leaves out how long it takes to make.
+images, each an example of its own, as batch normalisation sees them, and on B
+images, the ordinary step. The batch is one of the real pipeline, in memory:
+how long it takes to make is left out.
 """
 
 import tensorflow as tf
@@ -15,14 +14,10 @@ from noisymix_tf.training import setup
 
 
 @BENCHMARKS.register(
-    "train_step", title="a method beside cross-entropy", rounds=20, unit="steps"
+    "train_step", title="a method beside cross-entropy", rounds=20
 )
 def run(config, rounds):
-    """Times single train steps; dict from kind of step to `Timing`.
-
-    Raises:
-        UsageError: The method has only one view.
-    """
+    """Times single train steps; dict from kind of step to `Timing`."""
     method = config.method
     if config.augment_on == "device":
         raise UsageError(
@@ -38,23 +33,16 @@ def run(config, rounds):
     views, labels = next(iter(setup.views(config, dataset)))
     batch, count = views.shape[:2]
     every = tf.reshape(views, [batch * count, 1, *views.shape[2:]])
-    repeated = tf.repeat(labels, count)
     plain = steps.cross_entropy(config)
-    same = f"cross-entropy, {count * batch} images"
+    own = f"{method}, {batch} x {count} views"
+    same, fewer = (f"cross-entropy, {n} images" for n in (count * batch, batch))
     made = {
-        f"{method}, {batch} x {count} views": (config, views, labels),
-        same: (plain, every, repeated),
-        f"cross-entropy, {batch} images": (plain, views[:, :1], labels),
+        own: (config, dataset, views, labels),
+        same: (plain, dataset, every, tf.repeat(labels, count)),
+        fewer: (plain, dataset, views[:, :1], labels),
     }
-    timings = timing.interleaved(
-        {
-            name: steps.of_config(each, dataset, *arrays)
-            for name, (each, *arrays) in made.items()
-        },
-        rounds,
-    )
-    print(f"{steps.title(config, dataset)}; means of {rounds} steps")
-    print(timing.beside(timings, same))
-    wall = next(iter(timings.values())).wall
-    print(f"{method}: {batch / wall:.0f} samples/s")
+    calls = {name: steps.of_config(*given) for name, given in made.items()}
+    title = f"{steps.title(config, dataset)}; means of {rounds} steps"
+    timings = timing.compared(title, calls, rounds, same)
+    print(f"{method}: {batch / timings[own].wall:.0f} samples/s")
     return timings

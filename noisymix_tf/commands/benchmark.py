@@ -92,8 +92,9 @@ def _prepare(config, facts, rounds):
         tf.config.experimental.enable_op_determinism()
     interactions.check(config, devices.found())
     keras.utils.set_random_seed(config.seed)
+    unit = facts.get("unit", "steps")
     print(
-        f"{facts['title']}: {rounds} {facts['unit']}; {timing.hardware()}; "
+        f"{facts['title']}: {rounds} {unit}; {timing.hardware()}; "
         f"{devices.operations()}, --jit_compile={config.jit_compile}, "
         f"{config.precision}, seed {config.seed}",
         flush=True,

@@ -19,9 +19,8 @@ _OWN |= {"plugins"}
 def run(config, words, launch=processes.launch):
     """Compares runs, or trains methods and compares them: a `table.Table`.
 
-    Of a `CompareConfig` and its command line, from `flagfiles.expand`.
-    `UsageError` if a flag cannot be used, runs do not compare, or some failed
-    or could not be read; the table is then one of the others.
+    Of a `CompareConfig` and its command line, from `flagfiles.expand`. If some
+    failed or could not be read, a `UsageError` follows the table of the others.
     """
     output = config.output_dir
     if bool(config.runs) == bool(config.methods):
@@ -41,25 +40,28 @@ def run(config, words, launch=processes.launch):
             f"--{name} is for trainings, these runs are compared as they are: "
             f"leave it out, or name --methods."
         )
-    found, problems = {}, []
-    for name in config.runs:
-        try:
-            found |= {path.resolve(): path for path in runs.find(name)}
-        except UsageError as error:
-            problems.append(str(error))
+    below, problems = _each(runs.find, config.runs)
+    found = {path.resolve(): path for paths in below for path in paths}
     kept = _claimed(output, words) if output and found else None
     with kept or contextlib.nullcontext() as folder:
         return _compare(config, found.values(), problems, "left out", folder)
 
 
-def _compare(config, paths, problems, verb, folder=None):
-    """Prints and writes a table; a mistake at the end tells what it lacks."""
-    found = []
-    for path in paths:
+def _each(function, names):
+    """What a function gives of names, and a line for each it does not take."""
+    found, problems = [], []
+    for name in names:
         try:
-            found.append(runs.read(path))
+            found.append(function(name))
         except UsageError as error:
             problems.append(str(error))
+    return found, problems
+
+
+def _compare(config, paths, problems, verb, folder=None):
+    """Prints and writes a table; a mistake at the end tells what it lacks."""
+    found, more = _each(runs.read, paths)
+    problems += more
     if not found:
         raise UsageError(f"Nothing to compare. {' '.join(problems)}")
     # Here, because they come with TensorFlow, which no training waits for.

@@ -43,14 +43,12 @@ class Difference:
 class Cell:
     """The mean over the runs of a row, out of a `Measure` for each.
 
-    Attributes:
-        standard_deviation: That of a run (N - 1 degrees), or None.
-        standard_error: That of the mean, over images and runs, or None.
-        difference: The `Difference` to another row, or None.
-        is_leader: Whether it cannot be told from the best of its column.
+    It has a `standard_deviation` of a run (N - 1 degrees) and the
+    `standard_error` of the mean, over images and runs, where they are known.
     """
 
-    difference, is_leader = None, False
+    difference = None  # To another row, a `Difference`.
+    is_leader = False  # Whether it cannot be told from the best of its column.
 
     def __init__(self, measures):
         number, errors = len(measures), [own.error for own in measures]
@@ -71,11 +69,8 @@ class Cell:
             # Of the same images, so that they need not even out.
             self._of_images = (sum(errors) / number) ** 2
         if self._of_images is not None:
-            parts = (
-                self._of_images,
-                *(variance for variance, _ in self._of_runs),
-            )
-            self.standard_error = math.sqrt(sum(parts))
+            of_runs = sum(variance for variance, _ in self._of_runs)
+            self.standard_error = math.sqrt(self._of_images + of_runs)
 
     def text(self, digits):
         """`"96.4 ± 0.9"`."""

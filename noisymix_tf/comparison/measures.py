@@ -54,9 +54,8 @@ class Column:
 
 
 def columns(measured, sections):
-    """What suites show of runs: `Column`s, those of the paper's table first.
-
-    Of the measures of all runs, and `{name: sections}` of their reports.
+    """`Column`s, those of the paper first, of the measures of all runs and
+    `{name: sections}` of their reports.
     """
     found = [
         Column(place, section["label"], column)
@@ -74,8 +73,7 @@ def reference_of(runs, wanted=None):
     """What errors and flips are divided by: a `Reference`, or None.
 
     What is wanted (a path, or `"alexnet"`); else AlexNet, where all reports
-    have it; else the mean of the baseline's runs. `UsageError` if it cannot be
-    used, or is of other images.
+    have it; else the mean of the baseline's runs.
     """
     found = Reference.of(wanted)
     for run in runs if found else ():
@@ -104,34 +102,33 @@ def measure(run, reference):
 
     The former is `{(section, figure, setting, divisor): Measure}`; the divisor
     is the name of the reference that a figure is in per cent of, else `""`.
-    What another reference than this divides is left out.
+    What another one divides is left out.
     """
-    report, figures = run.report, _of_report(run.sections)
+    report, kept = run.report, {}
     if (run.folder / FILE).is_file():
         try:
-            report, figures = _of_records(run, reference)
+            report, kept = _of_records(run, reference)
         except UsageError as error:
             raise UsageError(f"{run.folder}: {error}") from error
     divisor, measures = reference.name if reference else None, {}
-    for name, key, kind, *values, images in figures:
-        is_ratio, unit = kind == "ratio", 100.0 if kind == "percent" else 1.0
-        if not is_ratio or report["reference"] == divisor:
-            values = [None if v is None else unit * v for v in values]
-            place = name, *split(key), divisor if is_ratio else ""
-            measures[place] = Measure(*values, images)
+    for name, section in shown(report).items():
+        for key, value in section["figures"].items():
+            kind, error = section["kinds"][key], section["standard_errors"]
+            draws, images = kept.get((name, key), (None, None))
+            is_ratio, unit = (
+                kind == "ratio",
+                100.0 if kind == "percent" else 1.0,
+            )
+            if not is_ratio or report["reference"] == divisor:
+                values = value, error.get(key), draws
+                values = [None if v is None else unit * v for v in values]
+                place = name, *split(key), divisor if is_ratio else ""
+                measures[place] = Measure(*values, images)
     return measures, shown(report)
 
 
-def _of_report(sections):
-    """Section, key, kind, value, error, draws and images of each figure."""
-    for name, section in sections.items():
-        for key, value in section["figures"].items():
-            error = section["standard_errors"].get(key)
-            yield name, key, section["kinds"][key], value, error, None, None
-
-
 def _of_records(run, reference):
-    """The report, and its figures as of `_of_report`."""
+    """The report, and draws and images by section and figure, if resampled."""
     with Records(run.folder) as records:
         plan = records.fact("plan") or {"cells": ()}
         cells = [Cell(**cell) for cell in plan["cells"]]
@@ -142,7 +139,7 @@ def _of_records(run, reference):
             f"{FILE} and {REPORT} are not of the same model and images: "
             f"evaluate into an empty folder."
         )
-    figures, content = [], report.as_dict()
+    kept, content = {}, report.as_dict()
     for section in [s for s in report.sections if s.name in shown(content)]:
         suites = SUITES.get(section.suite).of or (section.suite,)
         # Which images these are, and how they are resampled.
@@ -151,8 +148,6 @@ def _of_records(run, reference):
             for cell, own in scores.items()
             if cell.suite in suites
         )
-        for f in section.figures:
-            draws = (None, None) if f.error is None else (f.metric[1:], images)
-            own = f.key, f.kind, f.value, f.error
-            figures.append((section.name, *own, *draws))
-    return content, figures
+        for f in (f for f in section.figures if f.error is not None):
+            kept[section.name, f.key] = f.metric[1:], images
+    return content, kept

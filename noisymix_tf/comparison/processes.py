@@ -38,12 +38,11 @@ def launch(training, jobs=1):
 
 
 def run_all(trainings, launch, jobs=1, silence=30.0):
-    """Carries out trainings, `jobs` of them beside each other.
+    """Carries out what is not finished; a line for each training that failed.
 
-    What is finished is left as it is. Every `silence` seconds the last lines
-    of the logs are shown. `Preempted` or `KeyboardInterrupt` if this process,
-    or a training's, is told to end: trainings have then saved where they stand.
-    Returns a list of str, one for each training that failed.
+    Every `silence` seconds the last lines of the logs are shown. `Preempted` or
+    `KeyboardInterrupt` if this process, or a training's, is told to end:
+    trainings have then saved where they stand.
     """
     failures, running = [], []
     waiting = collections.deque(

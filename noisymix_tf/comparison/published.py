@@ -2,11 +2,10 @@
 
 `published.csv` has Table 1 of Erichson et al. (2022), arXiv:2202.01263, and the
 corruption leaderboards of RobustBench (github.com/RobustBench/robustbench), in
-per cent, each under the figure of a report that measures the same. All are
-about the released files of the benchmarks; flips and mCE are in per cent of
-AlexNet's. RobustBench measures ImageNet on 5,000 images; its means without
-noise are taken from its table of single corruptions. The radius of the paper's
-FGSM is not published: 4/255 is an assumption.
+per cent, each under the figure of a report that measures the same. All are of
+the released files, flips and mCE in per cent of AlexNet's. RobustBench measures
+ImageNet on 5,000 images; its means without noise are of its table of single
+corruptions. The radius of the paper's FGSM is not published but assumed, 4/255.
 """
 
 import csv

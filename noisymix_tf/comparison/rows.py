@@ -19,24 +19,21 @@ TITLES = dict(csv.reader(_METHODS.read_text(encoding="utf-8").splitlines()))
 BASELINE = "baseline"
 
 # Flags that say on what, with what and for how long a model is trained.
-_BUDGET = ("dataset", "image_size", "preprocess", "train_examples")
-_BUDGET += ("test_examples", "model", "width", "epochs", "batch_size")
-_BUDGET += ("accumulation_steps",)
+_BUDGET = (
+    "dataset image_size preprocess train_examples test_examples model width "
+    "epochs batch_size accumulation_steps"
+).split()
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
     """Runs that differ in nothing but their seed, an evaluation, or a result.
 
-    Attributes:
-        title: The method, with what tells it from other rows, or the model.
-        method: Its name; `""` for evaluations.
-        runs, seeds: `runs.Run`s by seed; an evaluation has no seed.
-        source: Where it is published; `""` for runs.
-        cells: `{key of a column: differences.Cell}`, without what it lacks.
+    An evaluation has no method and no seed, only what is published a source.
+    Cells are `{key of a column: differences.Cell}`, without what a row lacks.
     """
 
-    title: str
+    title: str  # The method, with what tells it from other rows, or the model.
     method: str
     runs: tuple = ()
     seeds: tuple = ()
@@ -74,9 +71,9 @@ def of_runs(runs):
             title = _title(dict(key), recipes)
         seeds = tuple(run.value("seed") for run in own if run.flags)
         rows.append(Row(title, own[0].method, tuple(own), seeds))
-    titles = [row.title for row in rows]
+    number = collections.Counter(row.title for row in rows)
     for place, row in enumerate(rows):
-        if titles.count(row.title) > 1:
+        if number[row.title] > 1:
             title = f"{row.title} ({row.runs[0].path})"
             rows[place] = dataclasses.replace(row, title=title)
     # Methods of one's own, and models without one, come last.
@@ -128,7 +125,7 @@ def budgets(flags):
     datasets = [own.get("dataset") for own in flags.values()]
     # A folder of images is known by where it lies.
     is_folder = "--dataset=folder" in datasets
-    return _differing_flags(_BUDGET + ("data_dir",) * is_folder, flags)
+    return _differing_flags(_BUDGET + ["data_dir"] * is_folder, flags)
 
 
 def recipes(rows):
@@ -150,7 +147,6 @@ def measurements(runs):
         images = identity.which(run.report["data"] or "")[:8]
         facts["test images or classes"][run.path] = images
         for name, section in run.sections.items():
-            words = section["origin"]
             # A row of cells has severities. Figures that have a setting are
             # columns of their own.
             cells = [
@@ -159,8 +155,9 @@ def measurements(runs):
                 for severity, values in own.items()
                 if isinstance(values, dict) or severity == next(iter(own))
             ]
-            if not any(split(key)[1] for key in section["figures"]):
-                words += f", {len(cells)} cells {identity.short(*cells)[:4]}"
+            words = f", {len(cells)} cells {identity.short(*cells)[:4]}"
+            has_settings = any(split(key)[1] for key in section["figures"])
+            words = section["origin"] + words * (not has_settings)
             facts[name][run.path] = words
     return _differing(facts)
 
@@ -177,11 +174,12 @@ def repeated(rows):
 
 
 def _differing_flags(names, flags):
-    facts = collections.defaultdict(dict)
-    for name in names:
-        for holder, own in flags.items():
-            facts[name][holder] = flag_value(own.get(name)) or "not set"
-    return _differing(facts)
+    def value(own, name):
+        return flag_value(own.get(name)) or "not set"
+
+    return _differing(
+        {n: {of: value(own, n) for of, own in flags.items()} for n in names}
+    )
 
 
 def _differing(facts, most=3):

@@ -25,30 +25,19 @@ _FIELDS |= {"cells": dict, "caveats": list}
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A run in a directory, or an evaluation without one, which has no flags.
-
-    Attributes:
-        folder: The directory of its report.
-        flags: `{name: line}` of all flags of its training that are set.
-        report: Content of its `report.json`, see `evaluation.report`.
-    """
+    """A run in a directory, or an evaluation, which has no flags."""
 
     path: pathlib.Path
-    folder: pathlib.Path
-    flags: dict
-    report: dict
+    folder: pathlib.Path  # That of its report.
+    flags: dict  # `{name: line}` of all that are set.
+    report: dict  # See `evaluation.report`.
 
     def value(self, flag):
         """A flag's value as on a command line; None if it is not set."""
         return flag_value(self.flags.get(flag))
 
-    @property
-    def method(self):
-        return self.value("method") or ""
-
-    @property
-    def sections(self):
-        return shown(self.report)
+    method = property(lambda self: self.value("method") or "")
+    sections = property(lambda self: shown(self.report))
 
 
 def shown(report):
@@ -104,19 +93,20 @@ def _report(folder):
     file = folder / REPORT
     try:
         report = json.loads(file.read_text(encoding="utf-8"))
-        if not _is_report(report):
-            raise ValueError(f"it is no report of schema {_SCHEMA}")
+        if _is_report(report):
+            return report
+        error = f"it is no report of schema {_SCHEMA}"
     except FileNotFoundError:
         raise UsageError(
             f"{file} is missing: nothing was evaluated yet. Give its command "
             f"again, which goes on where it stopped."
         ) from None
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{file} cannot be read ({error}): remove it and give the command "
-            f"that wrote it again."
-        ) from error
-    return report
+    except (OSError, ValueError) as reason:
+        error = reason
+    raise UsageError(
+        f"{file} cannot be read ({error}): remove it and give the command that "
+        f"wrote it again."
+    )
 
 
 def _is_report(report):

@@ -9,25 +9,15 @@ from noisymix_tf.errors import UsageError
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """All that the writers show.
-
-    Attributes:
-        title: What was compared on what.
-        columns: `measures.Column`s, those of the paper's table first.
-        rows: `rows.Row`s of runs, in the order of the paper's table.
-        published: Those of published results, in the order of their sources.
-        sections: `{name: sections}` of all reports.
-        differing: Lines on what runs and rows differ in, though compared.
-        target: What differences are to: the title of a row, or "the best".
-    """
+    """All that the writers show; what is the paper's comes first."""
 
     title: str
-    columns: list
-    rows: list
-    published: list
-    sections: dict
-    differing: list
-    target: str
+    columns: list  # Of `measures.Column`.
+    rows: list  # Of `rows.Row`: those of runs.
+    published: list  # Those of published results, by source.
+    sections: dict  # `{name: sections}` of all reports.
+    differing: list  # Lines on what runs and rows differ in, though compared.
+    target: str  # What differences are to: title of a row, or "the best".
 
     @property
     def parts(self):
@@ -53,12 +43,9 @@ class Table:
 def build(runs, reference=None, anyway=False, baseline=None):
     """The `Table` of a list of `runs.Run`s, at least one.
 
-    Args:
-        runs: The runs.
-        reference: As `measures.reference_of` takes it.
-        anyway: Whether budgets and measurements may differ, which else is a
-            `UsageError` that names where.
-        baseline: Title or method of the row that differences are to, or None.
+    The reference is as `measures.reference_of` takes it, the baseline a title
+    or method. Budgets and measurements that differ are a `UsageError` that
+    names where, if not compared `anyway`.
     """
     own = rows.of_runs(runs)
     differing = [
@@ -112,13 +99,10 @@ def _compare(column, rows, target):
 
 
 def _title(runs):
-    run = runs[0]
     if not all(run.flags for run in runs):
-        return run.report["dataset"]
-    width, epochs = float(run.value("width")), run.value("epochs")
-    return (
-        f"{run.value('dataset')}, {run.value('model')}"
-        f"{f' x {width:g}' if width != 1.0 else ''}, {epochs} "
-        f"epoch{'' if epochs == '1' else 's'}, batches of "
-        f"{run.value('batch_size')}"
-    )
+        return runs[0].report["dataset"]
+    names = ("dataset", "model", "width", "epochs", "batch_size")
+    data, model, width, epochs, size = map(runs[0].value, names)
+    model += "" if float(width) == 1.0 else f" x {float(width):g}"
+    epochs += " epoch" if epochs == "1" else " epochs"
+    return f"{data}, {model}, {epochs}, batches of {size}"

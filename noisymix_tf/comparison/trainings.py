@@ -59,8 +59,6 @@ def plan(words, config):
     """All trainings of a comparison, every method once before the next seed.
 
     Of a command line, from `flagfiles.expand`, and its `CompareConfig`.
-    `UsageError` if flags of a method cannot be used, if methods differ in what
-    must be equal, or if another training lies where one of these belongs.
     """
     trainings = []
     names = {method: _name(method) for method in config.methods}

@@ -1,6 +1,7 @@
 """How a comparison looks: Markdown, CSV, LaTeX, JSON, one page of HTML."""
 
 import csv
+import functools
 import io
 import json
 import os
@@ -25,14 +26,11 @@ _SPECIAL |= {"^": r"\textasciicircum{}", "±": r"$\pm$", "−": "$-$", "–": "-
 
 def write(folder, table):
     """Writes a `table.Table` in all its forms; yields the files' paths."""
-    for suffix, text in (
-        ("md", markdown(table)),
-        ("csv", _csv(table)),
-        ("tex", latex(table)),
-        ("html", html(table, folder)),
-        ("json", _json(table)),
-    ):
-        write_atomically(path := folder / f"comparison.{suffix}", text)
+    forms = {"md": markdown, "csv": _csv, "tex": _latex, "json": _json}
+    forms["html"] = functools.partial(_html, folder=folder)
+    for suffix, form in forms.items():
+        path = folder / f"comparison.{suffix}"
+        write_atomically(path, form(table))
         yield path
 
 
@@ -64,13 +62,13 @@ def markdown(table):
     return _render("md", table, grids=grids)
 
 
-def latex(table):
+def _latex(table):
     r"""The table as LaTeX; `\usepackage{booktabs}` goes into the preamble."""
-    grids = _grids(table, escape, r"\textbf{{{}}}", "Published: ")
-    return _render("tex", table, grids=grids, escape=escape)
+    grids = _grids(table, _escape, r"\textbf{{{}}}", "Published: ")
+    return _render("tex", table, grids=grids, escape=_escape)
 
 
-def escape(text):
+def _escape(text):
     """Text in which no sign is LaTeX's own."""
     return "".join(_SPECIAL.get(sign, sign) for sign in text)
 
@@ -96,10 +94,10 @@ def _grids(table, plain, bold, published):
             yield f"{heading}: {name}" if heading else name, differences
 
 
-def html(table, folder):
+def _html(table, folder):
     """The table as a page, which has links to the reports from a folder."""
     links, charts, scales = {}, {}, {}
-    for run in [run for row in table.rows for run in row.runs]:
+    for run in (run for row in table.rows for run in row.runs):
         if (report := run.folder / "report.html").is_file():
             links[run.path] = os.path.relpath(report, folder)
     for column in table.columns:
@@ -142,15 +140,16 @@ def _json(table):
 
 
 def _csv(table):
-    names = (*_OF_CELL, *_OF_DIFFERENCE)
-    keys = [f"{c.key} {name}" for c in table.columns for name in names]
-    lines, text = [[*_OF_ROW, "runs", *keys]], io.StringIO()
+    lines, text = [], io.StringIO()
     for row in (*table.rows, *table.published):
-        lines.append([*_known(row, _OF_ROW).values(), len(row.runs)])
+        lines.append({**_known(row, _OF_ROW), "runs": len(row.runs)})
         for column in table.columns:
             own = _values(row.cells.get(column.key))
-            lines[-1] += [own[name] for name in names]
-    csv.writer(text, lineterminator="\n").writerows(lines)
+            del own["values"]
+            lines[-1] |= {f"{column.key} {n}": v for n, v in own.items()}
+    writer = csv.DictWriter(text, lines[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
     return text.getvalue()
 
 

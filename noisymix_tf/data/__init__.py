@@ -74,41 +74,26 @@ def load(
             `"folder"` for images of your own.
         data_dir: A directory of tensorflow-datasets for CIFAR and ImageNet
             (None for its default), the image folder for `"folder"`.
-        image_size: For `"folder"` and `"imagenet"`: images are resized, their
-            shorter side to this, and cropped to a square. None where all have
-            one size already, or for what `preprocess` says.
-        preprocess: A word of `Preprocess.parse`, such as `resize256-crop224`.
+        image_size, preprocess: For `"folder"` and `"imagenet"`: images are
+            resized, their shorter side to this, and cropped to a square; or a
+            word of `Preprocess.parse`, such as `resize256-crop224`.
         train_examples, test_examples: Use only so many images, as
             `classes.balanced_indices` chooses; of every training class one.
         train_data_dir: Tree, `<class>/*` or `train/<class>/*`, to train on in
             place of the dataset's own images, of whose classes and size it is.
         extra_data_dirs: Such trees to train on as well, all of their images.
         read: `"random"`: any image at any time, from local files.
-            `"sequential"`: whole files, see `noisymix_tf.data.sequential`, for
-            hard disks and buckets; only of `"imagenet"` prepared as tfrecord,
-            whose `data_dir` may then be an address, `gs://bucket/data`.
-
-    Raises:
-        UsageError: It is unknown, not there, or does not fit the arguments.
-
-    Example:
+            `"sequential"`: whole files, see `noisymix_tf.data.sequential`, of
+            `"imagenet"` as tfrecord; `data_dir` may be `gs://bucket/data`.
 
     >>> len(noisymix_tf.data.load("digits", train_examples=500).train)
     500
     """
     check_data_dir(data_dir, read)
     how = {"image_size": image_size, "preprocess": preprocess}
-    if read not in ("random", "sequential"):
-        raise UsageError(f"read={read!r}: give random or sequential.")
-    if read == "sequential":
-        how["read"], given = read, {f"--dataset={name}": name != "imagenet"}
-        given["--train_examples"] = train_examples
-        given["--extra_data_dirs"] = extra_data_dirs
-        for flag in filter(given.get, given):
-            raise UsageError(
-                f"{flag} does not go with --read=sequential, which reads whole "
-                "tfrecord files of imagenet: leave one of them out."
-            )
+    if read != "random":
+        _check_sequential(read, name, train_examples, extra_data_dirs)
+        how["read"] = read
     dataset = DATASETS.get(name)(data_dir=data_dir, **how)
     train, classes = dataset.train, dataset.num_classes
     if train_data_dir is not None:
@@ -124,3 +109,16 @@ def load(
     more = [folder.tree(d, "extra_data_dirs", dataset) for d in extra_data_dirs]
     train = JoinedSplit([train, *more]) if more else train
     return dataclasses.replace(dataset, train=train, test=test)
+
+
+def _check_sequential(read, name, train_examples, extra_data_dirs):
+    if read != "sequential":
+        raise UsageError(f"read={read!r}: give random or sequential.")
+    given = {f"--dataset={name}": name != "imagenet"}
+    given["--train_examples"] = train_examples
+    given["--extra_data_dirs"] = extra_data_dirs
+    for flag in filter(given.get, given):
+        raise UsageError(
+            f"{flag} does not go with --read=sequential, which reads whole "
+            "tfrecord files of imagenet: leave one of them out."
+        )

@@ -59,9 +59,8 @@ def class_indices(names, own, where, dataset, complete=False):
     odd = [own[place] for place in sorted({*range(len(own))} - {*places})]
     if complete and odd:
         remedy = "unpack it again, or give the dataset that it belongs to"
-        raise UsageError(
-            f"{where} lacks the classes {listed(odd)} of {dataset}: {remedy}."
-        )
+        lacking = f"lacks the classes {listed(odd)} of {dataset}"
+        raise UsageError(f"{where} {lacking}: {remedy}.")
     return places
 
 
@@ -83,21 +82,6 @@ def folder_names(class_names):
     found = [n if often[n] == 1 else other for n, other in zip(names, numbered)]
     # Where a class is called as another is with its number.
     return found if len({*found}) == len(found) else numbered
-
-
-def image_names(split, class_names, suffix):
-    """`class/name` for each image, no two the same: a file's, or a number."""
-    names = folder_names(class_names)
-    width = len(str(len(split) - 1))
-    numbers = (f"{place:0{width}}" for place in range(len(split)))
-    files = [pathlib.Path(p) for p in getattr(split, "paths", numbers)]
-    files = [(names[k], file) for k, file in zip(split.labels, files)]
-    often = collections.Counter((name, file.stem) for name, file in files)
-    # `cat.jpg` and `cat.png` of one class keep what tells them apart.
-    return [
-        f"{n}/{f.stem if often[n, f.stem] == 1 else f.name}{suffix}"
-        for n, f in files
-    ]
 
 
 def balanced_indices(labels, num_examples):

@@ -24,15 +24,11 @@ def corrupted(
 ):
     """The whole of a split, corrupted, in its order, batch by batch.
 
-    Args:
-        source: `noisymix_tf.data.Split`, or `(images, labels)`: uint8
-            `[N, H, W, 3]` and ints `[N]`.
-        name, severity, seed, table, frost_folder: As in `corruptions.corrupt`;
-            an image's index is its place in the split, whatever `batch_size`.
-        batch_size: Images in a batch; the last one holds what is left.
-        num_parallel_calls: Batches made at a time; by default one a core.
-
-    Returns a `tf.data.Dataset` of batches `(images, labels)`, uint8 and int32.
+    As a `tf.data.Dataset` of `(images, labels)`, uint8 and int32, of a `Split`
+    or of `(images, labels)`: uint8 `[N, H, W, 3]` and ints `[N]`. The last
+    batch holds what is left. `num_parallel_calls` batches are made at a time,
+    by default one a core. All else is as in `corruptions.corrupt`; an image's
+    index is its place in the split, whatever `batch_size`.
     """
     is_pair = isinstance(source, tuple | list) and len(source) == 2
     split = ArraySplit(*source) if is_pair else source

@@ -9,7 +9,6 @@ import numpy as np
 
 from noisymix_tf import rng
 from noisymix_tf.data import identity
-from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import tf
 
@@ -30,19 +29,17 @@ def as_tensor(values, dtype=None):
 class Split(abc.ABC):
     """Labelled images in a fixed order.
 
-    Attributes:
-        labels: NumPy int32 `[N]`.
-        image_shape: `(H, W, 3)`, the same for every image.
-        files: Paths of the files that images are read from.
-        in_memory: Whether `fetch` is a gather of what lies in memory.
-        needs_python: Whether Python reads images, which ties a pipeline to
-            this process.
-        encoded: Function from a position to a `tf.data.Dataset` of one string
-            for `image`, or None. For deterministic operations: tf.data holds up
-            functions that take an element out of a dataset, but not these.
+    `labels` are NumPy int32 `[N]`, and `image_shape`, `(H, W, 3)`, is that of
+    every image.
     """
 
-    files, in_memory, needs_python, encoded = (), False, False, None
+    files = ()  # Paths of the files that images are read from.
+    in_memory = False  # Whether `fetch` is a gather of what lies in memory.
+    needs_python = False  # Who reads images; it ties a pipeline to a process.
+    # Function from a position to a `tf.data.Dataset` of one string for `image`.
+    # For deterministic operations: tf.data holds up functions that take an
+    # element out of a dataset, but not these.
+    encoded = None
 
     def __init__(self, labels, image_shape, number=None):
         self.image_shape = tuple(image_shape)
@@ -54,9 +51,8 @@ class Split(abc.ABC):
                 f"labels must be class numbers from 0; got {labels.min()}."
             )
         if number not in (None, len(labels)):
-            raise UsageError(
-                f"{number} images but {len(labels)} labels; give one for each."
-            )
+            many = f"{number} images but {len(labels)} labels"
+            raise UsageError(f"{many}; give one for each.")
 
     def __len__(self):
         return len(self.labels)
@@ -74,11 +70,9 @@ class Split(abc.ABC):
     def image(self, index, encoded=None, crop=None, seed=None):
         """One image, uint8 `[H, W, 3]`; may be traced inside `Dataset.map`.
 
-        Args:
-            index: Scalar int tensor, value in `[0, N)`.
-            encoded: What `encoded` gave; None to read it now.
-            crop: `RandomResizedCrop`, for a part of the image; None for all.
-            seed: int32 `[2]`. The part is a function of it and of `index`.
+        What `encoded` gave is not read again. Of a `crop`, a
+        `RandomResizedCrop`, the part is a function of the seed, int32 `[2]`,
+        and of the index.
         """
 
     def fetch(self, indices, crop=None, seed=None):
@@ -97,8 +91,8 @@ class Split(abc.ABC):
     def examples(self, elements, crop=None):
         """Reads images one by one, for each core one at a time, in order.
 
-        From a `tf.data.Dataset` of `(tag, seed, index, ...)`, anything, an
-        int32 `[2]` and an element of `epoch`, to `(tag, image, label)`.
+        From a `tf.data.Dataset` of `(tag, seed)` and an element of `epoch`,
+        with any tag, to `(tag, image, label)`.
         """
         labels, how = as_tensor(self.labels), {"deterministic": True}
         how["num_parallel_calls"] = tf.data.AUTOTUNE
@@ -125,8 +119,7 @@ class Split(abc.ABC):
     def batches(self, batch_size):
         """Yields the whole split once, in order, in constant memory.
 
-        As `(images, labels)`, NumPy uint8 `[b, H, W, 3]` and int32 `[b]`, at
-        last what is left; or a `UsageError`, as `check`.
+        As NumPy uint8 `[b, H, W, 3]` and int32 `[b]`; what `check` raises.
         """
         batches = self.in_order().batch(batch_size).prefetch(1)
         batches = batches.as_numpy_iterator()
@@ -149,20 +142,14 @@ class Split(abc.ABC):
     def positions(self, indices):
         """Positions in the split as an int array `[n]`, or a `UsageError`."""
         given = _whole_numbers(indices, "the positions of a subset")
-        for outside in given[(given < 0) | (given >= len(self))]:
-            raise UsageError(
-                f"subset: there is no image {outside} in a split of "
-                f"{len(self)}, which count from 0."
-            )
+        for odd in given[(given < 0) | (given >= len(self))]:
+            where = f"in a split of {len(self)}, which count from 0"
+            raise UsageError(f"subset: there is no image {odd} {where}.")
         return given
 
 
 class ArraySplit(Split):
-    """A split held in memory.
-
-    Args:
-        images: NumPy uint8 `[N, H, W, 3]`, values 0..255.
-        labels: ints `[N]`, class numbers from 0.
+    """A split in memory: NumPy uint8 `[N, H, W, 3]`, and ints `[N]` from 0.
 
     >>> ArraySplit(np.zeros([10, 32, 32, 3], np.uint8), np.arange(10))
     <ArraySplit: 10 images of 32 x 32>
@@ -174,10 +161,9 @@ class ArraySplit(Split):
     def __init__(self, images, labels):
         self.images = images = np.asarray(images)
         if images.dtype != np.uint8 or images.shape[3:] != (3,):
-            raise UsageError(
-                "images must be a uint8 array [N, H, W, 3] with values 0..255; "
-                f"got {images.dtype} {list(images.shape)}."
-            )
+            what = "images must be a uint8 array [N, H, W, 3], values 0..255"
+            got = f"{images.dtype} {list(images.shape)}"
+            raise UsageError(f"{what}; got {got}.")
         super().__init__(labels, images.shape[1:], len(images))
 
     @property
@@ -209,10 +195,7 @@ class ArraySplit(Split):
 
 
 class JoinedSplit(Split):
-    """Splits of one `image_shape` one behind the other.
-
-    Of all their images those at `rows`, ints `[N]`, by default all.
-    """
+    """Splits of one `image_shape` in a row; of their images those at `rows`."""
 
     _tensor = kept("_where")
 
@@ -220,10 +203,8 @@ class JoinedSplit(Split):
         self.parts = tuple(parts)
         sizes = [*dict.fromkeys(size_text(p.image_shape) for p in parts)]
         if len(sizes) > 1:
-            raise UsageError(
-                "Splits that are joined must have images of one size, not "
-                f"{' and '.join(sizes)}."
-            )
+            must = "Splits that are joined must have images of one size"
+            raise UsageError(f"{must}, not {' and '.join(sizes)}.")
         labels = np.concatenate([part.labels for part in parts])
         rows = self._rows = np.arange(len(labels)) if rows is None else rows
         super().__init__(labels[rows], parts[0].image_shape)
@@ -280,32 +261,20 @@ class JoinedSplit(Split):
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A classification dataset.
+    """A classification dataset."""
 
-    Attributes:
-        name: As given to `noisymix_tf.data.load`; of a folder its own.
-        train: `Split` to learn from; None of `test_folder`.
-        test: `Split` to measure on.
-        class_names: Tuple of str; the position is the label.
-        image_shape: `(H, W, 3)`.
-        mean, std: Three floats each: what the model's first layer subtracts,
-            and then divides by, for pixels scaled to [0, 1].
-        flip: Whether a mirrored image keeps its label.
-        padding: Pixels of padding for the random crop.
-        train_crop: How training images are cropped by default: `"pad"` (by up
-            to `padding` pixels) or `"resized"` (`RandomResizedCrop`).
-    """
-
-    name: str
-    train: Split | None
-    test: Split
-    class_names: tuple = dataclasses.field(repr=False)
-    image_shape: tuple
+    name: str  # As given to `noisymix_tf.data.load`; of a folder its own.
+    train: Split | None  # To learn from; None of `test_folder`.
+    test: Split  # To measure on.
+    class_names: tuple = dataclasses.field(repr=False)  # By label.
+    image_shape: tuple  # `(H, W, 3)`.
+    # What the model's first layer subtracts from pixels scaled to [0, 1], and
+    # then divides by: three floats each.
     mean: tuple
     std: tuple
-    flip: bool
-    padding: int = 4
-    train_crop: str = "pad"
+    flip: bool  # Whether a mirrored image keeps its label.
+    padding: int = 4  # Of the random crop, in pixels.
+    train_crop: str = "pad"  # Or "resized", `RandomResizedCrop`.
 
     @property
     def num_classes(self):
@@ -331,27 +300,11 @@ def size_text(shape):
     return f"{shape[0]} x {shape[1]}"
 
 
-def refuse_resizing(name, image_size, preprocess, shape):
-    """Raises where a dataset of one size is asked for another one."""
-    resize = preprocess and Preprocess.parse(preprocess).side
-    for is_other, given in (
-        (resize, f"preprocess={preprocess}"),
-        (image_size not in (None, *shape[:1]), f"--image_size={image_size}"),
-    ):
-        if is_other:
-            raise UsageError(
-                f"{given}: {name} images are {size_text(shape)} and are taken "
-                "as they are; leave it out (it belongs to --dataset=folder)."
-            )
-
-
 def _whole_numbers(values, what):
     values = np.asarray(values)
     if not values.size:
         values = values.astype(np.int64)
     if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
-        raise UsageError(
-            f"{what} must be whole numbers [n]; got {values.dtype} "
-            f"{list(values.shape)}."
-        )
+        got = f"{values.dtype} {list(values.shape)}"
+        raise UsageError(f"{what} must be whole numbers [n]; got {got}.")
     return values

@@ -16,11 +16,8 @@ class EncodedSplit(Split):
 
     In `image` a bad one is a `tf.errors.OpError`; `find_unreadable` names it.
 
-    Args:
-        labels: ints `[N]`, class numbers from 0.
-        image_size: How images are brought to one size: a `Preprocess`; an int
-            S for `"resizeS-cropS"`; or (H, W), the size that all have.
-        needs_python: Whether Python reads images, such as BMP and WebP.
+    `image_size` says how they are brought to one size: a `Preprocess`; an int S
+    for `"resizeS-cropS"`; or (H, W), the size that all have.
     """
 
     arrays = ()  # Which of the images in `files` these are, if not all.
@@ -88,11 +85,9 @@ class EncodedSplit(Split):
             return self.preprocess.defect(*image.shape[:2])
         if tuple(image.shape) == self.image_shape:
             return None
-        return (
-            f"its size is {size_text(image.shape)}, expected "
-            f"{size_text(self.image_shape)} (or give a preprocess such as "
-            "resize256-crop224)"
-        )
+        size, own = size_text(image.shape), size_text(self.image_shape)
+        remedy = "or give a preprocess such as resize256-crop224"
+        return f"its size is {size}, expected {own} ({remedy})"
 
 
 class FileSplit(EncodedSplit):

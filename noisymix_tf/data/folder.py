@@ -19,10 +19,8 @@ from noisymix_tf.places import check_local
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 TEST_FOLDERS = ("val", "validation", "test")
 _LAYOUT = "the folder that holds train/ and val/, or one folder per class"
-_MAKERS = (
-    "python -m noisymix_tf stylize and python -m noisymix_tf deepaugment write "
-    "such a tree"
-)
+_MAKERS = "python -m noisymix_tf stylize and "
+_MAKERS += "python -m noisymix_tf deepaugment write such a tree"
 # Up to these amounts all are decoded once, so that a bad file is named before
 # training starts. 1,500 of 224 x 224 pixels take half a second of one core.
 _CHECKED_FILES, _CHECKED_BYTES = 5_000, 200_000_000
@@ -59,13 +57,11 @@ def test_folder(
 ):
     """A `Dataset` of all images of a folder, to measure on; `train` is None.
 
-    Args:
-        path: Folder of `<class>/*`; one image a class will do.
-        class_names: What the outputs of the model mean, in their order: names,
-            or a file with one on each line. Every class folder has one of
-            them, or is a synset of ImageNet where they are its 1000 classes.
-            None for the class folders themselves, in the order of their names.
-        image_size, preprocess, test_examples: As in `noisymix_tf.data.load`.
+    The folder holds `<class>/*`; one image a class will do. `class_names` are
+    what the outputs of the model mean, in their order: names, or a file with
+    one on each line. Every class folder has one of them, or is a synset of
+    ImageNet where they are its 1000 classes; by default they are the class
+    folders, in the order of their names. All else is as in `data.load`.
     """
     check_local(test_dir=path)
     expected = "a folder of one folder for each class"
@@ -265,10 +261,10 @@ def _common_size(paths):
     """The (height, width) of every image, from the headers of the files."""
     (size, path), *others = {header_size(p): p for p in paths}.items()
     for other, odd in others:
+        other = f"{odd!r} is {size_text(other)}: give --image_size=N to bring"
         raise UsageError(
-            f"{path!r} is {size_text(size)} (height x width) and {odd!r} is "
-            f"{size_text(other)}: give --image_size=N to bring all to N x N, "
-            "or a preprocess such as resize256-crop224."
+            f"{path!r} is {size_text(size)} (height x width) and {other} all "
+            "to N x N, or a preprocess such as resize256-crop224."
         )
     return size
 

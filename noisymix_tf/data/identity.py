@@ -87,15 +87,6 @@ def make(labels, *, arrays=(), files=(), reading="", parts=(), images=None):
     )
 
 
-def of_bytes(files):
-    """Hash of all that some files hold, which has to be read."""
-    digest = hashlib.sha256()
-    for path in files:
-        with open(path, "rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:_DIGITS]
-
-
 def short(*values):
     """16 hexadecimal digits of words, numbers, bytes and arrays, in order."""
     digest = hashlib.sha256()

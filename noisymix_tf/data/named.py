@@ -7,7 +7,7 @@ import urllib.request
 
 import numpy as np
 
-from noisymix_tf.data.dataset import ArraySplit, Dataset, refuse_resizing
+from noisymix_tf.data.dataset import ArraySplit, Dataset
 from noisymix_tf.data.folder import given_size, must
 from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.data.records import open_split
@@ -29,19 +29,16 @@ _COMMAND = (
 def digits(*, data_dir=None, image_size=None, preprocess=None):
     """Handwritten digits that come with scikit-learn.
 
-    1,797 images of 8 x 8 pixels with 17 grey levels, from the UCI "Optical
-    Recognition of Handwritten Digits" set (Alpaydin and Kaynak, 1998), enlarged
-    to 32 x 32 RGB. Every fifth of each class is for testing: the file holds one
-    writer after another, so that every writer is on both sides.
+    1,797 images of 8 x 8 pixels with 17 grey levels (Alpaydin and Kaynak,
+    1998, UCI), enlarged to 32 x 32 RGB. Every fifth of each class is for
+    testing: every writer is on both sides, as the file holds them in turn.
     """
     from sklearn.datasets import load_digits
 
-    refuse_resizing("digits", image_size, preprocess, _SHAPE)
+    _refuse_resizing("digits", image_size, preprocess)
     if data_dir is not None:
-        remedy = "leave it out, or give --dataset=folder"
-        raise UsageError(
-            f"--data_dir={data_dir}: digits is built in: {remedy}."
-        )
+        why = "digits is built in: leave it out, or give --dataset=folder"
+        raise UsageError(f"--data_dir={data_dir}: {why}.")
     source = load_digits()
     images, labels = np.stack([*map(_enlarge, source.images)]), source.target
     is_test = np.zeros(len(labels), bool)
@@ -50,6 +47,17 @@ def digits(*, data_dir=None, image_size=None, preprocess=None):
     parts = [ArraySplit(images[p], labels[p]) for p in (~is_test, is_test)]
     names = tuple(map(str, range(10)))
     return Dataset("digits", *parts, names, _SHAPE, _HALF, _HALF, flip=False)
+
+
+def _refuse_resizing(name, image_size, preprocess):
+    side = preprocess and Preprocess.parse(preprocess).side
+    if side or image_size not in (None, _SHAPE[0]):
+        given = f"--image_size={image_size}"
+        given = f"preprocess={preprocess}" if side else given
+        raise UsageError(
+            f"{given}: {name} images are 32 x 32 and are taken as they are; "
+            "leave it out (it belongs to --dataset=folder)."
+        )
 
 
 def _enlarge(digit):
@@ -68,7 +76,7 @@ def cifar(name, *, data_dir=None, image_size=None, preprocess=None):
 
     What is not prepared is downloaded once, where the source can be reached.
     """
-    refuse_resizing(name, image_size, preprocess, _SHAPE)
+    _refuse_resizing(name, image_size, preprocess)
     root = prepared_root(data_dir)
     newest = newest_version(f"{root}/{name}")
     builder = open_builder(newest) if newest else _downloaded(name, root)

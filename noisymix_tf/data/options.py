@@ -103,16 +103,14 @@ class EvaluatedDataConfig(TestDataConfig):
         if self.test_dir is None and self.class_names is not None:
             raise UsageError(
                 f"--class_names={self.class_names} does nothing without "
-                f"--test_dir=DIR: give both, or leave it out."
+                "--test_dir=DIR: give both, or leave it out."
             )
-        for name in ("dataset", "data_dir"):
-            value = getattr(self, name)
-            if None not in (self.test_dir, value):
-                raise UsageError(
-                    f"--{name}={value} does nothing where the images of "
-                    f"--test_dir={self.test_dir} are measured on: leave one "
-                    f"of them out."
-                )
+        given = {"dataset": self.dataset, "data_dir": self.data_dir}
+        for name in filter(given.get, given if self.test_dir else ()):
+            raise UsageError(
+                f"--{name}={given[name]} does nothing where the images of "
+                f"--test_dir={self.test_dir} are measured on: leave one out."
+            )
 
 
 @dataclasses.dataclass(frozen=True)

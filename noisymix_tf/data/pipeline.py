@@ -47,87 +47,32 @@ def views(
     Args:
         split: `noisymix_tf.data.Split` of N images.
         batch_size: Images in a batch, B, in `[1, N]`.
-        seed: The run's seed, an int.
         start_step: Number of batches to leave out, of which nothing is decoded.
-        augment: Callable `(images, seed) -> views` from `[B, H, W, 3]` and a
-            stateless seed, int32 `[2]`, to `[B, V, H, W, 3]`, uint8 or
-            float32. By default, the images are the only view.
-        standard: Callable `(images, seed) -> images`, applied to uint8
-            `[B, H, W, 3]` before `augment`: crop and flip. Where not both take
-            `shard`, as those of `noisymix_tf.augment` do, each thread has a
-            whole batch of views in memory.
+        standard, augment: As for `augment.batch_views`: crop and flip, and what
+            makes views, uint8 or float32. Where not both take `shard`, each
+            thread has a whole batch of views in memory.
         crop: `RandomResizedCrop` that is applied while images are read.
         shard: `(index, count)`: make only part `index` of `count` equal parts
             of every batch, of B / count images.
         service: `"grpc://HOST:PORT"` of a `noisymix_tf.data.service` that
             makes the same batches.
         threads: Size of a pool of threads of its own; 0 for that of all cores.
-        prefetch: Batches that are kept ready.
 
-    Returns:
-        `tf.data.Dataset` without end of `(views, labels)`: `[B, V, H, W, 3]`
-        and int32 `[B]`, shapes static.
+    Returns an endless `tf.data.Dataset` of `(views, labels)`: `[B, V, H, W, 3]`
+    and int32 `[B]`, shapes static.
 
-    Example:
-
-    >>> digits = noisymix_tf.data.load("digits")
-    >>> batches = views(digits.train, batch_size=64)
+    >>> batches = views(noisymix_tf.data.load("digits").train, batch_size=64)
     >>> batches.element_spec[0].shape
     TensorShape([64, 1, 32, 32, 3])
     """
     functions = {"standard": standard, "augment": augment}
     _check(split, functions, batch_size, start_step, shard, service)
-    size = batch_size // shard[1]
-    parts = _parts(size, split.image_shape, augment, standard)
-    labels = as_tensor(split.labels) if split.in_memory else None
-    is_gathered = split.in_memory and crop is None
-
-    def cut(step, images):
-        """What is read at a time: `(step, seed of its crop, images)`."""
-        own = [each[shard[0] * size :][:size] for each in images]
-        if is_gathered:
-            own = [tf.reshape(each, [parts, -1]) for each in own]
-        key, number = rng.stream(seed, step, "crop"), own[0].shape[0]
-        tags = tf.fill([number], step), tf.tile([key], [number, 1])
-        return tf.data.Dataset.from_tensor_slices((*tags, *own))
-
-    def gather(step, _, rows):
-        return [step], split.fetch(rows), tf.gather(labels, rows)
-
-    def make_part(place, part):
-        steps, images, labels = part
-        step, number = steps[0], shard[0]
-        if parts > 1:
-            number = number * parts + tf.cast(place % parts, tf.int32)
-        where = {"step": step, "shard": (number, shard[1] * parts)}
-        made = batch_views(images, seed=seed, **where, **functions)
-        is_static = made.shape.rank == 5 and made.shape.is_fully_defined()
-        if not is_static or made.shape[0] != size // parts:
-            raise ValueError(
-                "augment must return views of a static shape [B, V, H, W, 3] "
-                f"with B = {size // parts}; got {made.shape}."
-            )
-        return step, made, labels
-
-    def put_together(steps, *batch):
-        whole = [tf.reshape(each, [size, *each.shape[2:]]) for each in batch]
-        return steps[0], *whole
-
-    how = {"seed": seed, "start_step": start_step}
-    made = index_batches(split, batch_size=batch_size, **how)
-    if service is not None:
-        made = service_lib.share(made)
-    made = made.flat_map(cut)
-    if is_gathered:
-        made = made.map(gather)
-    else:
-        made = split.examples(made, crop).batch(size // parts, True)
-    made = made.enumerate().map(make_part, tf.data.AUTOTUNE, deterministic=True)
-    if parts > 1:
-        made = made.batch(parts, True).map(put_together)
+    own = _Batches(split, batch_size // shard[1], seed, shard, functions, crop)
+    steps = index_batches(split, batch_size, seed, start_step)
     if service is None:
-        made = made.map(lambda step, *batch: batch)
+        made = own.made(steps).map(lambda step, *batch: batch)
     else:
+        made = own.made(service_lib.share(steps))
         made = service_lib.through(service, made, start_step=start_step)
     if threads:
         options = tf.data.Options()
@@ -140,7 +85,67 @@ def views(
     return made.prefetch(prefetch)
 
 
-def index_batches(split, *, batch_size, seed=0, start_step=0):
+class _Batches:
+    """How the images of steps become views: part by part, and put together."""
+
+    def __init__(self, split, size, seed, shard, functions, crop):
+        self._split, self._size, self._seed = split, size, seed
+        self._shard, self._functions, self._crop = shard, functions, crop
+        self._parts = _parts(size, split.image_shape, **functions)
+        self._labels = as_tensor(split.labels) if split.in_memory else None
+        self._is_gathered = split.in_memory and crop is None
+
+    def made(self, steps):
+        """`(step, views, labels)` of what `index_batches` gives."""
+        number = self._size // self._parts
+        made = steps.flat_map(self._cut)
+        if self._is_gathered:
+            made = made.map(self._gather)
+        else:
+            made = self._split.examples(made, self._crop).batch(number, True)
+        how = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
+        made = made.enumerate().map(self._part, **how)
+        if self._parts == 1:
+            return made
+        return made.batch(self._parts, True).map(self._put_together)
+
+    def _cut(self, step, images):
+        """What is read at a time: `(step, seed of its crop, images)`."""
+        start = self._shard[0] * self._size
+        own = [each[start:][: self._size] for each in images]
+        if self._is_gathered:
+            own = [tf.reshape(each, [self._parts, -1]) for each in own]
+        key, number = rng.stream(self._seed, step, "crop"), own[0].shape[0]
+        tags = tf.fill([number], step), tf.tile([key], [number, 1])
+        return tf.data.Dataset.from_tensor_slices((*tags, *own))
+
+    def _gather(self, step, _, rows):
+        return [step], self._split.fetch(rows), tf.gather(self._labels, rows)
+
+    def _part(self, place, part):
+        steps, images, labels = part
+        step, (number, count) = steps[0], self._shard
+        if self._parts > 1:
+            place = tf.cast(place % self._parts, tf.int32)
+            number = number * self._parts + place
+        where = {"step": step, "shard": (number, count * self._parts)}
+        own = {"seed": self._seed, **self._functions}
+        made, size = batch_views(images, **where, **own), self._size
+        is_static = made.shape.rank == 5 and made.shape.is_fully_defined()
+        if not is_static or made.shape[0] != size // self._parts:
+            raise ValueError(
+                "augment must return views of a static shape [B, V, H, W, 3] "
+                f"with B = {size // self._parts}; got {made.shape}."
+            )
+        return step, made, labels
+
+    def _put_together(self, steps, *batch):
+        size = self._size
+        whole = [tf.reshape(each, [size, *each.shape[2:]]) for each in batch]
+        return steps[0], *whole
+
+
+def index_batches(split, batch_size, seed=0, start_step=0):
     """The order of training: which images make which batch.
 
     A `tf.data.Dataset` without end of `(step, (indices, ...))`: scalar int64,
@@ -173,10 +178,10 @@ def steps_per_epoch(split, batch_size):
 def distribute(strategy, part_from):
     """The training batches of a strategy, or of None, as `fit` takes them.
 
-    Made by `part_from`, of a `shard` as `views` takes it. On one machine they
-    are whole batches, which a strategy divides among its devices in the order
-    of their rows; for a lone GPU the next two wait in its memory. Of many
-    machines each makes the rows of its own devices.
+    `part_from` makes them of a `shard`. On one machine they are whole batches,
+    which a strategy divides among its devices in the order of their rows; for a
+    lone GPU the next two wait in its memory. Of many machines each makes the
+    rows of its own devices.
     """
     if not _has_many_inputs(strategy):
         whole, to = part_from((0, 1)), tf.data.experimental.prefetch_to_device
@@ -217,7 +222,7 @@ def _has_many_inputs(strategy):
     return distribution.has_many_machines(strategy)
 
 
-def _parts(size, image_shape, augment, standard):
+def _parts(size, image_shape, standard, augment):
     """In how many equal parts a batch is augmented."""
     given = [each for each in (augment, standard) if each is not None]
     shards = ["shard" in inspect.signature(each).parameters for each in given]
@@ -237,10 +242,8 @@ def _check(split, functions, batch_size, start_step, shard, service):
         )
     for name, function in functions.items():
         if function is not None and not callable(function):
-            raise UsageError(
-                f"{name}={function!r} must be a function (images, seed), such "
-                f"as nm.augment.augmix_views."
-            )
+            what = "a function (images, seed), such as nm.augment.augmix_views"
+            raise UsageError(f"{name}={function!r} must be {what}.")
     steps_per_epoch(split, batch_size)
     if start_step < 0:
         raise UsageError(f"start_step={start_step}: give a step from 0 on.")

@@ -33,17 +33,13 @@ class Preprocess:
     and antialiased, within a grey level of Pillow, which torchvision uses:
     Pillow rounds to 8 bits between its two passes, TensorFlow does not.
 
-    Attributes:
-        resize: Pixels of the shorter side, without a crop of both; or None.
-        crop: Side of the central square, or None.
-
     >>> preprocess = Preprocess.parse("resize256-crop224")
     >>> preprocess.apply(np.zeros([375, 500, 3], np.uint8)).shape
     TensorShape([224, 224, 3])
     """
 
-    resize: int | None = None
-    crop: int | None = None
+    resize: int | None = None  # Of the shorter side; without a crop of both.
+    crop: int | None = None  # Side of the central square.
 
     @classmethod
     def parse(cls, text):
@@ -61,10 +57,9 @@ class Preprocess:
                 "resizeA (both sides to A) or cropB, such as resize256-crop224."
             )
         if None not in sides and preprocess.crop > preprocess.resize:
-            raise UsageError(
-                f"preprocess={text!r} crops {preprocess.crop} pixels from a "
-                f"shorter side of {preprocess.resize}: crop at most that."
-            )
+            side = f"a shorter side of {preprocess.resize}: crop at most that"
+            given = f"preprocess={text!r} crops {preprocess.crop} pixels"
+            raise UsageError(f"{given} from {side}.")
         return preprocess
 
     def __str__(self):
@@ -85,8 +80,8 @@ class Preprocess:
     def apply(self, images):
         """Brings uint8 `[..., H, W, C]` to `[..., side, side, C]`.
 
-        Those with a `defect` are a `UsageError`; where their size is not known
-        while tracing, a `tf.errors.InvalidArgumentError` in the graph.
+        A `defect` is a `UsageError`, or in a graph of unknown sizes a
+        `tf.errors.InvalidArgumentError`.
         """
         images = tf.convert_to_tensor(images)
         *lead, height, width, channels = images.shape
@@ -118,16 +113,11 @@ class RandomResizedCrop:
     Convolutions", section 6), by the law of torchvision: the share of the area,
     the logarithm of the aspect ratio and the place are uniform. Where no try
     fits, the largest centred part of an allowed ratio is taken.
-
-    Attributes:
-        scale: Least and greatest share of the area, in (0, 1].
-        ratio: Least and greatest width / height.
-        tries: Draws before the centre is taken.
     """
 
-    scale: tuple = (0.08, 1.0)
-    ratio: tuple = (3 / 4, 4 / 3)
-    tries: int = 10
+    scale: tuple = (0.08, 1.0)  # Least and greatest share of the area.
+    ratio: tuple = (3 / 4, 4 / 3)  # Least and greatest width / height.
+    tries: int = 10  # Draws before the centre is taken.
 
     def __post_init__(self):
         (least, most), (low, high) = self.scale, self.ratio
@@ -218,8 +208,7 @@ def resize(images, size):
 def decode_image(content, by_python=False):
     """Decodes JPEG, PNG, GIF (its first frame), WebP or BMP to RGB.
 
-    From a scalar string, which may be a BMP or WebP where it is decoded
-    `by_python`, to uint8 `[h, w, 3]`; or a `tf.errors.OpError`.
+    WebP and BMP only `by_python`; to uint8 `[h, w, 3]`, or an `OpError`.
     """
     image = tf.cond(
         tf.io.is_jpeg(content),
@@ -239,9 +228,8 @@ def _lossless(content, by_python=False):
     if not by_python:
         return decode()
     # TensorFlow takes the indices of a palette BMP for grey levels, knows no
-    # 1-bit BMP and no WebP with alpha, and an animated one ends the process;
-    # Pillow reads all. Stateless: tf.data would not call it in parallel
-    # otherwise where operations are deterministic.
+    # 1-bit BMP and no WebP with alpha, and an animated one ends the process.
+    # Stateless: tf.data calls no other in parallel and deterministically.
     own, start = {"stateful": False}, tf.strings.substr(content, 0, 2)
     return tf.cond(
         (start == b"BM") | (start == b"RI"),

@@ -35,8 +35,7 @@ _AGAIN = "Prepare the dataset again, or copy it completely"
 class TFRecordSplit(EncodedSplit):
     """Images in TFRecord files.
 
-    Of each `where`, ints `[3, N]`, has its place among all, which of the paths
-    its file is, and the byte of it where its record begins.
+    `where`, ints `[3, N]`: the place among all, the file, and its byte.
     """
 
     _paths, _tensor = kept("files", "string"), kept("_where")
@@ -134,15 +133,12 @@ def open_split(builder, split, image_size):
         own = range(len(labels)), labels, image_size, source
         made = ArrayRecordSplit(paths, *own)
     else:
-        raise UsageError(
-            f"{builder.data_dir} was prepared as {kind}: prepare it as "
-            "tfrecord or array_record."
-        )
+        why = f"was prepared as {kind}: prepare it as tfrecord or array_record"
+        raise UsageError(f"{builder.data_dir} {why}.")
     if len(made) != info.num_examples:
-        raise UsageError(
-            f"{builder.data_dir} has {len(made)} images in {split}, but "
-            f"should have {info.num_examples}: prepare it again."
-        )
+        why = f"{len(made)} images in {split}, but should have"
+        why += f" {info.num_examples}: prepare it again"
+        raise UsageError(f"{builder.data_dir} has {why}.")
     return made
 
 
@@ -169,10 +165,9 @@ def _labels(source):
 def remembered(name, files, make):
     """The dict of arrays that `make()` finds in files, which is kept.
 
-    In `.noisymix_tf_NAME.npz` beside the files; where that cannot be written,
-    in the user's cache folder (`$XDG_CACHE_HOME/noisymix_tf`, or `~/.cache`),
-    under a hash of their paths. It is made anew if a file has another size or
-    time of change than when it was written.
+    In `.noisymix_tf_NAME.npz` beside the files, or else in the user's cache
+    folder under a hash of their paths. It is made anew if a file has another
+    size or time of change than when it was written.
     """
     with must(f"read the files of {name}", _AGAIN):
         about = [(os.path.basename(file), os.stat(file)) for file in files]

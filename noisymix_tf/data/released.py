@@ -46,21 +46,14 @@ def corrupted_images(path, dataset, *, preprocess=None, data_dir=None):
     - `"tfds"`, or `"tfds:DIR"`: `cifar10_corrupted`, `imagenet2012_corrupted`
       that tensorflow-datasets has prepared, in `data_dir` or its default.
 
-    Or what `noisymix_tf.sets` wrote, arrays or a tree.
+    Or what `noisymix_tf.sets` wrote, arrays or a tree. The classes
+    and the image size are those of a `Dataset`. `preprocess` is a word of
+    `Preprocess.parse`; for None or `"auto"` arrays and what this package wrote
+    are taken as stored, other images as for the published tables
+    (`resize256-crop224`) where the dataset's have 224 pixels, and otherwise
+    like the dataset's own.
 
-    Args:
-        path, data_dir: The directory.
-        dataset: `noisymix_tf.data.Dataset`, for its classes and image size.
-        preprocess: A word of `Preprocess.parse`. None or `"auto"`: arrays and
-            what this package wrote are taken as stored; other images as for
-            the published tables (`resize256-crop224`) where the dataset's have
-            224 pixels, and otherwise like the dataset's own.
-
-    Returns:
-        `Cells`. A damaged file is named when its split is asked for.
-
-    Raises:
-        UsageError: It is in none of the layouts, or does not fit the dataset.
+    Returns `Cells`. A damaged file is named when its split is asked for.
 
     >>> cells = corrupted_images("CIFAR-10-C", data.load("cifar10"))
     >>> images, labels = next(cells.split("fog", 5).batches(100))
@@ -156,10 +149,9 @@ class Cells:
             name = cell.partition("/")[0]
             there = [c for c in self.places if c.startswith(f"{name}/")]
             there = there or {c.partition("/")[0]: c for c in self.places}
-            raise UsageError(
-                f"{self.root} lacks {cell}: add it, or choose among what is "
-                f"there ({classes.listed([*there], most=20)})."
-            )
+            remedy = "add it, or choose among what is there ({})"
+            there = remedy.format(classes.listed([*there], most=20))
+            raise UsageError(f"{self.root} lacks {cell}: {there}.")
         split = self.read(cell, self.places[cell])
         return _fitting(split, self.dataset, self.places[cell])
 
@@ -207,9 +199,8 @@ def shifted_images(path, dataset, *, preprocess=None, data_dir=None):
         there = classes.class_indices(wnids, *own)
     there = np.unique(there)
     if not np.isin(split.labels, there).all():
-        raise UsageError(
-            f"{root} has images of other classes: prepare it again."
-        )
+        why = "has images of other classes: prepare it again"
+        raise UsageError(f"{root} {why}.")
     split.labels = np.searchsorted(there, split.labels).astype(np.int32)
     return ShiftedImages(tuple(there.tolist()), split, how)
 
@@ -218,9 +209,8 @@ def _images(place, dataset, how, complete=False, least=1):
     """A folder of classes, or a prepared one, with the dataset's labels."""
     own = dataset.class_names, place, dataset.name, complete
     if not os.path.exists(f"{place}/dataset_info.json"):
-        paths, labels = folder.labelled(
-            folder.class_files(place, least=least), *own
-        )
+        files = folder.class_files(place, least=least)
+        paths, labels = folder.labelled(files, *own)
         size = how if how.side else folder.header_size(paths[0])
         return FileSplit(paths, labels, size)
     builder = named.open_builder(place)

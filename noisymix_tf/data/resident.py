@@ -27,9 +27,8 @@ class Resident:
     def __init__(self, split, batch_size):
         is_array = isinstance(split, ArraySplit)
         if not is_array or split.images.nbytes > MOST_BYTES:
-            found = "are read from files"
-            if is_array:
-                found = f"take {split.images.nbytes / 2**30:.1f} GiB"
+            size = split.images.nbytes / 2**30 if is_array else 0
+            found = f"take {size:.1f} GiB" if size else "are read from files"
             raise UsageError(
                 f"--input=device keeps all training images on the device, at "
                 f"most {MOST_BYTES >> 30} GiB (digits, cifar10, cifar100), and "
@@ -45,11 +44,7 @@ class Resident:
         self._take = tf.function(_take, jit_compile=True, autograph=False)
 
     def batch(self, seed, step, shard=(0, 1)):
-        """The images and labels of a step, those of `data.views`.
-
-        Of an int or a scalar tensor; uint8 `[B / count, H, W, 3]` and int32
-        `[B / count]` of a shard, `(index, count)`.
-        """
+        """The images and labels of a step, of a shard, as of `data.views`."""
         step, rows = tf.cast(step, tf.int64), self._batch_size // shard[1]
         start = step % self._steps * self._batch_size
         return self._take(
@@ -65,9 +60,8 @@ class Resident:
         wanted = tf.stack([tf.cast(seed, tf.int64), epoch])
 
         def sort():
-            # `rng.permutation` as kernels of the host draw it, compiled or
-            # not. They make a float of the lower 23 bits of a word, XLA of the
-            # upper ones, and sort equal ones by their place.
+            # `rng.permutation` as kernels of the host draw it: they make a
+            # float of the lower 23 bits of a word, XLA of the upper ones.
             key = tf.cast(rng.stream(seed, epoch, "shuffle"), tf.int64)
             bits = {"minval": None, "maxval": None, "dtype": tf.uint32}
             words = tf.random.stateless_uniform(
@@ -90,9 +84,6 @@ def _take(images, labels, order, start, rows):
 
 def _variable(value):
     """A variable of which each replica has its own."""
-    return tf.Variable(
-        value,
-        trainable=False,
-        synchronization=tf.VariableSynchronization.ON_READ,
-        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-    )
+    own = {"synchronization": tf.VariableSynchronization.ON_READ}
+    own["aggregation"] = tf.VariableAggregation.ONLY_FIRST_REPLICA
+    return tf.Variable(value, trainable=False, **own)

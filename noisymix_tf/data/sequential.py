@@ -34,17 +34,13 @@ class SequentialSplit(EncodedSplit):
 
     The files come in random order, in groups of eight. Which of the eight
     gives the next record is drawn, and then the records of a window are
-    shuffled. Within an epoch training goes on where it was: of earlier groups
-    nothing is read, and of its own group what lies before is not decoded. A
-    machine among many, and a worker of a data service, reads all files and
-    decodes the images that are its own.
+    shuffled. Where training goes on within an epoch, nothing is read of earlier
+    groups. A machine among many, and a worker of a data service, reads all
+    files and decodes the images that are its own.
 
-    Args:
-        paths, lengths: Addresses of the files, and how many records each has.
-        image_size: As for `EncodedSplit`.
-        window: Records of a window. Two are in memory: 220 MB of ImageNet's.
-        chosen: bools, which of the records are in the split; None for all. A
-            part cannot be trained on.
+    Of files at `paths`, of so many records each, the `chosen` ones, bools, are
+    in the split; a part cannot be trained on. In memory are the records of two
+    windows, 220 MB of ImageNet's.
     """
 
     _addresses, _sizes = kept("_files", "string"), kept("_table")
@@ -205,22 +201,18 @@ def open_splits(root, name, splits, image_size):
         names = tf.io.read_file(f"{folder}/label.labels.txt").numpy().decode()
         kind = info.get("fileFormat", "tfrecord")
         if kind != "tfrecord":
-            raise ValueError(
-                f"it was prepared as {kind}, but only tfrecord can be read "
-                "from start to end; or give --read=random"
-            )
+            why = "but only tfrecord can be read from start to end; or give"
+            raise ValueError(f"it was prepared as {kind}, {why} --read=random")
         known = {each["name"]: each for each in info["splits"]}
         for split in splits:
             lengths = [int(n) for n in known[split]["shardLengths"]]
             template = known[split].get("filepathTemplate", _TEMPLATE)
+            of = {"DATASET": info["name"], "SPLIT": split, "FILEFORMAT": kind}
             paths = [
                 template.format(
-                    DATASET=info["name"],
-                    SPLIT=split,
-                    FILEFORMAT=kind,
-                    SHARD_X_OF_Y=f"{number:05}-of-{len(lengths):05}",
+                    **of, SHARD_X_OF_Y=f"{n:05}-of-{len(lengths):05}"
                 )
-                for number in range(len(lengths))
+                for n in range(len(lengths))
             ]
             if {*paths} - {*there}:
                 raise ValueError(f"{min({*paths} - {*there})} is missing")

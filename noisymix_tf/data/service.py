@@ -22,8 +22,7 @@ WAIT_SECONDS, _SILENT_SECONDS = 300, 3
 
 def share(indices):
     """The part of a dataset that falls to the worker which runs it."""
-    hint = tf.data.experimental.SHARD_HINT
-    return indices.shard(hint, hint)
+    return indices.shard(*[tf.data.experimental.SHARD_HINT] * 2)
 
 
 def through(address, batches, start_step=0):

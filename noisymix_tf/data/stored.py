@@ -27,10 +27,10 @@ def corrupted(path, part, dataset, preprocess):
     size = len(images) // count
     fits = size * count == len(images) and len(labels) in (size, len(images))
     if not fits or (labels.reshape(-1, size) != labels[:size]).any():
+        held = f"{len(images)} images for the {len(labels)} labels of {known}"
         raise UsageError(
-            f"{path} holds {len(images)} images for the {len(labels)} labels "
-            f"of {known}: expected {count} severities of the same images and "
-            "labels; download both again."
+            f"{path} holds {held}: expected {count} severities of the same "
+            "images and labels; download both again."
         )
     rows = np.arange(size) + number * size
     return StoredImages(images, labels[:size], rows, preprocess)
@@ -81,11 +81,8 @@ def _labels(path):
 class StoredImages:
     """Rows of an array as images or as films, in what is used of a `Split`.
 
-    Args:
-        array: uint8 `[R, ..., h, w, 3]`, a mapped one or `Videos`.
-        labels: ints `[N]`; None where none are known, all are 0 then.
-        rows: ints `[N]`, the rows that the labels belong to.
-        preprocess: `Preprocess`.
+    The array is uint8 `[R, ..., h, w, 3]`, a mapped one or `Videos`; rows are
+    ints `[N]`, with labels, ints `[N]`, or None for 0 where none are known.
     """
 
     def __init__(self, array, labels, rows, preprocess):

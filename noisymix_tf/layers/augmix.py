@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from noisymix_tf import rng
 from noisymix_tf.augment import AugMixOptions, augmix, augmix_views
-from noisymix_tf.checks import is_real
+from noisymix_tf.checks import is_real, whole_number
 from noisymix_tf.errors import UsageError
-from noisymix_tf.layers import checks
+from noisymix_tf.layers import parts
 
 _IMAGES = "images"
 # What AugMix would have to move together with the pixels.
@@ -24,31 +24,22 @@ class AugMix(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
 
         view = (1 - m) * x + m * sum_i w_i chain_i(x)
 
-    with `w ~ Dirichlet(alpha, ..., alpha)`, `m ~ Beta(alpha, alpha)` and chains
-    of `depth` operations each, drawn anew for every image. The pixels are those
-    of `noisymix_tf.augment.augmix`, which works on 8-bit images as the
-    reference does: floats are scaled to 0..255 and rounded first. What comes
-    back is in `value_range` again, neither rounded nor clipped.
+    drawn anew for every image as in `noisymix_tf.augment.augmix`, which works
+    on 8-bit images as the reference does: floats are scaled to 0..255 and
+    rounded first. What comes back is in `value_range` again, neither rounded
+    nor clipped.
 
     The layer goes wherever Keras-CV's augmentations go. It augments by default;
     inside a model it follows `training`, and at inference images come back as
-    they are. As with all of Keras' augmentations, `model(x)` and
-    `model.export` leave `training` open, and the default counts: say
-    `training=False`, as `noisymix_tf.export` does.
+    they are. `model(x)` and `model.export` leave `training` open, and the
+    default counts: say `training=False`, as `noisymix_tf.export` does.
 
     Call number `n`, counted from 0 and saved with the weights, draws with the
-    seed `rng.stream(seed, n, "augmix", replica)`, so that layers of one seed
-    give the same sequence. Where calls run in parallel, as in `Dataset.map`,
-    their order is not fixed: give the seed of each call there.
+    seed `rng.stream(seed, n, "augmix", replica)`. Where calls run in parallel,
+    as in `Dataset.map`, their order is not fixed: give the seed of each call.
 
     Args:
-        severity: Strongest level of an operation, 0.1 to 10; the paper uses 3
-            for CIFAR and 1 for ImageNet.
-        width: Number of chains.
-        depth: Operations per chain; -1 draws 1, 2 or 3 for each chain.
-        alpha: Concentration of the Dirichlet and Beta weights.
-        all_ops: Also uses color, contrast, brightness and sharpness, which
-            overlap with the common corruptions.
+        severity, width, depth, alpha, all_ops: See `augment.AugMixOptions`.
         value_range: Lowest and highest pixel value, black and white.
         num_views: None for one augmented image in the place of each, or the
             number of augmented views that follow the clean one, as the trainer
@@ -63,15 +54,10 @@ class AugMix(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
             counts its calls.
         training: Python bool: whether to augment.
 
-    Returns:
-        Images of the shape of the inputs, or `[B, 1 + num_views, H, W, C]` (one
-        image: `[1 + num_views, H, W, C]`), in the layer's compute dtype; in a
-        dict, if the inputs were one.
-
-    Raises:
-        UsageError: An option out of its range; images that are ragged, of
-            unknown size or, called eagerly, outside of `value_range`; bounding
-            boxes, keypoints or segmentation masks, which AugMix does not move.
+    Returns images of the shape of the inputs, or `[B, 1 + num_views, H, W, C]`
+    (one image: `[1 + num_views, H, W, C]`), in the layer's compute dtype; in a
+    dict, if the inputs were one. Bounding boxes, keypoints and segmentation
+    masks are refused: AugMix does not move them.
 
     Example:
 
@@ -108,30 +94,28 @@ class AugMix(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         self._options = AugMixOptions(severity, width, depth, alpha, all_ops)
         self.value_range = _checked_range(value_range)
         if num_views is not None:
-            num_views = checks.whole_number("num_views", num_views, low=1)
+            num_views = whole_number("num_views", num_views, 1)
         self.num_views = num_views
-        self.seed = checks.whole_number("seed", seed)
+        self.seed = parts.seed(seed)
         if not keras.backend.is_float_dtype(self.compute_dtype):
             raise UsageError(
                 f"dtype={self.compute_dtype!r} cannot hold what AugMix gives, "
                 f"which is not rounded; use a float type."
             )
         # The state of `RngReadAndSkip`, of which the first number counts.
-        self.calls = self.add_weight(
-            name="calls",
-            shape=(3,),
-            dtype="int64",
-            initializer="zeros",
-            trainable=False,
-            aggregation="only_first_replica",
-        )
+        self.calls = parts.counter(self, (3,))
         self.built = True
 
     @tf.autograph.experimental.do_not_convert
     def __call__(self, inputs, **kwargs):
         # Keras refuses lists of both numbers and tensors, as [0, step] is one.
         if kwargs.get("seed") is not None:
-            kwargs["seed"] = _checked_seed(kwargs["seed"])
+            seed = kwargs["seed"] = tf.cast(kwargs["seed"], tf.int32)
+            if seed.shape != [2]:
+                raise UsageError(
+                    f"seed of shape {seed.shape} must be two whole numbers, "
+                    f"such as seed=[0, step]."
+                )
         return super().__call__(inputs, **kwargs)
 
     def call(self, inputs, seed=None, training=True):
@@ -144,12 +128,9 @@ class AugMix(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
             images = self._augmented(images, seed)
         elif self.num_views is not None:
             images = tf.repeat(images[:, tf.newaxis], 1 + self.num_views, 1)
-        images = tf.cast(images, self.compute_dtype)
-        if single:
-            images = images[0]
-        if not isinstance(inputs, dict):
-            return images
-        return {**entries, _IMAGES: images}
+        images = tf.cast(images[0] if single else images, self.compute_dtype)
+        is_dict = isinstance(inputs, dict)
+        return {**entries, _IMAGES: images} if is_dict else images
 
     def _augmented(self, images, seed):
         seed = self._next_seed() if seed is None else seed
@@ -182,23 +163,19 @@ class AugMix(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         if self.num_views is not None:
             shape.insert(-3, 1 + self.num_views)
         images = keras.KerasTensor(shape, dtype=self.compute_dtype)
-        if not isinstance(inputs, dict):
-            return images
         # An output of the layer must not be its input.
-        entries = {
+        others = {
             key: keras.KerasTensor(value.shape, dtype=value.dtype)
             for key, value in entries.items()
         }
-        return {**entries, _IMAGES: images}
+        is_dict = isinstance(inputs, dict)
+        return {**others, _IMAGES: images} if is_dict else images
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            **dataclasses.asdict(self._options),
-            "value_range": self.value_range,
-            "num_views": self.num_views,
-            "seed": self.seed,
-        }
+        names = "value_range", "num_views", "seed"
+        own = {name: getattr(self, name) for name in names}
+        options = dataclasses.asdict(self._options)
+        return {**super().get_config(), **options, **own}
 
 
 def _entries(inputs):
@@ -206,8 +183,7 @@ def _entries(inputs):
     entries = dict(inputs) if isinstance(inputs, dict) else {_IMAGES: inputs}
     if _IMAGES not in entries:
         raise UsageError(
-            f"AugMix found no 'images' among {sorted(entries)}; name them so, "
-            f"as Keras-CV does."
+            f"AugMix found no 'images' among {sorted(entries)}; name them so."
         )
     for name in sorted(_GEOMETRY & entries.keys()):
         raise UsageError(
@@ -270,13 +246,3 @@ def _checked_range(value_range):
             f"pixel value, such as (0, 255) or (0, 1)."
         )
     return tuple(value_range)
-
-
-def _checked_seed(seed):
-    seed = tf.cast(seed, tf.int32)
-    if seed.shape != [2]:
-        raise UsageError(
-            f"seed of shape {seed.shape} must be two whole numbers, such as "
-            f"seed=[0, step]."
-        )
-    return seed

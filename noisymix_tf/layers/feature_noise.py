@@ -5,9 +5,10 @@ import tensorflow as tf
 
 from noisymix_tf import rng
 from noisymix_tf.adjustable import Adjustable
-from noisymix_tf.layers import checks
+from noisymix_tf.layers import parts
 from noisymix_tf.mixing import feature_noise
 
+_ARGUMENTS = "additive_noise", "multiplicative_noise", "noise_sparsity", "seed"
 _ADVICE = "scale images first, as with keras.layers.Rescaling(1 / 127.5, -1)"
 
 
@@ -26,29 +27,22 @@ class FeatureNoise(keras.Layer):
     units of `x`: put it behind the normalisation, not before.
 
     The draws are a pure function of `seed`, the layer's name, the number of
-    calls so far, which is saved with the weights, and the replica. Layers of
-    different names thus draw different noise; give the layer a name where a
-    model that is built again is to repeat its run. XLA has a generator of its
-    own: a run with `jit_compile=True` repeats itself, not one without.
+    calls so far, which is saved with the weights, and the replica. Give the
+    layer a name where a model that is built again is to repeat its run. XLA has
+    a generator of its own: a run with `jit_compile=True` repeats itself, not
+    one without.
 
     Args:
-        additive_noise: Level of additive noise, at least 0.
-        multiplicative_noise: Level of multiplicative noise, at least 0.
-        noise_sparsity: Share of entries without noise, in [0, 1].
+        additive_noise, multiplicative_noise: Levels, at least 0.
+        noise_sparsity: Share of entries without noise, in [0, 1]. These three
+            may be assigned at any time, also during `fit`, without a new trace.
         seed: Seed of the noise, a Python int.
-
-    The first three are attributes, too, that may be assigned at any time, also
-    during `fit`, without a new trace.
 
     Call arguments:
         inputs: Float tensor of rank 1 or more, `[B, ...]`.
         training: Python bool: whether to add noise. `fit` sets it.
 
-    Returns:
-        Tensor of the shape of `inputs` in the layer's compute dtype.
-
-    Raises:
-        UsageError: An argument outside its range, or inputs that are no floats.
+    Returns a tensor of the shape of `inputs` in the layer's compute dtype.
 
     Example:
 
@@ -86,20 +80,13 @@ class FeatureNoise(keras.Layer):
         self.additive_noise = additive_noise
         self.multiplicative_noise = multiplicative_noise
         self.noise_sparsity = noise_sparsity
-        self.seed = checks.whole_number("seed", seed)
+        self.seed = parts.seed(seed)
         self.supports_masking = True
-        self.calls = self.add_weight(
-            name="calls",
-            shape=(),
-            dtype="int64",
-            initializer="zeros",
-            trainable=False,
-            aggregation="only_first_replica",
-        )
+        self.calls = parts.counter(self)
         self.built = True
 
     def call(self, inputs, training=None):
-        checks.floats("FeatureNoise", inputs, _ADVICE)
+        parts.floats(self, inputs, _ADVICE)
         if not training:
             return inputs
         context = tf.distribute.get_replica_context()
@@ -117,17 +104,12 @@ class FeatureNoise(keras.Layer):
         return tf.squeeze(noisy, 0)
 
     def compute_output_spec(self, inputs, training=None):
-        checks.floats("FeatureNoise", inputs, _ADVICE)
+        parts.floats(self, inputs, _ADVICE)
         return keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         return input_shape
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "additive_noise": self.additive_noise,
-            "multiplicative_noise": self.multiplicative_noise,
-            "noise_sparsity": self.noise_sparsity,
-            "seed": self.seed,
-        }
+        own = {name: getattr(self, name) for name in _ARGUMENTS}
+        return {**super().get_config(), **own}

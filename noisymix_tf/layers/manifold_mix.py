@@ -3,8 +3,9 @@
 import keras
 import tensorflow as tf
 
+from noisymix_tf.checks import whole_number
 from noisymix_tf.errors import UsageError
-from noisymix_tf.layers import checks
+from noisymix_tf.layers import parts
 from noisymix_tf.mixing import MixPlan
 from noisymix_tf.mixing.kind import permute
 
@@ -19,9 +20,7 @@ class ManifoldMix(keras.Layer):
 
     and `y = x` for another tap, at inference, or without a plan. A model has
     one such layer for each tap; the plan of a step chooses one of them. The
-    loss belongs to labels mixed alike: cross-entropy is linear in the label,
-    so that one with the mixed label is `lam` times that with the example's
-    own plus `1 - lam` times that with its partner's.
+    loss belongs to labels mixed alike, in which cross-entropy is linear.
 
     `noisymix_tf.mixing.with_plan` makes plans and mixed labels in the input
     pipeline, so that an ordinary `fit` trains the model. Without that, the
@@ -38,13 +37,8 @@ class ManifoldMix(keras.Layer):
             value for each example. None, or three times None, for no mixing.
         training: Python bool: whether to mix. `fit` sets it.
 
-    Returns:
-        Tensor of the shape of `x` in the layer's compute dtype. A mask of `x`
-        stays that of the example itself.
-
-    Raises:
-        UsageError: `tap` is no whole number from 0, or the plan does not have
-            three parts of rank 0 or 1.
+    Returns a tensor of the shape of `x` in the layer's compute dtype. A mask of
+    `x` stays that of the example itself.
 
     Example:
 
@@ -69,12 +63,12 @@ class ManifoldMix(keras.Layer):
 
     def __init__(self, tap=0, **kwargs):
         super().__init__(**kwargs)
-        self.tap = checks.whole_number("tap", tap, low=0)
+        self.tap = whole_number("tap", tap, 0)
         self.supports_masking = True
         self.built = True
 
     def call(self, x, plan=None, training=None):
-        checks.floats("ManifoldMix", x, _ADVICE)
+        parts.floats(self, x, _ADVICE)
         plan = _checked(plan)
         if plan is None or not training:
             return x
@@ -86,7 +80,7 @@ class ManifoldMix(keras.Layer):
         )
 
     def compute_output_spec(self, x, plan=None, training=None):
-        checks.floats("ManifoldMix", x, _ADVICE)
+        parts.floats(self, x, _ADVICE)
         _checked(plan)
         return keras.KerasTensor(x.shape, dtype=self.compute_dtype)
 

@@ -32,30 +32,43 @@ def with_plan(num_taps, alpha, num_classes, seed=0, num_replicas=1):
 
     Returns:
         Function of `index`, int scalar, and `(images, labels)`: `[B, ...]` or a
-        nest of such tensors, and int `[B]` or `[B, 1]`, or one-hot `[B, K]`. It
-        returns `((images, tap, lam, permutation), mixed_labels)`: the images as
-        they are, int32, float32 and int32 `[B]`, and float32 `[B, K]`.
-
-    Raises:
-        UsageError: An argument out of its range, or a batch that is not as
-            described.
+        nest of such tensors, and int `[B]` or `[B, 1]`, or one-hot `[B, K]`. Of
+        the plan it returns int32, float32 and int32 `[B]`.
 
     Example:
 
-    >>> batches = tf.data.Dataset.from_tensor_slices((images, labels))
-    >>> batches = batches.shuffle(50_000).batch(128, drop_remainder=True)
+    >>> data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(128)
     >>> plan = with_plan(num_taps=2, alpha=1.0, num_classes=10)
-    >>> model.compile(
-    ...     "sgd", keras.losses.CategoricalCrossentropy(from_logits=True)
-    ... )
-    >>> model.fit(
-    ...     batches.repeat().enumerate().map(plan),
-    ...     epochs=10,
-    ...     steps_per_epoch=390,
-    ... )
+    >>> loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    >>> model.compile("sgd", loss)
+    >>> model.fit(data.repeat().enumerate().map(plan), steps_per_epoch=390)
 
     Reference: Verma et al., Manifold Mixup, arXiv:1806.05236, section 2.
     """
+    _check(alpha, num_taps, num_classes, num_replicas)
+    mixing = ManifoldMixing().bind(num_taps, alpha)
+
+    @tf.autograph.experimental.do_not_convert
+    def add_plan(index, batch):
+        images, one_hot = _one_hot(batch, num_classes)
+        size = one_hot.shape[0] or tf.shape(one_hot)[0]
+        if isinstance(size, int) and size % num_replicas:
+            raise UsageError(
+                f"A batch of {size} does not split into {num_replicas} equal "
+                f"parts; choose a batch size that num_replicas divides."
+            )
+        part = size // num_replicas
+        plan = mixing.plan(rng.stream(seed, index, "mixing"), part)
+        parts = tf.reshape(one_hot, [num_replicas, part, num_classes])
+        mixed = tf.reshape(mixing.mix(parts, plan), [size, num_classes])
+        partners = tf.tile(plan.permutation, [num_replicas])
+        where = tf.fill([size], plan.tap), tf.fill([size], plan.lam)
+        return (images, *where, partners), mixed
+
+    return add_plan
+
+
+def _check(alpha, num_taps, num_classes, num_replicas):
     counts = {"num_taps": num_taps, "num_classes": num_classes}
     for name, value in {**counts, "num_replicas": num_replicas}.items():
         if not is_whole(value) or value < 1:
@@ -64,51 +77,25 @@ def with_plan(num_taps, alpha, num_classes, seed=0, num_replicas=1):
             )
     if not is_real(alpha) or not alpha >= 0:
         raise UsageError(f"alpha={alpha!r} must be a number, at least 0.")
-    mixing = ManifoldMixing().bind(num_taps, alpha)
 
-    @tf.autograph.experimental.do_not_convert
-    def add_plan(index, batch):
-        if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-            raise UsageError(
-                f"with_plan takes batches (images, labels), got "
-                f"{tf.nest.map_structure(lambda part: part.shape, batch)}; map "
-                f"what `enumerate` gives, without weights."
-            )
-        images, labels = batch
-        one_hot = _one_hot(labels, num_classes)
-        size = one_hot.shape[0] or tf.shape(one_hot)[0]
-        if isinstance(size, int) and size % num_replicas:
-            raise UsageError(
-                f"A batch of {size} does not split into {num_replicas} equal "
-                f"parts; choose a batch size that num_replicas divides."
-            )
-        plan = mixing.plan(
-            rng.stream(seed, index, "mixing"), size // num_replicas
+
+def _one_hot(batch, num_classes):
+    """Images as they are, and float32 labels `[B, K]`."""
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        raise UsageError(
+            f"with_plan takes batches (images, labels), got "
+            f"{tf.nest.map_structure(lambda part: part.shape, batch)}; map "
+            f"what `enumerate` gives, without weights."
         )
-        parts = tf.reshape(
-            one_hot, [num_replicas, size // num_replicas, num_classes]
-        )
-        mixed = tf.reshape(mixing.mix(parts, plan), [size, num_classes])
-        return (
-            images,
-            tf.fill([size], plan.tap),
-            tf.fill([size], plan.lam),
-            tf.tile(plan.permutation, [num_replicas]),
-        ), mixed
-
-    return add_plan
-
-
-def _one_hot(labels, num_classes):
-    labels = tf.convert_to_tensor(labels)
+    images, labels = batch[0], tf.convert_to_tensor(batch[1])
     if labels.shape.rank == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.shape.rank == 1:
-        return tf.one_hot(tf.cast(labels, tf.int32), num_classes)
+        return images, tf.one_hot(tf.cast(labels, tf.int32), num_classes)
     if labels.shape.rank != 2 or labels.shape[1] != num_classes:
         raise UsageError(
             f"Labels of shape {labels.shape} are neither numbers [B] nor "
             f"one-hot [B, {num_classes}]; check num_classes={num_classes} and "
             f"batch the dataset first."
         )
-    return tf.cast(labels, tf.float32)
+    return images, tf.cast(labels, tf.float32)

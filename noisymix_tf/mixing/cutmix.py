@@ -3,13 +3,8 @@
 from typing import NamedTuple
 
 from noisymix_tf.lazy import serializable, tf
-from noisymix_tf.mixing.kind import (
-    MIXINGS,
-    Mixing,
-    check_images,
-    more_seed,
-    permute,
-)
+from noisymix_tf.mixing import kind
+from noisymix_tf.mixing.kind import MIXINGS, Mixing
 
 
 class BoxPlan(NamedTuple):
@@ -33,13 +28,8 @@ class CutMix(Mixing):
     share of the pixels that are the image's own. One box for each step, shared
     by all images, views and devices, at the first tap.
 
-    Args:
-        probability: Share of the steps that mix, in [0, 1]. Published: 0.5 on
-            CIFAR, 1.0 on ImageNet.
-
-    Raises:
-        UsageError: `probability` out of its range; from a trainer, examples
-            that are no images.
+    The published `probability` is 0.5 on CIFAR and 1.0 on ImageNet. A trainer
+    raises a `UsageError` where examples are no images.
 
     Example:
 
@@ -50,38 +40,33 @@ class CutMix(Mixing):
     """
 
     def check(self, shape):
-        check_images("CutMix", shape)
+        kind.check_images("CutMix", shape)
 
     def plan(self, seed, batch_size):
         plan = super().plan(seed, batch_size)
-        centre = tf.random.stateless_uniform([2], more_seed(seed))
+        centre = tf.random.stateless_uniform([2], kind.more_seed(seed))
         return BoxPlan(*plan, centre)
 
     def settle(self, plan, clean):
         shape = clean.features(clean.images).shape
-        check_images("CutMix", shape[1:])
+        self.check(shape[1:])
         inside = box(plan.lam, plan.centre, *shape[1:3])
         share = tf.reduce_mean(tf.cast(inside, tf.float32))
         return plan._replace(lam=1.0 - share, inside=inside)
 
     def mix(self, x, plan):
-        return tf.where(
-            plan.inside[:, :, tf.newaxis], permute(x, plan.permutation), x
-        )
+        partners = kind.permute(x, plan.permutation)
+        return tf.where(plan.inside[:, :, tf.newaxis], partners, x)
 
 
 def box(lam, centre, height, width):
-    """A box of the share `1 - lam` of an image, less what sticks out.
+    """A box of the share `1 - lam`, less what sticks out: bool `[H, W]`.
 
-    Returns bool `[height, width]`, whose centre `[2]`, down and across, is in
-    [0, 1).
+    Its centre `[2]`, down and across, is in [0, 1).
     """
     side = tf.sqrt(1.0 - lam)
-    rows, columns = (
-        _interval(side, centre[axis], size)
-        for axis, size in enumerate((height, width))
-    )
-    return rows[:, tf.newaxis] & columns[tf.newaxis]
+    rows = _interval(side, centre[0], height)
+    return rows[:, tf.newaxis] & _interval(side, centre[1], width)
 
 
 def _interval(share, centre, size):

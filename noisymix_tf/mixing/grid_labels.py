@@ -24,10 +24,7 @@ def solve(unary, vertical, horizontal, sweeps=10):
         vertical: float32 `[B, n - 1, m]`, not negative: what two vertical
             neighbours with the first and the last label cost.
         horizontal: float32 `[B, n, m - 1]`, the same across.
-        sweeps: Sweeps there and back.
-
-    Returns:
-        int32 `[B, n, m]`.
+        sweeps: Sweeps there and back to the labels, int32 `[B, n, m]`.
     """
     width, num_labels = unary.shape[2:]
     level = tf.range(num_labels, dtype=tf.float32) / (num_labels - 1)
@@ -39,21 +36,20 @@ def solve(unary, vertical, horizontal, sweeps=10):
     before = _Pair(_later(after.across), _lower(_later(after.down)))
     costs = _skew(unary)
 
+    def turned(pair):
+        return _Pair(*map(_turned, pair))
+
     def sweep(index, *messages):
         there = _messages(costs, after, _Pair(*messages), distance)
         # Turned around, the way back is the same.
-        back = _messages(
-            _turned(costs),
-            _Pair(*map(_turned, before)),
-            _Pair(*map(_turned, there)),
-            distance,
-        )
-        return index + 1, *map(_turned, back)
+        back = _turned(costs), turned(before), turned(there)
+        return index + 1, *turned(_messages(*back, distance))
 
+    start = (tf.constant(0), tf.zeros_like(costs), tf.zeros_like(costs))
     _, *messages = tf.while_loop(
         lambda index, *_: index < sweeps,
         sweep,
-        (tf.constant(0), tf.zeros_like(costs), tf.zeros_like(costs)),
+        start,
         maximum_iterations=sweeps,
     )
     labels = _decoded(costs + messages[0] + messages[1], before, level)

@@ -21,17 +21,13 @@ _CHANCE, _MORE = 1, 2
 class MixPlan(NamedTuple):
     """Who is mixed with whom, where and how much, for one step.
 
-    Attributes:
-        tap: int32 scalar, index of the tap at which to mix.
-        lam: float32, weight of the example itself; `1 - lam` is the weight of
-            its partner, for features and labels alike. A scalar, or `[B]`
-            where examples differ.
-        permutation: int32 `[B]`, the partner of each example.
+    `1 - lam` is the partner's weight, for features and labels alike.
     """
 
-    tap: "tf.Tensor"
+    tap: "tf.Tensor"  # int32 scalar, index of the tap at which to mix.
+    # float32, weight of the example itself; `[B]` where examples differ.
     lam: "tf.Tensor"
-    permutation: "tf.Tensor"
+    permutation: "tf.Tensor"  # int32 `[B]`, the partner of each example.
 
 
 @dataclasses.dataclass(eq=False)
@@ -45,19 +41,11 @@ class Mixing(Options, abc.ABC):
 
     A new kind is a subclass in the registry `MIXINGS`, a dataclass where it has
     options; nothing else has to know it.
-
-    Attributes:
-        hidden: Whether it may happen at any tap, or only at the first.
-        per_example: Whether `lam` is `[B]`, one for each example.
-
-    Args:
-        probability: Share of the steps that mix, in [0, 1].
-
-    Raises:
-        UsageError: An option out of its range.
     """
 
+    # Whether it may happen at any tap, or only at the first.
     hidden: ClassVar = False
+    # Whether `lam` is `[B]`, one for each example.
     per_example: ClassVar = False
 
     PREFIX = "mixing_"
@@ -70,13 +58,11 @@ class Mixing(Options, abc.ABC):
         self.alpha = 1.0
 
     def bind(self, num_taps, alpha):
-        """A copy for a trainer.
+        """A copy for a trainer with so many taps.
 
-        Args:
-            num_taps: Number of taps that the trainer has.
-            alpha: `lam ~ Beta(alpha, alpha)`; 0 means no mixing. A number, or a
-                function without arguments that returns a scalar, for a value
-                that changes in the course of training.
+        `lam ~ Beta(alpha, alpha)`; 0 means no mixing. `alpha` is a number, or a
+        function without arguments that returns a scalar, for a value that
+        changes in the course of training.
         """
         bound = copy.copy(self)
         bound.num_taps = num_taps if self.hidden else 1
@@ -84,20 +70,13 @@ class Mixing(Options, abc.ABC):
         return bound
 
     def check(self, shape):
-        """Raises a `UsageError` where examples of a shape, as the classifier
-        takes them, cannot be mixed like this.
-        """
+        """Refuses examples of a shape that cannot be mixed like this."""
         del shape
 
     def plan(self, seed, batch_size):
-        """Draws what happens in a step.
+        """Draws a `MixPlan`, or a tuple that has its fields among others.
 
-        Args:
-            seed: int `[2]`.
-            batch_size: Number of examples `B`, static.
-
-        Returns:
-            `MixPlan`, or a tuple that has its fields among others.
+        Of a seed, int `[2]`, and the number of examples, static.
         """
         tap_seed, lam_seed, permutation_seed = tf.unstack(rng.split(seed, 3))
         alpha = self.alpha() if callable(self.alpha) else self.alpha
@@ -107,10 +86,9 @@ class Mixing(Options, abc.ABC):
         if self.probability < 1.0:
             chance = tf.random.stateless_uniform([], _folded(seed, _CHANCE))
             mixes &= chance < self.probability
+        law = 0, self.num_taps, tf.int32
         return MixPlan(
-            tf.random.stateless_uniform(
-                [], tap_seed, 0, self.num_taps, dtype=tf.int32
-            ),
+            tf.random.stateless_uniform([], tap_seed, *law),
             tf.where(mixes, lam, 1.0),
             rng.permutation(permutation_seed, batch_size),
         )
@@ -118,31 +96,23 @@ class Mixing(Options, abc.ABC):
     def settle(self, plan, clean):
         """Finishes a plan with what is seen in the clean images.
 
-        Args:
-            plan: What `plan` returned.
-            clean: The clean view of the batch; it has the attributes
+        The clean view of the batch has the attributes
 
-                * `images`: float32 `[B, ...]`, as the classifier takes them;
-                * `features(images)`: what is at the first tap;
-                * `gradient(features)`: float32, the gradient of each example's
-                  loss there, each up to a positive factor. It costs one pass
-                  through the network and back;
-                * `seed`: int `[2]`, another one on each replica.
+            * `images`: float32 `[B, ...]`, as the classifier takes them;
+            * `features(images)`: what is at the first tap;
+            * `gradient(features)`: float32, the gradient of each example's loss
+              there, each up to a positive factor. It costs one pass through the
+              network and back;
+            * `seed`: int `[2]`, another one on each replica.
 
-        Returns:
-            The plan that `mix` takes, with the final `lam`.
+        Returns the plan that `mix` takes, with the final `lam`.
         """
         del clean
         return plan
 
     @abc.abstractmethod
     def mix(self, x, plan):
-        """Mixes what is at the plan's tap, alike in every view.
-
-        Args:
-            x: Float tensor `[V, B, ...]`.
-            plan: What `settle` returned.
-        """
+        """Mixes what is at a settled plan's tap, float `[V, B, ...]`."""
 
     def get_config(self):
         names = [f.name for f in dataclasses.fields(self) if f.init]
@@ -154,11 +124,7 @@ class Mixing(Options, abc.ABC):
 
 
 def resolve(mixing):
-    """The kind that an argument names: a `Mixing`, or one with its defaults.
-
-    Raises:
-        UsageError: It is neither a registered name nor a `Mixing`.
-    """
+    """The kind that an argument names: a `Mixing`, or one with its defaults."""
     if isinstance(mixing, Mixing):
         return mixing
     if not isinstance(mixing, str):
@@ -177,9 +143,8 @@ def more_seed(seed):
 def permute(x, permutation):
     """`[v, i]` is `x[v, permutation[i]]`, of a tensor `[V, B, ...]`.
 
-    The gradient of `tf.gather` is a scatter-add, which is slow because indices
-    might repeat. A permutation's do not, so that its gradient is the gather by
-    the inverse permutation.
+    The gradient of `tf.gather` is a slow scatter-add, as indices might repeat.
+    A permutation's do not: its gradient is the gather by the inverse.
     """
 
     @tf.custom_gradient

@@ -14,12 +14,10 @@ class NoMixing(Mixing):
     """Leaves examples alone; noise, if any, goes in at the first tap."""
 
     def plan(self, seed, batch_size):
-        """Returns the plan that changes nothing."""
         del seed
         return MixPlan(tf.constant(0), tf.constant(1.0), tf.range(batch_size))
 
     def mix(self, x, plan):
-        """Returns `x`."""
         del plan
         return x
 
@@ -28,9 +26,6 @@ class NoMixing(Mixing):
 @serializable
 class InputMixing(Mixing):
     """Mixup: `lam x + (1 - lam) x[permutation]` at the first tap.
-
-    Args:
-        probability: Share of the steps that mix, in [0, 1].
 
     Example:
 

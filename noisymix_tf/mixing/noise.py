@@ -33,12 +33,8 @@ def feature_noise(x, seed, additive, multiplicative, sparsity):
     Args:
         x: Float tensor `[V, B, ...]`, one leading entry for each view.
         seed: int `[2]`.
-        additive: float `[V]`, level for each view.
-        multiplicative: float `[V]`, level for each view.
+        additive, multiplicative: float `[V]`, level for each view.
         sparsity: Share of entries without noise, in [0, 1].
-
-    Returns:
-        Tensor of the shape and dtype of `x`.
 
     Example:
 
@@ -62,20 +58,18 @@ def feature_noise(x, seed, additive, multiplicative, sparsity):
 def draw_numbers(seed, shape, additive, multiplicative):
     """Draws what is random, for features of a `shape` `(V, B, ...)`.
 
-    The other arguments are those of `feature_noise`.
-
-    Returns:
-        `(additive_amplitude, u, multiplicative_amplitude, v)`, float32: `[V]`
-        and uniform numbers in [0, 1) of `shape`, twice.
+    Amplitudes `[V]` and uniform numbers in [0, 1) of `shape`, float32, twice.
     """
     seeds = tf.unstack(rng.split(seed, 4))
-    additive = tf.convert_to_tensor(additive, tf.float32)
-    multiplicative = tf.convert_to_tensor(multiplicative, tf.float32)
-    views = [int(additive.shape[0])]
+
+    def amplitude(level, seed):
+        level = tf.convert_to_tensor(level, tf.float32)
+        return level * rng.beta(seed, [int(level.shape[0])], *AMPLITUDE_BETA)
+
     return (
-        additive * rng.beta(seeds[0], views, *AMPLITUDE_BETA),
+        amplitude(additive, seeds[0]),
         philox.uniform(shape, seeds[2]),
-        multiplicative * rng.beta(seeds[1], views, *AMPLITUDE_BETA),
+        amplitude(multiplicative, seeds[1]),
         philox.uniform(shape, seeds[3]),
     )
 
@@ -99,27 +93,18 @@ def interpret(numbers, sparsity):
 
 
 def inject(x, draws):
-    """Applies `NoiseDraws` for the shape of `x`: `x * multiplier + addend`.
-
-    Returns:
-        `(noisy, multiplier)`, tensors of the shape and dtype of `x`; the second
-        is the derivative of the first.
-    """
+    """`x * multiplier + addend` of `NoiseDraws`, and its derivative."""
     view_shape = [-1] + [1] * (len(x.shape) - 1)
 
     def scaled(amplitude, values):
         amplitude = tf.cast(tf.reshape(amplitude, view_shape), x.dtype)
         return amplitude * tf.cast(values, x.dtype)
 
-    addend = tf.where(
-        draws.additive_kept,
-        scaled(draws.additive_amplitude, draws.normal),
-        tf.zeros([], x.dtype),
-    )
+    addend = scaled(draws.additive_amplitude, draws.normal)
+    addend = tf.where(draws.additive_kept, addend, tf.zeros([], x.dtype))
+    multiplier = 1.0 + scaled(draws.multiplicative_amplitude, draws.uniform)
     multiplier = tf.where(
-        draws.multiplicative_kept,
-        1.0 + scaled(draws.multiplicative_amplitude, draws.uniform),
-        tf.ones([], x.dtype),
+        draws.multiplicative_kept, multiplier, tf.ones([], x.dtype)
     )
     return x * multiplier + addend, multiplier
 

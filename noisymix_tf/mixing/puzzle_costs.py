@@ -11,6 +11,7 @@ or levels between. It costs (Kim et al., PuzzleMix, arXiv:2009.06962, section
   mean is the step's coefficient.
 """
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -28,52 +29,35 @@ class Costs(NamedTuple):
     horizontal: "tf.Tensor"  # `[B, n, n - 1]`.
 
 
-def costs(
-    saliency,
-    pixels,
-    permutation,
-    lam,
-    *,
-    grid,
-    labels,
-    beta,
-    gamma,
-    eta,
-    neigh_size,
-):
+def costs(options, grid, saliency, pixels, permutation, lam):
     """`Costs` of the masks of a batch of pairs.
 
     Args:
+        options: A `PuzzleMix`. A patch is at most as large as a block, of which
+            its side is made a divisor.
+        grid: Number `n` of blocks down and across; it divides H and W.
         saliency: float32 `[B, H, W]`, not negative.
         pixels: float32 `[B, H, W, C]` in [0, 1].
         permutation: int32 `[B]`, the partner of each image.
         lam: float32 scalar, the mean of a level without other costs.
-        grid: Number `n` of blocks down and across; it divides H and W.
-        labels, beta, gamma, eta, neigh_size: As for `PuzzleMix`; patches are
-            at most as large as a block, of which their side is made a divisor.
     """
     own = shares(saliency, grid, grid)
     hidden = _Sides(own, tf.gather(own, permutation))
-    weight = beta / grid / 16.0
     height, width = pixels.shape[1:3]
-    side = divisor(height // grid, width // grid, neigh_size)
+    side = divisor(height // grid, width // grid, options.neigh_size)
     pooled = _means(pixels, height // side, width // side)
     sides = _Sides(pooled, tf.gather(pooled, permutation))
-    vertical, hidden = _seams(sides, hidden, grid, weight, gamma)
-    horizontal, hidden = _seams(
-        _Sides(*map(_transposed, sides)),
-        _Sides(*map(_transposed, hidden)),
-        grid,
-        weight,
-        gamma,
-    )
-    hidden = _Sides(*map(_transposed, hidden))
+    seams = grid, options.beta / grid / 16.0, options.gamma
+    vertical, hidden = _seams(sides, hidden, *seams)
+    turned = (_Sides(*map(_transposed, each)) for each in (sides, hidden))
+    horizontal, hidden = _seams(*turned, *seams)
+    hidden, labels = _Sides(*map(_transposed, hidden)), options.labels
     level = tf.range(labels, dtype=tf.float32) / (labels - 1)
     # Who shows the image hides its partner.
     unary = (
         level * hidden.partner[..., tf.newaxis]
         + (1.0 - level) * hidden.own[..., tf.newaxis]
-        - eta / grid**2 * _log_probabilities(lam, labels)
+        - options.eta / grid**2 * _log_probabilities(lam, labels)
     )
     return Costs(unary, vertical, _transposed(horizontal))
 
@@ -93,11 +77,8 @@ def shares(saliency, rows, columns):
     """
     blocks = _means(saliency[..., tf.newaxis], rows, columns)[..., 0]
     total = tf.reduce_sum(blocks, [1, 2], keepdims=True)
-    return tf.where(
-        total > 0.0,
-        tf.math.divide_no_nan(blocks, total),
-        1.0 / (rows * columns),
-    )
+    found = tf.math.divide_no_nan(blocks, total)
+    return tf.where(total > 0.0, found, 1.0 / (rows * columns))
 
 
 def divisor(height, width, limit):
@@ -109,10 +90,8 @@ def divisor(height, width, limit):
 def _means(x, rows, columns):
     """Means over blocks of `[B, H, W, C]`: `[B, rows, columns, C]`."""
     _, height, width, channels = x.shape
-    blocks = tf.reshape(
-        x, [-1, rows, height // rows, columns, width // columns, channels]
-    )
-    return tf.reduce_mean(blocks, [2, 4])
+    blocks = [-1, rows, height // rows, columns, width // columns, channels]
+    return tf.reduce_mean(tf.reshape(x, blocks), [2, 4])
 
 
 def _transposed(x):
@@ -133,10 +112,10 @@ def _seams(pooled, hidden, grid, weight, gamma):
     def seam(upper, lower):
         return weight * gamma * _border(upper, lower, grid)
 
-    own_own = seam(pooled.own, pooled.own)
-    own_partner = seam(pooled.own, pooled.partner)
-    partner_own = seam(pooled.partner, pooled.own)
-    partner_partner = seam(pooled.partner, pooled.partner)
+    pairs = itertools.product(pooled, repeat=2)
+    own_own, own_partner, partner_own, partner_partner = itertools.starmap(
+        seam, pairs
+    )
     mixed = own_partner + partner_own - own_own - partner_partner
     # What hides the partner shows the image, above the border and below it.
     partner = hidden.partner + _around(
@@ -168,11 +147,6 @@ def _border(upper, lower, grid):
 def _log_probabilities(lam, labels):
     """Logarithm of each level's binomial probability, `[L]`."""
     most = labels - 1
-    return tf.stack(
-        [
-            tf.math.log(
-                math.comb(most, k) * lam**k * (1.0 - lam) ** (most - k) + _TINY
-            )
-            for k in range(labels)
-        ]
-    )
+    numbers = ((math.comb(most, k), k, most - k) for k in range(labels))
+    shares = [ways * lam**k * (1.0 - lam) ** rest for ways, k, rest in numbers]
+    return tf.stack([tf.math.log(share + _TINY) for share in shares])

@@ -7,20 +7,16 @@ from typing import ClassVar, NamedTuple
 from noisymix_tf.checks import radius_in_grey_levels
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import serializable, tf
-from noisymix_tf.mixing import adversarial, grid_labels, puzzle_costs, transport
-from noisymix_tf.mixing.kind import (
-    MIXINGS,
-    Mixing,
-    check_images,
-    more_seed,
-    permute,
-)
+from noisymix_tf.mixing import grid_labels, kind, puzzle_costs, transport
+from noisymix_tf.mixing.kind import MIXINGS, Mixing
 from noisymix_tf.options import AT_LEAST_1, SHARE, Range, between, option
 
 # Blocks down and across, as published; those that divide the image are used.
 GRIDS = (2, 4, 8, 16)
 # Sweeps of the solver; see the distance to the optimum in its tests.
 _SWEEPS = 20
+# An adversarial step is longer than the radius by this, of 255, as published.
+_BEYOND = 2.0
 _WEIGHT = between(0, 1_000_000)
 _SIDE = Range(lambda v: v == -1 or v >= 1, "-1 or at least 1")
 
@@ -36,12 +32,10 @@ class PuzzlePlan(NamedTuple):
     chances: "tf.Tensor"
     # Float32 `[B, H, W]`, how much of a pixel is the image's own.
     mask: "tf.Tensor | None" = None
-    # Int32 `[B, H * W]`, which pixel of the image comes to each place; and of
-    # its partner.
+    # Int32 `[B, H * W]`, which pixel of the image comes to each place.
     own: "tf.Tensor | None" = None
-    partner: "tf.Tensor | None" = None
-    # Float32 `[B, H, W, C]`, the perturbation of the clean view at the tap;
-    # None without adversarial option.
+    partner: "tf.Tensor | None" = None  # And of its partner.
+    # Float32 `[B, H, W, C]`, what is added to the clean view at the tap.
     attack: "tf.Tensor | None" = None
 
 
@@ -64,9 +58,8 @@ class PuzzleMix(Mixing):
     clean view through the network, as in evaluation, and back. All views are
     cut and moved alike. Images are pixels 0..255.
 
-    Raises:
-        UsageError: An option out of its range; from a trainer, examples that
-            are no images, of an odd size, or another first tap.
+    A trainer raises a `UsageError` where examples are no images, or of an odd
+    size, or for another first tap.
 
     Example:
 
@@ -134,7 +127,7 @@ class PuzzleMix(Mixing):
         self._functions = {}
 
     def check(self, shape):
-        check_images("PuzzleMix", shape)
+        kind.check_images("PuzzleMix", shape)
         if None not in shape[:2] and not _grids(*shape[:2]):
             raise UsageError(
                 f"PuzzleMix divides images into at least 2 x 2 blocks, but "
@@ -144,7 +137,7 @@ class PuzzleMix(Mixing):
 
     def plan(self, seed, batch_size):
         plan = super().plan(seed, batch_size)
-        chances = tf.random.stateless_uniform([4], more_seed(seed))
+        chances = tf.random.stateless_uniform([4], kind.more_seed(seed))
         return PuzzlePlan(*plan, chances)
 
     def settle(self, plan, clean):
@@ -167,9 +160,9 @@ class PuzzleMix(Mixing):
     def mix(self, x, plan):
         own = partner = x
         if plan.attack is not None:
-            own = _perturbed(x, plan.attack, self._attacked(plan)[0])
-            partner = _perturbed(x, plan.attack, self._attacked(plan)[1])
-        partner = permute(partner, plan.permutation)
+            attacked = self._attacked(plan)
+            own, partner = (_perturbed(x, plan.attack, on) for on in attacked)
+        partner = kind.permute(partner, plan.permutation)
         if plan.own is not None:
             own = transport.moved(own, plan.own)
             partner = transport.moved(partner, plan.partner)
@@ -184,10 +177,8 @@ class PuzzleMix(Mixing):
         """What is found in a step that does not mix."""
         batch = features.shape[0] or tf.shape(features)[0]
         height, width = features.shape[1:3]
-        found = {
-            "lam": tf.ones([batch]),
-            "mask": tf.ones([batch, height, width]),
-        }
+        found = {"lam": tf.ones([batch])}
+        found["mask"] = tf.ones([batch, height, width])
         if self.transport:
             still = tf.tile(tf.range(height * width)[tf.newaxis], [batch, 1])
             found |= {"own": still, "partner": still}
@@ -199,58 +190,39 @@ class PuzzleMix(Mixing):
         """What is found in a step that mixes."""
         found = {}
         if self.adversarial_probability:
-            gradient, found["attack"] = adversarial.look(
-                clean,
-                self.adversarial_eps,
-                amount=plan.chances[3],
-                attacked=tf.reduce_any(self._attacked(plan)),
+            attacked = tf.reduce_any(self._attacked(plan))
+            gradient, found["attack"] = _look(
+                clean, self.adversarial_eps, plan.chances[3], attacked
             )
         else:
             gradient = clean.gradient(features)
         saliency = tf.sqrt(tf.reduce_mean(tf.square(gradient), axis=-1))
         pixels = tf.cast(clean.images, tf.float32) / 255.0
-        height, width = pixels.shape[1:3]
-        grids = _grids(height, width)
-        branches = [self._compiled(grid) for grid in grids]
+        branches = [self._compiled(n) for n in _grids(*pixels.shape[1:3])]
         arguments = (saliency, pixels, plan.permutation, plan.lam)
         # Out of range by rounding, the last is taken.
         found |= tf.switch_case(
-            tf.cast(plan.chances[0] * len(grids), tf.int32),
+            tf.cast(plan.chances[0] * len(branches), tf.int32),
             [functools.partial(branch, *arguments) for branch in branches],
         )
         found["lam"] = tf.reduce_mean(found["mask"], [1, 2])
         return found
 
     def _compiled(self, grid):
-        """`_arranged` for a grid, compiled even where the step is not.
-
-        It is made of loops of small operations.
-        """
+        """`_arranged` for a grid, compiled even where the step is not."""
+        # It is made of loops of small operations.
         if grid not in self._functions:
-            self._functions[grid] = tf.function(
-                functools.partial(self._arranged, grid),
-                jit_compile=True,
-                autograph=False,
-            )
+            arranged = functools.partial(self._arranged, grid)
+            how = {"jit_compile": True, "autograph": False}
+            self._functions[grid] = tf.function(arranged, **how)
         return self._functions[grid]
 
     def _arranged(self, grid, saliency, pixels, permutation, lam):
         """The mask, and where its pixels come from, for a grid of blocks."""
-        labels = grid_labels.solve(
-            *puzzle_costs.costs(
-                saliency,
-                pixels,
-                permutation,
-                lam,
-                grid=grid,
-                labels=self.labels,
-                beta=self.beta,
-                gamma=self.gamma,
-                eta=self.eta,
-                neigh_size=self.neigh_size,
-            ),
-            sweeps=_SWEEPS,
+        costs = puzzle_costs.costs(
+            self, grid, saliency, pixels, permutation, lam
         )
+        labels = grid_labels.solve(*costs, sweeps=_SWEEPS)
         height, width = pixels.shape[1:3]
         level = tf.cast(labels, tf.float32) / (self.labels - 1)
         found = {"mask": _enlarged(level, height, width)}
@@ -271,10 +243,39 @@ class PuzzleMix(Mixing):
         """Numbers of the blocks that move, down and across."""
         if self.transport_size == -1:
             return grid, grid
-        side = puzzle_costs.divisor(
-            height // grid, width // grid, self.transport_size
-        )
+        block = height // grid, width // grid
+        side = puzzle_costs.divisor(*block, self.transport_size)
         return height // side, width // side
+
+
+def _look(clean, radius, amount, attacked):
+    """The gradient at the first tap, and a perturbation that climbs it.
+
+    A step of the fast gradient sign method from a random start, in pixels, up
+    to a `radius` times an `amount` in [0, 1]. What is at the tap grows with the
+    pixels. Returns the gradient, float32 `[B, H, W, C]`, at the start, which is
+    the image itself where nothing is `attacked`; and what the perturbation does
+    to the features (section 5 of the paper, and its published code).
+    """
+    images = tf.cast(clean.images, tf.float32)
+
+    def features(pixels):
+        return clean.features(tf.cast(pixels, clean.images.dtype))
+
+    start = tf.random.stateless_uniform(
+        tf.shape(images), clean.seed, -radius, radius
+    )
+    # What leaves the range of pixels is no perturbation.
+    start = tf.where(attacked, _clipped(images + start) - images, 0.0)
+    gradient = clean.gradient(features(images + start))
+    step = start + (radius + _BEYOND) * tf.sign(gradient)
+    perturbation = amount * tf.clip_by_value(step, -radius, radius)
+    perturbed = features(_clipped(images + perturbation))
+    return gradient, perturbed - features(images)
+
+
+def _clipped(images):
+    return tf.clip_by_value(images, 0.0, 255.0)
 
 
 def _perturbed(x, attack, is_attacked):

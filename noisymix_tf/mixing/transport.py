@@ -18,55 +18,25 @@ from noisymix_tf.lazy import tf
 
 
 def sources(saliency, visible, eps):
-    """Which block comes to each place.
+    """Which block comes to each place, int32 `[B, n, m]`, in row-major order.
+
+    An invisible place to which none came has its own.
 
     Args:
         saliency: float32 `[B, n, m]`, shares of sum 1.
         visible: bool `[B, n, m]`, where the image shows.
         eps: Cost of a way as long as the grid.
-
-    Returns:
-        int32 `[B, n, m]`, indices of blocks in row-major order; an invisible
-        place to which none came has its own.
     """
     rows, columns = saliency.shape[1:]
     count = rows * columns
     batch = tf.shape(saliency)[0]
-    gain = tf.reshape(saliency, [-1, count])
-    is_visible = tf.reshape(visible, [-1])
-    order, way = _order(rows, columns)
-    # Bids are compared for equality. A difference of two numbers is the same
-    # wherever XLA computes it anew; a product in it might be rounded or not.
-    order, cost = tf.constant(order), tf.constant(eps * way, tf.float32)
     blocks = tf.broadcast_to(tf.range(count), [batch, count])
-    # Places of all images in one row; the last is nowhere.
-    base = tf.range(batch)[:, tf.newaxis] * count
-    nowhere = batch * count
-
-    def choice(rank):
-        """The place of a rank, its bid, and whether there is a gain."""
-        entry = blocks * count + tf.minimum(rank, count - 1)
-        bid = tf.gather(cost, entry) - gain
-        place = base + tf.gather(order, entry)
-        return place, bid, (rank < count) & (bid < 0.0)
-
-    def advanced(rank):
-        """The next rank, from this one on, of a visible place."""
-
-        def passes(rank):
-            place, _, gains = choice(rank)
-            return gains & ~tf.gather(is_visible, place)
-
-        return tf.while_loop(
-            lambda rank: tf.reduce_any(passes(rank)),
-            lambda rank: (rank + tf.cast(passes(rank), tf.int32),),
-            (rank,),
-            maximum_iterations=count,
-        )[0]
+    choice, advanced = _bids(saliency, visible, eps, blocks)
 
     def asked(rank):
         """Who has each place, and who is turned away."""
         place, bid, gains = choice(rank)
+        nowhere = batch * count
         place = tf.where(gains, place, nowhere)
         wins = gains & (bid == tf.gather(_least(bid, place, nowhere), place))
         holder = _least(blocks, tf.where(wins, place, nowhere), nowhere)
@@ -78,20 +48,53 @@ def sources(saliency, visible, eps):
         return index + 1, rank + tf.cast(loses, tf.int32), loses
 
     most = max(rows, columns) - 1
+    start = tf.zeros_like(blocks), tf.ones([batch, count], tf.bool)
     _, rank, _ = tf.while_loop(
         lambda index, _, loses: (index < most) & tf.reduce_any(loses),
         round,
-        (
-            tf.constant(0),
-            tf.zeros_like(blocks),
-            tf.ones([batch, count], tf.bool),
-        ),
+        (tf.constant(0), *start),
         maximum_iterations=most,
     )
     holder, _ = asked(advanced(rank))
     holder = tf.reshape(holder[:-1], [-1, count])
     taken = (holder >= 0) & (holder < count)
     return tf.reshape(tf.where(taken, holder, blocks), [-1, rows, columns])
+
+
+def _bids(saliency, visible, eps, blocks):
+    """What blocks ask for: functions of the rank of a place for each."""
+    rows, columns = saliency.shape[1:]
+    count = rows * columns
+    gain = tf.reshape(saliency, [-1, count])
+    is_visible = tf.reshape(visible, [-1])
+    order, way = _order(rows, columns)
+    # Bids are compared for equality. A difference of two numbers is the same
+    # wherever XLA computes it anew; a product in it might be rounded or not.
+    order, cost = tf.constant(order), tf.constant(eps * way, tf.float32)
+    # Places of all images in one row; the one behind the last is nowhere.
+    base = tf.range(tf.shape(saliency)[0])[:, tf.newaxis] * count
+
+    def choice(rank):
+        """The place of a rank, its bid, and whether there is a gain."""
+        entry = blocks * count + tf.minimum(rank, count - 1)
+        bid = tf.gather(cost, entry) - gain
+        place = base + tf.gather(order, entry)
+        return place, bid, (rank < count) & (bid < 0.0)
+
+    def passes(rank):
+        place, _, gains = choice(rank)
+        return gains & ~tf.gather(is_visible, place)
+
+    def advanced(rank):
+        """The next rank, from this one on, of a visible place."""
+        return tf.while_loop(
+            lambda rank: tf.reduce_any(passes(rank)),
+            lambda rank: (rank + tf.cast(passes(rank), tf.int32),),
+            (rank,),
+            maximum_iterations=count,
+        )[0]
+
+    return choice, advanced
 
 
 def _least(values, place, count):
@@ -103,9 +106,8 @@ def _least(values, place, count):
 
 @functools.cache
 def _order(rows, columns):
-    """For each block all places, nearest first, int32 `[nm * nm]`.
-
-    And the squares of the ways, as shares of the grid's length, float32.
+    """For each block all places, nearest first, int32 `[nm * nm]`; and the
+    squares of the ways, as shares of the grid's length, float32.
     """
     count = rows * columns
     row, column = np.divmod(np.arange(count), columns)
@@ -116,10 +118,9 @@ def _order(rows, columns):
 
 
 def pixel_sources(blocks, height, width):
-    """Which pixel comes to each place where blocks move, `[B, H * W]`.
+    """Which pixel comes to each place, `[B, H * W]`, of `sources` `[B, n, m]`.
 
-    `blocks` `[B, n, m]` are what `sources` returns; n and m divide the height
-    and the width of the image.
+    n and m divide the height and the width of the image.
     """
     rows, columns = blocks.shape[1:]
     down, across = height // rows, width // columns
@@ -130,10 +131,7 @@ def pixel_sources(blocks, height, width):
 
 
 def moved(x, pixels):
-    """Images `[V, B, H, W, C]` whose pixels come from other places.
-
-    `pixels` `[B, H * W]` are what `pixel_sources` returns, for all V alike.
-    """
+    """Images `[V, B, H, W, C]` whose pixels come from `pixel_sources`."""
     views = x.shape[0]
     flat = tf.reshape(x, [-1, x.shape[2] * x.shape[3], x.shape[4]])
     sent = tf.gather(flat, tf.tile(pixels, [views, 1]), batch_dims=1)

@@ -85,20 +85,20 @@ def check_card(card, report):
         )
 
 
-def write_warmup(folder, served, names, batch_sizes, model_name):
+def write_warmup(folder, served, names, batch_sizes, path):
     """Writes what TensorFlow Serving answers before it takes requests: noise.
 
     They are its `PredictionLog` protos, of which the few fields that are
     needed are written by their numbers: the package that has them is of use to
     a client only. There is one of each size for each signature.
     """
-    images = noise(served.image_shape)
+    images, model = noise(served.image_shape), pathlib.Path(path).resolve()
     files = encoded(images, served.preprocess)
     place = folder / FOLDER / "tf_serving_warmup_requests"
     with tf.io.TFRecordWriter(os.fspath(place)) as writer:
         for name in names:
             ((key, array),) = SIGNATURES[name].encode(images, files).items()
-            spec = _field(_NAME, model_name) + _field(_SIGNATURE_NAME, name)
+            spec = _field(_NAME, model.name) + _field(_SIGNATURE_NAME, name)
             for size in batch_sizes:
                 batch = np.take(array, range(size), axis=0, mode="wrap")
                 if SIGNATURES[name].method == CLASSIFY:

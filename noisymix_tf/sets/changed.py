@@ -11,7 +11,7 @@ from PIL import Image
 
 from noisymix_tf import data
 from noisymix_tf.data import folder
-from noisymix_tf.data.classes import balanced_subset, image_names
+from noisymix_tf.data.classes import balanced_subset
 from noisymix_tf.data.preprocess import BY_PILLOW, decode_image
 from noisymix_tf.sets import trees, writer
 
@@ -72,7 +72,7 @@ def source(config, image_format):
         how = {"image_size": size, "train_examples": examples}
         dataset = data.load(config.dataset, data_dir=config.data_dir, **how)
         split, classes = dataset.train, dataset.class_names
-    names = image_names(split, classes, trees.SUFFIXES[image_format])
+    names = trees.image_names(split, classes, trees.SUFFIXES[image_format])
     if config.dataset == "folder" and size is None:
         sizes, read = map(folder.header_size, split.paths), _as_stored
     else:

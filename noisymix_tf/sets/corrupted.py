@@ -5,12 +5,11 @@ import numpy as np
 from noisymix_tf import checks, corruptions
 from noisymix_tf.corruptions import SEVERITIES
 from noisymix_tf.data import identity
-from noisymix_tf.data.classes import image_names
 from noisymix_tf.errors import UsageError
 from noisymix_tf.sets import writer
 from noisymix_tf.sets.arrays import ArrayPart, LabelPart
 from noisymix_tf.sets.recipes import recipes
-from noisymix_tf.sets.trees import FORMATS, SUFFIXES, TreePart
+from noisymix_tf.sets.trees import FORMATS, SUFFIXES, TreePart, image_names
 
 # Frames of a film that a sheet shows, evenly spaced.
 _FRAMES = 8

@@ -1,11 +1,14 @@
 """Files of single images, and the tree: corruption/severity/class/image."""
 
+import collections
 import io
 import os
+import pathlib
 import shutil
 
 import numpy as np
 
+from noisymix_tf.data.classes import folder_names
 from noisymix_tf.errors import UsageError
 from noisymix_tf.sets.writer import Part
 
@@ -33,6 +36,21 @@ def save(image, path):
     path.parent.mkdir(parents=True, exist_ok=True)
     partial.write_bytes(buffer.getvalue())
     os.replace(partial, path)
+
+
+def image_names(split, class_names, suffix):
+    """`class/name` for each image, no two the same: a file's, or a number."""
+    names = folder_names(class_names)
+    width = len(str(len(split) - 1))
+    numbers = (f"{place:0{width}}" for place in range(len(split)))
+    files = [pathlib.Path(p) for p in getattr(split, "paths", numbers)]
+    files = [(names[k], file) for k, file in zip(split.labels, files)]
+    often = collections.Counter((name, file.stem) for name, file in files)
+    # `cat.jpg` and `cat.png` of one class keep what tells them apart.
+    return [
+        f"{n}/{f.stem if often[n, f.stem] == 1 else f.name}{suffix}"
+        for n, f in files
+    ]
 
 
 def there(root):

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import roots_jacobi
 
-from noisymix_tf.layers.checks import whole_number
+from noisymix_tf.checks import whole_number
 from noisymix_tf.studies.tail import Tail, check, check_views
 from noisymix_tf.training.losses import jensen_shannon
 

@@ -10,8 +10,9 @@ from numpy.testing import assert_allclose as close
 from numpy.testing import assert_array_equal as same
 from scipy import stats
 
-from noisymix_tf.augment import AugMixOptions, augmix_views, chains, ops
-from noisymix_tf.augment.augmix import _compiled_views, apply_plan
+from noisymix_tf.augment import AugMixOptions, augmix_views, ops
+from noisymix_tf.augment.augmix import apply_plan, draw_plan
+from noisymix_tf.augment.views import program
 from noisymix_tf.benchmarks import pillow_augmix as pillow
 from support import augmentation as laws
 
@@ -22,7 +23,7 @@ OPTIONS = {"severity": 5, "width": 2, "alpha": 0.5}
 
 def drawn(options, batch, size, seed=(0, 1), compiled=True):
     """A plan; a program without XLA draws other numbers."""
-    draw = tf.function(chains.draw_plan, jit_compile=compiled)
+    draw = tf.function(draw_plan, jit_compile=compiled)
     plan = draw(tf.constant(seed), list(batch), options, *size)
     return tf.nest.map_structure(lambda each: each.numpy(), plan)
 
@@ -93,8 +94,8 @@ def test_views_are_those_of_pillow_and_a_function_of_images_and_seed():
     assert not np.array_equal(make([-5, 7]), views)
     same(make([-5, 6], clean=False), views[:, 1:])
     same(make([-5, 6], dense=True), views)
-    # Private: neither seeds nor `clean` made another program.
-    compiled = _compiled_views(AugMixOptions(**OPTIONS), 2, 1, False)
+    # Neither seeds nor `clean` made another program.
+    compiled = program(AugMixOptions(**OPTIONS), 2, 1, False)
     assert compiled.experimental_get_tracing_count() == 1
 
 

@@ -12,11 +12,8 @@ from numpy.testing import assert_array_equal as same
 from PIL import Image
 
 from noisymix_tf import augment
-from noisymix_tf.augment import cutout, fixed, policy, policy_space
-from noisymix_tf.augment.policies import POLICIES
-from noisymix_tf.augment.policy_space import AUTO_AUGMENT, NAMES, WIDE
-from noisymix_tf.augment.policy_steps import AutoAugment, RandAugment, Steps
-from noisymix_tf.augment.policy_steps import TrivialAugment as Trivial
+from noisymix_tf.augment import fixed, policy, policy_space
+from noisymix_tf.augment.policy_space import AUTO_AUGMENT, NAMES, POLICIES, WIDE
 from support import augmentation as laws
 
 SHAPE = (12, 15, 3)
@@ -75,7 +72,7 @@ def drawn(sampler, count=20_000):
 
 def real(steps):
     """With parameters as Pillow takes them."""
-    return Steps(steps[0], laws.real(*steps, policy_space.OPERATIONS))
+    return policy.Steps(steps[0], laws.real(*steps, policy_space.OPERATIONS))
 
 
 def real_of(space, name, *magnitude):
@@ -111,7 +108,7 @@ def test_auto_augment_draws_its_policy(name):
         for (a, x, p), (b, y, q) in itertools.product(*either):
             law[a, x, b, y] += p * q / 25
     law = {key: p for key, p in law.items() if p}
-    steps = drawn(AutoAugment(name))
+    steps = drawn(policy.AutoAugment(policy=name))
     # What is left out has the parameter that it would have had.
     sizes = np.where(steps.operation == 0, 0.0, np.abs(steps.parameter))
     rows = zip(names(steps).tolist(), sizes)
@@ -126,7 +123,7 @@ def test_auto_augment_draws_its_policy(name):
 
 @pytest.mark.parametrize("magnitude", [0, 4.5])
 def test_rand_augment_draws_of_one_magnitude(magnitude):
-    steps = drawn(RandAugment(3, magnitude))
+    steps = drawn(policy.RandAugmentOptions(num_ops=3, magnitude=magnitude))
     # With replacement, and independently of one another.
     pairs = steps.operation[:, 1] * 14 + steps.operation[:, 2]
     laws.assert_law(pairs, dict.fromkeys(range(196), 1 / 196))
@@ -162,7 +159,7 @@ def test_torchvision_scale_is_what_torchvision_publishes():
 
 
 def test_trivial_augment_and_cutout_draw_evenly():
-    steps = drawn(Trivial(), 40_000)
+    steps = drawn(policy.TrivialAugment(), 40_000)
     assert steps.operation.shape == (40_000, 1)
     laws.assert_law(steps.operation.ravel(), dict.fromkeys(range(14), 1 / 14))
     for name in ("shear_y", "rotate", "color", "solarize", "posterize"):
@@ -171,7 +168,7 @@ def test_trivial_augment_and_cutout_draw_evenly():
         for magnitude in range(31):
             law[real_of(WIDE, name, magnitude, 30)] += 1 / 31
         laws.assert_law(np.abs(values), law)
-    draw = tf.function(cutout.draw_centres, jit_compile=True)
+    draw = tf.function(policy.draw_centres, jit_compile=True)
     rows, columns = draw(tf.constant([1, 2]), [4000], 5, 9).numpy().T
     laws.assert_law(rows, dict.fromkeys(range(5), 1 / 5))
     laws.assert_law(columns, dict.fromkeys(range(9), 1 / 9))
@@ -186,6 +183,7 @@ def with_square(image, centre, half):
 
 def test_views_are_those_of_pillow_for_the_same_draws():
     options = {"num_ops": 3, "magnitude": 25, "cutout": 5}
+    sampler = policy.RandAugmentOptions(**options)
     images = np.tile(laws.sample_images(20, SHAPE, seed=3), [2, 1, 1, 1])
     make = functools.partial(augment.rand_augment_views, images, **options)
     views = make([1, -2]).numpy()
@@ -197,8 +195,8 @@ def test_views_are_those_of_pillow_for_the_same_draws():
         # As the streams of the function are named: steps, then centres.
         steps, centres = tf.unstack(augment.policy.rng.split(seed, 2, True))
         size = ([40, 2], *SHAPE[:2])
-        steps = RandAugment(3, 25).draw(steps, *size)
-        return steps, cutout.draw_centres(centres, *size)
+        steps = sampler.draw(steps, *size)
+        return steps, policy.draw_centres(centres, *size)
 
     steps, centres = draw(tf.constant([1, -2]))
     for view in (0, 1):
@@ -216,16 +214,15 @@ def test_functions_ask_for_what_their_names_say(monkeypatch):
     asked = []
     apart = lambda images, *_: images[:, tf.newaxis]  # noqa: E731
     program = lambda *key: asked.append(key) or apart  # noqa: E731
-    # Private: makes a program, whose options are all that differs.
-    monkeypatch.setattr(policy, "_compiled", program)
+    monkeypatch.setattr(augment.views, "program", program)
     images = laws.sample_images(2, SHAPE, seed=4)
     for name, sampler, options in (
-        ("auto_augment", AutoAugment, {"policy": "svhn"}),
-        ("rand_augment", RandAugment, {"num_ops": 3, "scale": "torchvision"}),
-        ("trivial_augment", Trivial, {}),
+        ("auto_augment", policy.AutoAugment, {"policy": "svhn"}),
+        ("rand_augment", policy.RandAugmentOptions, {"scale": "torchvision"}),
+        ("trivial_augment", policy.TrivialAugment, {}),
     ):
         views = getattr(augment, f"{name}_views")
-        views(images, 0, cutout=6, clean=False, **options)
+        assert not views(images, 0, cutout=6, clean=False, **options).shape[1]
         views(images, 0, num_views=4, shard=(1, 2), dense=True, **options)
-        key, plain = sampler(**options), (6, 2, False, 1, False)
-        assert asked[-2:] == [(key, *plain), (key, 0, 4, True, 2, True)]
+        plain = (sampler(**options, cutout=6), 2, 1, False)
+        assert asked[-2:] == [plain, (sampler(**options), 4, 2, True)]

@@ -10,7 +10,8 @@ from numpy.testing import assert_array_equal as same
 from scipy import stats
 
 from noisymix_tf import augment, rng
-from noisymix_tf.augment import arguments, gaussian_views, random_crop_flip
+from noisymix_tf.augment import gaussian_views, random_crop_flip
+from noisymix_tf.augment.views import checked_shard
 from support import augmentation as laws
 from support.usage import assert_usage_error
 
@@ -152,7 +153,7 @@ def test_refuses(function):
     for name, values in {**BAD[function], "shard": [3]}.items():
         for value in values:
             call = functools.partial(function, IMAGES, [0, 0], **{name: value})
-            assert_usage_error(call, name, repr(value))
+            assert_usage_error(call, name, value)
     for images, words in (
         (IMAGES / 255, "takes uint8 images with pixels 0 to 255, got"),
         (IMAGES[0], "takes a batch [B, H, W, C] of known height and width"),
@@ -160,7 +161,7 @@ def test_refuses(function):
     ):
         assert_usage_error(functools.partial(function, images, [0, 0]), words)
     for shard in (2, (2, 2), (-1, 2), (0, 0), (0, 1.5), (0, 1, 2)):
-        call = functools.partial(arguments.checked_shard, shard)
+        call = functools.partial(checked_shard, shard)
         assert_usage_error(call, f"shard={shard!r} must be (index, count)")
     call = functools.partial(augment.rand_augment_views, scale="torchvision")
     words = "whole magnitudes only, got magnitude=2.5"

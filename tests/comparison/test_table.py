@@ -225,12 +225,8 @@ def test_rows_tell_what_they_differ_in_or_do_not_compare(tmp_path, found):
     for place, (name, value, words) in enumerate(rows):
         both = tmp_path / f"{place}"
         write(both / "a", c=fog, about={"data": "1234.5"})
-        other = {
-            "config": flags("mixup"),
-            "c": fog,
-            "about": {"data": "1234.6"},
-        }
-        write(both / "b", **{**other, name: value})
+        about = {"about": {"data": "1234.6"}, "config": flags("mixup")}
+        write(both / "b", **{"c": fog, **about, name: value})
         words += ["These runs do not compare: ", "--compare_anyway"]
         line = assert_usage_error(lambda f=both: build(f), *words)
         assert name == "about" or "classes" not in line

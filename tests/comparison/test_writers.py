@@ -33,6 +33,7 @@ def test_every_form_has_the_same_numbers_the_best_and_the_published(tmp_path):
     names = ("mean", "standard_deviation", "difference")
     own = [float(lines[0][f"{KEY} {name}"]) for name in names]
     assert own == pytest.approx([71.0, 2**0.5, -10.0])
+    assert len(lines[0]) == 4 + 8 * len(built.columns)
     keys = ("source", "runs", f"{KEY} mean", "c/mean_accuracy mean")
     assert [lines[-1][key] for key in keys] == ["RobustBench", "0", "96.73", ""]
     content = json.loads(texts["json"])
@@ -60,7 +61,6 @@ def test_every_form_has_the_same_numbers_the_best_and_the_published(tmp_path):
     assert gaps[0][1].startswith("−10.0 [−") and gaps[1][1] == "–"
     notes = writers.notes(built)
     assert all(f"- {note}\n" in texts["md"] for note in notes)
-    # What letters stand for is said.
     assert any(n.startswith("C: Common corruptions; 200 im") for n in notes)
     main = texts["tex"].split(r"\end{table}")[0]
     assert r"NoisyMix & \textbf{81.0 $\pm$ " in main

@@ -8,7 +8,7 @@ import types
 import numpy as np
 import pytest
 
-from noisymix_tf import data
+from noisymix_tf import data, run_folder
 from noisymix_tf.data import identity
 from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.data.records import TFRecordSplit
@@ -66,12 +66,12 @@ def test_files_are_known_by_name_size_and_time(tmp_path):
     films = StoredImages(Videos(files), labels, [2, 0], Preprocess(8))
     some = {"files": [files[2], files[0]], "reading": Preprocess(8)}
     assert films.identity == identity.make(labels, **some)
-    # The bytes are looked at where they are asked for.
+    # Private: the bytes are looked at where they are asked for.
     gone = train(moved)
     files = train(photos).files, gone.files
-    assert identity.of_bytes(files[0]) == identity.of_bytes(files[1])
+    assert run_folder._bytes(files[0]) == run_folder._bytes(files[1])
     folders.save(path, folders.picture(7))
-    assert identity.of_bytes(files[0]) != identity.of_bytes(files[1])
+    assert run_folder._bytes(files[0]) != run_folder._bytes(files[1])
     os.unlink(path)
     assert_usage_error(lambda: gone.identity, "dog/2.png: No such file")
 

@@ -19,8 +19,7 @@ from support.released_sets import noise
 
 gaussian, crop_flip = augment.gaussian_views, augment.random_crop_flip
 augmix = functools.partial(augment.augmix_views, width=1, depth=1)
-BATCH, SIDE, NUM = 4, 32, 27
-STEPS = 6  # in an epoch; three images are left out
+BATCH, SIDE, NUM, STEPS = 4, 32, 27, 6  # Of an epoch, without three images.
 KINDS = ["arrays", "files", "bmp", "records", "array_records", "joined", "read"]
 SPLIT = data.ArraySplit(noise(NUM, 8, 10, 3), range(NUM))
 # tf.data runs these in parallel though they have a state.
@@ -38,13 +37,12 @@ def views(split, start=0, number=8, **options):
 
 def assert_same(ours, theirs):
     for one, other in zip(ours, theirs, strict=True):
-        same(one[0], other[0])
-        same(one[1], other[1])
+        list(map(same, one, other))
 
 
 @pytest.mark.parametrize("seed, start", [(0, 0), (3, 5), (3, 8)])
 def test_a_batch_is_what_its_seeds_make_of_its_images(seed, start, monkeypatch):
-    """Whole, or augmented in parts of two images."""
+    """Whole, or augmented image by image, also in a part of a batch."""
     functions = {"standard": crop_flip, "augment": gaussian}
     batches = views(SPLIT, start, 9, seed=seed, **functions)
     for step, (made, labels) in enumerate(batches, start):
@@ -55,7 +53,7 @@ def test_a_batch_is_what_its_seeds_make_of_its_images(seed, start, monkeypatch):
         key = rng.stream(seed, step, "standard")
         images = crop_flip(SPLIT.images[rows], key)
         same(made, gaussian(images, rng.stream(seed, step, "augment")))
-    monkeypatch.setattr(pipeline, "_PART", 2 * 8 * 10)
+    monkeypatch.setattr(pipeline, "_PART", 8 * 10)
     sizes = []
 
     def noted(images, seed, shard):
@@ -64,7 +62,9 @@ def test_a_batch_is_what_its_seeds_make_of_its_images(seed, start, monkeypatch):
 
     functions["augment"] = noted
     assert_same(views(SPLIT, start, 9, seed=seed, **functions), batches)
-    assert set(sizes) == {2}
+    assert set(sizes) == {1}
+    ((half, _),) = views(SPLIT, start, 1, seed=seed, shard=(1, 2), **functions)
+    same(half, batches[0][0][2:])
 
 
 def test_shapes_are_static_and_batches_never_end_and_start_late():

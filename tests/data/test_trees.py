@@ -9,6 +9,7 @@ from numpy.testing import assert_array_equal as same
 
 from noisymix_tf import data
 from noisymix_tf.data import ArraySplit, JoinedSplit, RandomResizedCrop, classes
+from noisymix_tf.sets.trees import image_names
 from support import picture_folders as folders
 from support.released_sets import assert_holds, noise
 from support.usage import assert_usage_error as refused
@@ -98,7 +99,7 @@ def test_joined_arrays_read_as_one_array():
 
 def test_a_folder_for_each_class_whatever_their_names():
     """Two classes of one name shared a folder; `..` led out of the tree."""
-    names, images = classes.folder_names, classes.image_names
+    names, images = classes.folder_names, image_names
     found = ["crane_0", "owl", "crane_2", "_.", "_hidden", "_", "a_b"]
     assert names(["crane", "owl", "crane", "..", ".hidden", "", "a/b"]) == found
     assert names(["owl", "owl", "owl_0"]) == ["owl_0", "owl_1", "owl_0_2"]

@@ -153,7 +153,7 @@ def test_labels_may_be_numbers_a_column_or_one_hot_and_what_fits_no_plan():
     refused(lambda: add(0, (x, tf.zeros([6, 5]))), "neither numbers [B] nor")
     four = with_plan(2, 1.0, 3, num_replicas=4)
     refused(lambda: four(0, (x, labels)), "a batch size tha")
-    refused(lambda: ManifoldMix(-1), "tap=-1 must be a whole number, at least")
+    refused(lambda: ManifoldMix(-1), "tap=-1 must be a whole number from 0")
     refused(lambda: layer(x, tf.constant([0, 1])), "must be a MixPlan")
     refused(lambda: layer(x, _plan(permutation=1)), "shape [B], got ()")
     without = [tf.constant(0), None, labels]

@@ -20,10 +20,10 @@ PIXELS = GENERATOR.random((3, 8, 12, 2), "f")
 
 
 def _costs(grid, labels, neigh_size=4):
-    options = {"grid": grid, "labels": labels, "neigh_size": neigh_size}
-    options |= {"beta": BETA, "gamma": GAMMA, "eta": ETA}
+    options = {"labels": labels, "neigh_size": neigh_size}
+    options = PuzzleMix(beta=BETA, gamma=GAMMA, eta=ETA, **options)
     arguments = SALIENCY, PIXELS, PERMUTATION, np.float32(LAM)
-    return puzzle_costs.costs(*map(tf.constant, arguments), **options)
+    return puzzle_costs.costs(options, grid, *map(tf.constant, arguments))
 
 
 def _problem_energy(labels, unary, vertical, horizontal):
@@ -184,8 +184,9 @@ def _settled(mixing, step=0, clean=CLEAN):
 
 
 def test_plans_are_what_the_parts_find_and_mix_pixel_by_pixel():
-    costs = {"beta": 0.9, "gamma": 0.4, "eta": 0.1, "neigh_size": 1}
-    mixing = PuzzleMix(labels=4, transport_size=1, transport_eps=0.02, **costs)
+    options = {"beta": 0.9, "gamma": 0.4, "eta": 0.1, "neigh_size": 1}
+    options |= {"transport_size": 1, "transport_eps": 0.02}
+    mixing = PuzzleMix(labels=4, **options)
     norm = tf.sqrt(tf.reduce_mean(SLOPE**2, -1))
     share = puzzle_costs.shares(norm, SIDE, SIDE)
     views = np.random.default_rng(1).random((2, B, SIDE, SIDE, 3), "f")
@@ -199,10 +200,9 @@ def test_plans_are_what_the_parts_find_and_mix_pixel_by_pixel():
         if grid in grids:
             continue
         grids.add(grid)
-        costs |= {"grid": grid, "labels": 4}
         pair = norm, CLEAN.images / 255.0, order, drawn.lam
-        labels = solve(*puzzle_costs.costs(*pair, **costs), sweeps=20).numpy()
-        labels = labels.repeat(SIDE // grid, 1).repeat(SIDE // grid, 2)
+        labels = solve(*puzzle_costs.costs(mixing, grid, *pair), sweeps=20)
+        labels = labels.numpy().repeat(SIDE // grid, 1).repeat(SIDE // grid, 2)
         assert_allclose(plan.mask, labels / 3, atol=1e-6)
         assert_allclose(plan.lam, labels.mean((1, 2)) / 3, atol=1e-6)
         images = (share, labels > 0), (tf.gather(share, order), labels < 3)
