@@ -37,12 +37,7 @@ class RunConfig(Options):
         "levels are those that a run of --epochs would have had.",
         free=True,
     )
-    seed: int = option(
-        0,
-        "Seed of everything random.",
-        range=SEED,
-        first=True,
-    )
+    seed: int = option(0, "Seed of everything random.", range=SEED, first=True)
     strategy: str = option(
         "auto",
         "Devices: single, mirrored (all accelerators of this machine share "

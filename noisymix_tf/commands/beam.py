@@ -30,9 +30,7 @@ class BeamConfig(Options):
     """How the work is cut up, and where it goes."""
 
     shards: int | None = option(
-        None,
-        "How many parts, several for each machine.",
-        range=AT_LEAST_1,
+        None, "How many parts, several for each machine.", range=AT_LEAST_1
     )
     output_dir: str | None = option(
         None,

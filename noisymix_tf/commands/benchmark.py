@@ -28,8 +28,7 @@ class MeasurementConfig(Options):
         range=AT_LEAST_1,
     )
     methods: tuple[str, ...] = option(
-        (),
-        "Of methods: which, the baseline among them; by default all.",
+        (), "Of methods: which, the baseline among them; by default all."
     )
 
 

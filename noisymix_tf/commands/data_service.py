@@ -27,9 +27,7 @@ class ServerConfig(Options):
         address=True,
     )
     dispatcher: str | None = option(
-        None,
-        "Start a worker for this dispatcher, HOST:PORT.",
-        address=True,
+        None, "Start a worker for this dispatcher, HOST:PORT.", address=True
     )
     port: int = option(
         0, "Port to listen at; 0: a free one.", range=between(0, 65535)

@@ -84,44 +84,11 @@ def run(config):
     Returns:
         The `Results`.
     """
-    if config.model is None:
-        raise UsageError(
-            "--model is missing: give a .keras file, the directory of a run, "
-            "or a SavedModel."
-        )
-    if config.output_dir is not None and not config.dry_run:
-        places.check_writable(config.output_dir, "report")
-    interactions.check(config)
+    _check(config)
     from noisymix_tf import devices, distribution, evaluation
-    from noisymix_tf.training import precision, setup
+    from noisymix_tf.training import precision
 
-    settings = config.settings()
-    evaluation.checked(config.suites, settings)
-    entry = config.robustbench_json
-    if entry is not None and config.shard != "1/1":
-        raise UsageError(
-            f"--robustbench_json={entry} needs all parts, this is "
-            f"--shard={config.shard}: join them, then give it with the "
-            f"--output_dir of the whole."
-        )
-    if entry is not None:
-        evaluation.robustbench.check(
-            entry,
-            config.suites,
-            settings["corruptions"],
-            config.severities,
-        )
-    data = _data(config)
-    dataset = setup.test_dataset(
-        data, run_folder.classes_of_model(config.model)
-    )
-    about = {"model": config.model, "data": data.data_words(dataset.name)}
-    is_given = config.dataset or data.test_dir
-    _say(
-        f"Measuring {about['model']} on "
-        f"{'' if is_given else 'the data of its run, '}{about['data']}: "
-        f"{len(dataset.test):,} test images of {dataset.num_classes} classes"
-    )
+    dataset, about = _dataset(config)
     strategy = distribution.strategy(config.strategy)
     with distribution.scope(strategy):
         model = evaluation.load_classifier(config.model)
@@ -137,29 +104,71 @@ def run(config):
         "batch_size": config.eval_batch_size,
         "strategy": strategy,
         "shard": config.shard,
-        **settings,
+        **config.settings(),
     }
-    num_workers = config.num_workers
     if config.dry_run:
         plan = evaluation.plan(model, dataset, **options)
         print(plan)
-        minutes = evaluation.estimate(plan, num_workers) / 60
+        minutes = evaluation.estimate(plan, config.num_workers) / 60
         print(f"{len(plan.cells)} cells, about {minutes:,.1f} minutes")
         return plan
     results = evaluation.evaluate(
         model,
         dataset,
         output_dir=config.output_dir,
-        num_workers=num_workers,
+        num_workers=config.num_workers,
         about=about,
         **options,
     )
-    _tell(results, config, entry)
+    _tell(results, config)
     return results
 
 
-def _tell(results, target, entry):
+def _check(config):
+    """Refuses what can be refused before a model is loaded."""
+    if config.model is None:
+        raise UsageError(
+            "--model is missing: give a .keras file, the directory of a run, "
+            "or a SavedModel."
+        )
+    if config.output_dir is not None and not config.dry_run:
+        places.check_writable(config.output_dir, "report")
+    interactions.check(config)
+    from noisymix_tf import evaluation
+
+    settings, entry = config.settings(), config.robustbench_json
+    evaluation.checked(config.suites, settings)
+    if entry is not None and config.shard != "1/1":
+        raise UsageError(
+            f"--robustbench_json={entry} needs all parts, this is "
+            f"--shard={config.shard}: join them, then give it with the "
+            f"--output_dir of the whole."
+        )
+    if entry is not None:
+        own = config.suites, settings["corruptions"], config.severities
+        evaluation.robustbench.check(entry, *own)
+
+
+def _dataset(config):
+    """What is measured on, and words on it and on the model; says both."""
+    from noisymix_tf.training import setup
+
+    data = _data(config)
+    classes = run_folder.classes_of_model(config.model)
+    dataset = setup.test_dataset(data, classes)
+    about = {"model": config.model, "data": data.data_words(dataset.name)}
+    is_given = config.dataset or data.test_dir
+    _say(
+        f"Measuring {about['model']} on "
+        f"{'' if is_given else 'the data of its run, '}{about['data']}: "
+        f"{len(dataset.test):,} test images of {dataset.num_classes} classes"
+    )
+    return dataset, about
+
+
+def _tell(results, target):
     """Prints what was found, and where it lies."""
+    entry = target.robustbench_json
     if results.report is None:
         _say(
             f"Part {target.shard} is in {target.output_dir}; join all parts "

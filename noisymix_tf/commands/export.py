@@ -101,8 +101,7 @@ class CheckConfig(Options):
     """Which images the written model is compared with the Keras model on."""
 
     dataset: str | None = option(
-        None,
-        "Dataset of the test images; by default the run's, else noise.",
+        None, "Dataset of the test images; by default the run's, else noise."
     )
     data_dir: str | None = option(
         None, "Directory of the dataset; by default the run's."

@@ -72,9 +72,7 @@ class ToyTrainingConfig(Options):
         None, "Peak of the cosine schedule.", range=POSITIVE
     )
     alpha: float | None = option(
-        None,
-        "Mixing coefficient ~ Beta(alpha, alpha).",
-        range=POSITIVE,
+        None, "Mixing coefficient ~ Beta(alpha, alpha).", range=POSITIVE
     )
     additive_noise: float | None = option(
         None, "Level of additive noise.", range=AT_LEAST_0

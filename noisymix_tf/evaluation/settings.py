@@ -62,9 +62,7 @@ class Settings(Options):
         free=True,
     )
     severities: tuple[int, ...] = option(
-        (1, 2, 3, 4, 5),
-        "Severities of suite c.",
-        free=True,
+        (1, 2, 3, 4, 5), "Severities of suite c.", free=True
     )
     frost_folder: str | None = option(
         None,
@@ -94,10 +92,7 @@ class Settings(Options):
         free=True,
     )
     difficulty: int = option(
-        1,
-        "Difficulty of suite p.",
-        range=between(1, 3),
-        free=True,
+        1, "Difficulty of suite p.", range=between(1, 3), free=True
     )
     p_dir: str | None = option(
         None,
@@ -164,23 +159,12 @@ class Settings(Options):
         range=NOT_EMPTY,
         free=True,
     )
-    attack_steps: int = option(
-        10,
-        "Steps of pgd.",
-        range=_COUNT,
-        free=True,
-    )
+    attack_steps: int = option(10, "Steps of pgd.", range=_COUNT, free=True)
     attack_step_size: float = option(
-        0.25,
-        "Length of a step of pgd in radii.",
-        range=POSITIVE,
-        free=True,
+        0.25, "Length of a step of pgd in radii.", range=POSITIVE, free=True
     )
     attack_restarts: int = option(
-        1,
-        "Searches of pgd; the worst end counts.",
-        range=_COUNT,
-        free=True,
+        1, "Searches of pgd; the worst end counts.", range=_COUNT, free=True
     )
     random_start: bool = option(
         True,

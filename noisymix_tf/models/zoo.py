@@ -124,10 +124,7 @@ class ModelConfig(Options):
     """Which network."""
 
     model: str = option(
-        "preact_resnet18",
-        "Network.",
-        choices=MODELS,
-        first=True,
+        "preact_resnet18", "Network.", choices=MODELS, first=True
     )
     width: float = option(
         1.0, "Factor of the number of channels.", range=POSITIVE

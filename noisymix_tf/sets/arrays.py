@@ -48,7 +48,8 @@ class ArrayPart(Part):
         path = folder.path / f"{self.name}.npy"
         if not path.exists():
             # Its length says how far it is; it gets its name at the end.
-            partial = path.with_name(f".{path.name}.partial")
+            # Not `.partial`, which is removed: this one is gone on with.
+            partial = path.with_name(f".{path.name}.begun")
             file, count = _opened(partial, self._shape)
             with file:
                 for made, _ in workers.ordered(self._calls(count, workers)):
@@ -93,7 +94,7 @@ def join(folder, parts, levels):
             stored.append(rows.reshape(levels, -1, *rows.shape[1:]))
         number = sum(rows.shape[1] for rows in stored)
         shape = levels * number, *stored[0].shape[2:]
-        partial, start = folder.path / f".{name}.partial", 0
+        partial, start = folder.path / f".{name}.begun", 0
         made = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
         by_level = made.reshape(levels, number, *shape[1:])
         for rows in stored:

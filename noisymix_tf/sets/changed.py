@@ -105,7 +105,7 @@ def tree_folder(config, source, **more):
     flags = {k: v for k, v in vars(config).items() if k not in _FREE}
     flags["format"] = trees.FORMATS[flags["format"]]
     flags |= {"images": len(source), "names": source.digest(), **more}
-    return writer.SetFolder(config.output_dir, flags, what="image trees")
+    return writer.claimed_folder(config.output_dir, flags, what="image trees")
 
 
 class ChangedPart(writer.Part):

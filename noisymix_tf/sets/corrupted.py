@@ -113,7 +113,7 @@ def write(
         wanted = [name for part in parts for name in part.entries]
     if first == 0:
         parts.insert(0, SheetPart(made, split))
-    with writer.SetFolder(output_dir, settings, wanted=wanted) as folder:
+    with writer.claimed_folder(output_dir, settings, wanted=wanted) as folder:
         writer.write(folder, parts, num_workers, progress)
     return folder.path
 

@@ -19,7 +19,7 @@ def merge(folders, output_dir):
     settings = first["settings"]
     del settings["shard"], settings["sets"]
     pairs = [(path, manifest["files"]) for path, manifest in parts]
-    with writer.SetFolder(output_dir, settings) as whole:
+    with writer.claimed_folder(output_dir, settings) as whole:
         if settings["layout"] == "tree":
             trees.join(whole, pairs)
         else:

@@ -4,14 +4,12 @@ import abc
 import contextlib
 import io
 import json
-import pathlib
 
 import numpy as np
 
-from noisymix_tf import places
 from noisymix_tf.contact_sheet import contact_sheet
 from noisymix_tf.errors import UsageError
-from noisymix_tf.files import Lock, write_atomically
+from noisymix_tf.files import claimed, write_atomically
 from noisymix_tf.progress import Progress
 from noisymix_tf.workers import Workers
 
@@ -19,32 +17,21 @@ MANIFEST = "manifest.json"
 _ROWS = 6
 
 
-class SetFolder(contextlib.AbstractContextManager):
-    """A directory that belongs to one choice of settings.
+class SetFolder:
+    """A directory of sets, see `claimed_folder`, and what is finished there.
 
-    `manifest.json` holds the settings, JSON values that decide the pixels, an
-    entry for every finished file and, in a part, those that are wanted. In a
-    `with` statement no other process may write there meanwhile. A `UsageError`
-    says that it cannot be written, holds something else than `what`, was made
-    with other settings, or is in use.
+    `manifest.json` holds the settings, an entry for every finished file and,
+    in a part, those that are `wanted`.
     """
 
-    def __init__(self, path, settings, what="corrupted sets", wanted=()):
-        places.check_writable(path, what)
-        self.path = pathlib.Path(path)
-        self.files = {}
-        settings = json.loads(json.dumps(settings))
-        self._content = {"settings": settings, "files": self.files}
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = Lock(self.path)
-        try:
-            self._claim(what, wanted)
-        except BaseException:
-            self._lock.release()
-            raise
-
-    def __exit__(self, *error):
-        self._lock.release()
+    def __init__(self, path, content, before, wanted):
+        self.path, self.files = path, content["files"]
+        self._content = content
+        self.files.update(before.get("files", ()))
+        wanted = dict.fromkeys([*before.get("wanted", ()), *wanted])
+        if wanted:
+            content["wanted"] = list(wanted)
+        self._write()
 
     def record(self, name, entry):
         """Enters a finished file in the manifest."""
@@ -56,28 +43,29 @@ class SetFolder(contextlib.AbstractContextManager):
         text = json.dumps(self._content, indent=1) + "\n"
         write_atomically(self.path / MANIFEST, text)
 
-    def _claim(self, what, wanted):
-        for leftover in self.path.glob(f".{MANIFEST}.*"):
-            leftover.unlink()
-        before = {}
-        if (self.path / MANIFEST).exists():
-            before = read_manifest(self.path)
-            wrong = differences(self._content, before)
-            if wrong:
-                raise UsageError(
-                    f"--output_dir={self.path} holds {what} of other settings: "
-                    f"{wrong}. Name another directory, or give the same flags."
-                )
-            self.files.update(before["files"])
-        elif any(p for p in self.path.iterdir() if p.name[0] != "."):
+
+@contextlib.contextmanager
+def claimed_folder(path, settings, what="corrupted sets", wanted=()):
+    """The `SetFolder` of one choice of settings, which decide the pixels.
+
+    They are JSON values. A `UsageError` is that of `files.claimed`, or says
+    that the directory was made with other settings.
+    """
+    settings = json.loads(json.dumps(settings))
+    content = {"settings": settings, "files": {}}
+
+    def check(folder):
+        wrong = differences(content, read_manifest(folder))
+        if wrong:
             raise UsageError(
-                f"--output_dir={self.path} is not empty and holds no {what}; "
-                f"name a new or empty directory."
+                f"--output_dir={folder} holds {what} of other settings: "
+                f"{wrong}. Name another directory, or give the same flags."
             )
-        wanted = dict.fromkeys([*before.get("wanted", ()), *wanted])
-        if wanted:
-            self._content["wanted"] = list(wanted)
-        self._write()
+
+    with claimed(path, what, MANIFEST, check) as folder:
+        is_there = (folder / MANIFEST).exists()
+        before = read_manifest(folder) if is_there else {}
+        yield SetFolder(folder, content, before, wanted)
 
 
 def read_manifest(path):

@@ -157,12 +157,7 @@ class MethodConfig(Options):
 class OptimizerConfig(Options):
     """Stochastic gradient descent with a cosine schedule."""
 
-    epochs: int = option(
-        200,
-        "Epochs.",
-        range=AT_LEAST_1,
-        first=True,
-    )
+    epochs: int = option(200, "Epochs.", range=AT_LEAST_1, first=True)
     batch_size: int = option(
         128,
         "Images a step; each counts once for all its views.",
@@ -170,10 +165,7 @@ class OptimizerConfig(Options):
         first=True,
     )
     learning_rate: float = option(
-        0.1,
-        "Learning rate at the start.",
-        range=POSITIVE,
-        first=True,
+        0.1, "Learning rate at the start.", range=POSITIVE, first=True
     )
     final_learning_rate: float = option(
         1e-6, "Learning rate at the end of the cosine.", range=AT_LEAST_0

@@ -72,7 +72,7 @@ def test_rows_that_are_there_are_not_made_again(tmp_path, rows):
         header, end = (len(content) - n * ROW for n in (200, 200 - rows))
         content = content[:header] + b"\7" * rows * ROW + content[end:]
         left = content[: end + ROW // 2]
-    partial = tmp_path / ".shot_noise.npy.partial"
+    partial = tmp_path / ".shot_noise.npy.begun"
     partial.write_bytes(left)
     write(tmp_path)
     assert file.read_bytes() == content and not partial.exists()

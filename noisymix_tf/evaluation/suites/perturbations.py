@@ -18,6 +18,16 @@ from noisymix_tf.evaluation.sections import Figure, average, distinct, only
 from noisymix_tf.evaluation.suites import shared
 from noisymix_tf.evaluation.suites.core import SUITES, Column, Task
 
+_MADE = (
+    "frames are made of the images as the model takes them, so that black "
+    "comes into view where the content moves, and nothing is compressed: not "
+    "comparable with the films of ImageNet-P."
+)
+_NO_RATES = (
+    "flip rates (mFR, mT5D) need a reference measured on the same sequences: "
+    "give one by reference."
+)
+
 
 @SUITES.register("p")
 class Perturbations(shared.Benchmark):
@@ -85,12 +95,7 @@ class Perturbations(shared.Benchmark):
         theirs_far = reference.of_section("top5_distances", name)
         notes, measured = [], reference.difficulties.get(name, difficulty)
         if first.source == "generated" and "cifar" not in first.generator:
-            notes.append(
-                "frames are made of the images as the model takes them, so "
-                "that black comes into view where the content moves, and "
-                "nothing is compressed: not comparable with the films of "
-                "ImageNet-P."
-            )
+            notes.append(_MADE)
         if measured != difficulty:
             theirs = theirs_far = {}
             notes.append(
@@ -98,10 +103,7 @@ class Perturbations(shared.Benchmark):
                 f"{measured}: no flip rates."
             )
         elif main and not theirs:
-            notes.append(
-                "flip rates (mFR, mT5D) need a reference measured on the same "
-                "sequences: give one by reference."
-            )
+            notes.append(_NO_RATES)
         rates, top5 = ratios(flips, theirs), ratios(far, theirs_far)
         quiet = [p for p in flips if not _is_noise(p)]
         words, of = f" without noise ({len(quiet)})", f"{reference.name} = 100"
