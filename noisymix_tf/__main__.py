@@ -25,7 +25,7 @@ def _hand_over(argv):
     others = [word for word in argv[1:] if not word.startswith("--plugins=")]
     name = others[0] if others else "--help"
     titles = {"train": train.__doc__.partition("\n")[0]}
-    titles |= {name: title(name) for name in COMMANDS.names()}
+    titles |= {name: title(name) for name in sorted(COMMANDS.names())}
     if name in ("--help", "-h"):
         lines = (f"  {name:<13} {words}" for name, words in titles.items())
         print(_HELP, *lines, sep="\n")
