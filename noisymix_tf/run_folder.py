@@ -7,8 +7,10 @@ import json
 import pathlib
 import shutil
 
-from noisymix_tf import files
+from noisymix_tf import files, model_card
+from noisymix_tf.data import folder
 from noisymix_tf.errors import UsageError
+from noisymix_tf.models.classifier import locate
 
 # What is compared of the training data, in this order, and what it is called.
 _OF_DATA = {
@@ -41,8 +43,6 @@ class RunFolder:
 
     def has_export(self, fingerprint):
         """Whether a SavedModel of the model has been written."""
-        from noisymix_tf import model_card
-
         return any(
             model_card.read(entry)["model"]["fingerprint"] == fingerprint
             for entry in self.saved_model.glob("*")
@@ -157,9 +157,6 @@ def checked_data(path, dataset):
     Raises:
         UsageError: The run has been trained on other data.
     """
-    # Here, because they come with TensorFlow.
-    from noisymix_tf.data import folder
-
     place, paths = pathlib.Path(path) / "data.json", dataset.train.files
     found = {
         **dataclasses.asdict(dataset.train.identity),
@@ -242,10 +239,6 @@ def classes_of_model(path):
 
 def _card(path):
     """The card of a model, which has to be there; an empty dict without."""
-    # Here, because they come with TensorFlow.
-    from noisymix_tf import model_card
-    from noisymix_tf.models.classifier import locate
-
     place = locate(path)
     try:
         return model_card.read(place)

@@ -8,9 +8,24 @@ import dataclasses
 import sys
 import tempfile
 
-from noisymix_tf import command_line, doors, interactions, run_folder
+from noisymix_tf import (
+    command_line,
+    data,
+    devices,
+    distribution,
+    doors,
+    evaluation,
+    interactions,
+    model_card,
+    provenance,
+    run_folder,
+    step_memory,
+)
 from noisymix_tf.config import Config
+from noisymix_tf.data import pipeline
+from noisymix_tf.data.dataset import one_line
 from noisymix_tf.errors import Preempted, UsageError
+from noisymix_tf.lazy import keras, tf
 
 _USAGE = """\
 python -m noisymix_tf.train --flagfile=FILE [--flag=value ...]
@@ -38,15 +53,11 @@ def run(config):
     Returns:
         The evaluation's `Results`; None on a machine that is not the chief.
     """
-    # Before the imports, which take seconds. Of many machines only the chief
-    # writes there.
+    # Before TensorFlow is imported, which takes seconds. Of many machines only
+    # the chief writes there.
     interactions.check(config)
     if config.strategy != "multi_worker":
         run_folder.check(config)
-    import keras
-    import tensorflow as tf
-
-    from noisymix_tf import data, devices, distribution, evaluation
     from noisymix_tf.training import setup
 
     evaluation.checked(config.suites, config.settings())
@@ -86,8 +97,6 @@ def _output(config, strategy, dataset):
     Machines other than the chief have a folder of their own that is removed at
     the end: they do what the chief does, because some of it is done together.
     """
-    from noisymix_tf import distribution
-
     if distribution.is_chief(strategy):
         with run_folder.opened(config, dataset) as folder:
             yield config, folder
@@ -102,11 +111,8 @@ def _output(config, strategy, dataset):
 
 def _fit(config, dataset, trainer, steps_per_epoch, folder):
     """Trains to the end, from wherever the run stands."""
-    import tensorflow as tf
-
-    from noisymix_tf import distribution, fitting, step_memory
+    from noisymix_tf import fitting
     from noisymix_tf.callbacks import TrainingDiverged
-    from noisymix_tf.data.dataset import one_line
 
     try:
         fitting.fit(config, trainer, dataset, steps_per_epoch, folder)
@@ -147,15 +153,7 @@ def _fit(config, dataset, trainer, steps_per_epoch, folder):
 
 def _finish(config, dataset, trainer, folder):
     """Saves the classifier with its card, evaluates it and exports it."""
-    import tensorflow as tf
-
-    from noisymix_tf import (
-        distribution,
-        evaluation,
-        model_card,
-        provenance,
-        serving,
-    )
+    from noisymix_tf import serving
 
     classifier = trainer.model
     model_card.save(trainer, folder.model, flags=config, dataset=dataset)
@@ -206,8 +204,6 @@ def _finish(config, dataset, trainer, folder):
 
 
 def _announce(config, strategy, dataset, trainer, steps_per_epoch):
-    from noisymix_tf import devices, distribution
-    from noisymix_tf.data import pipeline
     from noisymix_tf.training import setup
 
     batch_size = config.batch_size

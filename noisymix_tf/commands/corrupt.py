@@ -20,6 +20,7 @@ from noisymix_tf.options import (
     Options,
     option,
 )
+from noisymix_tf.sets import corrupted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +122,6 @@ def main(argv):
     given = config.only(SetsConfig)
     places.check_writable(given["output_dir"], "sets")
     # Here, so that --help needs no TensorFlow.
-    from noisymix_tf.sets import corrupted
     from noisymix_tf.training import setup
 
     path = corrupted.write(

@@ -10,6 +10,9 @@ import sys
 
 from noisymix_tf import (
     command_line,
+    devices,
+    distribution,
+    evaluation,
     interactions,
     places,
     run_folder,
@@ -17,6 +20,7 @@ from noisymix_tf import (
 from noisymix_tf.commands import COMMANDS
 from noisymix_tf.data.options import EvaluatedDataConfig
 from noisymix_tf.errors import UsageError
+from noisymix_tf.evaluation import robustbench
 from noisymix_tf.evaluation.options import EvaluationConfig
 from noisymix_tf.options import Options, option
 
@@ -85,7 +89,6 @@ def run(config):
         The `Results`.
     """
     _check(config)
-    from noisymix_tf import devices, distribution, evaluation
     from noisymix_tf.training import precision
 
     dataset, about = _dataset(config)
@@ -134,8 +137,6 @@ def _check(config):
     if config.output_dir is not None and not config.dry_run:
         places.check_writable(config.output_dir, "report")
     interactions.check(config)
-    from noisymix_tf import evaluation
-
     settings, entry = config.settings(), config.robustbench_json
     evaluation.checked(config.suites, settings)
     if entry is not None and config.shard != "1/1":
@@ -180,8 +181,6 @@ def _tell(results, target):
         print(results)
     print(results.report.summary())
     if entry is not None:
-        from noisymix_tf.evaluation import robustbench
-
         for path in robustbench.write(results.report, entry):
             _say(f"RobustBench: {path}")
     if target.output_dir is not None:

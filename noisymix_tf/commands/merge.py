@@ -9,10 +9,11 @@ import dataclasses
 import pathlib
 import sys
 
-from noisymix_tf import command_line, places
+from noisymix_tf import command_line, evaluation, places
 from noisymix_tf.commands import COMMANDS
 from noisymix_tf.errors import UsageError
 from noisymix_tf.options import Options, option
+from noisymix_tf.sets import joining
 
 # What the parts of an evaluation have, and those of sets do not.
 _RECORDS = "records.sqlite"
@@ -63,11 +64,7 @@ def run(folders, output_dir):
             f"each by itself."
         )
     if True in kinds:
-        from noisymix_tf import evaluation
-
         evaluation.merge(folders, output_dir)
     else:
-        from noisymix_tf.sets import joining
-
         joining.merge(folders, output_dir)
     print(f"Written: {output_dir}", file=sys.stderr)

@@ -4,7 +4,7 @@ import contextlib
 import sys
 
 from noisymix_tf import places
-from noisymix_tf.comparison import processes, runs, trainings
+from noisymix_tf.comparison import processes, runs, table, trainings, writers
 from noisymix_tf.errors import UsageError
 from noisymix_tf.files import claimed
 from noisymix_tf.run_folder import flag_name
@@ -64,9 +64,6 @@ def _compare(config, paths, problems, verb, folder=None):
     problems += more
     if not found:
         raise UsageError(f"Nothing to compare. {' '.join(problems)}")
-    # Here, because they come with TensorFlow, which no training waits for.
-    from noisymix_tf.comparison import table, writers
-
     result = table.build(
         found, config.reference, config.compare_anyway, config.baseline
     )

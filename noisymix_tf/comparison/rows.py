@@ -8,6 +8,7 @@ import pathlib
 
 from noisymix_tf import config
 from noisymix_tf.comparison.runs import split
+from noisymix_tf.data import identity
 from noisymix_tf.errors import UsageError
 from noisymix_tf.run_folder import flag_value
 
@@ -139,9 +140,6 @@ def recipes(rows):
 
 def measurements(runs):
     """Lines on what measurements differ in: images, their origin, cells."""
-    # Not above: it comes with TensorFlow, which no training waits for.
-    from noisymix_tf.data import identity
-
     facts = collections.defaultdict(dict)
     for run in runs:
         images = identity.which(run.report["data"] or "")[:8]

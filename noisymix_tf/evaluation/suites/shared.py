@@ -3,6 +3,7 @@
 import abc
 import itertools
 
+from noisymix_tf.data import released
 from noisymix_tf.evaluation import resampling, sections
 from noisymix_tf.evaluation.reference import Reference
 from noisymix_tf.evaluation.sections import Figure
@@ -152,8 +153,6 @@ def opened(job, suite):
 
     Of files of this package they say how these were made.
     """
-    from noisymix_tf.data import released
-
     names = {"c": released.corrupted_images, "p": released.perturbed_sequences}
     path = getattr(job.settings, f"{suite}_dir")
     how = {"preprocess": job.settings.released_preprocess}

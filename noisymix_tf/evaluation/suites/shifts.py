@@ -11,7 +11,7 @@ import re
 
 import numpy as np
 
-from noisymix_tf.data import identity
+from noisymix_tf.data import identity, released
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation.images import Images
 from noisymix_tf.evaluation.sections import Figure, Section, distinct
@@ -85,8 +85,6 @@ def shifted_sets(shift_dir):
 
 def _tasks(job, name, path):
     """The shifted images, and the clean ones of their classes."""
-    from noisymix_tf.data import released
-
     shifted = released.shifted_images(
         path, job.dataset, preprocess=job.settings.released_preprocess
     )
