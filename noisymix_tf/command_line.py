@@ -88,21 +88,22 @@ def helptext(config, usage, full=True):
     first = [f for own in groups.values() for f in own if f.metadata["first"]]
     full = full or not first
     if not full:
-        parts += ["", *(_help(field) for field in first)]
+        parts += ["", *(_help(config, field) for field in first)]
         parts.append("\nAll flags, which --helpfull explains:")
     for group, fields in groups.items():
         title = group.__doc__.partition("\n")[0]
         if full:
-            parts += [f"\n{title}", *(_help(f) for f in fields)]
+            parts += [f"\n{title}", *(_help(config, f) for f in fields)]
         else:
             names = " ".join(field.name for field in fields)
             parts.append(_filled(f"{title} {names}"))
     return "\n".join(parts)
 
 
-def _help(field):
+def _help(config, field):
     of, name = field.metadata, field.name
-    words = [f"--[no]{name}:" if _is_switch(field) else f"--{name}:"]
+    is_switch = config.kinds()[name][0] is bool
+    words = [f"--[no]{name}:" if is_switch else f"--{name}:"]
     words.append(of["help"])
     if name == "method":
         words.append(f"Known: {', '.join(flagfiles.names('method'))}.")
@@ -112,13 +113,8 @@ def _help(field):
         words.append(f"Must be {of['range'].words}.")
     if field.default is not None:
         default = text(field.default)
-        is_switch = isinstance(field.default, bool)
         words.append(f"(default: {default.lower() if is_switch else default})")
     return _filled(" ".join(words))
-
-
-def _is_switch(field):
-    return field.type in (bool, bool | None)
 
 
 def _filled(words):

@@ -5,7 +5,7 @@ class UsageError(ValueError):
     """Something the user gave cannot be used.
 
     The message is one line that names the value, what was expected, and what
-    to do. The command-line doors print it and exit with status 2; in Python it
+    to do. Commands print it and exit with status 2; in Python it
     is an ordinary `ValueError`.
     """
 

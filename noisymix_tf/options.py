@@ -157,7 +157,7 @@ class Options:
         }
 
     def built(self, registry, name):
-        """The part of a name, with its options out of its flags.
+        """The `options_of` a part, out of its flags: mostly the part itself.
 
         Raises:
             UsageError: One of them cannot be used, or is of its kin only.

@@ -14,6 +14,7 @@ import numpy as np
 from noisymix_tf import command_line, places
 from noisymix_tf.commands import COMMANDS
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import tf
 from noisymix_tf.options import (
     AT_LEAST_0,
     AT_LEAST_1,
@@ -81,9 +82,6 @@ def main(argv):
     """Parses the command line and writes the tree."""
     config = command_line.parse(argv, DeepAugmentConfig, _USAGE)
     places.check_writable(config.output_dir, "tree")
-    # Here, so that --help needs no TensorFlow.
-    import tensorflow as tf
-
     # A tree that is continued is the one that would have been made at once.
     tf.config.experimental.enable_op_determinism()
     run(config)

@@ -1,4 +1,4 @@
-"""What the door of comparisons does: train what is to be trained, compare."""
+"""What a comparison does: train what is to be trained, and compare."""
 
 import contextlib
 import sys

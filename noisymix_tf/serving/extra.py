@@ -75,7 +75,7 @@ def check_card(card, report):
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"{place} is no report: give a directory that "
-            f"noisymix_tf.evaluate wrote."
+            f"python -m noisymix_tf evaluate wrote."
         ) from error
     described = card.get("model", {}).get("fingerprint")
     if described not in (None, measured):

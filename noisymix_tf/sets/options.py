@@ -1,4 +1,4 @@
-"""Flags that the doors which write trees of training images share."""
+"""Flags that the commands which write trees of training images share."""
 
 import dataclasses
 
