@@ -3,10 +3,9 @@
 python -m noisymix_tf train --flagfile=quickstart
 """
 
-from noisymix_tf import doors, plugins, train
+from noisymix_tf import __version__, command_line, doors, train
 from noisymix_tf.commands import COMMANDS, title
 from noisymix_tf.errors import UsageError
-from noisymix_tf.version import __version__
 
 _HELP = """\
 usage: python -m noisymix_tf COMMAND [--flag=value ...]
@@ -14,16 +13,14 @@ usage: python -m noisymix_tf COMMAND [--flag=value ...]
 """
 
 
-def main():
+def main() -> None:
     """What the script `noisymix` calls."""
     doors.run(_hand_over)
 
 
 def _hand_over(argv):
     """Carries out a command; without one, says which there are."""
-    plugins.load(argv[1:])
-    others = [word for word in argv[1:] if not word.startswith("--plugins=")]
-    name = others[0] if others else "--help"
+    name = next(iter(command_line.load_plugins(argv[1:])), "--help")
     titles = {"train": train.__doc__.partition("\n")[0]}
     titles |= {name: title(name) for name in sorted(COMMANDS.names())}
     if name in ("--help", "-h"):

@@ -4,6 +4,7 @@ import math
 
 from noisymix_tf.checks import is_real
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import tf
 
 # What a method has of them, in the order of `NoisyMixSchedule`.
 LEVELS = ("alpha", "additive_noise", "multiplicative_noise", "jsd_weight")
@@ -20,28 +21,23 @@ class Adjustable:
     continues a run sets it again.
 
     Args:
-        low: Smallest value accepted.
-        high: Largest value accepted.
+        low, high: Smallest and largest value; any other is a `UsageError`.
         meaning: Words for the error, such as `"the weight of the JSD term"`.
-
-    Raises:
-        UsageError: On assignment of anything but a finite number in the range.
 
     Example:
 
-    >>> class Layer(keras.Layer):
+    >>> class Kept:
     ...     rate = Adjustable(high=1.0)
-    ...     def __init__(self, rate):
-    ...         super().__init__()
-    ...         self.rate = rate
-    ...     def call(self, x):
-    ...         return x * Layer.rate.tensor(self)
+    >>> kept = Kept()
+    >>> kept.rate = 0.5
+    >>> kept.rate, float(Kept.rate.tensor(kept))
+    (0.5, 0.5)
     """
 
-    def __init__(self, low=0.0, high=math.inf, meaning=""):
-        self.low = low
-        self.high = high
-        self.meaning = meaning
+    def __init__(
+        self, low: float = 0.0, high: float = math.inf, meaning: str = ""
+    ):
+        self.low, self.high, self.meaning = low, high, meaning
 
     def __set_name__(self, owner, name):
         self.name = name
@@ -50,8 +46,6 @@ class Adjustable:
         return self if instance is None else self._of(instance)[0]
 
     def __set__(self, instance, value):
-        import tensorflow as tf
-
         self._check(value)
         value = float(value)
         # Written past Keras' tracking of attributes: not a weight, not saved.
@@ -64,7 +58,7 @@ class Adjustable:
             )
         instance.__dict__[self.name] = (value, variable)
 
-    def tensor(self, instance):
+    def tensor(self, instance) -> "tf.Tensor":
         """The current value as a float32 scalar, also in a traced function."""
         return self._of(instance)[1].read_value()
 
@@ -75,15 +69,12 @@ class Adjustable:
             raise AttributeError(self.name) from None
 
     def _check(self, value):
-        ok = is_real(value)
-        ok = ok and self.low <= value <= min(self.high, _LARGEST)
-        if not ok:
-            scope = (
-                f"at least {self.low:g}"
-                if math.isinf(self.high)
-                else f"in [{self.low:g}, {self.high:g}]"
-            )
-            meaning = f": it is {self.meaning}" if self.meaning else ""
-            raise UsageError(
-                f"{self.name}={value!r} must be a number {scope}{meaning}."
-            )
+        if is_real(value) and self.low <= value <= min(self.high, _LARGEST):
+            return
+        scope = f"in [{self.low:g}, {self.high:g}]"
+        if math.isinf(self.high):
+            scope = f"at least {self.low:g}"
+        meaning = f": it is {self.meaning}" if self.meaning else ""
+        raise UsageError(
+            f"{self.name}={value!r} must be a number {scope}{meaning}."
+        )

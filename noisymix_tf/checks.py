@@ -1,4 +1,4 @@
-"""What counts as a number, a radius and a part, in an argument."""
+"""What counts as a number, a label, an image and a radius in an argument."""
 
 import fractions
 import math
@@ -14,22 +14,18 @@ _LEAST_RADIUS = {"linf": 0.5, "l2": 5.0}
 INT_MAX = 2**31 - 1
 
 
-def is_whole(value):
+def is_whole(value) -> bool:
     """Whether a value is a whole number, Python's or NumPy's; no bool."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
-def is_real(value):
+def is_real(value) -> bool:
     """Whether a value is a real number, Python's or NumPy's; no bool."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
-def whole_number(name, value, low):
-    """A whole number from `low` to 2**31 - 1, as an int.
-
-    Raises:
-        UsageError: The value is something else.
-    """
+def whole_number(name: str, value, low: int) -> int:
+    """A whole number from `low` to 2**31 - 1; else a `UsageError`."""
     if not is_whole(value) or not low <= value <= INT_MAX:
         raise UsageError(
             f"{name}={value!r} must be a whole number from {low} to {INT_MAX}."
@@ -37,29 +33,34 @@ def whole_number(name, value, low):
     return int(value)
 
 
-def class_numbers(labels, num_images):
-    """Class numbers, NumPy int64 `[N]`, one for each image.
+def flag(name: str, value, also: tuple = ()):
+    """True or False, or one of the values `also`; else a `UsageError`."""
+    if not isinstance(value, bool) and value not in also:
+        known = ", ".join(map(str, (True, False, *also)))
+        raise UsageError(f"{name}={value!r} must be one of {known}.")
+    return value
+
+
+def class_numbers(labels, num_images: int) -> np.ndarray:
+    """Class numbers, int64 `[N]`, one for each image.
 
     Args:
         labels: Whole numbers from 0, `[N]` or `[N, 1]`, of any type; or rows
             `[N, K]`, one-hot or smoothed, each with one largest value.
+        num_images: N.
 
     Raises:
-        UsageError: They are something else, or not `num_images`.
+        UsageError: They are something else.
     """
     found = np.asarray(labels)
-    is_numeric = np.issubdtype(found.dtype, np.number)
+    is_good = np.issubdtype(found.dtype, np.number)
     if found.ndim == 2 and found.shape[1] == 1:
         found = found[:, 0]
-    elif found.ndim == 2 and found.size and is_numeric:
+    elif found.ndim == 2 and found.size and is_good:
         ties = (found == found.max(axis=-1, keepdims=True)).sum(axis=-1)
-        is_numeric, found = (ties == 1).all(), found.argmax(axis=-1)
-    if (
-        not is_numeric
-        or found.ndim != 1
-        or (found < 0).any()
-        or ((found != np.floor(found)).any())
-    ):
+        is_good, found = (ties == 1).all(), found.argmax(axis=-1)
+    is_good = is_good and found.ndim == 1 and (found >= 0).all()
+    if not is_good or (found != np.floor(found)).any():
         raise UsageError(
             f"labels must be class numbers [N] from 0, or one-hot [N, K]; got "
             f"{np.asarray(labels).dtype} of shape {list(np.shape(labels))}."
@@ -72,44 +73,48 @@ def class_numbers(labels, num_images):
     return found.astype(np.int64)
 
 
-def flag(name, value, also=()):
-    """True or False, or one of the values `also`.
+def input_dtype(model, shape) -> str:
+    """Type of the pixels that a model takes; checks the size of images.
+
+    Args:
+        model: Keras model or function. A subclassed model and a function say
+            nothing of their input: it is float32 of any size.
+        shape: `(H, W, C)` of the images.
 
     Raises:
-        UsageError: The value is something else.
+        UsageError: The model takes something else.
     """
-    if not isinstance(value, bool) and value not in also:
-        known = ", ".join(map(str, (True, False, *also)))
-        raise UsageError(f"{name}={value!r} must be one of {known}.")
-    return value
-
-
-def shard(word):
-    """Which part of how many: `(0, 4)` of `"1/4"`, the first of four.
-
-    Raises:
-        UsageError: It is no `i/n` from `1/n` to `n/n`.
-    """
-    place, _, count = str(word).partition("/")
-    if not (place.isdecimal() and count.isdecimal()) or not (
-        1 <= int(place) <= int(count)
+    try:
+        (wanted,) = model.inputs
+    except (AttributeError, TypeError, ValueError):
+        return "float32"
+    takes = list(wanted.shape)[1:]
+    if len(takes) != 3 or any(
+        want not in (None, have) for want, have in zip(takes, shape)
     ):
+        raise UsageError(
+            f"The model takes images {takes}, these are {list(shape)}: choose "
+            f"a model and images that fit."
+        )
+    return wanted.dtype
+
+
+def shard(word: str) -> tuple[int, int]:
+    """Which part of how many: `(0, 4)` of `"1/4"`, the first of four."""
+    place, _, count = str(word).partition("/")
+    is_part = place.isdecimal() and count.isdecimal()
+    if not (is_part and 1 <= int(place) <= int(count)):
         raise UsageError(
             f"--shard={word} must be i/n, part i of n, from 1/n to n/n."
         )
     return int(place) - 1, int(count)
 
 
-def radius(name, value, largest=math.inf):
-    """A radius as a float, out of a number or words such as `"4/255"`.
+def radius(name: str, value, largest: float = math.inf) -> float:
+    """A radius, a fraction of the pixels' range, as a number.
 
-    Args:
-        name: What it is called in the error.
-        value: Fraction of the pixels' range.
-        largest: Largest value accepted.
-
-    Raises:
-        UsageError: It is no number, below 0 or above `largest`.
+    A value such as `"4/255"` or 0.5 is taken; what is no number, below 0 or
+    above the largest is a `UsageError`.
     """
     try:
         number = float(
@@ -131,7 +136,7 @@ def radius(name, value, largest=math.inf):
     return number
 
 
-def radius_text(value):
+def radius_text(value: float) -> str:
     """A radius in words: `"0.5"`, or `"4/255"` if whole in grey levels."""
     levels = 255 * value
     short = float(f"{value:.2g}") == value
@@ -140,16 +145,11 @@ def radius_text(value):
     return f"{value:g}"
 
 
-def radius_in_grey_levels(name, eps, norm):
-    """Refuses the radius of an attack that is in another unit.
+def radius_in_grey_levels(name: str, eps: float, norm: str) -> None:
+    """Raises a `UsageError` if a radius is not in units of pixels 0..255.
 
-    Args:
-        name: What it is called in the error.
-        eps: A number above 0, meant in units of pixels 0..255.
-        norm: `"linf"` or `"l2"`.
-
-    Raises:
-        UsageError: It is so small that it must be a fraction of their range.
+    One above 0 that is so small for its norm, `"linf"` or `"l2"`, must be a
+    fraction of their range.
     """
     if 0.0 < eps < _LEAST_RADIUS.get(norm, 0.0):
         raise UsageError(

@@ -1,56 +1,77 @@
 """From a command line to the options of a command."""
 
 import dataclasses
+import functools
+import importlib
+import os
 import re
 import sys
 import textwrap
 
 from absl import flags
 
-from noisymix_tf import flagfiles, places, plugins
+from noisymix_tf import __version__, flagfiles, places, progress
 from noisymix_tf.checks import radius
 from noisymix_tf.errors import UsageError
-from noisymix_tf.options import text, with_parts
+from noisymix_tf.options import Options, option, text, with_parts
 from noisymix_tf.registry import Registry
-from noisymix_tf.version import __version__
+
+QUIET = "--quiet"
 
 
-def parse(argv, config, usage, known=None, rest=None):
+@dataclasses.dataclass(frozen=True)
+class PluginOptions(Options):
+    """Parts of your own."""
+
+    plugins: tuple[str, ...] = option(
+        (),
+        "Python files that are imported before anything else, to register "
+        "kinds of mixing, views, adversaries, suites, corruptions, networks, "
+        "benchmarks or commands.",
+    )
+
+
+def parse(
+    argv: list[str],
+    config: type[Options],
+    about: str,
+    known: type[Options] | None = None,
+    rest: str | None = None,
+) -> Options:
     """Parses a command line; a mistake is a `UsageError` of one line.
 
     Flagfiles and `--method=NAME` are read as `flagfiles.expand` says; `--help`
     prints the flags, `--version` the version, and they exit.
 
     Args:
-        argv: The command line, with the program's name.
-        config: Class of the command's `Options`.
-        usage: First line of the help.
-        known: Class of all options that are accepted, if more than `config`.
+        argv: With the program's name.
+        config: What is returned.
+        about: What the help begins with.
+        known: All options that are accepted, if more than those of `config`.
         rest: Flag that words without a dash are added to; None for none.
-
-    Returns:
-        A `config`.
     """
     words = argv[1:]
-    plugins.load(words)
+    load_plugins(words)
     if {"--help", "-h", "--helpfull"} & set(words):
-        every, full = with_parts(known or config), "--helpfull" in words
-        print(helptext(every, usage, full))
+        print(_help(with_parts(known or config), about, "--helpfull" in words))
         sys.exit(0)
     if "--version" in words:
         print(f"noisymix_tf {__version__}")
         sys.exit(0)
-    return parse_words(flagfiles.expand(words), config, known, rest)
+    words = flagfiles.expand(words)
+    if QUIET in words:
+        progress.be_quiet()
+        words = [word for word in words if word != QUIET]
+    return parse_words(words, config, known, rest)
 
 
-def parse_words(words, config, known=None, rest=None):
+def parse_words(words, config, known=None, rest=None) -> Options:
     """As `parse`, of a command line that `flagfiles.expand` has made."""
-    plugins.load(words)
+    others = load_plugins(words)
     config, known = with_parts(config), with_parts(known or config)
-    if "plugins" not in known.kinds():
-        words = plugins.without(words)
     values = _flags(known)
     values.set_gnu_getopt(rest is not None)
+    words = words if "plugins" in values else others
     try:
         left = values(["noisymix", *words])[1:]
     except flags.Error as error:
@@ -69,51 +90,85 @@ def parse_words(words, config, known=None, rest=None):
     if left:
         values[rest].value = [*(values[rest].value or ()), *left]
     kinds = config.kinds().items()
-    given = {n: _value(n, values[n].value, *kind) for n, kind in kinds}
-    parsed = config(**given)
+    parsed = config(**{n: _value(n, values[n].value, *k) for n, k in kinds})
     places.check_apart(parsed)
     return parsed
 
 
-def helptext(config, usage, full=True):
-    """Usage and flags, grouped: all of them in full, or those that are first.
+def load_plugins(words: list[str]) -> list[str]:
+    """Imports the files that a command line names; returns the other words.
 
-    Of the others only the names are told then.
+    Their folders are put on `sys.path`, where worker processes find them too.
+    What is not there, or no Python module, is a `UsageError`.
     """
+    others, rest = [], iter(words)
+    for word in rest:
+        name, value = flagfiles.split(word)
+        if name != "plugins":
+            others.append(word)
+            continue
+        value = next(rest, "") if value is None else value
+        for path in filter(None, value.split(",")):
+            _load(path)
+    return others
+
+
+def _load(path):
+    place = os.path.abspath(os.path.expanduser(path))
+    folder, file = os.path.split(place)
+    name, suffix = os.path.splitext(file)
+    if not os.path.isfile(place) or suffix != ".py" or not name.isidentifier():
+        raise UsageError(
+            f"--plugins={path} is no Python file: give NAME.py, which "
+            f"registers parts when it is imported."
+        )
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    module = importlib.import_module(name)
+    if os.path.realpath(module.__file__ or "") != os.path.realpath(place):
+        raise UsageError(
+            f"--plugins={path}: there is another module {name} already "
+            f"({module.__file__}); rename the file."
+        )
+
+
+def _help(config, about, full):
+    """The flags in their groups: all in full, or of most only the names."""
     parts = [
-        f"usage: {usage}",
+        f"{about.strip()}\n",
         "--flagfile=FILE: read flags from a file; later flags override.",
+        "--quiet: say nothing but warnings, mistakes and what was found.",
     ]
     groups = config.groups()
     first = [f for own in groups.values() for f in own if f.metadata["first"]]
     full = full or not first
     if not full:
-        parts += ["", *(_help(config, field) for field in first)]
+        parts += ["", *(_help_on(config, field) for field in first)]
         parts.append("\nAll flags, which --helpfull explains:")
     for group, fields in groups.items():
         title = group.__doc__.partition("\n")[0]
         if full:
-            parts += [f"\n{title}", *(_help(config, f) for f in fields)]
+            parts += [f"\n{title}", *(_help_on(config, f) for f in fields)]
         else:
             names = " ".join(field.name for field in fields)
             parts.append(_filled(f"{title} {names}"))
     return "\n".join(parts)
 
 
-def _help(config, field):
-    of, name = field.metadata, field.name
-    is_switch = config.kinds()[name][0] is bool
-    words = [f"--[no]{name}:" if is_switch else f"--{name}:"]
-    words.append(of["help"])
+def _help_on(config, field):
+    of, name, default = field.metadata, field.name, text(field.default)
+    known = of["choices"].names() if isinstance(of["choices"], Registry) else ()
     if name == "method":
-        words.append(f"Known: {', '.join(flagfiles.names('method'))}.")
-    if isinstance(of["choices"], Registry):
-        words.append(f"Known: {', '.join(of['choices'].names())}.")
+        known = flagfiles.names("method")
+    words = [f"--{name}:", of["help"]]
+    if config.kinds()[name][0] is bool:
+        words[0], default = f"--[no]{name}:", default.lower()
+    if known:
+        words.append(f"Known: {', '.join(known)}.")
     if of["range"]:
         words.append(f"Must be {of['range'].words}.")
     if field.default is not None:
-        default = text(field.default)
-        words.append(f"(default: {default.lower() if is_switch else default})")
+        words.append(f"(default: {default})")
     return _filled(" ".join(words))
 
 
@@ -121,6 +176,15 @@ def _filled(words):
     return textwrap.fill(
         words, 78, initial_indent="  ", subsequent_indent="      "
     )
+
+
+class _GreyLevels(flags.FloatParser):
+    """A number, or a fraction of the range of pixels such as `8/255`."""
+
+    def convert(self, argument):
+        if isinstance(argument, str) and "/" in argument:
+            return 255 * radius("the fraction", argument)
+        return super().convert(argument)
 
 
 def _flags(config):
@@ -132,28 +196,18 @@ def _flags(config):
         bool: flags.DEFINE_bool,
         tuple: flags.DEFINE_list,
     }
+    serializer = flags.ArgumentSerializer()
+    in_grey_levels = functools.partial(
+        flags.DEFINE, _GreyLevels(), serializer=serializer
+    )
     values, kinds = flags.FlagValues(), config.kinds()
     for field in dataclasses.fields(config):
-        name, default, of = field.name, field.default, field.metadata
-        if isinstance(default, tuple):
-            default = text(default)
-        given = name, default, of["help"], values
-        if of["in_grey_levels"]:
-            flags.DEFINE(_GreyLevels(), *given, flags.ArgumentSerializer())
-        else:
-            makers[kinds[name][0]](
-                name, default, of["help"], flag_values=values
-            )
+        default, of = field.default, field.metadata
+        make = makers[kinds[field.name][0]]
+        make = in_grey_levels if of["in_grey_levels"] else make
+        default = text(default) if isinstance(default, tuple) else default
+        make(field.name, default, of["help"], flag_values=values)
     return values
-
-
-class _GreyLevels(flags.FloatParser):
-    """A number, or a fraction of the range of pixels such as `8/255`."""
-
-    def convert(self, argument):
-        if isinstance(argument, str) and "/" in argument:
-            return 255 * radius("the fraction", argument)
-        return super().convert(argument)
 
 
 def _value(name, value, kind, item):

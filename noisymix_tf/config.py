@@ -4,6 +4,7 @@ import dataclasses
 
 from noisymix_tf.attacks import ADVERSARIES
 from noisymix_tf.augment import VIEWS
+from noisymix_tf.command_line import PluginOptions
 from noisymix_tf.data.options import DataConfig
 from noisymix_tf.evaluation.options import EvaluationConfig
 from noisymix_tf.mixing import MIXINGS
@@ -16,7 +17,6 @@ from noisymix_tf.options import (
     option,
     with_parts,
 )
-from noisymix_tf.plugins import PluginOptions
 from noisymix_tf.training.options import MethodConfig, OptimizerConfig
 
 
@@ -37,7 +37,7 @@ class RunConfig(Options):
         "levels are those that a run of --epochs would have had.",
         free=True,
     )
-    seed: int = option(0, "Seed of everything random.", range=SEED, first=True)
+    seed: int = option(0, "Seed of everything random.", SEED, first=True)
     strategy: str = option(
         "auto",
         "Devices: single, mirrored (all accelerators of this machine share "
@@ -67,28 +67,28 @@ class RunConfig(Options):
     checkpoint_steps: int = option(
         0,
         "Steps between checkpoints; 0: at the end of each epoch.",
-        range=AT_LEAST_0,
+        AT_LEAST_0,
         free=True,
     )
     keep_checkpoints: int = option(
         2,
         "Newest checkpoints that are kept; where one is damaged, the one "
         "before it is used.",
-        range=AT_LEAST_1,
+        AT_LEAST_1,
         free=True,
     )
     validation_epochs: int = option(
         0,
         "Epochs between measurements of clean test accuracy; 0: only after "
         "training.",
-        range=AT_LEAST_0,
+        AT_LEAST_0,
         free=True,
     )
     corruption_epochs: int = option(
         0,
         "Epochs between measurements of accuracy on corrupted test images "
         "(1000 of them, severity 3), for the log; 0: only after training.",
-        range=AT_LEAST_0,
+        AT_LEAST_0,
         free=True,
     )
     jit_compile: str = option(
@@ -118,7 +118,7 @@ class RunConfig(Options):
     input_threads: int = option(
         0,
         "Threads that read, decode and augment images; 0: all cores.",
-        range=AT_LEAST_0,
+        AT_LEAST_0,
         free=True,
     )
     tensorboard: bool = option(
@@ -143,9 +143,8 @@ class _Methods(MethodConfig):
     def __post_init__(self):
         super().__post_init__()
         # Their mistakes, before anything is loaded.
-        self.built(VIEWS, self.views)
-        self.built(MIXINGS, self.mixing)
-        self.built(ADVERSARIES, self.adversary)
+        for registry in self.PARTS:
+            self.built(registry, getattr(self, registry.kind))
 
 
 @dataclasses.dataclass(frozen=True)

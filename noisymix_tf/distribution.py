@@ -1,10 +1,14 @@
-"""The one place that makes a distribution strategy, and what asks about it."""
+"""Distribution strategies: made by name, asked about, and given functions."""
 
 import contextlib
+import functools
 import json
 import os
 import socket
 import urllib.parse
+from collections.abc import Callable
+
+import numpy as np
 
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import tf
@@ -15,112 +19,88 @@ _EXAMPLE = (
 )
 # Seconds in which an address has to answer.
 _PATIENCE = 10
-# A second mirrored strategy in a process mistakes the collectives of the
-# first for its own, so each is made once.
-_made = {}
 
 
-def strategy(name="auto", tpu=None):
-    """Makes a strategy by name; the same one for the same devices.
+def strategy(
+    name: str = "auto", tpu: str | None = None
+) -> "tf.distribute.Strategy | None":
+    """A strategy by name, the same one for the same devices.
 
     Args:
-        name: `"single"` for the first device; `"mirrored"` for all GPUs of this
+        name: `"single"`, the first device; `"mirrored"`, all GPUs of this
             machine, or all its logical CPUs where there is none;
-            `"multi_worker"` for the machines that the environment variable
-            `TF_CONFIG` lists, each of which runs the same program; `"tpu"` for
-            a TPU; `"auto"` for mirrored where there are several GPUs, or else
-            single.
+            `"multi_worker"`, the machines that the environment variable
+            `TF_CONFIG` lists, each of which calls this before it computes
+            anything, and waits for the others; `"tpu"`; `"auto"`, mirrored
+            where there are several GPUs, or else single.
         tpu: Name or address of the TPU; `"local"` on a TPU VM.
 
     Returns:
-        `tf.distribute.Strategy`, or None for one device.
+        None for one device.
 
     Raises:
         UsageError: `TF_CONFIG` does not describe a cluster, or there is no
             such TPU.
 
-    `"multi_worker"` must come before anything is computed, and returns when
-    all machines have joined.
-
-    Example:
-
-    >>> with strategy("mirrored").scope():
-    ...     model = keras.models.load_model("model.keras")
+    >>> with scope(strategy("mirrored")):
+    ...     weights = tf.Variable([1.0, 2.0])
     """
     if name == "tpu":
-        return _once(("tpu", tpu), lambda: _tpu(tpu))
+        return _tpu(tpu)
     if name == "multi_worker":
-        _check_cluster(os.environ.get("TF_CONFIG"))
-        return _once((name,), tf.distribute.MultiWorkerMirroredStrategy)
+        return _several_machines(os.environ.get("TF_CONFIG"))
     gpus = tf.config.list_logical_devices("GPU")
     if name == "single" or (name == "auto" and len(gpus) < 2):
         return None
     devices = gpus or tf.config.list_logical_devices("CPU")
-    names = tuple(device.name for device in devices)
-    return _once(names, lambda: tf.distribute.MirroredStrategy(list(names)))
+    return _mirrored(*(device.name for device in devices))
 
 
-def scope(strategy):
-    """The context in which models of a strategy are made.
-
-    Args:
-        strategy: `tf.distribute.Strategy`, or None for one device.
-    """
+def scope(strategy) -> contextlib.AbstractContextManager:
+    """The context in which models of a strategy, or of None, are made."""
     return contextlib.nullcontext() if strategy is None else strategy.scope()
 
 
-def num_replicas(strategy):
+def num_replicas(strategy) -> int:
     """How many devices share a batch."""
     return 1 if strategy is None else strategy.num_replicas_in_sync
 
 
-def has_many_machines(strategy):
+def has_many_machines(strategy) -> bool:
     """Whether other processes take part in the same training."""
-    resolver = _resolver(strategy)
-    return resolver is not None and len(_workers(resolver)) > 1
+    return _place(strategy)[1] > 1
 
 
-def is_chief(strategy):
+def is_chief(strategy) -> bool:
     """Whether this process is the one that writes."""
-    if not has_many_machines(strategy):
-        return True
-    resolver = _resolver(strategy)
-    first = _workers(resolver)[0]
-    return (resolver.task_type, resolver.task_id) == first
+    return _place(strategy)[0] == 0
 
 
-def describe(strategy):
-    """What takes part, in words."""
+def describe(strategy) -> str:
+    """What takes part, several devices, in words."""
     count = num_replicas(strategy)
-    if strategy is None:
-        return "one device"
-    if has_many_machines(strategy):
-        resolver = _resolver(strategy)
-        machines = _workers(resolver)
-        me = machines.index((resolver.task_type, resolver.task_id))
-        return (
-            f"{count} devices of {len(machines)} machines (this is number "
-            f"{me}{', the chief' if me == 0 else ''})"
-        )
-    return f"{count} devices of one machine"
+    me, machines = _place(strategy)
+    if machines > 1:
+        chief = ", the chief" if me == 0 else ""
+        place = f"{machines} machines (this is number {me}{chief})"
+        return f"{count} devices of {place}"
+    return (
+        "one device" if strategy is None else f"{count} devices of one machine"
+    )
 
 
-def sums(strategy):
+def sums(strategy) -> bool:
     """Whether a strategy sums over devices, be it one, in each update."""
     of = tf.distribute
-    several = of.MirroredStrategy, of.MultiWorkerMirroredStrategy
-    return isinstance(strategy, (*several, of.TPUStrategy))
+    several = of.MirroredStrategy | of.MultiWorkerMirroredStrategy
+    return isinstance(strategy, several | of.TPUStrategy)
 
 
-def check_accumulation(strategy, steps):
-    """Raises a `UsageError` if a strategy is to collect gradients.
+def check_accumulation(strategy, steps: int) -> None:
+    """Raises a `UsageError` if gradients of several steps make an update.
 
     Keras sums over devices, be it one, inside of a condition, which these
     strategies cannot do.
-
-    Args:
-        strategy: `tf.distribute.Strategy`, or None.
-        steps: Steps whose gradients make one update.
     """
     if steps > 1 and sums(strategy):
         raise UsageError(
@@ -131,7 +111,7 @@ def check_accumulation(strategy, steps):
         )
 
 
-def is_lost_machine(strategy, error):
+def is_lost_machine(strategy, error: Exception) -> bool:
     """Whether an error says that another machine has gone."""
     return has_many_machines(strategy) and (
         isinstance(error, tf.errors.UnavailableError | tf.errors.AbortedError)
@@ -139,37 +119,34 @@ def is_lost_machine(strategy, error):
     )
 
 
-def _once(key, make):
-    if key not in _made:
-        _made[key] = make()
-    return _made[key]
-
-
-def _resolver(strategy):
-    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return strategy.cluster_resolver
-    return None
-
-
-def _workers(resolver):
-    """`(type, index)` of every process that trains, the chief first."""
+def _place(strategy):
+    """Number of this process among those that train, and how many they are."""
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return 0, 1
+    resolver = strategy.cluster_resolver
     cluster = resolver.cluster_spec().as_dict()
-    return [
+    machines = [
         (kind, index)
         for kind in ("chief", "worker")
         for index in range(len(cluster.get(kind, ())))
     ]
+    me = resolver.task_type, resolver.task_id
+    number = machines.index(me) if me in machines else 0
+    return number, len(machines)
 
 
-def _check_cluster(text):
-    """Raises a `UsageError` if `TF_CONFIG` does not describe a cluster."""
-    if not text:
-        raise UsageError(
-            "--strategy=multi_worker needs the environment variable TF_CONFIG "
-            f"on every machine, which is not set; such as {_EXAMPLE}."
-        )
+# A second strategy of a process mistakes the collectives of the first for its
+# own, so each is made once.
+@functools.cache
+def _mirrored(*devices):
+    return tf.distribute.MirroredStrategy(list(devices))
+
+
+@functools.cache
+def _several_machines(text):
+    """That of the cluster and the task which `TF_CONFIG` describes."""
     try:
-        config = json.loads(text)
+        config = json.loads(text or "")
         cluster, task = config["cluster"], config["task"]
         address = cluster[task["type"]][int(task["index"])]
         known = set(cluster) <= {"chief", "worker", "evaluator"}
@@ -179,14 +156,20 @@ def _check_cluster(text):
         good = False
     if not good:
         raise UsageError(
-            f"TF_CONFIG={text!r} does not describe a cluster of machines and "
-            f"the place of this one in it: give it as in {_EXAMPLE}."
+            f"TF_CONFIG={text!r}: --strategy=multi_worker needs this "
+            f"environment variable on every machine, the cluster and the place "
+            f"of the machine in it; such as {_EXAMPLE}."
         )
+    return tf.distribute.MultiWorkerMirroredStrategy()
 
 
+@functools.cache
 def _tpu(name):
     try:
-        _check_answers(name)
+        address = urllib.parse.urlsplit(name or "")
+        if address.scheme == "grpc":  # Of one that is silent TensorFlow waits.
+            where = (address.hostname, address.port or 8470)
+            socket.create_connection(where, timeout=_PATIENCE).close()
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(
             tpu=name or ""
         )
@@ -202,9 +185,64 @@ def _tpu(name):
     return tf.distribute.TPUStrategy(resolver)
 
 
-def _check_answers(name):
-    """Raises an `OSError` where an address is silent: TensorFlow waits."""
-    address = urllib.parse.urlsplit(name or "")
-    if address.scheme == "grpc":
-        where = (address.hostname, address.port or 8470)
-        socket.create_connection(where, timeout=_PATIENCE).close()
+class Replicas:
+    """Runs functions of NumPy arrays on the `count` replicas of a strategy.
+
+    None is the default device. A model is built or loaded within its scope.
+
+    >>> double = Replicas().compile(lambda images: 2 * images)
+    >>> double(np.ones([2, 1]))
+    array([[2.],
+           [2.]])
+    """
+
+    def __init__(self, strategy=None):
+        self._strategy = strategy
+        self.count = num_replicas(strategy)
+
+    def round_up(self, batch_size: int) -> int:
+        """The next batch size that all replicas share evenly."""
+        return -(-batch_size // self.count) * self.count
+
+    def compile(self, function: Callable, **options) -> Callable:
+        """Compiles a function of tensors `[b, ...]`, unless it is compiled.
+
+        Args:
+            function: Returns a tensor `[b, ...]` or a structure of them.
+            **options: Of `tf.function`.
+
+        Returns:
+            Function of NumPy arrays `[B, ...]`, B a multiple of `count`, that
+            returns NumPy arrays. Its keyword `shared`, a tuple, is passed on
+            whole to every replica as further arguments.
+        """
+        if not hasattr(function, "get_concrete_function"):
+            options = {"autograph": False, "reduce_retracing": True, **options}
+            function = tf.function(function, **options)
+        if self.count == 1:
+
+            def call(*arrays, shared=()):
+                outputs = function(*map(tf.constant, arrays), *shared)
+                return tf.nest.map_structure(lambda v: v.numpy(), outputs)
+
+            return call
+
+        @tf.function(autograph=False, reduce_retracing=True)
+        def spread(*parts):
+            return self._strategy.run(function, args=parts)
+
+        def call_all(*arrays, shared=()):
+            results = spread(*map(self._scatter, arrays), *shared)
+            return tf.nest.map_structure(self._gather, results)
+
+        return call_all
+
+    def _scatter(self, array):
+        parts = np.split(np.asarray(array), self.count)
+        return self._strategy.experimental_distribute_values_from_function(
+            lambda context: tf.constant(parts[context.replica_id_in_sync_group])
+        )
+
+    def _gather(self, value):
+        parts = self._strategy.experimental_local_results(value)
+        return np.concatenate([part.numpy() for part in parts])

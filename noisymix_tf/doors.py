@@ -5,6 +5,7 @@ import errno
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 from noisymix_tf import log_filter
 from noisymix_tf.errors import Preempted, UsageError
@@ -13,8 +14,8 @@ from noisymix_tf.errors import Preempted, UsageError
 _STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
 
 
-def run(main, argv=None):
-    """Runs a door.
+def run(main: Callable, argv: list[str] | None = None) -> None:
+    """Runs a function of the command line, by default of the process.
 
     The ways to end, each with one line on the standard error:
 
@@ -24,18 +25,17 @@ def run(main, argv=None):
     - status 75: SIGTERM, the machine is needed elsewhere. A second SIGTERM
       ends the process at once;
     - status 130: Ctrl-C.
-
-    Args:
-        main: Function of the command line, `main(argv)`.
-        argv: Command line; by default that of the process.
     """
     try:
         with log_filter.kept_out(), _preemptible():
             main(sys.argv if argv is None else argv)
-    except Preempted as error:
-        _end(_left("preempted", error), Preempted.STATUS)
-    except KeyboardInterrupt as error:
-        _end(_left("interrupted", error), 130)
+    except (Preempted, KeyboardInterrupt) as error:
+        status = getattr(error, "STATUS", 130)
+        words = "interrupted" if status == 130 else "preempted"
+        left = "; the same command does what is left"
+        if str(error):
+            left = f": {error}; the same command goes on from there"
+        _end(f"{words}{left}", status)
     except UsageError as error:
         _end(f"error: {error}", os.EX_IOERR if _is_of_storage(error) else 2)
     except BrokenPipeError:
@@ -56,14 +56,6 @@ def _end(words, status):
     """Ends the process with one line."""
     print(*words.split(), file=sys.stderr)
     sys.exit(status)
-
-
-def _left(word, error):
-    """How the work goes on after it was ended."""
-    reason = str(error)
-    if not reason:
-        return f"{word}; the same command does what is left"
-    return f"{word}: {reason}; the same command goes on from there"
 
 
 def _is_of_storage(error):

@@ -5,8 +5,7 @@ class UsageError(ValueError):
     """Something the user gave cannot be used.
 
     The message is one line that names the value, what was expected, and what
-    to do. Commands print it and exit with status 2; in Python it
-    is an ordinary `ValueError`.
+    to do. Commands print it and exit with status 2.
     """
 
     # TensorFlow and Keras wrap errors that come out of a traced function or a
@@ -19,17 +18,14 @@ class Preempted(SystemExit):
     """The process was told to end (SIGTERM), and nothing finished is lost.
 
     The same command goes on where this one stopped. Uncaught, it ends the
-    process with status 75.
-
-    Args:
-        message: One line on what was kept.
+    process with status 75. The message is one line on what was kept.
     """
 
     # EX_TEMPFAIL of sysexits.h: try again later. Not 143, which is also the
     # status of a process that SIGTERM ended before it had saved anything.
     STATUS = 75
 
-    def __init__(self, message):
+    def __init__(self, message: str):
         super().__init__(self.STATUS)
         self.message = message
 

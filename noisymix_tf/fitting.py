@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from noisymix_tf import data, step_memory
+from noisymix_tf import data, devices
 from noisymix_tf.callbacks import (
     Checkpoints,
     CorruptionEvaluation,
@@ -21,9 +21,10 @@ from noisymix_tf.callbacks import (
     ViewImages,
 )
 from noisymix_tf.models.unwrap import step_of
-from noisymix_tf.progress import duration
-from noisymix_tf.training import ramps, replication, setup
+from noisymix_tf.progress import duration, is_quiet, say
+from noisymix_tf.training import replication, setup
 from noisymix_tf.training.checkpoint import CheckpointFolder
+from noisymix_tf.training.options import parse_ramps
 
 # A bar has room for these; a line has all.
 _IN_BAR = ("loss", "accuracy")
@@ -34,15 +35,48 @@ _WIDTH = 12
 _SECONDS, _EXECUTIONS = 10, 3
 
 
-def fit(config, model, dataset, steps_per_epoch, folder):
+def fit(config, model, dataset, steps_per_epoch, folder) -> None:
     """Trains to the end in a run's folder."""
-    log_dir = folder.tensorboard if config.tensorboard else None
-    strategy = model.distribute_strategy
-    callbacks = [StopOnNaN("lower --learning_rate or the noise levels")]
-    steps = config.epochs * steps_per_epoch
+    strategy, steps = model.distribute_strategy, config.epochs * steps_per_epoch
     moving = schedule(config, steps)
+    callbacks = _callbacks(config, model, dataset, folder)
     if moving is not None:
-        callbacks.append(moving)
+        callbacks.insert(1, moving)
+    bar = "bar" if sys.stdout.isatty() else "lines"
+    progress = bar if config.progress == "auto" else config.progress
+    progress = "none" if is_quiet() else progress
+    validation = {}
+    if config.validation_epochs:
+        images = _test_batches(dataset, config.eval_batch_size)
+        validation["validation_data"] = data.distribute_whole(strategy, images)
+        validation["validation_freq"] = config.validation_epochs
+
+    def batches(step):
+        views = functools.partial(setup.views, config, dataset, step)
+        return data.distribute(strategy, views)
+
+    kept = folder.checkpoints, config.keep_checkpoints
+    start = train(
+        model,
+        batches,
+        epochs=config.epochs,
+        steps_per_epoch=steps_per_epoch,
+        checkpoints=CheckpointFolder(*kept),
+        checkpoint_steps=config.checkpoint_steps,
+        callbacks=callbacks,
+        verbose=("none", "bar", "lines").index(progress),
+        **validation,
+    )
+    if moving is not None and start == steps:
+        # Levels as the last step left them, for what is said of the model.
+        moving.set_model(model)
+        moving.on_train_batch_begin(steps - 1)
+
+
+def _callbacks(config, model, dataset, folder):
+    """What watches a run and writes down how it goes."""
+    log_dir = folder.tensorboard if config.tensorboard else None
+    callbacks = [StopOnNaN("lower --learning_rate or the noise levels")]
     if config.corruption_epochs:
         # For the log only: no model is chosen by what it does on test images.
         callbacks.append(
@@ -63,65 +97,27 @@ def fit(config, model, dataset, steps_per_epoch, folder):
         batch = model.views_of(batch, step=0)
         callbacks.append(ViewImages(batch, folder.views, log_dir))
     if log_dir is not None:
-        callbacks.append(
-            keras.callbacks.TensorBoard(str(log_dir), write_graph=False)
-        )
-    validation = {}
-    if config.validation_epochs:
-        validation = {
-            "validation_data": data.distribute_whole(
-                strategy, _test_batches(dataset, config.eval_batch_size)
-            ),
-            "validation_freq": config.validation_epochs,
-        }
-    start = train(
-        model,
-        lambda step: data.distribute(
-            strategy, functools.partial(setup.views, config, dataset, step)
-        ),
-        epochs=config.epochs,
-        steps_per_epoch=steps_per_epoch,
-        checkpoints=CheckpointFolder(
-            folder.checkpoints, config.keep_checkpoints
-        ),
-        checkpoint_steps=config.checkpoint_steps,
-        callbacks=callbacks,
-        verbose=_verbosity(config.progress),
-        **validation,
-    )
-    if moving is not None and start == steps:
-        # Levels as the last step left them, for what is said of the model.
-        moving.set_model(model)
-        moving.on_train_batch_begin(steps - 1)
+        board = keras.callbacks.TensorBoard(str(log_dir), write_graph=False)
+        callbacks.append(board)
+    return callbacks
 
 
 def _test_batches(dataset, batch_size):
     """The test images once, in order, for Keras' own validation."""
+    images = tf.TensorSpec([None, *dataset.image_shape], tf.uint8)
     return tf.data.Dataset.from_generator(
         lambda: dataset.test.batches(batch_size),
-        output_signature=(
-            tf.TensorSpec([None, *dataset.image_shape], tf.uint8),
-            tf.TensorSpec([None], tf.int32),
-        ),
+        output_signature=(images, tf.TensorSpec([None], tf.int32)),
     )
 
 
-def _verbosity(progress):
-    """Keras' number for a progress setting."""
-    if progress == "auto":
-        progress = "bar" if sys.stdout.isatty() else "lines"
-    return {"none": 0, "bar": 1, "lines": 2}[progress]
+def schedule(method, steps: int) -> NoisyMixSchedule | None:
+    """What moves the levels of a `MethodConfig` by its ramps; None for none.
 
-
-def schedule(method, steps):
-    """The callback that moves the levels of a `MethodConfig` by its ramps.
-
-    Returns:
-        `NoisyMixSchedule` by the steps of a whole training; None where nothing
-        moves.
+    It goes by the steps of a whole training.
     """
     corners = {}
-    for ramp in ramps.parse(method.ramps):
+    for ramp in parse_ramps(method.ramps):
         positions, values = corners.setdefault(ramp.name, ([], []))
         start = values[-1] if values else getattr(method, ramp.name)
         positions += [ramp.first * steps, ramp.last * steps]
@@ -139,48 +135,40 @@ def train(
     trainer,
     dataset_from,
     *,
-    epochs,
-    steps_per_epoch,
-    checkpoints,
-    checkpoint_steps=0,
+    epochs: int,
+    steps_per_epoch: int,
+    checkpoints: CheckpointFolder,
+    checkpoint_steps: int = 0,
     callbacks=(),
-    verbose=1,
+    verbose: int = 1,
     **fit_arguments,
-):
-    """Trains to the end, continuing from the newest checkpoint.
+) -> int:
+    """Trains on from the newest checkpoint; returns the step of that.
 
     A run that was interrupted at any step and started again ends with the same
     weights as an uninterrupted one: the state is restored exactly, and batches
     are a function of the step alone (see also `callbacks.Preemption`).
 
     Args:
-        trainer: Compiled `NoisyMix`.
-        dataset_from: Function from a step to the endless `tf.data.Dataset` of
-            the batches of that step and those after it.
+        trainer: A `NoisyMix`, compiled.
+        dataset_from: Function from a step to an endless `tf.data.Dataset` of
+            the batches from that step on.
         epochs, steps_per_epoch: Epochs in all, and steps of each.
-        checkpoints: `CheckpointFolder`.
-        checkpoint_steps: Steps between checkpoints; 0 means each epoch.
-        callbacks: What these do at the end of an epoch is done before the
-            checkpoint of that step is written.
-        verbose, **fit_arguments: As in `fit`.
-
-    Returns:
-        The step that training continued from.
+        checkpoint_steps: Steps between two checkpoints, each epoch for 0, when
+            what callbacks do is done.
+        callbacks, verbose, **fit_arguments: As in `fit`.
     """
     checkpoints.tidy()
-    start, metrics = replication.from_chief(
-        trainer, *checkpoints.restore(trainer)
-    )
+    restored = checkpoints.restore(trainer)
+    start, metrics = replication.from_chief(trainer, *restored)
     if start:
-        print(f"Continued from step {start}.", file=sys.stderr, flush=True)
-    saver = Checkpoints(
-        checkpoints,
-        checkpoint_steps or steps_per_epoch,
-        restored_metrics=metrics if start % steps_per_epoch else (),
-    )
-    preemption = Preemption(saver)
-    executions = _Executions(is_silent=not verbose)
+        say(f"Continued from step {start}.")
+    metrics = metrics if start % steps_per_epoch else ()
+    every = checkpoint_steps or steps_per_epoch
+    saver = Checkpoints(checkpoints, every, restored_metrics=metrics)
+    preemption, executions = Preemption(saver), _Executions(not verbose)
     bar = EpochBar(epochs, verbose, steps_per_epoch)
+    callbacks = [*callbacks, executions, bar, saver, preemption]
     step = start
     try:
         while step < epochs * steps_per_epoch:
@@ -193,16 +181,15 @@ def train(
                 initial_epoch=epoch,
                 epochs=last_epoch,
                 steps_per_epoch=steps_per_epoch - done,
-                callbacks=[*callbacks, executions, bar, saver, preemption],
+                callbacks=callbacks,
                 verbose=0,
                 shuffle=False,
                 **fit_arguments,
             )
             step = last_epoch * steps_per_epoch
     finally:
-        executions.close()
-        preemption.close()
-        saver.close()
+        for callback in (executions, preemption, saver):
+            callback.close()
     return start
 
 
@@ -225,7 +212,7 @@ class _Executions(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         self._left = self.params["steps"] - batch
 
-    def close(self):
+    def close(self) -> None:
         """Gives the model its own function back."""
         if self._function is not None:
             self.model.train_function = self._function
@@ -236,7 +223,7 @@ class _Executions(keras.callbacks.Callback):
             # Traced here, it is not traced again by the first step.
             inner = inspect.getclosurevars(self._function).nonlocals
             step = inner["multi_step_on_iterator"]
-            step_memory.announce(
+            devices.announce_memory(
                 step.get_concrete_function(batches),
                 self.model.distribute_strategy,
                 is_silent=self._is_silent,
@@ -251,35 +238,25 @@ class _Executions(keras.callbacks.Callback):
 class EpochBar(keras.callbacks.Callback):
     """Keras' progress bar, within 80 columns, that counts as the run does.
 
-    Keras' own shows every metric, on more than one line, and takes the last
-    epoch of a `fit` for that of the run. This one shows loss and accuracy, and
-    below them what is measured at the end of an epoch. After the first steps a
-    line on the standard error says how long all that are left will take.
-
-    Args:
-        epochs: Epochs of the run.
-        verbose: As in `fit`: 0 for nothing, 1 for a bar, 2 for a line an
-            epoch, with all metrics. `fit` itself gets `verbose=0`.
-        steps_per_epoch: Steps of a whole epoch; by default those of the first.
-
-    Example:
-
-    >>> model.fit(dataset, epochs=3, verbose=0, callbacks=[EpochBar(3, 1)])
+    It shows loss and accuracy, and below them what is measured at the end of an
+    epoch, where Keras' own has all metrics. After the first steps a line on the
+    standard error says how long all that are left will take. `verbose` is as in
+    `fit`, which itself gets 0.
     """
 
-    def __init__(self, epochs, verbose, steps_per_epoch=None):
+    def __init__(self, epochs: int, verbose: int, steps_per_epoch: int):
         super().__init__()
         self._epochs, self._verbose = epochs, verbose
-        self._steps_per_epoch = steps_per_epoch
+        self._steps = epochs * steps_per_epoch
         self._executions, self._is_told = 0, not verbose
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._verbose:
             print(f"Epoch {epoch + 1}/{self._epochs}", flush=True)
+        steps, how = self.params["steps"], {"verbose": self._verbose}
         # Metrics as they are: Keras has averaged them over the epoch.
-        shown = {"verbose": self._verbose, "stateless_metrics": ()}
-        steps = self.params["steps"]
-        self._bar = keras.utils.Progbar(steps, width=_WIDTH, **shown)
+        how["stateless_metrics"] = ()
+        self._bar = keras.utils.Progbar(steps, width=_WIDTH, **how)
 
     def on_train_batch_end(self, batch, logs=None):
         if self._verbose == 1:
@@ -305,13 +282,11 @@ class EpochBar(keras.callbacks.Callback):
         seconds, steps = now - self._start[0], step - self._start[1]
         if self._executions <= _EXECUTIONS or seconds < _SECONDS:
             return
-        self._is_told = True
-        total = self._epochs * (self._steps_per_epoch or self.params["steps"])
-        words = duration((total - step) * seconds / steps)
-        line = f"About {words} for the {total - step:,} steps that are left"
+        self._is_told, left = True, self._steps - step
         # Not behind a bar, which goes on below.
         end = "\n" * (self._verbose == 1)
-        print(f"{end}{line}", file=sys.stderr, flush=True)
+        words = duration(left * seconds / steps)
+        say(f"{end}About {words} for the {left:,} steps that are left")
 
 
 def _of(logs, names):

@@ -9,32 +9,25 @@ import os
 import pathlib
 
 from noisymix_tf.errors import UsageError
+from noisymix_tf.files import read_text
 
 _SUFFIX = ".flags"
 
 
-def folder():
+def folder() -> pathlib.Path:
     """The folder `flags`: in an installed package, or beside a checkout's."""
     package = pathlib.Path(__file__).resolve().parent
     inside = package / "flags"
     return inside if inside.is_dir() else package.parent / "flags"
 
 
-def names(part=""):
+def names(part: str = "") -> list[str]:
     """Names in a part of the folder, sorted: `names("method")`."""
     return sorted(path.stem for path in (folder() / part).glob(f"*{_SUFFIX}"))
 
 
-def find(name, flag="--flagfile"):
-    """The path of a flagfile.
-
-    Args:
-        name: What the user calls it.
-        flag: The flag that names it, for the error.
-
-    Raises:
-        UsageError: There is none; the message lists what there is.
-    """
+def find(name: str, flag: str = "--flagfile") -> pathlib.Path:
+    """The path of a flagfile, or a `UsageError` that lists what there is."""
     # Of `os.path`, which have no errors of their own for odd names.
     path = pathlib.Path(os.path.expanduser(name))
     if os.path.isfile(path):
@@ -47,40 +40,29 @@ def find(name, flag="--flagfile"):
     raise UsageError(f"{flag}={name} cannot be opened. {_present(path)}")
 
 
-def expand(words):
+def expand(words: list[str]) -> list[str]:
     """A command line with the lines of its flagfiles in their places.
 
     `--method=NAME` stands for the flagfile of that name in `flags/method/`;
-    within flagfiles it is a word only.
-
-    Args:
-        words: The command line without the program's name.
-
-    Returns:
-        List of str.
-
-    Raises:
-        UsageError: A flagfile or a method is not there, or is no text.
+    within flagfiles it is a word only. One that is not there, or is no text, is
+    a `UsageError`.
     """
     lines, rest = [], iter(words)
     for word in rest:
-        name, value = _split(word)
-        if name in ("flagfile", "method") and value is None:
-            value = next(rest, None)
-            if value is None:
-                raise UsageError(f"{word} needs a value: give {word}=NAME.")
+        name, value = split(word)
         if word == "--":
             return [*lines, word, *rest]
-        if name == "flagfile":
-            lines += _read(find(value))
-        elif name == "method":
-            lines += _read(method(value))
-        else:
+        if name not in ("flagfile", "method"):
             lines.append(word)
+            continue
+        value = next(rest, None) if value is None else value
+        if value is None:
+            raise UsageError(f"{word} needs a value: give {word}=NAME.")
+        lines += _read(find(value) if name == "flagfile" else method(value))
     return lines
 
 
-def method(name):
+def method(name: str) -> pathlib.Path:
     """The path of a method's flagfile."""
     known = names("method")
     if name not in known:
@@ -92,17 +74,11 @@ def _read(path, above=()):
     """The flags in a file, those of the files that it names among them."""
     if path in above:
         raise UsageError(f"--flagfile={path} names itself: remove that line.")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise UsageError(
-            f"--flagfile={path} cannot be read ({reason}): give a file with a "
-            f"flag in each line."
-        ) from error
+    advice = "give a file with a flag in each line."
+    text = read_text(path, f"--flagfile={path}", advice)
     lines = []
     for line in map(str.strip, text.splitlines()):
-        name, value = _split(line)
+        name, value = split(line)
         if name == "flagfile" and value is not None:
             lines += _read(find(value, f"{path}: --flagfile"), (*above, path))
         elif line and not line.startswith(("#", "//")):
@@ -110,7 +86,7 @@ def _read(path, above=()):
     return lines
 
 
-def _split(word):
+def split(word: str) -> tuple[str, str | None]:
     """`("epochs", "3")` of `--epochs=3`; no value is None, no flag `""`."""
     if not word.startswith("-"):
         return "", None

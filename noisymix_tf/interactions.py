@@ -3,20 +3,20 @@
 import functools
 import math
 import re
-import sys
 import types
 import typing
 from collections.abc import Callable
 
 from noisymix_tf import places
 from noisymix_tf.errors import UsageError
+from noisymix_tf.progress import say
 
 
 class Interaction(typing.NamedTuple):
     """A combination that is refused, or of which a line is said.
 
-    It is a predicate of the flags `f`, None where a command has none of the
-    name, and the `devices.Devices` `d`; and a format of both.
+    `f` are the flags, None where a command has none of the name, `d` the
+    `devices.Devices`; words are a format of both.
     """
 
     holds: Callable
@@ -166,24 +166,22 @@ class _Flags(types.SimpleNamespace):
         return None
 
 
-def check(config, devices=None):
-    """Says what a configuration comes to, or refuses it.
+def check(config, devices=None) -> None:
+    """Says what the `Options` of a command come to, or refuses them.
 
     Args:
-        config: The `Options` of a command.
+        config: The options; what does not go together is a `UsageError`.
         devices: `devices.Devices`; None before TensorFlow has been imported,
             for what flags alone tell, and whether paths lead anywhere.
-
-    Raises:
-        UsageError: Something in it does not go together, or is not there.
     """
     f = _Flags(**vars(config))
+    table, given = OF_DEVICES, (f, devices)
     if devices is None:
         places.check_there(config)
-    given = (f,) if devices is None else (f, devices)
-    for each in OF_FLAGS if devices is None else OF_DEVICES:
+        table, given = OF_FLAGS, (f,)
+    for each in table:
         if each.holds(*given):
             words = each.words.format(f=f, d=devices)
             if each.is_refused:
                 raise UsageError(words)
-            print(f"note: {words}", file=sys.stderr, flush=True)
+            say(f"note: {words}")

@@ -1,4 +1,4 @@
-"""TensorFlow and Keras, imported when something of them is first used.
+"""TensorFlow, Keras and SciPy, imported when they are first used.
 
 They take seconds to import. A module that says `from noisymix_tf.lazy import
 keras, tf` costs nothing until then: a command knows its parts, prints its help
@@ -10,6 +10,7 @@ import importlib
 import sys
 import types
 import typing
+from collections.abc import Callable
 
 # What Keras is to know by name, once it is there.
 _waiting = []
@@ -27,11 +28,13 @@ class _Lazy(types.ModuleType):
 if typing.TYPE_CHECKING:
     import keras
     import tensorflow as tf
+    from scipy import special, stats
 else:
     keras, tf = _Lazy("keras"), _Lazy("tensorflow")
+    special, stats = _Lazy("scipy.special"), _Lazy("scipy.stats")
 
 
-def serializable(entry):
+def serializable(entry: type) -> type:
     """`keras.saving.register_keras_serializable("noisymix_tf")`."""
     if sys.modules.get("keras"):
         return _register(sys.modules["keras"], entry)
@@ -39,7 +42,7 @@ def serializable(entry):
     return entry
 
 
-def function(**options):
+def function(**options) -> Callable:
     """`tf.function(**options)`, made when it is first called."""
 
     def decorate(python_function):

@@ -18,6 +18,7 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 
 _LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 # Tells processes that a command starts that the level is not the user's.
@@ -34,27 +35,30 @@ _PATIENCE = 1.0
 
 
 @contextlib.contextmanager
-def kept_out():
+def kept_out() -> Iterator[None]:
     """TensorFlow's log does not appear; enter it before it is imported.
 
     It does where the user has set TF_CPP_MIN_LOG_LEVEL, and where the standard
     error is somebody else's (a notebook, a test). At the end all that was
     written meanwhile has been passed on.
     """
-    drain = _start()
+    filtering = None
+    if os.environ.get(_LEVEL) == os.environ.get(_OURS):
+        # It silences most of the log at its source.
+        os.environ[_LEVEL] = os.environ[_OURS] = "2"
+        if sys.stderr is not None and sys.stderr is sys.__stderr__:
+            filtering = _start()
     try:
         yield
     finally:
-        drain()
+        if filtering is not None:
+            with contextlib.suppress(OSError):
+                os.write(2, _ASK)
+                select.select([filtering.stdout], [], [], _PATIENCE)
 
 
 def _start():
-    if os.environ.get(_LEVEL) != os.environ.get(_OURS):
-        return _nothing
-    # It silences most of the log at its source.
-    os.environ[_LEVEL] = os.environ[_OURS] = "2"
-    if sys.stderr is None or sys.stderr is not sys.__stderr__:
-        return _nothing
+    """The process that filters descriptor 2; None where there can be none."""
     try:
         past = os.dup(2)
         process = subprocess.Popen(
@@ -66,27 +70,12 @@ def _start():
             start_new_session=True,
         )
     except OSError:
-        return _nothing
-    sys.stderr = open(
-        past,
-        "w",
-        buffering=1,
-        encoding=sys.stderr.encoding,
-        errors=sys.stderr.errors,
-    )
+        return None
+    of = {"encoding": sys.stderr.encoding, "errors": sys.stderr.errors}
+    sys.stderr = open(past, "w", buffering=1, **of)
     os.dup2(process.stdin.fileno(), 2)
     process.stdin.close()
-
-    def drain():
-        with contextlib.suppress(OSError):
-            os.write(2, _ASK)
-            select.select([process.stdout], [], [], _PATIENCE)
-
-    return drain
-
-
-def _nothing():
-    """There is nothing to wait for."""
+    return process
 
 
 def _pass_on():

@@ -5,25 +5,47 @@ trained, with which versions, what was measured, and the SHA-256 of the file
 that all this is about. A SavedModel carries the same in its `assets.extra`.
 """
 
+import collections.abc
 import datetime
+import importlib.metadata
 import json
+import numbers
 import os
 import pathlib
+import platform
 
-from noisymix_tf import provenance
+import numpy as np
+
+from noisymix_tf import __version__
 from noisymix_tf.errors import UsageError
 from noisymix_tf.files import file_digest, flush_folder, write_atomically
-from noisymix_tf.models import keras_file
-from noisymix_tf.models.unwrap import classifier_of, evaluation_weights
+from noisymix_tf.lazy import keras, tf
+from noisymix_tf.models import classifier as classifier_files
+from noisymix_tf.models.unwrap import (
+    classifier_of,
+    evaluation_weights,
+    model_fingerprint,
+    step_of,
+)
 from noisymix_tf.places import check_local
 
 FORMAT = 1
-IN_SAVED_MODEL = "assets.extra/model_card.json"
-
+IN_SAVED_MODEL = f"{classifier_files.EXTRA}/model_card.json"
 _FIXED = ("format", "created", "file", "versions", "model", "training")
+# More class names than this would be most of a card.
+_MAX_CLASS_NAMES = 1000
+# What `get_config` says of every Keras layer.
+_OF_ANY_LAYER = ("model", "name", "trainable", "dtype")
+# Constants of layers: x * scale + offset, (x - mean) / sqrt(variance).
+_NORMALIZING = {
+    "Rescaling": ("scale", "offset"),
+    "Normalization": ("mean", "variance"),
+}
 
 
-def save(model, path, *, flags=None, dataset=None, metrics=None, **more):
+def save(
+    model, path, *, flags=None, dataset=None, metrics=None, **more
+) -> dict:
     """Saves a classifier as `.keras`, together with its card.
 
     Either the old file and card stand there or the new ones, even if the
@@ -31,19 +53,12 @@ def save(model, path, *, flags=None, dataset=None, metrics=None, **more):
 
     Args:
         model: A built Keras model; of a `NoisyMix`, the classifier is saved,
-            with the averaged weights where there are any to be evaluated.
+            with the averaged weights where those are evaluated.
         path: File to write, `*.keras`.
         flags, dataset, metrics, **more: Fields of the card; see `write`.
 
-    Returns:
-        The card, a dict.
-
-    Raises:
-        UsageError: The model or the path cannot be used.
-
-    Example:
-
-    >>> nm.save(trainer, "robust.keras", dataset=digits)
+    Returns the card; a `UsageError` if the model or the path cannot be used.
+    Example: `nm.save(trainer, "robust.keras", dataset=digits)`.
     """
     check_local(path=path)
     path = pathlib.Path(path)
@@ -54,7 +69,7 @@ def save(model, path, *, flags=None, dataset=None, metrics=None, **more):
         fields = _fields(model, flags, dataset, metrics, more)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            keras_file.write(classifier_of(model), partial)
+            classifier_files.write(classifier_of(model), partial)
             card = _merged(path, partial, fields, metrics)
             # The new card waits beside the old pair: whoever reads takes the
             # one of the two cards that belongs to the file.
@@ -73,8 +88,10 @@ def save(model, path, *, flags=None, dataset=None, metrics=None, **more):
     return card
 
 
-def write(path, model=None, *, flags=None, dataset=None, metrics=None, **more):
-    """Writes the card of a file that is there already.
+def write(
+    path, model=None, *, flags=None, dataset=None, metrics=None, **more
+) -> dict:
+    """Writes the card of a file that is there already, and returns it.
 
     What is not given stays as it is in the card of the same file, so that a
     card can be completed: `write("model.keras", metrics=results)`.
@@ -88,12 +105,8 @@ def write(path, model=None, *, flags=None, dataset=None, metrics=None, **more):
         metrics: `Results` of `noisymix_tf.evaluate`, or a dict.
         **more: Further fields, anything that JSON can hold.
 
-    Returns:
-        The card, a dict.
-
-    Raises:
-        UsageError: There is no such file, the metrics are those of another
-            model, or a field has a reserved name.
+    A `UsageError` if there is no such file, the metrics are those of another
+    model, or a field has a reserved name.
     """
     path = pathlib.Path(path)
     if not path.is_file():
@@ -105,20 +118,14 @@ def write(path, model=None, *, flags=None, dataset=None, metrics=None, **more):
     return card
 
 
-def read(path):
+def read(path) -> dict:
     """The card of a model file, or of the folder of a SavedModel's version.
 
-    Raises:
-        UsageError: There is no card, or it is about another file.
-
-    Example:
-
-    >>> nm.model_card.read("run/model.keras")["metrics"]["clean"]["accuracy"]
-    0.9861
+    A `UsageError` where there is no card, or it is about another file. Example:
+    `nm.model_card.read("run/model.keras")["metrics"]["clean"]["accuracy"]`.
     """
-    path, place = pathlib.Path(path), card_path(path)
-    if path.is_dir():
-        place = path / IN_SAVED_MODEL
+    path = pathlib.Path(path)
+    place = path / IN_SAVED_MODEL if path.is_dir() else card_path(path)
     card = _load(place) if path.is_dir() else _card_of(path, path)
     if card is None:
         state = "does not exist"
@@ -136,26 +143,29 @@ def read(path):
     return card
 
 
-def describe(model):
-    """The card, a dict, of a model or `NoisyMix` that is in no file."""
+def describe(model) -> dict:
+    """The card of a model or `NoisyMix` that is in no file."""
     return _present(_new() | _fields(model, None, None, None, {}))
 
 
-def card_path(path):
+def card_path(path) -> pathlib.Path:
     """Where the card of a model file lies: `model.card.json`."""
     return pathlib.Path(path).with_suffix(".card.json")
 
 
-def as_text(card):
+def as_text(card) -> str:
     """A card as it is written: sorted, one field a line."""
     return json.dumps(card, indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+def _pending(path):
+    return path.with_name(f".{path.stem}.partial.card.json")
 
 
 def _new():
     """What every new card begins with."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    versions = provenance.versions()
-    return {"format": FORMAT, "created": now, "versions": versions}
+    return {"format": FORMAT, "created": now, "versions": _versions()}
 
 
 def _fields(model, flags, dataset, metrics, more):
@@ -164,14 +174,12 @@ def _fields(model, flags, dataset, metrics, more):
         raise UsageError(
             f"A model card has its own field {name!r}: choose another name."
         )
-    fields = {
-        "flags": provenance.of_flags(flags),
-        "dataset": provenance.of_dataset(dataset),
-        "metrics": provenance.of_metrics(metrics),
-        **{name: provenance.plain(value) for name, value in more.items()},
-    }
-    own = {} if model is None else provenance.of_model(model)
-    return own | _present(fields)
+    if hasattr(flags, "flags"):
+        flags = [line for line in flags.flags().values() if line is not None]
+    given = {"flags": flags, "dataset": dataset_fields(dataset)}
+    given |= {"metrics": _figures(metrics), **more}
+    own = {} if model is None else _model_fields(model)
+    return own | _present({name: plain(part) for name, part in given.items()})
 
 
 def _present(fields):
@@ -215,5 +223,137 @@ def _load(place):
     return card if is_card else None
 
 
-def _pending(path):
-    return path.with_name(f".{path.stem}.partial.card.json")
+def _versions():
+    """Versions of everything that takes part, None for what is not there."""
+    found = {"noisymix_tf": __version__, "python": platform.python_version()}
+    for module in (tf, keras, np):
+        found[module.__name__] = module.__version__
+    for name in ("keras-cv", "tensorflow-datasets"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def _model_fields(model):
+    """What a built model or `NoisyMix` is, and how it was trained."""
+    classifier = classifier_of(model)
+    if not getattr(classifier, "built", False):
+        raise UsageError(
+            f"{getattr(model, 'name', model)!r} is no built Keras model: give "
+            f"a model that has seen its first batch."
+        )
+    inputs = getattr(classifier, "inputs", None) or ()
+    outputs = getattr(classifier, "outputs", None) or ()
+    training = None
+    if getattr(model, "compiled", False):
+        training = {"optimizer": model.optimizer, "loss": model.loss}
+        training["steps"] = step_of(model)
+        if classifier is not model:
+            config = model.get_config().items()
+            config = {k: v for k, v in config if k not in _OF_ANY_LAYER}
+            training |= {"method": "NoisyMix", "hyperparameters": config}
+    words = (
+        "Takes pixels 0..255 as they are; they are normalised inside the model."
+    )
+    if not normalisation(classifier):
+        words = "The model has no layer that normalises pixels."
+    return {
+        "versions": _versions(),
+        "preprocessing": words,
+        "training": plain(training),
+        "model": {
+            "name": classifier.name,
+            "class": type(classifier).__name__,
+            "input_shape": list(inputs[0].shape[1:]) if inputs else None,
+            "num_classes": outputs[0].shape[-1] if outputs else None,
+            "parameters": classifier.count_params(),
+            "fingerprint": model_fingerprint(classifier),
+        },
+    }
+
+
+def normalisation(classifier) -> list[dict]:
+    """The layers that normalise pixels, each with its constants, as JSON."""
+    return [
+        {"layer": layer.name, "class": kind}
+        | {
+            name: np.asarray(getattr(layer, name)).ravel().tolist()
+            for name in _NORMALIZING[kind]
+        }
+        for layer in classifier._flatten_layers(include_self=False)
+        if (kind := type(layer).__name__) in _NORMALIZING
+    ]
+
+
+def dataset_fields(dataset):
+    """What a card says of a `Dataset`, a name, or fields of the user's own."""
+    if isinstance(dataset, str):
+        return {"name": dataset}
+    if dataset is None or isinstance(dataset, collections.abc.Mapping):
+        return dataset
+    fields = {
+        "name": dataset.name,
+        "train_examples": len(dataset.train),
+        "test_examples": len(dataset.test),
+        "image_shape": dataset.image_shape,
+        "num_classes": dataset.num_classes,
+    }
+    if dataset.num_classes <= _MAX_CLASS_NAMES:
+        fields["class_names"] = dataset.class_names
+    rule = preprocess_of(dataset)
+    return fields | ({"preprocess": str(rule)} if rule else {})
+
+
+def preprocess_of(dataset):
+    """How its test images came to size; None where they are as stored."""
+    rule = getattr(dataset.test, "preprocess", None)
+    return rule if rule and rule.side is not None else None
+
+
+def _figures(metrics):
+    """Figures of `Results` by section, with the images; of a dict itself."""
+    if metrics is None or isinstance(metrics, collections.abc.Mapping):
+        return metrics
+    sections = {}
+    for section in metrics.report.sections:
+        # Seconds are about the machine, not the model.
+        shown = {f.key: f.value for f in section.figures if f.kind != "seconds"}
+        if shown:
+            for name in ("n", "source", "origin"):
+                shown[name] = getattr(section, name)
+            notes = {"notes": section.notes} if section.notes else {}
+            sections[section.name] = shown | notes
+    return sections
+
+
+def plain(value):
+    """A value as JSON has it: Keras objects by class, inf and nan as words."""
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        value = float(value)
+        if not np.isfinite(value):
+            return str(value)
+        # Without the digits that float32 put there.
+        single = np.float32(value)
+        return float(str(single)) if float(single) == value else value
+    if isinstance(value, collections.abc.Mapping):
+        if value.get("class_name") == "function":
+            return value["config"]
+        if {"class_name", "config"} <= value.keys():
+            value = {"class": value["class_name"], **(value["config"] or {})}
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "get_config") and not isinstance(value, type):
+        return {"class": type(value).__name__, **plain(value.get_config())}
+    if hasattr(value, "__array__"):
+        return plain(np.asarray(value).tolist())
+    # Not `repr`, which may name an address.
+    return getattr(value, "__name__", type(value).__name__)

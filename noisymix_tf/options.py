@@ -4,10 +4,7 @@
 ... class Noise(Options):
 ...     '''Noise in the features.'''
 ...     level: float = option(0.5, "Standard deviation.", AT_LEAST_0)
->>> @dataclasses.dataclass(frozen=True)
-... class Config(Noise, Mixing):
-...     '''All that a command is told: the flags of its groups.'''
->>> Config(level=0.25).flags()["level"]
+>>> Noise(level=0.25).flags()["level"]
 '--level=0.25'
 """
 
@@ -31,8 +28,8 @@ class Range(typing.NamedTuple):
     words: str
 
 
-def between(low, high):
-    """The `Range` of the numbers from `low` to `high`, both included."""
+def between(low: float, high: float) -> Range:
+    """The numbers from `low` to `high`, both included."""
     return Range(lambda v: low <= v <= high, f"from {low} to {high}")
 
 
@@ -51,24 +48,22 @@ SEVERITIES = Range(
 
 def option(
     default,
-    help,
-    range=None,
+    help: str,
+    range: Range | None = None,
     *,
     choices=None,
-    first=False,
-    free=False,
-    address=False,
-    in_grey_levels=False,
-    exists=False,
-    tree=False,
-    flag=None,
+    first: bool = False,
+    free: bool = False,
+    address: bool = False,
+    in_grey_levels: bool = False,
+    exists: bool = False,
+    tree: bool = False,
+    flag: str | None = None,
 ):
     """A field of `Options`, and a flag of the same name and type.
 
     Args:
-        default: Default value.
-        help: Help text.
-        range: `Range` that given values must satisfy.
+        default, help, range: Of the flag.
         choices: Accepted strings, or a `Registry` of what they name; of a list
             those of its items.
         first: Whether `--help` explains it; `--helpfull` explains all.
@@ -98,8 +93,8 @@ class Options:
         PARTS: Registries of the parts whose flags a command has.
 
     Raises:
-        UsageError: A value is out of its range, not finite, or an address
-            where a path should be.
+        UsageError: A value is of another type, out of its range, not finite,
+            or an address where a path should be.
     """
 
     PREFIX: typing.ClassVar[str | None] = None
@@ -115,8 +110,8 @@ class Options:
                 raise UsageError(f"{name} is missing: it cannot be None.")
 
     @classmethod
-    def groups(cls):
-        """`{class: [field]}` of the groups, in their order."""
+    def groups(cls) -> dict[type, list]:
+        """The fields of each group, in their order."""
         rest = {field.name: field for field in _fields(cls)}
         found = {}
         for group in cls.__mro__:
@@ -129,12 +124,12 @@ class Options:
 
     @classmethod
     @functools.cache
-    def kinds(cls):
-        """`{name: (type, type of items)}`, the latter None but for lists."""
+    def kinds(cls) -> dict[str, tuple[type, type | None]]:
+        """Types by name, and those of the items of a list."""
         hints = typing.get_type_hints(cls)
         return {f.name: _kind(hints[f.name]) for f in _fields(cls)}
 
-    def flags(self, *, with_free=True):
+    def flags(self, *, with_free: bool = True) -> dict[str, str | None]:
         """`{name: "--name=value"}` of all flags; of None the line is None."""
         return {
             field.name: _line(field.name, getattr(self, field.name))
@@ -143,29 +138,19 @@ class Options:
             if with_free or not field.metadata["free"]
         }
 
-    def only(self, group):
-        """`{name: value}` of the flags of a group."""
-        names = (field.name for field in dataclasses.fields(group))
-        return {name: getattr(self, name) for name in names}
+    def arguments(self, options: type) -> dict[str, object]:
+        """`{name: value}` of a group, or of a part out of its flags."""
+        names = {field.name: flag for flag, field in _flags(options)}
+        return {name: getattr(self, flag) for name, flag in names.items()}
 
-    def arguments(self, options):
-        """`{name: value}` of the options of a part, out of its flags."""
-        return {
-            field.name: getattr(self, _flag(group, field))
-            for group, fields in options.groups().items()
-            for field in fields
-        }
-
-    def built(self, registry, name):
+    def built(self, registry: Registry, name: str) -> "Options":
         """The `options_of` a part, out of its flags: mostly the part itself.
 
         Raises:
             UsageError: One of them cannot be used, or is of its kin only.
         """
         part = options_of(registry, name)
-        own = {
-            _flag(g, f) for g, fields in part.groups().items() for f in fields
-        }
+        own = dict(_flags(part))
         for group in part.groups():
             for field in dataclasses.fields(flags_of(group)):
                 value = getattr(self, field.name)
@@ -180,28 +165,27 @@ class Options:
             raise UsageError(f"--{registry.kind}={name}: {error}") from error
 
 
-def with_parts(config):
-    """A command's options with the flags of all parts in its registries."""
-    groups = dict.fromkeys(
-        flags_of(group)
-        for registry in config.PARTS
-        for name in registry.names()
-        for group in options_of(registry, name).groups()
-    )
+def with_parts(config: type[Options]) -> type[Options]:
+    """A command's options with the flags of all parts in its registries.
+
+    A `UsageError` names a flag that two groups of options declare.
+    """
+    parts = [options_of(r, name) for r in config.PARTS for name in r.names()]
+    groups = [flags_of(group) for part in parts for group in part.groups()]
+    groups, owners = list(dict.fromkeys(groups)), {}
+    for group in groups:
+        for field in dataclasses.fields(group):
+            owner = owners.setdefault(field.name, group)
+            if owner is not group:
+                raise UsageError(
+                    f"--{field.name} is an option of {owner.__name__} and of "
+                    f"{group.__name__}: give one of them another PREFIX."
+                )
     groups = [group for group in groups if group not in config.__mro__]
-    if not groups:
-        return config
-    about = {"__doc__": config.__doc__, "__module__": config.__module__}
-    return dataclasses.make_dataclass(
-        config.__name__,
-        (),
-        bases=(config, *groups),
-        namespace=about,
-        frozen=True,
-    )
+    return _made(config, (), (config, *groups)) if groups else config
 
 
-def options_of(registry, name):
+def options_of(registry: Registry, name: str) -> type[Options]:
     """The `Options` of a part: it is one, or was registered with `options`."""
     part = registry.get(name)
     is_one = isinstance(part, type) and issubclass(part, Options)
@@ -209,15 +193,21 @@ def options_of(registry, name):
 
 
 @functools.cache
-def flags_of(group):
+def flags_of(group: type[Options]) -> type[Options]:
     """What one class of a part declares, as flags."""
-    fields = [
-        (_flag(group, field), field.type, _copied(field))
-        for field in group.groups()[group]
-    ]
+    fields = []
+    for field in group.groups()[group]:
+        of = {"default": field.default, "metadata": field.metadata}
+        name = _flag(group, field)
+        fields.append((name, field.type, dataclasses.field(**of)))
+    return _made(group, fields, (Options,))
+
+
+def _made(group, fields, bases):
+    """Another dataclass that is called as a group is."""
     about = {"__doc__": group.__doc__, "__module__": group.__module__}
     return dataclasses.make_dataclass(
-        group.__name__, fields, bases=(Options,), namespace=about, frozen=True
+        group.__name__, fields, bases=bases, namespace=about, frozen=True
     )
 
 
@@ -227,19 +217,28 @@ def _fields(cls):
     return [f for f in known if f.init and "help" in f.metadata]
 
 
+def _flags(part):
+    """`(flag, field)` of the options of a part."""
+    groups = part.groups().items()
+    return [(_flag(group, f), f) for group, fields in groups for f in fields]
+
+
 def _flag(group, field):
-    return field.metadata["flag"] or group.PREFIX + field.name
+    return field.metadata["flag"] or f"{group.PREFIX or ''}{field.name}"
 
 
-def _copied(field):
-    return dataclasses.field(default=field.default, metadata=field.metadata)
-
-
-def text(value):
+def text(value) -> str:
     """A value as it is written on a command line."""
     if isinstance(value, tuple | list):
         return ",".join(text(item) for item in value)
     return str(value)
+
+
+_ARE = {
+    int: (is_whole, "a whole number"),
+    float: (is_real, "a number"),
+    bool: (lambda value: isinstance(value, bool), "True or False"),
+}
 
 
 def _check(name, value, kind, of):
@@ -264,13 +263,6 @@ def _check(name, value, kind, of):
             )
     if of["range"] and not of["range"].accepts(value):
         raise UsageError(f"{name}={text(value)} must be {of['range'].words}.")
-
-
-_ARE = {
-    int: (is_whole, "a whole number"),
-    float: (is_real, "a number"),
-    bool: (lambda value: isinstance(value, bool), "True or False"),
-}
 
 
 def _kind(hint):

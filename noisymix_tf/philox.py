@@ -18,21 +18,15 @@ _MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
 _WEYL = 0x9E3779B9, 0xBB67AE85
 
 
-def uniform(shape, seed):
-    """The numbers of `tf.random.stateless_uniform(shape, seed)`.
+def uniform(shape, seed) -> "tf.Tensor":
+    """`tf.random.stateless_uniform(shape, seed)`: float32 in [0, 1).
 
-    Args:
-        shape: Shape, static or a tensor. TensorFlow's kernel makes numbers
-            whose count is not known or not a multiple of four, and those of
-            functions that XLA compiles as a whole, for TPUs among others.
-        seed: int `[2]`.
+    TensorFlow's kernel makes numbers whose count is not known or not a multiple
+    of four, and those of functions that XLA compiles as a whole, for TPUs among
+    others.
 
-    Returns:
-        float32 tensor of `shape`, uniform in [0, 1).
-
-    Example:
-
-    >>> numbers = uniform([2, 4], seed=[0, 1])
+    >>> uniform([2, 4], seed=[0, 1]).shape
+    TensorShape([2, 4])
     """
     count = None if tf.is_tensor(shape) else math.prod(shape)
     if not count or count % 4 or is_compiled_by_xla():
@@ -42,7 +36,7 @@ def uniform(shape, seed):
     return tf.reshape(tf.bitcast(blocks, tf.float32), shape)
 
 
-def is_compiled_by_xla():
+def is_compiled_by_xla() -> bool:
     """Whether the function that is being traced has `jit_compile=True`."""
     graph = tf.compat.v1.get_default_graph()
     return private.control_flow_util.GraphOrParentsInXlaContext(graph)
@@ -53,11 +47,7 @@ def _blocks(key, counter, count):
     """Blocks of four numbers, as the bits of a complex128 each: `[count]`.
 
     A block is written at once, so that the loop over blocks has one result.
-
-    Args:
-        key: uint64 scalar.
-        counter: uint64 scalar, the upper half; the lower one counts blocks.
-        count: Python int.
+    Key and counter are uint64, this its upper half; the lower counts blocks.
     """
     first, second, third, fourth = map(_unit, _philox(key, counter, count))
     return tf.complex(_pair(first, second), _pair(third, fourth))

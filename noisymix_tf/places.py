@@ -14,57 +14,43 @@ _ADDRESS = re.compile(r"[a-zA-Z][\w+.-]+:/")
 _PREPARED = "tfds:"
 
 
-def check_local(**arguments):
-    """Refuses addresses, such as gs://bucket, in place of local paths.
+def check_local(**arguments) -> None:
+    """Raises a `UsageError` if a local path is an address, as gs://bucket.
 
     To Python's own functions, which read and write there, such an address is
-    a folder called `gs:`; what is written needs a lock and atomic renames.
-
-    Args:
-        **arguments: Name and value of each, or a list of values; what is no
-            string or path counts as good.
-
-    Raises:
-        UsageError: One is an address.
-
-    Example:
+    a folder called `gs:`. Arguments are paths or lists of them; what is no
+    string or path counts as good.
 
     >>> check_local(output_dir="runs/a", c_dir="tfds:/data")
     """
     for name, value in arguments.items():
-        for path in value if isinstance(value, tuple | list) else [value]:
-            if not isinstance(path, str | os.PathLike):
-                continue
-            text = os.fspath(path)
-            if not is_address(text):
-                continue
+        values = value if isinstance(value, tuple | list) else [value]
+        paths = [v for v in values if isinstance(v, str | os.PathLike)]
+        for path in filter(is_address, paths):
+            advice = (
+                "give a local folder or file; copy what is there, or mount it "
+                "(a bucket of Google with gcsfuse)."
+            )
             if name.endswith("output_dir"):
-                raise UsageError(
-                    f"{name}={text} is no path of this machine, and a bucket "
-                    f"has neither the lock nor the atomic renames that keep a "
-                    f"run whole: give a local folder, and copy it there when "
-                    f"the command has ended."
+                advice = (
+                    "a bucket has neither the lock nor the atomic renames that "
+                    "keep a run whole. Give a local folder, and copy it there "
+                    "when the command has ended."
                 )
             raise UsageError(
-                f"{name}={text} is no path of this machine: give a local "
-                f"folder or file; copy what is there, or mount it (a bucket of "
-                f"Google with gcsfuse)."
+                f"{name}={path} is no path of this machine: {advice}"
             )
 
 
-def is_address(path):
+def is_address(path: str | os.PathLike) -> bool:
     """Whether a path is an address, such as gs://bucket, be it folded."""
     return bool(_ADDRESS.match(os.fspath(path).removeprefix(_PREPARED)))
 
 
-def check_there(config):
-    """Refuses paths that lead nowhere before the imports that reading needs.
+def check_there(config) -> None:
+    """Raises a `UsageError` if what an option of `Options` names is not there.
 
-    Args:
-        config: The `Options` of a command.
-
-    Raises:
-        UsageError: What has to exist does not.
+    It comes before the imports that reading needs.
     """
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
@@ -82,16 +68,10 @@ def check_there(config):
             )
 
 
-def check_data_dir(data_dir, read, name="data_dir"):
-    """Refuses an address of data that is not read from start to end.
+def check_data_dir(data_dir, read: str, name: str = "data_dir") -> None:
+    """Refuses an address of data that is read in another way than sequential.
 
-    Args:
-        data_dir: A path or an address, or None.
-        read: `"random"` or `"sequential"`.
-        name: Of the argument.
-
-    Raises:
-        UsageError: It is an address, and `read` another than sequential.
+    `read` is `"random"` or `"sequential"`, `name` that of the argument.
     """
     try:
         check_local(**{} if read == "sequential" else {name: data_dir})
@@ -102,16 +82,11 @@ def check_data_dir(data_dir, read, name="data_dir"):
         ) from None
 
 
-def check_apart(config):
-    """Refuses an output directory inside of a tree of images.
+def check_apart(config) -> None:
+    """Refuses an output directory inside of a tree of images, links followed.
 
-    The next command would take what is written there for a class of them.
-
-    Args:
-        config: The `Options` of a command.
-
-    Raises:
-        UsageError: It lies in a tree, links followed.
+    The next command would take what is written there for a class of them: a
+    `UsageError` for the `Options` of a command that has both.
     """
     output = getattr(config, "output_dir", None)
     is_folder = getattr(config, "dataset", None) == "folder"
@@ -132,17 +107,21 @@ def check_apart(config):
                 )
 
 
-def check_writable(path, purpose):
-    """Refuses an `--output_dir` before the imports that writing there needs.
+def _lies_in(path, folder):
+    if not os.path.isdir(folder):
+        return False
+    place = pathlib.Path(os.path.realpath(path))
+    return any(
+        os.path.samefile(parent, folder)
+        for parent in (place, *place.parents)
+        if os.path.exists(parent)
+    )
+
+
+def check_writable(path: str | os.PathLike | None, purpose: str) -> None:
+    """Refuses an `--output_dir` that is missing, or cannot be made or written.
 
     Nothing is made: what only writing can tell is left to it.
-
-    Args:
-        path: The directory; it need not exist.
-        purpose: What it is for.
-
-    Raises:
-        UsageError: None was given, or it cannot be made or written.
     """
     if not path:
         raise UsageError(
@@ -150,14 +129,18 @@ def check_writable(path, purpose):
         )
     try:
         number = _obstacle(pathlib.Path(path))
-    except OSError as error:  # Of a name that is too long, a closed folder.
-        number = error.errno
-    if number:
-        error = OSError(number, os.strerror(number))
-        raise UsageError(
-            f"--output_dir={path} cannot be written ({error.strerror}); name "
-            f"a writable directory."
-        ) from error
+        if number:
+            raise OSError(number, os.strerror(number))
+    except OSError as error:  # Also of a name that is too long.
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: str | os.PathLike, error: OSError) -> UsageError:
+    """What is raised from an error of an `--output_dir`."""
+    return UsageError(
+        f"--output_dir={path} cannot be written ({error.strerror}); name a "
+        f"writable directory."
+    )
 
 
 def _obstacle(place):
@@ -170,14 +153,3 @@ def _obstacle(place):
         return 0
     is_read_only = os.statvfs(place).f_flag & os.ST_RDONLY
     return errno.EROFS if is_read_only else errno.EACCES
-
-
-def _lies_in(path, folder):
-    if not os.path.isdir(folder):
-        return False
-    place = pathlib.Path(os.path.realpath(path))
-    return any(
-        os.path.samefile(parent, folder)
-        for parent in (place, *place.parents)
-        if os.path.exists(parent)
-    )

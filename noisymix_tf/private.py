@@ -6,6 +6,8 @@ TensorFlow 2.21.0 and Keras 3.15.1.
 
 import importlib
 
+from noisymix_tf.lazy import keras
+
 _PLACES = {
     "Functional": "keras.src.models.functional",
     "SymbolicArguments": "keras.src.ops.symbolic_arguments",
@@ -24,3 +26,21 @@ def __getattr__(name):
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_PLACES[name]), name)
+
+
+def functional(model: "keras.Model") -> "keras.Model | None":
+    """The graph that says all about a Keras model, or `None`.
+
+    A subclass with a `call` of its own has none, nor has a Sequential model
+    that has not been built.
+    """
+    is_sequence = isinstance(model, keras.Sequential)
+    base = keras.Sequential if is_sequence else __getattr__("Functional")
+    if not isinstance(model, base) or type(model).call is not base.call:
+        return None
+    return model._functional if is_sequence else model
+
+
+def is_graph(model: "keras.Model") -> bool:
+    """Whether a model is nothing but a functional or Sequential graph."""
+    return functional(model) is not None

@@ -4,8 +4,8 @@ import numpy as np
 
 from noisymix_tf import private
 from noisymix_tf.errors import UsageError
-from noisymix_tf.functional import functional, is_graph
 from noisymix_tf.lazy import keras, tf
+from noisymix_tf.private import functional, is_graph
 
 SOFTMAX, SIGMOID, LOGITS = "softmax", "sigmoid", "logits"
 PROBABILITIES, AUTO = "probabilities", "auto"
@@ -34,7 +34,7 @@ def gives_logits(
     said=AUTO,
     speaker=None,
     advice="leave the setting out, or change the model",
-):
+) -> bool:
     """Whether a classifier gives logits, not probabilities.
 
     How it ends tells, where that can be seen; else what is said, else its
@@ -45,13 +45,10 @@ def gives_logits(
         model: Keras model, or a function of images; see `ending`.
         outputs: float `[B, K]`, what it puts out for some images; None where
             there are none yet.
-        said: `"logits"` or `"probabilities"`, what the user says; `"auto"`
-            where nothing is said. Probabilities may be said of a model that
-            ends as those of logits do, if its outputs are from 0 to 1.
+        said: One of `OUTPUTS`, what the user says. Probabilities may be said of
+            a model that ends as those of logits do, if its outputs are from 0
+            to 1; else what cannot be is a `UsageError`.
         speaker, advice: What says it, and what to do, for the error.
-
-    Raises:
-        UsageError: What is said, or how it ends, cannot be.
     """
     if said not in OUTPUTS:
         known = ", ".join(OUTPUTS)
@@ -59,7 +56,9 @@ def gives_logits(
     seen = ending(model)
     found = None if seen is None else seen == LOGITS
     if found is None and outputs is not None:
-        found = not _are_probabilities(outputs)
+        off = np.abs(outputs.sum(axis=-1, dtype=np.float64) - 1.0)
+        sums_to_one = (off <= _ROW_SUM_TOLERANCE).all()
+        found = not (sums_to_one and (outputs >= 0.0).all())
     logits = found is not False if said == AUTO else said == LOGITS
     why = f"it ends in {'no activation' if seen == LOGITS else seen}"
     cannot_be = seen is not None and logits != (seen == LOGITS)
@@ -75,19 +74,16 @@ def gives_logits(
     return logits
 
 
-def trains_on_logits(model, loss=None):
-    """Whether a model gives logits, from how it ends and from its loss.
+def trains_on_logits(model, loss=None) -> bool:
+    """Whether a Keras model gives logits, from how it ends and from its loss.
 
-    Args:
-        model: Any Keras model.
-        loss: What `compile` takes as loss, or `None` where it is not known.
-
-    Raises:
-        UsageError: The loss takes logits and the model surely gives
-            probabilities, or the other way round.
+    `loss` is what `compile` takes, `None` where it is not known. A `UsageError`
+    where it takes logits and the model surely gives probabilities, or the other
+    way round.
     """
-    name, wanted = _name(loss), getattr(_only(loss), "from_logits", None)
-    if not isinstance(_only(loss), keras.losses.Loss):
+    loss = _only(loss)
+    name, wanted = _name(loss), getattr(loss, "from_logits", None)
+    if not isinstance(loss, keras.losses.Loss):
         # By name or as a function, Keras' cross-entropies take probabilities.
         wanted = False if (name or "").endswith("crossentropy") else None
     return gives_logits(
@@ -98,13 +94,12 @@ def trains_on_logits(model, loss=None):
     )
 
 
-def is_multi_label(model, loss=None):
+def is_multi_label(model, loss=None) -> bool:
     """Whether each output is a yes or no of its own, not one of K classes."""
-    return ending(model) == SIGMOID or _name(loss) in _BINARY
+    return ending(model) == SIGMOID or _name(_only(loss)) in _BINARY
 
 
 def _name(loss):
-    loss = _only(loss)
     if isinstance(loss, keras.losses.Loss):
         loss = type(loss).__name__
     if isinstance(loss, str):
@@ -121,19 +116,17 @@ def _only(loss):
     return loss
 
 
-def scores(outputs, from_logits):
+def scores(outputs, from_logits) -> "tf.Tensor":
     """Scores `[B, K]` whose softmax are the model's probabilities, float32.
 
     They are taken from in front of a final softmax where there is one in
-    sight: of a confident model, rounded probabilities tell no direction.
+    sight: of a confident model, rounded probabilities tell no direction. A
+    `UsageError` where they are called logits and a softmax made them.
 
     Args:
         outputs: Float `[B, K]`, what a model gives, as a tensor of a graph
             (inside a `tf.function`); behind an eager one nothing is seen.
         from_logits: Whether they are logits or probabilities.
-
-    Raises:
-        UsageError: They are called logits and a softmax made them.
     """
     operation = getattr(outputs, "op", None)
     while operation is not None and operation.type in ("Identity", "Cast"):
@@ -151,20 +144,16 @@ def scores(outputs, from_logits):
     return tf.math.log(tf.maximum(outputs, _PROBABILITY_MIN))
 
 
-def ending(model):
+def ending(model) -> str | None:
     """How a model ends, as far as its last layers tell.
 
     Casts, changes of shape and activations without effect are looked through,
-    and so are nested models.
+    and so are nested models. What is no Keras model may say it itself, by an
+    attribute `ending`, as a trainer does.
 
-    Args:
-        model: Any Keras model; or what says it itself, by an attribute
-            `ending`, as a trainer does.
-
-    Returns:
-        `"softmax"`, `"sigmoid"`, `"logits"` (a layer with weights and without
-        activation), or `None` where it cannot be known. A SavedModel may say
-        `"probabilities"`.
+    Returns `"softmax"`, `"sigmoid"`, `"logits"` (a layer with weights and
+    without activation), or `None` where it cannot be known. A SavedModel may
+    say `"probabilities"`.
     """
     own = getattr(model, "ending", None)
     if isinstance(own, str):
@@ -174,20 +163,11 @@ def ending(model):
     return _ending(functional(model).outputs[0], ())
 
 
-def _are_probabilities(outputs):
-    """Whether all rows of `[B, K]` are non-negative and sum to one."""
-    sums = outputs.sum(axis=-1, dtype=np.float64)
-    near_one = np.abs(sums - 1.0) <= _ROW_SUM_TOLERANCE
-    return bool((outputs >= 0.0).all() and near_one.all())
-
-
 def _ending(tensor, calls):
     """`ending` of a symbolic tensor.
 
-    Args:
-        tensor: `keras.KerasTensor`.
-        calls: For each nested model around it, outermost first, the tensors
-            that it is called with.
+    Of each nested model around it, outermost first, `calls` has the tensors
+    that it is called with.
     """
     operation, node, place = tensor._keras_history
     inputs = operation._inbound_nodes[node].input_tensors

@@ -1,4 +1,4 @@
-"""How far a long work is: a bar on a terminal, else a line now and then."""
+"""What a command says: a line, or how far a long work is."""
 
 import shutil
 import sys
@@ -7,6 +7,25 @@ import time
 _BAR = 12
 # Seconds between two lines, and between two states of the bar.
 _PAUSE, _REDRAW = 10.0, 0.2
+
+
+_state = {"is_quiet": False}
+
+
+def be_quiet() -> None:
+    """From now on only warnings are said."""
+    _state["is_quiet"] = True
+
+
+def is_quiet() -> bool:
+    """Whether a command was given `--quiet`."""
+    return _state["is_quiet"]
+
+
+def say(words: str) -> None:
+    """Prints a line on the standard error, at once."""
+    if not is_quiet() or words.startswith("warning"):
+        print(words, file=sys.stderr, flush=True)
 
 
 class Progress:
@@ -18,37 +37,37 @@ class Progress:
 
     Example:
 
-    >>> progress = Progress()
-    >>> progress.begin(total=1000)
-    >>> progress.advance(250, "fog")
-    [===         ]  25 %  3 min left  fog
-    >>> progress.end()
+    >>> progress = Progress(sys.stdout)
+    >>> progress.begin(total=1000, done=250, seconds=90)
+     25 %  about 2 min
     """
 
-    def __init__(self, stream=None, bar=None):
+    def __init__(self, stream=None, bar: bool | None = None):
         self._stream = stream or sys.stderr
         self._bar = self._stream.isatty() if bar is None else bar
 
-    def begin(self, total, done=0, seconds=None):
+    def begin(self, total: int, done: int = 0, seconds=None) -> None:
         """So much of a total is done; the rest takes `seconds`, if known."""
         self._total, self._found = total, done
         self._start = time.monotonic()
         self._tell(done, f"about {duration(seconds)}" if seconds else "")
 
-    def advance(self, done, text=""):
+    def advance(self, done: int, text: str = "") -> None:
         """So much of the total is done now; the text says what it was."""
         now, new = time.monotonic(), done - self._found
         if new and now - self._told >= (_REDRAW if self._bar else _PAUSE):
             rest = (now - self._start) * (self._total - done) / new
             self._tell(done, f"{duration(rest)} left", text)
 
-    def end(self):
+    def end(self) -> None:
         """All is done."""
         spent = duration(time.monotonic() - self._start)
         self._tell(self._total, f"in {spent}", end="\n")
 
     def _tell(self, done, *words, end=""):
         self._told = time.monotonic()
+        if is_quiet():
+            return
         share = done / self._total if self._total else 1.0
         line = "  ".join(filter(None, (f"{int(100 * share):3} %", *words)))
         if self._bar:
@@ -60,7 +79,7 @@ class Progress:
         print(line, end=end, file=self._stream, flush=True)
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
     """Seconds in words: `"1 h 05 min"`, `"3 min"`, `"12 s"`."""
     minutes = round(seconds / 60)
     if minutes >= 60:

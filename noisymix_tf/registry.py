@@ -1,5 +1,7 @@
 """One kind of thing, looked up by name."""
 
+from collections.abc import Callable
+
 from noisymix_tf.errors import UsageError
 
 
@@ -20,25 +22,23 @@ class Registry:
     ('step',)
     """
 
-    def __init__(self, kind):
+    def __init__(self, kind: str):
         self.kind = kind
-        self._entries = {}
-        self._facts = {}
+        self._entries, self._facts = {}, {}
 
-    def register(self, name, **facts):
-        """Returns a decorator that files its object under `name`."""
+    def register(self, name: str, **facts) -> Callable:
+        """A decorator that files its object under `name`."""
         if name in self._entries:
             raise ValueError(f"{self.kind} {name!r} is registered twice")
 
         def add(entry):
-            self._entries[name] = entry
-            self._facts[name] = facts
+            self._entries[name], self._facts[name] = entry, facts
             return entry
 
         return add
 
-    def get(self, name):
-        """Returns the entry; `UsageError` lists the known names."""
+    def get(self, name: str):
+        """The entry; a `UsageError` lists the known names."""
         if name not in self._entries:
             raise UsageError(
                 f"Unknown {self.kind} {name!r}. "
@@ -46,15 +46,15 @@ class Registry:
             )
         return self._entries[name]
 
-    def facts(self, name):
-        """Returns what was said of the entry when it was registered."""
+    def facts(self, name: str) -> dict:
+        """What was said of the entry when it was registered."""
         self.get(name)
         return self._facts[name]
 
-    def names(self):
-        """Returns every registered name."""
+    def names(self) -> tuple[str, ...]:
+        """Every registered name."""
         return tuple(self._entries)
 
-    def items(self):
-        """Returns `(name, entry)` pairs."""
+    def items(self) -> tuple[tuple, ...]:
+        """`(name, entry)` pairs."""
         return tuple(self._entries.items())

@@ -3,7 +3,7 @@
 Every random number of a run is a pure function of (run seed, step, stream
 name, replica). TensorFlow's own Gamma, Beta and shuffle kernels do not compile
 with `jit_compile=True`; the samplers here are made of uniform and normal draws
-only, so one function serves CPU, GPU and TPU.
+only, so one function serves CPU, GPU and TPU. Seeds are int `[2]`.
 
 A seed gives one sequence of whole numbers with a named generator, and several
 without: XLA reads negative seeds in another way than TensorFlow's kernels, and
@@ -23,17 +23,13 @@ GENERATOR = "philox"
 _GAMMA_ROUNDS = 8
 
 
-def stream(seed, step, name, replica=0):
-    """Returns the stateless seed of one stream at one step.
+def stream(seed, step, name: str, replica=0) -> "tf.Tensor":
+    """The stateless seed, int32 `[2]`, of one stream at one step.
 
     Args:
-        seed: The run's seed; Python int or scalar integer tensor.
-        step: Training step; Python int or scalar integer tensor.
-        name: What the numbers are for, a Python string such as `"noise"`.
+        seed, step: Of the run; Python int or scalar integer tensor.
+        name: What the numbers are for, such as `"noise"`.
         replica: Replica id where replicas must draw different numbers.
-
-    Returns:
-        int32 tensor `[2]`, as `tf.random.stateless_*` take.
 
     Example:
 
@@ -51,17 +47,11 @@ def stream(seed, step, name, replica=0):
     return words
 
 
-def key(seed, by_name=False):
+def key(seed, by_name: bool = False) -> dict:
     """The arguments of a `tf.random.stateless_*` call for a seed.
 
-    Args:
-        seed: int32 `[2]`.
-        by_name: Whether to name the generator. In a program that XLA compiles
-            for CPU or GPU this changes nothing; on a TPU it gives the numbers
-            of the others.
-
-    Returns:
-        Dict of keyword arguments.
+    In a program that XLA compiles for CPU or GPU `by_name` changes nothing; on
+    a TPU it gives the numbers of the others.
     """
     if not by_name:
         return {"seed": seed}
@@ -70,36 +60,29 @@ def key(seed, by_name=False):
     return {"seed": tf.cast(unsigned, tf.int64), "alg": GENERATOR}
 
 
-def split(seed, num, by_name=False):
+def split(seed, num: int, by_name: bool = False) -> "tf.Tensor":
     """Splits a stateless seed into `num` independent ones, `[num, 2]`."""
     return tf.random.stateless_uniform(
         [num, 2], minval=None, maxval=None, dtype=tf.int32, **key(seed, by_name)
     )
 
 
-def uniform(seed, shape, dtype="float32", by_name=False):
+def uniform(seed, shape, dtype="float32", by_name=False) -> "tf.Tensor":
     """Uniform numbers in (0, 1): never exactly zero, so their log is finite."""
     return tf.random.stateless_uniform(
         shape, minval=1e-7, maxval=1.0, dtype=dtype, **key(seed, by_name)
     )
 
 
-def log_gamma_variates(seed, shape, concentration, by_name=False):
-    """Logarithms of Gamma(concentration, 1) variates.
+def log_gamma_variates(
+    seed, shape, concentration, by_name: bool = False
+) -> "tf.Tensor":
+    """Logarithms of Gamma(concentration, 1) variates, float32 of a shape.
 
     Marsaglia and Tsang (2000), "A simple method for generating gamma
     variables", with a fixed number of rounds; shapes below one use
     `Gamma(a) = Gamma(a + 1) * U**(1/a)`. The logarithm is returned because for
     a small concentration the variate itself underflows in float32.
-
-    Args:
-        seed: int `[2]`.
-        shape: Python list or tuple of ints.
-        concentration: Positive float or scalar tensor.
-        by_name: Whether to name the generator.
-
-    Returns:
-        float32 tensor of `shape`.
     """
     a = tf.cast(concentration, tf.float32)
     normal_seed, accept_seed, boost_seed = tf.unstack(split(seed, 3, by_name))
@@ -122,18 +105,17 @@ def log_gamma_variates(seed, shape, concentration, by_name=False):
     return log_gamma + boost
 
 
-def beta(seed, shape, a, b):
-    """Beta(a, b) variates that compile under XLA.
+def beta(seed, shape, a, b) -> "tf.Tensor":
+    """Beta(a, b) variates in [0, 1], float32 of a shape.
+
+    For concentrations well below one, values closer to one than float32
+    resolves are exactly one.
 
     Args:
         seed: int `[2]`.
         shape: Python list or tuple of ints.
-        a: Positive concentration of one; float or scalar tensor.
-        b: Positive concentration of zero; float or scalar tensor.
-
-    Returns:
-        float32 tensor of `shape`, values in [0, 1]. For concentrations well
-        below one, values closer to one than float32 resolves are exactly one.
+        a, b: Positive concentrations of one and of zero; float or scalar
+            tensor.
 
     Example:
 
@@ -148,6 +130,6 @@ def beta(seed, shape, a, b):
     )
 
 
-def permutation(seed, num):
+def permutation(seed, num) -> "tf.Tensor":
     """A uniformly random permutation of `range(num)`, int32 `[num]`."""
     return tf.argsort(tf.random.stateless_uniform([num], seed))

@@ -4,13 +4,16 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
 import shutil
+from collections.abc import Iterator
 
 from noisymix_tf import files, model_card
 from noisymix_tf.data import folder
 from noisymix_tf.errors import UsageError
 from noisymix_tf.models.classifier import locate
+from noisymix_tf.places import unwritable
 
 # What is compared of the training data, in this order, and what it is called.
 _OF_DATA = {
@@ -25,13 +28,9 @@ _OF_DATA = {
 
 
 class RunFolder:
-    """What lies where in the directory of a run.
+    """What lies where in the directory of a run."""
 
-    Args:
-        path: The directory.
-    """
-
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike):
         self.path = pathlib.Path(path)
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"
@@ -41,7 +40,7 @@ class RunFolder:
         self.evaluation = self.path / "evaluation"
         self.saved_model = self.path / "saved_model"
 
-    def has_export(self, fingerprint):
+    def has_export(self, fingerprint: str) -> bool:
         """Whether a SavedModel of the model has been written."""
         return any(
             model_card.read(entry)["model"]["fingerprint"] == fingerprint
@@ -51,41 +50,41 @@ class RunFolder:
 
 
 @contextlib.contextmanager
-def opened(config, dataset=None):
-    """The `RunFolder` of one configuration, in which no other process writes.
+def opened(config, dataset=None) -> Iterator[RunFolder]:
+    """The folder of one configuration, in which no other process writes.
 
     The effective flags are written to `flags.txt` when the directory is first
     used, and what the training data is to `data.json`; afterwards only the
     same configuration may continue there, on the same data.
 
     Args:
-        config: The options of the run.
+        config: The `Options` of the run.
         dataset: The `noisymix_tf.data.Dataset` that is trained on, if any.
 
     Raises:
         UsageError: As `files.claimed`; or it belongs to a different
             configuration or to other data.
-
-    Example:
-
-    >>> with run_folder.opened(config) as folder:
-    ...     noisymix_tf.save(model, folder.model)
     """
     with files.claimed(config.output_dir, *_claim(config)) as path:
-        folder = RunFolder(path)
+        own = RunFolder(path)
         try:
-            _describe(path, config, dataset)
+            data = None if dataset is None else _data(path, dataset)
+            # Rewritten also for a continued run: it proves that the directory
+            # is writable, and free flags may have changed.
+            lines = filter(None, config.flags().values())
+            text = "".join(f"{line}\n" for line in lines)
+            files.write_atomically(path / "flags.txt", text)
+            if data is not None:
+                text = json.dumps(data, indent=1) + "\n"
+                files.write_atomically(path / "data.json", text)
         except OSError as error:
-            raise UsageError(
-                f"--output_dir={path} cannot be written ({error.strerror}); "
-                f"name a writable directory."
-            ) from error
-        for unfinished in folder.saved_model.glob(".tmp-*"):
+            raise unwritable(path, error) from error
+        for unfinished in own.saved_model.glob(".tmp-*"):
             shutil.rmtree(unfinished)
-        yield folder
+        yield own
 
 
-def check(config):
+def check(config) -> None:
     """Raises what `opened` would, as far as reading can tell."""
     files.check_claim(config.output_dir, *_claim(config))
 
@@ -94,70 +93,44 @@ def _claim(config):
     return "run", "flags.txt", lambda path: check_flags(path, config)
 
 
-def _describe(path, config, dataset):
-    data = None if dataset is None else checked_data(path, dataset)
-    # Rewritten also for a continued run: it proves that the directory is
-    # writable, and free flags may have changed.
-    lines = [line for line in config.flags().values() if line is not None]
-    files.write_atomically(path / "flags.txt", "\n".join(lines) + "\n")
-    if data is not None:
-        text = json.dumps(data, indent=1) + "\n"
-        files.write_atomically(path / "data.json", text)
+def check_flags(path: str | os.PathLike, config) -> None:
+    """Checks that a directory with a `flags.txt` is of a configuration.
 
-
-def check_flags(path, config):
-    """Checks that a directory's run is of a configuration.
-
-    Args:
-        path: Directory of a run, which has its `flags.txt`.
-        config: The `Config`; its free flags may differ, and with --extend it
-            may have more epochs.
-
-    Raises:
-        UsageError: It holds a run of another configuration, or the file is
-            damaged.
+    Free flags may differ, and with --extend it may have more epochs. Another
+    configuration, or a damaged file, is a `UsageError`.
     """
-    lines = flag_lines(pathlib.Path(path) / "flags.txt")
     # A flag that an older version did not have counts as its default.
-    before = type(config)().flags()
+    before, now = type(config)().flags(), config.flags(with_free=False)
+    lines = flag_lines(pathlib.Path(path, "flags.txt"))
     before |= {flag_name(line): line for line in lines if line}
-    differing = {}
-    for name, line in config.flags(with_free=False).items():
-        if before.get(name) != line:
-            old = before.get(name) or f"--{name} not set"
-            differing[name] = f"{line or f'--{name} not set'} (was {old})"
+    changed = [name for name, line in now.items() if before.get(name) != line]
     epochs = str(flag_value(before.get("epochs")))
     # A toy's run has epochs, but cannot be extended.
     grows = hasattr(config, "extend") and epochs.isdecimal()
     grows = grows and int(epochs) < config.epochs
-    if grows and config.extend:
-        differing.pop("epochs")
-    if differing:
-        hint = " --extend goes on with it." * (list(differing) == ["epochs"])
+    if grows and config.extend and "epochs" in changed:
+        changed.remove("epochs")
+    if changed:
+
+        def said(lines, name):
+            return lines.get(name) or f"--{name} not set"
+
+        words = [f"{said(now, n)} (was {said(before, n)})" for n in changed]
+        hint = " --extend goes on with it." * (changed == ["epochs"])
         raise UsageError(
             f"--output_dir={path} holds a run of another configuration: "
-            f"{'; '.join(differing.values())}. Name another directory, or give "
-            f"the same flags.{hint * grows}"
+            f"{'; '.join(words)}. Name another directory, or give the same "
+            f"flags.{hint * grows}"
         )
 
 
-def checked_data(path, dataset):
+def _data(path, dataset):
     """What is kept of the data of a run, checked against what was kept.
 
     Files that differ in nothing but their times of change, as copies do, are
     the same data where all their bytes are: few files are read for this.
-
-    Args:
-        path: Directory of the run.
-        dataset: The `noisymix_tf.data.Dataset` that is trained on.
-
-    Returns:
-        Dict of JSON values for `data.json`.
-
-    Raises:
-        UsageError: The run has been trained on other data.
     """
-    place, paths = pathlib.Path(path) / "data.json", dataset.train.files
+    place, paths = path / "data.json", dataset.train.files
     found = {
         **dataclasses.asdict(dataset.train.identity),
         "classes": [str(name) for name in dataset.class_names],
@@ -175,18 +148,18 @@ def checked_data(path, dataset):
     changed = [n for n in _OF_DATA if found[n] != before.get(n)]
     if not changed:
         return before
-    same = changed == ["times"] and before.get("bytes") is not None
-    if same and _bytes(paths) == before["bytes"]:
-        return {**found, "bytes": before["bytes"]}
+    advice = "."
+    if changed == ["times"]:
+        if before.get("bytes") is None:
+            advice = f". If these are copies of the same files, remove {place}."
+        elif _bytes(paths) == before["bytes"]:
+            return {**found, "bytes": before["bytes"]}
+        else:
+            changed = ["contents"]
     raise UsageError(
         f"--output_dir={path} holds a run on other training data than there is "
         f"now: {_change(changed[0], found, before)}. Put the data back as it "
-        f"was, or name another directory to train on what there is."
-        + (
-            f" If these are copies of the same files, remove {place}."
-            if changed == ["times"] and before.get("bytes") is None
-            else ""
-        )
+        f"was, or name another directory to train on what there is{advice}"
     )
 
 
@@ -199,40 +172,30 @@ def _change(name, found, before):
         new = [c for c in now if c not in then] or now
         old = [c for c in then if c not in now] or then
         return f"classes {', '.join(new[:5])} (was {', '.join(old[:5])})"
-    if name == "times" and before.get("bytes") is not None:
-        name = "contents"
     return f"other {_OF_DATA[name]}"
 
 
-def flags_of_model(path):
-    """The flags of the run that a model comes from.
+def _bytes(paths):
+    """Hash of all that some files hold, which has to be read."""
+    digests = map(bytes.fromhex, map(files.file_digest, paths))
+    return hashlib.sha256(b"".join(digests)).hexdigest()[:16]
 
-    Args:
-        path: Directory of a run, or a model with a card.
 
-    Returns:
-        `{name: value}` of those that are set, values as on a command line; an
-        empty dict where there is no such run.
+def flags_of_model(path: str | os.PathLike) -> dict[str, str]:
+    """The flags that are set of the run that a model comes from, if of any.
 
-    Raises:
-        UsageError: There is no model there.
+    Values are as on a command line. The path is the directory of a run, or a
+    model with a card; where no model is, it is a `UsageError`.
     """
-    flagfile, card = pathlib.Path(path) / "flags.txt", _card(path)
+    flagfile, card = pathlib.Path(path, "flags.txt"), _card(path)
     lines = flag_lines(flagfile) if flagfile.is_file() else card.get("flags")
     if not isinstance(lines, list):
         return {}
     return {flag_name(line): flag_value(line) for line in lines if line}
 
 
-def classes_of_model(path):
-    """Names of the classes that a model knows by its card; None without.
-
-    Args:
-        path: Directory of a run, or a model.
-
-    Raises:
-        UsageError: There is no model there.
-    """
+def classes_of_model(path: str | os.PathLike) -> list[str] | None:
+    """Names of the classes that a model, which is there, knows by its card."""
     dataset = _card(path).get("dataset")
     return dataset.get("class_names") if isinstance(dataset, dict) else None
 
@@ -246,20 +209,16 @@ def _card(path):
         return {}
 
 
-def flag_lines(file):
+def flag_lines(file: pathlib.Path) -> list[str]:
     """The lines of a run's flags.txt."""
-    try:
-        return file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise UsageError(
-            f"{file} cannot be read ({reason}), so that nothing tells which "
-            f"run {file.parent} holds: put the file back, or name another "
-            f"directory."
-        ) from error
+    advice = (
+        f"without it nothing tells which run {file.parent} holds: put it "
+        f"back, or name another directory."
+    )
+    return files.read_text(file, str(file), advice).splitlines()
 
 
-def flag_value(line):
+def flag_value(line: str | None) -> str | None:
     """`"3"` of `--epochs=3`, `"true"` of `--flip`; None of None."""
     if line is None:
         return None
@@ -269,16 +228,7 @@ def flag_value(line):
     return "false" if name.startswith("no") else "true"
 
 
-def flag_name(line):
+def flag_name(line: str) -> str:
     """The flag's name in `--name=value`, `--name` or `--noname`."""
     name, equals, _ = line.removeprefix("--").partition("=")
-    return name if equals or not name.startswith("no") else name[2:]
-
-
-def _bytes(files):
-    """Hash of all that some files hold, which has to be read."""
-    digest = hashlib.sha256()
-    for path in files:
-        with open(path, "rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:16]
+    return name if equals else name.removeprefix("no")

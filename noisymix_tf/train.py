@@ -1,11 +1,15 @@
 """Train a classifier, evaluate it and export it.
 
-python -m noisymix_tf.train --flagfile=flags/quickstart.flags
+Handwritten digits in a few minutes, and photographs of your own, in PHOTOS,
+which has a folder for each class:
+  python -m noisymix_tf.train --flagfile=quickstart
+  python -m noisymix_tf.train --method=noisymix_short --dataset=folder \\
+      --data_dir=PHOTOS --image_size=64 --width=0.25 --batch_size=32 \\
+      --epochs=30 --output_dir=runs/photos
 """
 
 import contextlib
 import dataclasses
-import sys
 import tempfile
 
 from noisymix_tf import (
@@ -17,41 +21,26 @@ from noisymix_tf import (
     evaluation,
     interactions,
     model_card,
-    provenance,
     run_folder,
-    step_memory,
 )
 from noisymix_tf.config import Config
 from noisymix_tf.data import pipeline
 from noisymix_tf.data.dataset import one_line
 from noisymix_tf.errors import Preempted, UsageError
 from noisymix_tf.lazy import keras, tf
-
-_USAGE = """\
-python -m noisymix_tf.train --flagfile=FILE [--flag=value ...]
-
-Handwritten digits in a few minutes, and photographs of your own, in PHOTOS,
-which has a folder for each class:
-  python -m noisymix_tf.train --flagfile=quickstart
-  python -m noisymix_tf.train --method=noisymix_short --dataset=folder \\
-      --data_dir=PHOTOS --image_size=64 --width=0.25 --batch_size=32 \\
-      --epochs=30 --output_dir=runs/photos
-"""
+from noisymix_tf.progress import say
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Parses the command line and carries out the run."""
-    run(command_line.parse(argv, Config, _USAGE))
+    run(command_line.parse(argv, Config, __doc__))
 
 
-def run(config):
+def run(config: Config) -> evaluation.Results | None:
     """Trains, saves, evaluates and exports as a configuration says.
 
-    Args:
-        config: `noisymix_tf.config.Config`.
-
     Returns:
-        The evaluation's `Results`; None on a machine that is not the chief.
+        What was measured; None on a machine that is not the chief.
     """
     # Before TensorFlow is imported, which takes seconds. Of many machines only
     # the chief writes there.
@@ -69,13 +58,7 @@ def run(config):
     keras.utils.set_random_seed(config.seed)
 
     dataset = setup.dataset(config)
-    evaluation.plan(
-        None,
-        dataset,
-        suites=config.suites,
-        reference=config.reference,
-        **config.settings(),
-    )
+    evaluation.plan(None, dataset, **_measured(config))
     steps_per_epoch = data.steps_per_epoch(dataset.train, config.batch_size)
     with distribution.scope(strategy):
         classifier = setup.classifier(config, dataset)
@@ -102,9 +85,8 @@ def _output(config, strategy, dataset):
             yield config, folder
         return
     with tempfile.TemporaryDirectory(prefix="noisymix-") as path:
-        config = dataclasses.replace(
-            config, output_dir=path, tensorboard=False, corruption_epochs=0
-        )
+        own = {"output_dir": path, "tensorboard": False, "corruption_epochs": 0}
+        config = dataclasses.replace(config, **own)
         with run_folder.opened(config) as folder:
             yield config, folder
 
@@ -127,24 +109,19 @@ def _fit(config, dataset, trainer, steps_per_epoch, folder):
                 "another machine of this training has gone; start all of them "
                 "again"
             ) from error
-        if isinstance(error, tf.errors.ResourceExhaustedError):
+        of, why = tf.errors, one_line(error)
+        if isinstance(error, of.ResourceExhaustedError):
             raise UsageError(
-                f"A step needs more memory than there is "
-                f"({one_line(error)}): {step_memory.ADVICE}"
+                f"A step needs more memory than there is ({why}): "
+                f"{devices.LESS_MEMORY}"
             ) from error
-        if isinstance(error, tf.errors.UnimplementedError):
+        if isinstance(error, of.UnimplementedError):
             raise UsageError(
-                f"This device cannot do what the flags ask for "
-                f"({one_line(error)}): give --jit_compile=false, or "
-                f"--nodeterministic."
+                f"This device cannot do what the flags ask for ({why}): give "
+                f"--jit_compile=false, or --nodeterministic."
             ) from error
-        if isinstance(
-            error,
-            tf.errors.InvalidArgumentError
-            | tf.errors.DataLossError
-            | tf.errors.NotFoundError
-            | tf.errors.PermissionDeniedError,
-        ):
+        unread = of.InvalidArgumentError | of.DataLossError | of.NotFoundError
+        if isinstance(error, unread | of.PermissionDeniedError):
             # The graph does not know which file it could not decode.
             for split in (dataset.train, dataset.test):
                 split.check()
@@ -164,26 +141,21 @@ def _finish(config, dataset, trainer, folder):
         strategy = strategy if is_local else None
         with distribution.scope(strategy):
             classifier = evaluation.load_classifier(folder.model)
+    about = {"method": config.method, "model": str(folder.model)}
     results = evaluation.evaluate(
         classifier,
         dataset,
         strategy=strategy,
-        suites=config.suites,
         output_dir=folder.evaluation,
-        reference=config.reference,
         batch_size=config.eval_batch_size,
         num_workers=config.num_workers,
-        about={
-            "method": config.method,
-            "model": str(folder.model),
-            "data": config.data_words(dataset.name),
-        },
-        **config.settings(),
+        about=about | {"data": config.data_words(dataset.name)},
+        **_measured(config),
     )
     card = model_card.write(folder.model, metrics=results)
     print(results.report.summary(), flush=True)
-    _say(f"Model:       {folder.model}")
-    _say(f"Report:      {folder.evaluation / 'report.html'}")
+    say(f"Model:       {folder.model}")
+    say(f"Report:      {folder.evaluation / 'report.html'}")
     if config.export and not folder.has_export(card["model"]["fingerprint"]):
         images, _ = next(dataset.test.batches(8))
         if distribution.num_replicas(strategy) > 1:
@@ -192,22 +164,27 @@ def _finish(config, dataset, trainer, folder):
             classifier,
             folder.saved_model,
             class_names=dataset.class_names,
-            preprocess=provenance.preprocess_of(dataset),
+            preprocess=model_card.preprocess_of(dataset),
             check_images=images,
             card=card,
         )
-        _say(
+        say(
             f"SavedModel:  {exported.path} (outputs differ by at most "
             f"{exported.max_abs_difference:.1e} after reload)"
         )
     return results
 
 
+def _measured(config):
+    chosen = {"suites": config.suites, "reference": config.reference}
+    return chosen | config.settings()
+
+
 def _announce(config, strategy, dataset, trainer, steps_per_epoch):
     from noisymix_tf.training import setup
 
     batch_size = config.batch_size
-    _say(
+    say(
         f"{config.method} on {dataset.name}: {len(dataset.train)} "
         f"training and {len(dataset.test)} test images of "
         f"{dataset.num_classes} classes, {config.epochs} epochs of "
@@ -215,29 +192,24 @@ def _announce(config, strategy, dataset, trainer, steps_per_epoch):
     )
     unused = len(dataset.train) % batch_size
     if unused:
-        _say(
+        say(
             f"{unused} images, others each time, are left out of an epoch: "
             f"they fill no batch of {batch_size}"
         )
-    _say(
+    say(
         f"{config.model}: {trainer.model.count_params():,} parameters; "
         f"taps {', '.join(trainer.taps)}"
     )
-    devices.announce(
-        strategy, xla=trainer.jit_compile, precision=config.precision
-    )
+    how = {"xla": trainer.jit_compile, "precision": config.precision}
+    devices.announce(strategy, **how)
     count = distribution.num_replicas(strategy)
     if count > 1:
-        _say(
+        say(
             f"{distribution.describe(strategy)}, {batch_size // count} "
             f"images each; {pipeline.describe(strategy)}"
         )
-    _say(f"Input: {setup.describe_input(config, dataset)}")
-    _say(f"Writing to {config.output_dir}")
-
-
-def _say(text):
-    print(text, file=sys.stderr, flush=True)
+    say(f"Input: {setup.describe_input(config, dataset)}")
+    say(f"Writing to {config.output_dir}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Processes that compute with NumPy beside this one; results come in order.
 
->>> with Workers() as workers:
-...     shared = workers.share(images)
-...     calls = ((corruptions.corrupt, shared, name, 3) for name in names)
-...     corrupted = [result for result, _ in workers.ordered(calls)]
+>>> with Workers(1) as workers:
+...     shared = workers.share(np.arange(3))
+...     [total for total, _ in workers.ordered([(np.sum, shared)])] == [3]
+True
 """
 
 import collections
@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 import traceback
+from collections.abc import Iterable, Iterator
 from concurrent import futures
 
 import numpy as np
@@ -43,14 +44,12 @@ class Workers(contextlib.AbstractContextManager):
     is left over, and a small `/dev/shm` is no limit.
 
     Args:
-        count: Number of processes, an attribute too; by default one for each
-            core that this process may use. 0 computes in this process: the
-            same results. Anything else is a `UsageError`.
+        count: Number of processes, by default one for each core. 0 computes in
+            this process: the same results. Anything else is a `UsageError`.
     """
 
-    def __init__(self, count=None):
-        if count is None:
-            count = cores()
+    def __init__(self, count: int | None = None):
+        count = cores() if count is None else count
         if not isinstance(count, int) or count < 0:
             raise UsageError(
                 f"num_workers={count} must be a number of processes, or 0."
@@ -67,7 +66,7 @@ class Workers(contextlib.AbstractContextManager):
             process.kill()
             process.wait()
 
-    def share(self, array):
+    def share(self, array: np.ndarray) -> "_Shared":
         """Copies an array once; returns a handle for the arguments of calls.
 
         The function gets the array, read-only, without another copy; here it
@@ -76,18 +75,17 @@ class Workers(contextlib.AbstractContextManager):
         """
         return _Shared(array)
 
-    def ordered(self, calls):
-        """Yields `(result, seconds)` of each call, in the order of the calls.
+    def ordered(self, calls: Iterable) -> Iterator:
+        """Yields `(result, CPU seconds)` of each call, in their order.
 
-        `result` is what the function returned, for the caller to keep: an
-        array through shared memory, anything else by pickle. `seconds` is the
-        CPU time of the call. Threads may iterate at the same time.
+        Threads may iterate at the same time.
 
         Args:
-            calls: Iterable of `(function, *arguments)`. A function is one of a
-                module, or a `functools.partial` of one; arguments other than
-                handles travel by pickle. At most `2 * count + 1` are read
-                ahead, so that memory does not grow with their number.
+            calls: `(function, *arguments)` each. A function is one of a module,
+                or a `functools.partial` of one; arguments other than handles,
+                and results other than arrays, travel by pickle. At most
+                `2 * count + 1` are read ahead, so that memory does not grow
+                with their number.
 
         Raises:
             UsageError: A worker was killed, or cannot load a function.
@@ -132,7 +130,7 @@ class Workers(contextlib.AbstractContextManager):
         return result.copy() if type(result) is np.ndarray else result, seconds
 
 
-def cores():
+def cores() -> int:
     """Cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
@@ -194,12 +192,7 @@ def _serve(descriptor, parent):
                     result = _Shared(result)  # Held until it has been read.
                 answer = pickle.dumps((result, seconds))
             except Exception as error:
-                error.add_note(f"In a worker:\n{traceback.format_exc()}")
-                try:
-                    pickle.loads(answer := pickle.dumps((error, None)))
-                except Exception:
-                    error = RuntimeError(traceback.format_exc())
-                    answer = pickle.dumps((error, None))
+                answer = _failure(error)
             connection.send_bytes(answer)
 
 
@@ -209,6 +202,17 @@ def _loaded(pickled):
     except AttributeError as error:
         advice = "move it to a module, or take num_workers=0"
         raise UsageError(f"In a worker: {error}; {advice}.") from error
+
+
+def _failure(error):
+    """The answer that raises an error there, or one that can be pickled."""
+    text = traceback.format_exc()
+    error.add_note(f"In a worker:\n{text}")
+    try:
+        pickle.loads(answer := pickle.dumps((error, None)))
+    except Exception:
+        return pickle.dumps((RuntimeError(text), None))
+    return answer
 
 
 def _follow(parent):

@@ -33,6 +33,9 @@ tf.config.set_logical_device_configuration(_CPU, _TWO)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# A user's own parts are registered in processes of their own only.
+collect_ignore = ["support"]
+
 HERE = pathlib.Path(__file__).resolve().parent
 _BESIDE = HERE.parents[1] / "shared"
 _FULL = os.environ.get("NOISYMIX_GOLDEN_DIR", _BESIDE / "golden")

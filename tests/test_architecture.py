@@ -13,13 +13,12 @@ from noisymix_tf import private
 PACKAGE = pathlib.Path(noisymix_tf.__file__).parent
 # From the ground up: each may import those before it.
 RANKS = (
-    "version errors lazy private log_filter progress contact_sheet checks "
-    "registry rng philox workers places flagfiles doors files options plugins "
-    "command_line adjustable functional distribution replicas devices "
-    "probabilities step_memory interactions augment corruptions mixing attacks "
-    "layers models data provenance model_card training evaluation sets config "
-    "run_folder callbacks serving fitting comparison studies benchmarks train "
-    "commands __main__"
+    "__version__ errors lazy private log_filter progress checks registry rng "
+    "philox workers places files flagfiles doors options command_line "
+    "adjustable distribution devices probabilities interactions augment "
+    "corruptions mixing attacks layers models data model_card "
+    "training evaluation sets config run_folder callbacks serving fitting "
+    "comparison studies benchmarks train commands __main__"
 ).split()
 UNSEEDED = "uniform normal gamma shuffle stateless_gamma".split()
 FILES = sorted({*PACKAGE.rglob("*.py")} - {PACKAGE / "__init__.py"})

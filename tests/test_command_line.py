@@ -5,24 +5,22 @@ import re
 
 import pytest
 
-from noisymix_tf import flagfiles, train
+from noisymix_tf import command_line, flagfiles, train
 from noisymix_tf.commands.deepaugment import DeepAugmentConfig
 from noisymix_tf.commands.evaluate import EvaluateConfig
 from noisymix_tf.commands.export import ExportConfig
 from noisymix_tf.commands.stylize import StylizeConfig
 from noisymix_tf.commands.theory import TheoryConfig
 from noisymix_tf.commands.toy import ToyConfig
-from noisymix_tf.comparison.options import AllFlags, CompareConfig
+from noisymix_tf.comparison.trainings import AllFlags, CompareConfig
 from noisymix_tf.config import Config
-from support import ROOT
-from support.parsing import parsed
-from support.usage import assert_usage_error
+from support import ROOT, door_processes
+from support.usage import assert_usage_error, parsed
 
 # Of doors that do not train one network: their flags, and the configuration.
 DOORS = {"toy": (ToyConfig, None), "compare": (CompareConfig, AllFlags)}
 ALL_CONFIGS = (Config, DeepAugmentConfig, EvaluateConfig, ExportConfig)
 ALL_CONFIGS += (StylizeConfig, TheoryConfig, ToyConfig)
-
 
 _parse = functools.partial(parsed, Config)
 
@@ -119,7 +117,7 @@ def test_mistakes_are_one_line(monkeypatch):
         ("--adversary=fast --adversary_eps=0.0314", "0..255: for 0.0314"),
         ("--taps=", "--taps= must be a list of at least one."),
         ("--views=none", "--stability=jsd compares several views"),
-        ("--stability=kl --num_views=1", "leaves --stability=kl nothing"),
+        ("--stability=kl --num_views=1", "--stability=kl compares several"),
         ("--puzzle_labels=5", "--puzzle_labels=5 must be from 2 to 4."),
         ("--flagfile=none.flags", "In flags of this package: cifar10_nois"),
         ("--flagfile=method/none", "In flags/method of this package: adver"),
@@ -163,3 +161,48 @@ def test_help_names_every_flag(capsys):
     assert "\n  python -m noisymix_tf.train --flagfile=quickstart\n" in text
     known = ", ".join(flagfiles.names("method"))
     assert f"Known: {known}." in " ".join(text.split())
+
+
+PARTS = "--plugins=tests/support/own_parts.py"
+LINE = (
+    f"{PARTS} --flagfile=flags/quickstart.flags --model=linear --taps=stage1 "
+    "--views=dim --dim_by=3 --num_views=2 --adversary=grey --grey_levels=2 "
+    "--mixing=halves --halves_place=0.25 --epochs=1 --train_examples=64 "
+    "--test_examples=20 --batch_size=32 --suites=clean,c,negative "
+    "--corruptions=darker --severities=2 --noexport --notensorboard"
+).split()
+
+
+def run(*words):
+    done = door_processes.run("noisymix_tf", *map(str, words))
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_a_file_of_ones_own_parts_trains_evaluates_and_compares(tmp_path):
+    folder = tmp_path / "runs" / "own"
+    said = run("train", *LINE, f"--output_dir={folder}").stdout
+    assert "Accuracy on negatives" in said
+    flags = (folder / "flags.txt").read_text().split()
+    assert {"--halves_place=0.25", "--dim_by=3", "--grey_levels=2.0"} <= {
+        *flags
+    }
+    assert {PARTS, "--mixing=halves"} <= {*flags}
+    table = run("compare", PARTS, folder.parent).stdout
+    assert " Negatives |" in table
+    text = run("train", PARTS, "--helpfull").stdout
+    for flag in ("halves_place", "dim_by", "grey_levels"):
+        assert f"--{flag}: " in text
+    assert "Known: none, augmix" in " ".join(text.split()) and "linear" in text
+    listed = run(PARTS, "--help").stdout
+    assert "\n  hello " in listed
+    assert run("hello", PARTS, "you").stdout == f"hello {PARTS} you\n"
+    line = f"benchmark nothing {PARTS} --model=linear --rounds=2"
+    assert run(*line.split()).stdout.endswith("2 times nothing, linear\n")
+
+
+@pytest.mark.parametrize("path", ["none.py", "tests", "README.md", "setup.cfg"])
+def test_what_is_no_file_of_parts_is_one_line(path):
+    for words in ([f"--plugins={path}"], ["--plugins", path]):
+        call = lambda words=words: command_line.load_plugins(words)  # noqa: E731
+        assert_usage_error(call, f"--plugins={path} is no Python file")

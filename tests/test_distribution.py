@@ -1,4 +1,4 @@
-"""Strategies by name, and two replicas on one machine against one device."""
+"""Strategies by name, two replicas against one device, what a step needs."""
 
 import json
 import types
@@ -9,12 +9,16 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
+import noisymix_tf as nm
 from noisymix_tf import attacks, data, devices, models, private
 from noisymix_tf import distribution as lib
+from noisymix_tf.evaluation.predictor import Predictor
 from noisymix_tf.mixing import MixPlan
+from noisymix_tf.models.classifier import load_classifier
 from noisymix_tf.training import checkpoint, replication
 from noisymix_tf.training.optimizers import L2SGD
 from support import fit_models
+from support.evaluation_toys import random_model, run, self_labelled
 from support.trainings import assert_equal
 from support.usage import assert_usage_error
 
@@ -229,3 +233,114 @@ def test_a_run_goes_on_where_moving_statistics_are_used(two, options):
         _fit(trainer, 2)
         assert_equal(_state(trainer), whole)
         checkpoint.assign(variables, saved)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_compiled_functions(two, count):
+    """Each replica gets its part; what is shared, it gets whole."""
+    traces = []
+
+    @tf.function  # It is taken as it is.
+    def function(x, y, factor):
+        traces.append(y.shape)
+        sums = tf.fill(tf.shape(y), tf.reduce_sum(x))
+        return {"sum": x + factor * y[:, None], "part": sums}
+
+    x = np.arange(12, dtype=np.float32).reshape(4, 3)
+    y = np.arange(4, dtype=np.float32)
+    replicas = lib.Replicas(two if count == 2 else None)
+    rounded = [replicas.count, *map(replicas.round_up, (1, 2, 7, 8))]
+    assert rounded == ([1, 1, 2, 7, 8] if count == 1 else [2, 2, 2, 8, 8])
+    call = replicas.compile(function)
+    parts = [66.0] * 4 if count == 1 else [15.0, 15.0, 51.0, 51.0]
+    for _ in range(3):
+        results = call(x, y, shared=(tf.constant(10.0),))
+        np.testing.assert_array_equal(results["sum"], x + 10 * y[:, None])
+        assert results["part"].tolist() == parts
+    # Once on one device, once on each of two.
+    assert [tuple(shape) for shape in traces] == [(4 // count,)] * count
+
+
+def test_odd_batches_are_filled_up_and_one_shape_is_compiled(two):
+    shapes, rows = [], np.arange(23.0, dtype=np.float32)[:, None] * [1, 2]
+
+    def spy(x, training):
+        shapes.append(x.shape[0])
+        return 3.0 * x
+
+    predictor = Predictor(spy, 2, rows[:2], 7, replicas=lib.Replicas(two))
+    for n in (23, 1, 2):
+        np.testing.assert_allclose(predictor(rows[:n]), 3 * rows[:n])
+    assert shapes == [4, 4]
+
+
+def test_evaluations_agree(two, tmp_path):
+    """Batches of 7 become 8 on two devices; the last one of 23 is filled."""
+    plain = random_model()
+    with two.scope():
+        mirrored = random_model()
+    mirrored.set_weights(plain.get_weights())
+    data = self_labelled(plain)
+    nm.export(plain, tmp_path, fresh_process=False)
+    with two.scope():
+        loaded = load_classifier(tmp_path)
+    options = {"severities": (5,), "eps": ("1/255",), "attack_steps": 2}
+    options |= {"attack_losses": ("cross_entropy",), "batch_size": 7}
+    every = {**options, "suites": ("clean", "c", "fgsm", "pgd")}
+    one = run(plain, data, **every).scores
+    other = run(mirrored, data, strategy=two, **every).scores
+    assert list(one) == list(other)  # A fingerprint depends on no device.
+    del every["severities"], every["attack_steps"]
+    every |= {"suites": ("clean", "fgsm"), "strategy": two}
+    saved = run(loaded, data, **every).scores
+    by_name = {cell.name: scores.rows for cell, scores in one.items()}
+    for cell, scores in (*other.items(), *saved.items()):
+        rows, wanted = scores.rows, by_name[cell.name]
+        np.testing.assert_array_equal(rows["right"], wanted["right"])
+        np.testing.assert_allclose(rows["nll"], wanted["nll"], 1e-3, 1e-5)
+    assert len({rows["right"].sum() for rows in by_name.values()}) > 2
+
+
+MB = 2**20
+
+
+def _chain(x):
+    for _ in range(9):
+        x = tf.sin(x)
+    return x
+
+
+def _gradient(x):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = _chain(x)
+    return tape.gradient(y, x)
+
+
+def _in_a_loop(x):
+    return tf.map_fn(tf.function(_gradient), tf.stack([x] * 3))
+
+
+def _traced(function):
+    spec = tf.TensorSpec([MB // 4])
+    return tf.function(function, autograph=False).get_concrete_function(spec)
+
+
+def test_what_is_needed_again_counts_until_then(monkeypatch, capsys):
+    """README's photo command took 10 GB without a word."""
+    found = [_traced(f) for f in (_chain, _gradient, _in_a_loop)]
+    once, kept, inside = (devices.peak(f.graph) / MB for f in found)
+    assert round(once) == 2 and 10 <= kept <= 13  # An input and an output.
+    assert kept <= inside <= kept + 6
+
+    def said(free, **more):
+        found = devices.Devices("CPU", (), free, 1, machines=False, sums=False)
+        monkeypatch.setattr(devices, "found", lambda strategy: found)
+        devices.announce_memory(_traced(_gradient), **more)
+        return capsys.readouterr().err
+
+    line = said(10 * MB, is_silent=True)
+    assert line.startswith("warning: a step needs about 0.0 GB of memory, but")
+    assert "--batch_size" in line and line.count("\n") == 1
+    assert said(2e9) == "A step needs about 0.0 GB of memory; 2.0 GB are free\n"
+    assert said(2e9, is_silent=True) == said(None) == ""

@@ -1,4 +1,4 @@
-"""How commands and flagfiles are found, and how a command ends."""
+"""How commands and flagfiles are found, how a command ends; `corrupt`."""
 
 import errno
 import os
@@ -8,12 +8,13 @@ import subprocess
 import sys
 from unittest import mock
 
+import numpy as np
 import pytest
 
-from noisymix_tf import __main__, doors, flagfiles
+from noisymix_tf import __main__, __version__, data, doors, flagfiles
 from noisymix_tf.commands import COMMANDS
+from noisymix_tf.corruptions import perturb
 from noisymix_tf.errors import UsageError
-from noisymix_tf.version import __version__
 from support import ROOT, door_processes
 from support.usage import assert_usage_error
 
@@ -136,6 +137,7 @@ def test_a_wheel_knows_every_flagfile_and_method(tmp_path):
 
     def run(*command):
         environment = {**os.environ, "PYTHONPATH": str(site)}
+        del environment["TF_CPP_MIN_LOG_LEVEL"]
         more = {"env": environment, "capture_output": True, "text": True}
         command, empty = [sys.executable, *command], tmp_path / "empty"
         done = subprocess.run(command, cwd=empty, **more)
@@ -146,7 +148,7 @@ def test_a_wheel_knows_every_flagfile_and_method(tmp_path):
 
     pip("wheel --no-deps --no-build-isolation -w", tmp_path, source)
     pip("install --no-deps --target", site, *tmp_path.glob("*.whl"))
-    code, flags = "noisymix_tf/**/*.py", "flags/**/*.*"
+    code, flags = "noisymix_tf/**/*.py", "flags/**/*.flags"
     assert _files(ROOT, code) == _files(site, code)
     assert _files(ROOT, flags) == _files(site / "noisymix_tf", flags)
     version = (0, f"noisymix_tf {__version__}\n", "")
@@ -156,6 +158,13 @@ def test_a_wheel_knows_every_flagfile_and_method(tmp_path):
     status, _, mistake = run("-m", "noisymix_tf", *line.split())
     assert status == 2 and "missing" in mistake
     assert not list((tmp_path / "empty").iterdir())
+    line = "train --flagfile=quickstart --width=0.0625 --suites=clean --quiet"
+    line += " --train_examples=40 --test_examples=20 --batch_size=8 --epochs=1"
+    status, found, said = run("-m", "noisymix_tf", *line.split())
+    assert "Clean accuracy" in found and not said, said
+    written = tmp_path / "empty" / "runs" / "quickstart" / "saved_model" / "1"
+    assert status == 0 and (written / "saved_model.pb").exists(), said
+    assert (site / "noisymix_tf" / "py.typed").exists()
 
 
 def test_commands_are_all_doors(capsys, monkeypatch):
@@ -196,8 +205,8 @@ def test_names_of_flagfiles_mean_the_same_in_any_folder(tmp_path, monkeypatch):
     words = "quickstart", "=flags/b.flags cannot"
     assert_usage_error(lambda: flagfiles.expand(line), *words)
     (own / "b.flags").write_text("--method=nfm\n--alpha=2\n")
-    found = flagfiles.expand(["--seed=1", *line, "--seed=2"])
-    words = "--seed=1 --epochs=7 --method=nfm --alpha=2 --seed=2"
+    found = flagfiles.expand(["--seed=1", *line, "--seed=2", "--", *line])
+    words = "--seed=1 --epochs=7 --method=nfm --alpha=2 --seed=2 -- " + line[0]
     assert found == words.split()
     # A binary one was a traceback.
     (own / "b.flags").write_bytes(b"\x80\xff")
@@ -210,3 +219,59 @@ def test_names_of_flagfiles_mean_the_same_in_any_folder(tmp_path, monkeypatch):
     ):
         line = [f"--flagfile={given}"]
         assert_usage_error(lambda line=line: flagfiles.expand(line), words)
+
+
+SMALL = ("--dataset=digits", "--test_examples=20")
+
+
+def run(*arguments):
+    doors.run(COMMANDS.get("corrupt"), ["corrupt", *arguments])
+
+
+def test_flags_reach_what_they_name(tmp_path, capfd):
+    arguments = (
+        "--suite=p --difficulty=2 --table=imagenet --seed=9 "
+        "--corruptions=brightness,shot_noise "
+        f"--crop=28 --num_workers=2 --output_dir={tmp_path}"
+    ).split()
+    run(*SMALL, *arguments)
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[0] == "  0 %" and lines[-2].startswith("100 %  in ")
+    assert lines[-1] == f"Written: {tmp_path}"
+    images = data.load("digits", test_examples=20).test.images
+    options = {"table": "imagenet", "difficulty": 2, "crop": 28}
+    for name, file in (("brightness",) * 2, ("shot_noise", "shot_noise_2")):
+        expected = perturb(images, name, 9, **options)
+        stored = np.load(tmp_path / f"{file}.npy")
+        np.testing.assert_array_equal(stored, expected)
+    # The second time less is left to do.
+    run(*SMALL, *arguments, "--corruptions=brightness,tilt")
+    assert capfd.readouterr().err.startswith(" 50 %")
+
+
+def test_help_names_flags_without_tensorflow():
+    options = {"capture_output": True, "text": True, "check": True}
+    for name in ("stylize", "deepaugment", "corrupt"):
+        command = f"-X importtime -m noisymix_tf {name} --helpfull".split()
+        done = subprocess.run([sys.executable, *command], **options)
+        assert " tensorflow" not in done.stderr
+    for flag in "suite corruptions severities difficulty num_workers".split():
+        assert f"--{flag}: " in done.stdout
+
+
+def test_mistakes_are_one_line_and_status_2(tmp_path, capsys):
+    for argument, words in (
+        ("--severities=1,6", "--severities=1,6 must be a list of numbers"),
+        ("--num_workers=-1", "--num_workers=-1 must be at least 0"),
+        ("--shard=0/2", "--shard=0/2 must be i/n, part i of n, from 1/n to"),
+        ("--shard=5/21", "there are no more than 20 images"),
+        ("--output_dir=/dev/null/sets", "cannot be written"),
+        ("--suite=p --table=tiny", "motion_blur has no constants for table=ti"),
+    ):
+        folder = tmp_path / "sets"
+        with pytest.raises(SystemExit) as caught:
+            run(f"--output_dir={folder}", *SMALL, *argument.split())
+        assert caught.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ") and words in line
+        assert not list(folder.glob("*.npy"))

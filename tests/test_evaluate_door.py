@@ -14,8 +14,7 @@ from noisymix_tf.commands import evaluate as door
 from noisymix_tf.evaluation import Settings
 from noisymix_tf.run_folder import opened
 from support import door_processes, picture_folders
-from support.parsing import parsed
-from support.usage import assert_usage_error
+from support.usage import assert_usage_error, parsed
 
 parse = functools.partial(parsed, door.EvaluateConfig)
 

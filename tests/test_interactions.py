@@ -7,8 +7,7 @@ from noisymix_tf.commands.evaluate import EvaluateConfig
 from noisymix_tf.config import Config
 from noisymix_tf.devices import Devices
 from support import ROOT
-from support.parsing import parsed
-from support.usage import assert_usage_error
+from support.usage import assert_usage_error, parsed
 
 CPU = Devices("CPU", ("CPU:0",), None, 1, machines=False, sums=False)
 GPU, TPU = (CPU._replace(kind=kind) for kind in ("GPU", "TPU"))

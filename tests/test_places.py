@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import noisymix_tf as nm
 from noisymix_tf import run_folder
-from noisymix_tf.commands import corrupt
+from noisymix_tf.commands import COMMANDS
 from noisymix_tf.commands.deepaugment import DeepAugmentConfig
 from noisymix_tf.commands.evaluate import EvaluateConfig
 from noisymix_tf.commands.stylize import StylizeConfig
@@ -17,8 +17,7 @@ from noisymix_tf.comparison import trainings
 from noisymix_tf.config import Config
 from noisymix_tf.models.classifier import locate
 from support import comparison_runs, small_trainer
-from support.parsing import parsed
-from support.usage import assert_usage_error
+from support.usage import assert_usage_error, parsed
 
 
 def compare(line):
@@ -29,7 +28,7 @@ def compare(line):
 
 
 def corrupted(line):
-    return corrupt.main(["corrupt", *line.split()])
+    return COMMANDS.get("corrupt")(["corrupt", *line.split()])
 
 
 def reader(config):

@@ -1,4 +1,4 @@
-"""The random streams and the samplers that compile under XLA."""
+"""The random streams, the generator, and the samplers that XLA compiles."""
 
 import functools
 import itertools
@@ -6,10 +6,11 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
+from numpy.testing import assert_array_equal
 from numpy.testing import assert_array_equal as same
 from scipy import stats
 
-from noisymix_tf import rng
+from noisymix_tf import philox, rng
 from support.augmentation import assert_law, assert_uncorrelated
 
 P_VALUE = 1e-3  # Seeds are fixed: a failure means a change, not bad luck.
@@ -116,3 +117,22 @@ def test_permutation_is_uniform():
     large = rng.permutation(seeds[0], 128)
     assert large.dtype == tf.int32
     same(np.sort(large), np.arange(128))
+
+
+def test_numbers_are_those_of_tensorflows_kernel_in_every_bit(monkeypatch):
+    shapes = (8,), (3, 5, 2, 6), tf.TensorShape([2, 50_000])
+    seeds = [0, 1], [-3, 9], [2**31 - 1, -(2**31)], [2**40, 7]
+    cases = list(itertools.product(shapes, map(tf.constant, seeds)))
+    theirs = [tf.random.stateless_uniform(*case) for case in cases]
+    with monkeypatch.context() as patched:
+        patched.delattr(tf.random, "stateless_uniform")
+        ours = [tf.function(philox.uniform)(*case) for case in cases]
+    for each, expected in zip(ours, theirs, strict=True):
+        assert_array_equal(each, expected)
+    # No whole blocks, an unknown size, or a whole program of XLA.
+    for shape in ((5,), (0, 4), tf.constant([2, 4])):
+        expected = tf.random.stateless_uniform(shape, [1, -2])
+        assert_array_equal(philox.uniform(shape, [1, -2]), expected)
+    both = philox.uniform, tf.random.stateless_uniform
+    both = (tf.function(f, jit_compile=True)([8], [1, -2]) for f in both)
+    assert_array_equal(*both)

@@ -1,5 +1,6 @@
 """Whose output directory it is, and who writes there."""
 
+import contextlib
 import dataclasses
 import errno
 import fcntl
@@ -18,7 +19,7 @@ from noisymix_tf import data, model_card
 from noisymix_tf.config import Config
 from noisymix_tf.data import folder as folder_lib
 from noisymix_tf.data.identity import Identity
-from noisymix_tf.files import Lock
+from noisymix_tf.files import claimed
 from noisymix_tf.run_folder import opened
 from support import picture_folders as folders
 from support.usage import assert_usage_error
@@ -191,7 +192,7 @@ def test_mistakes_cost_no_imports(tmp_path):
 
 def test_what_a_kill_left_is_removed_and_nothing_else(tmp_path, monkeypatch):
     def leave(*names):
-        for path in (tmp_path / name for name in names):
+        for path in map(tmp_path.joinpath, names):
             path.parent.mkdir(exist_ok=True)
             path.write_text("half")
 
@@ -211,16 +212,20 @@ def test_what_a_kill_left_is_removed_and_nothing_else(tmp_path, monkeypatch):
     with opened(_config(tmp_path)) as folder:
         assert folder.has_export("old") and not folder.has_export("new")
     _use(_config(tmp_path / "other"))
-    found = sorted(os.listdir(tmp_path / "other"))
-    assert found == [".notes.partial", "flags.txt"]
+    assert {*os.listdir(tmp_path / "other")} == {".notes.partial", "flags.txt"}
 
 
 _HOLDER = """
-import sys, time
-from noisymix_tf.files import Lock
-with Lock(sys.argv[1]):
+import sys, time, noisymix_tf.files
+with noisymix_tf.files.claimed(sys.argv[1], "run"):
     print("held", flush=True); time.sleep(60)
 """
+
+
+def _held(folder):
+    stack = contextlib.ExitStack()
+    stack.enter_context(claimed(folder, "run"))
+    return stack
 
 
 def test_another_process_is_named_and_its_death_frees_the_lock(tmp_path):
@@ -228,20 +233,19 @@ def test_another_process_is_named_and_its_death_frees_the_lock(tmp_path):
     with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
         assert holder.stdout.readline() == b"held\n"
         words = f"--output_dir={tmp_path} is being written", f"({holder.pid} on"
-        assert_usage_error(lambda: Lock(tmp_path), *words)
+        assert_usage_error(lambda: _held(tmp_path), *words)
         holder.kill()
     assert (tmp_path / ".lock").exists()
-    lock = Lock(tmp_path)
-    assert_usage_error(lambda: Lock(tmp_path), f"({os.getpid()} on ")
+    lock = _held(tmp_path)
+    assert_usage_error(lambda: _held(tmp_path), f"({os.getpid()} on ")
     # A forked child does not keep it.
-    pid = os.fork()
-    if pid == 0:
+    if (pid := os.fork()) == 0:
         signal.pause()
-    for _ in range(2):
-        lock.release()
-    assert list(tmp_path.iterdir()) == []
+    with mock.patch("pathlib.Path.unlink", side_effect=OSError):
+        lock.close()
     try:
-        Lock(tmp_path).release()
+        _held(tmp_path).close()
+        assert list(tmp_path.iterdir()) == []
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
@@ -249,19 +253,19 @@ def test_another_process_is_named_and_its_death_frees_the_lock(tmp_path):
 
 def test_removed_files_and_systems_without_locks(tmp_path, monkeypatch, capsys):
     """Opened before, locked after the release of the one who had it."""
-    first, flock = Lock(tmp_path), fcntl.flock
+    first, flock = _held(tmp_path), fcntl.flock
 
     def late(descriptor, operation):
         if operation & fcntl.LOCK_EX:
-            first.release()
+            first.close()
         return flock(descriptor, operation)
 
     monkeypatch.setattr(fcntl, "flock", late)
-    second = Lock(tmp_path)
+    second = _held(tmp_path)
     monkeypatch.undo()
     assert (tmp_path / ".lock").exists()
-    assert_usage_error(lambda: Lock(tmp_path), "another process")
-    second.release()
+    assert_usage_error(lambda: _held(tmp_path), "another process")
+    second.close()
 
     def fail(module, name, number):
         error = OSError(number, os.strerror(number))
@@ -269,10 +273,10 @@ def test_removed_files_and_systems_without_locks(tmp_path, monkeypatch, capsys):
 
     for number in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL):
         fail(fcntl, "flock", number)
-        with Lock(tmp_path):
+        with _held(tmp_path):
             [line] = capsys.readouterr().err.splitlines()
         assert "without locks" in line and str(tmp_path) in line
     fail(fcntl, "flock", errno.EIO)
-    assert_usage_error(lambda: Lock(tmp_path), "Input/output error")
+    assert_usage_error(lambda: _held(tmp_path), "Input/output error")
     fail(os, "open", errno.EROFS)
-    assert_usage_error(lambda: Lock(tmp_path), "written (Read-only")
+    assert_usage_error(lambda: _held(tmp_path), "written (Read-only")

@@ -22,9 +22,8 @@ from noisymix_tf.models.zoo import MODELS
 from noisymix_tf.training import setup
 from support import ROOT, door_processes, small_trainer, tiny_network
 from support import picture_folders as folders
-from support.parsing import parsed
 from support.trainings import log_of
-from support.usage import assert_usage_error
+from support.usage import assert_usage_error, parsed
 
 # Views that are traced in no time, and not all taps.
 TINY = """--flagfile=flags/quickstart.flags --train_examples=110

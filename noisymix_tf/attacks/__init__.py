@@ -1,10 +1,7 @@
 """Adversarial attacks in pixel space, on any classifier.
 
 Pixels are 0..255; sizes of attacks are fractions of that range, as the
-literature writes them (those of adversaries to train against are grey levels):
-
->>> from noisymix_tf import attacks
->>> adversarial = attacks.fgsm(model, images, labels, eps=4 / 255)
+literature writes them. Those of adversaries to train against are grey levels.
 """
 
 from noisymix_tf.attacks.adversary import (
@@ -14,9 +11,8 @@ from noisymix_tf.attacks.adversary import (
     PGDAdversary,
 )
 from noisymix_tf.attacks.autoattack import auto_attack
-from noisymix_tf.attacks.balls import BALLS, Ball
 from noisymix_tf.attacks.methods import fgsm, pgd
-from noisymix_tf.attacks.search import LOSSES, Budget, search
+from noisymix_tf.attacks.search import BALLS, LOSSES, Ball, Budget, search
 
 # A word that tells adversarial images of this code from those of another.
 VERSION = "1"

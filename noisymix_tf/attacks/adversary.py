@@ -6,8 +6,13 @@ import math
 from typing import ClassVar
 
 from noisymix_tf import checks
-from noisymix_tf.attacks.balls import BALLS
-from noisymix_tf.attacks.search import PIXEL_MAX, Budget, cross_entropy, search
+from noisymix_tf.attacks.search import (
+    BALLS,
+    PIXEL_MAX,
+    Budget,
+    cross_entropy,
+    search,
+)
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import serializable, tf
 from noisymix_tf.options import AT_LEAST_1, POSITIVE, Options, Range, option
@@ -22,13 +27,13 @@ _SHARE = Range(lambda v: 0 < v <= 1, "above 0 and at most 1")
 class Adversary(Options, abc.ABC):
     """An attack on the clean images of a train step, and its options.
 
-    A new one is a dataclass in the registry `ADVERSARIES`, whose fields are
-    its options, and, to be saved with a trainer, in that of Keras.
+    A new one is a dataclass in the registry `ADVERSARIES`, with a `PREFIX` for
+    options of its own, and, to be saved with a trainer, in that of Keras.
     """
 
     PREFIX = "adversary_"
 
-    def check(self, shape):
+    def check(self, shape) -> None:
         """Refuses examples of a shape, in which None stands for any side."""
         if len(shape) != 3:
             raise UsageError(
@@ -37,7 +42,7 @@ class Adversary(Options, abc.ABC):
             )
 
     @abc.abstractmethod
-    def attack(self, score, images, labels, seed):
+    def attack(self, score, images, labels, seed) -> "tf.Tensor":
         """The batch with adversarial images in the place of clean ones.
 
         Args:
@@ -61,18 +66,12 @@ class Adversary(Options, abc.ABC):
 class PGDAdversary(Adversary):
     """Projected gradient descent from a random start: adversarial training.
 
-    The fields are options, as arguments and as flags. Distances are in grey
-    levels of pixels 0..255. In the Euclidean norm they are those of a whole
-    image: the literature's 0.5 for pixels in 0..1 is 127.5. The search is that
-    of `attacks.pgd`, on images clipped to 0..255.
+    The search is that of `attacks.pgd`, on images clipped to 0..255, with
+    distances in grey levels. A trainer refuses examples that are no images, and
+    a radius that spans all of them.
 
-    Raises:
-        UsageError: An argument out of its range; from a trainer, examples that
-            are no images, or a radius that spans all of them.
-
-    Example:
-
-    >>> nm.NoisyMix(classifier, adversary=nm.attacks.PGDAdversary(eps=4))
+    >>> PGDAdversary(eps=4).steps
+    7
 
     Reference: Madry et al., arXiv:1706.06083, section 4; the defaults are its
     attack for CIFAR-10. Mixed batches: Kurakin et al., arXiv:1611.01236.
@@ -107,7 +106,7 @@ class PGDAdversary(Adversary):
         1.0,
         "Share of the batch that is attacked; the rest stays clean. At least "
         "one image, the first, is attacked.",
-        range=_SHARE,
+        _SHARE,
     )
 
     def __post_init__(self):
@@ -121,7 +120,7 @@ class PGDAdversary(Adversary):
                 f"{255 * step:.4g}."
             )
 
-    def check(self, shape):
+    def check(self, shape) -> None:
         super().check(shape)
         if None in shape:
             return
@@ -133,7 +132,7 @@ class PGDAdversary(Adversary):
                 f"give less."
             )
 
-    def attack(self, score, images, labels, seed):
+    def attack(self, score, images, labels, seed) -> "tf.Tensor":
         count, size = images.shape[0], tf.shape(images)[0]
         if self.share == 1.0:
             count = count or size
@@ -163,12 +162,7 @@ class FastAdversary(PGDAdversary):
     """One step from a random start: fast adversarial training.
 
     Without the random start it is the fast gradient sign method, against which
-    networks learn to mask their gradients. Options are those of `PGDAdversary`
-    without `steps`; `step_size` is `1.25 eps` by default.
-
-    Example:
-
-    >>> nm.NoisyMix(classifier, adversary=nm.attacks.FastAdversary(share=0.5))
+    networks learn to mask their gradients.
 
     Reference: Wong et al., arXiv:2001.03994, algorithm 3; the defaults are
     those of its published code for CIFAR-10.
@@ -178,7 +172,7 @@ class FastAdversary(PGDAdversary):
     steps: int = dataclasses.field(default=1, init=False)
 
 
-def resolve(adversary):
+def resolve(adversary) -> Adversary | None:
     """The `Adversary` that an argument is, or names; None of `"none"`."""
     if isinstance(adversary, Adversary):
         return adversary

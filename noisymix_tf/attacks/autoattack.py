@@ -7,10 +7,11 @@ calls it and differentiates it, TensorFlow computes scores and gradients.
 import contextlib
 import functools
 import sys
+from collections.abc import Callable
 
 import numpy as np
 
-from noisymix_tf.attacks.methods import labels_of, prepared
+from noisymix_tf.attacks.methods import prepared
 from noisymix_tf.attacks.search import PIXEL_MAX, back_to_pixels
 from noisymix_tf.checks import whole_number
 from noisymix_tf.errors import UsageError
@@ -19,12 +20,11 @@ from noisymix_tf.registry import Registry
 
 # The package's versions, and what each of them runs, in this order.
 VERSIONS = Registry("version")
-for _name, _attacks in (
-    ("standard", ("apgd-ce", "apgd-t", "fab-t", "square")),
-    ("plus", ("apgd-ce", "apgd-dlr", "fab", "square", "apgd-t", "fab-t")),
-    ("rand", ("apgd-ce", "apgd-dlr")),
-):
-    VERSIONS.register(_name)(_attacks)
+VERSIONS.register("standard")(("apgd-ce", "apgd-t", "fab-t", "square"))
+VERSIONS.register("plus")(
+    ("apgd-ce", "apgd-dlr", "fab", "square", "apgd-t", "fab-t")
+)
+VERSIONS.register("rand")(("apgd-ce", "apgd-dlr"))
 # Their losses divide by differences of the highest scores.
 _CLASSES_MIN = {"apgd-dlr": 3, "apgd-t": 4}
 # Targeted attacks try the classes of the next highest scores, at most so many.
@@ -44,7 +44,7 @@ def auto_attack(
     seed=0,
     batch_size=250,
     from_logits=None,
-):
+) -> "tf.Tensor":
     """AutoAttack: several attacks without parameters, one after the other.
 
     Each attacks the images that those before it have left: Auto-PGD on the
@@ -53,39 +53,39 @@ def auto_attack(
     published leaderboards of robustness show.
 
     It needs thousands of forward passes for every image that stays robust:
-    start with a few hundred images. Draws follow `seed` and the place of an
-    image in its batch. The logger `auto-attack` tells the progress at level
-    DEBUG, and warns of models that this evaluation does not fit. PyTorch stays
-    on the CPU; the model runs where TensorFlow puts it.
+    start with a few hundred. The logger `auto-attack` tells the progress at
+    level DEBUG, and warns of models that this evaluation does not fit. PyTorch
+    stays on the CPU; the model runs where TensorFlow puts it.
 
     Args:
-        model, images, labels, eps, norm, from_logits: What `pgd` takes.
         version: `"standard"`; `"plus"`, with more attacks and restarts; or
             `"rand"`, for models whose outputs are random.
         attacks: Names of the version's attacks to run, in this order; all of
             them by default. `"apgd-t"` needs at least 4 classes, `"apgd-dlr"`
             3.
-        seed: Of all draws; int of at least 0.
+        seed: Of all draws, which follow the place of an image in its batch.
         batch_size: Images per batch; the package's own default.
 
-    Returns:
-        float32 `[B, H, W, C]` in 0..255 and, up to rounding, in the ball. An
-        image for which nothing was found comes back as it is, and so does one
-        that is misclassified from the start.
-
-    Raises:
-        UsageError: An argument that is not of this form, a model that does
-            not fit, or a package that is not installed.
-
-    Example:
-
-    >>> adversarial = auto_attack(model, images, labels, eps=8 / 255)
-    >>> accuracy = (model(adversarial).numpy().argmax(-1) == labels).mean()
+    The other arguments, the images that are returned and the errors are as for
+    `pgd`. Images that withstand, or are misclassified from the start, come
+    back as they are.
 
     Source: Croce and Hein (2020), "Reliable evaluation of adversarial
     robustness with an ensemble of diverse parameter-free attacks"; the package
     is `pyautoattack`.
     """
+    seed = whole_number("seed", seed, 0)
+    batch_size = whole_number("batch_size", batch_size, 1)
+    target = prepared(model, images, labels, eps, norm, from_logits, batch_size)
+    attacks = _checked(attacks, version, target.num_classes)
+    packages = require_packages()
+    if target.eps == 0.0:
+        return tf.constant(target.images)
+    options = {"norm": str(norm).capitalize(), "version": version, "seed": seed}
+    return _attacked(target, attacks, batch_size, packages, options)
+
+
+def _checked(attacks, version, num_classes):
     known = VERSIONS.get(str(version))
     attacks = known if attacks is None else attacks
     if isinstance(attacks, str) or not attacks or set(attacks) - set(known):
@@ -93,11 +93,6 @@ def auto_attack(
             f"attacks={attacks!r} must be a list of at least one of version "
             f"{version!r}: {', '.join(known)}."
         )
-    seed = whole_number("seed", seed, 0)
-    batch_size = whole_number("batch_size", batch_size, 1)
-    target, images, eps = prepared(model, images, eps, norm, from_logits)
-    num_classes, from_logits = target.nature(images[:batch_size], from_logits)
-    labels = labels_of(images, labels, num_classes)
     few = [n for n in attacks if num_classes < _CLASSES_MIN.get(n, 2)]
     if few:
         raise UsageError(
@@ -105,44 +100,36 @@ def auto_attack(
             f"{_CLASSES_MIN[few[0]]} classes, this one has {num_classes}: "
             f"leave it out with attacks={[n for n in attacks if n not in few]}."
         )
-    pyautoattack, torch = require_packages()
-    if eps == 0.0:
-        return tf.constant(images)
+    return list(attacks)
 
+
+def _attacked(target, attacks, batch_size, packages, options):
+    pyautoattack, torch = packages
     # One trace for all, because the attacks change the batch size.
-    spec = tf.TensorSpec([None, *images.shape[1:]], tf.float32)
-    score = functools.partial(target.scores, from_logits)
+    spec = tf.TensorSpec([None, *target.images.shape[1:]], tf.float32)
+    score = functools.partial(target.victim.scores, target.from_logits)
     score = tf.function(score, input_signature=[spec], autograph=False)
-    search = pyautoattack.AutoAttack(
-        torch_scores(torch, score),
-        norm=str(norm).capitalize(),
-        eps=eps,
-        version=version,
-        seed=seed,
-        device="cpu",
-    )
-    search.attacks_to_run = list(attacks)
+    model = torch_scores(torch, score)
+    options |= {"eps": target.eps, "device": "cpu"}
+    search = pyautoattack.AutoAttack(model, **options)
+    search.attacks_to_run = attacks
     for targeted in (search.apgd_targeted, search.fab):
-        targeted.n_target_classes = min(_TARGETS_MAX, num_classes - 1)
+        targeted.n_target_classes = min(_TARGETS_MAX, target.num_classes - 1)
     with _left_as_it_is(torch):
         found, _ = search.run_standard_evaluation(
-            torch.tensor(_channels_first(images / PIXEL_MAX)),
-            torch.tensor(labels, dtype=torch.int64),
+            torch.tensor(_channels_first(target.images / PIXEL_MAX)),
+            torch.tensor(target.labels, dtype=torch.int64),
             batch_size=batch_size,
         )
     return tf.constant(PIXEL_MAX * found.numpy().transpose(0, 2, 3, 1))
 
 
-def torch_scores(torch, score):
-    """A TensorFlow classifier as a function that PyTorch differentiates.
+def torch_scores(torch, score) -> Callable:
+    """A compiled TensorFlow function that PyTorch differentiates.
 
-    Args:
-        torch: The module.
-        score: Compiled function as `search` takes it.
-
-    Returns:
-        Function from float32 tensors of PyTorch `[B, C, H, W]`, 0..1 and on
-        the CPU, to scores. It can be differentiated once, from several sides.
+    Of a `score` as `search` takes it, a function from float32 tensors of
+    PyTorch `[B, C, H, W]`, 0..1 and on the CPU, to scores. It can be
+    differentiated once, from several sides.
     """
 
     class Scores(torch.autograd.Function):
@@ -170,12 +157,12 @@ def torch_scores(torch, score):
     return Scores.apply
 
 
-def least_classes(version="standard"):
+def least_classes(version="standard") -> int:
     """How many classes all attacks of a version need."""
     return max(_CLASSES_MIN.get(name, 2) for name in VERSIONS.get(version))
 
 
-def require_packages():
+def require_packages() -> tuple:
     """The package and PyTorch; a `UsageError` says how to install them."""
     try:
         import pyautoattack

@@ -7,24 +7,21 @@ import contextlib
 import functools
 import inspect
 import weakref
+from collections.abc import Callable
 
 import numpy as np
 
 from noisymix_tf import probabilities
-from noisymix_tf.attacks.balls import BALLS
-from noisymix_tf.attacks.search import LOSSES, search
+from noisymix_tf.attacks.search import BALLS, LOSSES, search
+from noisymix_tf.checks import input_dtype
 from noisymix_tf.errors import UsageError
-from noisymix_tf.functional import input_dtype
 from noisymix_tf.lazy import keras, tf
 
 _VICTIMS = weakref.WeakKeyDictionary()
 
 
-def victim(model):
-    """The `Victim` of a model, the same one for every call.
-
-    What cannot be a key of a weak dictionary gets a new one, compiled anew.
-    """
+def victim(model) -> "Victim":
+    """The `Victim` of a model, the same one for every call if it can be."""
     if not callable(model):
         raise UsageError(
             f"An attack takes a Keras model or a function of images, got "
@@ -34,7 +31,7 @@ def victim(model):
         if model not in _VICTIMS:
             _VICTIMS[model] = Victim(weakref.ref(model))
         return _VICTIMS[model]
-    except TypeError:
+    except TypeError:  # It cannot be a key of a weak dictionary.
         return Victim(lambda: model)
 
 
@@ -50,14 +47,12 @@ class Victim:
             is_told |= "training" in inspect.signature(model()).parameters
         self._options = {"training": False} if is_told else {}
 
-    def nature(self, images, from_logits=None):
+    def nature(self, images, from_logits=None) -> tuple[int, bool]:
         """Number of classes, and whether outputs are logits.
 
-        They are computed once, for the first images, float32 `[B, H, W, C]`.
-
-        Raises:
-            UsageError: The model cannot classify these images, or gives what
-                it is not said to give: see `probabilities.gives_logits`.
+        They are computed once, for the first images, float32 `[B, H, W, C]`. A
+        `UsageError` says why the model cannot classify them, or that it gives
+        what it is not said to give: see `probabilities.gives_logits`.
         """
         input_dtype(self._model(), images.shape[1:])
         if self._outputs is None:
@@ -69,7 +64,7 @@ class Victim:
             f"from_logits={from_logits} was given",
         )
 
-    def attack(self, *kind, jit_compile):
+    def attack(self, *kind, jit_compile) -> Callable:
         """The compiled search, traced once for each kind of attack.
 
         It takes images, labels, indices and a `Budget` of tensors. The kind is
@@ -101,7 +96,7 @@ class Victim:
             random_start=random_start,
         )
 
-    def scores(self, from_logits, images):
+    def scores(self, from_logits, images) -> "tf.Tensor":
         """See `noisymix_tf.probabilities.scores`."""
         outputs = self._model()(images, **self._options)
         return probabilities.scores(outputs, from_logits)

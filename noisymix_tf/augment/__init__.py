@@ -1,13 +1,12 @@
 """Augmentation of uint8 image batches, compiled with XLA on any device."""
 
 from noisymix_tf.augment.augmix import AugMixOptions, augmix, augmix_views
-from noisymix_tf.augment.gaussian import gaussian_views
+from noisymix_tf.augment.basic import gaussian_views, random_crop_flip
 from noisymix_tf.augment.policy import (
     auto_augment_views,
     rand_augment_views,
     trivial_augment_views,
 )
-from noisymix_tf.augment.standard import random_crop_flip
 from noisymix_tf.augment.views import VIEWS, batch_views, device_views
 
 __all__ = [

@@ -1,13 +1,22 @@
-"""The operations of AugMix on one uint8 image, equal to Pillow's.
+"""The operations of AugMix, equal to Pillow's, and rows of operations.
 
 `OPERATIONS` lists the nine of the paper in the order of their indices in a
 plan; `ALL_OPERATIONS` continues with the four that overlap with the common
-corruptions.
+corruptions. `apply` does rows of them, AugMix's chains or those of a policy.
+It has two forms, which give the same pixels. One goes through the rows in a
+loop and does what each asks for. The other is for accelerators, which like a
+few large pieces of work better than many small ones: all images go through
+every kind of operation at once, and keep what their own gave.
 """
 
+import functools
 import typing
 
-from noisymix_tf.augment import affine, enhance, fixed, places, tables
+from noisymix_tf.augment import colors, fixed, geometry
+from noisymix_tf.lazy import tf
+
+# The index of no operation.
+NOTHING = -1
 
 
 class Law(typing.NamedTuple):
@@ -31,74 +40,203 @@ class Law(typing.NamedTuple):
 
 
 class Operation(typing.NamedTuple):
-    """One operation, and the law of its parameter.
+    """One operation, and the law of its parameter, fixed-point `[...]`.
 
     It has a `table`, or a `place`, or an `image` function; one without any
-    does nothing. `steps.py` applies them.
-
-    Attributes:
-        table: Function of a function that returns the histogram `[..., C, 256]`
-            (called where it is needed only) and of the parameter, fixed-point
-            `[...]`; returns a uint8 table `[..., C or 1, 256]`.
-        place: Function of the parameter, fixed-point `[...]`, and of the height
-            and the width; returns a map, see `affine.py`.
-        image: Function of uint8 images `[..., H, W, C]` and of the parameter,
-            fixed-point `[...]`; returns uint8 images of the same shape. With
-            `place`: of one image; the same pixels, faster on a CPU.
+    does nothing.
     """
 
     name: str  # As in Pillow, with underscores.
     law: Law = Law()
     signed: bool = False  # Whether half of the draws negate the parameter.
     unit: int = 1  # By what it is multiplied: small ones keep all bits.
+    # As `colors.autocontrast`.
     table: typing.Callable | None = None
+    # Function of the parameter, the height and the width to maps: see geometry.
     place: typing.Callable | None = None
+    # Function of uint8 images `[..., H, W, C]` and the parameter to such. With
+    # `place`: of one image; the same pixels, faster on a CPU.
     image: typing.Callable | None = None
 
 
-def named(name):
-    """Returns the operation of that name."""
-    return {each.name: each for each in ALL_OPERATIONS}[name]
-
-
 def _moves(name, law, unit=1):
-    def image(pixels, parameter):
-        return getattr(affine, name)(pixels, fixed.real(parameter) / unit)
+    move, place = geometry.MOVES[name]
 
-    place = places.MAPS[name]
+    def image(pixels, parameter):
+        return move(pixels, fixed.real(parameter) / unit)
+
     return Operation(name, law, True, unit, place=place, image=image)
 
 
+_FALLS = {"whole": True, "falls": True}
+_SHEAR = Law(0.3 * geometry.SHEAR_UNIT), geometry.SHEAR_UNIT
 OPERATIONS = (
-    Operation(
-        "autocontrast",
-        table=lambda counts, unused: tables.autocontrast_table(counts()),
-    ),
-    Operation(
-        "equalize", table=lambda counts, unused: tables.equalize_table(counts())
-    ),
-    Operation(
-        "posterize",
-        Law(4, start=4, whole=True, falls=True),
-        table=lambda counts, bits: tables.posterize_table(bits),
-    ),
+    Operation("autocontrast", table=colors.autocontrast),
+    Operation("equalize", table=colors.equalize),
+    Operation("posterize", Law(4, start=4, **_FALLS), table=colors.posterize),
     _moves("rotate", Law(30, whole=True)),
-    Operation(
-        "solarize",
-        Law(256, start=256, whole=True, falls=True),
-        table=lambda counts, threshold: tables.solarize_table(threshold),
-    ),
-    _moves("shear_x", Law(0.3 * places.SHEAR_UNIT), places.SHEAR_UNIT),
-    _moves("shear_y", Law(0.3 * places.SHEAR_UNIT), places.SHEAR_UNIT),
+    Operation("solarize", Law(256, start=256, **_FALLS), table=colors.solarize),
+    _moves("shear_x", *_SHEAR),
+    _moves("shear_y", *_SHEAR),
     _moves("translate_x", Law(lambda height, width: width / 3, whole=True)),
     _moves("translate_y", Law(lambda height, width: height / 3, whole=True)),
 )
-
-_ENHANCEMENT = Law(1.8, start=0.1)
-ALL_OPERATIONS = (
-    *OPERATIONS,
-    Operation("color", _ENHANCEMENT, image=enhance.color),
-    Operation("contrast", _ENHANCEMENT, image=enhance.contrast),
-    Operation("brightness", _ENHANCEMENT, image=enhance.brightness),
-    Operation("sharpness", _ENHANCEMENT, image=enhance.sharpness),
+ENHANCEMENTS = ("color", "contrast", "brightness", "sharpness")
+ALL_OPERATIONS = OPERATIONS + tuple(
+    Operation(name, Law(1.8, start=0.1), image=getattr(colors, name))
+    for name in ENHANCEMENTS
 )
+
+
+def _all_results(_, results):
+    return tf.unstack(results, axis=-4)
+
+
+def apply(
+    images,
+    operation,
+    parameter,
+    operations,
+    resample,
+    finish=_all_results,
+    count=None,
+    own=(),
+    dtype="uint8",
+) -> "tf.Tensor":
+    """Applies R rows of D operations to each image, one after the other.
+
+    Args:
+        images: uint8 `[B, H, W, C]`, static but for B.
+        operation: int32 `[B, R, D]`, indices into `operations`; `NOTHING` does
+            nothing, and what follows it in a row neither.
+        parameter: Fixed-point `[B, R, D]`, what each is given.
+        operations: Sequence of `Operation`.
+        resample: `geometry.bilinear` or `geometry.nearest`, for all images at
+            once; None for the loop.
+        finish: Function of an image, of the results `[R, H, W, C]` of its rows
+            and of its `own`, tensors `[B, ...]`, to a list of views; without
+            the loop, of all, with an axis in front.
+        count: Length of the list; R unless given.
+        dtype: Of the views, which are `[B, count, H, W, C]`.
+    """
+    if resample is not None:
+        made = _dense(images, operation, parameter, operations, resample)
+        return tf.stack(finish(images, made, *own), axis=1)
+
+    def of_image(index, views):
+        image, *rows, mine = tf.nest.map_structure(
+            lambda each: tf.gather(each, index),
+            (images, operation, parameter, own),
+        )
+        counts = colors.histogram(image)
+        made = tf.map_fn(
+            lambda row: _one(image, counts, *row, operations),
+            tuple(rows),
+            fn_output_signature=tf.uint8,
+        )
+        # Each is written to its place at once, which saves copies.
+        for place, each in enumerate(finish(image, made, *mine)):
+            views = views.write(index * count + place, each)
+        return index + 1, views
+
+    count, shape = count or operation.shape[1], images.shape[1:]
+    number = tf.shape(images)[0]
+    views = tf.TensorArray(dtype, number * count, element_shape=shape)
+    _, views = tf.while_loop(
+        lambda index, _: index < number, of_image, (0, views)
+    )
+    size = -1 if images.shape[0] is None else images.shape[0]
+    return tf.reshape(views.stack(), [size, count, *shape])
+
+
+def _one(image, counts, operation, parameter, operations):
+    """A row of operations on one image, of which the histogram is known.
+
+    Tables are joined to a pending one, which reaches the pixels when an
+    operation needs them, or at the end; until then the histogram, too, is
+    carried through it.
+    """
+    identity = tf.repeat(colors.identity_table(), image.shape[-1], axis=0)
+    depth = tf.reduce_sum(tf.cast(operation != NOTHING, tf.int32))
+
+    def settle(pixels, pending, is_pending):
+        return tf.cond(
+            is_pending,
+            lambda: colors.apply_table(pixels, pending),
+            lambda: pixels,
+        )
+
+    def step(index, pixels, pending, is_pending, is_moved):
+        def current_counts():
+            before = tf.cond(
+                is_moved, lambda: colors.histogram(pixels), lambda: counts
+            )
+            return tf.cond(
+                is_pending,
+                lambda: colors.push(before, pending),
+                lambda: before,
+            )
+
+        def branch(each):
+            if each.table:
+                table = each.table(current_counts, parameter[index])
+                return pixels, colors.compose(table, pending), True, is_moved
+            if not each.image:
+                return pixels, pending, is_pending, is_moved
+            settled = settle(pixels, pending, is_pending)
+            return each.image(settled, parameter[index]), identity, False, True
+
+        state = tf.switch_case(
+            operation[index],
+            [functools.partial(branch, each) for each in operations],
+        )
+        return index + 1, *state
+
+    _, *state, _ = tf.while_loop(
+        lambda index, *_: index < depth,
+        step,
+        (0, image, identity, False, False),
+    )
+    return settle(*state)
+
+
+def _dense(images, operation, parameter, operations, resample):
+    """`[B, R, H, W, C]`, with all images at once."""
+    rows, depth = operation.shape[1:]
+    made = tf.repeat(images, rows, axis=0)
+    operation = tf.reshape(operation, [-1, depth])
+    parameter = tf.reshape(parameter, [-1, depth])
+    for step in range(depth):
+        given = (operation[:, step], parameter[:, step], operations)
+        made = _dense_step(made, *given, resample)
+    return tf.reshape(made, [-1, rows, *images.shape[1:]])
+
+
+def _dense_step(images, operation, parameter, operations, resample):
+    """One operation `[N]` on each image `[N, H, W, C]`."""
+    _, height, width, channels = images.shape
+    counts = colors.histogram(images)
+    table = tf.repeat(colors.identity_table(), channels, axis=0)
+    maps = tf.constant(geometry.IDENTITY, tf.int64)
+    blends = []
+    for index, each in enumerate(operations):
+        here = operation == index
+        given = tf.where(here, parameter, 0)
+        if each.table:
+            made = each.table(lambda: counts, given)
+            table = tf.where(_behind(here, 2), made, table)
+        elif each.place:
+            made = each.place(given, height, width)
+            maps = tf.where(_behind(here, 1), made, maps)
+        elif each.image:
+            blends.append((each.image, here, given))
+    # For each image a single one of these is not the identity.
+    images = resample(colors.apply_table(images, table), maps)
+    for blend, here, given in blends:
+        images = tf.where(_behind(here, 3), blend(images, given), images)
+    return images
+
+
+def _behind(condition, axes):
+    """A condition `[N]` with so many axes behind it."""
+    return tf.reshape(condition, [-1] + [1] * axes)

@@ -7,10 +7,9 @@ black outside, as in the published programs.
 
 import dataclasses
 import functools
-import typing
 
 from noisymix_tf import rng
-from noisymix_tf.augment import fixed, places, steps
+from noisymix_tf.augment import fixed, geometry, ops
 from noisymix_tf.augment.policy_space import (
     AUTO_AUGMENT,
     COMMON,
@@ -31,20 +30,13 @@ from noisymix_tf.options import AT_LEAST_0, AT_LEAST_1, Options, between, option
 _GREY = 128
 
 
-class Steps(typing.NamedTuple):
-    """The steps of a batch of views: tensors `[..., D]`.
-
-    Operations are indices into `OPERATIONS`, int32, and parameters what each is
-    given, fixed-point.
-    """
-
-    operation: "tf.Tensor"
-    parameter: "tf.Tensor"
-
-
 @dataclasses.dataclass(frozen=True)
 class PolicyOptions(Options):
-    """Policies: AutoAugment, RandAugment and TrivialAugment."""
+    """Policies: AutoAugment, RandAugment and TrivialAugment.
+
+    A subclass has `draw(seed, batch, height, width)`, which returns operations,
+    indices into `OPERATIONS`, int32 `[*batch, D]`, and fixed-point parameters.
+    """
 
     PREFIX = "policy_"
 
@@ -52,17 +44,18 @@ class PolicyOptions(Options):
         0,
         "Side in pixels of a grey square at a random place of every view of a "
         "policy; 0: none.",
-        range=AT_LEAST_0,
+        AT_LEAST_0,
     )
 
-    def views(self, images, seed, batch, part, dense):
-        """uint8 views; `draw` of a subclass gives `Steps` `[*batch, D]`."""
+    def views(self, images, seed, batch, part, dense) -> "tf.Tensor":
+        """uint8 views; see `views.made`."""
         step_seed, centre_seed = tf.unstack(rng.split(seed, 2, by_name=True))
-        drawn = part(self.draw(step_seed, batch, *images.shape[1:3]))
-        resample = places.nearest if dense else None
-        views = steps.apply(images, *drawn, OPERATIONS, resample)
+        where = batch, *images.shape[1:3]
+        drawn = part(self.draw(step_seed, *where))
+        resample = geometry.nearest if dense else None
+        views = ops.apply(images, *drawn, OPERATIONS, resample)
         if self.cutout:
-            centres = part(draw_centres(centre_seed, batch, *images.shape[1:3]))
+            centres = part(draw_centres(centre_seed, *where))
             views = erase(views, centres, int(self.cutout))
         return tf.concat([images[:, tf.newaxis], views], axis=1)
 
@@ -73,7 +66,7 @@ class AutoAugment(PolicyOptions):
 
     policy: str = option("cifar10", "Its dataset.", choices=tuple(POLICIES))
 
-    def draw(self, seed, batch, height, width):
+    def draw(self, seed, batch, height, width) -> tuple:
         table = POLICIES[self.policy]
 
         def of_all(function):
@@ -89,8 +82,7 @@ class AutoAugment(PolicyOptions):
         operation = tf.gather(tf.constant(operations, tf.int32), row)
         done = draws[..., 1] < tf.gather(shares, row)
         operation = tf.where(done, operation, NAMES.index("identity"))
-        parameter = _one_way(of_all(parameters), row, draws[..., 2])
-        return Steps(operation, parameter)
+        return operation, _one_way(of_all(parameters), row, draws[..., 2])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,13 +91,11 @@ class RandAugmentOptions(PolicyOptions):
 
     PREFIX = "randaugment_"
 
-    num_ops: int = option(
-        2, "Operations of RandAugment in a row.", range=AT_LEAST_1
-    )
+    num_ops: int = option(2, "Operations of RandAugment in a row.", AT_LEAST_1)
     magnitude: float = option(
         9.0,
         "Magnitude of RandAugment's operations; 30 is AutoAugment's strongest.",
-        range=between(0, STRONGEST),
+        between(0, STRONGEST),
     )
     scale: str = option(
         "automl",
@@ -123,7 +113,7 @@ class RandAugmentOptions(PolicyOptions):
                 f"magnitude={self.magnitude!r}; give one from 0 to {STRONGEST}."
             )
 
-    def draw(self, seed, batch, height, width):
+    def draw(self, seed, batch, height, width) -> tuple:
         space = SCALES[self.scale]
         parameters = [
             space.both_ways(name, self.magnitude, STRONGEST, height, width)
@@ -131,25 +121,24 @@ class RandAugmentOptions(PolicyOptions):
         ]
         draws = fixed.uniform(seed, [*batch, self.num_ops, 2])
         operation = fixed.below(draws[..., 0], len(COMMON))
-        return Steps(operation, _one_way(parameters, operation, draws[..., 1]))
+        return operation, _one_way(parameters, operation, draws[..., 1])
 
 
 @dataclasses.dataclass(frozen=True)
 class TrivialAugment(PolicyOptions):
     """One of fourteen operations at one of 31 magnitudes, wide ranges."""
 
-    def draw(self, seed, batch, height, width):
-        magnitudes = range(STRONGEST + 1)
+    def draw(self, seed, batch, height, width) -> tuple:
+        count = STRONGEST + 1
         parameters = [
             WIDE.both_ways(name, magnitude, STRONGEST, height, width)
             for name in COMMON
-            for magnitude in magnitudes
+            for magnitude in range(count)
         ]
         draws = fixed.uniform(seed, [*batch, 1, 3])
         operation = fixed.below(draws[..., 0], len(COMMON))
-        magnitude = fixed.below(draws[..., 1], len(magnitudes))
-        index = operation * len(magnitudes) + magnitude
-        return Steps(operation, _one_way(parameters, index, draws[..., 2]))
+        index = operation * count + fixed.below(draws[..., 1], count)
+        return operation, _one_way(parameters, index, draws[..., 2])
 
 
 def _one_way(parameters, index, draw):
@@ -159,19 +148,15 @@ def _one_way(parameters, index, draw):
 
 
 @serializable
-def auto_augment_views(images, seed, *, shard=WHOLE, dense=False, **options):
+def auto_augment_views(
+    images, seed, *, shard=WHOLE, dense=False, **options
+) -> "tf.Tensor":
     """Returns each image with AutoAugment views of it.
 
     Arguments, views and errors are as for `augmix_views`, but pixels are uint8.
     Options are `policy`, which is `"cifar10"`, `"imagenet"` or `"svhn"`, and
     `cutout`, the side in pixels of a grey square that is painted last; the
     paper takes 16 for CIFAR-10.
-
-    Example:
-
-    >>> images = tf.zeros([8, 32, 32, 3], tf.uint8)
-    >>> auto_augment_views(images, seed=[0, 1]).shape
-    TensorShape([8, 3, 32, 32, 3])
 
     Reference: Cubuk et al., arXiv:1805.09501. Magnitudes are ten equal steps
     through the ranges of its Table 6, where the authors' code for CIFAR-10
@@ -189,7 +174,9 @@ for _policy in POLICIES:
 
 @VIEWS.register("randaugment", options=RandAugmentOptions)
 @serializable
-def rand_augment_views(images, seed, *, shard=WHOLE, dense=False, **options):
+def rand_augment_views(
+    images, seed, *, shard=WHOLE, dense=False, **options
+) -> "tf.Tensor":
     """Returns each image with RandAugment views; see `auto_augment_views`.
 
     A view is `num_ops` operations, drawn from fourteen with replacement, of one
@@ -200,9 +187,9 @@ def rand_augment_views(images, seed, *, shard=WHOLE, dense=False, **options):
 
     Example:
 
-    >>> images = tf.zeros([8, 32, 32, 3], tf.uint8)
-    >>> rand_augment_views(images, seed=[0, 1], num_ops=3, magnitude=5).shape
-    TensorShape([8, 3, 32, 32, 3])
+    >>> images = tf.zeros([2, 8, 8, 3], tf.uint8)
+    >>> rand_augment_views(images, seed=[0, 1], num_ops=1, magnitude=5).shape
+    TensorShape([2, 3, 8, 8, 3])
 
     Reference: Cubuk et al., arXiv:1909.13719. The scales are those of
     automl/trivialaugment (aug_lib.py) and of torchvision's RandAugment.
@@ -212,47 +199,41 @@ def rand_augment_views(images, seed, *, shard=WHOLE, dense=False, **options):
 
 @VIEWS.register("trivialaugment", options=PolicyOptions)
 @serializable
-def trivial_augment_views(images, seed, *, shard=WHOLE, dense=False, **options):
+def trivial_augment_views(
+    images, seed, *, shard=WHOLE, dense=False, **options
+) -> "tf.Tensor":
     """Returns each image with TrivialAugment views; see `auto_augment_views`.
 
     A view is one of fourteen operations at one of 31 magnitudes, both drawn
     uniformly, from wide ranges. Translations are up to 32 pixels whatever the
-    size.
-
-    Example:
-
-    >>> images = tf.zeros([8, 32, 32, 3], tf.uint8)
-    >>> trivial_augment_views(images, seed=[0, 1], cutout=16).shape
-    TensorShape([8, 3, 32, 32, 3])
+    size. And `cutout`.
 
     Reference: Müller and Hutter, arXiv:2103.10158, Algorithm 1.
     """
     return made(TrivialAugment, images, seed, shard, dense, **options)
 
 
-def draw_centres(seed, batch, height, width):
+def draw_centres(seed, batch, height, width) -> "tf.Tensor":
     """Row and column of each cutout, int32 `[*batch, 2]`."""
     draws = fixed.uniform(seed, [*batch, 2])
     rows = fixed.below(draws[..., 0], height)
     return tf.stack([rows, fixed.below(draws[..., 1], width)], axis=-1)
 
 
-def erase(images, centres, size):
-    """Cutout: paints a square grey, as much of it as lies in the image.
+def erase(images, centres, size) -> "tf.Tensor":
+    """Cutout: paints as much of a square grey as lies in the image.
 
-    Of uint8 `[..., H, W, C]`, around a row and a column, int32 `[..., 2]`. A
-    square reaches from `size // 2` before the centre to as far behind it, so
-    that an odd size counts as the even one below.
-
-    Reference: DeVries and Taylor, arXiv:1708.04552, and their published code.
+    Of uint8 `[..., H, W, C]`, around a row and a column, int32 `[..., 2]`. An
+    odd size counts as the even one below (DeVries and Taylor, arXiv:1708.04552,
+    and their published code).
     """
+    half = size // 2
 
     def covered(length, middle):
         place = tf.range(length) - middle[..., tf.newaxis]
-        return (place >= -(size // 2)) & (place < size // 2)
+        return (place >= -half) & (place < half)
 
     rows = covered(images.shape[-3], centres[..., 0])
     columns = covered(images.shape[-2], centres[..., 1])
     inside = rows[..., tf.newaxis] & columns[..., tf.newaxis, :]
-    grey = tf.constant(_GREY, tf.uint8)
-    return tf.where(inside[..., tf.newaxis], grey, images)
+    return tf.where(inside[..., tf.newaxis], tf.cast(_GREY, tf.uint8), images)

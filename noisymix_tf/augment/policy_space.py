@@ -9,36 +9,34 @@ import fractions
 import math
 import pathlib
 
-from noisymix_tf.augment import ops, places, tables
+from noisymix_tf.augment import colors, geometry, ops
 from noisymix_tf.lazy import tf
 
 
-def _nearest(name):
+def _nearest(operation):
     """An operation of geometry that takes the nearest pixel."""
-    place = ops.named(name).place
 
     def image(pixels, parameter):
-        maps = place(parameter, *pixels.shape[:2])
-        return places.nearest(pixels[tf.newaxis], maps[tf.newaxis])[0]
+        maps = operation.place(parameter, *pixels.shape[:2])
+        return geometry.nearest(pixels[tf.newaxis], maps[tf.newaxis])[0]
 
-    return ops.named(name)._replace(image=image)
+    return operation._replace(image=image)
 
 
-_OWN = {
-    "identity": ops.Operation("identity"),
-    "invert": ops.Operation("invert", table=lambda *_: tables.invert_table()),
-    **{name: _nearest(name) for name in ("rotate", "shear_x", "shear_y")},
-}
+_KNOWN = {each.name: each for each in ops.ALL_OPERATIONS}
+for _name in ("rotate", "shear_x", "shear_y"):
+    _KNOWN[_name] = _nearest(_KNOWN[_name])
+_KNOWN["identity"] = ops.Operation("identity")
+_KNOWN["invert"] = ops.Operation("invert", table=colors.invert)
 NAMES = (
     *("identity", "autocontrast", "equalize", "rotate", "solarize", "color"),
     *("posterize", "contrast", "brightness", "sharpness", "shear_x", "shear_y"),
     *("translate_x", "translate_y", "invert"),
 )
-OPERATIONS = tuple(_OWN.get(name) or ops.named(name) for name in NAMES)
+OPERATIONS = tuple(_KNOWN[name] for name in NAMES)
 # RandAugment's and TrivialAugment's fourteen (section 3 of arXiv:1909.13719,
 # Table 1 of arXiv:2103.10158); AutoAugment has invert besides.
 COMMON = NAMES[:14]
-_ENHANCEMENTS = ("color", "contrast", "brightness", "sharpness")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,19 +55,15 @@ class Space:
     pixels: int | None = None
     share: float | None = None
 
-    def parameter(self, name, magnitude, strongest, height, width):
-        """The parameter of an operation, before its sign; 0 without one.
-
-        >>> AUTO_AUGMENT.parameter("rotate", 3, 9, 32, 32)
-        10.0
-        """
+    def parameter(self, name, magnitude, strongest, height, width) -> float:
+        """The parameter of an operation, before its sign; 0 without one."""
 
         def scaled(limit):
             return magnitude * limit / strongest
 
-        if name in ("shear_x", "shear_y"):
+        if name.startswith("shear"):
             return scaled(self.shear)
-        if name in ("translate_x", "translate_y"):
+        if name.startswith("translate"):
             side = width if name == "translate_x" else height
             limit = self.pixels if self.share is None else self.share * side
             return float(math.floor(scaled(limit)))
@@ -79,12 +73,12 @@ class Space:
             return 256.0 - math.floor(scaled(256))
         if name == "posterize":
             return 8.0 - math.floor(scaled(8 - self.least_bits))
-        if name in _ENHANCEMENTS:
+        if name in ops.ENHANCEMENTS:
             low, high = self.enhancement
             return low + scaled(high - low)
         return 0.0
 
-    def both_ways(self, name, *where):
+    def both_ways(self, name, *where) -> tuple:
         """What an operation is given for the two signs, if it has them."""
         operation = OPERATIONS[NAMES.index(name)]
         parameter = self.parameter(name, *where) * operation.unit
@@ -112,7 +106,7 @@ class _Torchvision(Space):
     rounded in another way.
     """
 
-    def parameter(self, name, magnitude, strongest, height, width):
+    def parameter(self, name, magnitude, strongest, height, width) -> float:
         share = fractions.Fraction(magnitude) / strongest
         if name == "solarize":
             return float(math.ceil(255 * (1 - share)))
@@ -120,9 +114,9 @@ class _Torchvision(Space):
             return 8.0 - round((8 - self.least_bits) * share)
         return super().parameter(name, magnitude, strongest, height, width)
 
-    def both_ways(self, name, *where):
+    def both_ways(self, name, *where) -> tuple:
         forth, back = super().both_ways(name, *where)
-        return forth, 2.0 - forth if name in _ENHANCEMENTS else back
+        return forth, 2.0 - forth if name in ops.ENHANCEMENTS else back
 
 
 # RandAugment's: that of automl's programs (trivialaugment, aug_lib.py), and

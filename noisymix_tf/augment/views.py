@@ -1,13 +1,13 @@
 """What all views share: arguments, programs, and the views of a batch.
 
 Where a batch is spread over devices, each augments the images that it holds.
-The numbers of the whole batch are a few bytes for each image, so that every
-device draws them all and keeps its own rows: one device or eight, an image
-gets the same views.
+Every device draws the numbers of the whole batch, a few bytes for each image,
+and keeps its own rows: one device or eight, an image gets the same views.
 """
 
 import functools
 import inspect
+from collections.abc import Callable
 
 from noisymix_tf import rng
 from noisymix_tf.checks import is_whole
@@ -24,7 +24,7 @@ VIEWS.register("none")(None)
 
 def made(
     kind, images, seed, shard, dense, *, num_views=2, clean=True, **options
-):
+) -> "tf.Tensor":
     """The views of a kind; arguments and views are as for `augmix_views`.
 
     A kind is a class of frozen `Options` with a method `views(images, seed,
@@ -45,19 +45,19 @@ def made(
 
 
 @functools.cache
-def program(kind, num_views, count, dense):
-    """A compiled function of images, a seed and the number of the part."""
+def program(kind, num_views, count, dense) -> Callable:
+    """A compiled function of images, a seed and the index of a shard."""
 
     @tf.function(jit_compile=True, autograph=False)
     def views(images, seed, index):
         batch = [count * tf.shape(images)[0], num_views]
-        part = functools.partial(rows, index=index, count=count)
+        part = functools.partial(_rows, index=index, count=count)
         return kind.views(images, seed, batch, part, dense)
 
     return views
 
 
-def checked(images):
+def checked(images) -> "tf.Tensor":
     """Returns images as a tensor, or says what is wrong with them."""
     images = tf.convert_to_tensor(images)
     if images.dtype != tf.uint8:
@@ -75,11 +75,8 @@ def checked(images):
     return images
 
 
-def checked_shard(shard):
-    """Returns `(index, count)` of a shard, or says what is wrong with it.
-
-    The index is an int or a scalar tensor, the count an int.
-    """
+def checked_shard(shard) -> tuple:
+    """Returns `(index, count)` of a shard, or says what is wrong with it."""
     ok = isinstance(shard, tuple | list) and len(shard) == 2
     ok = ok and is_whole(shard[1]) and shard[1] >= 1
     if ok and is_whole(shard[0]):
@@ -92,28 +89,23 @@ def checked_shard(shard):
     return shard[0], int(shard[1])
 
 
-def rows(draws, index, count):
-    """The rows of part `index` of `count`, of a structure of tensors.
-
-    They are `[count * B, ...]`, drawn for the whole batch, and become `[B,
-    ...]`; `index` is a scalar, `count` an int.
-    """
+def _rows(draws, index, count):
+    """The part `[B, ...]` of what is drawn for all `[count * B, ...]`."""
     if count == 1:
         return draws
 
     def part(tensor):
         size = tf.shape(tensor)[0] // count
         # Not `tf.slice`: XLA must know its start when it compiles.
-        return tf.gather(
-            tensor, tf.cast(index, size.dtype) * size + tf.range(size)
-        )
+        place = tf.cast(index, size.dtype) * size + tf.range(size)
+        return tf.gather(tensor, place)
 
     return tf.nest.map_structure(part, draws)
 
 
 def batch_views(
     images, *, seed, step, standard=None, augment=None, shard=WHOLE, dense=False
-):
+) -> "tf.Tensor":
     """Makes the views of a batch that one training step sees.
 
     The input pipeline and the train step both call this function, which is why
@@ -124,22 +116,18 @@ def batch_views(
         seed: The run's seed, an int.
         step: The step, an int or a scalar integer tensor.
         standard: Callable `(images, seed) -> images`, or None.
-        augment: Callable `(images, seed) -> views`, to `[B, V, H, W, C]`. By
-            default, the images are the only view.
-        shard: `(index, count)`, where the images are one of `count` equal
-            parts of the batch. A callable that takes `shard` gets it, as those
-            of `noisymix_tf.augment` do, and draws what it would draw in the
-            whole batch. Any other gets a seed of its own for each part.
+        augment: Callable `(images, seed) -> views [B, V, H, W, C]`, which are
+            returned. By default, the images are the only view.
+        shard: As for `augmix_views`. Callables that take `shard` get it; any
+            other gets a seed of its own for each part.
         dense: Whether callables that take `dense` are given it.
-
-    Returns:
-        `[B, V, H, W, C]`.
 
     Example:
 
-    >>> images = tf.zeros([8, 32, 32, 3], tf.uint8)
-    >>> batch_views(images, seed=0, step=7, augment=augmix_views).shape
-    TensorShape([8, 3, 32, 32, 3])
+    >>> from noisymix_tf.augment import random_crop_flip
+    >>> images = tf.zeros([2, 8, 8, 3], tf.uint8)
+    >>> batch_views(images, seed=0, step=7, standard=random_crop_flip).shape
+    TensorShape([2, 1, 8, 8, 3])
     """
     for name, function in (("standard", standard), ("augment", augment)):
         if function is not None:
@@ -148,7 +136,7 @@ def batch_views(
     return images[:, tf.newaxis] if augment is None else images
 
 
-def device_views(images, **where):
+def device_views(images, **where) -> "tf.Tensor":
     """`batch_views` for an accelerator: the same views, `dense`.
 
     Gaussian noise alone is still drawn image by image.

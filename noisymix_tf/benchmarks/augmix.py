@@ -16,10 +16,10 @@ import tensorflow as tf
 from noisymix_tf import augment
 from noisymix_tf.benchmarks import BENCHMARKS, pillow_augmix, timing
 from noisymix_tf.errors import UsageError
-from noisymix_tf.training.augmentation import augmentation
+from noisymix_tf.training.setup import augmentation
 
 # Side of the images -> images of a call, ours and Pillow's.
-SIZES = {32: (128, 64), 224: (8, 4)}
+_SIZES = {32: (128, 64), 224: (8, 4)}
 # Batches of a call of ours, and seconds in which those ahead are finished.
 _BATCHES, _REST = 32, 0.2
 
@@ -27,7 +27,7 @@ _BATCHES, _REST = 32, 0.2
 @BENCHMARKS.register(
     "augmix", title="AugMix beside Pillow", rounds=20, unit="batches"
 )
-def run(config, rounds, sizes=SIZES):
+def run(config, rounds) -> dict[int, dict[str, timing.Timing]]:
     """Times samples, the clean image and its AugMix views, of each side."""
     seed, severity = config.seed, config.augmix_severity
     if config.views != "augmix":
@@ -45,7 +45,7 @@ def run(config, rounds, sizes=SIZES):
         alpha=config.augmix_alpha,
     )
     figures = {}
-    for side, (batch, few) in sizes.items():
+    for side, (batch, few) in _SIZES.items():
         images = photographs(batch, side, seed)
         calls = {
             "ours": _ours(images, make, seed),
@@ -86,11 +86,11 @@ def _pillow(images, make, seed, count):
     return lambda: [make(i, draws) for i in itertools.islice(endless, count)]
 
 
-def photographs(count, size, seed=0):
+def photographs(count, size, seed=0) -> np.ndarray:
     """Square crops of scikit-learn's two sample photographs, resized.
 
-    Histograms and edges are those of real images, which noise does not have.
-    Returns uint8 `[count, size, size, 3]`.
+    Uint8 `[count, size, size, 3]`. Histograms and edges are those of real
+    images, which noise does not have.
     """
     from PIL import Image
     from sklearn.datasets import load_sample_images

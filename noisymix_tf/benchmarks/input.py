@@ -16,7 +16,7 @@ import tensorflow as tf
 from noisymix_tf import private
 from noisymix_tf.benchmarks import BENCHMARKS, timing
 from noisymix_tf.benchmarks.augmix import photographs
-from noisymix_tf.benchmarks.steps import fed
+from noisymix_tf.benchmarks.training import fed
 from noisymix_tf.training import setup
 
 # The usual size of an ImageNet photograph, for images of 224 pixels.
@@ -29,7 +29,7 @@ _READY, _TIMED = 4, 4
 @BENCHMARKS.register(
     "input", title="input, deterministic and not", rounds=10, unit="turns"
 )
-def run(config, rounds):
+def run(config, rounds) -> dict[str, tuple]:
     """Times batches as training gets them, under both kinds of operations.
 
     In place of the dataset digits, which is in memory, a TFRecord set is made

@@ -45,7 +45,7 @@ ALL_OPERATIONS = OPERATIONS | EXTRA_OPERATIONS
 _LEVELS = {"posterize": 4, "rotate": 30, "solarize": 256}
 
 
-def parameter(name, level, size):
+def parameter(name, level, size) -> float:
     """The parameter of an operation at a level of 0.1 to 10, without its sign;
     the size of the image is `(width, height)`.
     """
@@ -60,7 +60,9 @@ def parameter(name, level, size):
     return most - amount if name in ("posterize", "solarize") else amount
 
 
-def draw_chain(rng, size, *, severity=3.0, depth=-1, all_ops=False):
+def draw_chain(
+    rng, size, *, severity=3.0, depth=-1, all_ops=False
+) -> list[tuple[str, float]]:
     """Draws a list of `(name, parameter)` for images of `(width, height)`."""
     names = list(ALL_OPERATIONS if all_ops else OPERATIONS)
     chain = []
@@ -73,13 +75,7 @@ def draw_chain(rng, size, *, severity=3.0, depth=-1, all_ops=False):
     return chain
 
 
-def apply_chain(image, chain):
-    for name, value in chain:
-        image = ALL_OPERATIONS[name](image, value)
-    return image
-
-
-def mix(image, chains, weights, m):
+def mix(image, chains, weights, m) -> np.ndarray:
     """Mixes uint8 `[H, W, C]`, C of 1 or 3, with the results of its chains,
     which have the share `m` and weights that sum to 1: float32, 0 to 255.
     """
@@ -87,12 +83,17 @@ def mix(image, chains, weights, m):
     picture = Image.fromarray(image[..., 0] if grey else image)
     mixed = np.float32(1 - m) * image.astype(np.float32)
     for chain, weight in zip(chains, weights, strict=True):
-        result = np.asarray(apply_chain(picture, chain), np.float32)
-        mixed += np.float32(m * weight) * result.reshape(image.shape)
+        made = picture
+        for name, value in chain:
+            made = ALL_OPERATIONS[name](made, value)
+        result = np.asarray(made, np.float32).reshape(image.shape)
+        mixed += np.float32(m * weight) * result
     return mixed
 
 
-def augmix_views(image, rng, *, num_views=2, width=3, alpha=1.0, **options):
+def augmix_views(
+    image, rng, *, num_views=2, width=3, alpha=1.0, **options
+) -> np.ndarray:
     """A clean image and its AugMix views, float32 `[1 + V, H, W, C]`.
 
     >>> image = np.zeros([32, 32, 3], np.uint8)

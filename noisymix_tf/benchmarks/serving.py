@@ -14,11 +14,11 @@ from noisymix_tf.benchmarks import BENCHMARKS, timing
 from noisymix_tf.benchmarks.augmix import photographs
 
 # Batch size -> how often it is timed for each round: single images are quick.
-BATCH_SIZES = {1: 4, 32: 1}
+_BATCH_SIZES = {1: 4, 32: 1}
 # What is served: side of the images, network (None for the configuration's),
 # how files come to that size, and height and width of the photographs in them;
 # 375 x 500 pixels is usual in ImageNet.
-CASES = (
+_CASES = (
     (32, None, "resize32-crop32", (32, 32)),
     (224, "resnet50", "resize256-crop224", (375, 500)),
 )
@@ -30,23 +30,23 @@ CASES = (
     rounds=5,
     unit="batches",
 )
-def run(config, rounds, cases=CASES):
+def run(config, rounds) -> dict[tuple, dict[str, timing.Timing]]:
     """Times the configured network and width at 32 pixels, ResNet-50 at 224.
 
-    Figures, by `(network, side, batch size)`, are `Timing`s of each call.
+    Figures are by `(network, side, batch size)`.
     """
     figures = {}
-    for side, network, preprocess, stored in cases:
+    for side, network, preprocess, stored in _CASES:
         name, width = network or config.model, 1.0 if network else config.width
-        shape = (side, side, 3)
         model = models.build(
-            name, input_shape=shape, width=width, seed=config.seed
+            name, input_shape=(side, side, 3), width=width, seed=config.seed
         )
-        how = {"preprocess": preprocess, "fresh_process": False}
         with tempfile.TemporaryDirectory() as folder:
-            exported = serving.export(model, folder, **how)
+            exported = serving.export(
+                model, folder, preprocess=preprocess, fresh_process=False
+            )
             loaded = tf.saved_model.load(str(exported.path))
-        for size, times in BATCH_SIZES.items():
+        for size, times in _BATCH_SIZES.items():
             figures[name, side, size] = timing.compared(
                 f"{name}, {side} px, batch {size}",
                 _calls(model, loaded.signatures, size, side, stored),
@@ -64,11 +64,13 @@ def _calls(model, signatures, size, side, stored):
     pixels = tf.constant(photographs(size, side))
     floats = tf.cast(pixels, tf.float32)
     keras_model = tf.function(lambda images: model(images, training=False))
-    kinds = ("serving_default", "serving_bytes")
-    pixel_call, byte_call = (signatures[kind] for kind in kinds)
-    name = "probabilities"
+
+    def signature(kind, **images):
+        call = signatures[kind]
+        return lambda: call(**images)["probabilities"].numpy()
+
     return {
         "Keras": lambda: keras_model(floats).numpy(),
-        kinds[0]: lambda: pixel_call(images=pixels)[name].numpy(),
-        kinds[1]: lambda: byte_call(image_bytes=contents)[name].numpy(),
+        "serving_default": signature("serving_default", images=pixels),
+        "serving_bytes": signature("serving_bytes", image_bytes=contents),
     }

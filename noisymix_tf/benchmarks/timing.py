@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from noisymix_tf.evaluation import resampling
+from noisymix_tf.evaluation import metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,26 +44,26 @@ class Ratio(NamedTuple):
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
-def ratio(ours, theirs):
-    """`Ratio` of what was timed in the same rounds, `[rounds]` each."""
+def ratio(ours, theirs) -> Ratio:
+    """The quotient of what was timed in the same rounds, `[rounds]` each."""
     # Of one round, which tells no error, there are no replicates.
-    means = np.atleast_2d(resampling.means(np.stack([ours, theirs], 1)))
+    means = np.atleast_2d(metrics.means(np.stack([ours, theirs], 1)))
     quotients = means[:, 0] / means[:, 1]
     return Ratio(quotients[0], *np.quantile(quotients, [0.025, 0.975]))
 
 
-def clock():
-    """Seconds and CPU-seconds, as an array, to take differences of."""
+def clock() -> np.ndarray:
+    """Seconds and CPU-seconds, to take differences of."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = time.process_time() + ended.ru_utime + ended.ru_stime
     return np.array([time.perf_counter(), cpu])
 
 
-def interleaved(functions, rounds, warmup=2):
+def interleaved(functions, rounds, warmup=2) -> dict[str, Timing]:
     """Times functions in turn, so that a drift of the machine hits all alike.
 
-    Of `{name: function without arguments}` it makes `{name: Timing}`. Calls to
-    warm up do not count.
+    It takes `{name: function without arguments}`; the first calls, which warm
+    up, do not count.
     """
     for function in functions.values():
         for _ in range(warmup):
@@ -77,7 +77,7 @@ def interleaved(functions, rounds, warmup=2):
     return {name: Timing(*own) for name, own in zip(functions, found)}
 
 
-def compared(title, functions, rounds, reference):
+def compared(title, functions, rounds, reference) -> dict[str, Timing]:
     """The same, printed as a table, each also relative to one of a name."""
     timings = interleaved(functions, rounds)
     of, rows = timings[reference], [[name] for name in timings]
@@ -89,7 +89,7 @@ def compared(title, functions, rounds, reference):
     return timings
 
 
-def tell(header, rows):
+def tell(header, rows) -> None:
     """Prints rows as aligned columns."""
     lines = [[*map(str, row)] for row in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(*lines)]
@@ -98,7 +98,7 @@ def tell(header, rows):
         print("  ".join([name.ljust(widths[0]), *cells]), flush=True)
 
 
-def hardware():
+def hardware() -> str:
     """What is measured on, in words."""
     info = pathlib.Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []

@@ -1,7 +1,7 @@
 """Callbacks for `fit`, of a `NoisyMix` and of any other Keras model."""
 
-from noisymix_tf.callbacks.best_checkpoint import BestCheckpoint
 from noisymix_tf.callbacks.checkpoints import (
+    BestCheckpoint,
     Checkpoints,
     Preemption,
     StopOnNaN,

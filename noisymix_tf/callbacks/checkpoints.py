@@ -1,23 +1,28 @@
-"""Training that ends before its time, and that goes on as if it had not."""
+"""What a training saves, and how it ends before its time and goes on."""
 
 import math
 import os
+import pathlib
 import signal
-import sys
 import threading
+import warnings
 
 import keras
 import numpy as np
 
-from noisymix_tf import distribution
+from noisymix_tf import distribution, model_card
+from noisymix_tf.callbacks.corruption_evaluation import METRICS
 from noisymix_tf.errors import Preempted, UsageError
-from noisymix_tf.models.unwrap import step_of
+from noisymix_tf.models.unwrap import classifier_of, step_of
+from noisymix_tf.progress import say
 from noisymix_tf.training import checkpoint as checkpoint_lib
 from noisymix_tf.training import replication
 from noisymix_tf.training.precision import scales_loss
 
 # Steps after which many machines ask each other: it costs them a message.
 _ASK_EVERY = 10
+_FALLING = "loss error entropy jsd kl nll brier ece mae mse".split()
+_RISING = "acc auc precision recall f1 iou dice".split()
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -25,7 +30,8 @@ class Checkpoints(keras.callbacks.Callback):
 
     Training waits only while the values are copied; a thread writes them. What
     cannot be written (the disk is full) is told on the standard error, and the
-    next one tried in its turn. Only the last one must succeed.
+    next one tried in its turn. Only the last one must succeed, or `fit` ends
+    in a `UsageError`.
 
     Put it last: at the end of an epoch it saves when the callbacks before it
     have done their work, so that a run killed in between does that work again.
@@ -36,15 +42,12 @@ class Checkpoints(keras.callbacks.Callback):
         restored_metrics: What `folder.restore` returned, to go on averaging in
             the middle of an epoch.
 
-    Raises:
-        UsageError: From `fit`, when the last checkpoint cannot be written.
+    Example, with epochs of 390 steps::
 
-    Example:
-
-    >>> step, _ = folder.restore(model)
-    >>> begin = {"initial_epoch": step // 390, "steps_per_epoch": 390}
-    >>> saver = Checkpoints(folder, every_steps=390)
-    >>> model.fit(dataset_from(step), epochs=200, callbacks=[saver], **begin)
+        step, _ = folder.restore(model)
+        begin = {"initial_epoch": step // 390, "steps_per_epoch": 390}
+        saver = Checkpoints(folder, every_steps=390)
+        model.fit(dataset_from(step), epochs=200, callbacks=[saver], **begin)
     """
 
     def __init__(self, folder, every_steps, restored_metrics=()):
@@ -70,7 +73,7 @@ class Checkpoints(keras.callbacks.Callback):
         # Several steps may have been carried out as one.
         if self._step // self._every_steps > before // self._every_steps:
             self._is_due = True
-            if batch + 1 < (self.params.get("steps") or math.inf):
+            if not _is_last(batch, self.params):
                 self.on_epoch_end(None)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -81,26 +84,26 @@ class Checkpoints(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         self.save_now()
 
-    def save_now(self):
+    def save_now(self) -> None:
         """Saves the state after the last step; it is on disk on return."""
         try:
             self._save()
         except OSError as error:
-            step = step_of(self.model)
+            failed = self._failed(step_of(self.model), "cannot", error)
             raise UsageError(
-                f"{self._failed(step, 'cannot', error)} Make room, or make it "
-                f"writable, and give the same command again."
+                f"{failed} Make room, or make it writable, and give the same "
+                f"command again."
             ) from error
 
-    def close(self):
+    def close(self) -> None:
         """Returns when nothing is being written any more."""
         try:
             self._folder.wait()
         except OSError as error:
-            words = self._failed(self._saved_step, "could not", error)
+            failed = self._failed(self._saved_step, "could not", error)
             self._saved_step = None
-            words += " The next one is tried in its turn."
-            print(words, file=sys.stderr, flush=True)
+            words = f"{failed} The next one is tried in its turn."
+            say(words)
 
     def _save(self, **how):
         self.close()
@@ -135,7 +138,7 @@ class Preemption(keras.callbacks.Callback):
     Example:
 
     >>> checkpoints = Checkpoints("run/checkpoints", every_steps=390)
-    >>> model.fit(dataset, callbacks=[checkpoints, Preemption(checkpoints)])
+    >>> callbacks = [checkpoints, Preemption(checkpoints)]  # Of `fit`.
     """
 
     def __init__(self, checkpoints):
@@ -158,8 +161,7 @@ class Preemption(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self._calls += 1
-        # The last of several steps that are carried out as one may be missing.
-        is_last = batch + 1 >= (self.params.get("steps") or math.inf)
+        is_last = _is_last(batch, self.params)
         if not is_last and self._calls % self._ask_every == 0:
             self.on_epoch_end(None)
 
@@ -178,7 +180,7 @@ class Preemption(keras.callbacks.Callback):
         self.on_epoch_end(None)
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         """Gives signals back to who had them; for a `fit` that failed, too."""
         while self._previous:
             number, handler = self._previous.popitem()
@@ -190,6 +192,11 @@ class Preemption(keras.callbacks.Callback):
         # Not `print`, which the signal may have interrupted.
         words = "Finishing the step and saving; a second signal ends at once."
         os.write(2, f"\n{words}\n".encode())
+
+
+def _is_last(batch, params):
+    """Whether the epoch ends with a batch, or with one of its execution."""
+    return batch + 1 >= (params.get("steps") or math.inf)
 
 
 class TrainingDiverged(UsageError):
@@ -206,10 +213,6 @@ class StopOnNaN(keras.callbacks.Callback):
 
     Args:
         advice: What the error should tell the user to do.
-
-    Example:
-
-    >>> model.fit(dataset, callbacks=[StopOnNaN()])
     """
 
     def __init__(self, advice="lower the learning rate"):
@@ -229,3 +232,129 @@ class StopOnNaN(keras.callbacks.Callback):
         if what:
             step = step_of(self.model)
             raise TrainingDiverged(f"{what} step {step}: {advice}.")
+
+
+class BestCheckpoint(keras.callbacks.Callback):
+    """Saves the classifier whenever a metric is better than ever before.
+
+    The best value, with its epoch and step, stands in the model card beside
+    the file and is read when training begins: a continued run never replaces a
+    model by one that is not better. A kill at any moment leaves the old model
+    with its card or the new one with its own.
+
+    Args:
+        path: File to write, `*.keras`.
+        monitor: Name of the metric. In epochs without it nothing is saved.
+            The callback that measures it must stand before this one.
+        mode: `"max"`, `"min"`, or `"auto"`: by the name of the metric.
+        provenance: Dict of what the card is to say beyond the model and its
+            training, as arguments of `noisymix_tf.save`.
+
+    Attributes:
+        best: The best so far: dict of `value`, `epoch`, `step`; or `None`.
+
+    Raises:
+        UsageError: A bad argument; from `fit`, a file of another monitor,
+            network or hand, or a metric that is not there.
+
+    Example:
+
+    >>> callbacks = [BestCheckpoint("best.keras", "val_accuracy")]  # Of `fit`.
+    """
+
+    def __init__(
+        self, path, monitor="val_accuracy", mode="auto", provenance=None
+    ):
+        super().__init__()
+        self._path, self._monitor = pathlib.Path(path), monitor
+        if self._path.suffix != ".keras":
+            raise UsageError(
+                f"Cannot save to {str(path)!r}: give a name *.keras."
+            )
+        self._mode = _direction(monitor) if mode == "auto" else mode
+        if self._mode not in ("min", "max"):
+            raise UsageError(f"mode={mode!r} must be 'auto', 'min' or 'max'.")
+        self._provenance = dict(provenance or {})
+        self.best = None
+        self._epochs, self._is_told = 0, False
+
+    def on_train_begin(self, logs=None):
+        self._epochs, self.best = 0, None
+        if self._path.exists():
+            self.best = self._of_earlier_run(model_card.read(self._path))
+            # Finishes what a kill may have left half done.
+            model_card.write(self._path)
+
+    def _of_earlier_run(self, card):
+        best, size = card.get("best"), card["model"]["parameters"]
+        count = classifier_of(self.model).count_params()
+        what = None
+        if best is None:
+            what = "was not written by BestCheckpoint"
+        elif (best["mode"], best["monitor"]) != (self._mode, self._monitor):
+            what = f"is the best by {best['mode']} of {best['monitor']}, not by"
+            what += f" {self._mode} of {self._monitor}"
+        elif size != count:
+            what = f"holds another network, of {size} parameters, not {count}"
+        if what:
+            raise UsageError(
+                f"{self._path} {what}: name another file, or remove this one "
+                f"to begin afresh."
+            )
+        if not step_of(self.model):
+            warnings.warn(
+                f"{self._path} holds the best model of an earlier run "
+                f"({self._monitor} {best['value']:g} in epoch {best['epoch']}) "
+                f"until there is a better one; remove it to begin afresh.",
+                stacklevel=2,
+            )
+        return best
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._epochs += 1
+        value = (logs or {}).get(self._monitor)
+        if value is None:
+            self._miss(logs or {})
+            return
+        self._is_told, value = True, float(value)
+        sign = 1.0 if self._mode == "max" else -1.0
+        least = -math.inf if self.best is None else sign * self.best["value"]
+        if math.isfinite(value) and sign * value > least:
+            best = {"monitor": self._monitor, "mode": self._mode}
+            best |= {"epoch": epoch + 1, "step": step_of(self.model)}
+            more = self._provenance | {"best": best | {"value": value}}
+            model_card.save(self.model, self._path, **more)
+            self.best = more["best"]
+
+    def on_train_end(self, logs=None):
+        if self._epochs > 1:
+            self._miss(logs or {}, is_last=True)
+
+    def _miss(self, logs, is_last=False):
+        """Complains once, unless the metric may come with a later epoch."""
+        name = self._monitor.removeprefix("val_")
+        if self._is_told or self.best is not None:
+            return
+        if name == self._monitor:
+            known = ", ".join(logs)
+            raise UsageError(f"There is no metric {name!r}; there are {known}.")
+        # Those of `CorruptionEvaluation` come without one of training.
+        is_late = name in logs or any(word in name for word in METRICS)
+        if is_last or not is_late:
+            self._is_told = True
+            warnings.warn(
+                f"BestCheckpoint saves nothing while there is no metric "
+                f"{self._monitor!r}. There are: {', '.join(logs)}. What "
+                f"measures it must stand before it in the list of callbacks.",
+                stacklevel=2,
+            )
+
+
+def _direction(monitor):
+    for mode, words in (("min", _FALLING), ("max", _RISING)):
+        if any(word in monitor.lower() for word in words):
+            return mode
+    raise UsageError(
+        f"Whether {monitor!r} should rise or fall is not known: give "
+        f"mode='max' or mode='min'."
+    )

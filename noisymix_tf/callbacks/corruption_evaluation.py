@@ -1,9 +1,9 @@
 """Accuracy on corrupted images in the course of training."""
 
-import concurrent.futures
 import functools
 import itertools
 import os
+from concurrent import futures
 
 import keras
 import numpy as np
@@ -19,25 +19,23 @@ from noisymix_tf.evaluation.predictor import Predictor, count_outputs
 from noisymix_tf.models.unwrap import classifier_of, evaluation_weights
 
 METRICS = "corruption_accuracy", "clean_accuracy"
+# Images that a thread corrupts at a time.
+_BLOCK = 20
 
 
 class CorruptionEvaluation(keras.callbacks.Callback):
     """Measures the accuracy on corrupted images every few epochs.
 
     It puts two metrics into `logs`: `val_corruption_accuracy`, the mean over
-    all corruptions and severities, and `val_clean_accuracy` on the same images
-    as they are. Put it before the callbacks that shall see them, such as
-    `BestCheckpoint`, `EarlyStopping` (with `mode="max"`) or `TensorBoard`.
-
-    Images and, over all of them, accuracy are those of `noisymix_tf.evaluate`.
-    1000 images with all fifteen corruptions at one severity take 46 MB at 32
-    pixels, 2.3 GB at 224.
+    all corruptions and severities as `noisymix_tf.evaluate` measures it, and
+    `val_clean_accuracy` on the same images as they are. Put it before the
+    callbacks that shall see them, such as `BestCheckpoint`, `EarlyStopping`
+    (with `mode="max"`) or `TensorBoard`.
 
     Args:
-        data, labels: uint8 images `[N, H, W, C]`, pixels 0..255, with ints
-            `[N]` or one-hot `[N, K]`; or, alone, a `noisymix_tf.data.Dataset`
-            (its test split), a `Split`, or a finite `tf.data.Dataset` of
-            batches `(images, labels)`.
+        data, labels: uint8 images `[N, H, W, C]` with labels `[N]` or `[N, K]`;
+            or, alone, a `noisymix_tf.data.Dataset` (its test split), a `Split`,
+            or a finite `tf.data.Dataset` of batches `(images, labels)`.
         corruptions: Names, or a tag of `corruptions.names` such as `"noise"`,
             or `"all"`; `None` means all common ones.
         severities: Which of 1 to 5.
@@ -45,11 +43,12 @@ class CorruptionEvaluation(keras.callbacks.Callback):
             that, and so on, also where a run is continued.
         max_examples: So many images, of every class the same number, always
             the same ones; `None` for all.
-        batch_size, seed: Images per forward pass; of the corruptions.
-        table: Constants of the severities, as in `corruptions.corrupt`.
+        batch_size: Images per forward pass.
+        seed, table: Of the corruptions, as in `corruptions.corrupt`.
         prefix: `"shifted_"` gives `val_shifted_corruption_accuracy`.
-        cache: Whether to keep the corrupted images, or to make them anew for
-            each measurement and hold one corruption at a time.
+        cache: Whether to keep the corrupted images (1000 of all fifteen
+            corruptions take 46 MB at 32 pixels, 2.3 GB at 224), or to make
+            them anew for each measurement and hold one corruption at a time.
         per_corruption: Whether to log `val_corruption_accuracy_fog`... too.
 
     Raises:
@@ -57,9 +56,10 @@ class CorruptionEvaluation(keras.callbacks.Callback):
 
     Example:
 
-    >>> evaluation = CorruptionEvaluation(images, labels, every_epochs=5)
-    >>> best = BestCheckpoint("best.keras", "val_corruption_accuracy")
-    >>> model.fit(dataset, epochs=90, callbacks=[evaluation, best])
+    >>> images, labels = np.zeros([9, 32, 32, 3], np.uint8), np.arange(9) % 3
+    >>> every_five = CorruptionEvaluation(images, labels, "noise", (1, 5), 5)
+    >>> stop = keras.callbacks.EarlyStopping("val_corruption_accuracy")
+    >>> callbacks = [every_five, stop]  # Of `fit`.
     """
 
     def __init__(
@@ -89,8 +89,9 @@ class CorruptionEvaluation(keras.callbacks.Callback):
             for name in selection.corruption_names(corruptions)
             for severity in selection.severity_levels(levels)
         ]
-        found = balanced_examples(data, labels, max_examples)
-        self._images, self._labels, self._places = found
+        self._images, self._labels, self._places = balanced_examples(
+            data, labels, max_examples
+        )
         for cell in self._cells:
             # One image each: whatever else cannot be used is found now.
             self._corrupt(*cell, slice(1))
@@ -103,17 +104,21 @@ class CorruptionEvaluation(keras.callbacks.Callback):
         self._classifier, images = classifier_of(model), self._images[:1]
         # Found out before hours of training, not after the first epoch.
         outputs = count_outputs(self._classifier, images) or 0
-        classes = max(2, outputs, int(self._labels.max()) + 1)
-        given = self._classifier, classes, images, self._batch_size
-        self._predictor = Predictor(*given, check_finite=False)
+        self._predictor = Predictor(
+            self._classifier,
+            max(2, outputs, int(self._labels.max()) + 1),
+            images,
+            self._batch_size,
+            check_finite=False,
+        )
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None and (epoch + 1) % self._every_epochs == 0:
             with evaluation_weights(self.model):
                 logs.update(self.measure())
 
-    def measure(self):
-        """Returns the metrics of the model as it is, `{name: value}`."""
+    def measure(self) -> dict[str, float]:
+        """The metrics of the model as it is, by name."""
         rows, (name, clean) = {}, self._names
         for cell in self._cells:
             accuracy = self._accuracy(self._made(*cell))
@@ -131,13 +136,11 @@ class CorruptionEvaluation(keras.callbacks.Callback):
 
     def _make(self, *cell):
         """All images under one corruption, uint8 `[n, H, W, C]`."""
-        threads = min(os.cpu_count() or 1, 8)
-        size = -(-len(self._labels) // threads)
-        starts = range(0, len(self._labels), size)
-        with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-            parts = [slice(start, start + size) for start in starts]
-            made = pool.map(lambda part: self._corrupt(*cell, part), parts)
-            return np.concatenate(list(made))
+        starts = range(0, len(self._labels), _BLOCK)
+        parts = [slice(start, start + _BLOCK) for start in starts]
+        corrupt = functools.partial(self._corrupt, *cell)
+        with futures.ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+            return np.concatenate([*pool.map(corrupt, parts)])
 
     def _corrupt(self, name, severity, part):
         return corruptions_lib.corrupt(
@@ -150,7 +153,9 @@ class CorruptionEvaluation(keras.callbacks.Callback):
         )
 
 
-def balanced_examples(source, labels=None, most=None):
+def balanced_examples(
+    source, labels=None, most=None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A class-balanced part of what `CorruptionEvaluation` takes.
 
     Returns uint8 `[n, H, W, C]`, class numbers and places, int64 `[n]`, in the
@@ -194,6 +199,7 @@ def _chosen(labels, most):
 
 
 def _pairs(stream):
+    """Batches of a stream as NumPy arrays: images, labels, whatever else."""
     spec = stream.element_spec
     is_endless = stream.cardinality() == tf.data.INFINITE_CARDINALITY
     if is_endless or not isinstance(spec, tuple) or len(spec) < 2:

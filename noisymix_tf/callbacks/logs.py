@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from noisymix_tf.contact_sheet import contact_sheet
 from noisymix_tf.errors import UsageError
 from noisymix_tf.files import write_atomically
 from noisymix_tf.models.unwrap import step_of
+from noisymix_tf.sets.writer import contact_sheet
 
 
 class JsonLines(keras.callbacks.Callback):
@@ -27,7 +27,7 @@ class JsonLines(keras.callbacks.Callback):
 
     Example:
 
-    >>> model.fit(dataset, callbacks=[JsonLines("metrics.jsonl")])
+    >>> callbacks = [JsonLines("metrics.jsonl")]  # Of `fit`.
     """
 
     def __init__(self, path):
@@ -46,13 +46,13 @@ class JsonLines(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         step = step_of(self.model)
-        seconds = time.monotonic() - self._start[0]
-        rate = (step - self._start[1]) / max(seconds, 1e-9)
+        start, first_step = self._start
+        seconds = time.monotonic() - start
+        rate = (step - first_step) / max(seconds, 1e-9)
         line = {"epoch": epoch + 1, "step": step}
         # An optimizer of the user's own may have none.
-        learning_rate = getattr(self.model.optimizer, "learning_rate", None)
-        if learning_rate is not None:
-            line["learning_rate"] = _value(learning_rate)
+        if hasattr(self.model.optimizer, "learning_rate"):
+            line["learning_rate"] = _value(self.model.optimizer.learning_rate)
         line["seconds"] = round(seconds, 3)
         line["steps_per_second"] = round(rate, 4)
         line |= {name: _value(value) for name, value in (logs or {}).items()}
@@ -60,7 +60,7 @@ class JsonLines(keras.callbacks.Callback):
             file.write(json.dumps(line, allow_nan=False) + "\n")
 
 
-def read_json_lines(path):
+def read_json_lines(path) -> list[dict]:
     """Reads JSON lines; a torn last line, left by a killed run, is ignored."""
     path, lines = pathlib.Path(path), []
     for text in path.read_text().splitlines() if path.exists() else []:
@@ -80,9 +80,7 @@ def _value(value):
 
 
 class ViewImages(keras.callbacks.Callback):
-    """Draws the views of one batch: a row for each image, a column for a view.
-
-    The picture is made once, when training begins.
+    """Draws the views of one batch, a row for each image, as training begins.
 
     Args:
         views: `[B, V, H, W, C]` or `[B, H, W, C]`, colour (C = 3) or grey
@@ -98,7 +96,8 @@ class ViewImages(keras.callbacks.Callback):
 
     Example:
 
-    >>> model.fit(dataset, callbacks=[ViewImages(dataset, "views.png")])
+    >>> views = np.zeros([8, 3, 32, 32, 3], np.uint8)
+    >>> callbacks = [ViewImages(views, "views.png")]  # Of `fit`.
     """
 
     def __init__(

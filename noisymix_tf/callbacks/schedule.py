@@ -2,13 +2,14 @@
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import keras
 
 from noisymix_tf.adjustable import LEVELS, Adjustable
-from noisymix_tf.checks import is_real
 from noisymix_tf.errors import UsageError
 from noisymix_tf.models.unwrap import step_of
+from noisymix_tf.options import POSITIVE, Options, option
 
 
 class NoisyMixSchedule(keras.callbacks.Callback):
@@ -33,7 +34,7 @@ class NoisyMixSchedule(keras.callbacks.Callback):
     Example:
 
     >>> warmup = NoisyMixSchedule(jsd_weight=ramp(0.0, 12.0, length=10))
-    >>> trainer.fit(views, epochs=100, callbacks=[warmup])
+    >>> callbacks = [warmup]  # Of `fit`.
     """
 
     def __init__(
@@ -55,12 +56,6 @@ class NoisyMixSchedule(keras.callbacks.Callback):
                 f"NoisyMixSchedule has nothing to set: give at least one of "
                 f"{', '.join(LEVELS)}."
             )
-        for name, value in self._values.items():
-            if not callable(value) and not is_real(value):
-                raise UsageError(
-                    f"{name}={value!r} must be a number or a function from the "
-                    f"epoch or step to one, such as ramp(0, 1, length=10)."
-                )
 
     def set_model(self, model):
         super().set_model(model)
@@ -101,8 +96,8 @@ class NoisyMixSchedule(keras.callbacks.Callback):
                 found = float(found)
             except (TypeError, ValueError) as error:
                 raise UsageError(
-                    f"{name} at position {position} is {found!r}; the function "
-                    f"must return a number."
+                    f"{name} at position {position} is {found!r}: give a number"
+                    f" or a function to one, such as ramp(0, 1, length=10)."
                 ) from error
             if found != self._current.get(name):
                 for target in self._targets[name]:
@@ -111,12 +106,12 @@ class NoisyMixSchedule(keras.callbacks.Callback):
 
 
 @dataclasses.dataclass(frozen=True)
-class ramp:
+class ramp(Options):
     """A value that goes from `start` to `end` and stays there.
 
     Args:
         start, end: Values up to the position `begin`, and from `begin + length`
-            on; `length` is above 0, or a `UsageError`.
+            on.
         shape: `"linear"`, or `"cosine"`: half a period, flat at both ends.
 
     Example:
@@ -126,27 +121,15 @@ class ramp:
     (0.0, 6.0, 12.0)
     """
 
-    start: float
-    end: float
-    length: float
-    begin: float = 0
-    shape: str = "linear"
+    PREFIX: ClassVar = ""
 
-    def __post_init__(self):
-        for name in ("start", "end", "length", "begin"):
-            value = getattr(self, name)
-            least = 0 if name == "length" else -math.inf
-            if not is_real(value) or not least < value < math.inf:
-                raise UsageError(
-                    f"ramp: {name}={value!r} must be a finite number"
-                    f"{' above 0' * (name == 'length')}."
-                )
-        if self.shape not in ("linear", "cosine"):
-            raise UsageError(
-                f"ramp: shape={self.shape!r} must be 'linear' or 'cosine'."
-            )
+    start: float = option(dataclasses.MISSING, "Value at the beginning.")
+    end: float = option(dataclasses.MISSING, "Value at the end.")
+    length: float = option(dataclasses.MISSING, "Its length.", POSITIVE)
+    begin: float = option(0, "Position where it begins.")
+    shape: str = option("linear", "Its shape.", choices=("linear", "cosine"))
 
-    def __call__(self, position):
+    def __call__(self, position) -> float:
         share = min(max((position - self.begin) / self.length, 0.0), 1.0)
         if self.shape == "cosine":
             share = (1.0 - math.cos(math.pi * share)) / 2.0

@@ -1,8 +1,9 @@
 """Make parts with Apache Beam, on many machines, and join them.
 
-python -m noisymix_tf beam --shards=8 --output_dir=cifar10-c \
+python -m noisymix_tf beam --shards=8 --output_dir=cifar10-c \\
     --runner=FlinkRunner -- corrupt --dataset=cifar10 --data_dir=DIR
 
+What comes after the -- is corrupt or evaluate, before it may be flags of Beam.
 Each part is a process of its own, the command with `--shard=i/n`, on whichever
 machine the runner chooses: all need this package and see the same folders. A
 part that was killed goes on where it was when it is tried again.
@@ -17,12 +18,10 @@ import sys
 from noisymix_tf import command_line, places
 from noisymix_tf.commands import COMMANDS, merge
 from noisymix_tf.errors import UsageError
+from noisymix_tf.flagfiles import split
 from noisymix_tf.options import AT_LEAST_1, Options, option
 
 _COMMANDS = ("corrupt", "evaluate")
-_USAGE = f"""\
-python -m noisymix_tf beam --shards=N --output_dir=DIR -- COMMAND [--flag ...]
-COMMAND: {", ".join(_COMMANDS)}. Flags of Beam (--runner=NAME) before the --."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +29,7 @@ class BeamConfig(Options):
     """How the work is cut up, and where it goes."""
 
     shards: int | None = option(
-        None, "How many parts, several for each machine.", range=AT_LEAST_1
+        None, "How many parts, several for each machine.", AT_LEAST_1
     )
     output_dir: str | None = option(
         None,
@@ -39,27 +38,23 @@ class BeamConfig(Options):
 
 
 @COMMANDS.register("beam")
-def main(argv):
-    """Parses the command line, runs the job and joins the parts."""
+def main(argv: list[str]) -> None:
+    """Runs a job and joins its parts."""
     place = argv.index("--") if "--" in argv else len(argv)
     words, command = argv[1:place], argv[place + 1 :]
     own = (*BeamConfig.kinds(), "help", "helpfull", "h", "version")
-    given = [w for w in words if w.lstrip("-").partition("=")[0] in own]
-    job = command_line.parse([argv[0], *given], BeamConfig, _USAGE)
+    given = [word for word in words if split(word)[0] in own]
+    job = command_line.parse([argv[0], *given], BeamConfig, __doc__)
     places.check_writable(job.output_dir, "whole")
-    known = (*_COMMANDS, "corruptions")  # Its name before.
-    if job.shards is None or not command or command[0] not in known:
+    if job.shards is None or not command or command[0] not in _COMMANDS:
         raise UsageError(f"Give --shards=N; after -- {' or '.join(_COMMANDS)}.")
     for word in command:
-        if word.lstrip("-").partition("=")[0] in ("output_dir", "shard"):
+        if split(word)[0] in ("output_dir", "shard"):
             raise UsageError(f"{word} is given to the parts: leave it out.")
-    # Not those of __main__, which other machines do not have.
-    from noisymix_tf.commands import beam
-
-    beam.run(job, command, [w for w in words if w not in given])
+    run(job, command, [word for word in words if word not in given])
 
 
-def run(job, command, options):
+def run(job: BeamConfig, command: list[str], options: list[str]) -> None:
     """Has Beam, with flags of its own, make the parts; joins them."""
     try:
         import apache_beam
@@ -86,7 +81,7 @@ def run(job, command, options):
     merge.run([_folder(root, part) for part in parts], job.output_dir)
 
 
-def make_part(part, command, root):
+def make_part(part: str, command: list[str], root: str) -> None:
     """Runs a command for `part`, `"2/8"`, below the folder of all parts."""
     folder = _folder(root, part)
     own = f"--shard={part}", f"--output_dir={folder}"

@@ -10,12 +10,12 @@ from noisymix_tf.benchmarks import BENCHMARKS
 from noisymix_tf.commands import COMMANDS
 from noisymix_tf.config import Config
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import keras, tf
 from noisymix_tf.options import AT_LEAST_1, Options, option
 
 # The setting of the published small-budget measurements of the reference.
 _DEFAULTS = ("--width=0.25", "--batch_size=128")
 _METHOD = "noisymix"
-_USAGE = "python -m noisymix_tf benchmark NAME [--flag=value ...]"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,7 @@ class MeasurementConfig(Options):
     rounds: int | None = option(
         None,
         "Timed repetitions of each thing; by default as the first line says.",
-        range=AT_LEAST_1,
+        AT_LEAST_1,
     )
     methods: tuple[str, ...] = option(
         (), "Of methods: which, the baseline among them; by default all."
@@ -38,17 +38,16 @@ class BenchmarkConfig(MeasurementConfig, Config):
 
 
 @COMMANDS.register("benchmark")
-def main(argv):
+def main(argv: list[str]) -> None:
     """Runs the benchmark named first on the command line."""
-    name, words = argv[1] if len(argv) > 1 else "", argv[2:]
-    if name.startswith("-"):
-        name, words = "", argv[1:]
+    words = argv[1:]
+    name = words.pop(0) if words and words[0][:1] != "-" else ""
     line = ["", f"--method={_METHOD}", *_DEFAULTS, *words]
     benchmarks.load()
-    known = BENCHMARKS.names()
+    known = sorted(BENCHMARKS.names())
     titles = (f"\n  {n}: {BENCHMARKS.facts(n)['title']}" for n in known)
-    usage = f"{_USAGE}\n{''.join(titles)}\n"
-    given = config = command_line.parse(line, BenchmarkConfig, usage)
+    about = f"{__doc__}{''.join(titles)}"
+    given = config = command_line.parse(line, BenchmarkConfig, about)
     facts = BENCHMARKS.facts(name)
     if config.strategy not in ("auto", "single"):
         raise UsageError(
@@ -81,9 +80,6 @@ def _of(method, words):
 
 def _prepare(config, facts, rounds):
     """Operations and seeds as the command has them; says what they are."""
-    import keras
-    import tensorflow as tf
-
     from noisymix_tf import devices
     from noisymix_tf.benchmarks import timing
 

@@ -1,14 +1,15 @@
 """Write corrupted copies of a dataset's test images.
 
+In the layouts of CIFAR-10-C, CIFAR-10-P and ImageNet-C:
+
 python -m noisymix_tf corrupt --dataset=cifar10 --output_dir=cifar10-c
 python -m noisymix_tf corrupt --suite=p --output_dir=digits-p
 """
 
 import dataclasses
-import sys
 
-from noisymix_tf import command_line, places
-from noisymix_tf.commands import COMMANDS
+from noisymix_tf import places
+from noisymix_tf.commands import command
 from noisymix_tf.corruptions import SEVERITIES as ALL_SEVERITIES
 from noisymix_tf.corruptions import TABLES
 from noisymix_tf.data.options import TestDataConfig
@@ -20,12 +21,8 @@ from noisymix_tf.options import (
     Options,
     option,
 )
+from noisymix_tf.progress import say
 from noisymix_tf.sets import corrupted
-
-
-@dataclasses.dataclass(frozen=True)
-class SourceConfig(TestDataConfig):
-    """Which images are taken: those that a dataset has to measure on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +50,7 @@ class SetsConfig(Options):
         first=True,
     )
     severities: tuple[int, ...] = option(
-        ALL_SEVERITIES, "Severities of suite c.", range=SEVERITIES
+        ALL_SEVERITIES, "Severities of suite c.", SEVERITIES
     )
     difficulty: int = option(
         1,
@@ -64,9 +61,9 @@ class SetsConfig(Options):
         None,
         "Side of the square cut from the centre of every frame of suite p. "
         "ImageNet-P has --image_size=256 --crop=224.",
-        range=AT_LEAST_1,
+        AT_LEAST_1,
     )
-    seed: int = option(0, "Seed of everything random.", range=SEED)
+    seed: int = option(0, "Seed of everything random.", SEED)
     table: str = option(
         "auto",
         f"Severities, by the images that they were made for: "
@@ -94,7 +91,7 @@ class SetsConfig(Options):
         None,
         "Processes that make images, by default one for each core; 0: none "
         "but this one.",
-        range=AT_LEAST_0,
+        AT_LEAST_0,
     )
     shard: str = option(
         "1/1",
@@ -104,30 +101,19 @@ class SetsConfig(Options):
 
 
 @dataclasses.dataclass(frozen=True)
-class CorruptionSetsConfig(SourceConfig, SetsConfig):
+class CorruptionSetsConfig(TestDataConfig, SetsConfig):
     """Everything that determines corrupted sets."""
 
 
-_USAGE = (
-    "python -m noisymix_tf corrupt --output_dir=DIR [--flag=value ...]\n"
-    "Writes corrupted copies of a dataset's test images, in the layouts of\n"
-    "CIFAR-10-C, CIFAR-10-P and ImageNet-C."
-)
-
-
-@COMMANDS.register("corrupt")
-def main(argv):
-    """Parses the command line and writes what it asks for."""
-    config = command_line.parse(argv, CorruptionSetsConfig, _USAGE)
-    given = config.only(SetsConfig)
-    places.check_writable(given["output_dir"], "sets")
+@command("corrupt", CorruptionSetsConfig)
+def run(config: CorruptionSetsConfig) -> None:
+    """Writes the sets that a configuration asks for."""
+    places.check_writable(config.output_dir, "sets")
     # Here, so that --help needs no TensorFlow.
     from noisymix_tf.training import setup
 
-    path = corrupted.write(
-        setup.test_dataset(config),
-        names=given.pop("corruptions") or None,
-        image_format=given.pop("format"),
-        **given,
-    )
-    print(f"Written: {path}", file=sys.stderr)
+    given = config.arguments(SetsConfig)
+    given["names"] = given.pop("corruptions") or None
+    given["image_format"] = given.pop("format")
+    path = corrupted.write(setup.test_dataset(config), **given)
+    say(f"Written: {path}")

@@ -7,13 +7,13 @@ python -m noisymix_tf data-service --dispatcher=host0:5050 --host=host1
 import contextlib
 import dataclasses
 import socket
-import sys
 import time
 
-from noisymix_tf import command_line
-from noisymix_tf.commands import COMMANDS
+from noisymix_tf.commands import command
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import tf
 from noisymix_tf.options import Options, between, option
+from noisymix_tf.progress import say
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ServerConfig(Options):
         None, "Start a worker for this dispatcher, HOST:PORT.", address=True
     )
     port: int = option(
-        0, "Port to listen at; 0: a free one.", range=between(0, 65535)
+        0, "Port to listen at; 0: a free one.", between(0, 65535)
     )
     host: str = option(
         "localhost",
@@ -38,25 +38,14 @@ class ServerConfig(Options):
     )
 
 
-_USAGE = (
-    "python -m noisymix_tf data-service --workers=HOST,... | --dispatcher=HOST"
-)
+@command("data-service", ServerConfig)
+def run(config: ServerConfig) -> None:
+    """Serves until it is stopped."""
+    start(config).join()
 
 
-@COMMANDS.register("data-service")
-def main(argv):
-    """Parses the command line and serves until it is stopped."""
-    start(command_line.parse(argv, ServerConfig, _USAGE)).join()
-
-
-def start(config):
-    """Starts the server of a `ServerConfig`.
-
-    One that is neither a dispatcher nor a worker, or that cannot listen at its
-    port, is a `UsageError`.
-    """
-    import tensorflow as tf
-
+def start(config: ServerConfig):
+    """Starts a dispatcher or worker; a `UsageError` if it cannot listen."""
     if bool(config.workers) == bool(config.dispatcher):
         raise UsageError(
             "Give --workers=HOST,... to start the dispatcher of a service, or "
@@ -65,10 +54,10 @@ def start(config):
     try:
         if config.workers:
             server = dispatcher(config.port, config.workers)
-            print(f"Dispatcher: {server.target}", file=sys.stderr, flush=True)
+            say(f"Dispatcher: {server.target}")
         else:
             server = worker(config.dispatcher, config.port, config.host)
-            print(f"Worker of {config.dispatcher}", file=sys.stderr, flush=True)
+            say(f"Worker of {config.dispatcher}")
     except tf.errors.OpError as error:
         raise UsageError(
             f"Cannot serve at --port={config.port} ({error.message}): give "
@@ -77,25 +66,22 @@ def start(config):
     return server
 
 
-def dispatcher(port, workers):
+def dispatcher(port: int, workers):
     """The dispatcher of workers at addresses, each `"HOST"` or `"HOST:PORT"`.
 
     Each worker takes the place that it has in the list.
     """
-    from tensorflow.data.experimental import service
-
+    service = tf.data.experimental.service
     workers = [w if ":" in w else f"{w}:%port%" for w in workers]
     of = {"protocol": "grpc", "worker_addresses": workers}
     return service.DispatchServer(service.DispatcherConfig(port=port, **of))
 
 
-def worker(dispatcher, port, host="localhost", timeout=None):
+def worker(dispatcher: str, port: int, host="localhost", timeout=None):
     """A worker of the dispatcher at `"HOST:PORT"`.
 
     It is waited for so many seconds, by default `service.WAIT_SECONDS`.
     """
-    from tensorflow.data.experimental import service
-
     from noisymix_tf.data.service import WAIT_SECONDS, patiently
 
     name, _, number = dispatcher.rpartition(":")
@@ -103,10 +89,9 @@ def worker(dispatcher, port, host="localhost", timeout=None):
 
     def answers(seconds):
         """Whether something listens there, in time; None for no."""
-        end = time.monotonic() + seconds
+        end, place = time.monotonic() + seconds, (name.strip("[]"), int(number))
         while time.monotonic() < end:
             with contextlib.suppress(OSError):
-                place = name.strip("[]"), int(number)
                 socket.create_connection(place, timeout=1).close()
                 return True
             time.sleep(min(0.2, seconds))
@@ -118,5 +103,6 @@ def worker(dispatcher, port, host="localhost", timeout=None):
             f"--dispatcher={dispatcher}: nothing answers there; start the "
             "dispatcher, and give its HOST:PORT."
         )
+    service = tf.data.experimental.service
     of = {"dispatcher_address": dispatcher, "worker_address": f"{host}:%port%"}
     return service.WorkerServer(service.WorkerConfig(port=port, **of))

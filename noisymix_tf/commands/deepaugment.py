@@ -1,20 +1,18 @@
 """Write training images seen by a perturbed network.
 
-python -m noisymix_tf deepaugment --data_dir=PHOTOS \
+python -m noisymix_tf deepaugment --data_dir=PHOTOS \\
     --output_dir=trees/deepaugment
 """
 
 import dataclasses
 import os
-import sys
 import zlib
 
 import numpy as np
 
-from noisymix_tf import command_line, places
-from noisymix_tf.commands import COMMANDS
+from noisymix_tf.commands import command
 from noisymix_tf.errors import UsageError
-from noisymix_tf.lazy import tf
+from noisymix_tf.lazy import keras
 from noisymix_tf.options import (
     AT_LEAST_0,
     AT_LEAST_1,
@@ -23,29 +21,27 @@ from noisymix_tf.options import (
     Options,
     option,
 )
-from noisymix_tf.sets.options import ImageSourceConfig, TreeConfig
+from noisymix_tf.progress import say
+from noisymix_tf.sets import changed
+from noisymix_tf.sets.changed import ImageSourceConfig, TreeConfig
 
 
 @dataclasses.dataclass(frozen=True)
 class AutoencoderConfig(Options):
     """The network, which is trained on the same images."""
 
-    autoencoder_steps: int = option(
-        2000, "Steps of its training.", range=AT_LEAST_1
-    )
+    autoencoder_steps: int = option(2000, "Steps of its training.", AT_LEAST_1)
     autoencoder_crops: int = option(
         4096,
         "Crops of 32 pixels that it is trained on, from all images if there "
         "are fewer.",
-        range=AT_LEAST_1,
+        AT_LEAST_1,
     )
-    autoencoder_batch_size: int = option(
-        32, "Crops in a batch.", range=AT_LEAST_1
-    )
+    autoencoder_batch_size: int = option(32, "Crops in a batch.", AT_LEAST_1)
     autoencoder_width: int = option(
-        48, "Channels of its hidden layers.", range=AT_LEAST_1
+        48, "Channels of its hidden layers.", AT_LEAST_1
     )
-    learning_rate: float = option(1e-3, "Peak rate of Adam.", range=POSITIVE)
+    learning_rate: float = option(1e-3, "Peak rate of Adam.", POSITIVE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,12 +51,12 @@ class PerturbationConfig(Options):
     strength: float = option(
         1.0,
         "From the plain autoencoder (0) to the strongest perturbation (1).",
-        range=SHARE,
+        SHARE,
     )
     weight_perturbations: int = option(
         3,
         "Layers whose weights are perturbed, each in a random way.",
-        range=AT_LEAST_0,
+        AT_LEAST_0,
     )
 
 
@@ -71,39 +67,14 @@ class DeepAugmentConfig(
     """Everything that determines a tree of DeepAugment."""
 
 
-_USAGE = (
-    "python -m noisymix_tf deepaugment --data_dir=DIR "
-    "--output_dir=DIR [--flag=value ...]"
-)
-
-
-@COMMANDS.register("deepaugment")
-def main(argv):
-    """Parses the command line and writes the tree."""
-    config = command_line.parse(argv, DeepAugmentConfig, _USAGE)
-    places.check_writable(config.output_dir, "tree")
-    # A tree that is continued is the one that would have been made at once.
-    tf.config.experimental.enable_op_determinism()
-    run(config)
-
-
-def run(config):
-    """Trains an autoencoder, unless it is there, and writes the tree.
-
-    Args:
-        config: `DeepAugmentConfig`.
-
-    Raises:
-        UsageError: A flag that cannot be used, or a directory that holds
-            something else.
-    """
-    from noisymix_tf import devices
-    from noisymix_tf.sets import changed, deepaugmented, writer
+@command("deepaugment", DeepAugmentConfig)
+def run(config: DeepAugmentConfig) -> None:
+    """Trains an autoencoder, unless it is there, and writes the tree."""
+    changed.begin(config)
+    from noisymix_tf.sets import deepaugmented, writer
 
     source = changed.source(config, config.format)
     with changed.tree_folder(config, source) as folder:
-        devices.announce()
-        _say(f"Writing to {folder.path}")
         path = folder.path / "autoencoder.keras"
         model = _found_or_trained(config, source, path)
         seed = config.seed
@@ -122,8 +93,6 @@ def run(config):
 
 def _found_or_trained(config, source, path):
     """The autoencoder of a tree, trained once."""
-    import keras
-
     from noisymix_tf.sets import deepaugmented
 
     partial = path.with_name(".partial.keras")
@@ -136,18 +105,14 @@ def _found_or_trained(config, source, path):
                 f"{path} is damaged; remove it, and it is trained again."
             ) from error
     steps = config.autoencoder_steps
-    _say(f"Training the autoencoder on {len(source)} images, {steps} steps")
+    say(f"Training the autoencoder on {len(source)} images, {steps} steps")
     model, error = deepaugmented.trained(source, config, config.seed)
     if not np.isfinite(error):
         raise UsageError(
             f"The autoencoder diverged with --learning_rate="
             f"{config.learning_rate}: lower it."
         )
-    _say(f"It reproduces them up to {error:.1f} grey levels (RMS)")
+    say(f"It reproduces them up to {error:.1f} grey levels (RMS)")
     model.save(partial)
     os.replace(partial, path)
     return model
-
-
-def _say(text):
-    print(text, file=sys.stderr, flush=True)

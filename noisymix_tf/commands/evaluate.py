@@ -6,7 +6,6 @@ python -m noisymix_tf evaluate --model=runs/quickstart \\
 
 import dataclasses
 import pathlib
-import sys
 
 from noisymix_tf import (
     command_line,
@@ -17,12 +16,13 @@ from noisymix_tf import (
     places,
     run_folder,
 )
-from noisymix_tf.commands import COMMANDS
+from noisymix_tf.commands import command
 from noisymix_tf.data.options import EvaluatedDataConfig
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation import robustbench
+from noisymix_tf.evaluation import Plan, Results, robustbench
 from noisymix_tf.evaluation.options import EvaluationConfig
 from noisymix_tf.options import Options, option
+from noisymix_tf.progress import say
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,42 +65,36 @@ class TargetConfig(Options):
     )
 
 
-_USAGE = "python -m noisymix_tf evaluate --model=PATH [--flag=value ...]"
-
-
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig(TargetConfig, EvaluatedDataConfig, EvaluationConfig):
     """Everything that determines an evaluation."""
 
 
-@COMMANDS.register("evaluate")
-def main(argv):
-    """Parses the command line and measures."""
-    run(command_line.parse(argv, EvaluateConfig, _USAGE))
-
-
-def run(config):
+@command("evaluate", EvaluateConfig)
+def run(config: EvaluateConfig) -> Results | Plan:
     """Measures as a configuration says, and prints the report.
 
-    Args:
-        config: `EvaluateConfig`.
-
     Returns:
-        The `Results`.
+        The `Results`; with `dry_run` the `Plan`.
     """
     _check(config)
-    from noisymix_tf.training import precision
+    from noisymix_tf.training import precision, setup
 
-    dataset, about = _dataset(config)
+    data = _data(config)
+    classes = run_folder.classes_of_model(config.model)
+    dataset = setup.test_dataset(data, classes)
+    about = {"model": config.model, "data": data.data_words(dataset.name)}
+    of_run = "" if config.dataset or data.test_dir else "the data of its run, "
+    say(
+        f"Measuring {config.model} on {of_run}{about['data']}: "
+        f"{len(dataset.test):,} test images of {dataset.num_classes} classes"
+    )
     strategy = distribution.strategy(config.strategy)
     with distribution.scope(strategy):
         model = evaluation.load_classifier(config.model)
-    interactions.check(
-        config,
-        devices.announce(
-            strategy, xla=False, precision=precision.name_of(model)
-        ),
-    )
+    policy = precision.name_of(model)
+    found = devices.announce(strategy, xla=False, precision=policy)
+    interactions.check(config, found)
     options = {
         "suites": config.suites,
         "reference": config.reference,
@@ -115,13 +109,9 @@ def run(config):
         minutes = evaluation.estimate(plan, config.num_workers) / 60
         print(f"{len(plan.cells)} cells, about {minutes:,.1f} minutes")
         return plan
+    options |= {"num_workers": config.num_workers, "about": about}
     results = evaluation.evaluate(
-        model,
-        dataset,
-        output_dir=config.output_dir,
-        num_workers=config.num_workers,
-        about=about,
-        **options,
+        model, dataset, output_dir=config.output_dir, **options
     )
     _tell(results, config)
     return results
@@ -139,57 +129,21 @@ def _check(config):
     interactions.check(config)
     settings, entry = config.settings(), config.robustbench_json
     evaluation.checked(config.suites, settings)
-    if entry is not None and config.shard != "1/1":
+    if entry is None:
+        return
+    if config.shard != "1/1":
         raise UsageError(
             f"--robustbench_json={entry} needs all parts, this is "
             f"--shard={config.shard}: join them, then give it with the "
             f"--output_dir of the whole."
         )
-    if entry is not None:
-        own = config.suites, settings["corruptions"], config.severities
-        evaluation.robustbench.check(entry, *own)
-
-
-def _dataset(config):
-    """What is measured on, and words on it and on the model; says both."""
-    from noisymix_tf.training import setup
-
-    data = _data(config)
-    classes = run_folder.classes_of_model(config.model)
-    dataset = setup.test_dataset(data, classes)
-    about = {"model": config.model, "data": data.data_words(dataset.name)}
-    is_given = config.dataset or data.test_dir
-    _say(
-        f"Measuring {about['model']} on "
-        f"{'' if is_given else 'the data of its run, '}{about['data']}: "
-        f"{len(dataset.test):,} test images of {dataset.num_classes} classes"
-    )
-    return dataset, about
-
-
-def _tell(results, target):
-    """Prints what was found, and where it lies."""
-    entry = target.robustbench_json
-    if results.report is None:
-        _say(
-            f"Part {target.shard} is in {target.output_dir}; join all parts "
-            f"with python -m noisymix_tf merge"
-        )
-        return
-    if target.output_dir is None:
-        # Tables that no file has.
-        print(results)
-    print(results.report.summary())
-    if entry is not None:
-        for path in robustbench.write(results.report, entry):
-            _say(f"RobustBench: {path}")
-    if target.output_dir is not None:
-        _say(f"Report: {pathlib.Path(target.output_dir, 'report.html')}")
+    own = config.suites, settings["corruptions"], config.severities
+    robustbench.check(entry, *own)
 
 
 def _data(config):
     """The `EvaluatedDataConfig` that is given, or that of the model's run."""
-    given = config.only(EvaluatedDataConfig).items()
+    given = config.arguments(EvaluatedDataConfig).items()
     given = {name: value for name, value in given if value is not None}
     if "dataset" in given:
         return EvaluatedDataConfig(**given)
@@ -204,9 +158,9 @@ def _data(config):
             f"do. Give --dataset=NAME, and --data_dir where it lies, or "
             f"--test_dir=DIR."
         )
-    if sizes & given.keys():  # One of them stands for the other.
-        run = {name: run[name] for name in run.keys() - sizes}
     names = run.keys() & EvaluatedDataConfig.kinds()
+    if sizes & given.keys():  # One of them stands for the other.
+        names -= sizes
     words = [f"--{name}={run[name]}" for name in names]
     try:
         own = command_line.parse_words(words, EvaluatedDataConfig)
@@ -218,5 +172,20 @@ def _data(config):
     return dataclasses.replace(own, **given)
 
 
-def _say(text):
-    print(text, file=sys.stderr, flush=True)
+def _tell(results, config):
+    """Prints what was found, and where it lies."""
+    if results.report is None:
+        say(
+            f"Part {config.shard} is in {config.output_dir}; join all parts "
+            f"with python -m noisymix_tf merge"
+        )
+        return
+    if config.output_dir is None:
+        # Tables that no file has.
+        print(results)
+    print(results.report.summary())
+    if config.robustbench_json is not None:
+        for path in robustbench.write(results.report, config.robustbench_json):
+            say(f"RobustBench: {path}")
+    if config.output_dir is not None:
+        say(f"Report: {pathlib.Path(config.output_dir, 'report.html')}")

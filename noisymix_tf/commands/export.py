@@ -4,14 +4,14 @@ python -m noisymix_tf export --model=runs/quickstart --output_dir=models/digits
 """
 
 import dataclasses
-import pathlib
-import sys
 
-from noisymix_tf import command_line, places
-from noisymix_tf.commands import COMMANDS
+from noisymix_tf import places
+from noisymix_tf.commands import command
 from noisymix_tf.data.options import TestDataConfig
 from noisymix_tf.errors import UsageError
+from noisymix_tf.files import read_text
 from noisymix_tf.options import AT_LEAST_1, POSITIVE, Options, Range, option
+from noisymix_tf.progress import say
 
 _SIZES = Range(lambda v: all(s >= 1 for s in v), "a list of numbers from 1 on")
 
@@ -77,7 +77,7 @@ class FormConfig(Options):
         (),
         "Sizes of the batches that the server is to make, such as 1,8,32: "
         "they are warmed up and written to batching_params.pbtxt.",
-        range=_SIZES,
+        _SIZES,
     )
     quantize: bool = option(
         False,
@@ -92,7 +92,7 @@ class FormConfig(Options):
         None,
         "Largest accepted difference from the Keras model; by default 1e-5, "
         "or 1e-2 with weights or layers in float16, 5e-2 in bfloat16.",
-        range=POSITIVE,
+        POSITIVE,
     )
 
 
@@ -109,7 +109,7 @@ class CheckConfig(Options):
     image_size: int | None = option(
         None,
         "Size of the images of a folder, where no preprocess is given.",
-        range=AT_LEAST_1,
+        AT_LEAST_1,
     )
 
 
@@ -118,58 +118,40 @@ class ExportConfig(SourceConfig, FormConfig, CheckConfig):
     """Everything that determines an export."""
 
 
-_USAGE = "python -m noisymix_tf export --model=PATH --output_dir=DIR"
 # Datasets whose images come to size as a flag says.
 _SIZED = ("folder", "imagenet")
 # Images to count on, enough to tell one point; and to compare on.
 _MEASURED, _COMPARED = 500, 16
 
 
-@COMMANDS.register("export")
-def main(argv):
-    """Parses the command line and exports."""
-    run(command_line.parse(argv, ExportConfig, _USAGE))
-
-
-def run(config):
-    """Exports as a configuration says, and prints what was compared.
-
-    Args:
-        config: `ExportConfig`.
-
-    Returns:
-        The `Exported`.
-    """
-    for flag in ("model", "output_dir"):
-        if getattr(config, flag) is None:
-            raise UsageError(f"--{flag} is missing: {_USAGE}")
+@command("export", ExportConfig)
+def run(config: ExportConfig):
+    """Writes a `serving.Exported`, and prints what was compared."""
+    if config.model is None:
+        raise UsageError("--model is missing: give --model=PATH.")
     places.check_writable(config.output_dir, "versions of a model")
     from noisymix_tf.models.classifier import locate
-    from noisymix_tf.serving import ExportMismatch, sources
+    from noisymix_tf.serving import ExportMismatch, arguments
     from noisymix_tf.serving.saved_model import export
 
-    names = _names(config.labels)
-    path = config.model
+    names, path = None, config.model
+    if config.labels is not None:
+        advice = "give a text file with the name of each class, one a line."
+        text = read_text(config.labels, f"--labels={config.labels}", advice)
+        names = text.splitlines()
     if places.is_address(path) and config.weights == "saved":
         path = locate(path)
-    source = sources.load(path, config.weights)
-    form = config.only(FormConfig)
+    source = model, card, _ = arguments.load(path, config.weights)
+    form = config.arguments(FormConfig)
     form["weights"] = form.pop("weights_dtype")
-    checks, origin = _checks(
-        source, config, form.pop("preprocess"), form["quantize"]
-    )
+    preprocess = form.pop("preprocess")
+    checks, origin = _checks(source, config, preprocess, config.quantize)
     if names is not None:
         checks["class_names"] = names
-    print(f"Comparing on {origin}", file=sys.stderr, flush=True)
+    say(f"Comparing on {origin}")
+    how = {"card": card, "report": config.report, **checks, **form}
     try:
-        exported = export(
-            source[0],
-            config.output_dir,
-            card=source[1],
-            report=config.report,
-            **checks,
-            **form,
-        )
+        exported = export(model, config.output_dir, **how)
     except ExportMismatch as error:
         raise UsageError(str(error)) from error
     print(_summary(exported, origin))
@@ -183,12 +165,11 @@ def _checks(source, given, preprocess, measure):
     """
     from noisymix_tf.training import setup
 
-    model, card, config = source
+    model, card, data = source
     told = (card or {}).get("dataset") or {}
     options = {name: told.get(name) for name in ("class_names", "preprocess")}
-    given = given.only(CheckConfig)
-    given = {k: v for k, v in given.items() if v is not None}
-    data, origin = config, "noise"
+    given = given.arguments(CheckConfig).items()
+    given = {name: value for name, value in given if value is not None}
     if "dataset" in given:
         data = TestDataConfig(**given)
     elif data is not None:
@@ -197,6 +178,7 @@ def _checks(source, given, preprocess, measure):
         raise UsageError(f"--{min(given)} is of a dataset: give --dataset.")
     if preprocess is not None and data and data.dataset in _SIZED:
         data = dataclasses.replace(data, preprocess=preprocess, image_size=None)
+    origin = "noise"
     try:
         if data is not None:
             found = _test_images(setup.test_dataset(data), model, measure)
@@ -213,7 +195,7 @@ def _checks(source, given, preprocess, measure):
 
 
 def _test_images(dataset, model, measure):
-    from noisymix_tf import provenance
+    from noisymix_tf import model_card
     from noisymix_tf.models.unwrap import classifier_of
     from noisymix_tf.serving import arguments
 
@@ -223,7 +205,7 @@ def _test_images(dataset, model, measure):
     part = dataset.test.subset(range(len(dataset.test))[::step][:number])
     images, labels = next(part.batches(number))
     found = {"check_images": images}
-    found["preprocess"] = provenance.preprocess_of(dataset)
+    found["preprocess"] = model_card.preprocess_of(dataset)
     if dataset.num_classes == arguments.shapes(classifier_of(model))[1]:
         found |= {"check_labels": labels, "class_names": dataset.class_names}
     return found
@@ -240,8 +222,9 @@ def _summary(exported, origin):
         if measure == "accuracy":
             found = f"{after} of {n} right, {before} without"
         end = "" if is_written else ": too few, NOT written"
-        line = f"With 8-bit weights: {found} ({measure} on {origin}){end}"
-        lines.append(line)
+        lines.append(
+            f"With 8-bit weights: {found} ({measure} on {origin}){end}"
+        )
     if exported.onnx_difference is not None:
         gap = exported.onnx_difference
         lines.append(f"ONNX model: probabilities differ by at most {gap:.1e}")
@@ -249,17 +232,3 @@ def _summary(exported, origin):
     size = sum(p.stat().st_size for p in files)
     lines.append(f"SavedModel: {exported.path} ({size / 1e6:.1f} MB)")
     return "\n".join(lines)
-
-
-def _names(path):
-    """Names of the classes out of a file, or None."""
-    if path is None:
-        return None
-    try:
-        return pathlib.Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
-        raise UsageError(
-            f"--labels={path} cannot be read ({reason}): give a text file "
-            f"with the name of each class, one a line."
-        ) from error

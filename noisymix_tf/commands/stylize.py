@@ -1,16 +1,13 @@
 """Write training images in the styles of pictures.
 
-python -m noisymix_tf stylize --data_dir=PHOTOS --styles=PAINTINGS \
+python -m noisymix_tf stylize --data_dir=PHOTOS --styles=PAINTINGS \\
     --output_dir=trees/stylized
 """
 
 import dataclasses
-import sys
 
-from noisymix_tf import command_line, places
-from noisymix_tf.commands import COMMANDS
+from noisymix_tf.commands import command
 from noisymix_tf.errors import UsageError
-from noisymix_tf.lazy import tf
 from noisymix_tf.options import (
     AT_LEAST_0,
     AT_LEAST_1,
@@ -19,7 +16,9 @@ from noisymix_tf.options import (
     Options,
     option,
 )
-from noisymix_tf.sets.options import ImageSourceConfig, TreeConfig
+from noisymix_tf.progress import say
+from noisymix_tf.sets import changed
+from noisymix_tf.sets.changed import ImageSourceConfig, TreeConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,23 +43,21 @@ class StyleConfig(Options):
         "features are random ones (He initialisation).",
     )
     steps: int = option(
-        60, "Steps of the optimisation of each image.", range=AT_LEAST_1
+        60, "Steps of the optimisation of each image.", AT_LEAST_1
     )
     step_size: float = option(
-        3.0,
-        "Size of the first step in grey levels; it falls to 0.",
-        range=POSITIVE,
+        3.0, "Size of the first step in grey levels; it falls to 0.", POSITIVE
     )
     style_weight: float = option(
-        10.0, "Weight of the style's moments.", range=AT_LEAST_0
+        10.0, "Weight of the style's moments.", AT_LEAST_0
     )
     content_weight: float = option(
-        1.0, "Weight of the content's features.", range=AT_LEAST_0
+        1.0, "Weight of the content's features.", AT_LEAST_0
     )
     style_strength: float = option(
         1.0,
         "From the content's own moments (0) to those of the style (1).",
-        range=SHARE,
+        SHARE,
     )
 
 
@@ -69,38 +66,15 @@ class StylizeConfig(ImageSourceConfig, StyleConfig, TreeConfig):
     """Everything that determines a stylized tree."""
 
 
-_USAGE = (
-    "python -m noisymix_tf stylize --data_dir=DIR --styles=DIR "
-    "--output_dir=DIR [--flag=value ...]"
-)
-
-
-@COMMANDS.register("stylize")
-def main(argv):
-    """Parses the command line and writes the tree."""
-    config = command_line.parse(argv, StylizeConfig, _USAGE)
-    places.check_writable(config.output_dir, "tree")
-    # A tree that is continued is the one that would have been made at once.
-    tf.config.experimental.enable_op_determinism()
-    run(config)
-
-
-def run(config):
-    """Writes the tree that a configuration asks for.
-
-    Args:
-        config: `StylizeConfig`.
-
-    Raises:
-        UsageError: A flag that cannot be used, or a directory that holds
-            something else.
-    """
+@command("stylize", StylizeConfig)
+def run(config: StylizeConfig) -> None:
+    """Writes the tree that a configuration asks for."""
+    changed.begin(config)
     if config.styles is None:
         raise UsageError(
             "--styles is missing: name a folder of style pictures."
         )
-    from noisymix_tf import devices
-    from noisymix_tf.sets import changed, stylized, writer
+    from noisymix_tf.sets import stylized, writer
 
     source = changed.source(config, config.format)
     stylist = stylized.Stylist(config, source)
@@ -113,12 +87,9 @@ def run(config):
                 "and fine texture, not the brushwork that a trained network "
                 "knows"
             )
-        print(
+        say(
             f"{len(source)} training images, {len(stylist.styles)} styles, "
-            f"{config.network} with {words}",
-            file=sys.stderr,
+            f"{config.network} with {words}"
         )
-        devices.announce()
-        print(f"Writing to {folder.path}", file=sys.stderr, flush=True)
         part = changed.ChangedPart(source, stylist, config.batch_size)
         writer.write(folder, [part])

@@ -6,18 +6,19 @@ python -m noisymix_tf theory --model=small.keras --data=examples.npz
 
 import dataclasses
 
-from noisymix_tf import command_line, run_folder
-from noisymix_tf.commands import COMMANDS
+from noisymix_tf import run_folder
+from noisymix_tf.commands import command
 from noisymix_tf.options import (
     AT_LEAST_0,
     POSITIVE,
     SEED,
     Options,
     Range,
+    between,
     option,
 )
 
-_FEW = Range(lambda v: 2 <= v <= 1000, "from 2 to 1000")
+_FEW = between(2, 1000)
 _SMALL = Range(
     lambda v: len(set(v)) > 1 and all(0 < eps < 1 for eps in v),
     "a list of numbers between 0 and 1, at least two different ones",
@@ -51,11 +52,9 @@ class TheoryRunConfig(Options):
     points: int = option(
         40,
         "Examples that are used, the first of --data; all pairs are taken.",
-        range=_FEW,
+        _FEW,
     )
-    seed: int = option(
-        0, "Seed of points, weights and displacements.", range=SEED
-    )
+    seed: int = option(0, "Seed of points, weights and displacements.", SEED)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,23 +64,19 @@ class TheoryLossConfig(Options):
     eps: tuple[float, ...] = option(
         (0.016, 0.008, 0.004, 0.002, 0.001, 0.0005),
         "Values of 1 - lam.",
-        range=_SMALL,
+        _SMALL,
     )
     additive: float = option(
-        0.5, "Standard deviation of additive noise over eps.", range=AT_LEAST_0
+        0.5, "Standard deviation of additive noise over eps.", AT_LEAST_0
     )
     multiplicative: float = option(
-        0.5,
-        "Standard deviation of multiplicative noise over eps.",
-        range=AT_LEAST_0,
+        0.5, "Standard deviation of multiplicative noise over eps.", AT_LEAST_0
     )
     jsd_weight: float = option(
-        12.0, "Weight of the Jensen-Shannon term.", range=POSITIVE
+        12.0, "Weight of the Jensen-Shannon term.", POSITIVE
     )
     noise_per_view: tuple[float, ...] = option(
-        (1.0, 2.0, 3.0),
-        "Factors of the additive noise of the views.",
-        range=_FACTORS,
+        (1.0, 2.0, 3.0), "Factors of the additive noise of the views.", _FACTORS
     )
 
 
@@ -90,13 +85,9 @@ class TheoryConfig(TheoryRunConfig, TheoryLossConfig):
     """Everything that determines the tables."""
 
 
-_USAGE = "python -m noisymix_tf theory [--flag=value ...]"
-
-
-@COMMANDS.register("theory")
-def main(argv):
-    """Parses the command line, computes and compares."""
-    config = command_line.parse(argv, TheoryConfig, _USAGE)
+@command("theory", TheoryConfig)
+def run(config: TheoryConfig) -> None:
+    """Computes and compares."""
     if config.output_dir is not None:
         run_folder.check(config)
     from noisymix_tf.studies import theory

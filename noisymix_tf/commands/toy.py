@@ -5,20 +5,20 @@ python -m noisymix_tf toy --flagfile=flags/toy.flags
 
 import dataclasses
 
-from noisymix_tf import command_line, run_folder
-from noisymix_tf.commands import COMMANDS
+from noisymix_tf import run_folder
+from noisymix_tf.commands import command
 from noisymix_tf.options import (
     AT_LEAST_0,
     AT_LEAST_1,
     POSITIVE,
     Options,
-    Range,
+    between,
     option,
 )
 from noisymix_tf.studies.points import ToyProblemConfig
 
 # Those above have points of their own, for the search.
-_FEW = Range(lambda v: 1 <= v <= 1000, "from 1 to 1000")
+_FEW = between(1, 1000)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,13 +46,13 @@ class ToyRunConfig(Options):
         10,
         "Trainings of each scheme, each on points and from weights of its "
         "own, which are the same ones for all schemes.",
-        range=_FEW,
+        _FEW,
     )
     search: int = option(
         0,
         "Instead of comparing, try so many random settings of each scheme on "
         "validation points, and print the best.",
-        range=AT_LEAST_0,
+        AT_LEAST_0,
     )
 
 
@@ -64,44 +64,38 @@ class ToyTrainingConfig(Options):
     inject noise, and so on.
     """
 
-    width: int = option(64, "Units of a hidden layer.", range=AT_LEAST_1)
-    depth: int = option(4, "Hidden layers.", range=AT_LEAST_1)
-    epochs: int = option(300, "How often a point is seen.", range=AT_LEAST_1)
-    batch_size: int = option(100, "Points in a batch.", range=AT_LEAST_1)
+    width: int = option(64, "Units of a hidden layer.", AT_LEAST_1)
+    depth: int = option(4, "Hidden layers.", AT_LEAST_1)
+    epochs: int = option(300, "How often a point is seen.", AT_LEAST_1)
+    batch_size: int = option(100, "Points in a batch.", AT_LEAST_1)
     learning_rate: float | None = option(
-        None, "Peak of the cosine schedule.", range=POSITIVE
+        None, "Peak of the cosine schedule.", POSITIVE
     )
     alpha: float | None = option(
-        None, "Mixing coefficient ~ Beta(alpha, alpha).", range=POSITIVE
+        None, "Mixing coefficient ~ Beta(alpha, alpha).", POSITIVE
     )
     additive_noise: float | None = option(
-        None, "Level of additive noise.", range=AT_LEAST_0
+        None, "Level of additive noise.", AT_LEAST_0
     )
     multiplicative_noise: float | None = option(
-        None, "Level of multiplicative noise.", range=AT_LEAST_0
+        None, "Level of multiplicative noise.", AT_LEAST_0
     )
     jsd_weight: float | None = option(
-        None, "Weight of the Jensen-Shannon term.", range=POSITIVE
+        None, "Weight of the Jensen-Shannon term.", POSITIVE
     )
     view_noise: float | None = option(
         None,
         "Standard deviation of the noise of the second and the third view, "
         "which stands where images have AugMix.",
-        range=AT_LEAST_0,
+        AT_LEAST_0,
     )
 
-    def overrides(self):
-        """Dict from attribute of a scheme to the number given for it."""
-        names = [
-            f.name
-            for f in dataclasses.fields(ToyTrainingConfig)
-            if f.default is None
-        ]
-        return {
-            name: getattr(self, name)
-            for name in names
-            if getattr(self, name) is not None
-        }
+    def overrides(self) -> dict[str, float]:
+        """The numbers that are given for attributes of a scheme."""
+        fields = dataclasses.fields(ToyTrainingConfig)
+        names = [field.name for field in fields if field.default is None]
+        given = {name: getattr(self, name) for name in names}
+        return {n: value for n, value in given.items() if value is not None}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,15 +103,9 @@ class ToyConfig(ToyRunConfig, ToyProblemConfig, ToyTrainingConfig):
     """Everything that determines a comparison."""
 
 
-_USAGE = (
-    "python -m noisymix_tf toy --flagfile=flags/toy.flags [--flag=value ...]"
-)
-
-
-@COMMANDS.register("toy")
-def main(argv):
-    """Parses the command line, trains and compares."""
-    config = command_line.parse(argv, ToyConfig, _USAGE)
+@command("toy", ToyConfig)
+def run(config: ToyConfig) -> None:
+    """Trains and compares."""
     run_folder.check(config)
     # Here, so that --help needs no TensorFlow.
     from noisymix_tf.studies import toy

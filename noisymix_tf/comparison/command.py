@@ -1,12 +1,19 @@
 """What a comparison does: train what is to be trained, and compare."""
 
+import collections
 import contextlib
+import os
+import re
+import signal
+import subprocess
 import sys
+import time
 
 from noisymix_tf import places
-from noisymix_tf.comparison import processes, runs, table, trainings, writers
-from noisymix_tf.errors import UsageError
+from noisymix_tf.comparison import runs, table, trainings, writers
+from noisymix_tf.errors import Preempted, UsageError
 from noisymix_tf.files import claimed
+from noisymix_tf.progress import say
 from noisymix_tf.run_folder import flag_name
 
 # Says that the directory is one of a comparison, and repeats it as a flagfile.
@@ -14,10 +21,34 @@ _FLAGFILE = "comparison.flags"
 # Flags that mean something where nothing is trained.
 _OWN = {"runs", "baseline", "compare_anyway", "output_dir", "reference"}
 _OWN |= {"plugins"}
+_INTERRUPTED = 130
+# What TensorFlow and its libraries read the number of threads from.
+_THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
+# Seconds between two looks at processes.
+_PATIENCE = 0.05
 
 
-def run(config, words, launch=processes.launch):
-    """Compares runs, or trains methods and compares them: a `table.Table`.
+def launch(training, jobs=1) -> subprocess.Popen:
+    """Starts a `Training`, in a session of its own, with its share of cores.
+
+    So a Ctrl-C at the terminal reaches it once only: by `_stop`.
+    """
+    share = str(max(1, (os.cpu_count() or 1) // jobs))
+    threads = dict.fromkeys(_THREADS, share) if jobs > 1 else {}
+    flagfile = f"--flagfile={training.flagfile}"
+    with training.log.open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "noisymix_tf.train", flagfile],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**threads, **os.environ},
+            start_new_session=True,
+        )
+
+
+def run(config, words, launch=launch) -> table.Table:
+    """Compares runs, or trains methods and compares them.
 
     Of a `CompareConfig` and its command line, from `flagfiles.expand`. If some
     failed or could not be read, a `UsageError` follows the table of the others.
@@ -30,8 +61,8 @@ def run(config, words, launch=processes.launch):
         places.check_writable(output, "trainings and their table")
         planned = trainings.plan(words, config)
         with _claimed(output, words) as folder:
-            _say(f"{len(planned)} trainings, writing to {folder}")
-            failures = processes.run_all(planned, launch, config.jobs)
+            say(f"{len(planned)} trainings, writing to {folder}")
+            failures = train(planned, launch, config.jobs)
             done = [t.folder for t in planned if t.is_finished()]
             return _compare(config, done, failures, "failed", folder)
     given = {flag_name(word) for word in words if word[:1] == "-"}
@@ -45,6 +76,124 @@ def run(config, words, launch=processes.launch):
     kept = _claimed(output, words) if output and found else None
     with kept or contextlib.nullcontext() as folder:
         return _compare(config, found.values(), problems, "left out", folder)
+
+
+def train(trainings, launch, jobs=1, silence=30.0) -> list[str]:
+    """Carries out what is not finished; a line for each training that failed.
+
+    Every `silence` seconds the last lines of the logs are shown. `Preempted` or
+    `KeyboardInterrupt` if this process, or a training's, is told to end:
+    trainings have then saved where they stand.
+    """
+    failures, running = [], []
+    waiting = collections.deque(
+        _Job(f"[{n}/{len(trainings)}] {training.title}: ", training)
+        for n, training in enumerate(trainings, 1)
+    )
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                job = waiting.popleft()
+                if job.start(launch, jobs):
+                    running.append(job)
+            if running:
+                job = _first_to_end(running, silence)
+                failures += job.end()
+                running.remove(job)
+    except BaseException as error:
+        is_key = isinstance(error, KeyboardInterrupt)
+        _stop(running, signal.SIGINT if is_key else signal.SIGTERM)
+        if not is_key and not isinstance(error, Preempted):
+            raise
+        kept = "{0.title} is kept as far as it is, see {0.log}"
+        left = "; ".join(kept.format(job.training) for job in running)
+        raise type(error)(left) from None
+    return failures
+
+
+class _Job:
+    """A training, the beginning of the lines on it, and its process."""
+
+    def __init__(self, head, training):
+        self.head, self.training = head, training
+        self.process = self._began = None
+
+    def say(self, text):
+        say(self.head + text)
+
+    def start(self, launch, jobs):
+        """Starts its process; whether there was anything to do."""
+        if self.training.is_finished():
+            self.say(f"there already; {_summary(self.training)}")
+            return False
+        self.say("started")
+        self.training.prepare()
+        self._began = time.monotonic()
+        self.process = launch(self.training, jobs)
+        return True
+
+    def end(self):
+        """Once the process has ended: why it failed, if it did, in a list."""
+        status, log = self.process.wait(), self.training.log
+        if status == Preempted.STATUS:
+            raise Preempted(self.training.title)
+        if status == _INTERRUPTED:
+            raise KeyboardInterrupt
+        elapsed = f"{time.monotonic() - self._began:.0f} s"
+        if status == 0:
+            self.training.mark_finished()
+            self.say(f"{elapsed}; {_summary(self.training)}")
+            return []
+        reason = f"status {status}, see {log}: {self.last()}"
+        if status < 0:
+            name = signal.Signals(-status).name
+            reason = f"its process was ended by {name}, see {log}"
+        self.say(f"failed after {elapsed}: {reason}")
+        return [f"{self.training.title}: {reason}"]
+
+    def last(self):
+        """The last line of its log; of a bar what was drawn last."""
+        text = self.training.log.read_text(errors="replace")
+        lines = [line.strip() for line in re.split(r"[\r\n\b]+", text)]
+        return next(filter(None, reversed(lines)), "").removeprefix("error: ")
+
+
+def _first_to_end(running, silence):
+    said = time.monotonic()
+    while True:
+        for job in running:
+            if job.process.poll() is not None:
+                return job
+        if time.monotonic() - said >= silence:
+            said = time.monotonic()
+            for job in running:
+                job.say(job.last()[:120])
+        time.sleep(_PATIENCE)
+
+
+def _stop(running, number):
+    """Passes a signal on, and every Ctrl-C after it, until all have ended."""
+    while True:
+        try:
+            for job in running:
+                job.process.send_signal(number)
+            for job in running:
+                job.process.wait()
+                job.say("ended early")
+            return
+        except KeyboardInterrupt:
+            number = signal.SIGINT
+
+
+def _summary(training):
+    """The first figures of a finished training, for the line on it."""
+    try:
+        sections = runs.read(training.folder).sections.values()
+    except UsageError as error:
+        return str(error)
+    firsts = [(s, *next(iter(s["figures"].items()))) for s in sections]
+    own = [(s["label"], v) for s, k, v in firsts if s["kinds"][k] == "percent"]
+    return ", ".join(f"{label} {100 * value:.1f} %" for label, value in own[:2])
 
 
 def _each(function, names):
@@ -69,9 +218,9 @@ def _compare(config, paths, problems, verb, folder=None):
     )
     print(writers.markdown(result))
     for path in writers.write(folder, result) if folder else ():
-        _say(f"Table: {path}")
+        say(f"Table: {path}")
     for line in problems:
-        _say(f"{verb}: {line}")
+        say(f"{verb}: {line}")
     if problems:
         number = len(problems)
         raise UsageError(f"{number} {verb} (see above); the others are shown.")
@@ -84,7 +233,3 @@ def _claimed(output_dir, words):
     with claimed(output_dir, "comparison", _FLAGFILE) as folder:
         (folder / _FLAGFILE).write_text("".join(f"{w}\n" for w in words))
         yield folder
-
-
-def _say(text):
-    print(text, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""What was measured of runs, and the columns that it stands in.
+"""What was measured of runs, in which columns, and how far cells lie apart.
 
 Where a run has the records of its images, its figures are computed anew from
 them, each with its values for resampled images; else they are its report's.
@@ -7,18 +7,109 @@ them, each with its values for resampled images; else they are its report's.
 import dataclasses
 import math
 
-from noisymix_tf.comparison.differences import Measure
-from noisymix_tf.comparison.rows import BASELINE
-from noisymix_tf.comparison.runs import REPORT, shown, split
+import numpy as np
+
+from noisymix_tf.comparison.runs import BASELINE, REPORT, shown, split
 from noisymix_tf.data import identity
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation.cells import Cell
+from noisymix_tf.evaluation.metrics import REPLICATES
 from noisymix_tf.evaluation.records import FILE, Records
+from noisymix_tf.evaluation.records import Cell as Measured
 from noisymix_tf.evaluation.reference import Reference, alexnet
 from noisymix_tf.evaluation.report import Report, scores_of
 from noisymix_tf.evaluation.sections import distinct
 from noisymix_tf.evaluation.suites import SUITES
 from noisymix_tf.evaluation.suites.core import Column as OfSuite
+from noisymix_tf.lazy import special
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """A figure of a run, in the unit of its column; None is not known.
+
+    Its standard error is over images, its draws are its values for resampled
+    ones, float64 `[REPLICATES]`: alike where the words for images are equal.
+    """
+
+    value: float
+    error: float | None = None
+    draws: object = None
+    images: object = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """With its 95 % interval, or None; paired over the same images or not."""
+
+    difference: float
+    low: float | None = None
+    high: float | None = None
+    is_paired: bool = False
+
+    def text(self, digits) -> str:
+        """`"−1.2 [−2.3, −0.1]"`."""
+        value, *ends = (
+            "?" if v is None else f"{v:+.{digits}f}".replace("-", "−")
+            for v in (self.difference, self.low, self.high)
+        )
+        return f"{value} [{', '.join(ends)}]"
+
+
+class Cell:
+    """The mean over the runs of a row, out of a `Measure` for each.
+
+    It has a `standard_deviation` of a run (N - 1 degrees) and the
+    `standard_error` of the mean, over images and runs, where they are known.
+    """
+
+    difference = None  # To another row, a `Difference`.
+    is_leader = False  # Whether it cannot be told from the best of its column.
+
+    def __init__(self, measures):
+        number, errors = len(measures), [own.error for own in measures]
+        self.values = tuple(own.value for own in measures)
+        self.mean = math.fsum(self.values) / number
+        self.standard_deviation = self.standard_error = None
+        # Variances of the mean, those over runs with their degrees of freedom.
+        self._of_images, self._of_runs = None, []
+        if number > 1:
+            self.standard_deviation = float(np.std(self.values, ddof=1))
+            self._of_runs = [(self.standard_deviation**2 / number, number - 1)]
+        words = {own.images for own in measures}
+        self._images = words.pop() if len(words) == 1 else None
+        if self._images is not None:
+            self._draws = np.mean([m.draws for m in measures], axis=0)
+            self._of_images = float(np.var(self._draws, ddof=1))
+        elif None not in errors:
+            # Of the same images, so that they need not even out.
+            self._of_images = (sum(errors) / number) ** 2
+        if self._of_images is not None:
+            of_runs = sum(variance for variance, _ in self._of_runs)
+            self.standard_error = math.sqrt(self._of_images + of_runs)
+
+    def text(self, digits) -> str:
+        """`"96.4 ± 0.9"`."""
+        error = self.standard_error
+        more = "" if error is None else f" ± {error:.{digits}f}"
+        return f"{self.mean:.{digits}f}{more}"
+
+    def minus(self, other) -> Difference:
+        """The `Difference` to another cell of the same column."""
+        value = self.mean - other.mean
+        is_paired = self._images is not None and self._images == other._images
+        if is_paired:
+            images = float(np.var(self._draws - other._draws, ddof=1))
+        elif None in (self._of_images, other._of_images):
+            return Difference(value)
+        else:
+            images = self._of_images + other._of_images
+        parts = [(images, REPLICATES - 1), *self._of_runs, *other._of_runs]
+        variance, half = sum(v for v, _ in parts), 0.0
+        if variance > 0.0:
+            # Degrees of freedom of a sum, by Welch and Satterthwaite.
+            freedom = variance**2 / sum(v**2 / f for v, f in parts)
+            half = float(special.stdtrit(freedom, 0.975)) * variance**0.5
+        return Difference(value, value - half, value + half, is_paired)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,33 +121,30 @@ class Column:
     of: OfSuite
 
     @property
-    def key(self):
+    def key(self) -> str:
         """Its name in files: `"c/mean_accuracy"`."""
         section, figure, setting, _ = self.place
         return f"{section}/{figure}" + (f"[{setting}]" if setting else "")
 
     @property
-    def title(self):
+    def title(self) -> str:
         return self.of.title.format(label=self.label, setting=self.place[2])
 
     @property
-    def is_main(self):
+    def is_main(self) -> bool:
         """Whether the paper's table has it."""
-        of, setting = self.of, self.place[2]
-        return of.is_main and setting.endswith(of.main_setting)
+        return self.of.is_main and self.place[2].endswith(self.of.main_setting)
 
     @property
-    def quantity(self):
+    def quantity(self) -> str:
         """What its values are, in words."""
         of = f" of {self.place[3]}" if self.place[3] else ""
         word = "higher" if self.of.higher_is_better else "lower"
         return f"per cent{of}, {word} is better"
 
 
-def columns(measured, sections):
-    """`Column`s, those of the paper first, of the measures of all runs and
-    `{name: sections}` of their reports.
-    """
+def columns(measured, sections) -> list[Column]:
+    """Those of all runs' measures and `{name: sections}`, the paper's first."""
     found = [
         Column(place, section["label"], column)
         for suite, of in SUITES.items()
@@ -69,8 +157,8 @@ def columns(measured, sections):
     return sorted(found, key=lambda column: not column.is_main)
 
 
-def reference_of(runs, wanted=None):
-    """What errors and flips are divided by: a `Reference`, or None.
+def reference_of(runs, wanted=None) -> Reference | None:
+    """What errors and flips are divided by.
 
     What is wanted (a path, or `"alexnet"`); else AlexNet, where all reports
     have it; else the mean of the baseline's runs.
@@ -93,11 +181,12 @@ def _mean(values):
     if isinstance(first, dict):
         keys = [key for key in first if all(key in own for own in values)]
         return {key: _mean([own[key] for own in values]) for key in keys}
-    is_word = isinstance(first, str) or None in values
-    return first if is_word else math.fsum(values) / len(values)
+    if isinstance(first, str) or None in values:
+        return first
+    return math.fsum(values) / len(values)
 
 
-def measure(run, reference):
+def measure(run, reference) -> tuple[dict, dict]:
     """What was measured of a `runs.Run`, and the sections of its report.
 
     The former is `{(section, figure, setting, divisor): Measure}`; the divisor
@@ -110,20 +199,18 @@ def measure(run, reference):
             report, kept = _of_records(run, reference)
         except UsageError as error:
             raise UsageError(f"{run.folder}: {error}") from error
-    divisor, measures = reference.name if reference else None, {}
+    measures, divisor = {}, reference and reference.name
     for name, section in shown(report).items():
         for key, value in section["figures"].items():
             kind, error = section["kinds"][key], section["standard_errors"]
+            if kind == "ratio" and report["reference"] != divisor:
+                continue
             draws, images = kept.get((name, key), (None, None))
-            is_ratio, unit = (
-                kind == "ratio",
-                100.0 if kind == "percent" else 1.0,
-            )
-            if not is_ratio or report["reference"] == divisor:
-                values = value, error.get(key), draws
-                values = [None if v is None else unit * v for v in values]
-                place = name, *split(key), divisor if is_ratio else ""
-                measures[place] = Measure(*values, images)
+            unit = 100.0 if kind == "percent" else 1.0
+            values = value, error.get(key), draws
+            values = [None if v is None else unit * v for v in values]
+            place = name, *split(key), divisor if kind == "ratio" else ""
+            measures[place] = Measure(*values, images)
     return measures, shown(report)
 
 
@@ -131,7 +218,7 @@ def _of_records(run, reference):
     """The report, and draws and images by section and figure, if resampled."""
     with Records(run.folder) as records:
         plan = records.fact("plan") or {"cells": ()}
-        cells = [Cell(**cell) for cell in plan["cells"]]
+        cells = [Measured(**cell) for cell in plan["cells"]]
         scores = scores_of(records, cells)
     report = Report(scores, reference)
     if (report.model, report.data) != (run.report["model"], run.report["data"]):

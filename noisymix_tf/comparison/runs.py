@@ -16,6 +16,7 @@ from noisymix_tf.run_folder import flag_lines, flag_name, flag_value
 FLAGS = "flags.txt"
 REPORT = "report.json"
 EVALUATION = "evaluation"
+BASELINE = "baseline"  # The method.
 
 # The form of `report.json` that is read here, and what its sections have.
 _SCHEMA = 3
@@ -32,7 +33,7 @@ class Run:
     flags: dict  # `{name: line}` of all that are set.
     report: dict  # See `evaluation.report`.
 
-    def value(self, flag):
+    def value(self, flag) -> str | None:
         """A flag's value as on a command line; None if it is not set."""
         return flag_value(self.flags.get(flag))
 
@@ -40,19 +41,19 @@ class Run:
     sections = property(lambda self: shown(self.report))
 
 
-def shown(report):
+def shown(report) -> dict:
     """The sections of a report that columns can be about, by name."""
     needed, sections = ("suite", "label", "figures"), report["sections"].items()
     return {n: s for n, s in sections if all(s[key] for key in needed)}
 
 
-def split(key):
+def split(key) -> tuple[str, str]:
     """Name and setting of a figure: of `"accuracy[eps=4/255]"` these two."""
     name, _, setting = key.partition("[")
     return name, setting.removesuffix("]")
 
 
-def find(path):
+def find(path) -> list[pathlib.Path]:
     """Sorted directories of runs and evaluations, at most two folders below."""
     path, found = pathlib.Path(path), set()
     for depth in ("", "*/", "*/*/"):
@@ -70,7 +71,7 @@ def find(path):
     )
 
 
-def read(path):
+def read(path) -> Run:
     """The `Run` in a directory; `UsageError` if it is none, or damaged."""
     path = pathlib.Path(path)
     if not (path / FLAGS).is_file():
@@ -93,20 +94,19 @@ def _report(folder):
     file = folder / REPORT
     try:
         report = json.loads(file.read_text(encoding="utf-8"))
-        if _is_report(report):
-            return report
-        error = f"it is no report of schema {_SCHEMA}"
+        if not _is_report(report):
+            raise ValueError(f"it is no report of schema {_SCHEMA}")
+        return report
     except FileNotFoundError:
         raise UsageError(
             f"{file} is missing: nothing was evaluated yet. Give its command "
             f"again, which goes on where it stopped."
         ) from None
-    except (OSError, ValueError) as reason:
-        error = reason
-    raise UsageError(
-        f"{file} cannot be read ({error}): remove it and give the command that "
-        f"wrote it again."
-    )
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{file} cannot be read ({error}): remove it and give the command "
+            f"that wrote it again."
+        ) from error
 
 
 def _is_report(report):

@@ -1,81 +1,136 @@
-"""The trainings of a comparison: which, where, and whether they are done."""
+"""The flags of a comparison, and the trainings that they ask for."""
 
 import dataclasses
 import pathlib
 
 from noisymix_tf import command_line, flagfiles, run_folder
-from noisymix_tf.comparison import rows, runs
-from noisymix_tf.comparison.options import AllFlags
-from noisymix_tf.config import Config
+from noisymix_tf.comparison import runs, table
+from noisymix_tf.config import Config, RunConfig
 from noisymix_tf.errors import UsageError
+from noisymix_tf.evaluation.options import EvaluationConfig
+from noisymix_tf.options import AT_LEAST_1, Options, option
+
+
+@dataclasses.dataclass(frozen=True)
+class ComparisonConfig(Options):
+    """What is compared."""
+
+    runs: tuple[str, ...] = option(
+        (),
+        "Directories of runs, of evaluations of any model, or of several of "
+        "them; they may be given without --runs=, too.",
+    )
+    methods: tuple[str, ...] = option(
+        (),
+        "In place of runs: methods that are trained in turn, each in "
+        "OUTPUT_DIR/METHOD/seedN: names of flags/method/, or flagfiles *.flags "
+        "of your own. Flags before --methods hold for all and are overridden "
+        "by the methods' own, flags behind it override these.",
+    )
+    seeds: tuple[int, ...] = option(
+        (),
+        "With methods: seeds that each of them is trained with; by default "
+        "that of --seed.",
+    )
+    jobs: int = option(
+        1,
+        "With methods: trainings beside each other, each with its share of the "
+        "cores. Small networks leave cores idle; on an accelerator, of which "
+        "TensorFlow takes all memory, one is right.",
+        AT_LEAST_1,
+    )
+    baseline: str | None = option(
+        None,
+        "Row that differences are to, by its title or its method; by default "
+        "the best of each column.",
+    )
+    compare_anyway: bool = option(
+        False,
+        "Compare even if budgets or measurements of the runs differ; the "
+        "table says how they do.",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class AllFlags(ComparisonConfig, Config):
+    """The flags of a comparison, with those of its trainings."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CompareConfig(ComparisonConfig, RunConfig, EvaluationConfig):
+    """What a comparison itself looks at.
+
+    The other flags of a training are judged with those of each method, of
+    which they may be a part.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """One method with one seed: its name, its `Config`, and its directory."""
+    """One method with one seed, and what lies beside its run's directory."""
 
     name: str
     config: Config
     folder: pathlib.Path
 
-    # Beside the run: all its flags, for `python -m noisymix_tf.train`; what its
-    # process says; and the flags that it has ended well with.
-    flagfile = property(lambda self: self._beside("{}.flags"))
-    log = property(lambda self: self._beside("{}.log"))
-    _mark = property(lambda self: self._beside(".{}.finished"))
-
-    def _beside(self, form):
-        return self.folder.with_name(form.format(self.folder.name))
-
-    @property
-    def title(self):
-        return f"{rows.title_of(self.name)}, seed {self.config.seed}"
+    # All its flags, for `python -m noisymix_tf.train`; what its process says;
+    # and the flags that it has ended well with.
+    flagfile = property(lambda self: self.folder.with_suffix(".flags"))
+    log = property(lambda self: self.folder.with_suffix(".log"))
+    _mark = property(
+        lambda self: self.folder.with_name(f".{self.folder.name}.finished")
+    )
 
     @property
-    def text(self):
+    def title(self) -> str:
+        return f"{table.title_of(self.name)}, seed {self.config.seed}"
+
+    @property
+    def text(self) -> str:
         """All its flags, a line each."""
         lines = filter(None, self.config.flags().values())
         return "".join(f"{line}\n" for line in lines)
 
-    def is_finished(self):
+    def is_finished(self) -> bool:
         """Whether it has ended well with these very flags."""
-        is_marked = self._mark.is_file() and self._mark.read_text() == self.text
-        report = self.folder / runs.EVALUATION / runs.REPORT
-        return is_marked and report.is_file()
+        if not (self.folder / runs.EVALUATION / runs.REPORT).is_file():
+            return False
+        return self._mark.is_file() and self._mark.read_text() == self.text
 
-    def prepare(self):
+    def prepare(self) -> None:
         """Writes the flagfile of a training that is about to begin."""
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         self._mark.unlink(missing_ok=True)
         self.flagfile.write_text(self.text)
 
-    def mark_finished(self):
+    def mark_finished(self) -> None:
         """Keeps that it has ended well, after the last of its files."""
         self.flagfile.replace(self._mark)
         self.flagfile.write_text(self.text)
 
 
-def plan(words, config):
+def plan(words, config) -> list[Training]:
     """All trainings of a comparison, every method once before the next seed.
 
     Of a command line, from `flagfiles.expand`, and its `CompareConfig`.
     """
-    trainings = []
     names = {method: _name(method) for method in config.methods}
     if len(set(names.values())) < len(names):
         raise UsageError(
             f"--methods={','.join(names)} names two methods alike: rename a "
             f"flagfile."
         )
-    known = [rows.Row(rows.title_of(name), name) for name in names.values()]
-    rows.pick(config.baseline, known)
+    rows = [table.Row(table.title_of(name), name) for name in names.values()]
+    table.pick(config.baseline, rows)
+    trainings = []
     for seed in dict.fromkeys(config.seeds or (config.seed,)):
         for method, name in names.items():
             folder = pathlib.Path(config.output_dir, name, f"seed{seed}")
             own = _config(words, method, seed, folder)
             trainings.append(Training(name, own, folder))
     if not config.compare_anyway:
-        rows.check(rows.budgets({t.name: t.config.flags() for t in trainings}))
+        flags = {each.name: each.config.flags() for each in trainings}
+        table.check(table.budgets(flags))
     for training in trainings:
         if not training.is_finished():
             _check_trees(training)

@@ -5,9 +5,10 @@ import functools
 import io
 import json
 import os
+import pathlib
+from collections.abc import Iterator
 
-from noisymix_tf.evaluation.charts import axis
-from noisymix_tf.evaluation.page import render
+from noisymix_tf.evaluation.page import axis, render
 from noisymix_tf.evaluation.sections import Bars
 from noisymix_tf.files import write_atomically
 
@@ -24,7 +25,7 @@ _SPECIAL |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "[": "{[}"}
 _SPECIAL |= {"^": r"\textasciicircum{}", "±": r"$\pm$", "−": "$-$", "–": "--"}
 
 
-def write(folder, table):
+def write(folder, table) -> Iterator[pathlib.Path]:
     """Writes a `table.Table` in all its forms; yields the files' paths."""
     forms = {"md": markdown, "csv": _csv, "tex": _latex, "json": _json}
     forms["html"] = functools.partial(_html, folder=folder)
@@ -34,8 +35,8 @@ def write(folder, table):
         yield path
 
 
-def notes(table):
-    """What a reader of the table must know, in sentences: a list of str."""
+def notes(table) -> list[str]:
+    """What a reader of the table must know, in sentences."""
     paragraphs = render(f"{_TEMPLATES}/notes.txt", table=table).split("\n\n")
     return [" ".join(text.split()) for text in paragraphs if text.strip()]
 
@@ -45,7 +46,7 @@ def _render(suffix, table, **more):
     return render(path, table=table, notes=notes(table), **more)
 
 
-def markdown(table):
+def markdown(table) -> str:
     """The table as Markdown, its columns aligned for a terminal, too."""
     grids = []
     for heading, (head, *lines) in _grids(

@@ -37,24 +37,25 @@ class Parts(Registry):
     def __init__(self, kind, entry):
         super().__init__(kind)
         self._entry = entry
+        self._tags = entry.SETS + entry.FAMILIES
 
-    def register(self, name, **tags):
-        """A decorator that registers a function with attributes of its entry.
+    def register(self, name, **attributes) -> Callable:
+        """A decorator that registers a function, with attributes of its entry.
 
-        >>> @CORRUPTIONS.register("invert", family="digital", extra=True,
-        ...     cifar=(.2, .4, .6, .8, 1), imagenet=(.2, .4, .6, .8, 1))
-        ... def invert(images, amount, streams):
-        ...     return images / 255 * (1 - 2 * amount) + amount
+        @CORRUPTIONS.register("invert", family="digital", extra=True,
+            cifar=(.2, .4, .6, .8, 1), imagenet=(.2, .4, .6, .8, 1))
+        def invert(images, amount, streams):
+            return images / 255 * (1 - 2 * amount) + amount
         """
         add = super().register(name)
 
         def file(function):
-            add(self._entry(name=name, function=function, **tags))
+            add(self._entry(name=name, function=function, **attributes))
             return function
 
         return file
 
-    def tagged(self, tag=None):
+    def tagged(self, tag=None) -> tuple[str, ...]:
         """Names in the benchmark's order, those held out for validation last.
 
         Args:
@@ -68,30 +69,29 @@ class Parts(Registry):
         >>> PERTURBATIONS.tagged("noise")
         ('gaussian_noise', 'shot_noise', 'speckle_noise')
         """
-        known = self._entry.SETS + self._entry.FAMILIES
-        if tag not in (None, *known):
+        if tag not in (None, *self._tags):
             raise UsageError(
                 f"Unknown tag {tag!r} of {self.kind}s. "
-                f"Known: {', '.join(known)}."
+                f"Known: {', '.join(self._tags)}."
             )
         found = [e for e in self._entries.values() if tag in (None, *e.tags)]
         if tag not in self._entry.SETS:
             found.sort(key=lambda entry: entry.extra)
         return tuple(entry.name for entry in found)
 
-    def chosen(self, words):
+    def chosen(self, words) -> tuple[str, ...]:
         """What a list of names, tags and `"all"` stands for, in its order."""
-        chosen, tags = {}, self._entry.SETS + self._entry.FAMILIES
+        chosen = {}
         for word in words:
             if word in self.names():
                 chosen[word] = True
-            elif word in ("all", *tags):
+            elif word in ("all", *self._tags):
                 of_tag = self.tagged(None if word == "all" else word)
                 chosen |= dict.fromkeys(of_tag)
             else:
                 raise UsageError(
                     f"Unknown {self.kind} {word!r}. Known: "
-                    f"{', '.join(self.names())}. Tags: {', '.join(tags)}."
+                    f"{', '.join(self.names())}. Tags: {', '.join(self._tags)}."
                 )
         return tuple(chosen)
 
@@ -124,7 +124,17 @@ class Part:
     imagenet: object
     tiny: object = None
 
-    def constants(self, table):
+    def __post_init__(self):
+        family, *sets = self.tags
+        if family not in self.FAMILIES or not {*sets} <= {*self.SETS}:
+            raise ValueError(f"{self.name}: a known family and known sets")
+        for table in (self.cifar, self.imagenet, self.tiny):
+            if self.levels and table is not None and len(table) != self.levels:
+                raise ValueError(
+                    f"{self.name}: {self.levels} constants a table"
+                )
+
+    def constants(self, table) -> object:
         """What stands in one of `TABLES`."""
         found = getattr(self, table)
         if found is None:
@@ -134,14 +144,10 @@ class Part:
             )
         return found
 
-    def __post_init__(self):
-        family, *sets = self.tags
-        if family not in self.FAMILIES or not {*sets} <= {*self.SETS}:
-            raise ValueError(f"{self.name}: a known family and known sets")
-        count = self.levels
-        for table in (self.cifar, self.imagenet, self.tiny):
-            if count and table is not None and len(table) != count:
-                raise ValueError(f"{self.name}: {count} constants a table")
+    def constant(self, table, level=1) -> object:
+        """That of a severity or difficulty; of no matter which without."""
+        found = self.constants(table)
+        return found[level - 1] if self.levels else found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -161,16 +167,9 @@ class Corruption(Part):
     SETS = ("common", "extra")
     FAMILIES = FAMILIES
     levels = len(SEVERITIES)
+    # Which of the `SETS`.
+    set = property(lambda self: self.SETS[self.extra])
     tags = property(lambda self: (self.family, self.set))
-
-    @property
-    def set(self):
-        """`"common"` or `"extra"`."""
-        return "extra" if self.extra else "common"
-
-    def constant(self, severity, table):
-        """The constant of a severity 1 to 5 in one of `TABLES`."""
-        return self.constants(table)[severity - 1]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -197,14 +196,9 @@ class Perturbation(Part):
     # Whether every benchmark holds it out for validation.
     extra = property(lambda self: self.sets == EXTRAS)
 
-    def level(self, difficulty):
+    def level(self, difficulty) -> int:
         """Which pixels a difficulty means: 1 to 3 for noise, 1 otherwise."""
         return difficulty if self.levels else 1
-
-    def constant(self, table, difficulty=1):
-        """The constant in one of `TABLES` at a difficulty."""
-        found = self.constants(table)
-        return found[difficulty - 1] if self.levels else found
 
 
 CORRUPTIONS = Parts("corruption", Corruption)
@@ -213,7 +207,7 @@ names = CORRUPTIONS.tagged
 perturbation_names = PERTURBATIONS.tagged
 
 
-def table_for(shape, table="auto"):
+def table_for(shape, table="auto") -> str:
     """The table of constants for images `[..., H, W, C]`, one of `TABLES`.
 
     `"auto"` is `"cifar"` below 64 pixels and `"imagenet"` from there on, so
@@ -221,8 +215,7 @@ def table_for(shape, table="auto"):
     `"tiny"` is taken where it is asked for.
     """
     if table == "auto":
-        side = min(shape[-3:-1])
-        return "cifar" if side < _AUTO_TABLE_SIDE else "imagenet"
+        return "cifar" if min(shape[-3:-1]) < _AUTO_TABLE_SIDE else "imagenet"
     if table not in TABLES:
         raise UsageError(
             f"Unknown table of severities {table!r}. "

@@ -6,44 +6,40 @@ import io
 import numpy as np
 
 from noisymix_tf.corruptions.core import CORRUPTIONS
-from noisymix_tf.corruptions.pictures import Pictures
+from noisymix_tf.corruptions.filters import Pictures
 
-# The makers' constants for ImageNet are multiples of 244, not of 224.
-_LARGE_SIDE = 244 / 224
 # The benchmark's images have been sampled at 32nds of a pixel, from
 # coordinates in 1024ths: differences of up to three levels hang on it.
 _FINE, _COARSE = 1024, 32
 
 
+def _shares(strengths, smoothnesses, shifts, side=1):
+    columns = np.multiply(side, [strengths, smoothnesses, shifts])
+    return tuple(map(tuple, columns.T.tolist()))
+
+
 @CORRUPTIONS.register(
     "elastic_transform",
     family="digital",
-    cifar=(
-        (0, 0, 0.08),
-        (0.05, 0.2, 0.07),
-        (0.08, 0.06, 0.06),
-        (0.1, 0.04, 0.05),
-        (0.1, 0.03, 0.03),
+    cifar=_shares(
+        (0, 0.05, 0.08, 0.1, 0.1),
+        (0, 0.2, 0.06, 0.04, 0.03),
+        (0.08, 0.07, 0.06, 0.05, 0.03),
     ),
-    imagenet=tuple(
-        tuple(_LARGE_SIDE * share for share in shares)
-        for shares in (
-            (2, 0.7, 0.1),
-            (2, 0.08, 0.2),
-            (0.05, 0.01, 0.02),
-            (0.07, 0.01, 0.02),
-            (0.12, 0.01, 0.02),
-        )
+    imagenet=_shares(
+        (2, 2, 0.05, 0.07, 0.12),
+        (0.7, 0.08, 0.01, 0.01, 0.01),
+        (0.1, 0.2, 0.02, 0.02, 0.02),
+        # The makers' constants are multiples of 244, not of 224.
+        side=244 / 224,
     ),
-    tiny=(
-        (0, 0, 0.08),
-        (0.05, 0.3, 0.06),
-        (0.1, 0.08, 0.06),
-        (0.1, 0.03, 0.03),
-        (0.16, 0.03, 0.02),
+    tiny=_shares(
+        (0, 0.05, 0.1, 0.1, 0.16),
+        (0, 0.3, 0.08, 0.03, 0.03),
+        (0.08, 0.06, 0.06, 0.03, 0.02),
     ),
 )
-def elastic_transform(images, shares, streams):
+def elastic_transform(images, shares, streams) -> np.ndarray:
     """Moves three points of the image and wobbles what lies between pixels.
 
     shares: Strength and smoothness of the wobbling, and the largest shift
@@ -61,14 +57,14 @@ def elastic_transform(images, shares, streams):
     moved = corners + shifts
     rows, columns = _affine_coordinates(corners, moved, height, width)
     unit = images.astype(np.float32) / 255
-    moved = _bilinear(unit, rows, columns, _mirrored)
+    moved = _bilinear(unit, rows, columns, 0)
     if not strength:
         return moved
     noise = draws[:, 6:].reshape(-1, 2, height, width)
     wobble = (strength * _smoothed(noise, smoothness)).astype(np.float32)
     across, down = wobble[:, 0], wobble[:, 1]
     rows, columns = np.arange(height)[:, None], np.arange(width)
-    return _bilinear(moved, down + rows, across + columns, _reflected)
+    return _bilinear(moved, down + rows, across + columns, 1)
 
 
 def _affine_coordinates(before, after, height, width):
@@ -84,10 +80,11 @@ def _affine_coordinates(before, after, height, width):
     return coordinates[:, 1], coordinates[:, 0]
 
 
-def _bilinear(images, rows, columns, fold):
-    """Samples images between their pixels; `fold` brings places into them.
+def _bilinear(images, rows, columns, edge):
+    """Samples images between their pixels, in the coordinates' own precision.
 
-    The type of the coordinates is that of the arithmetic.
+    Beyond them they are mirrored about the centre of the last pixel (`edge` 0)
+    or about its outer edge (1).
     """
     batch, height, width, channels = images.shape
     pixels = images.reshape(-1, channels)
@@ -95,8 +92,8 @@ def _bilinear(images, rows, columns, fold):
     top, left = np.floor(rows), np.floor(columns)
     low, right = (rows - top)[..., None], (columns - left)[..., None]
     top, left = top.astype(int), left.astype(int)
-    lines = [first + fold(top + i, height) * width for i in (0, 1)]
-    places = [fold(left + i, width) for i in (0, 1)]
+    lines = [first + _folded(top + i, height, edge) * width for i in (0, 1)]
+    places = [_folded(left + i, width, edge) for i in (0, 1)]
     # A weight for each of the four and one sum, as the benchmark's makers have
     # it: truncation shows a difference in the last bit.
     total = pixels[lines[0] + places[0]] * ((1 - low) * (1 - right))
@@ -106,17 +103,10 @@ def _bilinear(images, rows, columns, fold):
     return total.astype(np.float32)
 
 
-def _mirrored(index, size):
-    """Folds about the centre of the last pixel."""
-    period = max(2 * (size - 1), 1)
+def _folded(index, size, edge):
+    period = max(2 * (size - 1 + edge), 1)
     index = index % period
-    return np.minimum(index, period - index)
-
-
-def _reflected(index, size):
-    """Folds about the outer edge of the last pixel."""
-    index = index % (2 * size)
-    return np.minimum(index, 2 * size - 1 - index)
+    return np.minimum(index, period - edge - index)
 
 
 def _smoothed(planes, deviation):
@@ -150,7 +140,7 @@ def _response(size, deviation):
     imagenet=(0.6, 0.5, 0.4, 0.3, 0.25),
     tiny=(0.9, 0.8, 0.7, 0.6, 0.5),
 )
-def pixelate(images, factor, streams):
+def pixelate(images, factor, streams) -> np.ndarray:
     """Averages down to a share of the size and enlarges with hard edges."""
     from PIL import Image
 
@@ -171,7 +161,7 @@ def pixelate(images, factor, streams):
     imagenet=(25, 18, 15, 10, 7),
     tiny=(65, 58, 50, 40, 25),
 )
-def jpeg_compression(images, quality, streams):
+def jpeg_compression(images, quality, streams) -> np.ndarray:
     """Compresses as JPEG of a quality and decodes again."""
     from PIL import Image
 

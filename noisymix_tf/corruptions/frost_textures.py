@@ -41,8 +41,7 @@ def _blades(generator):
     centres = generator.uniform(0, 1, [bundles, 2])[bundle]
     centres = centres * [_WIDTH, _HEIGHT] + generator.normal(0, 26, [count, 2])
     angles = generator.uniform(0, np.pi, bundles)[bundle]
-    angles = angles + generator.normal(0, 0.25, count)
-    along = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    along = _direction(angles + generator.normal(0, 0.25, count))
     across = along[:, ::-1] * [-1, 1]
     length = generator.lognormal(np.log(24), 0.5, [count, 1])
     breadth = generator.uniform(0.7, 3.2, [count, 1])
@@ -50,45 +49,50 @@ def _blades(generator):
     reach, spread = length * along, breadth * across
     corners = [centres + reach, side + spread, centres - reach, side - spread]
     greys = generator.normal(200, 42, count).clip(40, 255)
-    canvas, pen = _canvas(90)
-    for points, grey in _scaled(corners, greys):
-        pen.polygon(points, fill=grey)
-    return _reduced(canvas)
+    return _drawing(90, [(corners, greys, None)])
 
 
 def _ferns(generator):
     """Stems with branches at 60 degrees that carry branches of their own."""
-    canvas, pen = _canvas(70)
-    count = 900
+    count, strokes = 900, []
     roots = generator.uniform(0, 1, [count, 2]) * [_WIDTH, _HEIGHT]
     angles = generator.uniform(0, 2 * np.pi, count)
     lengths = generator.lognormal(np.log(45), 0.5, count)
     greys = generator.uniform(90, 255, count)
     for width, branches in ((3, 13), (2, 6), (1, 0)):
         tips = roots + lengths[:, None] * _direction(angles)
-        for line, grey in _scaled([roots, tips], greys):
-            pen.line(line, fill=grey, width=width)
-        if branches:
-            roots, angles, lengths, greys = _branches(
-                generator, branches, roots, angles, lengths, greys
-            )
-    return _reduced(canvas)
+        strokes.append(([roots, tips], greys, width))
+        # Pairs of side branches, the shorter the nearer to the tip.
+        share = (np.arange(branches) + 0.5) / branches
+        share = np.tile(np.repeat(share, 2), len(roots))
+        sides = np.tile([1.0, -1.0], branches * len(roots))
+        roots, angles, lengths, greys = (
+            np.repeat(each, 2 * branches, axis=0)
+            for each in (roots, angles, lengths, greys)
+        )
+        count = len(roots)
+        roots = roots + (share * lengths)[:, None] * _direction(angles)
+        angles = angles + sides * np.pi / 3 + generator.normal(0, 0.06, count)
+        lengths = lengths * (1 - share) * generator.uniform(0.25, 0.6, count)
+        greys = (greys + generator.normal(0, 25, count)).clip(30, 255)
+    return _drawing(70, strokes)
 
 
-def _branches(generator, branches, roots, angles, lengths, greys):
-    """Pairs of side branches, the shorter the nearer to the tip."""
-    share = (np.arange(branches) + 0.5) / branches
-    share = np.tile(np.repeat(share, 2), len(roots))
-    sides = np.tile([1.0, -1.0], branches * len(roots))
-    roots, angles, lengths, greys = (
-        np.repeat(each, 2 * branches, axis=0)
-        for each in (roots, angles, lengths, greys)
-    )
-    roots = roots + (share * lengths)[:, None] * _direction(angles)
-    angles = angles + sides * np.pi / 3 + generator.normal(0, 0.06, len(angles))
-    lengths = lengths * (1 - share) * generator.uniform(0.25, 0.6, len(lengths))
-    greys = (greys + generator.normal(0, 25, len(greys))).clip(30, 255)
-    return roots, angles, lengths, greys
+def _drawing(background, strokes):
+    """Draws lines of a width, or polygons; float64 `[H, W]`, 0 to 255."""
+    from PIL import Image, ImageDraw
+
+    size = _WIDTH * _OVERSAMPLING, _HEIGHT * _OVERSAMPLING
+    canvas = Image.new("L", size, background)
+    pen = ImageDraw.Draw(canvas)
+    for corners, greys, width in strokes:
+        points = np.concatenate(corners, axis=1) * _OVERSAMPLING
+        for shape, grey in zip(points.tolist(), greys.astype(int).tolist()):
+            if width is None:
+                pen.polygon(shape, fill=grey)
+            else:
+                pen.line(shape, fill=grey, width=width)
+    return np.asarray(canvas.reduce(_OVERSAMPLING), np.float64)
 
 
 # What is drawn, and the share of the variance that is over large distances.
@@ -96,7 +100,7 @@ _ICES = ((_film, 0.6), *[(_blades, 0.4)] * 2, (_ferns, 0.35), (_ferns, 0.3))
 
 
 @functools.lru_cache(maxsize=8)
-def textures(folder=None):
+def textures(folder=None) -> tuple[np.ndarray, ...]:
     """Pictures of frost in a folder, or those drawn: uint8 `[H, W, 3]` each.
 
     Raises:
@@ -114,7 +118,7 @@ def textures(folder=None):
     return tuple(map(_read, paths))
 
 
-def fingerprint(folder):
+def fingerprint(folder) -> str:
     """Eight hexadecimal digits that tell one set of pictures from another."""
     digest = hashlib.sha256()
     for picture in textures(folder):
@@ -157,21 +161,3 @@ def _standard(values):
 
 def _direction(angles):
     return np.stack([np.cos(angles), np.sin(angles)], axis=-1)
-
-
-def _canvas(grey):
-    from PIL import Image, ImageDraw
-
-    size = _WIDTH * _OVERSAMPLING, _HEIGHT * _OVERSAMPLING
-    canvas = Image.new("L", size, grey)
-    return canvas, ImageDraw.Draw(canvas)
-
-
-def _scaled(corners, greys):
-    """Pairs for Pillow: P lists of N points in pixels of the canvas; a grey."""
-    points = np.concatenate(corners, axis=1) * _OVERSAMPLING
-    return zip(points.tolist(), greys.astype(int).tolist())
-
-
-def _reduced(canvas):
-    return np.asarray(canvas.reduce(_OVERSAMPLING), np.float64)

@@ -4,11 +4,14 @@ What is random of an image depends on (seed, name, level, its index) and on
 nothing else, so that it gets the same pixels in any batch.
 """
 
+import os
 import zlib
 
 import numpy as np
 
-from noisymix_tf.corruptions import checks, core, frost_textures
+from noisymix_tf.checks import is_whole
+from noisymix_tf.corruptions import core, frost_textures, selection
+from noisymix_tf.errors import UsageError
 
 # Values per block, of images and of one frame of films. A result never depends
 # on it; the temporaries of a block this small stay in the processor's cache.
@@ -28,9 +31,6 @@ class Streams:
         self.key = key
         self.indices = np.asarray(indices, np.uint64)
 
-    def __len__(self):
-        return len(self.indices)
-
     def __getitem__(self, block):
         return type(self)(self.key, self.indices[block])
 
@@ -41,15 +41,9 @@ class Streams:
                 np.random.Philox(key=self.key, counter=counter)
             )
 
-    def draw(self, sample):
+    def draw(self, sample) -> np.ndarray:
         """Stacks `sample(generator)` over the images."""
         return np.stack([sample(generator) for generator in self])
-
-
-def stream_key(seed, name, level):
-    """Mixes what the images of a cell share into a key, uint64 `[2]`."""
-    entropy = [seed, zlib.crc32(name.encode()), level]
-    return np.random.SeedSequence(entropy).generate_state(2, np.uint64)
 
 
 def corrupt(
@@ -61,7 +55,7 @@ def corrupt(
     table="auto",
     indices=None,
     frost_folder=None,
-):
+) -> np.ndarray:
     """Corrupts images as the -C benchmarks do.
 
     The definitions and constants are those that made CIFAR-10-C and
@@ -88,22 +82,15 @@ def corrupt(
     Raises:
         UsageError: If an argument is not of this form.
 
-    Example:
-
     >>> images = np.full([2, 32, 32, 3], 100, np.uint8)
-    >>> brighter = corrupt(images, "brightness", severity=3)
-    >>> int(brighter[0, 0, 0, 0])
+    >>> int(corrupt(images, "brightness", severity=3)[0, 0, 0, 0])
     138
     """
-    entry = core.CORRUPTIONS.get(name)
-    images = checks.images(images)
-    severity = checks.level("Severity", severity, core.SEVERITIES)
-    constant = entry.constant(severity, core.table_for(images.shape, table))
-    streams = Streams(
-        stream_key(checks.seed(seed), name, severity),
-        checks.indices(indices, len(images)),
-    )
-    options = {"frost_folder": checks.folder(frost_folder)}
+    entry, images = core.CORRUPTIONS.get(name), _images(images)
+    severity = selection.level("Severity", severity, core.SEVERITIES)
+    constant = entry.constant(core.table_for(images.shape, table), severity)
+    streams = _streams(seed, name, severity, indices, len(images))
+    options = {"frost_folder": _folder(frost_folder)}
     options = {key: options[key] for key in entry.options}
     corrupted = np.empty_like(images)
     for block in _blocks(images, _IMAGE_VALUES):
@@ -114,7 +101,7 @@ def corrupt(
 
 def perturb(
     images, name, seed=0, *, table="auto", indices=None, difficulty=1, crop=None
-):
+) -> np.ndarray:
     """Turns every image into a sequence of frames, as the -P benchmarks do.
 
     The definitions and constants are those that made CIFAR-10-P and
@@ -122,12 +109,9 @@ def perturb(
     afterwards, whereas the released ImageNet-P files are MP4 films.
 
     Args:
-        images: uint8 `[B, H, W, C]`, RGB (C = 3) or grey (C = 1).
+        images, seed, indices: As in `corrupt`.
         name: One of `perturbation_names()`.
-        seed: Int of at least 0; decides, with name, difficulty and index.
-        table: `"cifar"`, `"imagenet"`, `"tiny"` (not of motion blur) or
-            `"auto"`, by the size of the images.
-        indices: int `[B]`, the places of the images in their dataset.
+        table: As in `corrupt`; motion blur has no `"tiny"`.
         difficulty: 1 to 3, how strong the noise is. Other perturbations have
             one sequence for all difficulties: there the metric compares frames
             that lie so many steps apart.
@@ -144,38 +128,29 @@ def perturb(
     Raises:
         UsageError: If an argument is not of this form.
 
-    Example:
-
     >>> images = np.full([2, 32, 32, 3], 100, np.uint8)
-    >>> films = perturb(images, "brightness")
-    >>> films.shape
-    (2, 31, 32, 32, 3)
-    >>> films[0, ::10, 0, 0, 0].tolist()
+    >>> perturb(images, "brightness")[0, ::10, 0, 0, 0].tolist()
     [42, 80, 119, 157]
     """
-    entry = core.PERTURBATIONS.get(name)
-    images = checks.images(images)
-    difficulty = checks.level("Difficulty", difficulty, core.DIFFICULTIES)
-    level = entry.level(difficulty)
-    window = checks.window(images.shape, crop)
-    table = core.table_for(images.shape, table)
-    streams = Streams(
-        stream_key(checks.seed(seed), f"perturb {name}", level),
-        checks.indices(indices, len(images)),
+    entry, images = core.PERTURBATIONS.get(name), _images(images)
+    level = entry.level(
+        selection.level("Difficulty", difficulty, core.DIFFICULTIES)
     )
-    if not entry.moves:
-        images, window = images[:, *window], (slice(None), slice(None))
+    table, window = core.table_for(images.shape, table), _window(images, crop)
     constant, count = entry.constant(table, level), entry.frames[table]
-    cropped = images[:, *window].shape
-    films = np.empty((cropped[0], count, *cropped[1:]), np.uint8)
+    streams = _streams(seed, f"perturb {name}", level, indices, len(images))
+    if not entry.moves:
+        images, window = images[window], ...
+    batch, *cropped = images[window].shape
+    films = np.empty([batch, count, *cropped], np.uint8)
     for block in _blocks(images, _FILM_VALUES):
         frames = entry.function(images[block], constant, streams[block])
         for place, frame in zip(range(count), frames, strict=True):
-            films[block, place] = to_uint8(frame[:, *window])
+            films[block, place] = to_uint8(frame[window])
     return films
 
 
-def version(frost_folder=None):
+def version(frost_folder=None) -> str:
     """A word that tells pixels of this generator from those of another.
 
     It is `VERSION`, with a folder of pictures of frost and a hash of these.
@@ -183,13 +158,13 @@ def version(frost_folder=None):
     Raises:
         UsageError: If the folder holds no picture, or one that is broken.
     """
-    frost_folder = checks.folder(frost_folder)
+    frost_folder = _folder(frost_folder)
     if frost_folder is None:
         return str(core.VERSION)
     return f"{core.VERSION}+{frost_textures.fingerprint(frost_folder)}"
 
 
-def to_uint8(images):
+def to_uint8(images) -> np.ndarray:
     """uint8 as it is; floats clipped to [0, 1] and truncated to 8 bits."""
     if images.dtype == np.uint8:
         return images
@@ -201,3 +176,60 @@ def _blocks(images, values):
     step = max(1, values // images[0].size)
     for start in range(0, len(images), step):
         yield slice(start, start + step)
+
+
+def _images(images):
+    images = np.asarray(images)
+    if images.dtype != np.uint8:
+        raise UsageError(
+            f"Corruptions take uint8 images (0 to 255), got {images.dtype}: "
+            "scale to 0..255 and cast to uint8 first."
+        )
+    if images.ndim != 4 or images.shape[-1] not in (1, 3) or not images.size:
+        raise UsageError(
+            "Corruptions take at least one image with pixels, [B, H, W, C] "
+            f"with C = 1 or 3, got shape {list(images.shape)}: add the missing "
+            "axis, transpose, or skip empty batches."
+        )
+    return images
+
+
+def _streams(seed, name, level, indices, batch):
+    if not is_whole(seed) or seed < 0:
+        raise UsageError(f"A seed is an int of at least 0, got {seed!r}.")
+    indices = np.arange(batch) if indices is None else np.asarray(indices)
+    if (
+        indices.shape != (batch,)
+        or not np.issubdtype(indices.dtype, np.integer)
+        or indices.min() < 0
+    ):
+        raise UsageError(
+            f"indices must be {batch} ints of at least 0, one per image, got "
+            f"{indices.dtype} of shape {list(indices.shape)}."
+        )
+    # What the images of a cell share.
+    entropy = [int(seed), zlib.crc32(name.encode()), level]
+    key = np.random.SeedSequence(entropy).generate_state(2, np.uint64)
+    return Streams(key, indices)
+
+
+def _folder(folder):
+    if folder is not None and not isinstance(folder, str | os.PathLike):
+        raise UsageError(
+            f"frost_folder is the path of a folder of pictures, got {folder!r}."
+        )
+    return None if folder is None else os.fspath(folder)
+
+
+def _window(images, crop):
+    """What cuts out the central square of a side."""
+    height, width = images.shape[1:3]
+    if crop is None:
+        return ...
+    if not is_whole(crop) or not 1 <= crop <= min(height, width):
+        raise UsageError(
+            f"crop must be an int from 1 to {min(height, width)}, the shorter "
+            f"side of the images, or None, got {crop!r}."
+        )
+    top, left = round((height - crop) / 2), round((width - crop) / 2)
+    return np.s_[:, top : top + crop, left : left + crop]

@@ -6,11 +6,12 @@ in from outside of the image is black.
 
 import functools
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
 from noisymix_tf.corruptions.core import EXTRAS, PERTURBATIONS, TABLES
-from noisymix_tf.corruptions.pictures import Pictures, about_centre, magnified
+from noisymix_tf.corruptions.filters import Pictures, about_centre, magnified
 
 _view = functools.partial(PERTURBATIONS.register, family="geometry", moves=True)
 _ANGLES = dict.fromkeys(TABLES, range(-15, 16))
@@ -24,23 +25,21 @@ _LARGE_SCALES = tuple((40 + 2.5 * frame) / 100 for frame in range(31))
     tiny=range(-15, 16),
     frames={"cifar": 16, "imagenet": 41, "tiny": 31},
 )
-def translate(images, offsets, streams):
+def translate(images, offsets, streams) -> Iterator[np.ndarray]:
     """Moves the image by whole pixels, from the left to the right."""
-    pictures = Pictures(images)
-    for offset in offsets:
-        yield pictures.affine([[1, 0, -offset], [0, 1, 0]], nearest=True)
+    views = ([[1, 0, -offset], [0, 1, 0]] for offset in offsets)
+    return Pictures(images).seen(views, nearest=True)
 
 
 @_view("rotate", **_ANGLES)
-def rotate(images, angles, streams):
+def rotate(images, angles, streams) -> Iterator[np.ndarray]:
     """Turns the image about its centre, by degrees, clockwise."""
-    pictures = Pictures(images)
-    for angle in angles:
-        yield pictures.affine(about_centre(turn(-angle), images.shape))
+    views = (about_centre(turn(-angle), images.shape) for angle in angles)
+    return Pictures(images).seen(views)
 
 
 @_view("tilt", cifar=0.75, imagenet=1.0, tiny=1.0)
-def tilt(images, step, streams):
+def tilt(images, step, streams) -> Iterator[np.ndarray]:
     """Turns the image like a page in space, about x and y at once.
 
     step: Degrees from frame to frame, from -15 steps to 15.
@@ -57,30 +56,28 @@ def tilt(images, step, streams):
     imagenet=_LARGE_SCALES,
     tiny=_LARGE_SCALES,
 )
-def scale(images, factors, streams):
+def scale(images, factors, streams) -> Iterator[np.ndarray]:
     """Shrinks the image towards its centre, then magnifies it."""
-    pictures = Pictures(images)
-    for factor in factors:
-        yield pictures.affine(magnified(images.shape, factor))
+    views = (magnified(images.shape, factor) for factor in factors)
+    return Pictures(images).seen(views)
 
 
 @_view("shear", sets=EXTRAS, **_ANGLES)
-def shear(images, angles, streams):
+def shear(images, angles, streams) -> Iterator[np.ndarray]:
     """Leans the image to the side, by degrees."""
-    pictures = Pictures(images)
-    for angle in angles:
-        lean = np.array([[1.0, math.tan(math.radians(angle))], [0.0, 1.0]])
-        yield pictures.affine(about_centre(lean, images.shape))
+    leans = (math.tan(math.radians(angle)) for angle in angles)
+    linear = (np.array([[1.0, lean], [0.0, 1.0]]) for lean in leans)
+    return Pictures(images).seen(about_centre(m, images.shape) for m in linear)
 
 
-def turn(angle):
+def turn(angle) -> np.ndarray:
     """The matrix `[2, 2]` of a turn by degrees, from x towards y."""
     angle = math.radians(angle)
     cos, sin = math.cos(angle), math.sin(angle)
     return np.array([[cos, -sin], [sin, cos]])
 
 
-def tilted_view(height, width, angle):
+def tilted_view(height, width, angle) -> np.ndarray:
     """Where a camera sees a page that is turned about x and y.
 
     The page is turned about a point one pixel in front of its middle (so that
@@ -99,7 +96,7 @@ def tilted_view(height, width, angle):
     return np.array(camera) @ in_space
 
 
-def project(images, matrix):
+def project(images, matrix) -> np.ndarray:
     """Resamples images through a projective map.
 
     Whole numbers are centres of pixels. Sources are rounded to 1/32 of a pixel

@@ -1,5 +1,7 @@
 """Light and colour: brightness, contrast; extra: saturate."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from noisymix_tf.corruptions.core import CORRUPTIONS, PERTURBATIONS
@@ -12,7 +14,7 @@ from noisymix_tf.corruptions.core import CORRUPTIONS, PERTURBATIONS
     imagenet=(0.1, 0.2, 0.3, 0.4, 0.5),
     tiny=(0.1, 0.2, 0.3, 0.4, 0.5),
 )
-def brightness(images, amount, streams):
+def brightness(images, amount, streams) -> np.ndarray:
     """Raises the value of HSV: daylight."""
     value, shares = _value_and_shares(images / 255.0)
     return shares * np.minimum(value + amount, 1.0)
@@ -21,7 +23,7 @@ def brightness(images, amount, streams):
 @PERTURBATIONS.register(
     "brightness", family="weather", cifar=0.015, imagenet=0.02, tiny=0.02
 )
-def brightness_film(images, step, streams):
+def brightness_film(images, step, streams) -> Iterator[np.ndarray]:
     """Raises the value of HSV, from dusk (-15 steps) to daylight (15)."""
     value, shares = _value_and_shares(images / 255.0)
     for frame in range(-15, 16):
@@ -35,7 +37,7 @@ def brightness_film(images, step, streams):
     imagenet=(0.4, 0.3, 0.2, 0.1, 0.05),
     tiny=(0.4, 0.3, 0.2, 0.1, 0.05),
 )
-def contrast(images, factor, streams):
+def contrast(images, factor, streams) -> np.ndarray:
     """Pulls every value towards the mean of its channel."""
     unit = images / 255.0
     mean = unit.mean(axis=(1, 2), keepdims=True)
@@ -50,7 +52,7 @@ def contrast(images, factor, streams):
     imagenet=((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)),
     tiny=((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (30, 0.2)),
 )
-def saturate(images, line, streams):
+def saturate(images, line, streams) -> np.ndarray:
     """Maps the saturation of HSV linearly.
 
     With hue and value kept, the distance of every channel from the largest one

@@ -3,6 +3,8 @@
 Films begin with the image itself and draw fresh noise for every frame.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from noisymix_tf.corruptions.core import CORRUPTIONS, EXTRAS, PERTURBATIONS
@@ -15,7 +17,7 @@ from noisymix_tf.corruptions.core import CORRUPTIONS, EXTRAS, PERTURBATIONS
     imagenet=(0.08, 0.12, 0.18, 0.26, 0.38),
     tiny=(0.04, 0.08, 0.12, 0.15, 0.18),
 )
-def gaussian_noise(images, deviation, streams):
+def gaussian_noise(images, deviation, streams) -> np.ndarray:
     """Adds normal noise of a standard deviation: a sensor in low light."""
     unit = images / 255.0
     return unit + deviation * _normal(streams, unit)
@@ -28,7 +30,7 @@ def gaussian_noise(images, deviation, streams):
     imagenet=(60, 25, 12, 5, 3),
     tiny=(250, 100, 50, 30, 15),
 )
-def shot_noise(images, photons, streams):
+def shot_noise(images, photons, streams) -> np.ndarray:
     """Counts photons: Poisson, with `photons` expected at full brightness."""
     expected = images / 255.0 * photons
     counts = [g.poisson(image) for g, image in zip(streams, expected)]
@@ -42,7 +44,7 @@ def shot_noise(images, photons, streams):
     imagenet=(0.03, 0.06, 0.09, 0.17, 0.27),
     tiny=(0.01, 0.02, 0.05, 0.08, 0.14),
 )
-def impulse_noise(images, amount, streams):
+def impulse_noise(images, amount, streams) -> np.ndarray:
     """Sets a share of all values to black or white, either equally likely."""
     shape = images.shape[1:]
     place = streams.draw(lambda generator: generator.random(shape))
@@ -58,7 +60,7 @@ def impulse_noise(images, amount, streams):
     imagenet=(0.15, 0.2, 0.35, 0.45, 0.6),
     tiny=(0.15, 0.2, 0.25, 0.3, 0.35),
 )
-def speckle_noise(images, deviation, streams):
+def speckle_noise(images, deviation, streams) -> np.ndarray:
     """Multiplies by one plus normal noise: brighter pixels suffer more."""
     unit = images / 255.0
     return unit + unit * deviation * _normal(streams, unit)
@@ -71,7 +73,7 @@ def speckle_noise(images, deviation, streams):
     imagenet=(0.03, 0.05, 0.08),
     tiny=(0.025, 0.05, 0.075),
 )
-def gaussian_noise_film(images, deviation, streams):
+def gaussian_noise_film(images, deviation, streams) -> Iterator[np.ndarray]:
     """Adds normal noise of a standard deviation, in single precision."""
     unit, generators = images / np.float32(255.0), list(streams)
     yield images
@@ -86,7 +88,7 @@ def gaussian_noise_film(images, deviation, streams):
     imagenet=(300, 120, 60),
     tiny=(500, 250, 125),
 )
-def shot_noise_film(images, photons, streams):
+def shot_noise_film(images, photons, streams) -> Iterator[np.ndarray]:
     """Counts photons, with `photons` expected at full brightness."""
     generators = list(streams)
     yield images
@@ -102,7 +104,7 @@ def shot_noise_film(images, photons, streams):
     imagenet=(0.05, 0.1, 0.15),
     tiny=(0.05, 0.1, 0.15),
 )
-def speckle_noise_film(images, deviation, streams):
+def speckle_noise_film(images, deviation, streams) -> Iterator[np.ndarray]:
     """Multiplies by one plus normal noise."""
     unit, generators = images / 255.0, list(streams)
     yield images

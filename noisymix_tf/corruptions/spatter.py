@@ -1,9 +1,10 @@
 """Spatter: drops of water or mud on the lens, from a layer of noise.
 
-Drops of water are lit from one side. The steps that find their outlines, and
-their whole-number arithmetic, are those that the benchmark's makers took from
-an image library.
+The steps that find the outlines of drops and light them, and their whole-number
+arithmetic, are those that the benchmark's makers took from an image library.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -57,7 +58,7 @@ _LIT_FROM_BELOW_RIGHT = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])
         (0.65, 0.1, 0.5, 0.67, 0.6, "mud"),
     ),
 )
-def spatter(images, drops, streams):
+def spatter(images, drops, streams) -> np.ndarray:
     """Puts drops of water or of mud on the lens, or leaves it as it is.
 
     drops: Mean and deviation of a layer of noise, deviation of the blur
@@ -85,7 +86,7 @@ def spatter(images, drops, streams):
     imagenet=(0.65, 0.27, 3.7, 0.69, (0.7, 0.15, 0.1, 0.05)),
     tiny=(0.6, 0.25, 1.75, 0.7, (0.8, 0.2)),
 )
-def spatter_film(images, drops, streams):
+def spatter_film(images, drops, streams) -> Iterator[np.ndarray]:
     """Drops of water run down the lens.
 
     Without a drop a frame is the image itself, where the benchmark's makers
@@ -107,7 +108,7 @@ def spatter_film(images, drops, streams):
         liquid = moved_down(liquid, flow)
 
 
-def moved_down(planes, weights):
+def moved_down(planes, weights) -> np.ndarray:
     """Weighted sum of pixels above, farthest first, and below; zero outside."""
     height, above = planes.shape[1], len(weights) // 2
     below = len(weights) - 1 - above
@@ -127,7 +128,7 @@ def _light(layer):
     depth = _distance(~_edges(liquid, 50, 150), limit=20.0)
     depth = _blurred(depth.astype(np.float64)).astype(np.float32)
     depth = np.stack([_equalized(plane) for plane in depth.astype(np.uint8)])
-    relief = _weighted(depth.astype(np.int64), _LIT_FROM_BELOW_RIGHT, "mirror")
+    relief = _weighted(depth.astype(np.int32), _LIT_FROM_BELOW_RIGHT, "mirror")
     relief = np.rint(_blurred(np.clip(relief, 0, 255)))
     light = liquid * relief.astype(np.float32)
     brightest = light.max(axis=(1, 2), keepdims=True)
@@ -142,7 +143,7 @@ def _edges(planes, low, high):
     """
     from scipy import ndimage
 
-    planes = planes.astype(np.int64)
+    planes = planes.astype(np.int32)
     across = _weighted(planes, _SOBEL, "nearest")
     down = _weighted(planes, _SOBEL.T, "nearest")
     size = np.abs(across) + np.abs(down)
@@ -151,9 +152,8 @@ def _edges(planes, low, high):
     connected = np.zeros([3, 3, 3], bool)
     connected[1] = True
     outlines, _ = ndimage.label(thin, connected)
-    strong = np.zeros(outlines.max() + 1, bool)
-    strong[outlines[thin & (size > high)]] = True
-    return strong[outlines] & thin
+    strong = np.unique(outlines[thin & (size > high)])
+    return np.isin(outlines, strong)
 
 
 def _is_ridge(size, across, down):
@@ -170,14 +170,12 @@ def _is_ridge(size, across, down):
     horizontal = steep < shallow
     vertical = steep > shallow + (np.abs(across) << (_SHIFT + 1))
     falling = (across ^ down) < 0
-    before = np.where(falling, beside(-1, 1), beside(-1, -1))
-    after = np.where(falling, beside(1, -1), beside(1, 1))
-    ridge = (size > before) & (size > after)
-    ridge = np.where(
-        vertical, (size > beside(-1, 0)) & (size >= beside(1, 0)), ridge
-    )
-    return np.where(
-        horizontal, (size > beside(0, -1)) & (size >= beside(0, 1)), ridge
+    where = horizontal, vertical, falling
+    before = beside(0, -1), beside(-1, 0), beside(-1, 1)
+    # Of two that are equal the first is a ridge, but not along a diagonal.
+    after = beside(0, 1) - 1, beside(1, 0) - 1, beside(1, -1)
+    return (size > np.select(where, before, beside(-1, -1))) & (
+        size > np.select(where, after, beside(1, 1))
     )
 
 
@@ -187,30 +185,25 @@ def _distance(away, limit):
     Paths are made of steps to the eight neighbours and of knight's moves; one
     sweep from the top and one from the bottom find the shortest.
     """
+    height, width = away.shape[1:]
     # A rim of two pixels lies outside the image.
-    lengths = np.where(away, _FAR, 0)
-    rim = ((0, 0), (2, 2), (2, 2))
-    lengths = np.pad(lengths, rim, constant_values=_FAR)
+    lengths = np.full([len(away), height + 4, width + 4], _FAR, np.int32)
+    lengths[:, 2:-2, 2:-2] *= away
+    slope = _LENGTHS[1] * np.arange(width, dtype=np.int32)
     for _ in range(2):
-        _sweep(lengths)
+        for row in range(2, height + 2):
+            best = lengths[:, row, 2:-2]
+            for up, right in _STEPS_DOWN:
+                near = lengths[:, row - up, 2 + right :][:, :width]
+                step = _LENGTHS[up * up + right * right]
+                best = np.minimum(best, near + step)
+            # Along the row: the least of all on the left plus the way to it.
+            best = np.minimum.accumulate(best - slope, axis=1) + slope
+            lengths[:, row, 2:-2] = best
         # The view from the other corner: the same sweep, the other half.
         lengths = lengths[:, ::-1, ::-1]
     lengths = lengths[:, 2:-2, 2:-2].astype(np.float32)
     return np.minimum(lengths / _UNIT, np.float32(limit))
-
-
-def _sweep(lengths):
-    """Lets distances flow down and to the right, in place."""
-    width = lengths.shape[2] - 4
-    slope = _LENGTHS[1] * np.arange(width)
-    for row in range(2, lengths.shape[1] - 2):
-        best = lengths[:, row, 2:-2]
-        for up, right in _STEPS_DOWN:
-            near = lengths[:, row - up, 2 + right :][:, :width]
-            best = np.minimum(best, near + _LENGTHS[up * up + right * right])
-        # Along the row: the least of all on the left plus the way from there.
-        best = np.minimum.accumulate(best - slope, axis=1) + slope
-        lengths[:, row, 2:-2] = best
 
 
 def _equalized(plane):
@@ -228,14 +221,15 @@ def _equalized(plane):
 
 def _blurred(planes):
     """Mean of three by three, float64; the border is mirrored."""
-    padded = np.pad(planes, ((0, 0), (1, 1), (1, 1)), mode="reflect")
-    total = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
-    total = total[:, :, :-2] + total[:, :, 1:-1] + total[:, :, 2:]
-    return total * (1 / 9)
+    from scipy import ndimage
+
+    for axis in (1, 2):
+        planes = ndimage.correlate1d(planes, [1, 1, 1], axis, mode="mirror")
+    return planes * (1 / 9)
 
 
 def _weighted(planes, weights, border):
-    """Weighted sum of three by three whole numbers of every plane."""
+    """Weighted sum of three by three numbers of every plane."""
     from scipy import ndimage
 
     return ndimage.correlate(planes, weights[None], mode=border)

@@ -1,7 +1,8 @@
 """Datasets by name, and the pipeline that feeds them to training.
 
->>> digits = noisymix_tf.data.load("digits")
->>> batches = noisymix_tf.data.views(digits.train, batch_size=64)
+>>> from noisymix_tf import data
+>>> digits = data.load("digits")
+>>> batches = data.views(digits.train, batch_size=64)
 """
 
 import dataclasses
@@ -9,11 +10,11 @@ import functools
 
 from noisymix_tf.data import folder, named
 from noisymix_tf.data.classes import balanced_subset
-from noisymix_tf.data.corrupted import corrupted
 from noisymix_tf.data.dataset import ArraySplit, Dataset, JoinedSplit, Split
 from noisymix_tf.data.encoded import EncodedSplit, FileSplit
 from noisymix_tf.data.folder import test_folder
 from noisymix_tf.data.pipeline import (
+    corrupted,
     distribute,
     distribute_whole,
     steps_per_epoch,
@@ -66,8 +67,8 @@ def load(
     train_data_dir=None,
     extra_data_dirs=(),
     read="random",
-):
-    """Loads a `noisymix_tf.data.Dataset`.
+) -> Dataset:
+    """Loads a dataset.
 
     Args:
         name: `"digits"` (built in), `"cifar10"`, `"cifar100"`, `"imagenet"`, or
@@ -86,7 +87,7 @@ def load(
             `"sequential"`: whole files, see `noisymix_tf.data.sequential`, of
             `"imagenet"` as tfrecord; `data_dir` may be `gs://bucket/data`.
 
-    >>> len(noisymix_tf.data.load("digits", train_examples=500).train)
+    >>> len(load("digits", train_examples=500).train)
     500
     """
     check_data_dir(data_dir, read)

@@ -16,12 +16,12 @@ IMAGENET_R_CLASSES = tuple(map(int, _R.read_text().split()))
 """Places among the 1000 of ImageNet (Hendrycks et al., 2021, appendix)."""
 
 
-def is_wnid(name):
+def is_wnid(name) -> bool:
     """Whether a class has the name of a WordNet synset, as in ImageNet."""
     return re.fullmatch(r"n\d{8}", str(name)) is not None
 
 
-def imagenet_wnids():
+def imagenet_wnids() -> tuple[str, ...]:
     """The 1000 synsets of ImageNet (ILSVRC 2012), in the order of labels."""
     import tensorflow_datasets as tfds
 
@@ -29,8 +29,8 @@ def imagenet_wnids():
     return tuple(path.read_text().split())
 
 
-def class_indices(names, own, where, dataset, complete=False):
-    """Places of the classes `names` among `own`; of all if `complete`.
+def class_indices(names, own, where, dataset, complete=False) -> list[int]:
+    """Places of the classes `names` among `own`, which all come if `complete`.
 
     `own` are those of a `dataset` or of a model. Where they are the 1000 of
     ImageNet under other names, synsets have the place that ImageNet gives them;
@@ -58,19 +58,20 @@ def class_indices(names, own, where, dataset, complete=False):
     places = [known[name] for name in names]
     odd = [own[place] for place in sorted({*range(len(own))} - {*places})]
     if complete and odd:
-        remedy = "unpack it again, or give the dataset that it belongs to"
-        lacking = f"lacks the classes {listed(odd)} of {dataset}"
-        raise UsageError(f"{where} {lacking}: {remedy}.")
+        raise UsageError(
+            f"{where} lacks the classes {listed(odd)} of {dataset}: unpack it "
+            "again, or give the dataset that it belongs to."
+        )
     return places
 
 
-def listed(names, most=5):
+def listed(names, most=5) -> str:
     """Names for a message: the first few, and how many there are."""
     text = ", ".join(map(str, names[:most])) or "nothing"
     return f"{text}, ... ({len(names)} in all)" if names[most:] else text
 
 
-def folder_names(class_names):
+def folder_names(class_names) -> list[str]:
     """A folder's name for each class: no two the same, none hidden.
 
     Classes of one name get their numbers, too: `crane_134` and `crane_517`.
@@ -84,7 +85,7 @@ def folder_names(class_names):
     return found if len({*found}) == len(found) else numbered
 
 
-def balanced_indices(labels, num_examples):
+def balanced_indices(labels, num_examples) -> np.ndarray:
     """Ascending positions of the first images of each class, as many of each.
 
     Of small classes all; what is missing comes one by one from the lowest class

@@ -4,10 +4,12 @@ import abc
 import dataclasses
 import functools
 import re
+from collections.abc import Iterator
 
 import numpy as np
 
 from noisymix_tf import rng
+from noisymix_tf.checks import class_numbers
 from noisymix_tf.data import identity
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import tf
@@ -20,7 +22,7 @@ def kept(name, dtype=None):
     )
 
 
-def as_tensor(values, dtype=None):
+def as_tensor(values, dtype=None) -> "tf.Tensor":
     """An eager tensor, which traced functions capture and do not copy."""
     with tf.init_scope(), tf.device("CPU:0"):
         return tf.constant(values, dtype)
@@ -43,16 +45,9 @@ class Split(abc.ABC):
 
     def __init__(self, labels, image_shape, number=None):
         self.image_shape = tuple(image_shape)
-        if labels is None:
-            return
-        self.labels = labels = _whole_numbers(labels, "labels").astype(np.int32)
-        if labels.size and labels.min() < 0:
-            raise UsageError(
-                f"labels must be class numbers from 0; got {labels.min()}."
-            )
-        if number not in (None, len(labels)):
-            many = f"{number} images but {len(labels)} labels"
-            raise UsageError(f"{many}; give one for each.")
+        if labels is not None:
+            number = len(labels) if number is None else number
+            self.labels = class_numbers(labels, number).astype(np.int32)
 
     def __len__(self):
         return len(self.labels)
@@ -62,12 +57,12 @@ class Split(abc.ABC):
         return f"<{type(self).__name__}: {len(self):,} images of {size}>"
 
     @property
-    def identity(self):
-        """What the split is now, an `identity.Identity`, found anew."""
+    def identity(self) -> identity.Identity:
+        """What the split is now, found anew."""
         return identity.of_batches(self)
 
     @abc.abstractmethod
-    def image(self, index, encoded=None, crop=None, seed=None):
+    def image(self, index, encoded=None, crop=None, seed=None) -> "tf.Tensor":
         """One image, uint8 `[H, W, 3]`; may be traced inside `Dataset.map`.
 
         What `encoded` gave is not read again. Of a `crop`, a
@@ -75,7 +70,7 @@ class Split(abc.ABC):
         and of the index.
         """
 
-    def fetch(self, indices, crop=None, seed=None):
+    def fetch(self, indices, crop=None, seed=None) -> "tf.Tensor":
         """uint8 `[n, H, W, 3]`: `image` at positions, ints `[n]`."""
         return tf.map_fn(
             lambda index: self.image(index, crop=crop, seed=seed),
@@ -83,12 +78,12 @@ class Split(abc.ABC):
             fn_output_signature=tf.TensorSpec(self.image_shape, tf.uint8),
         )
 
-    def epoch(self, key, start):
-        """The order by a key, a dataset of `(index, ...)` from a start."""
+    def epoch(self, key, start) -> "tf.data.Dataset":
+        """The order by a key: `(index, ...)` from a start."""
         order = rng.permutation(key, len(self))
         return tf.data.Dataset.from_tensor_slices((order[start:],))
 
-    def examples(self, elements, crop=None):
+    def examples(self, elements, crop=None) -> "tf.data.Dataset":
         """Reads images one by one, for each core one at a time, in order.
 
         From a `tf.data.Dataset` of `(tag, seed)` and an element of `epoch`,
@@ -111,18 +106,18 @@ class Split(abc.ABC):
         elements = elements.interleave(read, tf.data.AUTOTUNE, **how)
         return elements.map(lambda one, each: example(*one, each), **how)
 
-    def in_order(self):
-        """`tf.data.Dataset` of `(position, image, label)` of all images."""
+    def in_order(self) -> "tf.data.Dataset":
+        """`(position, image, label)` of all images."""
         indices = tf.data.Dataset.range(len(self))
         return self.examples(indices.map(lambda index: (index, [0, 0], index)))
 
-    def batches(self, batch_size):
+    def batches(self, batch_size) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields the whole split once, in order, in constant memory.
 
         As NumPy uint8 `[b, H, W, 3]` and int32 `[b]`; what `check` raises.
         """
-        batches = self.in_order().batch(batch_size).prefetch(1)
-        batches = batches.as_numpy_iterator()
+        read = self.in_order().batch(batch_size).prefetch(1)
+        batches = read.as_numpy_iterator()
         for start in range(0, len(self), batch_size):
             try:
                 _, images, labels = next(batches)
@@ -132,19 +127,25 @@ class Split(abc.ABC):
             yield images, labels
 
     @abc.abstractmethod
-    def subset(self, indices):
+    def subset(self, indices) -> "Split":
         """The split of the images at some `positions`, in that order."""
 
     @abc.abstractmethod
-    def check(self, indices=None):
+    def check(self, indices=None) -> None:
         """Names an image that cannot be read, of all or some: `UsageError`."""
 
-    def positions(self, indices):
+    def positions(self, indices) -> np.ndarray:
         """Positions in the split as an int array `[n]`, or a `UsageError`."""
-        given = _whole_numbers(indices, "the positions of a subset")
+        given = np.asarray(indices)
+        given = given if given.size else given.astype(np.int64)
+        if given.ndim != 1 or not np.issubdtype(given.dtype, np.integer):
+            got = f"{given.dtype} {list(given.shape)}"
+            raise UsageError(f"subset: give whole numbers [n]; got {got}.")
         for odd in given[(given < 0) | (given >= len(self))]:
-            where = f"in a split of {len(self)}, which count from 0"
-            raise UsageError(f"subset: there is no image {odd} {where}.")
+            raise UsageError(
+                f"subset: there is no image {odd} in a split of {len(self)}, "
+                "which count from 0."
+            )
         return given
 
 
@@ -177,9 +178,9 @@ class ArraySplit(Split):
         return crop.apply(image, own_seed(seed, index), self.image_shape[:2])
 
     def fetch(self, indices, crop=None, seed=None):
-        if crop is None:
-            return tf.gather(self._tensor, indices)
-        return super().fetch(indices, crop, seed)
+        if crop is not None:
+            return super().fetch(indices, crop, seed)
+        return tf.gather(self._tensor, indices)
 
     def batches(self, batch_size):
         for start in range(0, len(self), batch_size):
@@ -277,17 +278,17 @@ class Dataset:
     train_crop: str = "pad"  # Or "resized", `RandomResizedCrop`.
 
     @property
-    def num_classes(self):
+    def num_classes(self) -> int:
         return len(self.class_names)
 
 
-def own_seed(seed, number):
+def own_seed(seed, number) -> "tf.Tensor":
     """The seed of one of many that share a seed."""
     number = tf.cast(number, tf.int32)
     return tf.random.experimental.stateless_fold_in(seed, number)
 
 
-def one_line(error):
+def one_line(error) -> str:
     """The first line of an exception's message, without op names."""
     message = getattr(error, "message", None) or str(error)
     lines = message.strip().splitlines() or [type(error).__name__]
@@ -295,16 +296,6 @@ def one_line(error):
     return line.strip().rstrip(".")
 
 
-def size_text(shape):
+def size_text(shape) -> str:
     """Height and width for messages: `"32 x 48"`."""
     return f"{shape[0]} x {shape[1]}"
-
-
-def _whole_numbers(values, what):
-    values = np.asarray(values)
-    if not values.size:
-        values = values.astype(np.int64)
-    if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
-        got = f"{values.dtype} {list(values.shape)}"
-        raise UsageError(f"{what} must be whole numbers [n]; got {got}.")
-    return values

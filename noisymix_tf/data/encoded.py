@@ -14,10 +14,9 @@ from noisymix_tf.lazy import tf
 class EncodedSplit(Split):
     """A split of JPEG, PNG, GIF (its first frame), WebP or BMP images.
 
-    In `image` a bad one is a `tf.errors.OpError`; `find_unreadable` names it.
-
     `image_size` says how they are brought to one size: a `Preprocess`; an int S
-    for `"resizeS-cropS"`; or (H, W), the size that all have.
+    for `"resizeS-cropS"`; or (H, W), the size that all have. In `image` a bad
+    one is a `tf.errors.OpError`.
     """
 
     arrays = ()  # Which of the images in `files` these are, if not all.
@@ -44,11 +43,11 @@ class EncodedSplit(Split):
         return identity.make(self.labels, reading=self.reading, **own)
 
     @abc.abstractmethod
-    def read(self, index):
+    def read(self, index) -> "tf.Tensor":
         """The encoded image at a position, a scalar string; may be traced."""
 
     @abc.abstractmethod
-    def name(self, index):
+    def name(self, index) -> str:
         """What to call the image at a position in a message."""
 
     def image(self, index, encoded=None, crop=None, seed=None):
@@ -60,7 +59,7 @@ class EncodedSplit(Split):
             image = crop.decode(content, own_seed(seed, index), size, by_python)
         return tf.ensure_shape(image, self.image_shape)
 
-    def find_unreadable(self, indices=None):
+    def find_unreadable(self, indices=None) -> list[tuple[str, str]]:
         """`[(name, reason)]` of images, by default all, that cannot be read."""
         indices = range(len(self)) if indices is None else indices
         with concurrent.futures.ThreadPoolExecutor() as pool:

@@ -7,7 +7,7 @@ import pathlib
 
 import numpy as np
 
-from noisymix_tf.checks import is_whole
+from noisymix_tf.checks import whole_number
 from noisymix_tf.data.classes import balanced_subset, class_indices, listed
 from noisymix_tf.data.dataset import Dataset, one_line, size_text
 from noisymix_tf.data.encoded import FileSplit
@@ -19,15 +19,17 @@ from noisymix_tf.places import check_local
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 TEST_FOLDERS = ("val", "validation", "test")
 _LAYOUT = "the folder that holds train/ and val/, or one folder per class"
-_MAKERS = "python -m noisymix_tf stylize and "
-_MAKERS += "python -m noisymix_tf deepaugment write such a tree"
+_MAKERS = (
+    "python -m noisymix_tf stylize and python -m noisymix_tf deepaugment "
+    "write such a tree"
+)
 # Up to these amounts all are decoded once, so that a bad file is named before
 # training starts. 1,500 of 224 x 224 pixels take half a second of one core.
 _CHECKED_FILES, _CHECKED_BYTES = 5_000, 200_000_000
 
 
-def load(*, data_dir=None, image_size=None, preprocess=None):
-    """Returns a folder of images as a `Dataset`, with the folder's name.
+def load(*, data_dir=None, image_size=None, preprocess=None) -> Dataset:
+    """A folder of images as a `Dataset`, with the folder's name.
 
     Classes are numbered in the order of their names. Two layouts:
 
@@ -39,8 +41,7 @@ def load(*, data_dir=None, image_size=None, preprocess=None):
     Hidden files and those without one of `EXTENSIONS` are ignored. Of more than
     5,000 files or 200 MB a damaged one is found only when it is read.
     """
-    size = given_size(image_size, preprocess)
-    parts = splits(data_dir)
+    size, parts = given_size(image_size, preprocess), splits(data_dir)
     paths, labels = zip(*map(labelled, parts))
     size = size or _common_size([*paths[0], *paths[1]])
     train, test = map(_split, paths, labels, [size] * 2)
@@ -54,14 +55,14 @@ def test_folder(
     image_size=None,
     preprocess=None,
     test_examples=None,
-):
-    """A `Dataset` of all images of a folder, to measure on; `train` is None.
+) -> Dataset:
+    """All images of a folder, `<class>/*`, to measure on; `train` is None.
 
-    The folder holds `<class>/*`; one image a class will do. `class_names` are
-    what the outputs of the model mean, in their order: names, or a file with
-    one on each line. Every class folder has one of them, or is a synset of
-    ImageNet where they are its 1000 classes; by default they are the class
-    folders, in the order of their names. All else is as in `data.load`.
+    One image a class will do. `class_names` are what the outputs of the model
+    mean, in their order: names, or a file with one on each line. Every class
+    folder has one of them, or is a synset of ImageNet where they are its 1000
+    classes; by default they are the class folders, in the order of their names.
+    All else is as in `data.load`.
     """
     check_local(test_dir=path)
     expected = "a folder of one folder for each class"
@@ -80,10 +81,10 @@ def test_folder(
     return _dataset(root, None, part, names)
 
 
-def tree(root, flag, dataset):
-    """The split of a tree, of the classes and size of a dataset's training.
+def tree(root, flag, dataset) -> FileSplit:
+    """A tree of the classes, and in the size, of a dataset's training images.
 
-    `flag` names it. Its classes are in `root` or in `root/train`.
+    `flag` names it. The classes are in `root` or in `root/train`.
     """
     check_local(**{flag: root})
     root = existing(root, f"a folder; {_MAKERS}", f"--{flag}=")
@@ -100,7 +101,7 @@ def tree(root, flag, dataset):
     return _split(*labelled(class_files(root), *own), size)
 
 
-def splits(data_dir):
+def splits(data_dir) -> tuple[dict, dict]:
     """`{class: files}` for training and for testing, see `load`."""
     if data_dir is None:
         raise UsageError(f"--dataset=folder needs --data_dir=DIR, {_LAYOUT}.")
@@ -131,12 +132,15 @@ def _divided(classes):
         if len(files) < 2:
             one = f"{name!r} has one image, {files[0]!r}"
             raise UsageError(f"{one}: two are needed, one to test on.")
-        names = {f: os.path.basename(f).encode() for f in files}
-        order = sorted(files, key=lambda f: hashlib.sha256(names[f]).digest())
+        order = sorted(files, key=_digest)
         chosen = {*order[: max(1, round(0.2 * len(files)))]}
         for is_test, part in enumerate(parts):
             part[name] = [f for f in files if (f in chosen) == is_test]
     return parts
+
+
+def _digest(path):
+    return hashlib.sha256(os.path.basename(path).encode()).digest()
 
 
 def _split(paths, labels, size):
@@ -181,7 +185,7 @@ def must(act, remedy="Replace or remove it"):
         raise UsageError(why) from error
 
 
-def existing(path, expected, flag=""):
+def existing(path, expected, flag="") -> str:
     """The path of a folder that is there, `~` expanded."""
     root = os.path.expanduser(str(path)).rstrip(os.sep) or os.sep
     if not os.path.isdir(root):
@@ -192,7 +196,7 @@ def existing(path, expected, flag=""):
     return root
 
 
-def list_folder(folder):
+def list_folder(folder) -> tuple[list[str], list[str]]:
     """Sorted names of the folders and of the files in it, but hidden ones."""
     folders, files = [], []
     with must(f"list {folder}", "Make it readable"):
@@ -206,7 +210,7 @@ def list_folder(folder):
     return folders, files
 
 
-def check_name(path):
+def check_name(path) -> None:
     """Refuses a name that TensorFlow, a report or a list cannot say."""
     path = os.fspath(path)
     is_text = path.encode(errors="replace").decode() == path
@@ -214,7 +218,7 @@ def check_name(path):
         raise UsageError(f"{path!r} is no line of UTF-8 text: rename it.")
 
 
-def class_files(root, extensions=EXTENSIONS, least=1):
+def class_files(root, extensions=EXTENSIONS, least=1) -> dict[str, list[str]]:
     """`{class folder: files}` of a folder of classes, both sorted."""
     classes, kinds = {}, ", ".join(extensions)
     for name in list_folder(root)[0]:
@@ -232,7 +236,7 @@ def class_files(root, extensions=EXTENSIONS, least=1):
     return classes
 
 
-def labelled(classes, *own):
+def labelled(classes, *own) -> tuple[list[str], np.ndarray]:
     """Files of `{class: files}` in the order of labels, and their labels.
 
     A label is the class's place in the dict, or what `class_indices` says.
@@ -243,11 +247,10 @@ def labelled(classes, *own):
     return paths, np.repeat(labels, [*map(len, files)])
 
 
-def given_size(image_size, preprocess):
+def given_size(image_size, preprocess) -> int | Preprocess | None:
     """What an `EncodedSplit` is given; None where images are as stored."""
-    if image_size is not None and not (is_whole(image_size) and image_size > 0):
-        word = f"--image_size={image_size!r}"
-        raise UsageError(f"{word}: give a positive whole number.")
+    if image_size is not None:
+        image_size = whole_number("--image_size", image_size, 1)
     if preprocess is None:
         return image_size
     preprocess = Preprocess.parse(preprocess)
@@ -269,7 +272,7 @@ def _common_size(paths):
     return size
 
 
-def header_size(path):
+def header_size(path) -> tuple[int, int]:
     """The (height, width) of an image, from the header of its file."""
     from PIL import Image
 
@@ -277,7 +280,8 @@ def header_size(path):
         return image.height, image.width
 
 
-def few(paths):
+def few(paths) -> bool:
     """Whether so few files can all be decoded before they are needed."""
-    few = len(paths) <= _CHECKED_FILES
-    return few and sum(map(os.path.getsize, paths)) <= _CHECKED_BYTES
+    if len(paths) > _CHECKED_FILES:
+        return False
+    return sum(map(os.path.getsize, paths)) <= _CHECKED_BYTES

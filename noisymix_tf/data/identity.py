@@ -33,23 +33,23 @@ class Identity:
         which = short(self.images, self.names, self.labels, self.contents)
         return f"{which}.{short(self.reading, self.times)}"
 
-    def labelled(self, classes):
+    def labelled(self, classes) -> "Identity":
         """The same images, whose labels count classes, by name or place."""
         return dataclasses.replace(self, labels=short(self.labels, *classes))
 
 
-def which(word):
+def which(word) -> str:
     """Which images a word is about, however and whenever they are read."""
     return word.partition(".")[0]
 
 
-def of(split):
+def of(split) -> Identity:
     """The `Identity` of a split: its own, or else that `of_batches`."""
     own = getattr(split, "identity", None)
     return own if isinstance(own, Identity) else of_batches(split)
 
 
-def of_batches(split):
+def of_batches(split) -> Identity:
     """The `Identity` of whatever `split.batches` yields, by one pass."""
     pixels, labels, number, form = hashlib.sha256(), hashlib.sha256(), 0, None
     for images, own in split.batches(256):
@@ -62,7 +62,9 @@ def of_batches(split):
     return Identity(number, short(), known, contents, short(), short())
 
 
-def make(labels, *, arrays=(), files=(), reading="", parts=(), images=None):
+def make(
+    labels, *, arrays=(), files=(), reading="", parts=(), images=None
+) -> Identity:
     """The `Identity` of a split out of what it is made of.
 
     `labels` are ints `[N]`, or None; `images` is N then. `arrays` are pixels,
@@ -87,7 +89,7 @@ def make(labels, *, arrays=(), files=(), reading="", parts=(), images=None):
     )
 
 
-def short(*values):
+def short(*values) -> str:
     """16 hexadecimal digits of words, numbers, bytes and arrays, in order."""
     digest = hashlib.sha256()
     for value in values:

@@ -26,7 +26,7 @@ _COMMAND = (
 )
 
 
-def digits(*, data_dir=None, image_size=None, preprocess=None):
+def digits(*, data_dir=None, image_size=None, preprocess=None) -> Dataset:
     """Handwritten digits that come with scikit-learn.
 
     1,797 images of 8 x 8 pixels with 17 grey levels (Alpaydin and Kaynak,
@@ -50,12 +50,12 @@ def digits(*, data_dir=None, image_size=None, preprocess=None):
 
 
 def _refuse_resizing(name, image_size, preprocess):
-    side = preprocess and Preprocess.parse(preprocess).side
-    if side or image_size not in (None, _SHAPE[0]):
-        given = f"--image_size={image_size}"
-        given = f"preprocess={preprocess}" if side else given
+    given = {f"--image_size={image_size}": image_size not in (None, _SHAPE[0])}
+    if preprocess:
+        given[f"preprocess={preprocess}"] = Preprocess.parse(preprocess).side
+    for option in filter(given.get, given):
         raise UsageError(
-            f"{given}: {name} images are 32 x 32 and are taken as they are; "
+            f"{option}: {name} images are 32 x 32 and are taken as they are; "
             "leave it out (it belongs to --dataset=folder)."
         )
 
@@ -71,7 +71,7 @@ def _enlarge(digit):
     return np.repeat(grey[..., None], 3, axis=-1)
 
 
-def cifar(name, *, data_dir=None, image_size=None, preprocess=None):
+def cifar(name, *, data_dir=None, image_size=None, preprocess=None) -> Dataset:
     """CIFAR (Krizhevsky, 2009), in the order of the released files.
 
     What is not prepared is downloaded once, where the source can be reached.
@@ -98,7 +98,9 @@ def _in_memory(builder, split):
     return ArraySplit(images, labels)
 
 
-def imagenet(*, data_dir=None, image_size=None, preprocess=None, read="random"):
+def imagenet(
+    *, data_dir=None, image_size=None, preprocess=None, read="random"
+) -> Dataset:
     """ImageNet (ILSVRC 2012; Russakovsky et al., 2015).
 
     Its test images are the validation set, by default `resize256-crop224`.
@@ -129,7 +131,7 @@ def imagenet(*, data_dir=None, image_size=None, preprocess=None, read="random"):
     return Dataset("imagenet", *of, *norm, flip=True, train_crop="resized")
 
 
-def prepared_root(data_dir, read="random"):
+def prepared_root(data_dir, read="random") -> str:
     """The directory of tensorflow-datasets; its default for None."""
     if data_dir is None:
         data_dir = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")

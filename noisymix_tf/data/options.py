@@ -43,7 +43,7 @@ class TestDataConfig(Options):
         None,
         "Resize the shorter side of images of a folder to this and crop the "
         "centre; without it all images must have one size.",
-        range=AT_LEAST_1,
+        AT_LEAST_1,
     )
     preprocess: str | None = option(
         None,
@@ -53,7 +53,7 @@ class TestDataConfig(Options):
     test_examples: int | None = option(
         None,
         "Take a class-balanced, deterministic subset of this size.",
-        range=AT_LEAST_1,
+        AT_LEAST_1,
     )
 
     def __post_init__(self):
@@ -133,7 +133,7 @@ class DataConfig(TestDataConfig):
         None,
         "Train on a class-balanced, deterministic subset of this size (and on "
         "all images of extra_data_dirs).",
-        range=AT_LEAST_1,
+        AT_LEAST_1,
     )
     train_crop: str | None = option(
         None,
@@ -146,7 +146,7 @@ class DataConfig(TestDataConfig):
         None,
         "Black pixels around the image from which a random crop is taken; by "
         "default the dataset's own (4).",
-        range=AT_LEAST_0,
+        AT_LEAST_0,
     )
     flip: bool | None = option(
         None,

@@ -8,13 +8,15 @@ which images make its part of a batch, and decodes those and no others.
 """
 
 import inspect
+import os
 
 import numpy as np
 
-from noisymix_tf import distribution, rng
+from noisymix_tf import corruptions, distribution, rng
 from noisymix_tf.augment import batch_views
+from noisymix_tf.checks import whole_number
 from noisymix_tf.data import service as service_lib
-from noisymix_tf.data.dataset import as_tensor
+from noisymix_tf.data.dataset import ArraySplit, Split, as_tensor
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import tf
 
@@ -36,17 +38,16 @@ def views(
     service=None,
     threads=0,
     prefetch=2,
-):
-    """Endless training batches of augmented views.
+) -> "tf.data.Dataset":
+    """Endless training batches, each of `batch_size` images of a `Split`.
 
-    Every epoch visits the split in another random order and consists of
-    `steps_per_epoch` full batches; what is left of that order is dropped. In
-    memory are, for each thread, a decoded image and the views of up to eight
-    photographs of 224 x 224 pixels; a batch, and the `prefetch` ready ones.
+    As a `tf.data.Dataset` of `(views, labels)`: `[B, V, H, W, 3]` and int32
+    `[B]`, shapes static. Every epoch visits the split in another random order
+    and consists of `steps_per_epoch` full batches; what is left of that order
+    is dropped. In memory are, for each thread, a decoded image and the views of
+    up to eight photographs of 224 x 224 pixels; a batch, and `prefetch` more.
 
     Args:
-        split: `noisymix_tf.data.Split` of N images.
-        batch_size: Images in a batch, B, in `[1, N]`.
         start_step: Number of batches to leave out, of which nothing is decoded.
         standard, augment: As for `augment.batch_views`: crop and flip, and what
             makes views, uint8 or float32. Where not both take `shard`, each
@@ -58,12 +59,9 @@ def views(
             makes the same batches.
         threads: Size of a pool of threads of its own; 0 for that of all cores.
 
-    Returns an endless `tf.data.Dataset` of `(views, labels)`: `[B, V, H, W, 3]`
-    and int32 `[B]`, shapes static.
-
-    >>> batches = views(noisymix_tf.data.load("digits").train, batch_size=64)
-    >>> batches.element_spec[0].shape
-    TensorShape([64, 1, 32, 32, 3])
+    >>> split = ArraySplit(np.zeros([9, 32, 32, 3], np.uint8), np.arange(9))
+    >>> views(split, batch_size=4).element_spec[0].shape
+    TensorShape([4, 1, 32, 32, 3])
     """
     functions = {"standard": standard, "augment": augment}
     _check(split, functions, batch_size, start_step, shard, service)
@@ -145,7 +143,55 @@ class _Batches:
         return steps[0], *whole
 
 
-def index_batches(split, batch_size, seed=0, start_step=0):
+def corrupted(
+    source,
+    name,
+    severity,
+    *,
+    batch_size=250,
+    seed=0,
+    table="auto",
+    frost_folder=None,
+    num_parallel_calls=None,
+) -> "tf.data.Dataset":
+    """The whole of a split, corrupted, in its order, batch by batch.
+
+    As `(images, labels)`, uint8 and int32, of a `Split` or of `(images,
+    labels)`: uint8 `[N, H, W, 3]` and ints `[N]`. The last batch holds what is
+    left. `num_parallel_calls` batches are made at a time, by default one a
+    core. All else is as in `corruptions.corrupt`; an image's index is its place
+    in the split, whatever `batch_size`.
+    """
+    is_pair = isinstance(source, tuple | list) and len(source) == 2
+    split = ArraySplit(*source) if is_pair else source
+    if not isinstance(split, Split):
+        got = f"or of (images, labels); got {type(source).__name__}"
+        raise UsageError(f"Corrupted images are made of a split, {got}.")
+    size = whole_number("batch_size", batch_size, 1)
+    own = {"seed": seed, "table": table, "frost_folder": frost_folder}
+
+    def corrupt(images, indices):
+        how = {"indices": indices, **own}
+        return corruptions.corrupt(images, name, severity, **how)
+
+    # One black image now: inside of the pipeline a mistake has no clear words.
+    corrupt(np.zeros((1, *split.image_shape), np.uint8), np.zeros(1, int))
+
+    def make_batch(indices, images, labels):
+        images = tf.numpy_function(
+            corrupt, [images, indices], tf.uint8, stateful=False
+        )
+        return tf.ensure_shape(images, (None, *split.image_shape)), labels
+
+    parallel = num_parallel_calls or os.cpu_count() or 1
+    made = split.in_order().batch(size)
+    made = made.map(make_batch, parallel, deterministic=True)
+    count = tf.data.experimental.assert_cardinality(-(-len(split) // size))
+    # Last: behind anything else tf.data adds a buffer of its own.
+    return made.apply(count).prefetch(1)
+
+
+def index_batches(split, batch_size, seed=0, start_step=0) -> "tf.data.Dataset":
     """The order of training: which images make which batch.
 
     A `tf.data.Dataset` without end of `(step, (indices, ...))`: scalar int64,
@@ -165,8 +211,8 @@ def index_batches(split, batch_size, seed=0, start_step=0):
     return tf.data.Dataset.counter(first_epoch).flat_map(epoch_batches)
 
 
-def steps_per_epoch(split, batch_size):
-    """Number of full batches of `batch_size` in a split, an int."""
+def steps_per_epoch(split, batch_size) -> int:
+    """Number of full batches of `batch_size` in a split."""
     if not 1 <= batch_size <= len(split):
         raise UsageError(
             f"batch_size={batch_size}: give a number from 1 to {len(split)}, "
@@ -209,7 +255,7 @@ def distribute_whole(strategy, batches):
     return strategy.distribute_datasets_from_function(lambda _: batches)
 
 
-def describe(strategy):
+def describe(strategy) -> str:
     """How batches are divided, in words."""
     if _has_many_inputs(strategy):
         return "every machine reads the images of its own part of each batch"

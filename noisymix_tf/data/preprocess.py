@@ -42,7 +42,7 @@ class Preprocess:
     crop: int | None = None  # Side of the central square.
 
     @classmethod
-    def parse(cls, text):
+    def parse(cls, text) -> "Preprocess":
         """The `Preprocess` of a word, or the one that is given."""
         if isinstance(text, cls):
             return text
@@ -68,16 +68,17 @@ class Preprocess:
         return word or "as_stored"
 
     @property
-    def side(self):
+    def side(self) -> int | None:
         """Height and width of what comes out; None where it is as stored."""
         return self.crop or self.resize
 
-    def defect(self, height, width):
+    def defect(self, height, width) -> str | None:
         """Why an image of this size cannot be used; None where it can."""
         if self.resize is None and min(height, width) < (self.crop or 0):
             return f"its size is {height} x {width}, too small for {self}"
+        return None
 
-    def apply(self, images):
+    def apply(self, images) -> "tf.Tensor":
         """Brings uint8 `[..., H, W, C]` to `[..., side, side, C]`.
 
         A `defect` is a `UsageError`, or in a graph of unknown sizes a
@@ -85,9 +86,10 @@ class Preprocess:
         """
         images = tf.convert_to_tensor(images)
         *lead, height, width, channels = images.shape
-        known = None not in (height, width)
-        if known and (defect := self.defect(height, width)):
-            raise UsageError(f"An image cannot be used: {defect}.")
+        if None not in (height, width):
+            defect = self.defect(height, width)
+            if defect:
+                raise UsageError(f"An image cannot be used: {defect}.")
         size = tf.shape(images)[-3:-1]
         if self.resize is not None:
             sides = tf.fill([2], self.resize)
@@ -161,7 +163,7 @@ class RandomResizedCrop:
             tf.concat([(size - centre) // 2, centre], 0),
         )
 
-    def decode(self, content, seed, size, by_python=False):
+    def decode(self, content, seed, size, by_python=False) -> "tf.Tensor":
         """`apply` for an encoded image; of a JPEG only the part is decoded."""
         return tf.cond(
             tf.io.is_jpeg(content),
@@ -169,7 +171,7 @@ class RandomResizedCrop:
             lambda: self.apply(_lossless(content, by_python), seed, size),
         )
 
-    def apply(self, image, seed, size):
+    def apply(self, image, seed, size) -> "tf.Tensor":
         """Cuts and resizes the part, uint8 `[h, w, 3]` to `[*size, 3]`."""
         image = tf.ensure_shape(tf.convert_to_tensor(image), [None, None, 3])
         shape = tf.shape(image)
@@ -194,7 +196,7 @@ def _part(image, box, size):
     return tf.ensure_shape(resize(part, size), [*size, 3])
 
 
-def resize(images, size):
+def resize(images, size) -> "tf.Tensor":
     """Resizes uint8 `[..., h, w, C]` to (height, width), in whole levels."""
 
     def resized():
@@ -205,7 +207,7 @@ def resize(images, size):
     return tf.cond(same, lambda: images, resized)
 
 
-def decode_image(content, by_python=False):
+def decode_image(content, by_python=False) -> "tf.Tensor":
     """Decodes JPEG, PNG, GIF (its first frame), WebP or BMP to RGB.
 
     WebP and BMP only `by_python`; to uint8 `[h, w, 3]`, or an `OpError`.

@@ -29,21 +29,32 @@ from noisymix_tf.lazy import tf
 _HEADER, _FOOTER = 12, 4
 # Tags of the wire format: field number and kind of value in one byte.
 _FIRST, _SECOND, _THIRD = 0x0A, 0x12, 0x1A
-_AGAIN = "Prepare the dataset again, or copy it completely"
+AGAIN = "Prepare the dataset again, or copy it completely"
 
 
-class TFRecordSplit(EncodedSplit):
+class _RecordSplit(EncodedSplit):
+    """Images in record files; the first row of `where` is their place."""
+
+    _tensor = kept("_where")
+
+    def __init__(self, paths, where, labels, image_size, source=None):
+        super().__init__(labels, image_size, needs_python=source is not None)
+        self.files, self._where = tuple(paths), np.asarray(where, np.int64)
+        self.arrays, self._source = self._where[:1], source
+
+    def subset(self, indices):
+        indices = self.positions(indices)
+        own = self._where[:, indices], self.labels[indices], self.image_size
+        return type(self)(self.files, *own, self._source)
+
+
+class TFRecordSplit(_RecordSplit):
     """Images in TFRecord files.
 
     `where`, ints `[3, N]`: the place among all, the file, and its byte.
     """
 
-    _paths, _tensor = kept("files", "string"), kept("_where")
-
-    def __init__(self, paths, where, labels, image_size):
-        super().__init__(labels, image_size)
-        self.files, self._where = tuple(paths), np.asarray(where, np.int64)
-        self.arrays = self._where[:1]
+    _paths = kept("files", "string")
 
     def read(self, index):
         return parse(self.encoded(index).get_single_element(), "image")
@@ -71,35 +82,17 @@ class TFRecordSplit(EncodedSplit):
         _, file, offset = self._where[:, index]
         return f"{self.files[file]}, byte {offset}"
 
-    def subset(self, indices):
-        indices = self.positions(indices)
-        where, labels = self._where[:, indices], self.labels[indices]
-        return TFRecordSplit(self.files, where, labels, self.image_size)
 
-
-class ArrayRecordSplit(EncodedSplit):
-    """Images at places in ArrayRecord files, which Python reads."""
-
-    _tensor = kept("_places")
-
-    def __init__(self, paths, places, labels, image_size, source):
-        super().__init__(labels, image_size, needs_python=True)
-        self.files, self._source = tuple(paths), source
-        self._places = np.asarray(places, np.int64)
-        self.arrays = [self._places]
+class ArrayRecordSplit(_RecordSplit):
+    """Images in ArrayRecord files, which Python reads by a `source`."""
 
     def read(self, index):
-        record = _array_record(self._source, tf.gather(self._tensor, index))
-        return parse(record, "image")
+        (place,) = tf.unstack(tf.gather(self._tensor, index, axis=1))
+        return parse(_array_record(self._source, place), "image")
 
     def name(self, index):
         folder = os.path.dirname(self.files[0])
-        return f"{folder}, record {self._places[index]}"
-
-    def subset(self, indices):
-        indices = self.positions(indices)
-        own = self.labels[indices], self.image_size, self._source
-        return ArrayRecordSplit(self.files, self._places[indices], *own)
+        return f"{folder}, record {self._where[0, index]}"
 
 
 def _array_record(source, place):
@@ -112,13 +105,13 @@ def _array_record(source, place):
     return tf.ensure_shape(record, [])
 
 
-def parse(record, name, dtype="string"):
+def parse(record, name, dtype="string") -> "tf.Tensor":
     """A scalar feature of a serialised `tf.train.Example`."""
     features = {name: tf.io.FixedLenFeature([], dtype)}
     return tf.io.parse_single_example(record, features)[name]
 
 
-def open_split(builder, split, image_size):
+def open_split(builder, split, image_size) -> EncodedSplit:
     """A split of a builder of tensorflow-datasets, as its files have it."""
     info, kind = builder.info.splits[split], builder.info.file_format.value
     paths = [os.fspath(path) for path in info.filepaths]
@@ -130,22 +123,23 @@ def open_split(builder, split, image_size):
     elif kind == "array_record":
         source = _array_records(paths)
         labels = remembered(split, paths, lambda: _labels(source))["labels"]
-        own = range(len(labels)), labels, image_size, source
-        made = ArrayRecordSplit(paths, *own)
+        where = np.arange(len(labels))[np.newaxis]
+        made = ArrayRecordSplit(paths, where, labels, image_size, source)
     else:
         why = f"was prepared as {kind}: prepare it as tfrecord or array_record"
         raise UsageError(f"{builder.data_dir} {why}.")
     if len(made) != info.num_examples:
-        why = f"{len(made)} images in {split}, but should have"
-        why += f" {info.num_examples}: prepare it again"
-        raise UsageError(f"{builder.data_dir} has {why}.")
+        raise UsageError(
+            f"{builder.data_dir} has {len(made)} images in {split}, but should "
+            f"have {info.num_examples}: prepare it again."
+        )
     return made
 
 
 def _array_records(paths):
     """`ArrayRecordDataSource` of files."""
     remedy = 'They need pip install "array_record>=0.5" (Linux and macOS). '
-    with must(f"open the ArrayRecord files {paths[0]}, ...", remedy + _AGAIN):
+    with must(f"open the ArrayRecord files {paths[0]}, ...", remedy + AGAIN):
         from array_record.python import array_record_data_source
 
         return array_record_data_source.ArrayRecordDataSource(paths)
@@ -158,18 +152,17 @@ def _labels(source):
         return parse(_array_record(source, place), "label", tf.int64)
 
     every = tf.data.Dataset.range(len(source)).map(label, tf.data.AUTOTUNE)
-    with must("read the labels in ArrayRecord files", _AGAIN):
+    with must("read the labels in ArrayRecord files", AGAIN):
         return {"labels": np.fromiter(every.as_numpy_iterator(), np.int64)}
 
 
-def remembered(name, files, make):
-    """The dict of arrays that `make()` finds in files, which is kept.
+def remembered(name, files, make) -> dict[str, np.ndarray]:
+    """What `make()` finds in files, kept in `.noisymix_tf_NAME.npz` there.
 
-    In `.noisymix_tf_NAME.npz` beside the files, or else in the user's cache
-    folder under a hash of their paths. It is made anew if a file has another
-    size or time of change than when it was written.
+    Or else in the user's cache folder, under a hash of their paths. It is made
+    anew if a file has another size or time of change than when it was written.
     """
-    with must(f"read the files of {name}", _AGAIN):
+    with must(f"read the files of {name}", AGAIN):
         about = [(os.path.basename(file), os.stat(file)) for file in files]
     about = [f"{file} {s.st_size} {s.st_mtime_ns}" for file, s in about]
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
@@ -192,7 +185,7 @@ def remembered(name, files, make):
     return table
 
 
-def walk(paths):
+def walk(paths) -> dict[str, np.ndarray]:
     """Table of the records of TFRecord files: `files`, `offsets`, `labels`."""
     with concurrent.futures.ThreadPoolExecutor() as pool:
         found = list(pool.map(find_records, paths))
@@ -201,10 +194,10 @@ def walk(paths):
     return {"files": files, "offsets": offsets, "labels": labels}
 
 
-def find_records(path):
+def find_records(path) -> np.ndarray:
     """Where the records of a TFRecord file lie, and their labels, `[2, n]`."""
     found, position = [], 0
-    with must(f"find labels in {path}", _AGAIN), open(path, "rb") as file:
+    with must(f"find labels in {path}", AGAIN), open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size:  # No memory is mapped to nothing.
             data = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)

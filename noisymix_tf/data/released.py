@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from noisymix_tf import corruptions
-from noisymix_tf.corruptions import checks
+from noisymix_tf.corruptions import selection
 from noisymix_tf.data import classes, folder, named, stored
 from noisymix_tf.data.classes import IMAGENET_R_CLASSES, is_wnid
 from noisymix_tf.data.dataset import Dataset, Split, size_text
@@ -35,7 +35,9 @@ _PERTURBED = (
 )
 
 
-def corrupted_images(path, dataset, *, preprocess=None, data_dir=None):
+def corrupted_images(
+    path, dataset, *, preprocess=None, data_dir=None
+) -> "Cells":
     """Opens a directory of corrupted test images.
 
     - Arrays, as CIFAR-10-C and CIFAR-100-C: `<corruption>.npy`, uint8
@@ -46,17 +48,15 @@ def corrupted_images(path, dataset, *, preprocess=None, data_dir=None):
     - `"tfds"`, or `"tfds:DIR"`: `cifar10_corrupted`, `imagenet2012_corrupted`
       that tensorflow-datasets has prepared, in `data_dir` or its default.
 
-    Or what `noisymix_tf.sets` wrote, arrays or a tree. The classes
-    and the image size are those of a `Dataset`. `preprocess` is a word of
+    Or what `noisymix_tf.sets` wrote, arrays or a tree. The classes and the
+    image size are those of a `Dataset`. `preprocess` is a word of
     `Preprocess.parse`; for None or `"auto"` arrays and what this package wrote
     are taken as stored, other images as for the published tables
     (`resize256-crop224`) where the dataset's have 224 pixels, and otherwise
-    like the dataset's own.
+    like the dataset's own. A damaged file is named when its split is asked for.
 
-    Returns `Cells`. A damaged file is named when its split is asked for.
-
-    >>> cells = corrupted_images("CIFAR-10-C", data.load("cifar10"))
-    >>> images, labels = next(cells.split("fog", 5).batches(100))
+        cells = corrupted_images("CIFAR-10-C", data.load("cifar10"))
+        images, labels = next(cells.split("fog", 5).batches(100))
     """
     root = _prepared_root(path, data_dir)
     if root:
@@ -96,15 +96,15 @@ def _prepared_cells(root, dataset, preprocess):
         kind, other, usual = "cifar10_corrupted", _CIFAR, Preprocess()
     how, places = _chosen(preprocess, usual), {}
     for name in corruptions.names():
-        stem = f"{root}/{kind}/{other.get(name, name)}"
+        found = f"{root}/{kind}/{other.get(name, name)}"
         for level in corruptions.SEVERITIES:
-            if place := named.newest_version(f"{stem}_{level}"):
+            if place := named.newest_version(f"{found}_{level}"):
                 places[f"{name}/{level}"] = place
     own = root, dataset, how, places or _refuse(root, f"{_PREPARED} as {kind}")
     return Cells(*own, lambda _, place: _images(place, dataset, how))
 
 
-def perturbed_sequences(path, dataset, *, preprocess=None):
+def perturbed_sequences(path, dataset, *, preprocess=None) -> "Cells":
     """Opens a directory of perturbation sequences.
 
     - Arrays, as CIFAR-10-P: `<perturbation>.npy`, uint8 `[N, T, 32, 32, 3]`;
@@ -117,7 +117,7 @@ def perturbed_sequences(path, dataset, *, preprocess=None):
     root = folder.existing(path, _PERTURBED)
     how, manifest = _chosen(preprocess, Preprocess()), _manifest(root, "p")
     names, levels = corruptions.perturbation_names(), corruptions.DIFFICULTIES
-    stems = [_stem(name, level) for name in names for level in levels]
+    stems = [stem(name, level) for name in names for level in levels]
     places = _found(root, stems, ".npy") or _found(root, stems)
     own = root, dataset, how, places or _refuse(root, _PERTURBED)
     return Cells(*own, lambda _, p: stored.perturbed(p, how), manifest)
@@ -134,15 +134,15 @@ class Cells:
     read: Callable  # The split of a cell's name and place.
     manifest: dict | None = None  # Of what this package wrote.
 
-    def split(self, name, severity):
+    def split(self, name, severity) -> Split | stored.StoredImages:
         """Images of a corruption at 1 to 5: a `Split`, or `StoredImages`."""
         corruptions.CORRUPTIONS.get(name)
-        level = checks.level("Severity", severity, corruptions.SEVERITIES)
+        level = selection.level("Severity", severity, corruptions.SEVERITIES)
         return self._cell(f"{name}/{level}")
 
-    def sequences(self, name, difficulty):
+    def sequences(self, name, difficulty) -> stored.StoredImages:
         """Films of a perturbation at 1 to 3: `StoredImages`."""
-        return self._cell(_stem(name, difficulty))
+        return self._cell(stem(name, difficulty))
 
     def _cell(self, cell):
         if cell not in self.places:
@@ -165,7 +165,9 @@ class ShiftedImages:
     preprocess: Preprocess  # That images are read with.
 
 
-def shifted_images(path, dataset, *, preprocess=None, data_dir=None):
+def shifted_images(
+    path, dataset, *, preprocess=None, data_dir=None
+) -> ShiftedImages:
     """Opens a directory of images of a dataset's classes.
 
     - ImageNet-R, or any other: `<class>/*`, or the same in a folder `val`,
@@ -174,8 +176,8 @@ def shifted_images(path, dataset, *, preprocess=None, data_dir=None):
       Not all classes have to be there: predict among `classes` alone.
     - `"tfds"`, or `"tfds:DIR"`: the `imagenet_r` that is prepared there.
 
-    Returns `ShiftedImages`. All else as of `corrupted_images`, but by default
-    images of classes that are no synsets are treated like the dataset's own.
+    All else as of `corrupted_images`, but by default images of classes that are
+    no synsets are treated like the dataset's own.
     """
     prepared = root = _prepared_root(path, data_dir)
     if prepared:
@@ -286,10 +288,10 @@ def _prepared_root(path, data_dir):
     return None
 
 
-def _stem(name, difficulty):
+def stem(name, difficulty) -> str:
     """The name of a perturbation's files: `name`, `name_2` or `name_3`."""
     own, levels = corruptions.PERTURBATIONS.get(name), corruptions.DIFFICULTIES
-    level = own.level(checks.level("Difficulty", difficulty, levels))
+    level = own.level(selection.level("Difficulty", difficulty, levels))
     return name if level == 1 else f"{name}_{level}"
 
 

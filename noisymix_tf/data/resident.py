@@ -4,6 +4,8 @@ The compiled step takes its batches from them, in the order of the pipeline, so
 that no host has to keep pace with an accelerator.
 """
 
+import numpy as np
+
 from noisymix_tf import rng
 from noisymix_tf.data.dataset import ArraySplit
 from noisymix_tf.data.pipeline import steps_per_epoch
@@ -18,10 +20,10 @@ class Resident:
 
     Made in the scope of the strategy under which `batch` is called.
 
-    >>> train = noisymix_tf.data.load("digits").train
-    >>> images, labels = Resident(train, batch_size=64).batch(seed=0, step=9)
+    >>> split = ArraySplit(np.zeros([9, 4, 4, 3], np.uint8), np.arange(9))
+    >>> images, labels = Resident(split, batch_size=5).batch(seed=0, step=9)
     >>> images.shape
-    TensorShape([64, 32, 32, 3])
+    TensorShape([5, 4, 4, 3])
     """
 
     def __init__(self, split, batch_size):
@@ -39,8 +41,8 @@ class Resident:
         self._images = _variable(split.images)
         self._labels = _variable(split.labels)
         # The order of the images in an epoch, and of which seed and epoch.
-        self._order = _variable(tf.zeros([len(split)], tf.int64))
-        self._made = _variable(tf.constant([-1, -1], tf.int64))
+        self._order = _variable(np.zeros(len(split), np.int64))
+        self._made = _variable(np.array([-1, -1]))
         self._take = tf.function(_take, jit_compile=True, autograph=False)
 
     def batch(self, seed, step, shard=(0, 1)):

@@ -18,7 +18,7 @@ from noisymix_tf.data import identity
 from noisymix_tf.data.dataset import kept, own_seed
 from noisymix_tf.data.encoded import EncodedSplit
 from noisymix_tf.data.folder import must
-from noisymix_tf.data.records import parse
+from noisymix_tf.data.records import AGAIN, parse
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import tf
 
@@ -170,16 +170,15 @@ class SequentialSplit(EncodedSplit):
 
     def check(self, indices=None):
         """Reads all files: a stream does not know what it could not read."""
-        again = "Prepare the dataset again, or copy it completely"
         for path, length in zip(self._paths, self._lengths):
             alone = SequentialSplit([path], [length], self.image_size)
             examples = iter(alone.in_order())
             for number in range(length + 1):  # No more than were told.
-                with must(f"read {path}, record {number}", again):
+                with must(f"read {path}, record {number}", AGAIN):
                     next(examples, None)
 
 
-def newest_version(folder):
+def newest_version(folder) -> str | None:
     """The newest version that is prepared in a folder; None without one."""
     gfile, folder = tf.io.gfile, os.fspath(folder)
     there = gfile.listdir(folder) if gfile.isdir(folder) else ()
@@ -189,7 +188,9 @@ def newest_version(folder):
     return next((v for v in versions if gfile.exists(f"{v}/{_INFO}")), None)
 
 
-def open_splits(root, name, splits, image_size):
+def open_splits(
+    root, name, splits, image_size
+) -> tuple[list[SequentialSplit], list[str]]:
     """`SequentialSplit`s of a prepared dataset, and its classes' names."""
     opened, complete = [], "Give --data_dir of a complete one"
     with must(f"read a prepared {name} in {root}", complete):
@@ -201,19 +202,18 @@ def open_splits(root, name, splits, image_size):
         names = tf.io.read_file(f"{folder}/label.labels.txt").numpy().decode()
         kind = info.get("fileFormat", "tfrecord")
         if kind != "tfrecord":
-            why = "but only tfrecord can be read from start to end; or give"
-            raise ValueError(f"it was prepared as {kind}, {why} --read=random")
+            raise ValueError(
+                f"it was prepared as {kind}, but only tfrecord can be read "
+                "from start to end; or give --read=random"
+            )
         known = {each["name"]: each for each in info["splits"]}
         for split in splits:
             lengths = [int(n) for n in known[split]["shardLengths"]]
             template = known[split].get("filepathTemplate", _TEMPLATE)
             of = {"DATASET": info["name"], "SPLIT": split, "FILEFORMAT": kind}
-            paths = [
-                template.format(
-                    **of, SHARD_X_OF_Y=f"{n:05}-of-{len(lengths):05}"
-                )
-                for n in range(len(lengths))
-            ]
+            number = len(lengths)
+            shards = (f"{n:05}-of-{number:05}" for n in range(number))
+            paths = [template.format(**of, SHARD_X_OF_Y=x) for x in shards]
             if {*paths} - {*there}:
                 raise ValueError(f"{min({*paths} - {*there})} is missing")
             paths = [os.path.join(folder, path) for path in paths]

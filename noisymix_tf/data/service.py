@@ -9,23 +9,23 @@ cores were seen to wait without end.
 import contextlib
 import os
 import queue
-import sys
 import threading
 
 from noisymix_tf.data.dataset import one_line
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import tf
+from noisymix_tf.progress import say
 
 # Parts of a cluster start in any order; soon it is said what is waited for.
 WAIT_SECONDS, _SILENT_SECONDS = 300, 3
 
 
-def share(indices):
+def share(indices) -> "tf.data.Dataset":
     """The part of a dataset that falls to the worker which runs it."""
     return indices.shard(*[tf.data.experimental.SHARD_HINT] * 2)
 
 
-def through(address, batches, start_step=0):
+def through(address, batches, start_step=0) -> "tf.data.Dataset":
     """Lets the workers of a service make batches.
 
     From `(step, ...)`, made of `share` of an endless `tf.data.Dataset` without
@@ -37,7 +37,7 @@ def through(address, batches, start_step=0):
     return _in_order(read, num_workers, start_step)
 
 
-def count_workers(address, timeout=WAIT_SECONDS):
+def count_workers(address, timeout=WAIT_SECONDS) -> int:
     """How many workers a service has, or a `UsageError`."""
     answers = queue.SimpleQueue()
 
@@ -72,7 +72,7 @@ def patiently(get, what, timeout):
     found = get(min(_SILENT_SECONDS, timeout))
     if found is None and timeout > _SILENT_SECONDS:
         said = f"Waiting for {what}, up to {timeout} s"
-        print(said, file=sys.stderr, flush=True)
+        say(said)
         found = get(timeout - _SILENT_SECONDS)
     return found
 

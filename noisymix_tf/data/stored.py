@@ -3,6 +3,7 @@
 import concurrent.futures
 import functools
 import os
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from noisymix_tf.errors import UsageError
 _REMEDY = "Download it again if cut short; pickled Python objects are refused"
 
 
-def corrupted(path, part, dataset, preprocess):
+def corrupted(path, part, dataset, preprocess) -> "StoredImages":
     """`StoredImages` of part (i, n): CIFAR-10-C has severity after severity."""
     known, (number, count) = f"{os.path.dirname(path)}/labels.npy", part
     labels, last = _labels(known), dataset.num_classes - 1
@@ -36,7 +37,7 @@ def corrupted(path, part, dataset, preprocess):
     return StoredImages(images, labels[:size], rows, preprocess)
 
 
-def perturbed(path, preprocess):
+def perturbed(path, preprocess) -> "StoredImages":
     """`StoredImages`, films of an array as of CIFAR-10-P, or class/video."""
     if os.path.isdir(path):
         paths, labels = folder.labelled(folder.class_files(path, (".mp4",)))
@@ -94,18 +95,18 @@ class StoredImages:
         return len(self._rows)
 
     @property
-    def num_frames(self):
+    def num_frames(self) -> int:
         """T, of films."""
         return self._array.shape[1]
 
     @property
-    def image_shape(self):
+    def image_shape(self) -> tuple[int, ...]:
         """`(H, W, 3)` of what is read."""
         side = self.preprocess.side
         return (side, side, 3) if side else self._array.shape[-3:]
 
     @property
-    def identity(self):
+    def identity(self) -> identity.Identity:
         """As of a `Split`, of the file or, of videos, the files."""
         arrays, files = [self._rows], [getattr(self._array, "filename", None)]
         if files == [None]:
@@ -113,13 +114,13 @@ class StoredImages:
         own = {"reading": self.preprocess, "images": len(self)}
         return identity.make(self._known, arrays=arrays, files=files, **own)
 
-    def subset(self, indices):
+    def subset(self, indices) -> "StoredImages":
         """Those at some positions, in that order."""
         labels = None if self._known is None else self.labels[indices]
         rows = self._rows[indices]
         return StoredImages(self._array, labels, rows, self.preprocess)
 
-    def batches(self, batch_size):
+    def batches(self, batch_size) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields `(images, labels)`: uint8 `[b, (T,) H, W, 3]`, int32 `[b]`."""
         for start in range(0, len(self), batch_size):
             part = slice(start, start + batch_size)
@@ -140,7 +141,7 @@ class Videos:
         self.paths = tuple(paths)
 
     @functools.cached_property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         """`(N, T, h, w, 3)`, by the first video."""
         return len(self.paths), *_read_video(self.paths[0]).shape
 

@@ -24,11 +24,11 @@ _IMAGES_A_WORKER = 1000
 _TRIED = 4
 
 
-def run(plan, records, *, num_workers=None, progress=None, gallery=None):
+def run(plan, records, num_workers=None, progress=None, gallery=None) -> int:
     """Measures what records lack of a plan.
 
     Args:
-        plan: `plan.Plan`, of a model.
+        plan: `runner.Plan`, of a model.
         records: `records.Records`.
         num_workers: Processes that make images; 0 for none beside this one. By
             default one for each core, but no more than one for each thousand
@@ -86,10 +86,10 @@ class _Walk:
         frames = 1 if tasks[0].make else tasks[0].frames
         self.images = images
         self.size = max(1, plan.job.batch_size // frames)
-        starts = range(0, images.n, self.size)[plan.shard[0] :: plan.shard[1]]
         covered = {task: records.covered(task.cell) for task in tasks}
+        place, count = plan.shard
         self.lacking = {}
-        for start in starts:
+        for start in range(0, images.n, self.size)[place::count]:
             lacking = [
                 task
                 for task in tasks
@@ -97,16 +97,16 @@ class _Walk:
             ]
             if lacking:
                 self.lacking[start] = lacking
-        self.tasks = {t: None for tasks in self.lacking.values() for t in tasks}
+        self.tasks = {t for tasks in self.lacking.values() for t in tasks}
 
-    def span(self, task, start):
+    def span(self, task, start) -> tuple[int, int]:
         """Places of the rows of a chunk among those of a task's cell."""
         ends = start, min(start + self.size, self.images.n)
         if task.places is None:
             return ends
         return tuple(np.searchsorted(task.places, ends).tolist())
 
-    def count(self, wanted=lambda task: True):
+    def count(self, wanted=lambda task: True) -> int:
         """How many images there are to measure, once for each task."""
         return sum(
             min(self.size, self.images.n - start) * task.frames
@@ -132,8 +132,8 @@ class _Chunk:
         self.indices = np.arange(start, start + len(images))
         self.outputs = {task: [] for task in self.tasks}
         self.seconds = {task: collections.Counter() for task in self.tasks}
-        self.waiting = 0
-        self.is_kept = False
+        # Calls to workers under way, and what is measured meanwhile.
+        self.waiting = 1
 
 
 class _Engine:
@@ -144,38 +144,31 @@ class _Engine:
         self._workers, self._keeper = workers, keeper
         self._progress, self._gallery = progress, gallery
         self._expected = collections.deque()
-        self._kept = None
-        self._done = 0
+        self._kept, self._done = None, 0
 
     def calls(self, walks):
         """Yields calls for the workers, and meanwhile measures the rest."""
         for chunk in _ahead(c for walk in walks for c in walk.chunks()):
-            parts = [
-                (task, part)
-                for task in chunk.tasks
-                for part in self._parts(task, len(chunk.images))
-                if task.make
-            ]
-            chunk.waiting = len(parts)
-            shared = {}
-            for task, part in parts:
-                key = part.start, part.stop
-                if key not in shared:
-                    shared[key] = self._workers.share(chunk.images[part])
-                make = functools.partial(task.make, indices=chunk.indices[part])
-                self._expected.append((chunk, task, part))
-                yield make, shared[key]
-            everything = slice(0, len(chunk.images))
-            clean = None
-            for task in chunk.tasks:
-                if task.make:
-                    continue
-                if task.attack is None and clean is not None:
-                    chunk.outputs[task].append(clean)
-                    continue
-                self._answer(chunk, task, everything, chunk.images)
-                if task.attack is None:
-                    (clean,) = chunk.outputs[task]
+            number, shared = len(chunk.images), {}
+            for task in (task for task in chunk.tasks if task.make):
+                # About a batch of frames each.
+                step = max(1, self._job.batch_size // task.frames)
+                for start in range(0, number, step):
+                    part, place = slice(start, start + step), (start, step)
+                    if place not in shared:
+                        pixels = chunk.images[part]
+                        shared[place] = self._workers.share(pixels)
+                    indices = chunk.indices[part]
+                    make = functools.partial(task.make, indices=indices)
+                    self._expected.append((chunk, task, part))
+                    chunk.waiting += 1
+                    yield make, shared[place]
+            here = [task for task in chunk.tasks if not task.make]
+            plain = [task for task in here if not task.attack]
+            for task in (*plain[:1], *(task for task in here if task.attack)):
+                self._answer(chunk, task, slice(0, number), chunk.images)
+            for task in plain[1:]:
+                chunk.outputs[task] = chunk.outputs[plain[0]]
             self._finish(chunk)
 
     def take(self, made, seconds):
@@ -183,18 +176,12 @@ class _Engine:
         chunk, task, part = self._expected.popleft()
         chunk.seconds[task]["generation_seconds"] += seconds
         self._answer(chunk, task, part, made)
-        chunk.waiting -= 1
         self._finish(chunk)
 
     def wait(self):
         """Until all rows are kept."""
         if self._kept:
             self._kept.result()
-
-    def _parts(self, task, number):
-        """Slices of a chunk that give about a batch of frames each."""
-        step = max(1, self._job.batch_size // task.frames)
-        return [slice(s, min(s + step, number)) for s in range(0, number, step)]
 
     def _answer(self, chunk, task, part, shown):
         began = time.monotonic()
@@ -221,10 +208,9 @@ class _Engine:
 
     def _finish(self, chunk):
         """Has the rows of a chunk kept once all of them are known."""
-        known = all(chunk.outputs.values()) and not chunk.waiting
-        if chunk.is_kept or not known:
+        chunk.waiting -= 1
+        if chunk.waiting:
             return
-        chunk.is_kept = True
         # No more than one chunk waits for the disk.
         self.wait()
         self._kept = self._keeper.submit(_keep, self._records, chunk)

@@ -8,7 +8,9 @@ holds the class that is predicted for each of all its frames.
 import base64
 import dataclasses
 import io
+import itertools
 import json
+import math
 import pathlib
 
 import numpy as np
@@ -22,7 +24,7 @@ _COUNT = 6
 # Longest side of a picture in pixels, and up to which side nothing is lost.
 _SIDE, _LOSSLESS_SIDE = 112, 64
 # The severity that stands for all of a corruption.
-MIDDLE = 3
+_MIDDLE = 3
 
 
 class Gallery:
@@ -32,12 +34,6 @@ class Gallery:
     there are; the same images in all cells of the same images. Of a corruption
     the first severity that comes is kept, and severity 3; a report shows the
     one that is nearest to 3.
-
-    Example:
-
-    >>> Gallery("run").see(cell, images, model(images), labels, class_names)
-    >>> read("run", cell)["examples"][0]["predicted"]
-    'cat'
     """
 
     def __init__(self, folder):
@@ -56,7 +52,7 @@ class Gallery:
             class_names: Names of the classes that outputs and labels count.
         """
         corruption = dataclasses.replace(cell, severity=0, data="")
-        is_known = cell.severity != MIDDLE and corruption in self._begun
+        is_known = cell.severity != _MIDDLE and corruption in self._begun
         if is_known or not len(labels):
             return
         self._begun.add(corruption)
@@ -80,7 +76,7 @@ class Gallery:
         write_atomically(self._folder / f"{cell.key}.json", content)
 
 
-def read(folder, cell):
+def read(folder, cell) -> dict | None:
     """What was kept of a cell in an evaluation's folder; None for nothing."""
     try:
         path = pathlib.Path(folder, FOLDER, f"{cell.key}.json")
@@ -91,6 +87,41 @@ def read(folder, cell):
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return content if own else None
+
+
+def shown(folder, section, cells) -> list[dict]:
+    """What was kept of the cells of a `Section`, with captions.
+
+    Of every corruption it is the severity that is nearest to the middle.
+    """
+    kept = {}
+    for cell in cells:
+        kind = cell.corruption, cell.setting
+        far = abs(cell.severity - _MIDDLE)
+        if _belongs(cell, section) and far < kept.get(kind, (math.inf,))[0]:
+            if found := read(folder, cell):
+                kept[kind] = far, {**found, "caption": _caption(cell, found)}
+    return [found for _, found in kept.values()]
+
+
+def _belongs(cell, section):
+    if cell.suite != section.suite or cell.corruption in (None, section.name):
+        return cell.suite == section.suite
+    source = "generated" if cell.generator else cell.source
+    return source == section.source and cell.corruption in section.cells
+
+
+def _caption(cell, found):
+    """`"fog, severity 3"`, or `"tilt, cat: 3 changes in 31 frames"`."""
+    caption = cell.setting or cell.corruption or "as they are"
+    caption = caption.replace("_", " ")
+    if not (frames := found["frames"]):
+        return caption + f", severity {cell.severity}" * bool(cell.severity)
+    label = found["examples"][0]["label"]
+    of = f", {label}" if label else ""
+    number = sum(a != b for a, b in itertools.pairwise(frames))
+    noun = "change" if number == 1 else "changes"
+    return f"{caption}{of}: {number or 'no'} {noun} in {len(frames)} frames"
 
 
 def _spread(n):

@@ -6,7 +6,44 @@ import numpy as np
 
 from noisymix_tf.data import identity
 from noisymix_tf.data.classes import balanced_indices
+from noisymix_tf.data.dataset import ArraySplit
 from noisymix_tf.errors import UsageError
+from noisymix_tf.evaluation.predictor import count_outputs
+
+
+def dataset_of(dataset, model):
+    """A dataset as it is, or one made of `(images, labels)`."""
+    if hasattr(dataset, "test"):
+        return dataset
+    if not isinstance(dataset, tuple | list) or len(dataset) != 2:
+        size = f" of {len(dataset)}" if hasattr(dataset, "__len__") else ""
+        raise UsageError(
+            f"evaluate takes a noisymix_tf.data Dataset or (images, labels), "
+            f"got a {type(dataset).__name__}{size}."
+        )
+    arrays = ArraySplit(*dataset)
+    if not len(arrays):
+        raise UsageError("There are no images: nothing to evaluate.")
+    return _Arrays(arrays, model)
+
+
+class _Arrays:
+    """Images and labels in memory, with the classes of the model."""
+
+    name = "arrays"
+
+    def __init__(self, test, model):
+        self.test, top = test, int(max(test.labels))
+        count = model and count_outputs(model, test.images[:1])
+        self.num_classes = count or top + 1
+        self.class_names = tuple(map(str, range(self.num_classes)))
+        if top >= self.num_classes:
+            raise UsageError(
+                f"There is a label {top}, but the model has "
+                f"{self.num_classes} classes, which count from 0 to "
+                f"{self.num_classes - 1}: mend the labels, or choose the model "
+                "that they belong to."
+            )
 
 
 class Images:
@@ -22,8 +59,7 @@ class Images:
         classes: Names of what labels count, or their places among others.
 
     Attributes:
-        n: Number of images.
-        available: How many there are before `examples` are taken.
+        n, available: Number of images, and before `examples` are taken.
         shape: (H, W, C).
 
     Raises:
@@ -35,13 +71,11 @@ class Images:
         self, split, name, num_classes, preprocess, examples=None, classes=()
     ):
         self.name, self.num_classes = name, num_classes
-        self.preprocess = preprocess
-        self._classes = classes
-        self.available = _count(split)
+        self.preprocess, self._classes = preprocess, classes
+        self.available = self.n = _count(split)
         if examples is not None and examples < self.available:
-            split = _part(split, examples, name)
+            split, self.n = _part(split, examples, name), examples
         self.split = split
-        self.n = min(examples or self.available, self.available)
         self.shape = self.probe(1).shape[1:]
 
     @classmethod
@@ -57,12 +91,12 @@ class Images:
         )
 
     @functools.cached_property
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """Their identity (`data.identity`), with what labels count."""
         return str(identity.of(self.split).labelled(self._classes))
 
     @property
-    def labels(self):
+    def labels(self) -> np.ndarray:
         """int `[n]`, where the split tells them without reading images."""
         return self.split.labels
 
@@ -74,16 +108,12 @@ class Images:
             starts: Ascending multiples of it, those chunks that are wanted;
                 of a split without `subset` others are read and left out.
         """
-        split, order = self.split, range(0, self.n, size)
         if not starts:
             return
-        if list(starts) != list(order) and hasattr(split, "subset"):
-            split = split.subset(
-                np.concatenate(
-                    [np.arange(s, min(s + size, self.n)) for s in starts]
-                )
-            )
-            order = starts
+        split, order = self.split, list(range(0, self.n, size))
+        if list(starts) != order and hasattr(split, "subset"):
+            parts = [np.arange(s, min(s + size, self.n)) for s in starts]
+            split, order = split.subset(np.concatenate(parts)), starts
         wanted, found = set(starts), 0
         for start, (images, labels) in zip(order, split.batches(size)):
             images, labels = np.asarray(images), np.asarray(labels)
@@ -97,7 +127,7 @@ class Images:
                 f"{self.name}: {found} images came, of {expected} counted"
             )
 
-    def probe(self, batch_size):
+    def probe(self, batch_size) -> np.ndarray:
         """The first `batch_size` images."""
         for images, _ in self.split.batches(batch_size):
             return np.asarray(images)

@@ -1,49 +1,240 @@
-"""Options of the evaluation: which suites, beside what they measure."""
+"""Options of an evaluation: which suites, what they measure, and how."""
 
 import dataclasses
+import difflib
+import functools
+import math
 
-from noisymix_tf.evaluation.settings import Settings
+from noisymix_tf import corruptions as corruptions_lib
+from noisymix_tf.attacks import BALLS, LOSSES
+from noisymix_tf.checks import radius
+from noisymix_tf.corruptions import selection
+from noisymix_tf.corruptions.selection import sequence
+from noisymix_tf.data.preprocess import Preprocess
+from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation.suites import SUITES
 from noisymix_tf.options import (
     AT_LEAST_0,
     AT_LEAST_1,
     NOT_EMPTY,
+    POSITIVE,
     Options,
+    between,
     flags_of,
     option,
 )
+from noisymix_tf.probabilities import OUTPUTS
+
+# What is measured of a model is no part of its training.
+_option = functools.partial(option, free=True)
+_list = functools.partial(_option, range=NOT_EMPTY)
+_path = functools.partial(_option, None, exists=True)
+_COUNT = between(1, 2**31 - 1)
+_FILES = ("c_dir", "p_dir", "r_dir", "shift_dir")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(Options):
+    """What suites measure, and how.
+
+    The options of `evaluate`, by suite. Lists may be given as one name or tag,
+    `"all"`, or None for the default. `UsageError` if a value cannot be used.
+    """
+
+    PREFIX = ""
+
+    examples: int | None = _option(
+        None,
+        "Measure on a class-balanced, deterministic part of so many images.",
+        _COUNT,
+    )
+    outputs: str = _option(
+        "auto",
+        "What the model gives: logits, probabilities, or auto to find out.",
+        choices=OUTPUTS,
+    )
+    seed: int = _option(
+        0,
+        "Seed of all that the evaluation generates.",
+        AT_LEAST_0,
+        flag="eval_seed",
+    )
+    corruptions: tuple[str, ...] | None = _option(
+        None,
+        "Corruptions of suite c, or words for several of them: common, extra, "
+        "all, noise, blur, weather, digital; by default all common ones.",
+    )
+    severities: tuple[int, ...] = _option(
+        (1, 2, 3, 4, 5), "Severities of suite c."
+    )
+    frost_folder: str | None = _path(
+        "Folder of pictures of frost, instead of those drawn by this package."
+    )
+    table: str = _option(
+        "auto",
+        "Constants of the severities of suites c and p: cifar (made for 32 "
+        "pixels), tiny (64), imagenet (224), or auto by the images' size.",
+        choices=("auto", *corruptions_lib.TABLES),
+    )
+    c_dir: str | None = _path(
+        "Released files for suite c instead of generated images: CIFAR-10-C "
+        "arrays, an ImageNet-C tree, or tfds:DIR (cifar10_corrupted, "
+        "imagenet2012_corrupted, prepared in DIR)."
+    )
+    perturbations: tuple[str, ...] | None = _option(
+        None,
+        "Perturbations of suite p, or words for several of them: cifar, "
+        "imagenet, noise, all and others; by default the ten of the benchmark.",
+    )
+    difficulty: int = _option(1, "Difficulty of suite p.", between(1, 3))
+    p_dir: str | None = _path(
+        "Released files for suite p: CIFAR-10-P arrays or ImageNet-P films."
+    )
+    p_examples: int | None = _option(
+        None,
+        "Sequences of each perturbation of suite p, at most; each has dozens "
+        "of frames.",
+        _COUNT,
+    )
+    r_dir: str | None = _path(
+        "ImageNet-R for suite r: a tree, or tfds:DIR.", tree=True
+    )
+    shift_dir: str | None = _option(
+        None,
+        "Images of your own for suite r: a folder for each class, named as in "
+        "the dataset; not all classes need be there. Of several sets "
+        "NAME:DIR,NAME:DIR.",
+        address=True,
+        tree=True,
+    )
+    released_preprocess: str | None = _option(
+        None,
+        "What is done to the images of released trees, in the words of "
+        "preprocess; by default the protocol of their benchmark.",
+    )
+    eps: tuple[str, ...] = _list(
+        ("4/255",),
+        "Radii of attacks in the maximum norm, fractions of the range of "
+        "pixels: 4/255 are four grey levels.",
+    )
+    l2_eps: tuple[str, ...] = _list(
+        ("0.5",),
+        "Radii of attacks in the Euclidean norm of a whole image, fractions of "
+        "the range of pixels: 0.5 are 127.5 grey levels.",
+    )
+    norms: tuple[str, ...] = _list(
+        ("linf",),
+        "Norms of pgd and autoattack: linf, l2.",
+        choices=BALLS,
+        flag="attack_norms",
+    )
+    attack_losses: tuple[str, ...] = _list(
+        ("cross_entropy", "log_odds"),
+        "What attacks climb: cross_entropy (as published numbers), log_odds "
+        "(the same without its rounding in float32).",
+        choices=LOSSES,
+    )
+    attack_steps: int = _option(10, "Steps of pgd.", _COUNT)
+    attack_step_size: float = _option(
+        0.25, "Length of a step of pgd in radii.", POSITIVE
+    )
+    attack_restarts: int = _option(
+        1, "Searches of pgd; the worst end counts.", _COUNT
+    )
+    random_start: bool = _option(
+        True,
+        "Start pgd at a random place of the ball.",
+        flag="attack_random_start",
+    )
+
+    def __post_init__(self):
+        corruptions_lib.version(self.frost_folder)
+        # In one form, so that equal settings make equal cells.
+        for name, value in (
+            ("corruptions", selection.corruption_names(self.corruptions)),
+            ("severities", selection.severity_levels(self.severities)),
+            ("perturbations", selection.perturbations(self.perturbations)),
+            ("norms", sequence("norms", self.norms)),
+            ("attack_losses", sequence("attack_losses", self.attack_losses)),
+            ("eps", _radii("eps", self.eps, 1.0)),
+            ("l2_eps", _radii("l2_eps", self.l2_eps)),
+        ):
+            object.__setattr__(self, name, value)
+        super().__post_init__()
+        if self.attack_restarts > 1 and not self.random_start:
+            raise UsageError(
+                f"attack_restarts={self.attack_restarts} without a random "
+                "start would search the same again: leave one of them out."
+            )
+        self._check_sources()
+
+    def _check_sources(self):
+        """Refuses what means nothing to images that are read, or made."""
+        if self.released_preprocess is not None:
+            Preprocess.parse(self.released_preprocess)
+            if not any(getattr(self, name) for name in _FILES):
+                raise UsageError(
+                    f"released_preprocess={self.released_preprocess} would do "
+                    f"nothing without one of {', '.join(_FILES)}."
+                )
+        for name in ("frost_folder", "table"):
+            value = getattr(self, name)
+            if self.c_dir and value not in (None, "auto"):
+                raise UsageError(
+                    f"{name}={value} would do nothing: the images of "
+                    f"c_dir={self.c_dir} are made already. Leave one out."
+                )
+
+    def chosen(self) -> set[str]:
+        """Names of the options of suites that differ from their defaults."""
+        usual, shared = vars(type(self)()), {"examples", "seed", "outputs"}
+        return {n for n, v in vars(self).items() if v != usual[n]} - shared
+
+    @classmethod
+    def of(cls, options):
+        """Settings out of keyword arguments; an unknown name is told."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in options:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 3)
+                hint = f"did you mean {' or '.join(near)}?" if near else ""
+                raise UsageError(
+                    f"evaluate has no option {name!r}: "
+                    f"{hint or 'known are ' + ', '.join(known) + '.'}"
+                )
+        return cls(**options)
+
+
+def _radii(name, values, largest=math.inf):
+    """Radii as floats; of two words for one number the first counts."""
+    radii = (radius(name, v, largest) for v in sequence(name, values))
+    return tuple(dict.fromkeys(radii))
 
 
 @dataclasses.dataclass(frozen=True)
 class WhatIsMeasured(Options):
     """What is measured."""
 
-    suites: tuple[str, ...] = option(
+    suites: tuple[str, ...] = _list(
         ("clean", "c"),
         "Suites: clean, c (corruptions), p (stability along sequences), r "
         "(ImageNet-R or another shifted set), fgsm, pgd, autoattack (needs "
         "packages of its own), calibration (the cells of clean and c).",
         choices=SUITES,
-        range=NOT_EMPTY,
-        free=True,
         first=True,
     )
-    reference: str | None = option(
-        None,
+    reference: str | None = _path(
         "What errors and flips are divided by: the report.json of another "
-        "run, a file of constants, or alexnet (the default for 1,000 classes).",
-        free=True,
-        exists=True,
+        "run, a file of constants, or alexnet (the default for 1,000 classes)."
     )
-    eval_batch_size: int = option(
-        250, "Images a batch of the evaluation.", range=AT_LEAST_1, free=True
+    eval_batch_size: int = _option(
+        250, "Images a batch of the evaluation.", AT_LEAST_1
     )
-    num_workers: int | None = option(
+    num_workers: int | None = _option(
         None,
         "Processes that make images for the evaluation, 0 for none; by default "
         "one for each core, but no more than one for each thousand images.",
-        range=AT_LEAST_0,
-        free=True,
+        AT_LEAST_0,
     )
 
 
@@ -56,6 +247,6 @@ class EvaluationConfig(WhatIsMeasured, flags_of(Settings)):
         # Their names, radii and files are known without a model.
         Settings(**self.settings())
 
-    def settings(self):
+    def settings(self) -> dict:
         """The options of `evaluation.Settings`, by name."""
         return self.arguments(Settings)

@@ -1,14 +1,17 @@
-"""Pages of HTML that need no other file, no network and no script."""
+"""Text and pages out of templates; a page needs no other file, no network.
 
-import datetime
+Templates are files of the package. Those that end in `.html` are pages; the
+macros of `charts.html` draw, lengths in per cent, and `style.css` has the
+colours.
+"""
+
 import functools
-import itertools
 import math
 import pathlib
 
 import jinja2
 
-from noisymix_tf.evaluation import charts, gallery, resampling, words
+from noisymix_tf.evaluation import metrics
 from noisymix_tf.evaluation.sections import show
 
 _PACKAGE = pathlib.Path(__file__).parents[1]
@@ -19,30 +22,20 @@ _PACKAGE = pathlib.Path(__file__).parents[1]
 _COLOURS = "cividis"
 # Above this share a field is so light that black on it is easier to read.
 _LIGHT = 0.48
+# Where an axis may end, in units of a power of ten, and into how many parts
+# its ticks divide it.
+_ENDS = ((1.0, 4), (2.0, 4), (3.0, 3), (4.0, 4), (6.0, 3), (10.0, 4))
 
 
-def html(report, folder):
-    """A `Report` as a page, with the examples of its folder, see `gallery`."""
-    return render(
-        "evaluation/templates/report.html",
-        report=report,
-        words=words,
-        facts=_facts(report),
-        examples={
-            section.name: _examples(section, report.scores, folder)
-            for section in report.sections
-        },
-    )
-
-
-def render(template, **values):
-    """A page out of a template, a file of the package by its path.
+def render(template, **values) -> str:
+    """Text out of a template, a file of the package by its path.
 
     `evaluation/templates` has `base.html`, which pages extend (blocks `title`,
-    `style`, `head`, `body`), and `charts.html`, whose macros draw. Text is
-    escaped.
+    `style`, `head`, `body`), and `charts.html`. Text is escaped, unless the
+    template says otherwise.
 
-    >>> page = render("comparison/templates/comparison.html", table=table)
+    >>> render("evaluation/templates/base.html")[:15]
+    '<!doctype html>'
     """
     return _environment().get_template(template).render(values)
 
@@ -55,23 +48,39 @@ def _environment():
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=charts.short,
+        finalize=_short,
     )
     environment.globals.update(
-        charts=charts, gradient=gradient, heat=heat, show=show
+        axis=axis, gradient=gradient, heat=heat, show=show, tick=tick
     )
-    environment.filters.update(words=charts.words_of)
+    environment.filters.update(aligned=aligned)
     return environment
 
 
-def heat(share):
+def _short(value):
+    """Floats to a thousandth: less than that is not seen on a screen."""
+    if isinstance(value, float):
+        return f"{value:.3f}".rstrip("0").rstrip(".")
+    return "" if value is None else value
+
+
+def aligned(rows) -> list[str]:
+    """Lines of a name and words to its right, one below the other."""
+    widths, lines = [max(map(len, column)) for column in zip(*rows)], []
+    for name, *words in rows:
+        shown = "".join(f"{w:>{n + 2}}" for w, n in zip(words, widths[1:]))
+        lines.append(f"  {name:<{widths[0]}}{shown}")
+    return lines
+
+
+def heat(share) -> str:
     """CSS of a field that shows a share in [0, 1]: its colour and its ink."""
-    share = resampling.value(share)
+    share = metrics.value(share)
     ink = "black" if share > _LIGHT else "white"
     return f"background:{_colour(share)};color:{ink}"
 
 
-def gradient():
+def gradient() -> str:
     """CSS of the bar that explains the colours, from 0 to 1."""
     stops = ",".join(_colour(step / 10) for step in range(11))
     return f"background:linear-gradient(90deg,{stops})"
@@ -83,50 +92,27 @@ def _colour(share):
     return colors.to_hex(colormaps[_COLOURS](share))
 
 
-def _facts(report):
-    """Whom and what the report is about."""
-    facts = {
-        "Dataset": report.dataset,
-        **{name.capitalize(): word for name, word in report.about.items()},
-        "Model's fingerprint": report.model,
-        "Outputs": report.outputs or "not stated",
-        "Reference": report.reference.name if report.reference else "none",
-    }
-    for section in report.sections:
-        if figure := section.figure("largest_class"):
-            facts.setdefault("Largest class", words.value(section, figure))
-    return facts | {"Written": datetime.date.today().isoformat()}
+def axis(chart) -> tuple[float, list[float]]:
+    """The end of the axis of `sections.Bars`, and its ticks.
 
-
-def _examples(section, cells, folder):
-    """What was kept of a section's cells, with captions.
-
-    Of every corruption it is the severity that is nearest to the middle.
+    The end is the smallest of 1, 2, 3, 4, 6 times a power of ten that no bar or
+    whisker goes beyond; the ticks are round values from 0 to it.
     """
-    kept = {}
-    for cell in cells:
-        kind = cell.corruption, cell.setting
-        far = abs(cell.severity - gallery.MIDDLE)
-        if _belongs(cell, section) and far < kept.get(kind, (math.inf,))[0]:
-            if found := gallery.read(folder, cell):
-                kept[kind] = far, {**found, "caption": _caption(cell, found)}
-    return [found for _, found in kept.values()]
+    tips = [v + (chart.errors.get(n) or 0.0) for n, v in chart.values.items()]
+    tips = [min(tip, chart.limit) for tip in tips]
+    highest = max([0.0, *tips, *chart.reference.values()]) or 1.0
+    unit = 10.0 ** math.floor(math.log10(highest))
+    end, parts = next(
+        (factor * unit, parts)
+        for factor, parts in _ENDS
+        # The tolerance is for what rounding adds to a round number.
+        if highest <= factor * unit * (1.0 + 1e-9)
+    )
+    # Rounded, as 3 * 0.1 is not 0.3.
+    return end, [round(end * i / parts, 12) for i in range(parts + 1)]
 
 
-def _belongs(cell, section):
-    if cell.suite != section.suite or cell.corruption in (None, section.name):
-        return cell.suite == section.suite
-    source = "generated" if cell.generator else cell.source
-    return source == section.source and cell.corruption in section.cells
-
-
-def _caption(cell, found):
-    """`"fog, severity 3"`, or `"tilt, cat: 3 changes in 31 frames"`."""
-    caption = charts.words_of(cell.setting or cell.corruption or "as they are")
-    if not (frames := found["frames"]):
-        return caption + f", severity {cell.severity}" * bool(cell.severity)
-    label = found["examples"][0]["label"]
-    of = f", {label}" if label else ""
-    number = sum(a != b for a, b in itertools.pairwise(frames))
-    noun = "change" if number == 1 else "changes"
-    return f"{caption}{of}: {number or 'no'} {noun} in {len(frames)} frames"
+def tick(value, kind) -> str:
+    """A round value in few words: `"25 %"`."""
+    number, _, unit = show(value, kind).partition(" ")
+    return f"{float(number):g} {unit}".rstrip()

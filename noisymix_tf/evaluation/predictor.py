@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from noisymix_tf.checks import input_dtype
+from noisymix_tf.distribution import Replicas
 from noisymix_tf.errors import UsageError
-from noisymix_tf.functional import input_dtype
 from noisymix_tf.lazy import tf
 from noisymix_tf.models.unwrap import classifier_of
 from noisymix_tf.probabilities import AUTO, LOGITS, PROBABILITIES, gives_logits
-from noisymix_tf.replicas import Replicas
 
 
 class Predictor:
@@ -51,8 +51,7 @@ class Predictor:
     ):
         replicas = replicas or Replicas()
         self._batch_size = replicas.round_up(batch_size)
-        self._num_classes = num_classes
-        self._check_finite = check_finite
+        self._num_classes, self._check_finite = num_classes, check_finite
         dtype = input_dtype(model, probe.shape[1:])
 
         def forward(images):
@@ -67,33 +66,32 @@ class Predictor:
         )
         self.kind = LOGITS if self.from_logits else PROBABILITIES
 
-    def __call__(self, images):
+    def __call__(self, images) -> np.ndarray:
         """Outputs float32 `[b, K]` of images `[b, H, W, C]`, any b."""
-        parts = [
-            self._batch(images[start : start + self._batch_size])
-            for start in range(0, len(images), self._batch_size)
-        ]
+        starts = range(0, len(images), self._batch_size)
+        parts = [self._batch(images[s : s + self._batch_size]) for s in starts]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _batch(self, images):
-        padding = [(0, self._batch_size - len(images))]
-        padding += [(0, 0)] * (images.ndim - 1)
-        full = len(images) == self._batch_size
-        outputs = self._forward(images if full else np.pad(images, padding))
+        number, lacking = len(images), self._batch_size - len(images)
+        if lacking:
+            padding = [(0, lacking)] + [(0, 0)] * (images.ndim - 1)
+            images = np.pad(images, padding)
+        outputs = self._forward(images)
         if not isinstance(outputs, np.ndarray):
             raise UsageError(
                 f"The model gives a {type(outputs).__name__} of "
                 f"{len(tf.nest.flatten(outputs))}, expected one tensor [B, K]: "
                 "make a model of the output that is to be measured."
             )
-        outputs = outputs[: len(images)]
-        if outputs.shape != (len(images), self._num_classes):
+        outputs = outputs[:number]
+        if outputs.shape != (number, self._num_classes):
             raise UsageError(
-                f"The model gives outputs {list(outputs.shape)} for "
-                f"{len(images)} images, the data has {self._num_classes} "
-                "classes: choose a model with one output for each. Of more, "
-                "images of some classes are measured with test_dir and "
-                "class_names, the name of every output, or with shift_dir."
+                f"The model gives outputs {list(outputs.shape)} for {number} "
+                f"images, the data has {self._num_classes} classes: choose a "
+                "model with one output for each. Of more, images of some "
+                "classes are measured with test_dir and class_names, the name "
+                "of every output, or with shift_dir."
             )
         if self._check_finite and not np.isfinite(outputs).all():
             raise UsageError(
@@ -103,24 +101,22 @@ class Predictor:
         return outputs
 
 
-def count_outputs(model, images):
+def count_outputs(model, images) -> int | None:
     """K of a model that gives `[B, K]`; None if it gives anything else."""
     images = tf.cast(images, input_dtype(model, images.shape[1:]))
     shape = getattr(model(images, training=False), "shape", ())
     return shape[1] if len(shape) == 2 else None
 
 
-def restrict(outputs, classes, from_logits):
+def restrict(outputs, classes, from_logits) -> np.ndarray:
     """Outputs `[b, k]` of some of the classes out of `[b, K]`.
 
     Probabilities are divided by their sum: the softmax over the kept logits.
+    Where nothing at all is left for these classes, all are equally likely.
     """
     kept = outputs[:, classes]
     if from_logits:
         return kept
-    # Where nothing at all is left for these classes, all are equally likely.
     total = kept.sum(axis=-1, keepdims=True)
-    uniform = np.full_like(kept, 1.0 / kept.shape[-1])
-    return np.where(
-        total > 0.0, kept / np.where(total > 0.0, total, 1), uniform
-    )
+    shares = kept / np.where(total > 0.0, total, 1.0)
+    return np.where(total > 0.0, shares, 1.0 / kept.shape[-1])

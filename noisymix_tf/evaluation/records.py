@@ -1,10 +1,12 @@
-"""What was measured: a record for each cell and chunk of images.
+"""What there is to measure, and what was measured of it.
 
-A record holds a row for each image of the chunk, and the seconds it took. They
-lie in a table in `records.sqlite`, one transaction for a chunk, so that
-whatever a process was killed at, its records are whole.
+A `Cell` is one measurement. Of a cell and a chunk of images there is a record:
+a row for each image, and the seconds it took. They lie in `records.sqlite`, one
+transaction for a chunk, so that whatever a process was killed at, its records
+are whole.
 """
 
+import collections
 import contextlib
 import dataclasses
 import json
@@ -14,8 +16,8 @@ import zlib
 
 import numpy as np
 
+from noisymix_tf.data import identity
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation.cells import Cell
 
 FILE = "records.sqlite"
 
@@ -29,7 +31,44 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT);
 """
 
 
-class Records:
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """Who is measured on what: equal cells are the same measurement."""
+
+    dataset: str  # Its name.
+    suite: str  # Its name: "clean", "c", "p"...
+    # What was done to the images, or which ones they are: a corruption, a
+    # perturbation, a shifted set; None for nothing.
+    corruption: str | None
+    severity: int  # 1 to 5, a perturbation's difficulty, or 0 for none.
+    # "original" (as they are), "generated" (here) or "released" (read).
+    source: str
+    n: int  # Number of images, or of sequences.
+    model: str  # Fingerprint of the model.
+    data: str  # Identity of the images as they reach the model.
+    outputs: str = ""  # What the model gives, "logits" or "probabilities".
+    seed: int | None = None  # Of what was generated.
+    generator: str | None = None  # Version of what generated.
+    setting: str | None = None  # What else was chosen: "linf eps=4/255".
+    preprocess: str = "as_stored"  # On reading: "resize256-crop224".
+    available: int | None = None  # How many images n were taken of.
+
+    @property
+    def name(self) -> str:
+        """Short name for messages: `"cifar10/c/fog/3"`."""
+        severity = self.severity or None
+        parts = self.dataset, self.suite, self.corruption, severity
+        return "/".join(
+            str(part) for part in (*parts, self.setting) if part is not None
+        )
+
+    @property
+    def key(self) -> str:
+        """Hash of all fields, 16 hexadecimal digits."""
+        return identity.short(*dataclasses.astuple(self))
+
+
+class Records(contextlib.AbstractContextManager):
     """Records in a folder, or in memory.
 
     Args:
@@ -40,10 +79,12 @@ class Records:
 
     Example:
 
-    >>> records = Records("run/evaluation")
-    >>> records.add([(cell, 0, ImageScores.of(outputs, labels), {})])
-    >>> records.rows(cell, ImageScores.ROW)["right"].mean()
-    0.94
+    >>> from noisymix_tf.evaluation import Cell, ImageScores
+    >>> cell = Cell("flat", "clean", None, 0, "original", 1, "model", "data")
+    >>> with Records() as records:
+    ...     records.add([(cell, 0, ImageScores.of([[2.0, 1.0]], [0]), {})])
+    ...     print(records.rows(cell, ImageScores.ROW)["right"])
+    [ True]
     """
 
     def __init__(self, folder=None):
@@ -55,9 +96,6 @@ class Records:
 
     def close(self):
         self._base.close()
-
-    def __enter__(self):
-        return self
 
     def __exit__(self, *error):
         self.close()
@@ -73,17 +111,17 @@ class Records:
         with self._told(), self._base:
             for cell, start, rows, seconds in measured:
                 text = json.dumps(dataclasses.asdict(cell))
+                blob = zlib.compress(np.ascontiguousarray(rows).tobytes(), 1)
                 self._base.execute(
                     "INSERT OR IGNORE INTO cells VALUES (?, ?)",
                     (cell.key, text),
                 )
-                blob = zlib.compress(np.ascontiguousarray(rows).tobytes(), 1)
                 self._base.execute(
                     "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)",
                     (cell.key, start, len(rows), blob, json.dumps(seconds)),
                 )
 
-    def covered(self, cell):
+    def covered(self, cell) -> np.ndarray:
         """Which of the n rows of a cell are there: bool `[n]`."""
         there = np.zeros(cell.n, bool)
         query = "SELECT start, number FROM records WHERE key = ?"
@@ -91,8 +129,8 @@ class Records:
             there[start : start + number] = True
         return there
 
-    def rows(self, cell, dtype):
-        """All rows of a cell, an array `[n]` in the order of the images.
+    def rows(self, cell, dtype) -> np.ndarray:
+        """All rows of a cell, `[n]` in the order of the images.
 
         Raises:
             UsageError: Some are missing.
@@ -111,18 +149,17 @@ class Records:
                 rows[start : start + number] = part
         return rows
 
-    def seconds(self, cells):
+    def seconds(self, cells) -> dict[str, float]:
         """Seconds that some cells took, by the name of the cost."""
-        sums = {}
+        sums = collections.Counter()
         query = "SELECT seconds FROM records WHERE key = ?"
         for cell in cells:
             for (text,) in self._all(query, cell.key):
-                for name, value in json.loads(text).items():
-                    sums[name] = sums.get(name, 0.0) + value
-        return sums
+                sums.update(json.loads(text))
+        return dict(sums)
 
-    def cells(self):
-        """All cells of which there is a record, in the order of their names."""
+    def cells(self) -> list[Cell]:
+        """All cells of which there is a record."""
         texts = self._all("SELECT cell FROM cells")
         with self._told():
             return [Cell(**json.loads(text)) for (text,) in texts]
@@ -143,10 +180,9 @@ class Records:
 
     def take(self, folder):
         """Adds all records of another folder."""
+        other = str(pathlib.Path(folder, FILE))
         with self._told():
-            self._base.execute(
-                "ATTACH ? AS other", (str(pathlib.Path(folder, FILE)),)
-            )
+            self._base.execute("ATTACH ? AS other", (other,))
             with self._base:
                 for table in ("cells", "records"):
                     self._base.execute(

@@ -1,20 +1,26 @@
 """What a model is compared with: AlexNet, an earlier run, or constants.
 
-Only AlexNet's errors on ImageNet-C are built in. Its flips depend on the very
-frames and were never published in a file: measure them, or give your own.
+Corruptions are not equally hard. CE divides a model's error under one, averaged
+over severities, by a reference's, and mCE is the mean over the fifteen common
+ones (Hendrycks and Dietterich, 2019, section 4.2). The reference of ImageNet-C
+is AlexNet; any other run can be one. AlexNet's flips depend on the very frames
+and were never published in a file: measure them, or give your own.
 """
 
 import dataclasses
+import functools
 import json
 import math
 import pathlib
+from collections.abc import Mapping
 
 from noisymix_tf.checks import is_real
 from noisymix_tf.corruptions import CORRUPTIONS, PERTURBATIONS, SEVERITIES
 from noisymix_tf.data import identity
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation import corruption_error
+from noisymix_tf.evaluation.metrics import average
 
+_ALEXNET = pathlib.Path(__file__).with_name("alexnet.json")
 _IMAGENET_CLASSES = 1000
 _ANY = "*"
 
@@ -24,32 +30,32 @@ class Reference:
     """What corruption errors and flip rates divide by.
 
     A file of constants is a JSON object with some of these keys; shares are in
-    [0, 1], and errors are those of severities 1 to 5, or by severity:
+    [0, 1], errors are those of severities 1 to 5, or by severity, and
+    `mean_errors` are of corruptions of which nothing else is known:
 
         {"name": "AlexNet", "clean_error": 0.43,
          "errors": {"fog": [0.67, 0.76, 0.84, 0.87, 0.95]},
+         "mean_errors": {"spatter": 0.72},
          "flip_probability": {"tilt": 0.07}, "top5_distance": {"tilt": 1.2}}
-
-    Attributes:
-        name: What it is called in reports.
-        clean_error: Top-1 error on clean images, where known.
-        errors: `{section: {corruption: errors}}`; the section `"*"` stands for
-            all. Errors are five, or `{severity: error}`.
-        flips, top5_distances: `{section: {perturbation: value}}`.
-        numbers, difficulties: `{section: number}`, where known.
-        dataset, data: Name of the dataset it was measured on, and word for its
-            test images, see `data.identity`; None where it is not known.
     """
 
-    name: str
-    clean_error: float | None = None
+    name: str  # What it is called in reports.
+    clean_error: float | None = None  # Top-1 error on clean images.
+    # `{section: {corruption: errors}}`; the section `"*"` stands for all.
+    # Errors are five, or `{severity: error}`.
     errors: dict = dataclasses.field(default_factory=dict)
+    # `{section: {perturbation: value}}`.
     flips: dict = dataclasses.field(default_factory=dict)
     top5_distances: dict = dataclasses.field(default_factory=dict)
+    # `{section: number}`, where known.
     numbers: dict = dataclasses.field(default_factory=dict)
     difficulties: dict = dataclasses.field(default_factory=dict)
+    # What it was measured on, and word for its test images, see
+    # `data.identity`; None where it is not known.
     dataset: str | None = None
     data: str | None = None
+    # `{corruption: error}`, means over severities of which no more is known.
+    over_severities: dict = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, reference, classes=None):
@@ -88,17 +94,60 @@ class Reference:
             "Evaluate its model on these first, or give another reference."
         )
 
-    def of_section(self, field, section):
-        """`"errors"`, `"flips"` or `"top5_distances"` of a section, a dict."""
+    def of_section(self, field, section) -> dict:
+        """`"errors"`, `"flips"` or `"top5_distances"` of a section."""
         values = getattr(self, field)
         return values.get(section, values.get(_ANY, {}))
 
+    def mean_errors(self, section, severities=SEVERITIES) -> dict[str, float]:
+        """Means over severities, of the corruptions that have them all."""
+        every = set(severities) == set(SEVERITIES)
+        means = dict(self.over_severities) if every else {}
+        for corruption, row in self.of_section("errors", section).items():
+            row = _by_severity(row)
+            if set(severities) <= set(row):
+                means[corruption] = average(row[s] for s in severities)
+        return means
 
-def alexnet():
-    """AlexNet's errors on ImageNet-C, as published with the benchmark."""
-    clean_error = corruption_error.ALEXNET_CLEAN_ERROR
-    name = "AlexNet (published constants)"
-    return Reference(name, clean_error, {_ANY: "alexnet"})
+
+@functools.cache
+def alexnet() -> Reference:
+    """AlexNet's top-1 errors on ImageNet-C, as published with the benchmark.
+
+    Source: github.com/hendrycks/robustness; the error on the clean validation
+    images, which relative corruption errors take off: github.com/bethgelab/
+    robustness. Of the corruptions held out for validation only means are known.
+    """
+    return _read(_ALEXNET)
+
+
+def ratios(values, reference, clean=0.0, reference_clean=0.0) -> dict:
+    """Values in per cent of a reference's: CE of errors, FR of flips.
+
+    Args:
+        values: `{name: value}`, numbers or metrics.
+        reference: `{name: number}` likewise.
+        clean, reference_clean: Errors on clean images to take off first: then
+            these are relative CE, what a corruption adds.
+
+    Returns:
+        `{name: ratio}`, of those that the reference has something to divide by.
+
+    >>> ratios({"fog": 0.3, "snow": 0.5}, {"fog": 0.6, "snow": 0.0})
+    {'fog': 50.0}
+    """
+    return {
+        name: 100.0 * ((value - clean) / (reference[name] - reference_clean))
+        for name, value in values.items()
+        if reference.get(name, 0.0) > reference_clean
+    }
+
+
+def _by_severity(row):
+    """`{severity: error}` of that, or of five errors."""
+    if isinstance(row, Mapping):
+        return {int(severity): error for severity, error in row.items()}
+    return dict(zip(SEVERITIES, row, strict=True))
 
 
 def _read(path):
@@ -111,7 +160,8 @@ def _read(path):
     except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise UsageError(
             f"The reference {str(path)!r} is neither a report.json nor a file "
-            f"of constants ({error!r}): give one of them, or alexnet."
+            f"of constants ({type(error).__name__}: {error}): give one of "
+            "them, or alexnet."
         ) from error
 
 
@@ -146,32 +196,32 @@ def _of_report(name, content):
 
 
 def _of_constants(name, content):
-    values = {"name": name, "clean_error": None, "errors": {}}
-    values |= {"flip_probability": {}, "top5_distance": {}}
+    of = {"name": name, "clean_error": None, "errors": {}, "mean_errors": {}}
+    of |= {"flip_probability": {}, "top5_distance": {}}
     for key in content:
-        if key not in values:
-            raise UsageError(f"the key {key!r} is none of {', '.join(values)}.")
-    values |= content
-    if values["clean_error"] is not None:
-        _check("clean_error", values["clean_error"])
-    for field, most in (("flip_probability", 1.0), ("top5_distance", math.inf)):
-        for perturbation, value in values[field].items():
-            PERTURBATIONS.get(perturbation)
-            _check(f"{field} of {perturbation}", value, most)
-    errors = {}
-    for corruption, row in values["errors"].items():
+        if key not in of:
+            raise UsageError(f"the key {key!r} is none of {', '.join(of)}.")
+    of |= content
+    if of["clean_error"] is not None:
+        _check("clean_error", of["clean_error"])
+    for corruption in (*of["errors"], *of["mean_errors"]):
         CORRUPTIONS.get(corruption)
-        if not isinstance(row, dict):
-            row = dict(zip(SEVERITIES, row, strict=True))
+    rows = {c: _by_severity(row) for c, row in of["errors"].items()}
+    means = {c: {0: error} for c, error in of["mean_errors"].items()}
+    for corruption, row in (*rows.items(), *means.items()):
         for error in row.values():
             _check(f"the error of {corruption}", error)
-        errors[corruption] = {int(s): error for s, error in row.items()}
+    for field, most in (("flip_probability", 1.0), ("top5_distance", math.inf)):
+        for perturbation, value in of[field].items():
+            PERTURBATIONS.get(perturbation)
+            _check(f"{field} of {perturbation}", value, most)
     return Reference(
-        str(values["name"]),
-        values["clean_error"],
-        errors={_ANY: errors} if errors else {},
-        flips={_ANY: values["flip_probability"]},
-        top5_distances={_ANY: values["top5_distance"]},
+        str(of["name"]),
+        of["clean_error"],
+        errors={_ANY: rows} if rows else {},
+        flips={_ANY: of["flip_probability"]},
+        top5_distances={_ANY: of["top5_distance"]},
+        over_severities=of["mean_errors"],
     )
 
 

@@ -48,8 +48,8 @@ def check(path, suites, corruptions, severities):
         )
 
 
-def entry(report):
-    """The JSON entry of a `Report`: a dict of RobustBench's fields.
+def entry(report) -> dict:
+    """The JSON entry of a `Report`, with RobustBench's fields.
 
     Numbers are per cent as strings of two digits at most, as it keeps them. The
     mCE is there where it is by AlexNet's constants, as the leaderboard's is.
@@ -74,7 +74,7 @@ def entry(report):
     }
 
 
-def row(report, name):
+def row(report, name) -> str:
     """The row of its table: three lines of CSV, accuracies in [0, 1]."""
     cells = _section(report).cells
     text = io.StringIO()
@@ -84,7 +84,7 @@ def row(report, name):
     return text.getvalue()
 
 
-def write(report, path):
+def write(report, path) -> tuple[pathlib.Path, pathlib.Path]:
     """Writes `NAME.json` and `NAME.csv` of a `Report`; returns the two paths.
 
     `path` is `NAME` or `NAME.json`, with its folder. Of a `NAME.json` that is

@@ -1,21 +1,31 @@
-"""`evaluate`: a classifier, a dataset and some suites give a report."""
+"""`evaluate`: a classifier, a dataset and some suites give a report.
+
+First there is a plan, every cell that there is to measure: all that cannot be
+measured is refused there, before a model works for hours.
+"""
 
 import contextlib
 import dataclasses
 import json
 import pathlib
 
-from noisymix_tf.checks import whole_number
+from noisymix_tf import checks
+from noisymix_tf.corruptions.selection import sequence
+from noisymix_tf.data import identity
+from noisymix_tf.distribution import Replicas
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation import engine
-from noisymix_tf.evaluation.cells import Cell
 from noisymix_tf.evaluation.gallery import FOLDER as EXAMPLES
 from noisymix_tf.evaluation.gallery import Gallery
-from noisymix_tf.evaluation.plan import plan as make_plan
-from noisymix_tf.evaluation.records import FILE, Records
+from noisymix_tf.evaluation.images import Images, dataset_of
+from noisymix_tf.evaluation.options import Settings
+from noisymix_tf.evaluation.predictor import Predictor
+from noisymix_tf.evaluation.records import FILE, Cell, Records
 from noisymix_tf.evaluation.reference import Reference
 from noisymix_tf.evaluation.report import Report, scores_of
+from noisymix_tf.evaluation.suites import SUITES, Job
 from noisymix_tf.files import claimed, remove_leftovers, write_atomically
+from noisymix_tf.models.unwrap import model_fingerprint
 from noisymix_tf.places import check_local
 from noisymix_tf.progress import Progress
 
@@ -23,23 +33,155 @@ CELLS_FILE = "cells.jsonl"
 _PLAN = "plan"
 
 
-class Results:
-    """What `evaluate` returns.
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Tasks, and what they share."""
 
-    Attributes:
-        computed: How many cells were measured now, in whole or in part; the
-            others had been finished before.
-        report: The `Report` on all cells; None where only a part is measured.
-        scores: `{cell: scores}`, in the order of the suites; None likewise.
-    """
-
-    def __init__(self, computed, report=None):
-        self.computed = computed
-        self.report = report
-        self.scores = report and report.scores
+    tasks: tuple  # `suites.Task`s, each of another cell, in the suites' order.
+    job: Job
+    reference: Reference | None
+    shard: tuple  # `(i, n)`: chunks i, i + n, i + 2n... of all images, from 0.
 
     @property
-    def figures(self):
+    def cells(self) -> list[Cell]:
+        return [task.cell for task in self.tasks]
+
+    @property
+    def sources(self) -> dict:
+        """`{images: tasks}`: what is walked, one after the other."""
+        sources = {}
+        for task in self.tasks:
+            sources.setdefault(task.images, []).append(task)
+        return sources
+
+    @property
+    def key(self) -> str:
+        """Hash of all cells and of the chunks: equal for shards of one plan."""
+        keys = [cell.key for cell in self.cells]
+        return identity.short(*keys, self.job.batch_size, self.shard[1])
+
+    def __str__(self):
+        """A line for each cell."""
+        fields = "name n source seed generator preprocess".split()
+        rows = [fields]
+        for cell in self.cells:
+            values = (getattr(cell, field) for field in fields)
+            rows.append(["" if v is None else str(v) for v in values])
+        widths = [max(map(len, column)) for column in zip(*rows)]
+        lines = ("  ".join(map(str.ljust, row, widths)) for row in rows)
+        return "\n".join(map(str.rstrip, lines))
+
+
+def plan(
+    model,
+    dataset,
+    *,
+    suites=("clean", "c"),
+    reference=None,
+    batch_size=256,
+    strategy=None,
+    shard="1/1",
+    **settings,
+) -> Plan:
+    """What `evaluate` would measure of the same arguments.
+
+    Args:
+        model, dataset: As of `evaluate`; without a model, None, what only it
+            can tell is left out.
+        suites: Names of `evaluation.SUITES`.
+        reference: What errors and flips are divided by: the path of a
+            `report.json` on the same images, or of a file of constants (see
+            `evaluation.Reference`), or `"alexnet"` for the constants of
+            ImageNet-C, which are the default for 1,000 classes.
+        batch_size: Images of a chunk and of a forward pass; at least 1.
+        strategy: `tf.distribute.Strategy` whose replicas share each batch;
+            the model was built in its scope.
+        shard: `"i/n"`: only part i of n, which needs an `output_dir` of its
+            own; `merge` joins all parts, and only then there is a report.
+        **settings: Options of the suites, see `evaluation.Settings`.
+
+    Raises:
+        UsageError: An argument cannot be used, an option would do nothing, or
+            model, dataset and reference do not fit.
+
+    >>> import numpy
+    >>> images = numpy.zeros([4, 8, 8, 3], "uint8"), [0, 1, 0, 0]
+    >>> print(plan(None, images, corruptions=("fog",), severities=(3,)))
+    name            n  source     seed  generator  preprocess
+    arrays/clean    4  original                    as_stored
+    arrays/c/fog/3  4  generated  0     2-cifar    as_stored
+    """
+    # Of sets of shifted images each is looked at by their suite.
+    paths = {k: v for k, v in settings.items() if k != "shift_dir"}
+    check_local(reference=reference, **paths)
+    chosen, settings = checked(suites, settings)
+    checks.whole_number("batch_size", batch_size, 1)
+    shard = checks.shard(shard)
+    dataset = dataset_of(dataset, model)
+    images = Images.of(dataset, settings.examples)
+    reference = Reference.of(reference, dataset.num_classes)
+    if reference is not None and reference.dataset is not None:
+        reference.check(images.name, images.fingerprint)
+    job = Job(dataset, images, settings, min(batch_size, images.n))
+    if model is not None:
+        _add_model(job, model, Replicas(strategy))
+    tasks = {}
+    for suite in chosen:
+        for task in suite.tasks(job):
+            tasks.setdefault(task.cell, task)
+    return Plan(tuple(tasks.values()), job, reference, shard)
+
+
+def checked(suites, settings) -> tuple[list, Settings]:
+    """The `Suite`s and `Settings` of names and a dict of options.
+
+    Raises:
+        UsageError: A name is not known, a value cannot be used, or an option
+            would do nothing for these suites.
+    """
+    names = sequence("suites", suites)
+    chosen = [SUITES.get(name)() for name in names]
+    settings = Settings.of(settings)
+    used = {option for suite in chosen for option in suite.options}
+    for option in sorted(settings.chosen() - used):
+        owners = [n for n, s in SUITES.items() if option in s.options]
+        raise UsageError(
+            f"{option}={getattr(settings, option)!r} would do nothing: it is "
+            f"for suite {' or '.join(owners)}, which is not among "
+            f"{', '.join(names)}. Leave it out, or add the suite."
+        )
+    return chosen, settings
+
+
+def _add_model(job, model, replicas):
+    if not callable(model):
+        raise UsageError(
+            f"evaluate takes a Keras model, got {model!r}: load it first, with "
+            "evaluation.load_classifier."
+        )
+    job.model, job.replicas = model, replicas
+    job.model_id = model_fingerprint(model)
+    probe, classes = job.images.probe(job.batch_size), job.dataset.num_classes
+    how = job.batch_size, job.settings.outputs, replicas
+    job.predictor = Predictor(model, classes, probe, *how)
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """What `evaluate` returns."""
+
+    # How many cells were measured now, in whole or in part; the others had
+    # been finished before.
+    computed: int
+    report: Report | None = None  # On all cells; None of a part of them.
+
+    @property
+    def scores(self) -> dict | None:
+        """`{cell: scores}`, in the order of the suites; None of a part."""
+        return self.report and self.report.scores
+
+    @property
+    def figures(self) -> dict[str, float]:
         """`{"clean/accuracy": 0.95, "c/mean_accuracy": 0.88, ...}`."""
         return self.report.figures
 
@@ -51,17 +193,12 @@ def evaluate(
     model,
     dataset,
     *,
-    suites=("clean", "c"),
     output_dir=None,
-    reference=None,
-    batch_size=256,
-    strategy=None,
     num_workers=None,
-    shard="1/1",
     progress=True,
     about=None,
-    **settings,
-):
+    **planned,
+) -> Results:
     """Measures a classifier on a dataset's test images, clean and shifted.
 
     Each image is read once, one forward pass feeds every metric, and memory
@@ -79,111 +216,85 @@ def evaluate(
             with `name`, `num_classes` (K), `class_names` and `test`, where
             `test.batches(batch_size)` yields such pairs, always in the same
             order, and which is read once more to be known again.
-        suites: Names of `evaluation.SUITES`.
         output_dir: Folder for records and report; None writes no files.
-        reference: What errors and flips are divided by: the path of a
-            `report.json` on the same images, or of a file of constants (see
-            `evaluation.Reference`), or `"alexnet"` for the constants of
-            ImageNet-C, which are the default for 1,000 classes.
-        batch_size: Images of a chunk and of a forward pass; at least 1.
-        strategy: `tf.distribute.Strategy` whose replicas share each batch;
-            the model was built in its scope.
         num_workers: See `engine.run`.
-        shard: `"i/n"`: only part i of n, which needs an `output_dir` of its
-            own; `merge` joins all parts, and only then there is a report.
         progress: True for `noisymix_tf.progress.Progress()`, or an object of
             this kind; None for silence.
         about: Dict of words for the head of the report, `{"model": PATH}`.
-        **settings: Options of the suites, see `evaluation.Settings`.
-
-    Returns:
-        `Results`.
+        **planned: What is measured, as of `plan`: `suites`, `reference`,
+            `batch_size`, `strategy`, `shard`, and the options of the suites.
 
     Raises:
         UsageError: As `plan`.
 
-    Example:
-
-    >>> results = evaluate(model, data.load("cifar10"), output_dir="run")
-    >>> results.figures["c/mean_accuracy"]
-    0.8851
-    >>> evaluate(model, dataset, suites=("fgsm",), eps=("2/255", "4/255"))
+    >>> dataset = data.load("cifar10")  # doctest: +SKIP
+    >>> print(evaluate(model, dataset, suites=("fgsm",)))  # doctest: +SKIP
     """
     check_local(output_dir=output_dir)
     if num_workers is not None:
-        whole_number("num_workers", num_workers, 0)
-    plan = make_plan(
-        model,
-        dataset,
-        suites=suites,
-        reference=reference,
-        batch_size=batch_size,
-        strategy=strategy,
-        shard=shard,
-        **settings,
-    )
-    if model is None:
-        raise UsageError("evaluate takes a Keras model, got None.")
-    is_part = plan.shard[1] > 1
-    if is_part and output_dir is None:
-        raise UsageError(
-            f"shard={shard} needs an output_dir, a folder for this part alone."
-        )
-    if is_part and isinstance(reference, Reference):
-        raise UsageError(
-            f"shard={shard}: merge reads the reference again, so give its path."
-        )
-    facts = {
-        "key": plan.key,
-        "shard": plan.shard,
-        "cells": [dataclasses.asdict(cell) for cell in plan.cells],
-        "num_classes": plan.job.dataset.num_classes,
-        "reference": None if reference is None else str(reference),
-        "about": dict(about or {}),
-    }
+        checks.whole_number("num_workers", num_workers, 0)
+    work = plan(model, dataset, **planned)
+    reference = planned.get("reference")
+    facts = _facts_of(work, output_dir, reference, dict(about or {}))
+    progress = Progress() if progress is True else progress
     with _opened(output_dir) as (folder, records):
         records.set_fact(_PLAN, facts)
-        computed = engine.run(
-            plan,
-            records,
-            num_workers=num_workers,
-            progress=Progress() if progress is True else progress,
-            gallery=folder and Gallery(folder),
-        )
-        if is_part:
+        how = num_workers, progress, folder and Gallery(folder)
+        computed = engine.run(work, records, *how)
+        if work.shard[1] > 1:
             return Results(computed)
-        return Results(
-            computed, _report(records, facts, plan.reference, folder)
+        report = _report(records, facts, work.reference, folder)
+        return Results(computed, report)
+
+
+def _facts_of(work, output_dir, reference, about):
+    """What `merge` must know of a plan, as JSON values."""
+    place, count = work.shard
+    if work.job.model is None:
+        raise UsageError("evaluate takes a Keras model, got None.")
+    if count > 1 and output_dir is None:
+        raise UsageError(
+            f"shard={place + 1}/{count} needs an output_dir, a folder for this "
+            "part alone."
         )
+    if count > 1 and isinstance(reference, Reference):
+        raise UsageError(
+            f"shard={place + 1}/{count}: merge reads the reference again, so "
+            "give its path."
+        )
+    return {
+        "key": work.key,
+        "shard": work.shard,
+        "cells": [dataclasses.asdict(cell) for cell in work.cells],
+        "num_classes": work.job.dataset.num_classes,
+        "reference": None if reference is None else str(reference),
+        "about": about,
+    }
 
 
-def merge(folders, output_dir):
+def merge(folders, output_dir) -> Results:
     """Joins the parts of an evaluation, and writes their report.
 
     Args:
-        folders: Folders of all parts of one plan, see `shard` of `evaluate`.
+        folders: Folders of all parts of one plan, see `shard` of `plan`.
         output_dir: Folder for all records and the report.
 
     Returns:
-        `Results`, those of one evaluation in one go to the last bit.
+        Those of one evaluation in one go to the last bit.
 
     Raises:
         UsageError: A part is missing, not finished, there twice, or of another
             plan.
-
-    Example:
-
-    >>> merge(["parts/1", "parts/2"], "whole").figures["clean/accuracy"]
-    0.9481
     """
-    folders, parts, first = list(folders), {}, None
-    for path in folders:
-        facts = _facts(path)
-        first = first or facts
+    every, parts = [(path, _facts(path)) for path in folders], {}
+    if not every:
+        raise UsageError("No part was given: name the folders of all parts.")
+    start, first = every[0]
+    for path, facts in every:
         if facts["key"] != first["key"]:
             raise UsageError(
-                f"{path} and {folders[0]} are no parts of one plan: measure "
-                "both with the same model, data, suites, batch size and n."
+                f"{path} and {start} are no parts of one plan: measure both "
+                "with the same model, data, suites, batch size and n."
             )
         place, count = facts["shard"]
         if place in parts:
@@ -200,7 +311,7 @@ def merge(folders, output_dir):
         )
     reference = Reference.of(first["reference"], first["num_classes"])
     with _opened(output_dir) as (folder, records):
-        for path in folders:
+        for path in parts.values():
             records.take(path)
         facts = {**first, "shard": (0, 1)}
         records.set_fact(_PLAN, facts)
@@ -208,14 +319,15 @@ def merge(folders, output_dir):
 
 
 def _facts(path):
-    if not (pathlib.Path(path) / FILE).is_file():
-        raise UsageError(
-            f"{path} holds no part of an evaluation ({FILE} is missing)."
-        )
-    with Records(path) as records:
-        facts = records.fact(_PLAN)
+    facts = None
+    if (pathlib.Path(path) / FILE).is_file():
+        with Records(path) as records:
+            facts = records.fact(_PLAN)
     if facts is None:
-        raise UsageError(f"{path} holds no part of an evaluation yet.")
+        raise UsageError(
+            f"{path} holds no part of an evaluation: {FILE} is missing, or "
+            "none has begun there."
+        )
     return facts
 
 

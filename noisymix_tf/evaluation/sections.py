@@ -1,14 +1,14 @@
 """What a report is made of: figures, tables and charts, as plain data.
 
 A suite makes sections out of the scores of its cells; how a section looks is
-the business of the writers.
+the business of the templates.
 """
 
 import dataclasses
 import math
 
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation import resampling
+from noisymix_tf.evaluation import metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,39 +30,32 @@ _KINDS = {
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """One number of a section.
+    """One number of a section."""
 
-    Attributes:
-        name: What it is, for JSON: `"accuracy"`.
-        label: The same for people.
-        metric: A number, or the array that `resampling.means` gives.
-        kind: `"percent"` for shares in [0, 1], `"ratio"` for values in per
-            cent of a reference's, `"seconds"`, or `"number"`.
-        setting: Which of several of this name: `"linf eps=4/255"`.
-    """
-
-    name: str
-    label: str
-    metric: object
+    name: str  # What it is, for JSON: "accuracy".
+    label: str  # The same for people.
+    metric: object  # A number, or an array as of `metrics.means`.
+    # "percent" for shares in [0, 1], "ratio" for values in per cent of a
+    # reference's, "seconds", or "number".
     kind: str = "percent"
-    setting: str = ""
+    setting: str = ""  # Which of several of this name: "linf eps=4/255".
 
     @property
-    def key(self):
+    def key(self) -> str:
         """Its name in a section, `"accuracy"`, `"accuracy[linf eps=4/255]"`."""
         return f"{self.name}[{self.setting}]" if self.setting else self.name
 
     @property
-    def value(self):
-        return resampling.value(self.metric)
+    def value(self) -> float:
+        return metrics.value(self.metric)
 
     @property
-    def error(self):
-        """Standard error over images, or None."""
-        return resampling.error(self.metric)
+    def error(self) -> float | None:
+        """Standard error over images."""
+        return metrics.error(self.metric)
 
 
-def show(value, kind, unit=True, error=None, step=None):
+def show(value, kind, unit=True, error=None, step=None) -> str:
     """A value in words: `"94.10 %"`, `"94.1 ± 0.8 %"`; None is a dash.
 
     Args:
@@ -80,7 +73,7 @@ def show(value, kind, unit=True, error=None, step=None):
     least = factor * (error or step or 0.0)
     if least:
         digits = min(digits, max(0, -math.floor(math.log10(least / 3.55))))
-    text = f"{factor * resampling.value(value):.{digits}f}"
+    text = f"{factor * metrics.value(value):.{digits}f}"
     if error:
         text += f" ± {factor * error:.{digits}f}"
     elif error is not None and digits:
@@ -90,50 +83,45 @@ def show(value, kind, unit=True, error=None, step=None):
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Values by row and column.
+    """Values by row and column."""
 
-    Attributes:
-        corner: What the rows are.
-        columns: Headings, without the one of the row names.
-        rows: `{name: values}`; None where there is none.
-        groups: `{heading: names of rows}` that belong together.
-        kinds: Kind of every column, as of a `Figure`.
-        quantity: What the values are: `"accuracy"`.
-        heat: How many of the columns, from the first, a heat map shows.
-    """
+    corner: str  # What the rows are.
+    columns: tuple  # Headings, without the one of the row names.
+    rows: dict  # `{name: values}`; None where there is none.
+    groups: dict  # `{heading: names of rows}` that belong together.
+    kinds: tuple  # Kind of every column, as of a `Figure`.
+    quantity: str = "accuracy"  # What the values are.
+    heat: int = 0  # How many columns, from the first, a heat map shows.
 
-    corner: str
-    columns: tuple
-    rows: dict
-    groups: dict
-    kinds: tuple
-    quantity: str = "accuracy"
-    heat: int = 0
+    @classmethod
+    def of(cls, corner, columns, groups, quantity="accuracy", heat=0):
+        """Of `(heading, kind, {name: metric})`; empty columns are left out."""
+        headings, kinds, values = zip(*(own for own in columns if own[-1]))
+        rows = {
+            name: tuple(
+                metrics.value(own[name]) if own.get(name) is not None else None
+                for own in values
+            )
+            for names in groups.values()
+            for name in names
+        }
+        groups = {heading: own for heading, own in groups.items() if own}
+        return cls(corner, headings, rows, groups, kinds, quantity, heat)
 
 
 @dataclasses.dataclass(frozen=True)
 class Bars:
-    """A bar for every name, beside that of the reference where there is one.
+    """A bar for every name, beside that of the reference where there is one."""
 
-    Attributes:
-        title: Heading.
-        quantity: What the bars show.
-        values: `{name: value}`.
-        kind: As of a `Figure`.
-        errors, reference: Standard errors, and the reference's values,
-            likewise; some may be missing.
-        reference_name: What the reference is called.
-        limit: Largest value that can be, where whiskers end.
-    """
-
-    title: str
-    quantity: str
-    values: dict
-    kind: str = "percent"
+    title: str  # Heading.
+    quantity: str  # What the bars show.
+    values: dict  # `{name: value}`.
+    kind: str = "percent"  # As of a `Figure`.
+    # Standard errors, and the reference's values; some may be missing.
     errors: dict = dataclasses.field(default_factory=dict)
     reference: dict = dataclasses.field(default_factory=dict)
     reference_name: str = ""
-    limit: float = math.inf
+    limit: float = math.inf  # Largest value that can be: where whiskers end.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,48 +136,84 @@ class Reliability:
     bins: list
     error: float
 
+    @property
+    def filled(self) -> list[tuple]:
+        """`(low, high, count, confidence, accuracy)` of bins with images."""
+        number = len(self.bins)
+        return [
+            (k / number, (k + 1) / number, count, sure / count, right / count)
+            for k, (count, sure, right) in enumerate(self.bins)
+            if count
+        ]
+
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """One kind of measurement.
+    """One kind of measurement."""
 
-    Attributes:
-        name: Key in JSON: `"clean"`, `"c"`, `"c_extra"`, `"shift_art"`.
-        title: Heading.
-        label: What columns of a comparison call it: `"C"`, `"art"`; `""` for
-            a section that has none there.
-        suite: Suite of its cells; `""` where there are several.
-        source: As of its `Cell`s; `""` where there are several.
-        n: Number of images, or sequences, of every cell.
-        origin: In words: how many images, and what decided them.
-        figures: `Figure`s.
-        table: `Table`, or None.
-        cells: JSON values of the single cells.
-        charts: `Bars` and `Reliability` diagrams.
-        notes: Sentences that a reader of the figures must know.
-        caveats: Those of them that a table of several models must repeat.
-        headlines: Keys of the figures that a page opens with, by their titles
-            there: `{"Clean accuracy": "accuracy"}`.
-    """
-
-    name: str
-    title: str
-    label: str
-    suite: str
-    source: str
-    n: int
-    origin: str
-    figures: tuple
+    name: str  # Key in JSON: "clean", "c", "c_extra", "shift_art".
+    title: str  # Heading.
+    label: str  # In columns of a comparison: "C"; "" where it has none there.
+    suite: str  # Suite of its cells; "" where there are several.
+    source: str  # As of its `Cell`s; "" where there are several.
+    n: int  # Number of images, or sequences, of every cell.
+    origin: str  # In words: how many images, and what decided them.
+    figures: tuple  # `Figure`s.
     table: Table | None = None
+    # JSON values of the single cells.
     cells: dict = dataclasses.field(default_factory=dict)
-    charts: tuple = ()
-    notes: tuple = ()
-    caveats: tuple = ()
+    charts: tuple = ()  # `Bars` and `Reliability` diagrams.
+    notes: tuple = ()  # Sentences that a reader of the figures must know.
+    caveats: tuple = ()  # Those that a table of several models must repeat.
+    # Keys of the figures that a page opens with, by their titles there:
+    # `{"Clean accuracy": "accuracy"}`.
     headlines: dict = dataclasses.field(default_factory=dict)
 
-    def figure(self, key):
-        """The figure of a key, or None."""
+    def figure(self, key) -> Figure | None:
+        """The figure of a key."""
         return next((f for f in self.figures if f.key == key), None)
+
+    @property
+    def counted(self) -> str:
+        """How many images it is about: `"200 images per cell"`."""
+        return self.origin.partition(", ")[0]
+
+    def shown(self, figure) -> str:
+        """A figure in words, its digits as far as they are known."""
+        step = 1 / self.n if self.n else None
+        return show(figure.value, figure.kind, error=figure.error, step=step)
+
+    @property
+    def lines(self) -> list[tuple]:
+        """Its figures, `(label, words)`."""
+        return [(figure.label, self.shown(figure)) for figure in self.figures]
+
+    @property
+    def grid(self) -> list[tuple]:
+        """The rows of its table in words, the first its headings."""
+        table, step = self.table, 1 / self.n
+        rows = [(table.corner, *table.columns)]
+        for name, row in table.rows.items():
+            values = zip(row, table.kinds)
+            shown = (show(v, kind, False, step=step) for v, kind in values)
+            rows.append((name, *shown))
+        return rows
+
+    def as_dict(self) -> dict:
+        """The section as JSON values."""
+        names, figures = "title label suite source n origin", self.figures
+        errors = {figure.key: figure.error for figure in figures}
+        return {
+            **{name: getattr(self, name) for name in names.split()},
+            "figures": {figure.key: figure.value for figure in figures},
+            "kinds": {figure.key: figure.kind for figure in figures},
+            "standard_errors": {
+                k: e for k, e in errors.items() if e is not None
+            },
+            "cells": self.cells,
+            "notes": list(self.notes),
+            "caveats": list(self.caveats),
+        }
 
 
 def only(field, cells):
@@ -203,12 +227,6 @@ def only(field, cells):
     return values[0] if values else None
 
 
-def distinct(values):
+def distinct(values) -> tuple:
     """The values without repetitions, in order."""
     return tuple(dict.fromkeys(values))
-
-
-def average(values):
-    """The mean of an iterable of numbers or metrics."""
-    values = list(values)
-    return sum(values) / len(values)

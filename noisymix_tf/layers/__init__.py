@@ -5,7 +5,6 @@ pipeline or in front of a model. They need no trainer of their own.
 """
 
 from noisymix_tf.layers.augmix import AugMix
-from noisymix_tf.layers.feature_noise import FeatureNoise
-from noisymix_tf.layers.manifold_mix import ManifoldMix
+from noisymix_tf.layers.features import FeatureNoise, ManifoldMix
 
 __all__ = ["AugMix", "FeatureNoise", "ManifoldMix"]

@@ -26,8 +26,8 @@ class AugMix(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
 
     drawn anew for every image as in `noisymix_tf.augment.augmix`, which works
     on 8-bit images as the reference does: floats are scaled to 0..255 and
-    rounded first. What comes back is in `value_range` again, neither rounded
-    nor clipped.
+    rounded first. What comes back, in the layer's compute dtype, is in
+    `value_range` again, neither rounded nor clipped.
 
     The layer goes wherever Keras-CV's augmentations go. It augments by default;
     inside a model it follows `training`, and at inference images come back as
@@ -42,35 +42,28 @@ class AugMix(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         severity, width, depth, alpha, all_ops: See `augment.AugMixOptions`.
         value_range: Lowest and highest pixel value, black and white.
         num_views: None for one augmented image in the place of each, or the
-            number of augmented views that follow the clean one, as the trainer
-            `NoisyMix` takes them.
+            number of augmented views that follow the clean one, `[B, 1 +
+            num_views, H, W, C]`, as the trainer `NoisyMix` takes them.
         seed: Seed of the layer's draws, a Python int.
 
     Call arguments:
         inputs: Images `[B, H, W, C]` or one image `[H, W, C]`, uint8 (for the
             range 0 to 255) or float, C of 1 or 3, height and width static; or a
-            dict with such `"images"`, whose other entries pass untouched.
-        seed: int `[2]`, the stateless seed of this call; without it, the layer
-            counts its calls.
+            dict with such `"images"`, whose other entries pass untouched, but
+            for boxes, keypoints and masks: these are refused.
+        seed: int `[2]`, the stateless seed of this call, which is not counted.
         training: Python bool: whether to augment.
 
-    Returns images of the shape of the inputs, or `[B, 1 + num_views, H, W, C]`
-    (one image: `[1 + num_views, H, W, C]`), in the layer's compute dtype; in a
-    dict, if the inputs were one. Bounding boxes, keypoints and segmentation
-    masks are refused: AugMix does not move them.
-
-    Example:
+    Example, of a pipeline that runs in parallel and repeats exactly:
 
     >>> augmix = AugMix(num_views=2)
-    >>> augmix(tf.zeros([8, 32, 32, 3], tf.uint8)).shape
-    TensorShape([8, 3, 32, 32, 3])
-
-    In a pipeline that runs in parallel and repeats exactly:
-
-    >>> batches = batches.repeat().enumerate().map(
-    ...     lambda step, batch: (augmix(batch[0], seed=[0, step]), batch[1]),
+    >>> images = tf.data.Dataset.from_tensors(tf.zeros([4, 8, 8, 3], tf.uint8))
+    >>> views = images.repeat().enumerate().map(
+    ...     lambda step, batch: augmix(batch, seed=[0, step]),
     ...     num_parallel_calls=tf.data.AUTOTUNE,
     ... )
+    >>> views.element_spec.shape
+    TensorShape([4, 3, 8, 8, 3])
 
     Reference: Hendrycks et al., AugMix, arXiv:1912.02781, Algorithm 1.
     """
@@ -87,9 +80,8 @@ class AugMix(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         seed=0,
         **kwargs,
     ):
-        # The base class makes a generator of its seed; with one of None or 0 it
-        # takes the global one, which `enable_op_determinism` forbids. We draw
-        # from neither.
+        # With a seed of None or 0, the generator of the base class, which is
+        # never used, would be one that `enable_op_determinism` forbids.
         super().__init__(seed=1, **kwargs)
         self._options = AugMixOptions(severity, width, depth, alpha, all_ops)
         self.value_range = _checked_range(value_range)
@@ -129,8 +121,7 @@ class AugMix(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         elif self.num_views is not None:
             images = tf.repeat(images[:, tf.newaxis], 1 + self.num_views, 1)
         images = tf.cast(images[0] if single else images, self.compute_dtype)
-        is_dict = isinstance(inputs, dict)
-        return {**entries, _IMAGES: images} if is_dict else images
+        return _as_given(inputs, entries, images)
 
     def _augmented(self, images, seed):
         seed = self._next_seed() if seed is None else seed
@@ -143,9 +134,8 @@ class AugMix(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         return result * ((high - low) / 255.0) + low
 
     def _next_seed(self):
-        context = tf.distribute.get_replica_context()
         calls = self.calls.value
-        if context is None:
+        if tf.distribute.in_cross_replica_context():
             # A pipeline made in a strategy's scope runs on no replica.
             strategy = tf.distribute.get_strategy()
             calls = strategy.experimental_local_results(calls)[0]
@@ -154,8 +144,8 @@ class AugMix(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         state = tf.raw_ops.RngReadAndSkip(
             resource=calls.handle, alg=1, delta=tf.constant(1, tf.uint64)
         )
-        replica = context.replica_id_in_sync_group if context else 0
-        return rng.stream(self.seed, state[0] // 256, "augmix", replica)
+        number = state[0] // 256
+        return rng.stream(self.seed, number, "augmix", parts.replica())
 
     def compute_output_spec(self, inputs, seed=None, training=True):
         entries = _entries(inputs)
@@ -168,14 +158,19 @@ class AugMix(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
             key: keras.KerasTensor(value.shape, dtype=value.dtype)
             for key, value in entries.items()
         }
-        is_dict = isinstance(inputs, dict)
-        return {**others, _IMAGES: images} if is_dict else images
+        return _as_given(inputs, others, images)
 
     def get_config(self):
         names = "value_range", "num_views", "seed"
         own = {name: getattr(self, name) for name in names}
         options = dataclasses.asdict(self._options)
         return {**super().get_config(), **options, **own}
+
+
+def _as_given(inputs, entries, images):
+    """A dict with the images where one was given, else the images."""
+    is_dict = isinstance(inputs, dict)
+    return {**entries, _IMAGES: images} if is_dict else images
 
 
 def _entries(inputs):
@@ -220,10 +215,8 @@ def _eight_bit(images, value_range):
     levels = (images - low) * (255.0 / (high - low))
     # Resizing may overshoot a little, and what it does is cut off.
     within = tf.reduce_all((levels >= -128.0) & (levels <= 383.0))
-    message = (
-        f"The images have pixels far outside of value_range={value_range}; "
-        f"give their true range, such as (0, 1) or (0, 255)."
-    )
+    true = f"value_range={value_range}; give their true range, such as (0, 1)."
+    message = f"The images have pixels far outside of {true}"
     if not tf.executing_eagerly():
         tf.debugging.Assert(within, [message])
     elif not within:
@@ -231,8 +224,7 @@ def _eight_bit(images, value_range):
     elif high - low >= 100 and tf.reduce_all(tf.abs(images) <= 1.0):
         if tf.reduce_any(images != tf.round(images)):
             raise UsageError(
-                f"The images have pixels in [-1, 1] only, where value_range="
-                f"{value_range}; give value_range=(0, 1) or (-1, 1)."
+                f"The images have pixels in [-1, 1] only, not {true}"
             )
     return tf.cast(tf.round(tf.clip_by_value(levels, 0.0, 255.0)), tf.uint8)
 

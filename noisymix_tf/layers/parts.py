@@ -1,19 +1,20 @@
-"""What several layers have."""
+"""What layers that draw have: a seed, a counter, the number of a replica."""
 
 import keras
+import tensorflow as tf
 
 from noisymix_tf.checks import is_whole
 from noisymix_tf.errors import UsageError
 
 
-def seed(value):
+def seed(value) -> int:
     """A seed as an int, of any size."""
     if not is_whole(value):
         raise UsageError(f"seed={value!r} must be a whole number.")
     return int(value)
 
 
-def counter(layer, shape=()):
+def counter(layer, shape=()) -> keras.Variable:
     """A variable that counts the calls of a layer, saved with its weights."""
     return layer.add_weight(
         name="calls",
@@ -25,9 +26,7 @@ def counter(layer, shape=()):
     )
 
 
-def floats(layer, x, advice):
-    """Says what to do where a layer was given something else than floats."""
-    if not keras.backend.is_float_dtype(x.dtype):
-        dtype = keras.backend.standardize_dtype(x.dtype)
-        name = type(layer).__name__
-        raise UsageError(f"{name} takes floats, got {dtype}; {advice}.")
+def replica() -> int | tf.Tensor:
+    """Number of the replica that calls, 0 where there is none."""
+    context = tf.distribute.get_replica_context()
+    return context.replica_id_in_sync_group if context else 0

@@ -6,8 +6,15 @@ registry `MIXINGS`: those of the files that are imported here.
 
 from noisymix_tf.mixing.batches import with_plan
 from noisymix_tf.mixing.cutmix import CutMix
-from noisymix_tf.mixing.kind import MIXINGS, Mixing, MixPlan, resolve
-from noisymix_tf.mixing.manifold import InputMixing, ManifoldMixing, NoMixing
+from noisymix_tf.mixing.kind import (
+    MIXINGS,
+    InputMixing,
+    ManifoldMixing,
+    Mixing,
+    MixPlan,
+    NoMixing,
+    resolve,
+)
 from noisymix_tf.mixing.noise import feature_noise
 from noisymix_tf.mixing.puzzlemix import PuzzleMix
 

@@ -1,13 +1,15 @@
 """Plans and mixed labels made in the input pipeline, for a plain `fit`."""
 
+from collections.abc import Callable
+
 from noisymix_tf import rng
-from noisymix_tf.checks import is_real, is_whole
+from noisymix_tf.checks import is_real, whole_number
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import tf
-from noisymix_tf.mixing.manifold import ManifoldMixing
+from noisymix_tf.mixing.kind import ManifoldMixing
 
 
-def with_plan(num_taps, alpha, num_classes, seed=0, num_replicas=1):
+def with_plan(num_taps, alpha, num_classes, seed=0, num_replicas=1) -> Callable:
     """A map that gives batches a mixing plan and mixed labels.
 
     Of batch number `index`, `(images, labels)`, it makes
@@ -16,10 +18,8 @@ def with_plan(num_taps, alpha, num_classes, seed=0, num_replicas=1):
 
     where `Y` are the one-hot labels: what a model with a `layers.ManifoldMix`
     for each tap takes. Cross-entropy is linear in the label, so that one with
-    the mixed label is the loss of manifold mixup.
-
-    A plan is a pure function of (`seed`, `index`). For new plans in each epoch
-    count the batches of all epochs: `repeat` comes before `enumerate`.
+    the mixed label is the loss of manifold mixup. A plan is a pure function of
+    (`seed`, `index`): `repeat` before `enumerate` gives each epoch new ones.
 
     Args:
         num_taps: Number of taps, of which one is drawn for each batch.
@@ -27,8 +27,7 @@ def with_plan(num_taps, alpha, num_classes, seed=0, num_replicas=1):
         num_classes: Number of classes, K.
         seed: Seed of the plans, a Python int.
         num_replicas: Into how many equal parts a `tf.distribute` strategy
-            splits a batch (`strategy.num_replicas_in_sync`). Partners are then
-            found inside a part, by their place in it.
+            splits a batch. Partners are then found inside a part.
 
     Returns:
         Function of `index`, int scalar, and `(images, labels)`: `[B, ...]` or a
@@ -37,15 +36,19 @@ def with_plan(num_taps, alpha, num_classes, seed=0, num_replicas=1):
 
     Example:
 
-    >>> data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(128)
+    >>> data = tf.data.Dataset.from_tensors((tf.zeros([8, 4, 4, 3]), [3] * 8))
     >>> plan = with_plan(num_taps=2, alpha=1.0, num_classes=10)
-    >>> loss = keras.losses.CategoricalCrossentropy(from_logits=True)
-    >>> model.compile("sgd", loss)
-    >>> model.fit(data.repeat().enumerate().map(plan), steps_per_epoch=390)
+    >>> data = data.repeat().enumerate().map(plan)
+    >>> data.element_spec[1].shape  # model.fit(data, steps_per_epoch=390)
+    TensorShape([8, 10])
 
     Reference: Verma et al., Manifold Mixup, arXiv:1806.05236, section 2.
     """
-    _check(alpha, num_taps, num_classes, num_replicas)
+    counts = {"num_taps": num_taps, "num_classes": num_classes}
+    for name, value in {**counts, "num_replicas": num_replicas}.items():
+        whole_number(name, value, 1)
+    if not is_real(alpha) or not alpha >= 0:
+        raise UsageError(f"alpha={alpha!r} must be a number, at least 0.")
     mixing = ManifoldMixing().bind(num_taps, alpha)
 
     @tf.autograph.experimental.do_not_convert
@@ -66,17 +69,6 @@ def with_plan(num_taps, alpha, num_classes, seed=0, num_replicas=1):
         return (images, *where, partners), mixed
 
     return add_plan
-
-
-def _check(alpha, num_taps, num_classes, num_replicas):
-    counts = {"num_taps": num_taps, "num_classes": num_classes}
-    for name, value in {**counts, "num_replicas": num_replicas}.items():
-        if not is_whole(value) or value < 1:
-            raise UsageError(
-                f"{name}={value!r} must be a whole number, at least 1."
-            )
-    if not is_real(alpha) or not alpha >= 0:
-        raise UsageError(f"alpha={alpha!r} must be a number, at least 0.")
 
 
 def _one_hot(batch, num_classes):

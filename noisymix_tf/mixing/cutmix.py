@@ -29,41 +29,37 @@ class CutMix(Mixing):
     by all images, views and devices, at the first tap.
 
     The published `probability` is 0.5 on CIFAR and 1.0 on ImageNet. A trainer
-    raises a `UsageError` where examples are no images.
+    refuses examples that are no images.
 
-    Example:
-
-    >>> nm.NoisyMix(classifier, mixing=nm.mixing.CutMix(probability=0.5))
+    >>> CutMix(probability=0.5).get_config()
+    {'probability': 0.5}
 
     Reference: Yun et al., CutMix, arXiv:1905.04899, section 3.1, and its
     published code for the rounding.
     """
 
-    def check(self, shape):
+    def check(self, shape) -> None:
         kind.check_images("CutMix", shape)
 
-    def plan(self, seed, batch_size):
+    def plan(self, seed, batch_size) -> BoxPlan:
         plan = super().plan(seed, batch_size)
-        centre = tf.random.stateless_uniform([2], kind.more_seed(seed))
+        centre = tf.random.stateless_uniform([2], kind.folded(seed, kind.MORE))
         return BoxPlan(*plan, centre)
 
-    def settle(self, plan, clean):
+    def settle(self, plan, clean) -> BoxPlan:
         shape = clean.features(clean.images).shape
         self.check(shape[1:])
         inside = box(plan.lam, plan.centre, *shape[1:3])
         share = tf.reduce_mean(tf.cast(inside, tf.float32))
         return plan._replace(lam=1.0 - share, inside=inside)
 
-    def mix(self, x, plan):
+    def mix(self, x, plan) -> "tf.Tensor":
         partners = kind.permute(x, plan.permutation)
         return tf.where(plan.inside[:, :, tf.newaxis], partners, x)
 
 
-def box(lam, centre, height, width):
-    """A box of the share `1 - lam`, less what sticks out: bool `[H, W]`.
-
-    Its centre `[2]`, down and across, is in [0, 1).
-    """
+def box(lam, centre, height, width) -> "tf.Tensor":
+    """A box of the share `1 - lam`, less what sticks out: bool `[H, W]`."""
     side = tf.sqrt(1.0 - lam)
     rows = _interval(side, centre[0], height)
     return rows[:, tf.newaxis] & _interval(side, centre[1], width)

@@ -3,10 +3,8 @@
 Tree-reweighted message passing (Kolmogorov, "Convergent tree-reweighted
 message passing for energy minimization", 2006) raises a lower bound of the
 energy in every sweep. Its sequential form visits nodes in an order in which
-messages run along monotone chains. Here the order is that of the grid's
-anti-diagonals: the nodes of one have no edges among them and are visited
-together, so that a sweep over `n x n` nodes has `2 n - 1` steps. Everything
-has a static shape and compiles under XLA.
+messages run along monotone chains: here that of the grid's anti-diagonals, the
+nodes of which have no edges among them and are visited together.
 """
 
 from typing import NamedTuple
@@ -14,7 +12,7 @@ from typing import NamedTuple
 from noisymix_tf.lazy import tf
 
 
-def solve(unary, vertical, horizontal, sweeps=10):
+def solve(unary, vertical, horizontal, sweeps=10) -> "tf.Tensor":
     """Labels of a grid with (nearly) the least energy
 
         sum_i unary_i(l_i) + sum_ij w_ij ((l_i - l_j) / (L - 1))^2

@@ -1,4 +1,4 @@
-"""What every kind of mixing is: options, a plan for each step, and mixing."""
+"""What every kind of mixing is, and mixup at the input or at hidden layers."""
 
 import abc
 import copy
@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 
 from noisymix_tf import philox, rng
 from noisymix_tf.errors import UsageError
-from noisymix_tf.lazy import function, tf
+from noisymix_tf.lazy import function, serializable, tf
 from noisymix_tf.options import SHARE, Options, option
 from noisymix_tf.registry import Registry
 
@@ -15,7 +15,7 @@ from noisymix_tf.registry import Registry
 MIXINGS = Registry("mixing")
 # What is folded into a step's seed for draws beyond tap, coefficient and
 # partners; those stay the same whatever else a kind draws.
-_CHANCE, _MORE = 1, 2
+_CHANCE, MORE = 1, 2
 
 
 class MixPlan(NamedTuple):
@@ -36,11 +36,10 @@ class Mixing(Options, abc.ABC):
 
     A step draws a plan (`plan`), lets the kind look at the clean images
     (`settle`), and mixes every view at the plan's tap (`mix`). The labels are
-    mixed with the settled plan's `lam`. How strongly and at how many places is
-    the trainer's: `bind` gives both to a copy.
+    mixed with the settled plan's `lam`.
 
     A new kind is a subclass in the registry `MIXINGS`, a dataclass where it has
-    options; nothing else has to know it.
+    options, with a `PREFIX`; nothing else has to know it.
     """
 
     # Whether it may happen at any tap, or only at the first.
@@ -57,23 +56,22 @@ class Mixing(Options, abc.ABC):
         self.num_taps = 1
         self.alpha = 1.0
 
-    def bind(self, num_taps, alpha):
+    def bind(self, num_taps, alpha) -> "Mixing":
         """A copy for a trainer with so many taps.
 
         `lam ~ Beta(alpha, alpha)`; 0 means no mixing. `alpha` is a number, or a
-        function without arguments that returns a scalar, for a value that
-        changes in the course of training.
+        function without arguments that returns the one of the moment.
         """
         bound = copy.copy(self)
         bound.num_taps = num_taps if self.hidden else 1
         bound.alpha = alpha
         return bound
 
-    def check(self, shape):
+    def check(self, shape) -> None:
         """Refuses examples of a shape that cannot be mixed like this."""
         del shape
 
-    def plan(self, seed, batch_size):
+    def plan(self, seed, batch_size) -> MixPlan:
         """Draws a `MixPlan`, or a tuple that has its fields among others.
 
         Of a seed, int `[2]`, and the number of examples, static.
@@ -84,7 +82,7 @@ class Mixing(Options, abc.ABC):
         lam = rng.beta(lam_seed, [], *[tf.maximum(alpha, 1e-3)] * 2)
         mixes = alpha > 0.0
         if self.probability < 1.0:
-            chance = tf.random.stateless_uniform([], _folded(seed, _CHANCE))
+            chance = tf.random.stateless_uniform([], folded(seed, _CHANCE))
             mixes &= chance < self.probability
         law = 0, self.num_taps, tf.int32
         return MixPlan(
@@ -93,8 +91,8 @@ class Mixing(Options, abc.ABC):
             rng.permutation(permutation_seed, batch_size),
         )
 
-    def settle(self, plan, clean):
-        """Finishes a plan with what is seen in the clean images.
+    def settle(self, plan, clean) -> MixPlan:
+        """Returns the plan that `mix` takes, with the final `lam`.
 
         The clean view of the batch has the attributes
 
@@ -104,14 +102,12 @@ class Mixing(Options, abc.ABC):
               there, each up to a positive factor. It costs one pass through the
               network and back;
             * `seed`: int `[2]`, another one on each replica.
-
-        Returns the plan that `mix` takes, with the final `lam`.
         """
         del clean
         return plan
 
     @abc.abstractmethod
-    def mix(self, x, plan):
+    def mix(self, x, plan) -> "tf.Tensor":
         """Mixes what is at a settled plan's tap, float `[V, B, ...]`."""
 
     def get_config(self):
@@ -123,7 +119,7 @@ class Mixing(Options, abc.ABC):
         return cls(**config)
 
 
-def resolve(mixing):
+def resolve(mixing) -> Mixing:
     """The kind that an argument names: a `Mixing`, or one with its defaults."""
     if isinstance(mixing, Mixing):
         return mixing
@@ -135,12 +131,7 @@ def resolve(mixing):
     return MIXINGS.get(mixing)()
 
 
-def more_seed(seed):
-    """A seed for what a kind draws beyond a `MixPlan`, int `[2]`."""
-    return _folded(seed, _MORE)
-
-
-def permute(x, permutation):
+def permute(x, permutation) -> "tf.Tensor":
     """`[v, i]` is `x[v, permutation[i]]`, of a tensor `[V, B, ...]`.
 
     The gradient of `tf.gather` is a slow scatter-add, as indices might repeat.
@@ -156,7 +147,7 @@ def permute(x, permutation):
     return permuted(x)
 
 
-def blend(x, permutation, weight):
+def blend(x, permutation, weight) -> "tf.Tensor":
     """`weight x + (1 - weight) x[:, permutation]`, of a tensor `[V, B, ...]`.
 
     The weight, a scalar, gets no gradient.
@@ -187,7 +178,7 @@ def _blended(x, permutation, weight, zero):
     return rounded(weight * x) + rounded((1.0 - weight) * partner)
 
 
-def check_images(kind, shape):
+def check_images(kind, shape) -> None:
     """Refuses anything but images for a kind that mixes regions of them."""
     if len(shape) != 3:
         raise UsageError(
@@ -196,7 +187,51 @@ def check_images(kind, shape):
         )
 
 
-def _folded(seed, number):
+def folded(seed, number) -> "tf.Tensor":
+    """A seed `[2]` for other draws than those of the seed itself."""
     return tf.random.experimental.stateless_fold_in(
         seed, number, alg=rng.GENERATOR
     )
+
+
+@MIXINGS.register("none")
+@serializable
+class NoMixing(Mixing):
+    """Leaves examples alone; noise, if any, goes in at the first tap."""
+
+    def plan(self, seed, batch_size) -> MixPlan:
+        del seed
+        return MixPlan(tf.constant(0), tf.constant(1.0), tf.range(batch_size))
+
+    def mix(self, x, plan) -> "tf.Tensor":
+        del plan
+        return x
+
+
+@MIXINGS.register("input")
+@serializable
+class InputMixing(Mixing):
+    """Mixup: `lam x + (1 - lam) x[permutation]` at the first tap.
+
+    >>> mixing = InputMixing().bind(num_taps=1, alpha=1.0)
+    >>> plan = mixing.plan(rng.stream(0, 0, "mixing"), batch_size=8)
+    >>> mixing.mix(tf.zeros([1, 8, 4, 4, 3]), plan).shape
+    TensorShape([1, 8, 4, 4, 3])
+
+    Reference: Zhang et al., mixup, arXiv:1710.09412; one coefficient for each
+    batch.
+    """
+
+    def mix(self, x, plan) -> "tf.Tensor":
+        return blend(x, plan.permutation, plan.lam)
+
+
+@MIXINGS.register("manifold")
+@serializable
+class ManifoldMixing(InputMixing):
+    """The same at any tap: one coefficient, permutation and tap for each step.
+
+    Reference: Verma et al., Manifold Mixup, arXiv:1806.05236, section 2.
+    """
+
+    hidden = True

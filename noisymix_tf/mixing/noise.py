@@ -13,7 +13,7 @@ from typing import NamedTuple
 from noisymix_tf import philox, rng
 from noisymix_tf.lazy import function, tf
 
-AMPLITUDE_BETA = (2.0, 5.0)
+_AMPLITUDE_BETA = (2.0, 5.0)
 
 
 class NoiseDraws(NamedTuple):
@@ -27,7 +27,7 @@ class NoiseDraws(NamedTuple):
     multiplicative_kept: "tf.Tensor"  # Bool `[V, B, ...]`.
 
 
-def feature_noise(x, seed, additive, multiplicative, sparsity):
+def feature_noise(x, seed, additive, multiplicative, sparsity) -> "tf.Tensor":
     """Injects fresh noise into features; see the module for the equation.
 
     Args:
@@ -38,10 +38,9 @@ def feature_noise(x, seed, additive, multiplicative, sparsity):
 
     Example:
 
-    >>> x = tf.zeros([1, 8, 4, 4, 3])
-    >>> y = feature_noise(x, rng.stream(0, 0, "noise"), [0.5], [0.5], 0.65)
-    >>> y.shape
-    TensorShape([1, 8, 4, 4, 3])
+    >>> x, seed = tf.zeros([1, 8, 3]), rng.stream(0, 0, "noise")
+    >>> feature_noise(x, seed, [0.5], [0.5], 0.65).shape
+    TensorShape([1, 8, 3])
     """
     shape = x.shape if x.shape.is_fully_defined() else tf.shape(x)
     numbers = draw_numbers(seed, shape, additive, multiplicative)
@@ -55,16 +54,13 @@ def feature_noise(x, seed, additive, multiplicative, sparsity):
     return noisy(x)
 
 
-def draw_numbers(seed, shape, additive, multiplicative):
-    """Draws what is random, for features of a `shape` `(V, B, ...)`.
-
-    Amplitudes `[V]` and uniform numbers in [0, 1) of `shape`, float32, twice.
-    """
+def draw_numbers(seed, shape, additive, multiplicative) -> tuple:
+    """Amplitudes `[V]`, and uniform numbers `[V, B, ...]`; each twice."""
     seeds = tf.unstack(rng.split(seed, 4))
 
     def amplitude(level, seed):
         level = tf.convert_to_tensor(level, tf.float32)
-        return level * rng.beta(seed, [int(level.shape[0])], *AMPLITUDE_BETA)
+        return level * rng.beta(seed, [int(level.shape[0])], *_AMPLITUDE_BETA)
 
     return (
         amplitude(additive, seeds[0]),
@@ -74,7 +70,7 @@ def draw_numbers(seed, shape, additive, multiplicative):
     )
 
 
-def interpret(numbers, sparsity):
+def interpret(numbers, sparsity) -> NoiseDraws:
     """Makes `NoiseDraws`, float32, of the numbers of `draw_numbers`.
 
     One uniform number decides both whether an entry is kept and, given that it
@@ -92,7 +88,7 @@ def interpret(numbers, sparsity):
     )
 
 
-def inject(x, draws):
+def inject(x, draws) -> tuple:
     """`x * multiplier + addend` of `NoiseDraws`, and its derivative."""
     view_shape = [-1] + [1] * (len(x.shape) - 1)
 

@@ -21,16 +21,8 @@ from noisymix_tf.lazy import tf
 _TINY = 1e-8
 
 
-class Costs(NamedTuple):
-    """A problem for `grid_labels.solve`; label `l` is the level l / (L - 1)."""
-
-    unary: "tf.Tensor"  # Float32 `[B, n, n, L]`.
-    vertical: "tf.Tensor"  # `[B, n - 1, n]`.
-    horizontal: "tf.Tensor"  # `[B, n, n - 1]`.
-
-
-def costs(options, grid, saliency, pixels, permutation, lam):
-    """`Costs` of the masks of a batch of pairs.
+def costs(options, grid, saliency, pixels, permutation, lam) -> tuple:
+    """A problem for `grid_labels.solve`: the masks of a batch of pairs.
 
     Args:
         options: A `PuzzleMix`. A patch is at most as large as a block, of which
@@ -40,6 +32,10 @@ def costs(options, grid, saliency, pixels, permutation, lam):
         pixels: float32 `[B, H, W, C]` in [0, 1].
         permutation: int32 `[B]`, the partner of each image.
         lam: float32 scalar, the mean of a level without other costs.
+
+    Returns:
+        `unary` `[B, n, n, L]`, of label l for the level l / (L - 1), and the
+        weights of neighbours `[B, n - 1, n]` and `[B, n, n - 1]`.
     """
     own = shares(saliency, grid, grid)
     hidden = _Sides(own, tf.gather(own, permutation))
@@ -59,7 +55,7 @@ def costs(options, grid, saliency, pixels, permutation, lam):
         + (1.0 - level) * hidden.own[..., tf.newaxis]
         - options.eta / grid**2 * _log_probabilities(lam, labels)
     )
-    return Costs(unary, vertical, _transposed(horizontal))
+    return unary, vertical, _transposed(horizontal)
 
 
 class _Sides(NamedTuple):
@@ -69,11 +65,10 @@ class _Sides(NamedTuple):
     partner: "tf.Tensor"
 
 
-def shares(saliency, rows, columns):
-    """Each block's share of an image's saliency `[B, H, W]`, not negative.
+def shares(saliency, rows, columns) -> "tf.Tensor":
+    """Each block's share of the saliency `[B, H, W]`: `[B, rows, columns]`.
 
-    Returns float32 `[B, rows, columns]`, of sum 1; equal shares where an image
-    has no saliency at all.
+    Shares are equal where an image has no saliency at all.
     """
     blocks = _means(saliency[..., tf.newaxis], rows, columns)[..., 0]
     total = tf.reduce_sum(blocks, [1, 2], keepdims=True)
@@ -81,7 +76,7 @@ def shares(saliency, rows, columns):
     return tf.where(total > 0.0, found, 1.0 / (rows * columns))
 
 
-def divisor(height, width, limit):
+def divisor(height, width, limit) -> int:
     """The largest side, up to a limit, of squares that fill a rectangle."""
     common = math.gcd(height, width)
     return max(s for s in range(1, limit + 1) if common % s == 0)
@@ -112,10 +107,8 @@ def _seams(pooled, hidden, grid, weight, gamma):
     def seam(upper, lower):
         return weight * gamma * _border(upper, lower, grid)
 
-    pairs = itertools.product(pooled, repeat=2)
-    own_own, own_partner, partner_own, partner_partner = itertools.starmap(
-        seam, pairs
-    )
+    pairs = itertools.starmap(seam, itertools.product(pooled, repeat=2))
+    own_own, own_partner, partner_own, partner_partner = pairs
     mixed = own_partner + partner_own - own_own - partner_partner
     # What hides the partner shows the image, above the border and below it.
     partner = hidden.partner + _around(
@@ -147,6 +140,8 @@ def _border(upper, lower, grid):
 def _log_probabilities(lam, labels):
     """Logarithm of each level's binomial probability, `[L]`."""
     most = labels - 1
-    numbers = ((math.comb(most, k), k, most - k) for k in range(labels))
-    shares = [ways * lam**k * (1.0 - lam) ** rest for ways, k, rest in numbers]
+    shares = [
+        math.comb(most, k) * lam**k * (1.0 - lam) ** (most - k)
+        for k in range(labels)
+    ]
     return tf.stack([tf.math.log(share + _TINY) for share in shares])

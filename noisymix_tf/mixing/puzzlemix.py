@@ -46,24 +46,20 @@ class PuzzleMix(Mixing):
     """Joins two images so that the salient parts of both are seen.
 
     Each step divides the images into 2 x 2, 4 x 4, 8 x 8 or 16 x 16 blocks. A
-    mask with `labels` levels says how much of each block is the image's own; it
-    shows much saliency, has few and smooth seams, and about the share
-    `lam ~ Beta(alpha, alpha)` of the image (`puzzle_costs.py`). The solver is
-    tree-reweighted message passing (`grid_labels.py`) in place of the
-    published graph cut. Then blocks move so that salient ones are shown
-    (`transport.py`). The labels get the pixels' shares: the mean of the mask.
+    mask says how much of each block is the image's own; it shows much saliency,
+    has few and smooth seams, and about the share `lam ~ Beta(alpha, alpha)` of
+    the image (`puzzle_costs.py`, solved by `grid_labels.py`). Then blocks move
+    so that salient ones are shown (`transport.py`). The labels get the pixels'
+    shares: the mean of the mask.
 
     Saliency is the norm over the channels of the loss's gradient at the first
     tap, which must be the input or its normalisation. It costs one pass of the
     clean view through the network, as in evaluation, and back. All views are
-    cut and moved alike. Images are pixels 0..255.
+    cut and moved alike. A trainer refuses examples that are no images of pixels
+    0..255, or of an odd size, and another first tap.
 
-    A trainer raises a `UsageError` where examples are no images, or of an odd
-    size, or for another first tap.
-
-    Example:
-
-    >>> nm.NoisyMix(classifier, mixing=nm.mixing.PuzzleMix(eta=0.2))
+    >>> PuzzleMix(labels=2).gamma
+    0.5
 
     Reference: Kim et al., PuzzleMix, arXiv:2009.06962; defaults are those of
     its published code for CIFAR-100. ImageNet: `transport_size=-1` and
@@ -78,21 +74,17 @@ class PuzzleMix(Mixing):
         3,
         "Levels of a mask; 3: a block shows the image, its partner or "
         "half of both.",
-        range=between(2, 4),
+        between(2, 4),
     )
     beta: float = option(
-        1.2, "Weight of differing neighbouring levels.", range=_WEIGHT
+        1.2, "Weight of differing neighbouring levels.", _WEIGHT
     )
     gamma: float = option(
-        0.5,
-        "Weight of differing pixels at seams, relative to beta.",
-        range=SHARE,
+        0.5, "Weight of differing pixels at seams, relative to beta.", SHARE
     )
-    eta: float = option(
-        0.2, "Weight of the prior on the levels.", range=_WEIGHT
-    )
+    eta: float = option(0.2, "Weight of the prior on the levels.", _WEIGHT)
     neigh_size: int = option(
-        4, "Side of the patches compared at seams, in pixels.", range=AT_LEAST_1
+        4, "Side of the patches compared at seams, in pixels.", AT_LEAST_1
     )
     transport: bool = option(
         True, "Move salient blocks to where they are seen."
@@ -100,24 +92,24 @@ class PuzzleMix(Mixing):
     transport_size: int = option(
         4,
         "Side of the blocks that move, in pixels; -1: that of the mask's.",
-        range=_SIDE,
+        _SIDE,
     )
     transport_eps: float = option(
         0.8,
         "Cost of a move as long as the image, in shares of its saliency.",
-        range=_WEIGHT,
+        _WEIGHT,
     )
     adversarial_probability: float = option(
         0.0,
         "Share of the steps that perturb an image adversarially, and likewise "
         "its partner; 0: none.",
-        range=SHARE,
+        SHARE,
     )
     adversarial_eps: float = option(
         10.0,
         "Largest adversarial perturbation of a pixel, in grey levels of pixels "
         "0 to 255, of which 8/255 stands for 8.",
-        range=between(0, 255),
+        between(0, 255),
         in_grey_levels=True,
     )
 
@@ -126,7 +118,7 @@ class PuzzleMix(Mixing):
         radius_in_grey_levels("adversarial_eps", self.adversarial_eps, "linf")
         self._functions = {}
 
-    def check(self, shape):
+    def check(self, shape) -> None:
         kind.check_images("PuzzleMix", shape)
         if None not in shape[:2] and not _grids(*shape[:2]):
             raise UsageError(
@@ -135,12 +127,12 @@ class PuzzleMix(Mixing):
                 f"even sides (--image_size)."
             )
 
-    def plan(self, seed, batch_size):
+    def plan(self, seed, batch_size) -> PuzzlePlan:
         plan = super().plan(seed, batch_size)
-        chances = tf.random.stateless_uniform([4], kind.more_seed(seed))
+        chances = tf.random.stateless_uniform([4], kind.folded(seed, kind.MORE))
         return PuzzlePlan(*plan, chances)
 
-    def settle(self, plan, clean):
+    def settle(self, plan, clean) -> PuzzlePlan:
         self.check(clean.images.shape[1:])
         features = clean.features(clean.images)
         if features.shape != clean.images.shape:
@@ -157,7 +149,7 @@ class PuzzleMix(Mixing):
         )
         return plan._replace(**found)
 
-    def mix(self, x, plan):
+    def mix(self, x, plan) -> "tf.Tensor":
         own = partner = x
         if plan.attack is not None:
             attacked = self._attacked(plan)
@@ -219,10 +211,8 @@ class PuzzleMix(Mixing):
 
     def _arranged(self, grid, saliency, pixels, permutation, lam):
         """The mask, and where its pixels come from, for a grid of blocks."""
-        costs = puzzle_costs.costs(
-            self, grid, saliency, pixels, permutation, lam
-        )
-        labels = grid_labels.solve(*costs, sweeps=_SWEEPS)
+        given = self, grid, saliency, pixels, permutation, lam
+        labels = grid_labels.solve(*puzzle_costs.costs(*given), sweeps=_SWEEPS)
         height, width = pixels.shape[1:3]
         level = tf.cast(labels, tf.float32) / (self.labels - 1)
         found = {"mask": _enlarged(level, height, width)}
@@ -249,13 +239,12 @@ class PuzzleMix(Mixing):
 
 
 def _look(clean, radius, amount, attacked):
-    """The gradient at the first tap, and a perturbation that climbs it.
+    """The gradient at the first tap, and what climbing it adds to the features.
 
     A step of the fast gradient sign method from a random start, in pixels, up
-    to a `radius` times an `amount` in [0, 1]. What is at the tap grows with the
-    pixels. Returns the gradient, float32 `[B, H, W, C]`, at the start, which is
-    the image itself where nothing is `attacked`; and what the perturbation does
-    to the features (section 5 of the paper, and its published code).
+    to a `radius` times an `amount` in [0, 1] (section 5 of the paper, and its
+    published code). The start is the image itself where nothing is `attacked`.
+    What is at the tap grows with the pixels.
     """
     images = tf.cast(clean.images, tf.float32)
 

@@ -17,15 +17,12 @@ import numpy as np
 from noisymix_tf.lazy import tf
 
 
-def sources(saliency, visible, eps):
+def sources(saliency, visible, eps) -> "tf.Tensor":
     """Which block comes to each place, int32 `[B, n, m]`, in row-major order.
 
-    An invisible place to which none came has its own.
-
-    Args:
-        saliency: float32 `[B, n, m]`, shares of sum 1.
-        visible: bool `[B, n, m]`, where the image shows.
-        eps: Cost of a way as long as the grid.
+    Of the `saliency`, float32 `[B, n, m]` of sum 1; of where the image is
+    `visible`, bool `[B, n, m]`; and of the cost `eps` of a way as long as the
+    grid. An invisible place to which none came has its own block.
     """
     rows, columns = saliency.shape[1:]
     count = rows * columns
@@ -117,7 +114,7 @@ def _order(rows, columns):
     return order.ravel().astype(np.int32), way.ravel().astype(np.float32)
 
 
-def pixel_sources(blocks, height, width):
+def pixel_sources(blocks, height, width) -> "tf.Tensor":
     """Which pixel comes to each place, `[B, H * W]`, of `sources` `[B, n, m]`.
 
     n and m divide the height and the width of the image.
@@ -130,7 +127,7 @@ def pixel_sources(blocks, height, width):
     return tf.reshape(pixels, [-1, height * width])
 
 
-def moved(x, pixels):
+def moved(x, pixels) -> "tf.Tensor":
     """Images `[V, B, H, W, C]` whose pixels come from `pixel_sources`."""
     views = x.shape[0]
     flat = tf.reshape(x, [-1, x.shape[2] * x.shape[3], x.shape[4]])

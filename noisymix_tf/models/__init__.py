@@ -8,13 +8,13 @@ from noisymix_tf.models.networks import (
     resnet,
     wide_resnet,
 )
-from noisymix_tf.models.torch_weights import load_torch_weights
 from noisymix_tf.models.zoo import (
     MODELS,
     Architecture,
     TorchNames,
     build,
     default_taps,
+    load_torch_weights,
 )
 
 __all__ = [

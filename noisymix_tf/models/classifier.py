@@ -1,4 +1,4 @@
-"""Classifiers out of files: Keras files, directories of runs, SavedModels."""
+"""Classifiers in files: Keras files, directories of runs, SavedModels."""
 
 import atexit
 import functools
@@ -8,14 +8,16 @@ import pathlib
 import re
 import shutil
 import tempfile
+import zipfile
 
 from noisymix_tf.errors import UsageError
-from noisymix_tf.lazy import tf
-from noisymix_tf.models import keras_file
-from noisymix_tf.models.fingerprint import DIGITS
-from noisymix_tf.models.unwrap import classifier_of
+from noisymix_tf.files import flush
+from noisymix_tf.lazy import keras, tf
+from noisymix_tf.models.unwrap import DIGITS, classifier_of
 from noisymix_tf.places import is_address
 
+# Where a SavedModel has what servers do not read.
+EXTRA = "assets.extra"
 _SAVED_MODEL, _RUN_MODEL = "saved_model.pb", "model.keras"
 _KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
 # Signatures by preference: floats first, since attacks need gradients.
@@ -23,9 +25,16 @@ _SIGNATURES = ("serving_float", "serve", "serving_default")
 # Outputs by preference: probabilities are a softmax away from logits, and that
 # way is not exact.
 _OUTPUTS = ("logits", "probabilities")
+_DAMAGED = "the file is damaged or cut short"
+# Earliest date that a zip file can hold; and what in its JSON depends on when
+# and in which process it was written.
+_NO_DATE = (1980, 1, 1, 0, 0, 0)
+_NO_SAVING_DATE = b'"date_saved": "1980-01-01@00:00:00"'
+_DATE = re.compile(b'"date_saved": "[^"]*"')
+_IDENTITY = re.compile(rb'("shared_object_id": )(\d+)')
 
 
-def load_classifier(path):
+def load_classifier(path) -> "keras.Model | SavedModel":
     """Loads whatever classifier lies at a path.
 
     Args:
@@ -41,42 +50,35 @@ def load_classifier(path):
         UsageError: If there is no such file, or it is no classifier.
     """
     path = locate(path)
-    if path.is_dir():
-        return SavedModel(path)
-    return classifier_of(keras_file.read(path))
+    return SavedModel(path) if path.is_dir() else classifier_of(read(path))
 
 
-def locate(path):
+def locate(path) -> pathlib.Path:
     """The file, or the folder of a SavedModel, that a path leads to.
 
     Of what lies in a bucket it is a copy.
     """
     where = path
     path = _fetched(os.fspath(path)) if is_address(path) else pathlib.Path(path)
-    if not path.exists():
-        raise UsageError(
-            f"There is no model at {str(where)!r}: give a .keras file, the "
-            "directory of a run, or a SavedModel."
-        )
+    why = "nothing is there"
     if path.is_file():
-        if path.suffix not in _KERAS_SUFFIXES:
-            raise UsageError(
-                f"{str(path)!r} is no model file: give one that ends in "
-                f"{', '.join(_KERAS_SUFFIXES)}, or a directory."
-            )
-        return path
-    if (path / _RUN_MODEL).is_file():
-        return path / _RUN_MODEL
-    if (path / _SAVED_MODEL).is_file():
-        return path
-    files = path.glob(f"*/{_SAVED_MODEL}")
-    versions = [f.parent for f in files if f.parent.name.isdigit()]
-    if not versions:
-        raise UsageError(
-            f"The directory {str(path)!r} holds neither {_RUN_MODEL} nor a "
-            f"SavedModel ({_SAVED_MODEL}): give one that does."
-        )
-    return max(versions, key=lambda folder: int(folder.name))
+        if path.suffix in _KERAS_SUFFIXES:
+            return path
+        why = f"the file does not end in {', '.join(_KERAS_SUFFIXES)}"
+    elif path.is_dir():
+        if (path / _RUN_MODEL).is_file():
+            return path / _RUN_MODEL
+        if (path / _SAVED_MODEL).is_file():
+            return path
+        files = path.glob(f"*/{_SAVED_MODEL}")
+        versions = [f.parent for f in files if f.parent.name.isdigit()]
+        if versions:
+            return max(versions, key=lambda folder: int(folder.name))
+        why = f"the folder holds neither {_RUN_MODEL} nor {_SAVED_MODEL}"
+    raise UsageError(
+        f"There is no model at {str(where)!r} ({why}): give a .keras file, the "
+        "directory of a run, or a SavedModel."
+    )
 
 
 @functools.cache
@@ -87,17 +89,14 @@ def _fetched(address):
     # `pathlib` folds slashes.
     address = re.sub(":/+", "://", address.rstrip("/"), count=1)
     above, _, name = address.rpartition("/")
-    gfile = tf.io.gfile
+    gfile, source = tf.io.gfile, f"{address}/{_RUN_MODEL}"
     try:
-        is_run = gfile.exists(f"{address}/{_RUN_MODEL}")
-        if gfile.isdir(address) and not is_run:
-            walk = gfile.walk(address)
+        source = source if gfile.exists(source) else address
+        if gfile.isdir(source):
+            walk = gfile.walk(source)
             places = [f"{at}/{each}" for at, _, files in walk for each in files]
-        else:
-            file = f"{address}/{_RUN_MODEL}" if is_run else address
-            at, _, each = file.rpartition("/")
-            # And its card.
-            places = gfile.glob(f"{at}/{pathlib.PurePath(each).stem}.*")
+        else:  # And its card.
+            places = gfile.glob(f"{os.path.splitext(source)[0]}.*")
         for place in places:
             copy = pathlib.Path(folder, place.removeprefix(f"{above}/"))
             copy.parent.mkdir(parents=True, exist_ok=True)
@@ -111,23 +110,86 @@ def _fetched(address):
     return pathlib.Path(folder, name)
 
 
+def read(path) -> "keras.Model":
+    """Loads a Keras model, not compiled, from a file, or says why it cannot."""
+    # Registers the layers that a model of ours may hold.
+    from noisymix_tf import layers  # noqa: F401
+
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:  # Whatever a damaged or foreign file leads to.
+        why, advice = reason(path, error), "write it anew"
+        if why != _DAMAGED:
+            advice += ", or import the module of its own layers first"
+        raise UsageError(
+            f"The model {str(path)!r} cannot be loaded ({why}): {advice}."
+        ) from error
+
+
+def reason(path, error) -> str:
+    """Why a Keras file could not be loaded, in one line."""
+    path = pathlib.Path(path)
+    # Of a file that was cut short Keras says that there is none.
+    if path.suffix == ".keras" and path.is_file():
+        try:
+            with zipfile.ZipFile(path) as file:
+                is_damaged = file.testzip() is not None
+        except Exception:  # Whatever damage leads to.
+            is_damaged = True
+        if is_damaged:
+            return _DAMAGED
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200].rstrip(".")
+
+
+def write(model, path) -> None:
+    """Saves a Keras model so that equal models give equal bytes.
+
+    It is Keras' own file, but for the date, which is a constant, and for shared
+    objects, which are numbered as they appear, not by their identities in this
+    process. It has reached the disk on return.
+    """
+    path = pathlib.Path(path)
+    raw = path.with_name(f".{path.stem}.raw.keras")
+    try:
+        model.save(raw)
+        with zipfile.ZipFile(raw) as source, open(path, "wb") as file:
+            with zipfile.ZipFile(file, "w") as target:
+                for name in source.namelist():
+                    entry = zipfile.ZipInfo(name, _NO_DATE)
+                    entry.external_attr = 0o600 << 16
+                    content = source.read(name)
+                    if name == "metadata.json":
+                        content = _DATE.sub(_NO_SAVING_DATE, content)
+                    if name == "config.json":
+                        content = _renumbered(content)
+                    target.writestr(entry, content)
+            flush(file)
+    finally:
+        raw.unlink(missing_ok=True)
+
+
+def _renumbered(config):
+    numbers = {}
+
+    def number(match):
+        return b"%s%d" % (match[1], numbers.setdefault(match[2], len(numbers)))
+
+    return _IDENTITY.sub(number, config)
+
+
 class SavedModel:
     """A signature of a SavedModel, in the form of a Keras model.
 
-    Args:
-        path: Folder of `saved_model.pb`.
+    A `UsageError` if none takes images and gives one output per class.
 
     Attributes:
-        name: Its path.
-        signature: Name of the signature that is called.
-        output: Name of the output that is taken.
+        name: Path of the folder of `saved_model.pb`.
+        signature, output: Names of what is called and what is taken of it.
         inputs: List of one `tf.TensorSpec`, `[None, H, W, C]`.
         ending: What the output is by its name, `"logits"` or
             `"probabilities"`; else None.
         fingerprint: Hash of its files.
-
-    Raises:
-        UsageError: If no signature takes images and gives one output per class.
     """
 
     def __init__(self, path):
@@ -137,7 +199,7 @@ class SavedModel:
         except Exception as error:  # Whatever a damaged file leads to.
             raise UsageError(
                 f"The SavedModel {self.name!r} cannot be loaded "
-                f"({keras_file.reason(path, error)}): write it anew."
+                f"({reason(path, error)}): write it anew."
             ) from error
         signatures = self._loaded.signatures
         known = [name for name in _SIGNATURES if name in signatures]
@@ -153,7 +215,7 @@ class SavedModel:
         self.ending = self.output if self.output in _OUTPUTS else None
         digest, folder = hashlib.sha256(), pathlib.Path(path)
         for file in sorted(folder.rglob("*")):
-            if file.is_file() and "assets.extra" not in file.parts:
+            if file.is_file() and EXTRA not in file.parts:
                 digest.update(file.relative_to(folder).as_posix().encode())
                 digest.update(file.read_bytes())
         self.fingerprint = digest.hexdigest()[:DIGITS]
@@ -162,15 +224,13 @@ class SavedModel:
         """Whether it is a signature of a classifier; then it is taken."""
         arguments = function.structured_input_signature[1].items()
         outputs = function.structured_outputs
-        floats = [
+        known = [name for name in _OUTPUTS if name in outputs]
+        found = known or [
             name
             for name, spec in outputs.items()
             if spec.shape.rank == 2 and spec.dtype.is_floating
         ]
-        found = [name for name in _OUTPUTS if name in outputs]
-        if not found and len(floats) == 1:
-            found = floats
-        if len(arguments) != 1 or not found:
+        if len(arguments) != 1 or not (known or len(found) == 1):
             return False
         ((self._argument, spec),) = arguments
         self._call, self.output, self.inputs = function, found[0], [spec]

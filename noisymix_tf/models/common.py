@@ -1,8 +1,7 @@
-"""Parts that the networks share, made of built-in Keras layers only.
+"""What all networks are made of: the layers of Keras, each with its own seed.
 
-A saved model therefore loads with plain `keras.models.load_model`. Each layer
-starts from a seed of its own, so that a network is a pure function of the
-arguments it is built with.
+A saved model therefore loads with plain `keras.models.load_model`, and a
+network is a pure function of the arguments it is built with.
 """
 
 import zlib
@@ -18,7 +17,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def layer_seed(seed, name):
+def layer_seed(seed, name) -> int:
     """Derives the seed of one layer from the model's seed and its name."""
     if not is_whole(seed) or seed < 0:
         raise UsageError(f"seed is {seed!r}; give an integer of at least 0.")
@@ -26,35 +25,12 @@ def layer_seed(seed, name):
     return int(words.generate_state(1)[0] >> 1)
 
 
-def _normal(fan, seed):
-    return keras.initializers.RandomNormal(0.0, (2 / fan) ** 0.5, seed)
-
-
-# Laws of initial weights: Keras initializers of a unit's numbers of inputs and
-# outputs (of a convolution, times the pixels of its window) and a seed.
-# PyTorch's default, uniform within ±1/sqrt(fan_in), and He et al. (2015),
-# section 2.2, forward and backward.
-LAWS = {
-    "uniform": lambda fan_in, fan_out, seed: keras.initializers.RandomUniform(
-        -(fan_in**-0.5), fan_in**-0.5, seed
-    ),
-    "he_fan_in": lambda fan_in, fan_out, seed: _normal(fan_in, seed),
-    "he_fan_out": lambda fan_in, fan_out, seed: _normal(fan_out, seed),
-    "zeros": lambda fan_in, fan_out, seed: keras.initializers.Zeros(),
-}
-
-
 class Network:
     """Makes the layers of one network, from pixels to logits.
 
-    Args:
-        halvings: How many times the network halves the image.
-        kernel: One of `LAWS`, which the kernels of its convolutions follow.
-        use_bias: Whether they have a bias.
-        **options: The rest is as `noisymix_tf.models.build` says.
-
-    Attributes:
-        pixels: What the layer `"normalize"` puts out.
+    It halves the image `halvings` times; `kernel` is the law of `_initializer`
+    that its convolutions follow. The rest is as `noisymix_tf.models.build`
+    says. `pixels` is what the layer `"normalize"` puts out.
     """
 
     def __init__(
@@ -71,20 +47,17 @@ class Network:
         dropout=0.0,
         seed=0,
     ):
-        if num_classes < 2:
-            raise UsageError(f"num_classes is {num_classes}; give at least 2.")
-        if not 0 <= dropout < 1:
-            raise UsageError(f"dropout is {dropout}; give a rate in [0, 1).")
-        if not 0 < width < np.inf:
-            raise UsageError(
-                f"width is {width}; give a positive multiplier such as 1.0 or "
-                f"0.25."
-            )
         shape = _checked_shape(input_shape, 2**halvings)
         mean = _per_channel("mean", mean, shape[2])
         std = _per_channel("std", std, shape[2])
-        if min(std) <= 0:
-            raise UsageError(f"std is {std}; give positive numbers.")
+        for name, value, is_good, wanted in (
+            ("num_classes", num_classes, num_classes >= 2, "at least 2"),
+            ("dropout", dropout, 0 <= dropout < 1, "a rate in [0, 1)"),
+            ("width", width, 0 < width < np.inf, "a factor such as 1 or 0.25"),
+            ("std", std, min(std) > 0, "positive numbers"),
+        ):
+            if not is_good:
+                raise UsageError(f"{name} is {value}; give {wanted}.")
         self._kernel, self._use_bias = kernel, use_bias
         self._num_classes, self._width = num_classes, width
         self._rate, self._seed = dropout, seed
@@ -121,16 +94,16 @@ class Network:
             # AVX-512).
             x, stride = self.subsample(x, stride, f"{name}_stride"), 1
         fans = x.shape[-1] * size**2, filters * size**2
-        options = self._named(name, fans, kernel=self._kernel, bias="uniform")
+        options = self._named(name, fans, self._kernel, "uniform")
         options |= {"padding": padding, "use_bias": self._use_bias}
         return keras.layers.Conv2D(filters, size, stride, **options)(x)
 
-    def _named(self, name, fans, **laws):
-        """A layer's name and where its weights start."""
+    def _named(self, name, fans, *laws):
+        """A layer's name and where its weights start, by their laws."""
         options = {"name": name}
-        for weight, law in laws.items():
+        for weight, law in zip(("kernel", "bias"), laws):
             seed = layer_seed(self._seed, f"{name}/{weight}")
-            options[f"{weight}_initializer"] = LAWS[law](*fans, seed)
+            options[f"{weight}_initializer"] = _initializer(law, *fans, seed)
         return options
 
     def subsample(self, x, stride, name):
@@ -155,14 +128,10 @@ class Network:
         return keras.layers.Dropout(self._rate, seed=seed, name=name)(x)
 
     def stages(self, x, block, base, counts):
-        """Residual stages; each but the first halves the image.
+        """Residual stages of `counts` blocks, the first with `base` channels.
 
-        Args:
-            x: Input of the first.
-            block: Function of `(network, x, filters, name, stride, output)`,
-                where `output` is the name of the block's last layer or None.
-            base: Channels of the first; each has twice those of the last.
-            counts: Number of blocks of each; layer `"stage{i}"` ends it.
+        A block is a function of `(network, x, filters, name, stride, output)`,
+        where `output` is the name of its last layer or None.
         """
         for stage, count in enumerate(counts, 1):
             filters = self.channels(base * 2 ** (stage - 1))
@@ -177,30 +146,38 @@ class Network:
         """The `keras.Model` that pools `x` and ends in `"logits"`, float32."""
         x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="pool")(x)
         fans = x.shape[-1], self._num_classes
-        options = self._named("logits", fans, kernel=kernel, bias=bias)
+        options = self._named("logits", fans, kernel, bias)
         logits = keras.layers.Dense(fans[1], dtype="float32", **options)(x)
         return keras.Model(self._images, logits, name=name)
 
 
+def _initializer(law, fan_in, fan_out, seed):
+    """PyTorch's default, `"uniform"`, or He et al. (2015), section 2.2."""
+    # The fans are a unit's inputs and outputs, times the pixels of its window.
+    if law == "zeros":
+        return keras.initializers.Zeros()
+    if law == "uniform":
+        limit = fan_in**-0.5
+        return keras.initializers.RandomUniform(-limit, limit, seed)
+    fan = {"he_fan_in": fan_in, "he_fan_out": fan_out}[law]
+    return keras.initializers.RandomNormal(0.0, (2 / fan) ** 0.5, seed)
+
+
 def _checked_shape(input_shape, smallest):
     shape = tuple(input_shape)
-    if len(shape) != 3 or not isinstance(shape[2], (int, np.integer)):
-        raise UsageError(
-            f"input_shape is {shape}; give (height, width, channels)."
-        )
-    if shape[2] < 1:
-        raise UsageError(f"input_shape {shape} has no channels.")
-    if any(side is not None and side < smallest for side in shape[:2]):
-        raise UsageError(
-            f"input_shape {shape} is too small for this network, which needs "
-            f"at least {smallest} pixels a side."
-        )
-    return shape
+    if len(shape) != 3 or not is_whole(shape[2]):
+        wanted = "(height, width, channels)"
+    elif shape[2] < 1:
+        wanted = "at least one channel"
+    elif any(side is not None and side < smallest for side in shape[:2]):
+        wanted = f"at least {smallest} pixels a side, which the network needs"
+    else:
+        return shape
+    raise UsageError(f"input_shape is {shape}; give {wanted}.")
 
 
 def _per_channel(what, values, num_channels):
-    if np.ndim(values) == 0:
-        values = [values] * num_channels
+    values = [values] * num_channels if np.ndim(values) == 0 else values
     if len(values) != num_channels:
         raise UsageError(
             f"{what} has {len(values)} values but the images have "

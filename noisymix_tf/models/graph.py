@@ -2,12 +2,13 @@
 
 import collections
 import functools
+import itertools
 import typing
 
 from noisymix_tf import private
 from noisymix_tf.errors import UsageError
-from noisymix_tf.functional import functional, is_graph
 from noisymix_tf.lazy import keras
+from noisymix_tf.private import functional, is_graph
 
 # Side of the images that stand for a model which takes any size.
 _PROBE_SIDE = 224
@@ -23,7 +24,7 @@ class Step(typing.NamedTuple):
     tensors: tuple  # The symbolic outputs.
     training: bool | None  # What an enclosing call fixes it to.
 
-    def fill_in(self, values):
+    def fill_in(self, values) -> tuple:
         """The call's `(args, kwargs)`, given values by number."""
         pairs = zip(self.arguments.keras_tensors, self.inputs)
         return self.arguments.fill_in({id(t): values[n] for t, n in pairs})
@@ -45,8 +46,7 @@ class Graph:
     Calls of nested functional and Sequential models are replaced by the calls
     inside them. Values are numbered; the model's input is value 0.
 
-    Args:
-        model: Functional or Sequential model with one input and one output.
+    The model is functional or Sequential, with one input and one output.
 
     Attributes:
         steps: List of `Step`.
@@ -64,14 +64,14 @@ class Graph:
                 f"The model has {len(graph.inputs)} inputs and "
                 f"{len(graph.outputs)} outputs; mixing needs one of each."
             )
-        self.steps, self.names, self._num_values = [], {}, 1
+        self.steps, self.names, self._numbers = [], {}, itertools.count(1)
         arguments = private.SymbolicArguments(graph._inputs_struct)
         numbers = {id(graph.inputs[0]): 0}
         (self.output,) = self._inline(graph, arguments, numbers, "", None)
 
     @functools.cached_property
-    def points(self):
-        """List of the cut points, `Point`, in the order of the data flow.
+    def points(self) -> list[Point]:
+        """The cut points in the order of the data flow.
 
         In a topological order a value that all paths pass is the only one that
         crosses from what comes before it to what comes after. The model's own
@@ -96,11 +96,11 @@ class Graph:
         return points
 
     @functools.cached_property
-    def shapes(self):
-        """Dict from the number of a value to its shape, without the batch.
+    def shapes(self) -> dict[int, tuple]:
+        """Of each value its shape, without the batch.
 
-        Where the model takes images of any size, shapes are those for images
-        of 224 pixels a side, as far as they can be computed.
+        A model of images of any size is taken for one of 224 pixels a side, as
+        far as shapes can then be computed.
         """
         first = self.steps[0].arguments.keras_tensors[0]
         specs = {0: first}
@@ -123,49 +123,45 @@ class Graph:
         return {value: tuple(spec.shape[1:]) for value, spec in specs.items()}
 
     def _inline(self, graph, arguments, numbers, prefix, training):
-        """Appends the steps of a model; returns the values it puts out.
+        """Appends the steps of a `Functional`; returns the values of its end.
 
-        Args:
-            graph: The `Functional` of the model.
-            arguments: What it is called with.
-            numbers: Dict from the id of a caller's tensor to its number.
-            prefix: What the names of its layers begin with.
-            training: What the call fixes `training` to, or `None`.
+        `numbers` leads from the id of a caller's tensor to its value, `prefix`
+        stands before the names of layers, `training` is what the call fixes.
         """
-
-        def append(operation, arguments, tensors):
-            inputs = tuple(numbers[id(t)] for t in arguments.keras_tensors)
-            end = self._num_values + len(tensors)
-            outputs = tuple(range(self._num_values, end))
-            self._num_values = end
-            step = operation, arguments, inputs, outputs, (*tensors,), training
-            self.steps.append(Step(*step))
-            return outputs
-
-        entrance = append(_Entrance(graph), arguments, graph.inputs)
-        numbers = dict(zip(map(id, graph.inputs), entrance))
+        entrance = _Entrance(graph), arguments, graph.inputs
+        inputs = self._append(*entrance, numbers, training)
+        numbers = dict(zip(map(id, graph.inputs), inputs))
         depths = sorted(graph._nodes_by_depth, reverse=True)
         nodes = [n for d in depths for n in graph._nodes_by_depth[d]]
         nodes = [node for node in nodes if not node.is_input]
         several = collections.Counter(id(node.operation) for node in nodes)
         calls = collections.Counter()
         for node in nodes:
-            key, name = id(node.operation), f"{prefix}{node.operation.name}"
-            calls[key] += 1
-            name += f"#{calls[key]}" if several[key] > 1 else ""
-            nested = _nested_call(node)
-            if nested is None:
-                values = append(node.operation, node.arguments, node.outputs)
-            else:
-                arguments, fixed = nested
+            operation, name = node.operation, f"{prefix}{node.operation.name}"
+            calls[id(operation)] += 1
+            if several[id(operation)] > 1:
+                name += f"#{calls[id(operation)]}"
+            if nested := _nested_call(node):
+                inner, fixed = nested
                 fixed = fixed if training is None else training
-                inner = functional(node.operation), arguments, numbers
+                inner = functional(operation), inner, numbers
                 values = self._inline(*inner, f"{name}/", fixed)
+            else:
+                call = operation, node.arguments, node.outputs
+                values = self._append(*call, numbers, training)
             numbers |= zip(map(id, node.outputs), values)
             for index, value in enumerate(values):
                 ending = f":{index}" if len(values) > 1 else ""
                 self.names[f"{name}{ending}"] = value
         return tuple(numbers[id(tensor)] for tensor in graph.outputs)
+
+    def _append(self, operation, arguments, tensors, numbers, training):
+        """Appends a step; returns the values that it puts out."""
+        inputs = tuple(numbers[id(t)] for t in arguments.keras_tensors)
+        outputs = tuple(itertools.islice(self._numbers, len(tensors)))
+        step = operation, arguments, inputs, outputs, (*tensors,), training
+        self.steps.append(Step(*step))
+        return outputs
 
 
 class _Entrance:

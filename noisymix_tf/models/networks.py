@@ -1,6 +1,6 @@
 """The residual networks of the paper, and those that others publish.
 
-Each function takes the keyword arguments of `noisymix_tf.models.build` and a
+Each builder takes the keyword arguments of `noisymix_tf.models.build` and a
 `name`, and returns a functional `keras.Model` from pixels 0..255 `[N, H, W, C]`
 to float32 logits `[N, num_classes]`; what cannot be used is a `UsageError`.
 Each stage but the first halves the image. Layer `"stage{i}"` puts out the end
@@ -22,20 +22,17 @@ from noisymix_tf.models.zoo import MODELS, Architecture, TorchNames
 _BOTTLENECKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
 
-def preact_resnet(name, *, blocks=(2, 2, 2, 2), base=64, **options):
+def preact_resnet(
+    name, *, blocks=(2, 2, 2, 2), base=64, **options
+) -> "keras.Model":
     """Builds a pre-activation ResNet with basic blocks and a 3x3 stem.
 
     As in NoisyMix's network every shortcut, the identity too, starts from the
     normalised and rectified input of its block, and nothing normalises the last
-    stage before it is pooled. Kernels start from PyTorch's default.
+    stage before it is pooled. Kernels start from PyTorch's default. `blocks`
+    are the numbers of blocks of the stages, `base` the channels of the first.
 
-    Args:
-        blocks: Number of blocks of each stage.
-        base: Channels of the stem and the first stage; each other doubles them.
-
-    Example:
-
-    >>> preact_resnet("small", width=0.25).output_shape
+    >>> preact_resnet("small", blocks=(1, 1), width=0.25).output_shape
     (None, 10)
     """
     net = Network(len(blocks) - 1, **options)
@@ -43,20 +40,17 @@ def preact_resnet(name, *, blocks=(2, 2, 2, 2), base=64, **options):
     return net.model(net.stages(x, _preactivated, base, blocks), name)
 
 
-def wide_resnet(depth, widen, *, name=None, dropout=0.1, **options):
+def wide_resnet(
+    depth, widen, *, name=None, dropout=0.1, **options
+) -> "keras.Model":
     """Builds NoisyMix's wide ResNet of three stages.
 
     Every convolution has a bias, the second convolution of a block carries the
     stride, dropout stands between the two, a projection starts from the raw
     input of its block, and the last batch normalisation forgets nine tenths of
-    its statistics at every step. Kernels start from PyTorch's default.
-
-    Args:
-        depth: Number of layers, `6 n + 4` for n blocks in each stage.
-        widen: Multiplier of the channels of the stages (16, 32 and 64), but not
-            of the stem (16).
-
-    Example:
+    its statistics at every step. Kernels start from PyTorch's default. Of
+    `depth` layers, `6 n + 4`, there are n blocks in each stage; their channels
+    (16, 32 and 64), but not the stem's (16), are multiplied by `widen`.
 
     >>> wide_resnet(10, 1).count_params()
     78666
@@ -64,11 +58,10 @@ def wide_resnet(depth, widen, *, name=None, dropout=0.1, **options):
     net = Network(2, use_bias=True, dropout=dropout, **options)
     raw = ("projection", "identity")
     block = functools.partial(_preactivated, raw=raw, strides_first=False)
-    x = _wide(net, depth, widen, block, momentum=0.1)
-    return net.model(x, name or f"wide_resnet{depth}_{widen}")
+    return _wide(net, depth, widen, name, block, momentum=0.1)
 
 
-def augmix_wide_resnet(depth, widen, *, name=None, **options):
+def augmix_wide_resnet(depth, widen, *, name=None, **options) -> "keras.Model":
     """Builds a `wide_resnet` in the form in which public AugMix weights come.
 
     Hendrycks et al. (2020), "AugMix", section 4.1: WRN-40-2. No convolution has
@@ -78,19 +71,16 @@ def augmix_wide_resnet(depth, widen, *, name=None, **options):
     normalisations have the same momentum. Kernels start from He's normal law of
     their outputs, those of the logits from PyTorch's default without a bias.
 
-    Example:
-
     >>> augmix_wide_resnet(10, 1).count_params()
     78330
     """
     net = Network(2, kernel="he_fan_out", **options)
     raw = ("identity",)
     block = functools.partial(_preactivated, raw=raw, drops_late=True)
-    name = name or f"wide_resnet{depth}_{widen}"
-    return net.model(_wide(net, depth, widen, block), name, bias="zeros")
+    return _wide(net, depth, widen, name, block, bias="zeros")
 
 
-def cifar_resnet(depth, *, name=None, **options):
+def cifar_resnet(depth, *, name=None, **options) -> "keras.Model":
     """Builds a ResNet of three stages of basic blocks behind a 3x3 stem.
 
     Section 4.2 of "Deep Residual Learning". The stages have 16, 32 and 64
@@ -98,38 +88,20 @@ def cifar_resnet(depth, *, name=None, **options):
     image, its input is subsampled and the new channels are zero, half of them
     on either side as in published PyTorch weights). Kernels start from He's
     normal law of their inputs. Dropout, of which the paper has none, stands
-    before the second convolution of a block.
+    before the second convolution of a block. Of `depth` layers, `6 n + 2`,
+    there are n blocks in each stage.
 
-    Args:
-        depth: Number of layers, `6 n + 2` for n blocks in each stage.
-
-    Example:
-
-    >>> cifar_resnet(20, width=0.25).output_shape
+    >>> cifar_resnet(8, width=0.25).output_shape
     (None, 10)
     """
-    if depth < 8 or (depth - 2) % 6:
-        raise UsageError(
-            f"A ResNet of depth {depth} for small images does not exist; "
-            "give 6 n + 2, such as 20, 32, 44, 56 or 110."
-        )
+    blocks = _three_stages("ResNet for small images", depth, 2)
     net = Network(2, kernel="he_fan_in", **options)
     x = net.conv(net.pixels, net.channels(16), 3, "stem")
-    x = net.norm_relu(x, "stem_bn")
-    x = net.stages(x, _basic, 16, [(depth - 2) // 6] * 3)
+    x = net.stages(net.norm_relu(x, "stem_bn"), _basic, 16, blocks)
     return net.model(x, name or f"resnet{depth}", kernel="he_fan_in")
 
 
-def resnet(
-    depth,
-    *,
-    name=None,
-    input_shape=(224, 224, 3),
-    num_classes=1000,
-    mean=IMAGENET_MEAN,
-    std=IMAGENET_STD,
-    **options,
-):
+def resnet(depth, *, name=None, **options) -> "keras.Model":
     """Builds a ResNet of four stages of bottleneck blocks.
 
     In torchvision's form: the 3x3 convolution of a block carries the stride,
@@ -138,24 +110,21 @@ def resnet(
     Convolutions start from He's normal law of their outputs, the dense layer
     from PyTorch's default, and every batch normalisation, the last of a block
     too, from a scale of one. Dropout, of which the paper has none, stands
-    before the last convolution of a block. Images have at least 32 pixels a
-    side.
+    before the last convolution of a block. It is for ImageNet's 1000 classes,
+    224 pixels a side, mean and deviation, where nothing else is given. `depth`
+    is 50, 101 or 152.
 
-    Args:
-        depth: Number of layers: 50, 101 or 152.
-
-    Example:
-
-    >>> resnet(50, input_shape=(64, 64, 3), num_classes=200).output_shape
-    (None, 200)
+    >>> resnet(50, width=0.1).output_shape
+    (None, 1000)
     """
     if depth not in _BOTTLENECKS:
         raise UsageError(
             f"A ResNet of depth {depth} with bottlenecks does not exist; "
             f"give {', '.join(map(str, _BOTTLENECKS))}."
         )
-    options |= {"input_shape": input_shape, "num_classes": num_classes}
-    net = Network(5, kernel="he_fan_out", mean=mean, std=std, **options)
+    own = {"input_shape": (224, 224, 3), "num_classes": 1000}
+    own |= {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+    net = Network(5, kernel="he_fan_out", **(own | options))
     x = net.conv(net.pixels, net.channels(64), 7, "stem", 2)
     x = net.norm_relu(x, "stem_bn")
     # Behind a ReLU, zeros around the image never win a maximum.
@@ -165,15 +134,22 @@ def resnet(
     return net.model(x, name or f"resnet{depth}")
 
 
-def _wide(net, depth, widen, block, momentum=0.9):
-    if depth < 10 or (depth - 4) % 6:
-        raise UsageError(
-            f"A wide ResNet of depth {depth} does not exist; "
-            "give 6 n + 4, such as 10, 16, 28 or 40."
-        )
+def _wide(net, depth, widen, name, block, momentum=0.9, bias="uniform"):
+    blocks = _three_stages("wide ResNet", depth, 4)
     x = net.conv(net.pixels, net.channels(16), 3, "stem")
-    x = net.stages(x, block, 16 * widen, [(depth - 4) // 6] * 3)
-    return net.norm_relu(x, "final_bn", momentum)
+    x = net.stages(x, block, 16 * widen, blocks)
+    x = net.norm_relu(x, "final_bn", momentum)
+    return net.model(x, name or f"wide_resnet{depth}_{widen}", bias=bias)
+
+
+def _three_stages(kind, depth, others):
+    """Numbers of blocks, of two layers each, with `others` outside of them."""
+    if depth < 6 + others or (depth - others) % 6:
+        raise UsageError(
+            f"A {kind} of depth {depth} does not exist; give 6 n + {others}, "
+            f"such as {18 + others} or {36 + others}."
+        )
+    return [(depth - others) // 6] * 3
 
 
 def _preactivated(
@@ -183,7 +159,6 @@ def _preactivated(
     name,
     stride,
     output,
-    *,
     raw=(),
     strides_first=True,
     drops_late=False,
@@ -241,13 +216,18 @@ def _rectified_sum(y, shortcut, name, output):
     return keras.layers.ReLU(name=output or f"{name}_relu")(x)
 
 
-_OURS = {"stem": "conv1", "final_bn": "bn1", "logits": "linear"}
-_OURS = TorchNames(_OURS, inside={"shortcut": "shortcut.0"})
-_AUGMIX = {"stem": "conv1", "final_bn": "bn1", "logits": "fc"}
+_OURS = TorchNames(
+    {"stem": "conv1", "final_bn": "bn1", "logits": "linear"},
+    inside={"shortcut": "shortcut.0"},
+)
 # AugMix and its descendants spell a shortcut one way, RobustBench and TRADES
 # another.
 _AUGMIX = [
-    TorchNames(_AUGMIX, "block{stage}.layer.{index}", {"shortcut": shortcut})
+    TorchNames(
+        {"stem": "conv1", "final_bn": "bn1", "logits": "fc"},
+        "block{stage}.layer.{index}",
+        {"shortcut": shortcut},
+    )
     for shortcut in ("conv_shortcut", "convShortcut")
 ]
 _CIFAR = TorchNames({"stem": "conv1", "stem_bn": "bn1", "logits": "linear"})
@@ -255,20 +235,15 @@ _TORCHVISION = TorchNames(
     {"stem": "conv1", "stem_bn": "bn1", "logits": "fc"},
     inside={"shortcut": "downsample.0", "shortcut_bn": "downsample.1"},
 )
-
-
-def _register(name, names, build, *size, **options):
-    build = functools.partial(build, *size, **options)
-    MODELS.register(name)(Architecture(build, tuple(names)))
-
-
-_register("preact_resnet18", [_OURS], preact_resnet, "preact_resnet18")
-_register(
-    *("preact_wide_resnet18", [_OURS], preact_resnet, "preact_wide_resnet18"),
-    base=128,
-)
-_register("wide_resnet28_4", [_OURS], wide_resnet, 28, 4)
-_register("wide_resnet40_2", _AUGMIX, augmix_wide_resnet, 40, 2)
-_register("resnet20", [_CIFAR], cifar_resnet, 20)
-_register("resnet56", [_CIFAR], cifar_resnet, 56)
-_register("resnet50", [_TORCHVISION], resnet, 50)
+_twice_as_wide = functools.partial(preact_resnet, base=128)
+for _name, _names, _build, *_size in (
+    ("preact_resnet18", [_OURS], preact_resnet, "preact_resnet18"),
+    ("preact_wide_resnet18", [_OURS], _twice_as_wide, "preact_wide_resnet18"),
+    ("wide_resnet28_4", [_OURS], wide_resnet, 28, 4),
+    ("wide_resnet40_2", _AUGMIX, augmix_wide_resnet, 40, 2),
+    ("resnet20", [_CIFAR], cifar_resnet, 20),
+    ("resnet56", [_CIFAR], cifar_resnet, 56),
+    ("resnet50", [_TORCHVISION], resnet, 50),
+):
+    _entry = Architecture(functools.partial(_build, *_size), tuple(_names))
+    MODELS.register(_name)(_entry)

@@ -15,6 +15,7 @@ stages, whether there are three or four.
 """
 
 import difflib
+import itertools
 import math
 
 from noisymix_tf.errors import UsageError
@@ -28,28 +29,21 @@ _MAX_HIDDEN = 3
 # and odd strides change sizes a little.
 _SAME_SIZE = 1.5
 
+# By names and modules of classes.
 _MERGES = ("Add", "Average", "Concatenate", "CustomScaleLayer", "Maximum")
 _MERGE_WORDS = ("add", "concat", "droppath", "merge", "residual", "stochastic")
 _PREPROCESSING = ("CastToFloat32", "Lambda", "Resize")
 _REARRANGING = (".reshaping", ".merging")
 _PREPROCESSING_WORDS = ("normaliz", "preprocess", "rescal", "standardiz")
-# Modules of Keras whose layers' weights only normalise or activate.
+# Where weights only normalise or activate.
 _ASIDE = (".normalization", ".preprocessing", ".activations")
 
 
-def find(graph, taps):
-    """The places of taps in a `Graph`.
+def find(graph, taps) -> list[tuple[int, int, str]]:
+    """The places of taps, as `segments.cut` takes them, in a `Graph`.
 
-    Args:
-        graph: `Graph`.
-        taps: `"auto"`, `"auto:N"`, or names; see `segments.cut`.
-
-    Returns:
-        Of each `(place, value, name)`: how many steps lie before it, and the
-        number of its value.
-
-    Raises:
-        UsageError: A tap that cannot be used.
+    Returns of each `(place, value, name)`: how many steps lie before it, and
+    the number of its value. Taps that cannot be used are a `UsageError`.
     """
     if is_auto(taps):
         _, colon, number = taps.partition(":")
@@ -73,7 +67,7 @@ def find(graph, taps):
     return found
 
 
-def is_auto(taps):
+def is_auto(taps) -> bool:
     """Whether taps are left to be chosen."""
     return isinstance(taps, str) and taps.split(":")[0] == AUTO
 
@@ -117,18 +111,17 @@ def _fits(name, tap):
     return tap in ("/".join(tail), "/".join(plain))
 
 
-def choose(graph):
-    """The taps that `"auto"` stands for, of a `Graph`: a tuple of names."""
+def choose(graph) -> tuple[str, ...]:
+    """The names of the taps that `"auto"` stands for, of a `Graph`."""
     blocks = _blocks(graph)
-    stages = _by_size(blocks, graph)
-    if len(stages) > 1:
+    ends = [stage[-1] for stage in _by_size(blocks, graph)]
+    if len(ends) > 1:
         sizes = _by_size(_body(graph), graph)
-        end = _size(sizes[-1][-1], graph) if len(sizes) > _MAX_HIDDEN else None
-        ends = [stage[-1] for stage in stages]
-        hidden = [b for b in ends if not _is_same(_size(b, graph), end)]
+        last = _size(sizes[-1][-1], graph) if len(sizes) > _MAX_HIDDEN else None
+        hidden = [end for end in ends if not _is_same(_size(end, graph), last)]
     else:
         depths = {math.ceil(len(blocks) * q / 4) - 1 for q in (1, 2, 3)}
-        hidden = [blocks[depth] for depth in sorted(depths)] if blocks else []
+        hidden = [blocks[depth] for depth in sorted(depths) if blocks]
     hidden = [block.name for block in hidden[:_MAX_HIDDEN]]
     return (_preprocessed(graph), *hidden)
 
@@ -148,8 +141,8 @@ def _preprocessed(graph):
             prepares = named and not step.operation.weights
         else:
             # Arithmetic such as `x / 127.5 - 1`.
-            ends = step.inputs[0], step.outputs[0]
-            prepares = len({graph.shapes[value] for value in ends}) == 1
+            first, last = step.inputs[0], step.outputs[0]
+            prepares = graph.shapes[first] == graph.shapes[last]
         if prepares:
             found = names.get(position, found)
         elif is_layer and not any(room in module for room in _REARRANGING):
@@ -176,23 +169,18 @@ def _blocks(graph):
 
 
 def _body(graph):
-    """The points between the first layer with weights and the head.
-
-    The head begins with pooling over the image, or with the classifier. Points
-    behind a flattening or pooling count where there are no others, as in
-    networks of dense layers.
-    """
+    """The points between the first layer with weights and the head."""
     weighted = [i for i, step in enumerate(graph.steps) if _is_weighted(step)]
     first, last = (weighted[0], weighted[-1]) if weighted else (0, 0)
     points = [p for p in graph.points if first <= p.position < last]
     is_vector = len(graph.shapes[0]) == 1
-    body = []
-    for point in points:
-        pooled = _kind(point.step)[0].startswith("Global")
-        if pooled or (len(graph.shapes[point.value]) == 1 and not is_vector):
-            break
-        body.append(point)
-    return body or points
+
+    def is_before_head(point):
+        is_flat = len(graph.shapes[point.value]) == 1 and not is_vector
+        return not (is_flat or _kind(point.step)[0].startswith("Global"))
+
+    # Points behind a flattening or pooling count where there are no others.
+    return list(itertools.takewhile(is_before_head, points)) or points
 
 
 def _by_size(points, graph):

@@ -1,6 +1,14 @@
-"""What callbacks and model cards ask of a model, wrapped in NoisyMix or not."""
+"""The classifier in a `NoisyMix` or as it is: its weights, steps and hash."""
 
 import contextlib
+import hashlib
+import json
+
+import numpy as np
+
+from noisymix_tf.errors import UsageError
+
+DIGITS = 16
 
 
 def classifier_of(model):
@@ -9,19 +17,13 @@ def classifier_of(model):
 
 
 def evaluation_weights(model):
-    """A context in which a model has the weights that are to be measured.
-
-    It does something only to a `NoisyMix` that averages its weights.
-    """
-    own = getattr(model, "evaluation_weights", contextlib.nullcontext)
-    return own()
+    """A context in which a `NoisyMix` that averages its weights has these."""
+    return getattr(model, "evaluation_weights", contextlib.nullcontext)()
 
 
-def step_of(model):
-    """Steps taken so far: of the trainer, or of a plain model's optimizer.
-
-    An optimizer that scales the loss does not count the steps it skips.
-    """
+def step_of(model) -> int:
+    """Steps taken so far: of the trainer, or of a plain model's optimizer."""
+    # An optimizer that scales the loss does not count the steps it skips.
     counter = model.step if _is_wrapped(model) else model.optimizer.iterations
     # A variable with a copy on each replica is no `int`.
     return int(counter.numpy())
@@ -30,3 +32,44 @@ def step_of(model):
 def _is_wrapped(model):
     # By what it can: the trainer stands above this room.
     return hasattr(model, "evaluation_weights")
+
+
+def model_fingerprint(model) -> str:
+    """Hash of a model's weights and of what it does with them.
+
+    The configuration counts, for models may differ in a constant such as the
+    mean of their normalisation, but not the names in it, which depend on what
+    else a process built. A model whose configuration cannot be had (a plain
+    subclass) is known by its weights and the types of its layers; what has a
+    `fingerprint`, by that.
+    """
+    own = getattr(model, "fingerprint", None)
+    if isinstance(own, str):
+        return own
+    if not hasattr(model, "weights"):
+        raise UsageError(
+            f"A {type(model).__name__} has no weights to know it by: give it "
+            "an attribute fingerprint, a word that changes with it."
+        )
+    digest = hashlib.sha256(_architecture(model).encode())
+    for weight in model.weights:
+        value = np.ascontiguousarray(weight.numpy())
+        digest.update(f"{value.shape}{value.dtype}".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()[:DIGITS]
+
+
+def _architecture(model):
+    layers = model._flatten_layers()
+    types = json.dumps([type(layer).__name__ for layer in layers])
+    try:
+        config = json.dumps(
+            model.get_config(),
+            sort_keys=True,
+            default=lambda value: type(value).__name__,
+        )
+    except Exception:  # A user's `get_config` may fail in any way.
+        return types
+    for index, layer in enumerate(layers):
+        config = config.replace(json.dumps(layer.name), f'"#{index}"')
+    return types + config

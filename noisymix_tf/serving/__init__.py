@@ -4,8 +4,8 @@ Signatures of an export, each of one argument, for a batch of any size N:
 
 - `serving_default`, `serving_float`: `images`, pixels 0..255 `[N, H, W, C]`,
   uint8 or float32;
-- `serving_bytes`: `image_bytes`, N strings: JPEG or PNG files of any size,
-  which are decoded, resized and cropped as in an evaluation;
+- `serving_bytes`: `image_bytes`, N JPEG or PNG files of any size, which are
+  decoded, resized and cropped as in an evaluation;
 - `tf_example`: `inputs`, N serialised `tf.train.Example` with such a file in
   `image/encoded`, for TensorFlow Serving's method Classify;
 - `features`: `images`, uint8; gives what the last layer with weights gets,
@@ -17,13 +17,9 @@ is told how they come to size.
 Outputs: float32 `logits`, where the model gives them, and `probabilities`
 `[N, K]`; of the k = min(5, K) most probable classes in falling order int32
 `classes`, float32 `scores` and string `labels` `[N, k]`. `serving_bytes` adds
-`status` string `[N]`: `"ok"`, or why an image cannot be used
-(`image_bytes.STATUS`), whose numbers are then NaN, its classes -1 and its
-labels empty; it spoils no other. `tf_example` has `scores`, and names, or else
-the status, as `classes`. Folder `assets.extra` describes the model.
-
->>> export(model, "serving/digits", class_names="0123456789").version
-1
+`status` string `[N]`, one of `signatures.STATUS`: the numbers of an image that
+is not `"ok"` are NaN, its classes -1 and its labels empty. `tf_example` has
+`scores`, and names, or else the status, as `classes`.
 """
 
 from noisymix_tf.serving.reload import ExportMismatch

@@ -1,10 +1,19 @@
-"""Checks of what an export is given."""
+"""What an export is given: a model by its path, and checks of the rest."""
+
+import contextlib
+import dataclasses
+import pathlib
 
 import numpy as np
 
+from noisymix_tf import command_line, model_card
 from noisymix_tf.checks import is_whole
+from noisymix_tf.config import Config
 from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.errors import UsageError
+from noisymix_tf.models.classifier import SavedModel, load_classifier
+from noisymix_tf.training import setup
+from noisymix_tf.training.checkpoint import CheckpointFolder
 
 # TensorFlow Serving refuses a model with more requests than this to warm up.
 _MAX_WARMUPS = 1000
@@ -12,38 +21,109 @@ _MAX_WARMUPS = 1000
 _ANY_SIDE, _NOISE_IMAGES = 64, 32
 
 
-def shapes(model):
+def load(path, weights="saved") -> tuple:
+    """Loads a saved classifier for export.
+
+    Args:
+        path: A `.keras` file, or the directory of a run.
+        weights: Of a run: `"saved"`, those of `model.keras`, which were
+            evaluated; `"last"`, those after the last step, or `"ema"`, their
+            average, from the newest checkpoint; `"best"`, those of
+            `best.keras`, where a `BestCheckpoint` wrote it. Those that are not
+            there are a `UsageError`.
+
+    Returns `(model, card, config)`: a Keras classifier, or the `NoisyMix`
+    around it; its card and the `Config` of its run, where they are known.
+    """
+    path = pathlib.Path(path)
+    saved, best = path / "model.keras", path / "best.keras"
+    if weights != "saved" and not saved.is_file():
+        raise UsageError(
+            f"--weights={weights} is for the directory of a finished run, "
+            f"which {str(path)!r} is not: leave it out."
+        )
+    if weights == "best" and not best.is_file():
+        raise UsageError(
+            f"{path} has no {best.name}, which a callbacks.BestCheckpoint "
+            f"writes: give --weights=saved, or --model=FILE.keras."
+        )
+    model = load_classifier(best if weights == "best" else path)
+    if isinstance(model, SavedModel):
+        raise UsageError(
+            f"{str(path)!r} is a SavedModel already: give the .keras file or "
+            f"the run that it was made of."
+        )
+    card, config = _card(saved if saved.is_file() else path), None
+    if isinstance(card.get("flags"), list):
+        # Those of another program, or version, are not known.
+        with contextlib.suppress(UsageError):
+            config = command_line.parse_words(card["flags"], Config)
+    if weights == "saved":
+        return model, card or None, config
+    # What a card says of a run, whichever its weights.
+    told = {key: card[key] for key in ("flags", "dataset") if key in card}
+    own = _card(best) if weights == "best" else {}
+    if weights != "best":
+        model = _of_checkpoint(path, model, config, weights == "ema")
+    return model, told | (own or model_card.describe(model)), config
+
+
+def _card(file):
+    has_card = file.is_file() and model_card.card_path(file).is_file()
+    return model_card.read(file) if has_card else {}
+
+
+def _of_checkpoint(run, model, config, ema):
+    """A trainer with the state of the newest checkpoint of a run."""
+    lacks = None if config else "known flags (see its model.card.json)"
+    if config and ema and not config.ema:
+        lacks = "average of its weights (--ema=0)"
+    if not lacks:
+        # They say how steps are carried out, not what a state consists of.
+        config = dataclasses.replace(
+            config, steps_per_execution=1, checkpoint_steps=0
+        )
+        trainer = setup.trainer(config, model, steps_per_epoch=1)
+        step, _ = CheckpointFolder(run / "checkpoints").restore(trainer)
+        lacks = None if step else "checkpoint"
+    if lacks:
+        raise UsageError(f"The run {run} has no {lacks}: give --weights=saved.")
+    trainer.evaluate_ema = ema
+    return trainer
+
+
+def shapes(model) -> tuple[tuple, int]:
     """Returns `(image_shape, num_classes)` of a classifier."""
-    inputs = getattr(model, "inputs", None)
-    if not inputs or len(inputs) != 1 or len(model.outputs) != 1:
+    sides = [getattr(model, name, None) or () for name in ("inputs", "outputs")]
+    found = [tuple(tensor.shape) for side in sides for tensor in side]
+    ranks = [len(shape) for shape in found]
+    if ranks != [4, 2] or None in (found[0][3], found[1][1]):
         raise UsageError(
             f"Model {getattr(model, 'name', model)!r} is no built Keras model "
-            "of one input and one output; give a functional or Sequential one."
+            f"of one input and one output (it has {found}): "
+            f"expected images (N, H, W, C), and of them logits or "
+            f"probabilities (N, K)."
         )
-    image, output = tuple(inputs[0].shape), tuple(model.outputs[0].shape)
-    if len(image) != 4 or not image[3] or len(output) != 2 or not output[1]:
-        raise UsageError(
-            f"Model {model.name!r} makes {output} of {image}; expected images "
-            f"(N, H, W, C), and of them logits or probabilities (N, K)."
-        )
-    return image[1:], output[1]
+    return found[0][1:], found[1][1]
 
 
-def labels(class_names, num_classes):
+def labels(class_names, num_classes) -> list[str] | None:
     """The class names as a list, or None; several classes may share one."""
-    names = None if class_names is None else list(class_names)
-    if names is not None and len(names) != num_classes:
+    if class_names is None:
+        return None
+    names = list(class_names)
+    if len(names) != num_classes:
         raise UsageError(
             f"class_names has {len(names)} names but the model "
             f"{num_classes} classes; give one name for each class."
         )
-    for name in names or ():
+    for name in names:
         if not isinstance(name, str) or name.splitlines() != [name]:
             raise UsageError(f"Class name {name!r} is not a line of text.")
     return names
 
 
-def preprocess(given, image_shape):
+def preprocess(given, image_shape) -> tuple[Preprocess | None, tuple]:
     """`(Preprocess or None, image_shape)` of encoded images."""
     *sides, channels = image_shape
     if given is None:
@@ -70,7 +150,9 @@ def _fits(shape, image_shape):
     return all(side in (None, actual) for side, actual in pairs)
 
 
-def check_images(images, numbers, image_shape, num_classes):
+def check_images(
+    images, numbers, image_shape, num_classes
+) -> tuple[np.ndarray, np.ndarray | None]:
     """The given images, or noise; and their labels or None."""
     images = noise(image_shape) if images is None else np.asarray(images)
     fits = images.ndim == 4 and _fits(images.shape[1:], image_shape)
@@ -92,15 +174,15 @@ def check_images(images, numbers, image_shape, num_classes):
     return images, numbers
 
 
-def noise(image_shape):
+def noise(image_shape) -> np.ndarray:
     """uint8 images of noise, always the same."""
     sides = [side or _ANY_SIDE for side in image_shape]
     generator = np.random.default_rng(0)
     return generator.integers(0, 256, (_NOISE_IMAGES, *sides), dtype=np.uint8)
 
 
-def batch_sizes(given, num_signatures):
-    """Sorted tuple of the sizes that clients are told to expect."""
+def batch_sizes(given, num_signatures) -> tuple[int, ...]:
+    """The sizes that clients are told to expect, sorted."""
     sizes, most = set(given), _MAX_WARMUPS // num_signatures
     bad = [size for size in sizes if not is_whole(size) or size < 1]
     if bad or len(sizes) > most:

@@ -14,6 +14,9 @@ from noisymix_tf.training import segments
 
 # How many of the most probable classes a signature names.
 TOP = 5
+# Largest accepted difference by how kernels are stored and layers compute:
+# rounding to 11 or 8 binary digits moves probabilities by about this much.
+TOLERANCES = {"float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
 _BATCH = 64
 
 
@@ -21,13 +24,12 @@ _BATCH = 64
 class ServedClassifier:
     """What all signatures of an export call.
 
-    The functions read copies of the model's weights, for tracking the model
-    would store each twice. Matrices and kernels are stored as `weights` says;
-    vectors stay as they are, and so does the computation. Where `preprocess` is
-    None, no encoded images are taken.
+    The functions read copies of the model's weights, `variables`, for tracking
+    the model would store each twice. Matrices and kernels are stored as
+    `weights` says; vectors stay as they are, and so does the computation. Where
+    `preprocess` is None, no encoded images are taken.
 
     Attributes:
-        variables: The copies, each once.
         classify: `tf.function` from float32 pixels `[N, H, W, C]` to the dict
             of outputs by name. One function, so that the network is in an
             export once, however many signatures call it.
@@ -49,8 +51,13 @@ class ServedClassifier:
         self._before_last = _penultimate(self.model)
         self.features = self._before_last and self._on_copies(self._before_last)
 
-    def expected(self, images):
-        """Dict of what Keras' own model gives of uint8 images, as NumPy."""
+    @property
+    def types(self) -> set[str]:
+        """What the layers compute in."""
+        return {layer.compute_dtype for layer in self.model._flatten_layers()}
+
+    def expected(self, images) -> dict[str, np.ndarray]:
+        """What Keras' own model gives of uint8 images."""
         found = {"probabilities": outputs_of(self.model, images)}
         if self.from_logits:
             found["logits"] = found["probabilities"]
@@ -82,18 +89,24 @@ class ServedClassifier:
         return call
 
 
-def differences(served, folder, names, images, tolerance, fresh_process):
-    """Dict from `names` of signatures in `folder` to `difference` from Keras.
+def differences(
+    served, folder, names, images, tolerance, fresh_process
+) -> dict[str, float]:
+    """From `names` of signatures in `folder` to `difference` from Keras.
 
-    Of uint8 `images`; an `ExportMismatch` where one is above the tolerance.
+    Of uint8 `images`; an `ExportMismatch` where one is above the tolerance,
+    which by default is that of the classifier's types.
     """
+    if tolerance is None:
+        types = served.types | {served.weights}
+        tolerance = max(TOLERANCES.get(each, 0.0) for each in types)
     rule, files = served.preprocess, encoded(images, served.preprocess)
     requests = {n: SIGNATURES[n].encode(images, files) for n in names}
     call = reload.call_in_new_process if fresh_process else reload.call
-    # What an evaluation makes of the files.
-    seen = [rule.apply(decode_image(file)).numpy() for file in files]
     expected = {False: served.expected(images)}
-    expected[True] = served.expected(np.stack(seen)) if seen else None
+    if files:  # What an evaluation makes of them.
+        seen = [rule.apply(decode_image(file)).numpy() for file in files]
+        expected[True] = served.expected(np.stack(seen))
     found = {}
     for name, outputs in call(folder, requests).items():
         wanted = expected[SIGNATURES[name].encoded]
@@ -107,7 +120,7 @@ def differences(served, folder, names, images, tolerance, fresh_process):
     return found
 
 
-def difference(outputs, expected, labels=None):
+def difference(outputs, expected, labels=None) -> float:
     """The largest difference of outputs from what they are to be.
 
     It is absolute for probabilities and scores, relative to the largest value
@@ -136,7 +149,7 @@ def difference(outputs, expected, labels=None):
     return float(np.max(gaps))
 
 
-def outputs_of(function, images):
+def outputs_of(function, images) -> np.ndarray:
     """What a Keras model gives of uint8 images in inference, as float32."""
     # The reloaded model is called there, too: accelerators round otherwise.
     with tf.device("CPU:0"):

@@ -40,7 +40,7 @@ class Quantized(typing.NamedTuple):
     is_written: bool
 
 
-def check(quantize, onnx, computed_in):
+def check(quantize, onnx, computed_in) -> None:
     """Raises the `UsageError` for what cannot be, of layers of some dtypes."""
     others = computed_in & {"float16", "bfloat16"}
     if quantize and others:
@@ -56,8 +56,8 @@ def check(quantize, onnx, computed_in):
             )
 
 
-def quantize(served, folder, images, labels=None):
-    """Writes a LiteRT (TFLite) model; returns its `Quantized` of some images.
+def quantize(served, folder, images, labels=None) -> Quantized:
+    """Writes a LiteRT (TFLite) model; says how it does on some images.
 
     Matrices and kernels are stored in 8 bits, with a scale for each channel;
     activations are quantised as they come (dynamic range).
@@ -80,7 +80,7 @@ def quantize(served, folder, images, labels=None):
     return Quantized(measure, before, after, len(labels), is_good)
 
 
-def onnx(served, folder, images, tolerance):
+def onnx(served, folder, images, tolerance) -> float:
     """Writes an ONNX model; returns its largest difference in a probability."""
     import onnxruntime
     import tf2onnx
@@ -127,8 +127,10 @@ def _predictions(place, images):
 @contextlib.contextmanager
 def _quiet():
     """Without the converters' notes on what they do."""
-    with contextlib.ExitStack() as stack:
-        stack.callback(logging.disable, logging.root.manager.disable)
-        stack.enter_context(warnings.catch_warnings(action="ignore"))
-        logging.disable(logging.WARNING)
-        yield
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        logging.disable(before)

@@ -4,28 +4,32 @@ It is written under a name that a server ignores, loaded by a process without
 this package, compared with the Keras model, and only then renamed.
 """
 
+import contextlib
 import dataclasses
+import errno
 import os
 import pathlib
+import shutil
 import typing
+import uuid
 
 import tensorflow as tf
 
-from noisymix_tf import model_card
+from noisymix_tf import files, model_card
 from noisymix_tf.errors import UsageError
+from noisymix_tf.models.classifier import EXTRA
 from noisymix_tf.models.unwrap import classifier_of, evaluation_weights
+from noisymix_tf.places import check_local
 from noisymix_tf.probabilities import AUTO, gives_logits
-from noisymix_tf.serving import arguments, extra, portable, signatures, versions
+from noisymix_tf.serving import arguments, extra, portable, signatures
 from noisymix_tf.serving.classifier import (
+    TOLERANCES,
     ServedClassifier,
     differences,
     outputs_of,
 )
 from noisymix_tf.serving.signatures import SIGNATURES
 
-# Largest accepted difference by how kernels are stored and layers compute:
-# rounding to 11 or 8 binary digits moves probabilities by about this much.
-_TOLERANCES = {"float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
 # The reloaded model is compared on so many images.
 _COMPARED = 16
 
@@ -46,7 +50,7 @@ class Exported(typing.NamedTuple):
     onnx_difference: float | None = None
 
     @property
-    def max_abs_difference(self):
+    def max_abs_difference(self) -> float:
         """The largest difference of all signatures."""
         return max(self.differences.values())
 
@@ -76,7 +80,8 @@ def export(
     Args:
         model: A Keras classifier of images `[N, H, W, C]`, pixels 0..255, or a
             `NoisyMix`, of which it writes the weights that it evaluates.
-        path: Local folder of the served model; made if it does not exist.
+        path: Local folder of the served model, made if need be, to which one
+            export at a time writes.
         class_names: K strings, not all different, or `None`.
         preprocess: Of encoded images, `"resizeS-cropS"`; `data.Preprocess`.
         outputs: What it gives: `"logits"`, `"probabilities"` or `"auto"`.
@@ -90,26 +95,25 @@ def export(
         report: Directory of a report on this model, to copy into the export.
         fresh_process: Whether a process without this package loads it back.
 
-    Raises a `UsageError` for what cannot be used, `OSError` on a full disk and
-    `ExportMismatch` beyond the tolerance. A failure leaves nothing behind.
+    A `UsageError` for what cannot be used, `OSError` on a full disk and
+    `ExportMismatch` beyond the tolerance leave nothing behind.
     """
-    given = class_names, preprocess, outputs, weights
     _refuse_scopes()
+    given = class_names, preprocess, outputs, weights
     with evaluation_weights(model):
         served, *checks = _served(model, *given, check_images, check_labels)
         sizes = arguments.batch_sizes(batch_sizes, len(SIGNATURES))
-        portable.check(quantize, onnx, _types(served))
+        portable.check(quantize, onnx, served.types)
         card = model_card.describe(model) if card is None else card
         extra.check_card(card, report)
-        how = _tolerance(served, tolerance), fresh_process
-        with versions.new_version(path) as folder:
+        with new_version(path) as folder:
             functions = _save(served, folder)
             extra.write(folder, served, functions, card, sizes, report)
             extra.write_warmup(folder, served, functions, sizes or (1,), path)
-            some = checks[0][:_COMPARED]
-            found = differences(served, folder, functions, some, *how)
+            given = functions, checks[0][:_COMPARED], tolerance, fresh_process
+            found = differences(served, folder, *given)
             others = _others(served, folder, *checks, quantize, onnx)
-            target = versions.publish(folder)
+            target = publish(folder)
     return Exported(target, int(target.name), found, *others)
 
 
@@ -122,18 +126,6 @@ def _refuse_scopes():
         )
 
 
-def _types(served):
-    """What layers compute in."""
-    return {layer.compute_dtype for layer in served.model._flatten_layers()}
-
-
-def _tolerance(served, given):
-    if given is not None:
-        return given
-    types = _types(served) | {served.weights}
-    return max(_TOLERANCES.get(dtype, 0.0) for dtype in types)
-
-
 def _served(model, names, preprocess, outputs, weights, images, labels):
     """A `ServedClassifier`, and the images and labels to check it on."""
     classifier = classifier_of(model)
@@ -141,8 +133,8 @@ def _served(model, names, preprocess, outputs, weights, images, labels):
     names = arguments.labels(names, num_classes)
     rule, shape = arguments.preprocess(preprocess, shape)
     images, labels = arguments.check_images(images, labels, shape, num_classes)
-    if weights not in _TOLERANCES:
-        known = ", ".join(_TOLERANCES)
+    if weights not in TOLERANCES:
+        known = ", ".join(TOLERANCES)
         raise UsageError(f"weights={weights!r} is not known: give {known}.")
     found = outputs_of(classifier, images[:_COMPARED])
     is_logits = gives_logits(classifier, found, outputs)
@@ -158,18 +150,46 @@ def _served(model, names, preprocess, outputs, weights, images, labels):
     return served, images, labels
 
 
-def _others(served, folder, images, labels, quantize, onnx):
-    """What `Exported` says of the models in other forms, where asked for."""
-    eight_bits, gap, place = None, None, folder / extra.FOLDER
-    if quantize or onnx:
-        # Of the weights themselves, however they are stored here.
-        served = dataclasses.replace(served, weights="float32")
-    if quantize:
-        eight_bits = portable.quantize(served, place, images, labels)
-    if onnx:
-        some, tolerance = images[:_COMPARED], _TOLERANCES["float32"]
-        gap = portable.onnx(served, place, some, tolerance)
-    return eight_bits, gap
+@contextlib.contextmanager
+def new_version(path):
+    """A hidden folder in a local `path`, made if need be, to write to.
+
+    Within the context, `publish` gives it a number; no other export writes
+    there. A failure removes all traces; that of a path that cannot be used, or
+    is in use, is a `UsageError`, that of a full disk an `OSError`.
+    """
+    check_local(path=path)
+    base = pathlib.Path(path)
+    # A server takes folders with integer names only. Not `tempfile`, whose
+    # folders none but their owner can read.
+    folder = base / f".tmp-{uuid.uuid4().hex}"
+    made = [p for p in (base, *base.parents) if not os.path.exists(p)]
+    try:
+        with files.claimed(base, "versions of a model"):
+            for unfinished in base.glob(".tmp-*"):
+                shutil.rmtree(unfinished)
+            folder.mkdir()
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+    except tf.errors.ResourceExhaustedError as error:
+        # What TensorFlow says of a full disk; else it is memory that is full.
+        if folder.name not in error.message:
+            raise
+        words = os.strerror(errno.ENOSPC)
+        raise OSError(errno.ENOSPC, words, str(base)) from error
+    finally:
+        for parent in made:
+            with contextlib.suppress(OSError):  # It holds a version.
+                parent.rmdir()
+
+
+def publish(folder) -> pathlib.Path:
+    """Renames a finished folder to the next free version beside it."""
+    names = [p.name for p in folder.parent.iterdir()]
+    versions = [int(n) for n in names if n.isascii() and n.isdigit()]
+    return folder.rename(folder.parent / str(max(versions, default=0) + 1))
 
 
 def _save(served, folder):
@@ -185,3 +205,17 @@ def _save(served, folder):
         updater.replace_method_name(name, SIGNATURES[name].method)
     updater.save()
     return functions
+
+
+def _others(served, folder, images, labels, quantize, onnx):
+    """What `Exported` says of the models in other forms, where asked for."""
+    eight_bits, gap, place = None, None, folder / EXTRA
+    if quantize or onnx:
+        # Of the weights themselves, however they are stored here.
+        served = dataclasses.replace(served, weights="float32")
+    if quantize:
+        eight_bits = portable.quantize(served, place, images, labels)
+    if onnx:
+        some, tolerance = images[:_COMPARED], TOLERANCES["float32"]
+        gap = portable.onnx(served, place, some, tolerance)
+    return eight_bits, gap

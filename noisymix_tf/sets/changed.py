@@ -1,23 +1,79 @@
-"""Training images of any dataset, in their sizes, and those made of them."""
+"""Trees of changed training images: those of any dataset, in their sizes."""
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
-import tensorflow as tf
-from PIL import Image
 
-from noisymix_tf import data
+from noisymix_tf import data, devices, places
 from noisymix_tf.data import folder
 from noisymix_tf.data.classes import balanced_subset
 from noisymix_tf.data.preprocess import BY_PILLOW, decode_image
-from noisymix_tf.sets import trees, writer
+from noisymix_tf.lazy import tf
+from noisymix_tf.options import AT_LEAST_1, SEED, Options, option
+from noisymix_tf.progress import say
+from noisymix_tf.sets import layouts, writer
 
 _SIDE = 128  # Of an image on the sheet.
 # Flags that do not decide pixels; `data_dir` is known by what it holds.
 _FREE = ("output_dir", "data_dir", "vgg_weights", "styles")
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageSourceConfig(Options):
+    """Which training images are taken."""
+
+    dataset: str = option(
+        "folder",
+        "Dataset: folder, digits, cifar10, cifar100 or imagenet. Only its "
+        "training images are taken.",
+    )
+    data_dir: str | None = option(
+        None,
+        "The folder of images (class-per-directory, with or without train/ and "
+        "val/ above), or the directory of prepared tensorflow-datasets.",
+    )
+    image_size: int | None = option(
+        None,
+        "Bring images to this size: the shorter side, then the centre. By "
+        "default those of a folder keep their sizes.",
+        AT_LEAST_1,
+    )
+    train_examples: int | None = option(
+        None,
+        "Take a class-balanced, deterministic subset of this size.",
+        AT_LEAST_1,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TreeConfig(Options):
+    """What is written, and where to."""
+
+    output_dir: str | None = option(
+        None,
+        "Directory of the tree, CLASS/IMAGE. A command that was killed is "
+        "continued by the same command.",
+    )
+    format: str = option(
+        "png",
+        "png: the very pixels; jpeg: quality 85, a fraction of the size.",
+        choices=("png", "jpeg"),
+    )
+    batch_size: int = option(
+        8, "Images of one size that are made together.", AT_LEAST_1
+    )
+    seed: int = option(0, "Seed of everything random.", SEED)
+
+
+def begin(config) -> None:
+    """What comes before a tree is written: where it goes, and how."""
+    places.check_writable(config.output_dir, "tree")
+    # A tree that is continued is the one that would have been made at once.
+    tf.config.experimental.enable_op_determinism()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +88,11 @@ class Source:
     def __len__(self):
         return len(self.names)
 
-    def read(self, positions):
+    def read(self, positions) -> np.ndarray:
         """Images of one size, uint8 `[B, h, w, 3]`."""
         return np.stack([self.read_one(int(p)) for p in positions])
 
-    def batches(self, batch_size):
+    def batches(self, batch_size) -> Iterator[list[int]]:
         """Lists of positions, each of images of one size, in a fixed order."""
         by_size = {}
         for position, size in enumerate(self.sizes):
@@ -45,18 +101,18 @@ class Source:
             for start in range(0, len(positions), batch_size):
                 yield positions[start : start + batch_size]
 
-    def digest(self):
+    def digest(self) -> str:
         """A word for which images these are, in which order."""
         lines = [f"{n} {s}" for n, s in zip(self.names, self.sizes)]
         return digest([*lines, self.identity])
 
 
-def digest(lines):
+def digest(lines) -> str:
     """16 hexadecimal digits that tell lists of lines apart."""
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def source(config, image_format):
+def source(config, image_format) -> Source:
     """The training images that an `ImageSourceConfig` names, as a `Source`.
 
     `image_format`, of what is made of them, is `"png"` or `"jpeg"`.
@@ -65,14 +121,13 @@ def source(config, image_format):
     if config.dataset == "folder":
         classes = folder.splits(config.data_dir)[0]
         # A size that is not known yet plays no part in the choice of images.
-        files = folder.labelled(classes)
-        split, classes = data.FileSplit(*files, size or 1), tuple(classes)
+        split = data.FileSplit(*folder.labelled(classes), size or 1)
         split = balanced_subset(split, examples, "the training images")
     else:
         how = {"image_size": size, "train_examples": examples}
         dataset = data.load(config.dataset, data_dir=config.data_dir, **how)
         split, classes = dataset.train, dataset.class_names
-    names = trees.image_names(split, classes, trees.SUFFIXES[image_format])
+    names = layouts.image_names(split, classes, layouts.SUFFIXES[image_format])
     if config.dataset == "folder" and size is None:
         sizes, read = map(folder.header_size, split.paths), _as_stored
     else:
@@ -90,22 +145,27 @@ def _preprocessed(split, position):
 
 
 def _as_stored(split, position):
-    return decoded(split.paths[position], "image").numpy()
+    return decoded(split.paths[position]).numpy()
 
 
-def decoded(path, what):
-    """A file's pixels, uint8 tensor `[h, w, 3]`; errors call it `what`."""
+def decoded(path, what="image") -> "tf.Tensor":
+    """A file's pixels, uint8 `[h, w, 3]`; errors call it `what`."""
     with folder.must(f"read the {what} {path!r}"):
         is_bmp = path.lower().endswith(BY_PILLOW)
         return decode_image(tf.io.read_file(path), is_bmp)
 
 
+@contextlib.contextmanager
 def tree_folder(config, source, **more):
     """The `SetFolder` of a tree: flags, and `more`, decide its pixels."""
     flags = {k: v for k, v in vars(config).items() if k not in _FREE}
-    flags["format"] = trees.FORMATS[flags["format"]]
+    flags["format"] = layouts.FORMATS[flags["format"]]
     flags |= {"images": len(source), "names": source.digest(), **more}
-    return writer.claimed_folder(config.output_dir, flags, what="image trees")
+    what, path = "image trees", config.output_dir
+    with writer.claimed_folder(path, flags, what=what) as folder:
+        devices.announce()
+        say(f"Writing to {folder.path}")
+        yield folder
 
 
 class ChangedPart(writer.Part):
@@ -121,11 +181,11 @@ class ChangedPart(writer.Part):
         self._batch_size, self.total = batch_size, len(source)
 
     def done(self, folder):
-        return len({*self._source.names} & {*trees.there(folder.path)})
+        return len({*self._source.names} & {*layouts.there(folder.path)})
 
     def write(self, folder, workers):
         names = self._source.names
-        there = {*names} & {*trees.there(folder.path)}
+        there = {*names} & {*layouts.there(folder.path)}
         for positions in self._source.batches(self._batch_size):
             lacking = {p for p in positions if names[p] not in there}
             if not lacking:
@@ -133,18 +193,20 @@ class ChangedPart(writer.Part):
             made = self._make(self._source.read(positions), positions)
             for position, image in zip(positions, made):
                 if position in lacking:
-                    trees.save(image, folder.path / names[position])
+                    layouts.save(image, folder.path / names[position])
                     there.add(names[position])
             yield len(there)
         sheet = folder.path / "sheet.png"
         if not sheet.exists():
             few = writer.few(self.total)
-            paths = (folder.path / names[position] for position in few)
-            before = map(Image.fromarray, map(self._source.read_one, few))
-            columns = map(_shown, before), map(_shown, map(Image.open, paths))
-            writer.write_sheet(sheet, [[*column] for column in columns])
+            made = (str(folder.path / names[position]) for position in few)
+            made = (decoded(path).numpy() for path in made)
+            columns = map(self._source.read_one, few), made
+            columns = [[*map(_shown, column)] for column in columns]
+            writer.write_sheet(sheet, columns)
 
 
 def _shown(image):
-    with image:
-        return np.asarray(image.convert("RGB").resize((_SIDE, _SIDE)))
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(image).resize((_SIDE, _SIDE)))

@@ -1,15 +1,16 @@
 """Corrupted test images, in the layouts of CIFAR-10-C, -P and ImageNet-C."""
 
+import dataclasses
+import pathlib
+import shutil
+
 import numpy as np
 
 from noisymix_tf import checks, corruptions
 from noisymix_tf.corruptions import SEVERITIES
-from noisymix_tf.data import identity
+from noisymix_tf.data import identity, released
 from noisymix_tf.errors import UsageError
-from noisymix_tf.sets import writer
-from noisymix_tf.sets.arrays import ArrayPart, LabelPart
-from noisymix_tf.sets.recipes import recipes
-from noisymix_tf.sets.trees import FORMATS, SUFFIXES, TreePart, image_names
+from noisymix_tf.sets import layouts, writer
 
 # Frames of a film that a sheet shows, evenly spaced.
 _FRAMES = 8
@@ -32,8 +33,8 @@ def write(
     num_workers=None,
     shard="1/1",
     progress=True,
-):
-    """Writes corrupted copies of the test images; returns the folder's path.
+) -> pathlib.Path:
+    """Writes corrupted copies of `dataset.test`; returns the folder's path.
 
     - Arrays, as CIFAR-10-C: `<corruption>.npy`, uint8 `[S N, H, W, C]`, the
       severities one after the other, and `labels.npy`, `[S N]`. As CIFAR-10-P:
@@ -42,42 +43,32 @@ def write(
 
     Beside them are `sheets/<name>.png`, to look at, and `manifest.json`. The
     pixels (before JPEG) are those of `corruptions.corrupt` with `indices` from
-    0 in the order of `dataset.test`. A call that was killed is continued by the
+    0 in the order of the images. A call that was killed is continued by the
     same call; further names may be added. Memory does not grow.
 
-    Args:
-        dataset: `noisymix_tf.data.Dataset`.
-        output_dir: Directory; a new one, or one that has the same settings.
-        suite: `"c"` for corruptions, `"p"` for perturbations.
-        names: Names or tags of `corruptions.names` or, for suite p,
-            `corruptions.perturbation_names`; by default all.
-        severities: Which of 1 to 5; suite c.
-        difficulty: 1 to 3, of noise; suite p. Above 1 the file is called
-            `<perturbation>_<difficulty>.npy`.
-        crop: Side of the square cut from every frame; suite p.
-        seed, table, frost_folder: Arguments of `corruptions.corrupt`.
-        layout: `"arrays"`, `"tree"`, or `"auto"`: a tree where the test images
-            are files.
-        image_format: Of a tree: `"jpeg"` of quality 85, as the released
-            ImageNet-C, or `"png"`, which keeps every pixel.
-        num_workers: Processes, by default one for each core; 0: none but this.
-        shard: `"i/n"`: only part i of the images, from 1 to n; `joining.merge`
-            joins all parts to what one call writes.
-        progress: Whether to report on the standard error.
+    The arguments are the options of the command `corrupt`; `names`, names or
+    tags, are its `corruptions`, and `image_format` is its `format`. What cannot
+    be used is a `UsageError`.
 
-    Raises:
-        UsageError: An argument or the directory cannot be used.
-
-    Example:
-
-    >>> path = write(data.load("digits"), "digits-c", names=["noise", "fog"])
-    >>> np.load(path / "fog.npy").shape
-    (1820, 32, 32, 3)
+        write(data.load("digits"), "digits-c", names=["noise", "fog"])
     """
+    _check_words(suite, layout, image_format)
+    how = {"crop": crop, "seed": seed, "frost_folder": frost_folder}
+    shape, levels = dataset.image_shape, (severities, difficulty)
+    made = recipes(suite, names, shape, *levels, table, **how)
+    settings, parts = _plan(dataset, made, layout, image_format, shard)
+    wanted = [name for part in parts for name in part.entries]
+    wanted = wanted if "shard" in settings else ()
+    with writer.claimed_folder(output_dir, settings, wanted=wanted) as folder:
+        writer.write(folder, parts, num_workers, progress)
+    return folder.path
+
+
+def _check_words(suite, layout, image_format):
     for what, value, known in (
         ("suite", suite, ("c", "p")),
         ("layout", layout, ("auto", "arrays", "tree")),
-        ("format", image_format, SUFFIXES),
+        ("format", image_format, layouts.SUFFIXES),
     ):
         if value not in known:
             words = f"Known: {', '.join(known)}."
@@ -87,35 +78,129 @@ def write(
             "There is no tree of perturbations, whose released form is films: "
             "use --layout=arrays."
         )
-    split = dataset.test
-    images, first = _part(split, shard)
-    how = {"crop": crop, "seed": seed, "frost_folder": frost_folder}
-    shape, levels = dataset.image_shape, (severities, difficulty)
-    made = recipes(suite, names, shape, *levels, table, **how)
-    settings = _settings(made[0], dataset)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """One corruption at some severities, or one perturbation, for workers."""
+
+    suite: str  # `"c"` or `"p"`.
+    name: str  # Of the corruption or perturbation.
+    levels: tuple  # The severities, or the one difficulty.
+    options: dict  # Further arguments of `corruptions.corrupt` or `perturb`.
+
+    @property
+    def stem(self) -> str:
+        """The released name: `fog`, `gaussian_noise`, `gaussian_noise_2`."""
+        is_film = self.suite == "p"
+        return released.stem(self.name, *self.levels) if is_film else self.name
+
+    def item_shape(self, image_shape) -> tuple[int, ...]:
+        """Shape of what one image becomes: `(H, W, C)` or `(T, H, W, C)`."""
+        if self.suite == "c":
+            return tuple(image_shape)
+        entry = corruptions.PERTURBATIONS.get(self.name)
+        side = self.options["crop"]
+        size = image_shape[:2] if side is None else (side, side)
+        return entry.frames[self.options["table"]], *size, image_shape[2]
+
+    def make(self, images, indices, level) -> np.ndarray:
+        """uint8 `[B, *item_shape]` of images `[B, H, W, C]` at their places."""
+        given = {"indices": indices, **self.options}
+        if self.suite == "c":
+            return corruptions.corrupt(images, self.name, level, **given)
+        return corruptions.perturb(images, self.name, difficulty=level, **given)
+
+    def save(self, images, indices, files) -> int:
+        """Writes each image at levels it lacks, of `{level: path}`; counts."""
+        for level in sorted({level for each in files for level in each}):
+            chosen = [i for i, each in enumerate(files) if level in each]
+            made = self.make(images[chosen], indices[chosen], level)
+            for i, image in zip(chosen, made):
+                layouts.save(image, files[i][level])
+        return sum(map(len, files))
+
+
+def recipes(
+    suite, names, shape, severities, difficulty, table, **options
+) -> list[Recipe]:
+    """The recipes of a choice, in the benchmark's order; see `write`."""
+    options["table"] = table = corruptions.table_for(shape, table)
+    if suite == "c":
+        registry, probe, unused = corruptions.CORRUPTIONS, "brightness", "crop"
+        levels = tuple(dict.fromkeys(severities))
+        if not levels:
+            raise UsageError("No severity was given: give some of 1 to 5.")
+    else:
+        registry, probe = corruptions.PERTURBATIONS, "gaussian_noise"
+        levels, unused = (difficulty,), "frost_folder"
+    del options[unused]
+    # The cheapest of each, to have arguments checked by their own function.
+    image, place = np.zeros((1, *shape), np.uint8), np.zeros(1, int)
+    for level in levels:
+        Recipe(suite, probe, (level,), options).make(image, place, level)
+    words = "all" if names is None else names
+    chosen = registry.chosen([words] if isinstance(words, str) else words)
+    if not chosen:
+        raise UsageError(f"No {registry.kind} was given: give at least one.")
+    made = []
+    for name in filter(set(chosen).__contains__, registry.tagged()):
+        entry = registry.get(name)
+        entry.constants(table)  # Not every table has them for all.
+        own = sorted(levels) if suite == "c" else [entry.level(difficulty)]
+        made.append(Recipe(suite, name, tuple(own), options))
+    return made
+
+
+def _plan(dataset, made, layout, image_format, shard):
+    """What decides the pixels of all files, as JSON values, and the parts."""
+    split, first_recipe = dataset.test, made[0]
+    suite, options = first_recipe.suite, first_recipe.options
+    settings = {
+        "dataset": dataset.name,
+        "images": len(split),
+        "image_shape": list(split.image_shape),
+        "data": str(identity.of(split)),
+        "classes": identity.short(*dataset.class_names),
+        "suite": suite,
+        "seed": int(options["seed"]),
+        "table": options["table"],
+        "generator": corruptions.version(options.get("frost_folder")),
+        **{k: v for k, v in options.items() if k == "crop"},
+    }
+    images, first = _shard(split, shard)
     if layout == "auto":
         of_files = hasattr(split, "paths") and suite == "c"
         layout = "tree" if of_files else "arrays"
     settings["layout"] = layout
     if layout == "tree":
-        files = image_names(split, dataset.class_names, SUFFIXES[image_format])
-        files = files[first : first + len(images)]
-        settings["format"] = FORMATS[image_format]
-        parts = [TreePart(recipe, images, first, files) for recipe in made]
+        suffix = layouts.SUFFIXES[image_format]
+        files = layouts.image_names(split, dataset.class_names, suffix)
+        own = images, first, files[first : first + len(images)]
+        parts = [layouts.TreePart(recipe, *own) for recipe in made]
+        settings["format"] = layouts.FORMATS[image_format]
     else:
+        levels = first_recipe.levels
+        parts = [layouts.ArrayPart(recipe, images, first) for recipe in made]
+        parts.insert(0, layouts.LabelPart(images.labels, len(levels)))
         if suite == "c":
-            settings["severities"] = list(made[0].levels)
-        parts = [ArrayPart(recipe, images, first) for recipe in made]
-        parts.insert(0, LabelPart(images.labels, len(made[0].levels)))
-    wanted = ()
+            settings["severities"] = list(levels)
     if len(images) < len(split):
         settings["shard"] = shard
-        wanted = [name for part in parts for name in part.entries]
     if first == 0:
         parts.insert(0, SheetPart(made, split))
-    with writer.claimed_folder(output_dir, settings, wanted=wanted) as folder:
-        writer.write(folder, parts, num_workers, progress)
-    return folder.path
+    return settings, parts
+
+
+def _shard(split, shard):
+    """The images of part i of n, and the place of the first of them."""
+    place, count = checks.shard(shard)
+    if count > len(split):
+        raise UsageError(
+            f"--shard={shard}: there are no more than {len(split)} images."
+        )
+    first, end = (len(split) * k // count for k in (place, place + 1))
+    return split.subset(range(first, end)) if count > 1 else split, first
 
 
 class SheetPart(writer.Part):
@@ -155,29 +240,63 @@ def _frames(images, films):
     return clean, [films[:, frame] for frame in shown]
 
 
-def _settings(recipe, dataset):
-    """What decides the pixels of all files, as JSON values."""
-    split, options = dataset.test, recipe.options
-    return {
-        "dataset": dataset.name,
-        "images": len(split),
-        "image_shape": list(split.image_shape),
-        "data": str(identity.of(split)),
-        "classes": identity.short(*dataset.class_names),
-        "suite": recipe.suite,
-        "seed": int(options["seed"]),
-        "table": options["table"],
-        "generator": corruptions.version(options.get("frost_folder")),
-        **{k: v for k, v in options.items() if k == "crop"},
-    }
+def merge(folders, output_dir) -> None:
+    """Joins all parts of one plan, byte for byte what one run writes.
+
+    A `UsageError` says that one is no part of it, missing, there twice, not
+    finished or damaged, or that the directory cannot be written.
+    """
+    parts = _all_parts(folders)
+    path, first = parts[0]
+    settings = first["settings"]
+    del settings["shard"], settings["sets"]
+    pairs = [(path, manifest["files"]) for path, manifest in parts]
+    levels = len(settings.get("severities", [0]))
+    with writer.claimed_folder(output_dir, settings) as whole:
+        if settings["layout"] == "tree":
+            layouts.join_trees(whole, pairs)
+        else:
+            layouts.join_arrays(whole, pairs, levels)
+        # Sheets are drawn before the files that are known to be there.
+        sheets = whole.path / "sheets"
+        shutil.copytree(path / "sheets", sheets, dirs_exist_ok=True)
 
 
-def _part(split, shard):
-    """The images of part i of n, and the place of the first of them."""
-    place, count = checks.shard(shard)
-    if count > len(split):
+def _all_parts(folders):
+    """Pairs of path and manifest of all parts of one plan, in their order."""
+    parts, first = {}, None
+    for path in map(pathlib.Path, folders):
+        manifest, place, count = _part(path)
+        first = first or (path, manifest)
+        plans = manifest["settings"], first[1]["settings"]
+        if odd := writer.differences(*plans):
+            raise UsageError(f"{path} has another plan than {first[0]}: {odd}.")
+        if place in parts:
+            both = f"{parts[place][0]} and {path} are both {place + 1}/{count}"
+            raise UsageError(f"{both}: give each part once.")
+        for name in manifest["wanted"]:
+            if name not in manifest["files"]:
+                raise UsageError(
+                    f"{path} is not finished, it lacks {name}: its command "
+                    "goes on where it stopped."
+                )
+        parts[place] = path, manifest
+    missing = [f"{k + 1}/{count}" for k in range(count) if k not in parts]
+    if missing:
+        raise UsageError(f"Parts {', '.join(missing)} are missing: give all.")
+    return [parts[place] for place in range(count)]
+
+
+def _part(path):
+    """A part's manifest, the same for all parts, its place and their count."""
+    if not (path / writer.MANIFEST).is_file():
         raise UsageError(
-            f"--shard={shard}: there are no more than {len(split)} images."
+            f"{path} holds no part of sets: it has no {writer.MANIFEST}."
         )
-    first, end = (len(split) * k // count for k in (place, place + 1))
-    return split.subset(range(first, end)) if count > 1 else split, first
+    manifest = writer.read_manifest(path)
+    settings = manifest["settings"]
+    if "shard" not in settings:
+        raise UsageError(f"{path} is no part: its sets are whole.")
+    place, count = checks.shard(settings["shard"])
+    settings |= {"shard": count, "sets": sorted(manifest["wanted"])}
+    return manifest, place, count

@@ -4,12 +4,13 @@ import abc
 import contextlib
 import io
 import json
+from collections.abc import Iterable
 
 import numpy as np
 
-from noisymix_tf.contact_sheet import contact_sheet
 from noisymix_tf.errors import UsageError
 from noisymix_tf.files import claimed, write_atomically
+from noisymix_tf.lazy import tf
 from noisymix_tf.progress import Progress
 from noisymix_tf.workers import Workers
 
@@ -24,16 +25,15 @@ class SetFolder:
     in a part, those that are `wanted`.
     """
 
-    def __init__(self, path, content, before, wanted):
-        self.path, self.files = path, content["files"]
-        self._content = content
-        self.files.update(before.get("files", ()))
+    def __init__(self, path, settings, before, wanted):
+        self.path, self.files = path, before.get("files", {})
+        self._content = {"settings": settings, "files": self.files}
         wanted = dict.fromkeys([*before.get("wanted", ()), *wanted])
         if wanted:
-            content["wanted"] = list(wanted)
+            self._content["wanted"] = list(wanted)
         self._write()
 
-    def record(self, name, entry):
+    def record(self, name, entry) -> None:
         """Enters a finished file in the manifest."""
         if self.files.get(name) != entry:
             self.files[name] = entry
@@ -52,10 +52,9 @@ def claimed_folder(path, settings, what="corrupted sets", wanted=()):
     that the directory was made with other settings.
     """
     settings = json.loads(json.dumps(settings))
-    content = {"settings": settings, "files": {}}
 
     def check(folder):
-        wrong = differences(content, read_manifest(folder))
+        wrong = differences(settings, read_manifest(folder)["settings"])
         if wrong:
             raise UsageError(
                 f"--output_dir={folder} holds {what} of other settings: "
@@ -65,11 +64,11 @@ def claimed_folder(path, settings, what="corrupted sets", wanted=()):
     with claimed(path, what, MANIFEST, check) as folder:
         is_there = (folder / MANIFEST).exists()
         before = read_manifest(folder) if is_there else {}
-        yield SetFolder(folder, content, before, wanted)
+        yield SetFolder(folder, settings, before, wanted)
 
 
-def read_manifest(path):
-    """What the manifest in a directory holds, a dict."""
+def read_manifest(path) -> dict:
+    """What the manifest in a directory holds."""
     try:
         content = json.loads((path / MANIFEST).read_text())
         return content | {k: dict(content[k]) for k in ("settings", "files")}
@@ -79,9 +78,8 @@ def read_manifest(path):
         ) from error
 
 
-def differences(content, before):
+def differences(now, then) -> str:
     """In which settings two manifests differ, in words; `""` for none."""
-    now, then = content["settings"], before["settings"]
     return "; ".join(
         f"{key} {now.get(key)} (was {then.get(key)})"
         for key in {**then, **now}
@@ -90,23 +88,22 @@ def differences(content, before):
 
 
 class Part(abc.ABC):
-    """Files of a set that belong together, `total` images, for the progress.
+    """Files of a set that belong together."""
 
-    `entries` are the names of what it adds to the manifest in the end.
-    """
+    name = ""
+    entries = ()  # What it adds to the manifest in the end.
+    total = 0  # Images, for the progress.
 
-    name, entries, total = "", (), 0
-
-    def done(self, folder):
+    def done(self, folder) -> int:
         """How many images are known to be there."""
         return self.total if {*self.entries} <= {*folder.files} else 0
 
     @abc.abstractmethod
-    def write(self, folder, workers):
+    def write(self, folder, workers) -> Iterable[int]:
         """Makes what is missing; an iterable of how many images are there."""
 
 
-def write(folder, parts, num_workers=0, progress=True):
+def write(folder, parts, num_workers=0, progress=True) -> None:
     """Writes a list of `Part` to a `SetFolder`, or says why it cannot."""
     done = {part: part.done(folder) for part in parts}
     bar = Progress(None if progress else io.StringIO())
@@ -121,20 +118,36 @@ def write(folder, parts, num_workers=0, progress=True):
             raise UsageError(
                 f"Cannot write to --output_dir={folder.path} "
                 f"({error.strerror or error}); mend that and run the same "
-                f"command again: it goes on where it stopped."
+                "command again: it goes on where it stopped."
             ) from error
     bar.end()
 
 
-def few(number):
+def few(number) -> np.ndarray:
     """Places of a few of so many images, evenly spaced, int `[6]` or less."""
     places = np.linspace(0, number - 1, min(_ROWS, number))
     return np.unique(places.astype(int))
 
 
-def write_sheet(path, columns):
-    """A picture to look at: images side by side, `[B, H, W, C]` a column."""
-    import tensorflow as tf
+def contact_sheet(views, gap=2, least_side=96):
+    """Images `[B, V, H, W, C]`, pixels 0..255, as one uint8 picture.
 
+    It has B rows of V images; of those whose sides are below `least_side` the
+    pixels are repeated.
+    """
+    zoom = max(1, least_side // max(views.shape[2:4]))
+    views = np.clip(np.round(views), 0, 255).astype(np.uint8)
+    views = views.repeat(zoom, axis=2).repeat(zoom, axis=3)
+    before, white = (gap, 0), {"constant_values": 255}
+    views = np.pad(views, [(0, 0), (0, 0), before, before, (0, 0)], **white)
+    rows, columns, height, width, channels = views.shape
+    sheet = views.swapaxes(1, 2).reshape(
+        rows * height, columns * width, channels
+    )
+    return np.pad(sheet, [(0, gap), (0, gap), (0, 0)], **white)
+
+
+def write_sheet(path, columns) -> None:
+    """A picture to look at: images side by side, `[B, H, W, C]` a column."""
     sheet = contact_sheet(np.stack(columns, axis=1))
     write_atomically(path, tf.io.encode_png(sheet).numpy())

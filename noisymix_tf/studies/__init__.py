@@ -18,14 +18,26 @@ Most functions take
 
 and raise `UsageError` where one of them cannot be used, or where a number is
 outside its range.
+
+>>> import keras
+>>> from noisymix_tf import theory
+>>> x, y = [[0.0, 1.0], [1.0, 0.0], [1.0, 2.0]], [0, 1, 1]
+>>> layers = [keras.Input([2]), keras.layers.Dense(2, "softplus")]
+>>> model = theory.in_float64(keras.Sequential(layers))
+>>> near = theory.regularizers(model, x, y).expansion(eps=0.001)
+>>> abs(theory.noisymix_loss(model, x, y, eps=0.001) - near) < 1e-6
+True
+>>> mixed, own = theory.mixup_losses(model, x, y, nodes=16)
+>>> abs(mixed - own) < 1e-6
+True
 """
 
 import importlib
 
 _LAZY = {
-    "AdversarialGap": "adversarial",
+    "AdversarialGap": "losses",
     "Regularizers": "expansion",
-    "adversarial_gap": "adversarial",
+    "adversarial_gap": "losses",
     "coefficients": "expansion",
     "in_float64": "tail",
     "mixup_losses": "losses",

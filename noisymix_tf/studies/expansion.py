@@ -72,15 +72,8 @@ class Regularizers:
         multiplicative=1.0,
         jsd_weight=0.0,
         noise_per_view=(1.0, 2.0, 3.0),
-    ):
-        """The loss to second order, what `noisymix_loss` computes exactly.
-
-        Args:
-            eps: `1 - lam`.
-            additive, multiplicative: Standard deviations of noise over `eps`.
-            jsd_weight: Weight of the divergence of the views.
-            noise_per_view: Factors of `additive`, one for each view.
-        """
+    ) -> float:
+        """The loss to second order, what `noisymix_loss` computes exactly."""
         check(high=1.0, eps=eps)
         check(additive=additive, multiplicative=multiplicative)
         noise = (eps * additive) ** 2, (eps * multiplicative) ** 2
@@ -89,15 +82,12 @@ class Regularizers:
         return self.loss + sum(terms)
 
 
-def regularizers(model, x, y, *, tap="input", from_logits=None):
-    """Computes the `Regularizers` of a small model, means over the examples.
+def regularizers(model, x, y, *, tap="input", from_logits=None) -> Regularizers:
+    """Computes the terms of a small model, means over the examples.
 
     Second derivatives cost as many passes as the tap has numbers, at most 2048.
     Use a smooth activation (tanh, softplus) where the expansion is to be
     compared with the loss. Arguments: see `noisymix_tf.theory`.
-
-    >>> found = nm.theory.regularizers(model, x, y)
-    >>> found.r2, found.expansion(eps=0.01, additive=0.5)
     """
     tail = Tail(model, x, tap, from_logits)
     h = tail.features
@@ -126,7 +116,7 @@ def coefficients(
     noise_sparsity=0.65,
     jsd_weight=12.0,
     noise_per_view=(1.0, 2.0, 3.0),
-):
+) -> dict[str, float]:
     """What each regulariser is multiplied by for settings of `nm.NoisyMix`.
 
     Noise is normal or uniform, times a Beta(2, 5) amplitude, in a share of the
@@ -154,7 +144,7 @@ def coefficients(
 
 def stability(
     model, x, displacements, *, weights=None, tap="input", from_logits=None
-):
+) -> tuple[float, float]:
     """The divergence of displaced views, and what it is to second order.
 
     Half the variance of the displacements, in the metric of the Fisher
@@ -166,15 +156,11 @@ def stability(
     this package.
 
     Args:
-        model, x, tap, from_logits: See `noisymix_tf.theory`.
         displacements: `[V, N, D]`, how far each view is from the example, in
             numbers at the tap.
         weights: `[V]`, positive and of sum one; by default equal.
 
-    Returns `(exact, second_order)`, floats, means over examples.
-
-    >>> step = 0.01 * np.ones([3, *x.shape])
-    >>> exact, near = stability(model, x, step * [[[1]], [[2]], [[3]]])
+    Returns `(exact, second_order)`, means over examples.
     """
     tail = Tail(model, x, tap, from_logits)
     h = tail.features

@@ -1,4 +1,8 @@
-"""What is measured of a classifier of points: accuracy and smoothness."""
+"""What is measured of a classifier of points, kept, and drawn as a map.
+
+Blue and orange are told apart with any colour vision (Okabe and Ito, "Color
+Universal Design"), and classes have different marks as well.
+"""
 
 import io
 import json
@@ -6,16 +10,28 @@ import zipfile
 from typing import NamedTuple
 
 import contourpy
+import matplotlib
 import numpy as np
 import tensorflow as tf
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
 
 from noisymix_tf.errors import UsageError
 from noisymix_tf.files import write_atomically
+from noisymix_tf.studies.points import CLOUD, CURVE
 
 # Half the side of the square in which the boundary is measured and drawn: the
 # curve with room around it.
-EXTENT = 2.5
+_EXTENT = 2.5
 _GRID = 301
+BLUE, ORANGE = "#0072B2", "#E69F00"
+_DARK_BLUE, _DARK_ORANGE = "#00405F", "#8A4B00"
+_COLOURS = LinearSegmentedColormap.from_list(
+    "curve", [ORANGE, "#FBEBC8", "#FFFFFF", "#C8E1EF", BLUE]
+)
+_PANEL_INCHES = 2.67
+# At 150 dots an inch a figure of three such panels has 1200 pixels.
+_DPI = 150
 
 
 class Measures(NamedTuple):
@@ -26,7 +42,7 @@ class Measures(NamedTuple):
         gradient_norm: Mean over the test points of the Euclidean norm of the
             gradient of the probability.
         boundary_length: Length of the line where the probability is one half,
-            in the square `[-EXTENT, EXTENT]` on both axes.
+            from -2.5 to 2.5 on both axes.
     """
 
     accuracy: float
@@ -34,7 +50,7 @@ class Measures(NamedTuple):
     boundary_length: float
 
 
-def measure(probability, test):
+def measure(probability, test) -> tuple[Measures, np.ndarray]:
     """`Measures` of a classifier on test `Points`, and a map.
 
     `probability` is a differentiable function from a float32 tensor `[N, 2]` to
@@ -58,12 +74,12 @@ def measure(probability, test):
     ), field
 
 
-def axis():
+def axis() -> np.ndarray:
     """Coordinates of the map, float32 `[G]`, the same in both directions."""
-    return np.linspace(-EXTENT, EXTENT, _GRID, dtype=np.float32)
+    return np.linspace(-_EXTENT, _EXTENT, _GRID, dtype=np.float32)
 
 
-def write(path, found, field):
+def write(path, found, field) -> None:
     """Keeps what `measure` gave; sixteen bits are enough for a picture."""
     file = io.BytesIO()
     text = json.dumps(found._asdict())
@@ -71,7 +87,7 @@ def write(path, found, field):
     write_atomically(path, file.getvalue())
 
 
-def read(path):
+def read(path) -> tuple[Measures, np.ndarray]:
     """What `write` has kept; a damaged file is a `UsageError`."""
     try:
         with np.load(path) as file:
@@ -82,3 +98,59 @@ def read(path):
             f"{path} is damaged ({error}): remove it, and give the same "
             f"command again."
         ) from error
+
+
+def draw(maps, points) -> Figure:
+    """What each scheme makes of the same points, those that it learned.
+
+    `maps` is a dict from title to probabilities (see `measure`), a panel each.
+    """
+    columns = 2 if len(maps) == 4 else min(3, len(maps))
+    rows = -(-len(maps) // columns)
+    size = _PANEL_INCHES * columns, (_PANEL_INCHES + 0.45) * rows + 0.6
+    figure = Figure(size, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax in axes[len(maps) :]:
+        ax.set_axis_off()
+    for ax, (title, field) in zip(axes, maps.items()):
+        shades = _panel(ax, title, field, points)
+    bar = figure.colorbar(
+        shades,
+        ax=list(axes),
+        orientation="horizontal",
+        shrink=0.9 if columns == 1 else 0.6,
+        aspect=35,
+        pad=0.02,
+        ticks=[0, 0.5, 1],
+    )
+    words = "; cloud (●); black line: one half" if columns > 1 else ""
+    bar.set_label(f"probability of the curve (▲){words}", fontsize=11)
+    bar.ax.tick_params(labelsize=10)
+    return figure
+
+
+def _panel(ax, title, field, points):
+    """Draws one map; returns its filled contours."""
+    x = axis()
+    shades = ax.contourf(
+        x, x, field, levels=np.linspace(0, 1, 11), cmap=_COLOURS
+    )
+    ax.contour(x, x, field, levels=[0.5], colors="black", linewidths=1.2)
+    look = {"s": 9, "edgecolors": "white", "linewidths": 0.3}
+    cloud, curve = (points.x[points.y == group].T for group in (CLOUD, CURVE))
+    ax.scatter(*cloud, marker="o", color=_DARK_ORANGE, **look)
+    ax.scatter(*curve, marker="^", color=_DARK_BLUE, **look)
+    ends = (-_EXTENT, _EXTENT)
+    ax.set(xlim=ends, ylim=ends, xticks=[], yticks=[])
+    ax.set_aspect("equal")
+    ax.set_title(title, fontsize=12)
+    return shades
+
+
+def to_bytes(figure, suffix="png") -> bytes:
+    """A figure's file, the same for the same picture."""
+    file, options = io.BytesIO(), {"dpi": _DPI, "metadata": {"Date": None}}
+    # The ids of an SVG are random without a salt.
+    with matplotlib.rc_context({"svg.hashsalt": "toy"}):
+        figure.savefig(file, format=suffix, **options)
+    return file.getvalue()

@@ -23,21 +23,21 @@ _SEVERAL = Range(lambda v: v >= 2, "at least 2")
 class ToyProblemConfig(Options):
     """The points."""
 
-    train_points: int = option(500, "Training points.", range=_SEVERAL)
-    test_points: int = option(20_000, "Test points.", range=_SEVERAL)
+    train_points: int = option(500, "Training points.", _SEVERAL)
+    test_points: int = option(20_000, "Test points.", _SEVERAL)
     label_noise: float = option(
-        0.0, "Share of the training labels that are wrong.", range=_PART
+        0.0, "Share of the training labels that are wrong.", _PART
     )
     curve_share: float = option(
-        0.2, "Share of the points on the curve.", range=_SHARE
+        0.2, "Share of the points on the curve.", _SHARE
     )
     position_noise: float = option(
         0.1,
         "Standard deviation of the noise around the curve, whose radius is 1.",
-        range=_RESOLVED,
+        _RESOLVED,
     )
     cloud_size: float = option(
-        1.2, "Standard deviation of the cloud of the others.", range=_RESOLVED
+        1.2, "Standard deviation of the cloud of the others.", _RESOLVED
     )
 
 
@@ -59,12 +59,13 @@ class Points(NamedTuple):
     y: np.ndarray
 
 
-def draw(problem, num, seed, label_noise=0.0):
-    """Draws `Points` in random order, the stated share of each class.
+def draw(problem, num, seed, label_noise=0.0) -> Points:
+    """Draws points in random order, the stated share of each class.
 
     A share `label_noise` of the labels is made wrong, whatever the class.
 
-    >>> train = draw(ToyProblemConfig(), 500, seed=0)
+    >>> draw(ToyProblemConfig(), 500, seed=0).x.shape
+    (500, 2)
     """
     rng = np.random.default_rng(seed)
     num_curve = round(num * problem.curve_share)
@@ -80,7 +81,7 @@ def draw(problem, num, seed, label_noise=0.0):
     return Points(x[order], y)
 
 
-def posterior(problem, x):
+def posterior(problem, x) -> "tf.Tensor":
     """Probability of the curve, float32 `[N]`, at points `x` `[N, 2]`.
 
     By Bayes' rule: no classifier has a higher expected accuracy than the one
@@ -98,8 +99,8 @@ def posterior(problem, x):
     return tf.sigmoid(log_curve - log_cloud)
 
 
-def two_clouds(num, seed=0):
-    """Draws `Points`, float64, of two round clouds far apart, of mean zero."""
+def two_clouds(num, seed=0) -> Points:
+    """Draws two round clouds far apart, float64, of mean zero."""
     y, rng = np.arange(num) % 2, np.random.default_rng(seed)
     x = _SPREAD * rng.normal(size=[num, 2])
     x[:, 0] += _DISTANCE * (y - 0.5)

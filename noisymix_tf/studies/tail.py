@@ -31,9 +31,6 @@ class Tail:
     Attributes:
         features: Float tensor `[N, D]`, what the examples are at the tap.
         num_classes: K, at least 2.
-
-    >>> tail = Tail(model, x, "dense")
-    >>> logits = tail(tail.features)
     """
 
     def __init__(self, model, x, tap=segments.INPUT, from_logits=None):
@@ -44,9 +41,8 @@ class Tail:
         self._shape = [-1, *features.shape[1:]]
         self.features = tf.reshape(features, [len(x), -1])
         output = self._output(self.features)
-        several = output.shape[1:] != [1] and probabilities.is_multi_label(
-            model
-        )
+        is_one = output.shape[1:] == [1]
+        several = not is_one and probabilities.is_multi_label(model)
         if several or output.shape.rank != 2:
             kind = "yes or no answers" if several else "numbers"
             raise UsageError(
@@ -59,7 +55,7 @@ class Tail:
         )
         self.num_classes = max(2, output.shape[1])
 
-    def __call__(self, features):
+    def __call__(self, features) -> tf.Tensor:
         """Logits `[M, K]`, K at least 2, of features `[M, D]`."""
         found = self._output(features)
         if found.shape[-1] == 1:
@@ -70,7 +66,7 @@ class Tail:
             return found
         return tf.math.log(tf.maximum(found, _SMALLEST))
 
-    def labels(self, y):
+    def labels(self, y) -> tf.Tensor:
         """Labels of the examples as rows `[N, K]` that sum to one."""
         rows = one_hot(y, len(self.features), self.num_classes)
         return tf.constant(rows, self.features.dtype)
@@ -82,7 +78,7 @@ class Tail:
         return found
 
 
-def jacobian(function, x):
+def jacobian(function, x) -> tuple[tf.Tensor, tf.Tensor]:
     """Outputs `[N, K]` of a function and their derivatives `[N, K, D]`.
 
     The function maps each row of `x`, `[N, D]`, by itself.
@@ -96,7 +92,7 @@ def jacobian(function, x):
     )
 
 
-def in_float64(model):
+def in_float64(model) -> keras.Model:
     """A copy in float64 of a functional or Sequential model with one input.
 
     A model that computes in float64 is returned as it is.
@@ -122,11 +118,8 @@ def in_float64(model):
     return copy
 
 
-def check(high=math.inf, *, above_0=False, **numbers):
-    """Refuses numbers, alone or in a list, outside [0, `high`] or (0, `high`].
-
-    >>> check(high=1.0, eps=0.01)
-    """
+def check(high=math.inf, *, above_0=False, **numbers) -> None:
+    """Refuses numbers, alone or in a list, outside [0, high] or (0, high]."""
     words = "above 0" if above_0 else "at least 0"
     words = words if high == math.inf else f"0 to {high:g}"
     for name, given in numbers.items():
@@ -136,7 +129,7 @@ def check(high=math.inf, *, above_0=False, **numbers):
                 raise UsageError(f"{name}={value!r} must be a number, {words}.")
 
 
-def check_views(noise_per_view):
+def check_views(noise_per_view) -> None:
     """Refuses factors of noise that are not one number for each view."""
     if np.ndim(noise_per_view) != 1 or not len(noise_per_view):
         raise UsageError(
@@ -146,7 +139,7 @@ def check_views(noise_per_view):
     check(noise_per_view=noise_per_view)
 
 
-def as_array(name, value):
+def as_array(name, value) -> np.ndarray:
     """An argument as a NumPy array of finite numbers."""
     try:
         array = np.asarray(value)
@@ -161,7 +154,7 @@ def as_array(name, value):
     return array
 
 
-def one_hot(y, num, num_classes):
+def one_hot(y, num, num_classes) -> np.ndarray:
     """Labels of `num` examples, in either form, as rows `[N, K]`."""
     y = as_array("y", y)
     if y.shape == (num, num_classes):

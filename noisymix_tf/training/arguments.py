@@ -14,7 +14,7 @@ from noisymix_tf.errors import UsageError
 from noisymix_tf.models.unwrap import classifier_of
 
 
-def check_classifier(model):
+def check_classifier(model) -> None:
     """Refuses what a trainer cannot train."""
     if classifier_of(model) is not model:
         raise UsageError(
@@ -28,7 +28,9 @@ def check_classifier(model):
         )
 
 
-def methods(mixing, adversary, example):
+def methods(
+    mixing, adversary, example
+) -> tuple[mixing_lib.Mixing, adversary_lib.Adversary | None]:
     """The kind of mixing and the adversary that arguments name or are.
 
     Both must fit the classifier's symbolic input, `example`, if it is known.
@@ -47,7 +49,7 @@ def methods(mixing, adversary, example):
     return mixing, adversary
 
 
-def check_compiled(mixing, loss, optimizer, strategy):
+def check_compiled(mixing, loss, optimizer, strategy) -> None:
     """Refuses what `compile` was given and the step cannot work with."""
     reduction = getattr(loss, "reduction", None)
     if mixing.per_example and reduction == "mean_with_sample_weight":
@@ -61,7 +63,7 @@ def check_compiled(mixing, loss, optimizer, strategy):
     distribution.check_accumulation(strategy, steps or 1)
 
 
-def factors(values):
+def factors(values) -> tuple[float, ...]:
     """Factors of noise as a tuple of floats; a number counts for all views."""
     try:
         found = (values,) if is_real(values) else tuple(values)
@@ -77,7 +79,7 @@ def factors(values):
     return tuple(map(float, found))
 
 
-def seed(value):
+def seed(value) -> int:
     """A seed as an int of at most 32 bits, signed or not."""
     if not is_whole(value) or not -(2**31) <= value < 2**32:
         raise UsageError(
@@ -86,7 +88,7 @@ def seed(value):
     return int(value)
 
 
-def serialize(value, name=None):
+def serialize(value, name=None) -> dict | str:
     """A name, a Keras object or a callable as JSON has it.
 
     `functools.partial` of a function with keywords becomes a dict of

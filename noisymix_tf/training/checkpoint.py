@@ -15,7 +15,6 @@ import os
 import pathlib
 import re
 import shutil
-import sys
 import zipfile
 from concurrent import futures
 
@@ -29,6 +28,7 @@ from noisymix_tf.files import (
     flush_folder,
     write_atomically,
 )
+from noisymix_tf.progress import say
 
 _NAME = re.compile(r"step-(\d{8,})")
 _PARTIAL, _ASIDE = ".partial-", ".partial-old-"
@@ -45,12 +45,6 @@ class CheckpointFolder:
     Args:
         path: Folder of the checkpoints; created when first saved to.
         keep: How many of the newest checkpoints to keep, at least 1.
-
-    Example:
-
-    >>> checkpoints = CheckpointFolder("runs/a/checkpoints")
-    >>> start_step, metrics = checkpoints.restore(trainer)
-    >>> checkpoints.save(trainer, step=78)
     """
 
     def __init__(self, path, keep=2):
@@ -61,19 +55,16 @@ class CheckpointFolder:
             )
         self.path = pathlib.Path(path)
         self.keep = keep
-        self._unusable = []
-        self._thread = None
-        self._writing = None
+        self._unusable = set()
+        self._thread = self._writing = None
 
-    def save(self, model, step, background=False):
-        """Writes the checkpoint of a step; returns whether it does.
+    def save(self, model, step, background=False) -> bool:
+        """Writes the checkpoint of a step that a compiled model has come to.
 
         A state with a value that is not finite is not worth keeping: nothing is
-        written and the previous checkpoint stays the newest.
+        written, False returned, and the checkpoint before stays the newest.
 
         Args:
-            model: Compiled Keras model.
-            step: The step that it has come to.
             background: Whether a thread writes a copy while training goes on.
                 A second checkpoint waits for the first.
 
@@ -82,8 +73,8 @@ class CheckpointFolder:
                 not be written in the background. What was there is untouched.
         """
         self.wait()
-        state = _arrays("state", state_variables(model))
-        state |= _arrays("metric", metric_variables(model))
+        state = named("state", state_variables(model))
+        state |= named("metric", metric_variables(model))
         if not all(np.all(np.isfinite(value)) for value in state.values()):
             return False
         for name, value in state.items():
@@ -98,19 +89,19 @@ class CheckpointFolder:
         self._writing = self._thread.submit(self.write, step, state)
         return True
 
-    def wait(self):
+    def wait(self) -> None:
         """Returns when nothing is being written; an `OSError` if it failed."""
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
 
-    def steps(self):
+    def steps(self) -> list[int]:
         """Steps of the checkpoints present, ascending."""
         entries = self.path.iterdir() if self.path.is_dir() else ()
         matches = [_NAME.fullmatch(entry.name) for entry in entries]
         return sorted(int(match[1]) for match in matches if match)
 
-    def restore(self, model):
+    def restore(self, model) -> tuple[int, list]:
         """Loads the newest whole checkpoint into a compiled, built model.
 
         One that is damaged or belongs to another model is named on the standard
@@ -124,19 +115,19 @@ class CheckpointFolder:
             UsageError: There are checkpoints, but none that can be used.
         """
         self.wait()
-        self._unusable = []
+        self._unusable = set()
         for step in reversed(self.steps()):
             try:
                 arrays = self.read(step)
-                assign(state_variables(model), _select("state", arrays))
+                assign(state_variables(model), select("state", arrays))
             except UnusableCheckpoint as error:
                 reason = str(error)
-                _say(f"Skipped checkpoint {self.folder(step)}: {reason}.")
-                self._unusable.append(step)
+                say(f"Skipped checkpoint {self.folder(step)}: {reason}.")
+                self._unusable.add(step)
                 continue
             if self._unusable:
-                _say(f"Used the one before: {self.folder(step)}.")
-            return step, _select("metric", arrays)
+                say(f"Used the one before: {self.folder(step)}.")
+            return step, select("metric", arrays)
         if self._unusable:
             raise UsageError(
                 f"No checkpoint in {self.path} can be used (of the oldest: "
@@ -145,20 +136,19 @@ class CheckpointFolder:
             )
         return 0, []
 
-    def tidy(self):
+    def tidy(self) -> None:
         """Removes what a killed process left: halves, and too many.
 
         For the one process that writes there; an `OSError` if it cannot.
         """
         self.wait()
-        self._remove_leftovers()
-        self._remove(self.steps()[: -self.keep])
+        self._tidy()
 
-    def folder(self, step):
+    def folder(self, step) -> pathlib.Path:
         """The folder of a step's checkpoint."""
         return self.path / f"step-{step:08d}"
 
-    def write(self, step, arrays):
+    def write(self, step, arrays) -> None:
         """Writes a dict of arrays, which have reached the disk on return."""
         self.path.mkdir(parents=True, exist_ok=True)
         self._remove_leftovers()
@@ -171,19 +161,16 @@ class CheckpointFolder:
             write_atomically(partial / _MANIFEST, _manifest(step, partial))
             flush_folder(partial)
             if self.folder(step).exists():
-                os.rename(self.folder(step), self.path / f"{_ASIDE}{step}")
+                self._put_aside(step)
             os.rename(partial, self.folder(step))
             flush_folder(self.path)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        self._remove_leftovers()
-        # They would count among those that are kept.
-        self._remove(set(self._unusable) & {*self.steps()} - {step})
-        self._unusable = []
-        self._remove(self.steps()[: -self.keep])
+        self._unusable.discard(step)
+        self._tidy()
 
-    def read(self, step):
+    def read(self, step) -> dict[str, np.ndarray]:
         """Reads what `write` was given, or raises `UnusableCheckpoint`."""
         folder = self.folder(step)
         try:
@@ -199,11 +186,17 @@ class CheckpointFolder:
             reason = getattr(error, "strerror", None) or str(error)
             raise UnusableCheckpoint(reason) from error
 
-    def _remove(self, steps):
-        for step in steps:
-            # A kill meanwhile leaves no half of it.
-            os.rename(self.folder(step), self.path / f"{_ASIDE}{step}")
-            shutil.rmtree(self.path / f"{_ASIDE}{step}")
+    def _tidy(self):
+        self._remove_leftovers()
+        steps = self.steps()
+        usable = [step for step in steps if step not in self._unusable]
+        for step in {*steps} - {*usable[-self.keep :]}:
+            self._put_aside(step)
+        self._remove_leftovers()
+
+    def _put_aside(self, step):
+        # Whoever is killed while it is removed leaves no half of it.
+        os.rename(self.folder(step), self.path / f"{_ASIDE}{step}")
 
     def _remove_leftovers(self):
         for leftover in self.path.glob(f"{_PARTIAL}*"):
@@ -215,7 +208,7 @@ def _manifest(step, folder):
     return json.dumps({"step": int(step), "sha256": digest})
 
 
-def state_variables(model):
+def state_variables(model) -> list:
     """Variables of a model and its optimizer, each once."""
     if not model.optimizer.built:
         with model.distribute_strategy.scope():
@@ -223,7 +216,7 @@ def state_variables(model):
     return _unique([*model.variables, *model.optimizer.variables])
 
 
-def metric_variables(model):
+def metric_variables(model) -> list:
     """Variables of the metrics that exist by now, each once."""
     return _unique(v for metric in model.metrics for v in metric.variables)
 
@@ -232,7 +225,7 @@ def _unique(variables):
     return list({id(variable): variable for variable in variables}.values())
 
 
-def assign(variables, arrays):
+def assign(variables, arrays) -> None:
     """Assigns arrays to variables, all or, if any shape differs, none."""
     shapes = [tuple(variable.shape) for variable in variables]
     if shapes != [array.shape for array in arrays]:
@@ -242,7 +235,8 @@ def assign(variables, arrays):
         variable.assign(array.view(dtype) if dtype.kind == "V" else array)
 
 
-def _arrays(prefix, variables):
+def named(prefix, variables) -> dict[str, np.ndarray]:
+    """The values of variables by names that tell their order."""
     # Copies: training goes on while they are written.
     return {
         f"{prefix}-{index:05d}": np.asarray(variable).copy()
@@ -250,9 +244,6 @@ def _arrays(prefix, variables):
     }
 
 
-def _select(prefix, arrays):
+def select(prefix, arrays) -> list[np.ndarray]:
+    """The arrays that `named` was given, out of those of several prefixes."""
     return [arrays[key] for key in sorted(arrays) if key.startswith(prefix)]
-
-
-def _say(text):
-    print(text, file=sys.stderr, flush=True)

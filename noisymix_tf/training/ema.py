@@ -6,20 +6,21 @@ After the step with index t (from 0) the average a of a weight w is
 
 so that it begins with the weights after the first step and, while the run is
 young, forgets the earliest of them quickly (the rule of
-`tf.train.ExponentialMovingAverage` with `num_updates`).
-
-All floats of the classifier are averaged alike, the moving statistics of batch
-normalisation included: they belong to the weights that made them.
+`tf.train.ExponentialMovingAverage` with `num_updates`). Keras' optimizers know
+one decay for all steps, and average only what is trained. Here it is all floats
+of the classifier, the moving statistics of batch normalisation included: they
+belong to the weights that made them.
 """
 
 import contextlib
+from collections.abc import Iterator
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from noisymix_tf.checks import is_real
 from noisymix_tf.errors import UsageError
+from noisymix_tf.training.precision import floats_of
 
 # How fast the decay approaches its final value.
 _RAMP = 9.0
@@ -45,13 +46,12 @@ class WeightAverage:
             )
         self._decay = decay
         self._is_swapped = False
-        variables = {id(v): v for v in model.weights}.values()
         self._pairs = [
             (variable, _like(variable, owner, f"average_{index}"))
-            for index, variable in enumerate(filter(_is_float, variables))
+            for index, variable in enumerate(floats_of(model.weights))
         ]
 
-    def update(self, step):
+    def update(self, step) -> None:
         """Takes the weights after the step with an index into the average."""
         t = tf.cast(step, tf.float32)
         decay = tf.minimum(self._decay, t / (t + _RAMP))
@@ -62,7 +62,7 @@ class WeightAverage:
             average.assign(old + tf.cast(1.0 - decay, new.dtype) * (new - old))
 
     @contextlib.contextmanager
-    def swapped_in(self):
+    def swapped_in(self) -> Iterator[None]:
         """Within it, the model has the averages in place of its weights."""
         if self._is_swapped:
             yield
@@ -94,7 +94,3 @@ def _like(variable, owner, name):
     )
     average.assign(variable)
     return average
-
-
-def _is_float(variable):
-    return keras.backend.is_float_dtype(variable.dtype)

@@ -13,7 +13,7 @@ _PROBABILITY_MIN = 1e-7
 STABILITIES = Registry("stability")
 
 
-def jensen_shannon(log_probabilities):
+def jensen_shannon(log_probabilities) -> tf.Tensor:
     """Jensen-Shannon divergence `[B, ...]` of V distributions.
 
         JSD(p_1..p_V) = 1/V sum_v KL(p_v || m),    m = 1/V sum_v p_v
@@ -33,33 +33,28 @@ def jensen_shannon(log_probabilities):
     return tf.reduce_mean(tf.reduce_sum(terms, axis=-1), axis=0)
 
 
-def kullback_leibler(log_probabilities):
+def kullback_leibler(log_probabilities) -> tf.Tensor:
     """The same of `1 / (V - 1) sum_{v > 0} KL(p_0 || p_v)`."""
     clean, others = log_probabilities[:1], log_probabilities[1:]
     terms = tf.exp(clean) * (clean - others)
     return tf.reduce_mean(tf.reduce_sum(terms, axis=-1), axis=0)
 
 
-def log_probabilities(predictions, from_logits):
-    """Of logits or probabilities `[..., K]`, in at least float32."""
-    predictions = _at_least_float32(predictions)
-    if from_logits:
-        return tf.nn.log_softmax(predictions)
-    return tf.math.log(tf.clip_by_value(predictions, _PROBABILITY_MIN, 1.0))
+def log_probabilities(predictions, from_logits, multi_label=False) -> tf.Tensor:
+    """Of logits or probabilities `[..., K]`, in at least float32.
 
-
-def binary_log_probabilities(predictions, from_logits):
-    """The same of yes and no, `[..., K, 2]`, for outputs that are one each."""
-    predictions = _at_least_float32(predictions)
-    if from_logits:
+    Where each of them is a yes or no of its own, those of both, `[..., K, 2]`.
+    """
+    if predictions.dtype != tf.float64:
+        predictions = tf.cast(predictions, tf.float32)
+    if from_logits and multi_label:
         pair = [-tf.nn.softplus(-predictions), -tf.nn.softplus(predictions)]
         return tf.stack(pair, axis=-1)
-    pair = tf.stack([predictions, 1.0 - predictions], axis=-1)
-    return tf.math.log(tf.clip_by_value(pair, _PROBABILITY_MIN, 1.0))
-
-
-def _at_least_float32(x):
-    return x if x.dtype == tf.float64 else tf.cast(x, tf.float32)
+    if from_logits:
+        return tf.nn.log_softmax(predictions)
+    if multi_label:
+        predictions = tf.stack([predictions, 1.0 - predictions], axis=-1)
+    return tf.math.log(tf.clip_by_value(predictions, _PROBABILITY_MIN, 1.0))
 
 
 class _Divergence(keras.losses.Loss):
@@ -75,12 +70,11 @@ class _Divergence(keras.losses.Loss):
     def call(self, y_true, y_pred):
         views = tf.concat([y_true[:, None], y_pred], axis=1)
         views = tf.transpose(views, [1, 0, 2])
-        if self.multi_label or views.shape[-1] == 1:
-            divergences = self._of_views(
-                binary_log_probabilities(views, self.from_logits)
-            )
-            return tf.reduce_mean(divergences, axis=-1)
-        return self._of_views(log_probabilities(views, self.from_logits))
+        is_multi = self.multi_label or views.shape[-1] == 1
+        found = self._of_views(
+            log_probabilities(views, self.from_logits, is_multi)
+        )
+        return tf.reduce_mean(found, axis=-1) if is_multi else found
 
     def get_config(self):
         return {
@@ -96,11 +90,10 @@ class JensenShannon(_Divergence):
     """Jensen-Shannon divergence of a clean and several augmented predictions.
 
     Args:
-        from_logits: Whether predictions are logits (default) or probabilities.
+        from_logits: Whether predictions are logits or probabilities.
         multi_label: Whether each of the K outputs is a yes or no of its own
             (sigmoid), as a single one always is, instead of one of K classes
             (softmax). The divergence is then the mean over the outputs.
-        name, **kwargs: As in `keras.losses.Loss`.
 
     Call arguments:
         y_true: Predictions for the clean view, `[B, K]`.
@@ -144,8 +137,7 @@ class SmoothedCrossEntropy(keras.losses.Loss):
 
     Args:
         label_smoothing: Share `s` in [0, 1) that goes to all K classes alike.
-        from_logits: Whether predictions are logits (default) or probabilities.
-        name, **kwargs: As in `keras.losses.Loss`.
+        from_logits: Whether predictions are logits or probabilities.
 
     Call arguments:
         y_true: Int `[B]` or `[B, 1]`.
@@ -208,7 +200,7 @@ class Partners:
         if weight is not None:
             self._weights = [weight, tf.gather(weight, plan.permutation)]
 
-    def mix(self, loss):
+    def mix(self, loss) -> tf.Tensor:
         """`lam loss(own) + (1 - lam) loss(partner's)`.
 
         The loss is a function of labels and weights: a mean of weighted losses
@@ -225,14 +217,14 @@ class Partners:
         own, partner = map(loss, self._labels, weights)
         return 0.5 * own + 0.5 * partner
 
-    def weight(self):
+    def weight(self) -> tf.Tensor | None:
         """Of the mixed examples, `lam w + (1 - lam) w_partner`, or `None`."""
         if self._weights[0] is None:
             return None
         shares = self._lam, 1.0 - self._lam
         return tf.add(*map(_scaled, self._weights, shares))
 
-    def dominant(self):
+    def dominant(self) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Labels and weights of whoever has the larger share, for metrics."""
         is_own = self._lam >= 0.5
         rows = is_own

@@ -35,9 +35,8 @@ class L2SGD(keras.optimizers.SGD):
         self.l2 = l2
 
     def _clip_gradients(self, grads):
-        if self.global_clipnorm:
-            return grads
-        return super()._clip_gradients(grads)
+        # Done below, where the gradients of all replicas are summed.
+        return grads if self.global_clipnorm else super()._clip_gradients(grads)
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         if not self.global_clipnorm:
@@ -60,33 +59,35 @@ class L2SGD(keras.optimizers.SGD):
     def update_step(self, gradient, variable, learning_rate):
         rate = keras.ops.cast(learning_rate, variable.dtype)
         gradient = keras.ops.cast(gradient, variable.dtype)
-        gradient = gradient + self.l2 * variable
+        step = gradient = gradient + self.l2 * variable
         if self.momentum:
-            buffer = self.momentums[self._get_variable_index(variable)]
+            step = buffer = self.momentums[self._get_variable_index(variable)]
             self.assign(buffer, self.momentum * buffer + gradient)
             if self.nesterov:
-                gradient = gradient + self.momentum * buffer
-            else:
-                gradient = buffer
-        self.assign_sub(variable, rate * gradient)
+                step = gradient + self.momentum * buffer
+        self.assign_sub(variable, rate * step)
 
     def get_config(self):
         return {**super().get_config(), "l2": self.l2}
 
 
-def peak_rate(learning_rate, batch_size, base_batch_size=None):
+def peak_rate(learning_rate, batch_size, base_batch_size=None) -> float:
     """The learning rate of a batch size other than the one it is meant for.
 
-    The linear scaling rule (Goyal et al., arXiv:1706.02677, section 2.1):
-    `peak_rate(0.1, batch_size=1024, base_batch_size=256)` is 0.4. Without a
-    `base_batch_size` the rate is left as it is.
+    The linear scaling rule (Goyal et al., arXiv:1706.02677, section 2.1).
+    Without a `base_batch_size` the rate is left as it is.
+
+    >>> peak_rate(0.1, batch_size=1024, base_batch_size=256)
+    0.4
     """
     if base_batch_size is None:
         return learning_rate
     return learning_rate * batch_size / base_batch_size
 
 
-def warmup_cosine(peak, final, *, steps, warmup_steps=0):
+def warmup_cosine(
+    peak, final, *, steps, warmup_steps=0
+) -> keras.optimizers.schedules.CosineDecay:
     """A linear rise from 0, then half a cosine (arXiv:1608.03983, eq. 5).
 
         rate(t) = peak * t / w                                     for t < w

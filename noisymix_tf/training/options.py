@@ -1,7 +1,10 @@
 """Options of a training: its method, and its optimizer."""
 
 import dataclasses
+import math
+from typing import NamedTuple
 
+from noisymix_tf.adjustable import LEVELS
 from noisymix_tf.attacks import ADVERSARIES
 from noisymix_tf.augment import VIEWS
 from noisymix_tf.errors import UsageError
@@ -18,7 +21,6 @@ from noisymix_tf.options import (
     option,
     text,
 )
-from noisymix_tf.training import ramps
 
 _FACTORS = Range(
     lambda v: bool(v) and all(factor >= 0 for factor in v),
@@ -53,13 +55,13 @@ class MethodConfig(Options):
         choices=("jsd", "kl", "none"),
     )
     jsd_weight: float = option(
-        12.0, "Weight of the stability term, jsd or kl.", range=AT_LEAST_0
+        12.0, "Weight of the stability term, jsd or kl.", AT_LEAST_0
     )
     num_views: int = option(
         3,
         "Views that the stability term compares, the clean one included. "
         "Without a term there is one view.",
-        range=AT_LEAST_1,
+        AT_LEAST_1,
     )
     mixing: str = option(
         "manifold",
@@ -72,27 +74,25 @@ class MethodConfig(Options):
         "Layers where mixing and noise may happen, in the order of the data "
         "flow; auto: behind the normalisation and the first three stages; "
         "auto:N: the first N of these.",
-        range=NOT_EMPTY,
+        NOT_EMPTY,
     )
     alpha: float = option(
         1.0,
         "Mixing coefficient ~ Beta(alpha, alpha); 0 means no mixing.",
-        range=AT_LEAST_0,
+        AT_LEAST_0,
     )
-    additive_noise: float = option(
-        0.5, "Level of additive noise.", range=AT_LEAST_0
-    )
+    additive_noise: float = option(0.5, "Level of additive noise.", AT_LEAST_0)
     multiplicative_noise: float = option(
-        0.5, "Level of multiplicative noise.", range=AT_LEAST_0
+        0.5, "Level of multiplicative noise.", AT_LEAST_0
     )
     noise_sparsity: float = option(
-        0.65, "Share of entries without noise.", range=SHARE
+        0.65, "Share of entries without noise.", SHARE
     )
     noise_per_view: tuple[float, ...] = option(
         (1.0, 2.0, 3.0),
         "Factors of the additive level for the clean and the augmented views; "
         "the last also for those beyond it.",
-        range=_FACTORS,
+        _FACTORS,
     )
     adversary: str = option(
         "none",
@@ -115,19 +115,24 @@ class MethodConfig(Options):
         super().__post_init__()
         if self.stability != "none":
             self._check_views()
-        self._check_ramps()
+        idle = {
+            "alpha": ("mixing", self.mixing),
+            "jsd_weight": ("stability", self.stability),
+        }
+        for ramp in parse_ramps(self.ramps):
+            flag, value = idle.get(ramp.name, ("", ""))
+            if value == "none":
+                raise UsageError(
+                    f"--ramps changes {ramp.name}, which --{flag}=none has no "
+                    f"use for; leave the ramp out, or give another --{flag}."
+                )
 
     def _check_views(self):
-        if self.views == "none":
+        if self.views == "none" or self.num_views == 1:
             raise UsageError(
                 f"--stability={self.stability} compares several views, and "
-                f"--views=none makes one; give --views=augmix or "
-                f"--stability=none."
-            )
-        if self.num_views == 1:
-            raise UsageError(
-                f"--num_views=1 leaves --stability={self.stability} nothing to "
-                f"compare the clean view with; give --num_views=2 or "
+                f"--views={self.views} with --num_views={self.num_views} makes "
+                f"one; give --views=augmix and --num_views=2 or more, or "
                 f"--stability=none."
             )
         default = type(self).noise_per_view
@@ -139,41 +144,78 @@ class MethodConfig(Options):
                 f"--num_views={self.num_views}: leave out {text(extra)}."
             )
 
-    def _check_ramps(self):
-        idle = {
-            "alpha": ("mixing", self.mixing),
-            "jsd_weight": ("stability", self.stability),
-        }
-        for ramp in ramps.parse(self.ramps):
-            flag, value = idle.get(ramp.name, ("", ""))
-            if value == "none":
-                raise UsageError(
-                    f"--ramps changes {ramp.name}, which --{flag}=none has no "
-                    f"use for; leave the ramp out, or give another --{flag}."
-                )
+
+class Ramp(NamedTuple):
+    """A level that goes evenly from where it stands to another."""
+
+    name: str  # Of the level's flag.
+    end: float  # Where it goes.
+    first: float  # Share of the training after which it begins to change.
+    last: float  # Share of the training after which it has arrived.
+
+
+def parse_ramps(items) -> list[Ramp]:
+    """Reads the items of --ramps, in the order given.
+
+    Raises:
+        UsageError: An item of another form, or one that begins before the one
+            of the same level in front of it has ended.
+
+    Example:
+
+    >>> parse_ramps(["alpha:0:0.5:1"])
+    [Ramp(name='alpha', end=0.0, first=0.5, last=1.0)]
+    """
+    ramps, arrived = [], {}
+    for item in items:
+        ramp = _parse(item)
+        if ramp.first < arrived.get(ramp.name, 0.0):
+            raise UsageError(
+                f"--ramps: {item!r} begins before the ramp of {ramp.name} in "
+                f"front of it has ended; give one after the other."
+            )
+        arrived[ramp.name] = ramp.last
+        ramps.append(ramp)
+    return ramps
+
+
+def _parse(item):
+    name, *numbers = item.split(":")
+    try:
+        ramp = Ramp(name, *map(float, numbers))
+        good = 0 <= ramp.end < math.inf and 0 <= ramp.first < ramp.last <= 1
+    except (ValueError, TypeError):
+        good = False
+    if not good or name not in LEVELS:
+        raise UsageError(
+            f"--ramps: {item!r} must be NAME:END:FROM:TO, such as alpha:0:0.5:1"
+            f": one of {', '.join(LEVELS)}; a number of at least 0; two shares "
+            f"of the training, 0 <= FROM < TO <= 1."
+        )
+    return ramp
 
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig(Options):
     """Stochastic gradient descent with a cosine schedule."""
 
-    epochs: int = option(200, "Epochs.", range=AT_LEAST_1, first=True)
+    epochs: int = option(200, "Epochs.", AT_LEAST_1, first=True)
     batch_size: int = option(
         128,
         "Images a step; each counts once for all its views.",
-        range=AT_LEAST_1,
+        AT_LEAST_1,
         first=True,
     )
     learning_rate: float = option(
-        0.1, "Learning rate at the start.", range=POSITIVE, first=True
+        0.1, "Learning rate at the start.", POSITIVE, first=True
     )
     final_learning_rate: float = option(
-        1e-6, "Learning rate at the end of the cosine.", range=AT_LEAST_0
+        1e-6, "Learning rate at the end of the cosine.", AT_LEAST_0
     )
-    momentum: float = option(0.9, "Momentum.", range=BELOW_1)
+    momentum: float = option(0.9, "Momentum.", BELOW_1)
     nesterov: bool = option(True, "Nesterov's momentum.")
     weight_decay: float = option(
-        5e-4, "Weight decay of all trainable variables.", range=AT_LEAST_0
+        5e-4, "Weight decay of all trainable variables.", AT_LEAST_0
     )
     weight_decay_mode: str = option(
         "l2",
@@ -184,43 +226,43 @@ class OptimizerConfig(Options):
         0.0,
         "Epochs in which the learning rate rises linearly from 0, before the "
         "cosine begins; part of --epochs.",
-        range=AT_LEAST_0,
+        AT_LEAST_0,
     )
     base_batch_size: int | None = option(
         None,
         "Batch size that the learning rate is meant for: it is multiplied by "
         "batch_size * accumulation_steps / base_batch_size. By default it is "
         "taken as it is.",
-        range=AT_LEAST_1,
+        AT_LEAST_1,
     )
     clip_norm: float = option(
         0.0,
         "Largest norm of the gradient of all weights together, without weight "
         "decay; a longer one is shortened to it. 0: no limit.",
-        range=AT_LEAST_0,
+        AT_LEAST_0,
     )
     accumulation_steps: int = option(
         1,
         "Batches whose gradients are averaged into one change of the weights, "
         "for large batches on small devices.",
-        range=AT_LEAST_1,
+        AT_LEAST_1,
     )
     steps_per_execution: int = option(
         1,
         "Steps that are run between two returns to Python; what is left of an "
         "epoch is run at its end.",
-        range=AT_LEAST_1,
+        AT_LEAST_1,
     )
     label_smoothing: float = option(
         0.0,
         "Share of each label that is spread evenly over all classes.",
-        range=BELOW_1,
+        BELOW_1,
     )
     ema: float = option(
         0.0,
         "Decay of the exponential moving average of the weights, such as "
         "0.999; 0: no average.",
-        range=BELOW_1,
+        BELOW_1,
     )
     evaluate_ema: bool = option(
         True, "With ema: measure, save and export the averaged weights."

@@ -9,21 +9,22 @@ all of them compute together, all must ask for in the same order.
 import contextlib
 import functools
 import io
+from collections.abc import Callable, Iterator
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from noisymix_tf import distribution, rng
 from noisymix_tf.training import checkpoint
+from noisymix_tf.training.precision import floats_of
 
 
-def number():
+def number() -> int | tf.Tensor:
     """Number of the replica that calls, from 0."""
     return tf.distribute.get_replica_context().replica_id_in_sync_group
 
 
-def shard():
+def shard() -> tuple:
     """`(index, count)` of the part of a batch that the caller holds."""
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
@@ -32,15 +33,16 @@ def shard():
 
 
 @contextlib.contextmanager
-def shared_state(model):
+def shared_state(model) -> Iterator[None]:
     """Within it, what replicas add to the state of layers becomes the mean.
 
     Batch normalisation moves its statistics by the replica's own part of a
-    batch. Whatever then uses them (an attack, a measurement, a checkpoint)
-    would depend on the replica. On one replica nothing changes.
+    batch; whatever then uses them (an attack, a measurement, a checkpoint)
+    would depend on the replica.
     """
     context = tf.distribute.get_replica_context()
-    variables = _own_state(model) if context.num_replicas_in_sync > 1 else []
+    several = context.num_replicas_in_sync > 1
+    variables = _own_state(model) if several else []
     before = [tf.identity(variable.value) for variable in variables]
     yield
     if not variables:
@@ -56,26 +58,23 @@ def shared_state(model):
 
 def _own_state(model):
     """Floats that layers change in training, but that have no gradient."""
-    found = {
-        id(variable): variable
+    return floats_of(
+        variable
         for layer in model._flatten_layers()
         if layer.trainable
         and not layer._flatten_layers(include_self=False)
         # Statistics of the whole batch are equal already.
         and not getattr(layer, "synchronized", False)
         for variable in layer.non_trainable_variables
-        if keras.backend.is_float_dtype(variable.dtype)
-    }
-    return list(found.values())
+    )
 
 
 @contextlib.contextmanager
-def own_draws(operation):
+def own_draws(operation) -> Iterator[None]:
     """Within it, the generators of a layer fold the replica into their seeds.
 
     Keras keeps their state equal on all replicas, so that dropout would drop
-    the same units of every replica's part of a batch. On one replica nothing
-    changes, and nothing of it is saved.
+    the same units of every replica's part of a batch.
     """
     several = tf.distribute.get_strategy().num_replicas_in_sync > 1
     layers = getattr(operation, "_flatten_layers", list)() if several else ()
@@ -102,14 +101,7 @@ def _folded(plain, ordered=True):
     return tf.cast(folded, seed.dtype)
 
 
-def batch_of_one(strategy, batch):
-    """The part of a batch, a structure of tensors, that one replica gets."""
-    return tf.nest.map_structure(
-        lambda part: strategy.experimental_local_results(part)[0], batch
-    )
-
-
-def reducible(logs):
+def reducible(logs) -> dict[str, tf.Tensor]:
     """Logs of one replica, `{name: scalar}`, as Keras can average them.
 
     Over machines it averages over a first axis, which scalars do not have.
@@ -119,7 +111,7 @@ def reducible(logs):
     return {name: tf.reshape(value, [1]) for name, value in logs.items()}
 
 
-def from_chief(model, step, metrics):
+def from_chief(model, step, metrics) -> tuple[int, list]:
     """Gives every machine the state of the chief's compiled model.
 
     Returns `(step, metrics)` of the chief, which it has restored.
@@ -132,19 +124,16 @@ def from_chief(model, step, metrics):
     for variable, value in zip(variables, values):
         variable.assign(value)
     packed = io.BytesIO()
-    named = {f"metric-{i:05d}": value for i, value in enumerate(metrics)}
-    np.savez(packed, step=step, **named)
+    np.savez(packed, step=step, **checkpoint.named("metric", metrics))
     data = np.frombuffer(packed.getvalue(), np.uint8).astype(np.int32)
     [size] = _broadcast(strategy, [len(data)])
     # Machines that are not the chief only need something of the same size.
     [data] = _broadcast(strategy, [np.resize(data, int(size))])
     with np.load(io.BytesIO(data.numpy().astype(np.uint8).tobytes())) as loaded:
-        return int(loaded["step"]), [
-            loaded[name] for name in sorted(loaded.files) if name != "step"
-        ]
+        return int(loaded["step"]), checkpoint.select("metric", loaded)
 
 
-def any_machine(strategy):
+def any_machine(strategy) -> Callable:
     """A function that tells whether a statement is true on any machine."""
     if not distribution.has_many_machines(strategy):
         return lambda statement: statement

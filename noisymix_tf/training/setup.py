@@ -8,16 +8,23 @@ import tensorflow as tf
 
 from noisymix_tf import augment, data, models
 from noisymix_tf.attacks import ADVERSARIES
+from noisymix_tf.augment import VIEWS
 from noisymix_tf.errors import UsageError
 from noisymix_tf.mixing import MIXINGS
+from noisymix_tf.options import options_of
 from noisymix_tf.training import optimizers, precision
-from noisymix_tf.training.augmentation import augmentation
 from noisymix_tf.training.losses import SmoothedCrossEntropy
 from noisymix_tf.training.optimizers import L2SGD
 from noisymix_tf.training.trainer import NoisyMix
 
+# Options that are arguments of the trainer, as they are.
+_OF_TRAINER = (
+    "alpha additive_noise multiplicative_noise noise_sparsity noise_per_view "
+    "seed ema evaluate_ema"
+).split()
 
-def dataset(config):
+
+def dataset(config) -> data.Dataset:
     """Loads the dataset of a `DataConfig`."""
     return _load(
         config,
@@ -27,7 +34,7 @@ def dataset(config):
     )
 
 
-def test_dataset(config, class_names=None):
+def test_dataset(config, class_names=None) -> data.Dataset:
     """Loads the dataset of a `TestDataConfig`, to measure on.
 
     Args:
@@ -58,7 +65,7 @@ def _load(config, **more):
     )
 
 
-def classifier(config, dataset):
+def classifier(config, dataset) -> keras.Model:
     """Builds the configured network for a dataset."""
     with precision.dtype_policy(config.precision):
         return models.build(
@@ -74,29 +81,30 @@ def classifier(config, dataset):
         )
 
 
-def trainer(config, classifier, steps_per_epoch, dataset=None):
+def trainer(config, classifier, steps_per_epoch, dataset=None) -> NoisyMix:
     """Wraps a classifier for training as configured, and compiles it.
 
     Only with the dataset that it is for can it make views on the device.
     """
-    on_device = _on_device(config) and dataset is not None
-    model = NoisyMix(
-        classifier,
-        taps=_taps(config.taps),
-        alpha=config.alpha,
-        additive_noise=config.additive_noise,
-        multiplicative_noise=config.multiplicative_noise,
-        noise_sparsity=config.noise_sparsity,
-        noise_per_view=config.noise_per_view,
-        **_stability(config),
-        mixing=config.built(MIXINGS, config.mixing),
-        adversary=_adversary(config),
-        seed=config.seed,
-        ema=config.ema,
-        evaluate_ema=config.evaluate_ema,
-        **(augmentations(config, dataset) if on_device else {}),
-        source=_resident(config, dataset) if on_device else None,
-    )
+    arguments = {name: getattr(config, name) for name in _OF_TRAINER}
+    if config.stability == "none":
+        arguments["jsd_weight"] = 0.0
+    else:
+        arguments["jsd_weight"] = config.jsd_weight
+        arguments["stability"] = config.stability
+    if config.adversary != "none":
+        arguments["adversary"] = config.built(ADVERSARIES, config.adversary)
+    if dataset is not None and _on_device(config):
+        arguments |= augmentations(config, dataset)
+        if config.input == "device":
+            source = data.Resident(dataset.train, config.batch_size)
+            arguments["source"] = source
+    taps = config.taps
+    if len(taps) == 1 and taps[0].partition(":")[0] == "auto":
+        # The trainer takes it by itself: in a list it is a layer's name.
+        [taps] = taps
+    mixing = config.built(MIXINGS, config.mixing)
+    model = NoisyMix(classifier, taps, mixing=mixing, **arguments)
     model.compile(
         optimizer=optimizer(config, steps_per_epoch),
         loss=cross_entropy(config.label_smoothing),
@@ -120,34 +128,7 @@ def _on_device(config):
     return "device" in (config.augment_on, config.input)
 
 
-def _resident(config, dataset):
-    """The training images on the device, or None where the host feeds it."""
-    if config.input == "host":
-        return None
-    return data.Resident(dataset.train, config.batch_size)
-
-
-def _taps(names):
-    """Taps as the trainer takes them, for which `auto` is no name."""
-    is_auto = len(names) == 1 and names[0].partition(":")[0] == "auto"
-    return names[0] if is_auto else names
-
-
-def _adversary(config):
-    """The adversary to train against, with its own options."""
-    if config.adversary == "none":
-        return "none"
-    return config.built(ADVERSARIES, config.adversary)
-
-
-def _stability(config):
-    """What the trainer is told of the stability term."""
-    if config.stability == "none":
-        return {"jsd_weight": 0.0}
-    return {"jsd_weight": config.jsd_weight, "stability": config.stability}
-
-
-def optimizer(config, steps_per_epoch):
+def optimizer(config, steps_per_epoch) -> L2SGD:
     """SGD with a warm-up and a cosine schedule over all steps."""
     steps = config.accumulation_steps
     rate = optimizers.warmup_cosine(
@@ -160,28 +141,25 @@ def optimizer(config, steps_per_epoch):
         steps=config.epochs * steps_per_epoch,
         warmup_steps=round(config.warmup_epochs * steps_per_epoch),
     )
-    if config.weight_decay_mode == "l2":
-        decay = {"l2": config.weight_decay}
-    else:
-        decay = {"weight_decay": config.weight_decay}
+    decay = "l2" if config.weight_decay_mode == "l2" else "weight_decay"
     return L2SGD(
         rate,
         momentum=config.momentum,
         nesterov=config.nesterov,
         global_clipnorm=config.clip_norm or None,
         gradient_accumulation_steps=steps if steps > 1 else None,
-        **decay,
+        **{decay: config.weight_decay},
     )
 
 
-def cross_entropy(label_smoothing):
+def cross_entropy(label_smoothing) -> keras.losses.Loss:
     """Cross-entropy of logits and class numbers."""
     if label_smoothing:
         return SmoothedCrossEntropy(label_smoothing)
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-def views(config, dataset, start_step=0, shard=(0, 1)):
+def views(config, dataset, start_step=0, shard=(0, 1)) -> tf.data.Dataset:
     """The endless batches from a step on: views, or images to make them of.
 
     With `--input=device` they are black, and only say that there is a step.
@@ -192,7 +170,7 @@ def views(config, dataset, start_step=0, shard=(0, 1)):
         pace = tf.data.Dataset.from_tensors((black, np.zeros([rows], np.int32)))
         return pace.repeat()
     resized = train_crop(config, dataset) == "resized"
-    on_host = not _on_device(config)
+    made_here = {} if _on_device(config) else augmentations(config, dataset)
     return data.views(
         dataset.train,
         batch_size=config.batch_size,
@@ -200,13 +178,13 @@ def views(config, dataset, start_step=0, shard=(0, 1)):
         start_step=start_step,
         shard=shard,
         service=config.data_service,
-        **(augmentations(config, dataset) if on_host else {}),
+        **made_here,
         crop=data.RandomResizedCrop() if resized else None,
         threads=config.input_threads,
     )
 
 
-def describe_input(config, dataset):
+def describe_input(config, dataset) -> str:
     """Where batches come from and on how many threads, in words."""
     if config.input == "device":
         return "images and views on the device"
@@ -220,7 +198,7 @@ def describe_input(config, dataset):
     )
 
 
-def augmentations(config, dataset):
+def augmentations(config, dataset) -> dict:
     """What is done to images: `standard` and `augment` of `data.views`."""
     padding, flip = config.crop_padding, config.flip
     if train_crop(config, dataset) == "resized":
@@ -235,6 +213,22 @@ def augmentations(config, dataset):
     }
 
 
-def train_crop(config, dataset):
+def augmentation(config) -> functools.partial | None:
+    """The function from images and a seed to views, or `None` for none.
+
+    Args:
+        config: The options of a run, with those of all `VIEWS`.
+    """
+    function = VIEWS.get(config.views)
+    if function is None:
+        return None
+    number = {"num_views": config.num_views - 1}
+    if config.stability == "none":
+        number = {"num_views": 1, "clean": False}
+    own = config.arguments(options_of(VIEWS, config.views))
+    return functools.partial(function, **own, **number)
+
+
+def train_crop(config, dataset) -> str:
     """How training images are cropped: `"pad"` or `"resized"`."""
     return config.train_crop or dataset.train_crop

@@ -14,7 +14,6 @@ import warnings
 import keras
 import tensorflow as tf
 
-from noisymix_tf import augment as augment_lib
 from noisymix_tf import mixing as mixing_lib
 from noisymix_tf import rng
 from noisymix_tf.attacks import Adversary
@@ -42,20 +41,19 @@ class Parts:
     # The stability term; it knows how the classifier's outputs are meant.
     stability: keras.losses.Loss
 
-    def stream(self, name, replica=0):
+    def stream(self, name, replica=0) -> tf.Tensor:
         """Seed of one stream of the step, int32 `[2]`."""
         return rng.stream(self.seed, self.step, name, replica)
 
 
-def gradients(parts, scale, views, labels, sample_weight=None):
+def gradients(parts, scale, views, labels, sample_weight=None) -> tuple:
     """Forward and backward pass of a batch.
 
     Args:
         parts: `Parts`.
         scale: Function of the loss whose gradients are taken.
         views: `[B, V, ...]`, or `[B, ...]` for one view.
-        labels: `[B, ...]`.
-        sample_weight: `[B]`, or None.
+        labels, sample_weight: `[B, ...]`; `[B]`, or None.
 
     Returns:
         `(losses, gradients, rows)`: total, cross-entropy and divergence; of all
@@ -73,37 +71,7 @@ def gradients(parts, scale, views, labels, sample_weight=None):
     return losses, found, (predictions[0], *partners.dominant())
 
 
-def device_views(images, rank, *, seed, step, standard, augment):
-    """The views `[B, V, ...]` of the images of a replica, made where it runs.
-
-    Functions, seeds and so views are those of the input pipeline: each replica
-    draws for its part of the batch what it would draw in the whole batch.
-
-    Args:
-        images: `[B, ...]`, or `[B, 1, ...]` as `nm.data.views` gives them where
-            it makes no views.
-        rank: Number of axes of a batch without views.
-        seed, step, standard, augment: As for `augment.batch_views`.
-    """
-    if len(images.shape) == rank + 1 and images.shape[1] == 1:
-        images = images[:, 0]
-    if len(images.shape) != rank:
-        raise UsageError(
-            f"The trainer was given standard or augment and makes the views "
-            f"itself, but the batch of shape {images.shape} has views already; "
-            f"leave them out of the pipeline or out of NoisyMix."
-        )
-    return augment_lib.device_views(
-        images,
-        seed=seed,
-        step=step,
-        standard=standard,
-        augment=augment,
-        shard=replication.shard(),
-    )
-
-
-def view_major(views, example):
+def view_major(views, example) -> tuple[tf.Tensor, int]:
     """Lays `[B, V, ...]` out as `[V * B, ...]`; returns that and V.
 
     A batch without the axis of views counts as one view. `example` is the
@@ -132,7 +100,7 @@ def view_major(views, example):
     return tf.reshape(x, [-1, *views.shape[2:]]), num_views
 
 
-def attacked(parts, x, labels):
+def attacked(parts, x, labels) -> tf.Tensor:
     """Puts adversarial images in the place of clean ones, before all else.
 
     The attack meets the network as it predicts in evaluation, with moving
@@ -186,7 +154,7 @@ def _batch_size(labels):
 _Clean = collections.namedtuple("_Clean", "images features gradient seed")
 
 
-def settled_plan(parts, x, labels):
+def settled_plan(parts, x, labels) -> mixing_lib.MixPlan:
     """What the step mixes: drawn, and settled with the clean view."""
     size = _batch_size(labels)
     clean = _Clean(
@@ -199,7 +167,7 @@ def settled_plan(parts, x, labels):
     return parts.mixing.settle(plan, clean)
 
 
-def slopes(parts, features, labels):
+def slopes(parts, features, labels) -> tf.Tensor:
     """Slope of each example's loss at the first tap, up to a factor; float32.
 
     The network predicts as in evaluation, so that nothing of it changes.
@@ -224,7 +192,7 @@ def slopes(parts, features, labels):
     return tf.cast(tape.gradient(predictions, features, slope), tf.float32)
 
 
-def forward(parts, x, num_views, plan):
+def forward(parts, x, num_views, plan) -> tf.Tensor:
     """Predictions `[V, B, K]`, mixed and perturbed at the plan's tap."""
     seed = parts.stream("noise", replication.number())
 
@@ -240,12 +208,9 @@ def forward(parts, x, num_views, plan):
         if index == 0 and not hidden:
             x = perturb(x)
         elif index < last and hidden:
-            x = _perturb_if(tf.equal(plan.tap, index), perturb, x)
+            changed = functools.partial(perturb, x)
+            x = tf.cond(tf.equal(plan.tap, index), changed, lambda x=x: x)
     return tf.reshape(x, [num_views, -1, x.shape[-1]])
-
-
-def _perturb_if(chosen, perturb, x):
-    return tf.cond(chosen, lambda: perturb(x), lambda: x)
 
 
 def _noisy(parts, x, num_views, seed):
@@ -263,7 +228,7 @@ def _noisy(parts, x, num_views, seed):
     )
 
 
-def loss_terms(parts, predictions, partners):
+def loss_terms(parts, predictions, partners) -> tuple:
     """Total, cross-entropy and divergence of predictions `[V, B, K]`."""
     clean = predictions[0]
     ce = partners.mix(

@@ -6,21 +6,20 @@ import functools
 import keras
 import tensorflow as tf
 
+from noisymix_tf import augment as augment_lib
 from noisymix_tf import probabilities
 from noisymix_tf.adjustable import LEVELS, Adjustable
-from noisymix_tf.training import (
-    arguments,
-    precision,
-    replication,
-    segments,
-)
+from noisymix_tf.errors import UsageError
+from noisymix_tf.training import arguments, precision, replication, segments
 from noisymix_tf.training import step as step_lib
 from noisymix_tf.training.ema import WeightAverage
 from noisymix_tf.training.losses import STABILITIES
 
-# Arguments that are saved as they are.
-_PLAIN = (*LEVELS, "noise_sparsity", "stability", "seed", "from_logits")
-_PLAIN += ("ema", "evaluate_ema")
+_LEVELS = (*LEVELS, "noise_sparsity")
+# Arguments that are saved as they are, and those that Keras must serialise.
+_PLAIN = (*_LEVELS, "stability", "seed", "from_logits", "ema", "evaluate_ema")
+_FUNCTIONS = ("augment", "standard")
+_SERIALIZED = ("model", "mixing", "adversary", *_FUNCTIONS)
 
 
 @keras.saving.register_keras_serializable("noisymix_tf")
@@ -37,10 +36,10 @@ class NoisyMix(keras.Model):
     where `p_v` are the predictions for view `v` and view 0 is the clean one;
     with a single view the second line is absent. Sample weights are mixed like
     labels. All views pass through the network in one batch, so that batch
-    normalisation sees them together. `step.py` is the step.
-
-    Everything random is a pure function of `seed` and a step counter that is
-    saved with the weights, so that a resumed run repeats the uninterrupted one.
+    normalisation sees them together. Everything random is a pure function of
+    `seed` and of a step counter that is saved with the weights. The levels,
+    `alpha` to `jsd_weight`, can be assigned at any time without a new trace,
+    also while `fit` runs (`nm.callbacks.NoisyMixSchedule`).
 
     Args:
         model: Keras classifier with one input, pixels or features `[B, ...]`,
@@ -54,7 +53,6 @@ class NoisyMix(keras.Model):
         noise_sparsity: Share of entries without noise, in [0, 1].
         noise_per_view: Factors of `additive_noise` for view 0, 1, 2..., at
             least 0; further views use the last, so that one number is for all.
-            The reference uses 1, 2, 3.
         jsd_weight: Weight of the stability term, at least 0.
         mixing: `"manifold"` (a random tap), `"input"`, `"cutmix"`,
             `"puzzlemix"` (the first tap), `"none"` (no mixing; noise at the
@@ -66,13 +64,11 @@ class NoisyMix(keras.Model):
         ema: Decay of an exponential moving average of the classifier's
             weights, in [0, 1); 0 for none. See `evaluation_weights`.
         evaluate_ema: Whether the averages are what is evaluated.
-        augment: Callable `(images, seed) -> views` as `nm.data.views` takes it,
-            to be called in the train step, on the device. Batches are then
-            images `[B, H, W, C]`, uint8 for those of `nm.augment`. The views
-            are those that `nm.data.views` makes with this seed at this step, if
-            it draws in a function compiled by XLA, as `nm.augment` does.
-        standard: Callable `(images, seed) -> images` as `nm.data.views` takes
-            it, called before `augment`.
+        augment, standard: As `nm.data.views` takes them, to be called in the
+            train step, on the device. Batches are then images `[B, H, W, C]`,
+            uint8 for those of `nm.augment`. The views are those that
+            `nm.data.views` makes with this seed at this step, if they are drawn
+            in functions compiled by XLA, as those of `nm.augment` are.
         stability: The term: `"jsd"` as above, or `"kl"`, the mean of
             `KL(p_0 || p_v)` over the other views (stability training).
         adversary: `"none"`, or adversarial training: `"pgd"`, `"fast"`, or one
@@ -86,33 +82,32 @@ class NoisyMix(keras.Model):
             `fit` is given then only says how many steps there are. It is not
             saved with the trainer.
 
-    `alpha`, the noise levels and `jsd_weight` can be assigned at any time, also
-    while `fit` runs (`nm.callbacks.NoisyMixSchedule`), without a new trace.
-
     Call arguments:
         inputs: `[B, ...]` as the model takes. In `fit`, batches are `(views,
             labels[, sample_weight])` with `views` `[B, V, ...]`, view 0 clean;
             a batch without the view axis counts as one view.
 
     Raises:
-        UsageError: No Keras model, an argument outside its range, or an
-            unusable tap; from `fit`, views of another shape than the model
-            takes, a loss that takes logits where the model gives
-            probabilities, or the other way round.
+        UsageError: An argument that cannot be used; from `fit`, views of
+            another shape than the model takes, a loss that takes logits where
+            the model gives probabilities, or the other way round.
 
     Example:
 
-    >>> trainer = NoisyMix(classifier)
+    >>> layers = keras.layers.Flatten(), keras.layers.Dense(4)
+    >>> trainer = NoisyMix(keras.Sequential([keras.Input([8, 8, 3]), *layers]))
     >>> trainer.compile(
     ...     optimizer=keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
     ...     loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-    ...     metrics=["accuracy"],
+    ...     run_eagerly=True,
     ... )
-    >>> trainer.fit(dataset_of_views)
-    >>> classifier.save("robust.keras")
+    >>> views, labels = tf.ones([16, 3, 8, 8, 3]), tf.zeros([16])
+    >>> sorted(trainer.fit(views, labels, verbose=0).history)
+    ['cross_entropy', 'jsd', 'loss']
 
     Reference: Erichson et al., NoisyMix, arXiv:2202.01263, section 3.1; one
-    coefficient, tap and permutation for each step as in its implementation.
+    coefficient, tap and permutation for each step, and noise of view v by the
+    factor v + 1, as in its implementation.
     """
 
     alpha = Adjustable()
@@ -165,13 +160,14 @@ class NoisyMix(keras.Model):
         self._divergence = STABILITIES.get(stability)
         # Of a model without a graph it is unknown; its batches need views.
         self._input = model.inputs[0] if segments.is_graph(model) else None
-        methods = arguments.methods(mixing, adversary, self._input)
-        self._mixing, self._adversary = methods
+        mixing, self._adversary = arguments.methods(
+            mixing, adversary, self._input
+        )
         self.taps, self._segments = segments.cut(model, taps)
         alpha = functools.partial(type(self).alpha.tensor, self)
-        self._mixing = self._mixing.bind(len(self.taps), alpha)
+        self._mixing = mixing.bind(len(self.taps), alpha)
         # What cannot be saved is found before training.
-        self._functions()
+        self._serialized(_FUNCTIONS)
         self._add_variables()
 
     def _add_variables(self):
@@ -194,7 +190,7 @@ class NoisyMix(keras.Model):
         if isinstance(getattr(type(self), name, None), Adjustable) and value:
             self.keep_adjustable(name)
 
-    def keep_adjustable(self, *names):
+    def keep_adjustable(self, *names) -> None:
         """Says that levels such as `"alpha"` may become positive later.
 
         What a level of zero switches off is left out of the traced step. A
@@ -205,12 +201,7 @@ class NoisyMix(keras.Model):
             if getattr(self, "train_function", None) is not None:
                 self.make_train_function(force=True)
 
-    @property
-    def jit_compile(self):
-        """Whether XLA compiles the step, see `compile`."""
-        return super().jit_compile
-
-    @jit_compile.setter
+    @keras.Model.jit_compile.setter
     def jit_compile(self, value):
         # Keras stores False, with a warning, where operations must be
         # deterministic: some have no such form in XLA on a GPU. Those raise an
@@ -221,7 +212,7 @@ class NoisyMix(keras.Model):
             keras.Model.jit_compile.fset(self, value)
 
     @property
-    def ending(self):
+    def ending(self) -> str | None:
         """How the classifier ends; see `noisymix_tf.probabilities.ending`."""
         return probabilities.ending(self.model)
 
@@ -259,8 +250,7 @@ class NoisyMix(keras.Model):
             seed=self.seed,
             step=self.step,
             levels={
-                name: getattr(type(self), name).tensor(self)
-                for name in (*LEVELS, "noise_sparsity")
+                name: getattr(type(self), name).tensor(self) for name in _LEVELS
             },
             in_use=self._in_use,
             noise_per_view=self.noise_per_view,
@@ -271,21 +261,32 @@ class NoisyMix(keras.Model):
             ),
         )
 
-    def views_of(self, inputs, step=None):
+    def views_of(self, inputs, step=None) -> tf.Tensor:
         """What `standard` and `augment` make of the inputs of `fit`.
 
-        It is what the step trains on, by default the one that comes next.
+        By default in the step that comes next. Each replica draws for its part
+        of a batch what the input pipeline would draw in the whole batch.
         """
         if self.augment is None and self.standard is None:
             return inputs
-        return step_lib.device_views(
+        # Of a model without a graph it is unknown.
+        rank = 4 if self._input is None else len(self._input.shape)
+        if len(inputs.shape) == rank + 1 and inputs.shape[1] == 1:
+            # From `nm.data.views`, which was told to make no views.
+            inputs = inputs[:, 0]
+        if len(inputs.shape) != rank:
+            raise UsageError(
+                f"The trainer was given standard or augment and makes the views"
+                f" itself, but the batch of shape {inputs.shape} has views "
+                f"already; leave them out of the pipeline or out of NoisyMix."
+            )
+        return augment_lib.device_views(
             inputs,
-            # Of a model without a graph it is unknown.
-            len(self._input.shape) if self._input is not None else 4,
             seed=self.seed,
             step=self.step if step is None else step,
             standard=self.standard,
             augment=self.augment,
+            shard=replication.shard(),
         )
 
     def train_step(self, data):
@@ -344,41 +345,37 @@ class NoisyMix(keras.Model):
         strategy = self._distribute_strategy
         if iterator is not None and strategy is not None:
             _, _, batches = next(iter(iterator))
-            data_batch = replication.batch_of_one(strategy, next(batches))
+            data_batch = tf.nest.map_structure(
+                lambda part: strategy.experimental_local_results(part)[0],
+                next(batches),
+            )
             iterator = None
             if self.source is not None:
                 part = 0, strategy.num_replicas_in_sync
                 data_batch = self.source.batch(self.seed, tf.constant(0), part)
         super()._maybe_symbolic_build(iterator, data_batch)
 
-    @contextlib.contextmanager
-    def evaluation_weights(self):
+    def evaluation_weights(self) -> contextlib.AbstractContextManager:
         """Within it, the classifier has the weights that are to be measured.
 
         With `ema` and `evaluate_ema` these are the averages, once there are
-        any; otherwise they are the weights as they are. `evaluate` does it by
-        itself, and so does what else in this package measures or saves the
-        classifier of a trainer.
-
-        >>> with trainer.evaluation_weights():
-        ...     trainer.model.save("averaged.keras")
+        any. `evaluate` does it by itself, and so does what else in this package
+        measures or saves the classifier of a trainer.
         """
         is_averaged = self._average is not None and self.evaluate_ema
-        if not is_averaged or not int(self.step.numpy()):
-            yield
-            return
-        with self._average.swapped_in():
-            yield
+        if is_averaged and int(self.step.numpy()):
+            return self._average.swapped_in()
+        return contextlib.nullcontext()
 
     def evaluate(self, *args, **kwargs):
         """As Keras, with `evaluation_weights`; so does `fit` validate."""
         with self.evaluation_weights():
             return super().evaluate(*args, **kwargs)
 
-    def _functions(self):
-        """What `get_config` says of the functions that make views."""
-        names = [n for n in ("augment", "standard") if getattr(self, n)]
-        return {n: arguments.serialize(getattr(self, n), n) for n in names}
+    def _serialized(self, names):
+        """Arguments, where they are given, as JSON has them."""
+        given = [name for name in names if getattr(self, name) is not None]
+        return {n: arguments.serialize(getattr(self, n), n) for n in given}
 
     def get_config(self):
         return {
@@ -386,15 +383,11 @@ class NoisyMix(keras.Model):
             **{name: getattr(self, name) for name in _PLAIN},
             "taps": list(self.taps),
             "noise_per_view": list(self.noise_per_view),
-            "model": arguments.serialize(self.model),
-            "mixing": arguments.serialize(self.mixing),
-            "adversary": arguments.serialize(self.adversary),
-            **self._functions(),
+            **self._serialized(_SERIALIZED),
         }
 
     @classmethod
     def from_config(cls, config):
-        names = {"model", "mixing", "adversary", "augment", "standard"}
-        names &= config.keys()
+        names = config.keys() & _SERIALIZED
         found = {name: arguments.deserialize(config[name]) for name in names}
         return cls(**{**config, **found})

@@ -12,8 +12,7 @@ import tensorflow as tf
 
 from noisymix_tf import attacks
 from noisymix_tf.attacks import BALLS, fgsm, pgd, search
-from noisymix_tf.attacks.balls import draw_key
-from noisymix_tf.attacks.search import ascent, cross_entropy, log_odds
+from noisymix_tf.attacks.search import ascent, cross_entropy, draw_key
 from noisymix_tf.attacks.victims import victim
 from support.usage import assert_usage_error
 
@@ -83,7 +82,7 @@ def test_log_odds_in_closed_form_and_small_gradients_in_half_precision():
         logits = tf.constant([[margin, 1.0, 0.0]])
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(logits)
-            loss = log_odds(logits, labels)
+            loss = attacks.LOSSES.get("log_odds")(logits, labels)
             entropy = cross_entropy(logits, labels)
         expected = math.log(math.e + 1) - margin
         np.testing.assert_allclose(loss, [expected], rtol=1e-5)
@@ -259,6 +258,7 @@ def test_bad_input_is_said_in_one_line():
         ({"restarts": 2, "random_start": False}, "2 times the same"),
         ({"step_size": 0.0}, "step_size=0"),
         ({"indices": [0, 1]}, "indices must be 6 ints"),
+        ({"indices": LABELS / 1}, "got float64 of shape [6]"),
         ({"labels": LABELS - 1}, "labels must be class numbers [N] from 0"),
         ({"labels": LABELS + 1}, "Label 2 is not one of the model's classes"),
         ({"labels": LABELS[:4]}, "6 images but 4 labels"),

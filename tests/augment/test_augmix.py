@@ -42,8 +42,7 @@ def test_golden_chains_are_those_of_pillow(golden):
     ]
     each = zip(cases["input"], written, cases["weights"], cases["m"])
     made = np.array([pillow.mix(*case) for case in each])
-    normalised = (made / 255 - 0.5) / 0.5
-    close(normalised, cases["output_norm05"], rtol=0, atol=2e-6)
+    close((made / 255 - 0.5) / 0.5, cases["output_norm05"], rtol=0, atol=2e-6)
 
 
 def with_pillow(images, plan):

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from numpy.testing import assert_array_equal as same
 
-from noisymix_tf.augment import fixed, ops, places, steps, tables
+from noisymix_tf.augment import colors, fixed, geometry, ops
 from noisymix_tf.augment.policy_space import OPERATIONS
 from noisymix_tf.benchmarks import pillow_augmix
 from support import augmentation as laws
@@ -26,7 +26,7 @@ BATCH = 32
 def program(form, nearest):
     """All operations are branches of it; it is compiled once a shape."""
     operations = OPERATIONS if nearest else ops.ALL_OPERATIONS
-    resample = places.nearest if nearest else places.bilinear
+    resample = geometry.nearest if nearest else geometry.bilinear
     resample = resample if form == "dense" else None
     units = np.float64([each.unit for each in operations])
 
@@ -35,7 +35,7 @@ def program(form, nearest):
         operation = tf.fill([len(images), 1, 1], number)
         values *= tf.gather(units, number)
         values = tf.cast(values[:, None, None] * fixed.ONE, tf.int64)
-        made = steps.apply(images, operation, values, operations, resample)
+        made = ops.apply(images, operation, values, operations, resample)
         return made[:, 0]
 
     return apply, [each.name for each in operations]
@@ -120,8 +120,8 @@ def test_autocontrast_table_for_every_range():
     counts = np.zeros([len(low), 256], np.int32)
     for ends in (low, high):
         counts[np.arange(len(low)), ends] = 1
-    table = tf.function(tables.autocontrast_table, jit_compile=True)
+    table = tf.function(colors.autocontrast, jit_compile=True)
     scale = 255.0 / (high - low)
     offset = -low * scale
     expected = np.arange(256) * scale[:, np.newaxis] + offset[:, np.newaxis]
-    same(table(tf.constant(counts)), np.clip(expected, 0, 255).astype(np.uint8))
+    same(table(lambda: counts), np.clip(expected, 0, 255).astype(np.uint8))

@@ -17,6 +17,7 @@ from noisymix_tf.augment.policy_space import AUTO_AUGMENT, NAMES, POLICIES, WIDE
 from support import augmentation as laws
 
 SHAPE = (12, 15, 3)
+Steps = collections.namedtuple("Steps", "operation parameter")
 SIGNED = [each.signed for each in policy_space.OPERATIONS]
 PLAIN = ("autocontrast", "equalize", "invert")
 WHOLE = ("translate_x", "translate_y", "rotate", "solarize", "posterize")
@@ -72,7 +73,7 @@ def drawn(sampler, count=20_000):
 
 def real(steps):
     """With parameters as Pillow takes them."""
-    return policy.Steps(steps[0], laws.real(*steps, policy_space.OPERATIONS))
+    return Steps(steps[0], laws.real(*steps, policy_space.OPERATIONS))
 
 
 def real_of(space, name, *magnitude):
@@ -195,8 +196,7 @@ def test_views_are_those_of_pillow_for_the_same_draws():
         # As the streams of the function are named: steps, then centres.
         steps, centres = tf.unstack(augment.policy.rng.split(seed, 2, True))
         size = ([40, 2], *SHAPE[:2])
-        steps = sampler.draw(steps, *size)
-        return steps, policy.draw_centres(centres, *size)
+        return sampler.draw(steps, *size), policy.draw_centres(centres, *size)
 
     steps, centres = draw(tf.constant([1, -2]))
     for view in (0, 1):

@@ -1,7 +1,6 @@
 """The benchmark door measures what it says; no test depends on a speed."""
 
 import functools
-import importlib
 import time
 import tracemalloc
 from unittest import mock
@@ -11,25 +10,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_array_equal as same
 from PIL import Image
 from tensorflow.python.framework import config as tf_config
 
 from noisymix_tf import benchmarks, corruptions, devices
-from noisymix_tf.benchmarks import (
-    BENCHMARKS,
-    augmix,
-    methods,
-    serving,
-    steps,
-    timing,
-)
+from noisymix_tf.benchmarks import BENCHMARKS, augmix, serving, steps, timing
+from noisymix_tf.benchmarks import pillow_augmix as pillow
 from noisymix_tf.commands import benchmark
 from noisymix_tf.models.zoo import MODELS, Architecture
 from noisymix_tf.training import setup
 from support import ROOT, picture_folders, tiny_network
-from support.parsing import parsed
+from support import augmentation as laws
 from support.released_sets import noise
-from support.usage import assert_usage_error
+from support.usage import assert_usage_error, parsed
 
 benchmarks.load()
 TINY = "--model=tiny --batch_size=4 --train_examples=40 --jit_compile=false"
@@ -55,9 +49,8 @@ def door(line):
     benchmark.main(["benchmark", *line.split()])
 
 
-def run(name, line, rounds, **options):
-    module = importlib.import_module(f"noisymix_tf.benchmarks.{name}")
-    return module.run(config(line), rounds, **options)
+def run(name, line, rounds):
+    return BENCHMARKS.get(name)(config(line), rounds)
 
 
 def test_timing_takes_turns_tells_waiting_from_working(monkeypatch):
@@ -114,24 +107,26 @@ def test_what_is_compared_with_what(monkeypatch, capsys):
     assert_array_equal(clean, views[:, :1])
     assert_array_equal(of_clean, labels)
     assert "1.000 (1.000 to 1.000)" in capsys.readouterr().out
-    seen, whole = {}, methods.run
+    seen, whole = {}, steps.methods
     watched = lambda configs, n: seen.update(configs) or whole(configs, n)  # noqa: E731
     monkeypatch.setitem(BENCHMARKS._entries, "methods", watched)
-    chosen = "--methods=nfm,baseline,stability_training"
+    chosen = "--methods=stability_training,baseline"
     door(f"methods {chosen} --rounds=1 {TINY}")
     for name, given in seen.items():
         line = f"{chosen} --rounds=1 --width=0.25 --method={name}"
         assert given.flags() == config(line).flags()
-    rows = [row.split() for row in capsys.readouterr().out.splitlines()[-3:]]
+    rows = [row.split() for row in capsys.readouterr().out.splitlines()[-2:]]
     found = [(method, int(views)) for method, views, _ in rows]
-    assert found == [("nfm", 1), ("baseline", 1), ("stability_training", 2)]
+    assert found == [("stability_training", 2), ("baseline", 1)]
     other = lambda input_shape, classes, **_: tiny_network.build(  # noqa: E731
         input_shape, classes, width=1.0, seed=0, **PIXELS
     )
     monkeypatch.setattr(keras.applications, "MobileNet", other)
-    timings = run("segments", "", 1, applications=("MobileNet",))
+    monkeypatch.setattr(steps, "_APPLICATIONS", ("MobileNet",))
+    timings = run("segments", "", 1)
     assert list(timings) == ["tiny, batch 4", "MobileNet, batch 2"]
-    figures = run("serving", "", 1, cases=serving.CASES[:1])
+    monkeypatch.setattr(serving, "_CASES", serving._CASES[:1])
+    figures = run("serving", "", 1)
     for batch_size in (1, 32):
         kinds = list(figures["tiny", 32, batch_size])
         assert kinds == ["Keras", "serving_default", "serving_bytes"]
@@ -172,7 +167,8 @@ def test_augmix_is_compared_with_pillow_for_each_sample(monkeypatch):
 
     monkeypatch.setattr(timing, "interleaved", timed)
     monkeypatch.setattr(augmix, "_BATCHES", 1)
-    figures = run("augmix", "--method=noisymix", 1, sizes={16: (8, 2)})
+    monkeypatch.setattr(augmix, "_SIZES", {16: (8, 2)})
+    figures = run("augmix", "--method=noisymix", 1)
     assert [each.wall for each in figures[16].values()] == [1.0, 4.0]
 
 
@@ -190,7 +186,7 @@ def test_memory_counts_and_draws_and_bad_input_is_one_line(tmp_path):
     refused(lambda: door("memory --methods=nfm"), "nfm belongs to methods")
     refused(lambda: door("input --strategy=mirrored"), "measures one device")
     refused(lambda: door("input --input=device"), "does nothing in input")
-    refused(lambda: methods.run({}, 1), "give it among the methods")
+    refused(lambda: steps.methods({}, 1), "give it among the methods")
     refused(lambda: door("train_step --method=mixup"), "mixup has one view")
     refused(lambda: door("augmix --method=mixup"), "is no AugMix")
 
@@ -224,10 +220,23 @@ def test_figures_are_per_result_of_every_name(monkeypatch, capsys):
 @pytest.mark.parametrize("name", corruptions.names())
 def test_memory_does_not_grow_with_the_number_of_images(name):
     images, peaks = noise(400, 32, 32, 3), []
-    for part in (images[:100], images[:100], images):
+    corruptions.corrupt(images[:1], name, 5)  # Loads or draws what it keeps.
+    for part in (images[:100], images):
         tracemalloc.start()
         corruptions.corrupt(part, name, 5)
         # Beyond what is returned.
         peaks.append(tracemalloc.get_traced_memory()[1] - part.nbytes)
         tracemalloc.stop()
-    assert peaks[2] < 1.2 * peaks[1] + 100_000
+    assert peaks[1] < 1.2 * peaks[0] + 100_000
+
+
+def test_the_pillow_version_draws_all_operations_and_depths():
+    generator = np.random.default_rng(0)
+    draw = functools.partial(pillow.draw_chain, generator, (32, 32))
+    depths = np.array([len(draw()) for _ in range(3000)])
+    laws.assert_law(depths, dict.fromkeys((1, 2, 3), 1 / 3))
+    assert len({step[0] for step in draw(depth=400, all_ops=True)}) == 13
+    image = laws.sample_images(2, (12, 10, 1), seed=6)[1]
+    views = pillow.augmix_views(image, generator, width=1)
+    same(views[0], image)
+    assert views.shape == (3, 12, 10, 1) and not np.allclose(*views[1:])

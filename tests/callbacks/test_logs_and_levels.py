@@ -17,8 +17,8 @@ from noisymix_tf import fitting
 from noisymix_tf.adjustable import Adjustable
 from noisymix_tf.callbacks import NoisyMixSchedule, ViewImages, ramp
 from noisymix_tf.callbacks.logs import JsonLines, read_json_lines
-from noisymix_tf.contact_sheet import contact_sheet
 from noisymix_tf.layers import FeatureNoise
+from noisymix_tf.sets.writer import contact_sheet
 from support import fit_models
 from support.trainings import fresh
 from support.usage import assert_usage_error
@@ -70,7 +70,7 @@ def test_a_bar_fits_a_terminal_and_a_line_has_everything(capsys, monkeypatch):
     whole = {**found, "val_accuracy": 0.5, "val_loss": 1.0}
 
     def said(verbose):
-        bar = fitting.EpochBar(90, verbose)
+        bar = fitting.EpochBar(90, verbose, 5004)
         bar.set_params({"steps": 5004, "epochs": 4})
         bar.on_epoch_begin(3)
         for step in range(15013, 15018):  # Three epochs have 15,012.
@@ -171,12 +171,12 @@ def test_ramps_are_lines_and_half_waves_of_levels_that_can_be_set():
         fit_models.fit(model, 1, [NoisyMixSchedule(**levels)])
 
     for call, words in (
-        (lambda: ramp(0, 1, 0), "length=0 must be a finite number above 0"),
-        (lambda: ramp(0, math.inf, 3), "end=inf must be a finite number"),
-        (lambda: ramp(0, 1, 3, 0, "step"), "shape='step' must be 'linear' or"),
+        (lambda: ramp(0, 1, 0), "length=0 must be greater than 0"),
+        (lambda: ramp(0, math.inf, 3), "end=inf must be finite"),
+        (lambda: ramp(0, 1, 3, 0, "step"), "shape=step must be one of linear"),
         (lambda: NoisyMixSchedule(), "nothing to set: give at least one of al"),
         (lambda: NoisyMixSchedule(1, by="batch"), "by='batch' must be"),
-        (lambda: NoisyMixSchedule("1"), "alpha='1' must be a number or a func"),
+        (lambda: fit("noisymix", alpha="a"), "is 'a': give a number or a fun"),
         (lambda: fit("plain", alpha=1), "nothing in the model 'small' has it"),
         (lambda: fit("plain", FeatureNoise(), alpha=1), "it has additive_noi"),
         (lambda: fit("noisymix", alpha=-1), "alpha=-1.0 must be a number"),

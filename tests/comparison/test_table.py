@@ -1,14 +1,17 @@
-"""Runs, and their table against means, deviations and ratios by NumPy."""
+"""Runs, their measures and table against NumPy's and SciPy's own formulas."""
 
 import json
+import math
 import re
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from noisymix_tf import flagfiles
-from noisymix_tf.comparison import rows, runs, table, writers
-from noisymix_tf.evaluation import Reference
+from noisymix_tf.comparison import runs, table, writers
+from noisymix_tf.comparison.measures import Cell, Measure
+from noisymix_tf.evaluation import Reference, metrics
 from noisymix_tf.evaluation.reference import alexnet
 from noisymix_tf.evaluation.sections import Figure, Section
 from noisymix_tf.evaluation.suites import SUITES, Column, Suite
@@ -51,7 +54,7 @@ def _leaders(built, key=KEY):
 def test_columns_are_those_of_the_suites_as_numpy_finds_them(found):
     built = table.build(found)
     assert list(_cells(built)) == ["Baseline", "Mixup", "NoisyMix"]
-    assert set(flagfiles.names("method")) <= set(rows.TITLES)
+    assert set(flagfiles.names("method")) <= set(table.TITLES)
     assert [len(columns) for _, columns, _ in built.parts] == [4, 2]
     others = np.mean([_mean_errors(b) for b in BASES["baseline"]], axis=0)
     for row in built.rows:
@@ -239,7 +242,7 @@ def test_what_is_damaged_is_told_in_one_line(tmp_path):
     rows = (
         (REPORT, r"(?s).{20}$", "", ["cannot be read ", "remove it"]),
         (REPORT, all_of_it, '{"schema": 2}', no_report),
-        (REPORT, '"figures": {', '"figures": {"own": "high", ', no_report),
+        (REPORT, r'(: {"accuracy": )[\d.]+', r'\1"high"', no_report),
         (REPORT, '"kinds": {', '"kinds": {}, "more": {', no_report),
         (REPORT, '"model": "abc"', '"model": "d"', ["not of the same model"]),
         (FLAGS, all_of_it, "--schemes=a\n", ["holds no run, or a dam"]),
@@ -250,3 +253,61 @@ def test_what_is_damaged_is_told_in_one_line(tmp_path):
         (folder / name).write_bytes(text.encode("latin-1"))
         assert count == 1
         assert_usage_error(lambda f=folder: build(f), folder, *words)
+
+
+N, DRAWS = 400, metrics.REPLICATES
+# The other model is right where the first one is, but for 8 images.
+RIGHT = np.random.default_rng(0).permutation(N) < 0.8 * N
+WORSE = RIGHT & (np.cumsum(RIGHT) > 8)
+
+
+def measure(right, images="these"):
+    metric = 100.0 * metrics.means(right)
+    error = metrics.error(metric)
+    return Measure(float(metric[0]), error, metric[1:], images)
+
+
+OURS, THEIRS = measure(RIGHT), measure(WORSE)
+
+
+def test_what_both_models_get_right_cancels_but_not_over_other_images():
+    paired = (100.0 * (RIGHT.astype(float) - WORSE)).std(ddof=1) / math.sqrt(N)
+    apart = math.hypot(OURS.error, THEIRS.error)
+    alone, other = Measure(THEIRS.value, THEIRS.error), measure(WORSE, "those")
+    for own, error, is_paired in (
+        ([THEIRS], paired, True),
+        ([other], apart, False),
+        ([alone], apart, False),
+        ([THEIRS, other], apart, False),
+    ):
+        found = Cell([OURS]).minus(Cell(own))
+        half = stats.t.ppf(0.975, DRAWS - 1) * error
+        assert found.difference == pytest.approx(2.0)
+        assert found.high - 2.0 == pytest.approx(half, rel=0.15)
+        assert 2.0 - found.low == pytest.approx(found.high - 2.0)
+        assert found.is_paired == (found.low > 0.0) == is_paired
+
+
+def test_runs_add_their_variance_by_their_number_if_all_have_one():
+    values, others = (80.0, 83.0, 84.0), (79.0, 80.0)
+    ours = Cell([Measure(v, 1.5) for v in values])
+    theirs = Cell([Measure(v, 2.0) for v in others])
+    assert ours.standard_deviation == pytest.approx(np.std(values, ddof=1))
+    parts = [np.var(own, ddof=1) / len(own) for own in (values, others)]
+    assert ours.standard_error == pytest.approx(math.sqrt(1.5**2 + parts[0]))
+    images = 1.5**2 + 2.0**2
+    squares = images**2 / (DRAWS - 1) + parts[0] ** 2 / 2 + parts[1] ** 2
+    variance = images + sum(parts)
+    gap, error = np.mean(values) - np.mean(others), math.sqrt(variance)
+    ends = stats.t.interval(0.95, variance**2 / squares, gap, error)
+    found = ours.minus(theirs)
+    assert (found.low, found.high) == pytest.approx(ends)
+    opposite = np.roll(RIGHT, N // 2)
+    cell = Cell([OURS, measure(opposite)])
+    error = 50.0 * (RIGHT + opposite.astype(float)).std() / math.sqrt(N)
+    assert cell.standard_error == pytest.approx(error, rel=0.15)
+    found = Cell([Measure(3.0)]).minus(Cell([Measure(2.0, 0.5)]))
+    assert (found.difference, found.low, found.high) == (1.0, None, None)
+    assert found.text(1) == "+1.0 [?, ?]"
+    same = Cell([Measure(2.0, 0.0)])
+    assert (same.minus(same).low, same.minus(same).high) == (0.0, 0.0)

@@ -10,7 +10,7 @@ from PIL import Image
 from scipy import ndimage
 
 from noisymix_tf import corruptions
-from noisymix_tf.corruptions import filters, frost_textures, glass, motion
+from noisymix_tf.corruptions import blur, filters, frost_textures
 from noisymix_tf.corruptions.frost_textures import textures
 from noisymix_tf.corruptions.generate import to_uint8
 from support.corruption_oracle import generators, photographs
@@ -47,7 +47,7 @@ def test_taps_at_whole_degrees():
         for tap in range(taps):
             places = [tap * side / math.hypot(*line) for side in line]
             wanted.append([math.ceil(place - 0.5) for place in places])
-    ours = motion.offsets(taps, angles).reshape(-1, 2)
+    ours = filters.line(taps, angles).reshape(-1, 2)
     np.testing.assert_array_equal(ours, wanted)
 
 
@@ -67,7 +67,7 @@ def test_glass_copies_one_pixel_after_the_other(reach, shape):
                 # A border is not overwritten, wider at the top and left.
                 row, column = row + reach + 1, column + reach + 1
                 image[row, column] = image[row + down, column + right]
-    np.testing.assert_array_equal(glass.scatter(images, offsets, reach), wanted)
+    np.testing.assert_array_equal(blur.scatter(images, offsets, reach), wanted)
 
 
 @pytest.mark.parametrize(

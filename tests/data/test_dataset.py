@@ -104,7 +104,10 @@ def test_bad_input_is_one_line():
         (lambda: arrays(2, 4, 4, 3, dtype="f4"), "float32"),
         (lambda: arrays(2, 4, 4, 3, labels=[0]), "2 images but 1 labels"),
         (lambda: arrays(2, 4, 4, 3, labels=[0.5, 1]), "float64"),
-        (lambda: arrays(2, 4, 4, 3, labels=[-1, 1]), "got -1"),
+        (
+            lambda: arrays(2, 4, 4, 3, labels=[-1, 1]),
+            "class numbers [N] from 0",
+        ),
         (lambda: FileSplit(["a"], [0, 1], 8), "1 images but 2 labels"),
         (lambda: FileSplit(["a"], [0], Preprocess()), "tells no size"),
         (lambda: JoinedSplit([SPLIT, random_split(5)]), "not 4 x 4 and 5 x 5"),
@@ -141,7 +144,7 @@ def test_bad_input_is_one_line():
         (lambda: views(bmp, service="grpc://h:1"), "grpc://h:1 cannot make b"),
         (lambda: corrupted(name="fogg"), "Unknown corruption 'fogg'. Known: "),
         (lambda: corrupted(severity=6), "Severity 6 does not exist"),
-        (lambda: corrupted(batch_size=0), "batch_size=0: give at least 1"),
+        (lambda: corrupted(batch_size=0), "batch_size=0 must be a whole"),
         (lambda: corrupted(3), "or of (images, labels); got int"),
         (lambda: corrupted((np.zeros([2, 8, 8, 3]), [0, 1])), "uint8"),
     ):

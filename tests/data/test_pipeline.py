@@ -3,6 +3,7 @@
 import functools
 import itertools
 import re
+import threading
 from unittest import mock
 
 import numpy as np
@@ -12,13 +13,13 @@ from numpy.testing import assert_array_equal as same
 from tensorflow.python.data.experimental.ops import testing
 from tensorflow.python.framework import op_def_registry
 
-from noisymix_tf import augment, data, rng
-from noisymix_tf.data import pipeline
+from noisymix_tf import augment, corruptions, data, rng
+from noisymix_tf.data import pipeline, resident
 from support import picture_folders as folders
-from support.released_sets import noise
+from support.released_sets import noise, save_image
+from support.usage import assert_usage_error as refused
 
 gaussian, crop_flip = augment.gaussian_views, augment.random_crop_flip
-augmix = functools.partial(augment.augmix_views, width=1, depth=1)
 BATCH, SIDE, NUM, STEPS = 4, 32, 27, 6  # Of an epoch, without three images.
 KINDS = ["arrays", "files", "bmp", "records", "array_records", "joined", "read"]
 SPLIT = data.ArraySplit(noise(NUM, 8, 10, 3), range(NUM))
@@ -41,8 +42,7 @@ def assert_same(ours, theirs):
 
 
 @pytest.mark.parametrize("seed, start", [(0, 0), (3, 5), (3, 8)])
-def test_a_batch_is_what_its_seeds_make_of_its_images(seed, start, monkeypatch):
-    """Whole, or augmented image by image, also in a part of a batch."""
+def test_a_batch_is_what_its_seeds_make_of_its_images(seed, start):
     functions = {"standard": crop_flip, "augment": gaussian}
     batches = views(SPLIT, start, 9, seed=seed, **functions)
     for step, (made, labels) in enumerate(batches, start):
@@ -53,17 +53,23 @@ def test_a_batch_is_what_its_seeds_make_of_its_images(seed, start, monkeypatch):
         key = rng.stream(seed, step, "standard")
         images = crop_flip(SPLIT.images[rows], key)
         same(made, gaussian(images, rng.stream(seed, step, "augment")))
-    monkeypatch.setattr(pipeline, "_PART", 8 * 10)
+
+
+def test_whole_or_image_by_image_or_in_a_part_it_is_the_same(monkeypatch):
     sizes = []
 
-    def noted(images, seed, shard):
+    def noted(images, seed, shard=(0, 1)):
         sizes.append(len(images))
         return gaussian(images, seed, shard=shard)
 
-    functions["augment"] = noted
-    assert_same(views(SPLIT, start, 9, seed=seed, **functions), batches)
-    assert set(sizes) == {1}
-    ((half, _),) = views(SPLIT, start, 1, seed=seed, shard=(1, 2), **functions)
+    own = {"standard": crop_flip, "augment": noted, "seed": 3}
+    batches = views(SPLIT, 5, 9, **own)
+    assert {*sizes} == {BATCH}
+    monkeypatch.setattr(pipeline, "_PART", 8 * 10)
+    sizes.clear()
+    assert_same(views(SPLIT, 5, 9, **own), batches)
+    assert {*sizes} == {1}
+    ((half, _),) = views(SPLIT, 5, 1, shard=(1, 2), **own)
     same(half, batches[0][0][2:])
 
 
@@ -82,9 +88,9 @@ def test_shapes_are_static_and_batches_never_end_and_start_late():
     assert batches.options().autotune.cpu_budget == 3
     with pytest.raises(ValueError, match=r"\[B, V, H, W, 3\]"):
         make(augment=lambda images, seed: images)
-    # A late start is as going through, into the next epoch, also of AugMix
-    # views; and reads no skipped image.
-    functions = {"standard": crop_flip, "augment": augmix}
+    # A late start is as going through, into the next epoch, and reads no
+    # skipped image.
+    functions = {"standard": crop_flip, "augment": gaussian}
     through = views(SPLIT, **functions)
     assert_same(views(SPLIT, 4, 4, **functions), through[4:])
     assert len({images[:, 1:].tobytes() for images, _ in through}) == 8
@@ -148,9 +154,10 @@ def test_determinism_leaves_it_parallel(splits, monkeypatch, determinism, kind):
     monkeypatch.setattr(pipeline, "index_batches", checked)
     assert_same(views(split), expected)
     monkeypatch.undo()
-    assert not stateful(data.views(split, batch_size=BATCH, crop=crop))
+    whole = data.views(split, batch_size=BATCH, crop=crop)
+    assert not stateful(whole)
     # In the middle of an epoch the rest is the same.
-    cropped = views(split, crop=crop)
+    cropped = take(whole, 8)
     assert len({each.tobytes() for each, _ in cropped}) == 8
     assert not np.array_equal(cropped[0][0], expected[0][0])
     assert_same(views(split, 3, 5, threads=1, crop=crop), cropped[3:])
@@ -195,3 +202,93 @@ def test_batches_wait_where_they_are_wanted(monkeypatch):
         own = [(v[row], l[row]) for v, l in whole for row in rows]
         assert made.element_spec[0].shape == (1, 1, 8, 10, 3)
         assert_same(take(made, 16), own)
+
+
+def corrupted(dataset):
+    images, labels = zip(*dataset.as_numpy_iterator())
+    return np.concatenate(images), np.concatenate(labels), len(images)
+
+
+def test_corrupted_equals_corrupt_on_arrays_or_files(tmp_path):
+    images, labels = noise(7, 40, 36, 3), np.arange(7)
+    paths = [save_image(tmp_path / f"{n}.png", images[n]) for n in range(7)]
+    files = data.FileSplit(paths, labels, (40, 36))
+    what = {"name": "snow", "severity": 3, "seed": 7, "table": "imagenet"}
+    expected = corruptions.corrupt(images, **what)
+    for source in ((images, labels), data.ArraySplit(images, labels), files):
+        for batch_size in (3, 7, 20):
+            dataset = data.corrupted(source, **what, batch_size=batch_size)
+            assert dataset.element_spec[0].shape == (None, 40, 36, 3)
+            for _ in range(2):
+                made, made_labels, batches = corrupted(dataset)
+                assert made.dtype == np.uint8 and made_labels.dtype == np.int32
+                same(made, expected)
+                same(made_labels, labels)
+                assert batches == dataset.cardinality() == -(-7 // batch_size)
+
+
+def test_corrupted_batches_keep_their_order_and_few_are_made_ahead(monkeypatch):
+    real, made, later = corruptions.corrupt, [], threading.Event()
+    digits = data.load("digits", test_examples=103).test
+    options = {"batch_size": 10, "num_parallel_calls": 4}
+    dataset = data.corrupted(digits, "fog", 2, **options)
+
+    def corrupt(*arguments, indices, **options):
+        made.append(indices)
+        # The first batch waits until a later one is being made.
+        later.set() if indices[0] else later.wait(30)
+        return real(*arguments, indices=indices, **options)
+
+    monkeypatch.setattr(corruptions, "corrupt", corrupt)
+    images, labels, _ = corrupted(dataset)
+    same(images, real(digits.images, "fog", 2))
+    same(labels, digits.labels)
+    options = {"batch_size": 1, "num_parallel_calls": 2}
+    batches = iter(data.corrupted(digits, "brightness", 2, **options))
+    made.clear()
+    for taken in range(1, 21):
+        next(batches)
+        # Under way and finished in `map`, kept by `prefetch`.
+        assert len(made) <= taken + 2 + 2 + 1
+
+
+# So many that keys of 23 bits are drawn twice.
+MANY, ROUNDS = (
+    data.ArraySplit(noise(9000, 2, 2, 3), np.arange(9000)),
+    (0, 1, 2, 3, 24, 25),
+)
+
+
+@pytest.fixture(scope="module")
+def made():
+    """Batches of the pipeline by step and seed."""
+    found = {}
+    for step, seed in itertools.product(ROUNDS, (0, 7)):
+        where = {"batch_size": 4000, "seed": seed, "start_step": step}
+        found[step, seed] = next(iter(data.views(MANY, **where)))
+    return found
+
+
+@pytest.mark.parametrize("compiled", [None, False, True])
+def test_batches_from_the_device_are_the_same(made, compiled):
+    """Orders of two seeds are kept apart."""
+    batch = data.Resident(MANY, 4000).batch
+    if compiled is not None:
+        batch = tf.function(batch, jit_compile=compiled)
+    # Back to an epoch that was left, too.
+    for number, seed in [*made, (0, 0), (0, 7)]:
+        images, labels = made[number, seed]
+        step = tf.constant(number, tf.int64)
+        found = batch(seed, step)
+        same(found[0], images[:, 0])
+        same(found[1], labels)
+        assert found[0].dtype == tf.uint8 and found[1].dtype == tf.int32
+        given = number if compiled is None else step
+        same(batch(seed, given, (1, 2))[1], labels[2000:])
+
+
+def test_the_device_refuses_what_it_cannot_keep(monkeypatch):
+    digits = data.load("digits", train_examples=40)
+    refused(lambda: data.Resident(object(), 4), "--input=device", "from files")
+    monkeypatch.setattr(resident, "MOST_BYTES", digits.train.images.nbytes - 1)
+    refused(lambda: data.Resident(digits.train, 4), "GiB", "--input=host")

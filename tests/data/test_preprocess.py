@@ -17,9 +17,9 @@ from noisymix_tf.data.preprocess import Preprocess, decode_image
 from noisymix_tf.training import setup
 from support import evaluation_toys
 from support import picture_folders as folders
-from support.parsing import parsed
 from support.released_sets import noise
 from support.usage import assert_usage_error as refused
+from support.usage import parsed
 
 
 def test_words_tell_the_side_and_others_and_small_images_are_refused(tmp_path):

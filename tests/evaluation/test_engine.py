@@ -1,4 +1,4 @@
-"""`evaluate` on models whose predictions are known: walked once, kept whole."""
+"""`evaluate` on models whose predictions are known; images are read once."""
 
 import functools
 import json
@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from noisymix_tf import corruptions, evaluation
+from noisymix_tf.data.classes import balanced_indices
 from noisymix_tf.evaluation import Suite, Task
+from noisymix_tf.evaluation.images import Images
 from noisymix_tf.evaluation.metrics import ImageScores
-from noisymix_tf.models.fingerprint import model_fingerprint
+from noisymix_tf.models.unwrap import model_fingerprint
 from support import door_processes
 from support import evaluation_toys as toys
 from support.usage import assert_usage_error
@@ -156,6 +158,7 @@ def test_shards_are_one_run_to_the_last_bit(tmp_path):
         toys.run(model, **options, **stopped)
     toys.run(model, output_dir=tmp_path / "rest", shard="2/2", **options)
     for folders, words in (
+        ([], "No part was given"),
         (parts[:3], "Of 4 parts 4 are missing"),
         ([*parts, parts[0]], "are both part 1 of 4"),
         ([parts[0], alien], "no parts of one plan"),
@@ -310,3 +313,47 @@ evaluation.evaluate(
     assert door_processes.run("-c", code, places[0]).returncode == 0
     reports = [(p / "cells.jsonl").read_text() for p in places]
     assert reports[0] == reports[1] and "tilt" in reports[0]
+
+
+def opened(split, **options):
+    return Images(split, "flat", 3, "as_stored", **options)
+
+
+def test_chunks_that_are_wanted_of_all_images_or_of_a_balanced_part():
+    datasets = toys.dataset(), toys.dataset(split=toys.Test)
+    for data in (*datasets, toys.whole_dataset()):
+        split = data.test
+        images = opened(split)
+        assert (images.n, images.available) == (23, 23)
+        assert images.shape == images.probe(5).shape[1:] == (16, 16, 3)
+        for starts in ([0, 5, 10, 15, 20], [5, 20], [0], [20], []):
+            found = list(images.chunks(5, starts))
+            assert [start for start, _, _ in found] == starts
+            for start, pixels, labels in found:
+                part = slice(start, start + 5)
+                np.testing.assert_array_equal(pixels, split.images[part])
+                np.testing.assert_array_equal(labels, split.labels[part])
+    images = opened(split, examples=7)
+    assert (images.n, images.available) == (7, 23)
+    chosen = balanced_indices(split.labels, 7)
+    _, pixels, labels = zip(*images.chunks(3, [0, 3, 6]))
+    np.testing.assert_array_equal(np.concatenate(pixels), split.images[chosen])
+    np.testing.assert_array_equal(np.concatenate(labels), split.labels[chosen])
+
+
+def test_what_cannot_be_measured_is_told():
+    some = toys.whole_dataset(), toys.dataset(), toys.dataset(split=toys.Test)
+    # Nothing to balance where all are taken, whatever the split can tell.
+    for each in some:
+        assert [opened(each.test, examples=k).n for k in (23, 50, None)] == [
+            23
+        ] * 3
+    few, none = toys.dataset().test, "'flat' has no test images"
+    assert_usage_error(lambda: opened(few, examples=5), "5 examples")
+    assert_usage_error(lambda: opened(toys.dataset(0).test), none)
+    assert_usage_error(lambda: opened(toys.dataset(0, 3, toys.Test).test), none)
+    for label in (-1, 3):
+        few.labels[-1] = label
+        images = opened(few)
+        words = f"label {label}", "0 to 2"
+        assert_usage_error(lambda i=images: list(i.chunks(23, [0])), *words)

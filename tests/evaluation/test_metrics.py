@@ -1,15 +1,10 @@
-"""Metrics and corruption errors: oracles, constants and closed forms."""
+"""Metrics of images and of sequences: oracles and closed forms."""
 
 import numpy as np
 import pytest
 
-from noisymix_tf import corruptions
-from noisymix_tf.corruptions import SEVERITIES
-from noisymix_tf.evaluation import corruption_error as ce
-from noisymix_tf.evaluation import metrics, resampling
-from noisymix_tf.evaluation.metrics import ImageScores
-
-COMMON = corruptions.names("common")
+from noisymix_tf.evaluation import metrics
+from noisymix_tf.evaluation.metrics import FlipScores, ImageScores
 
 
 def scores_of(outputs, labels, from_logits=True):
@@ -73,7 +68,7 @@ def test_balanced_accuracy_says_what_accuracy_hides():
     # Of any resampling: the mean over the classes that were drawn.
     always[:5] = np.eye(4)[0]
     metric = scores_of(always, labels).balanced_accuracy[1:]
-    for drawn, found in zip(resampling.draws(100), metric, strict=True):
+    for drawn, found in zip(metrics.draws(100), metric, strict=True):
         share = drawn[5:90].sum() / drawn[:90].sum()
         assert found == pytest.approx(share / (1 + drawn[90:].any()))
 
@@ -84,56 +79,71 @@ def test_errors_are_those_of_resampled_images():
     labels = generator.integers(0, 3, 400)
     one = scores_of(outputs, labels)
     usual = np.sqrt(one.accuracy[0] * (1 - one.accuracy[0]) / 400)
-    assert resampling.error(one.accuracy) == pytest.approx(usual, rel=0.2)
+    assert metrics.error(one.accuracy) == pytest.approx(usual, rel=0.2)
     outputs[:8] = -outputs[:8]
     other = scores_of(outputs, labels)
-    assert resampling.error(one.accuracy - other.accuracy) < 0.5 * usual
+    assert metrics.error(one.accuracy - other.accuracy) < 0.5 * usual
     # Of other images they are independent.
     apart = ImageScores(other.rows, "others").accuracy
-    gap = resampling.error(one.accuracy - apart)
+    gap = metrics.error(one.accuracy - apart)
     assert gap == pytest.approx(np.sqrt(2) * usual, rel=0.25)
     gaps = one.rows["confidence"] - one.rows["right"]
     bins = metrics.bin_places(one.rows["confidence"], 15)
-    for drawn, ece in zip(resampling.draws(400), one.ece[1:], strict=True):
+    for drawn, ece in zip(metrics.draws(400), one.ece[1:], strict=True):
         wanted = np.abs(np.bincount(bins, drawn * gaps)).sum() / 400
         assert ece == pytest.approx(wanted)
 
 
-# AugMix's code has the means of AlexNet's errors (imagenet.py).
-MEANS = "886428 894468 922640 819880 826268 785948 798360 866816 826572 819324 "
-MEANS += "564592 853204 646056 717840 606500"
+def flips_of(outputs, noise=False, difficulty=1):
+    return FlipScores.of(outputs, noise=noise, difficulty=difficulty)
 
 
-def corruption_errors(ours, reference, *clean, severities=SEVERITIES):
-    means = (ce.mean_errors(errors, severities) for errors in (ours, reference))
-    return ce.ratios(*means, *clean)
+@pytest.mark.parametrize("difficulty", [1, 2, 3])
+@pytest.mark.parametrize("noise", [True, False])
+def test_the_oracles_flips(golden, noise, difficulty):
+    inputs = golden("p_metrics_inputs.npz")
+    name = f"difficulty{difficulty}_{'noise' if noise else 'nonnoise'}"
+    expected = golden("p_metrics_expected.json")[name]
+    pairing = {"noise": noise, "difficulty": difficulty}
+    answers = np.eye(20)[inputs["predictions"]]
+    got = flips_of(answers, **pairing)["flip_probability"].mean()
+    wanted = expected["flip_prob_predictions"]
+    assert got == pytest.approx(wanted, abs=1e-12)
+    for name in ("logits", "logits_ties_c10"):
+        outputs, ranks = inputs[name], inputs[f"{name}__ranks"].astype(int)
+        scores = FlipScores(flips_of(outputs, **pairing))
+        # Ranks are outputs too.
+        again = flips_of(-ranks, **pairing)
+        assert again.tobytes() == scores.rows.tobytes()
+        got = [getattr(scores, each)[0] for each in FlipScores.METRICS]
+        words = ("flip_prob", "top5", "zipf")
+        wanted = [expected[f"{name}_{word}"] for word in words]
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-12)
 
 
-def test_corruption_errors_of_alexnet_and_by_hand():
-    assert tuple(ce.ALEXNET_ERRORS) == COMMON
-    for errors, mean in zip(ce.ALEXNET_ERRORS.values(), MEANS.split()):
-        assert np.mean(errors) == pytest.approx(float(f"0.{mean}"), abs=1e-6)
-    assert tuple(ce.ALEXNET_EXTRA_MEAN_ERRORS) == corruptions.names("extra")
-    errors = {**ce.ALEXNET_ERRORS, "spatter": (0.0,) * 5}
-    found = corruption_errors(errors, "alexnet")
-    assert found == dict.fromkeys(COMMON, 100.0) | {"spatter": 0.0}
-    ours = {"fog": {5: 0.5, 4: 0.4, 1: 0.1, 2: 0.2, 3: 0.3}, "snow": (0.0,) * 5}
-    reference = {"fog": (0.3, 0.4, 0.6, 0.8, 0.9), "snow": (0.2,) * 5}
-    # Sums first: 1.5 / 3.0, not the mean of the five ratios.
-    errors = corruption_errors(ours, reference)
-    assert errors == {"fog": pytest.approx(50), "snow": 0.0}
-    # (1.5 - 5 x 0.1) / (3.0 - 5 x 0.1), and snow (0 - 0.5) / (1 - 0.5).
-    relative = corruption_errors(ours, reference, 0.1, 0.1)
-    assert relative == pytest.approx({"fog": 40, "snow": -100})
-    some = corruption_errors(ours, reference, severities=(1, 3))
-    assert some["fog"] == pytest.approx(100 * 0.4 / 0.9)
-    # What cannot be divided is left out.
-    assert corruption_errors({"snow": (0.5,) * 5}, reference, 0, 0.2) == {}
-    for own, base, more in (
-        ({"snow": (0.5,) * 5}, {"fog": (0.5,) * 5}, {}),
-        ({"snow": {1: 0.5}}, reference, {}),
-        ({"fog": (0.5,) * 5}, {"fog": {4: 0.5}}, {"severities": (4, 5)}),
-        ({"spatter": (0.5,) * 5}, "alexnet", {"severities": (1, 2)}),
-        ({"blot": (0.5,) * 5}, "alexnet", {}),
-    ):
-        assert corruption_errors(own, base, **more) == {}
+def test_moves_of_ranks_by_hand():
+    def moves(outputs, noise=False):
+        return flips_of(outputs, noise)[["top5_distance", "zipf_distance"]][0]
+
+    # Five classes out, five others in: |0-5| + |1-5| + ... + |4-5| = 15.
+    scores = np.arange(10.0)
+    assert moves([[scores, scores[::-1]]])[0] == 15
+    assert moves([[scores, 2 * scores]], True).tolist() == (0, 0)
+    # Ranks 1 and 2 exchanged: |1 - 1/2| / 1 + |1/2 - 1| / 2.
+    other = scores[[*range(8), 9, 8]]
+    assert moves([[scores, other]], True).tolist() == (2, 0.75)
+    # Two classes, half precision; minus infinity is the last place.
+    two = np.float16([[[1, -np.inf], [0, 1], [0, 1]]])
+    assert moves(two).tolist() == (1, 0.375)
+    assert moves(two, True).tolist() == (2, 0.75)
+    # Of equal outputs, as both zeros are, the first class is better.
+    ties = [[[-0.0, 0.0, -1], [0.0, -0.0, -1], [0.0, 0.0, 0.0]]]
+    assert flips_of(ties).tolist() == [(0, 0, 0)]
+
+
+def test_how_much_is_computed_at_a_time_never_shows(monkeypatch):
+    outputs = np.random.default_rng(0).normal(size=[50, 8, 20])
+    whole = flips_of(outputs, difficulty=2)
+    assert len(np.unique(whole["zipf_distance"])) == 50
+    monkeypatch.setattr(metrics, "_BLOCK_VALUES", 1000)
+    assert flips_of(outputs, difficulty=2).tobytes() == whole.tobytes()

@@ -6,8 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from noisymix_tf.evaluation.cells import Cell
-from noisymix_tf.evaluation.records import FILE, Records
+from noisymix_tf.evaluation.records import FILE, Cell, Records
 from noisymix_tf.files import write_atomically
 from support.evaluation_toys import cell
 from support.usage import assert_usage_error
@@ -60,10 +59,9 @@ def test_a_chunk_is_kept_whole_or_not_at_all_and_damage_is_named(tmp_path):
 
 
 def test_another_field_is_another_key():
-    keys = {FOG.key}
-    for field in dataclasses.fields(Cell):
-        keys.add(dataclasses.replace(FOG, **{field.name: "x"}).key)
-    assert len(keys) == 1 + len(dataclasses.fields(Cell))
+    fields = [{field.name: "x"} for field in dataclasses.fields(Cell)]
+    keys = {dataclasses.replace(FOG, **own).key for own in fields}
+    assert len(keys | {FOG.key}) == 1 + len(fields)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):

@@ -4,9 +4,12 @@ import json
 
 import pytest
 
-from noisymix_tf.evaluation.reference import Reference, alexnet
+from noisymix_tf import corruptions
+from noisymix_tf.corruptions import SEVERITIES
+from noisymix_tf.evaluation.reference import Reference, alexnet, ratios
 from support.usage import assert_usage_error
 
+COMMON = corruptions.names("common")
 PIXELS, LATER = "9b1d2c3347aa81f0", ".55ab01c98e2d7f36"
 ROW = [0.1, 0.2, 0.3, 0.4, 0.5]
 C = {"fog": {"3": {"accuracy": 0.75}}}
@@ -39,7 +42,6 @@ def test_constants_are_about_any_section_and_any_images(written):
     found.check("any", PIXELS)
     few = Reference.of(path := str(written({})))
     assert few == Reference(path, None, {}, {"*": {}}, {"*": {}})
-    assert alexnet().of_section("errors", "c") == "alexnet"
     assert alexnet().of_section("flips", "p") == {}
     for name, data in (("alexnet", None), (None, 1000), ("alexnet", 1000)):
         assert Reference.of(name, data) == Reference.of(alexnet()) == alexnet()
@@ -72,15 +74,17 @@ def test_a_report_is_about_its_sections_and_its_images(written):
 def test_bad_files(tmp_path, written):
     none, form = tmp_path / "none.json", "is neither a report.json nor a file"
     assert_usage_error(lambda: Reference.of(none), none, form, "No such file")
-    none.write_text("{")
-    assert_usage_error(lambda: Reference.of(none), none, form)
+    none.write_bytes(b"\xd6" * 999)  # All that a file holds was told.
+    assert len(assert_usage_error(lambda: Reference.of(none), form)) < 300
     for content, *words in (
         (3, form),
         ({"eror": {}}, "key 'eror' is none of name, clean_error"),
         ({"errors": {"fog": ROW[1:]}}, form),
         ({"errors": {"fog": [10.0] * 5}}, "error of fog", "0 to 1, got 10.0"),
         ({"errors": {"fog": {"one": 0.1}}}, form),
-        ({"errors": {"fogg": ROW}}, "corruption 'fogg'"),
+        ({"mean_errors": {"fogg": 0.1}}, "corruption 'fogg'"),
+        ({"mean_errors": {"fog": 2}}, "error of fog", "got 2"),
+        ({"errors": {"fogg": 1}}, "corruption 'fogg'"),
         ({"clean_error": "low"}, "clean_error", "got 'low'"),
         ({"flip_probability": {"tlt": 0.1}}, "perturbation 'tlt'"),
         ({"flip_probability": {"tilt": 7}}, "ability of tilt", "got 7"),
@@ -91,3 +95,46 @@ def test_bad_files(tmp_path, written):
     ):
         path = written(content)
         assert_usage_error(lambda p=path: Reference.of(p), path, *words)
+
+
+# AugMix's code has the means of AlexNet's errors (imagenet.py).
+MEANS = "886428 894468 922640 819880 826268 785948 798360 866816 826572 819324 "
+MEANS += "564592 853204 646056 717840 606500"
+
+
+def corruption_errors(ours, base, *clean, severities=SEVERITIES):
+    own = Reference("own", errors={"*": ours}).mean_errors("c", severities)
+    base = base if base == alexnet() else Reference("", errors={"c": base})
+    return ratios(own, base.mean_errors("c", severities), *clean)
+
+
+def test_corruption_errors_of_alexnet_and_by_hand():
+    known = alexnet().of_section("errors", "c")
+    means = alexnet().mean_errors("c")
+    for name, mean in zip(COMMON, MEANS.split(), strict=True):
+        assert means[name] == pytest.approx(float(f"0.{mean}"), abs=1e-6)
+    extra = corruptions.names("extra")
+    assert tuple(alexnet().over_severities) == extra
+    assert means.keys() == {*COMMON, *extra} and tuple(known) == COMMON
+    found = corruption_errors({**known, "spatter": (0.0,) * 5}, alexnet())
+    assert found == dict.fromkeys(COMMON, 100.0) | {"spatter": 0.0}
+    ours = {"fog": {5: 0.5, 4: 0.4, 1: 0.1, 2: 0.2, 3: 0.3}, "snow": (0.0,) * 5}
+    reference = {"fog": (0.3, 0.4, 0.6, 0.8, 0.9), "snow": (0.2,) * 5}
+    # Sums first: 1.5 / 3.0, not the mean of the five ratios.
+    errors = corruption_errors(ours, reference)
+    assert errors == {"fog": pytest.approx(50), "snow": 0.0}
+    # (1.5 - 5 x 0.1) / (3.0 - 5 x 0.1), and snow (0 - 0.5) / (1 - 0.5).
+    relative = corruption_errors(ours, reference, 0.1, 0.1)
+    assert relative == pytest.approx({"fog": 40, "snow": -100})
+    some = corruption_errors(ours, reference, severities=(1, 3))
+    assert some["fog"] == pytest.approx(100 * 0.4 / 0.9)
+    # What cannot be divided is left out.
+    assert corruption_errors({"snow": (0.5,) * 5}, reference, 0, 0.2) == {}
+    for own, base, more in (
+        ({"snow": (0.5,) * 5}, {"fog": (0.5,) * 5}, {}),
+        ({"snow": {1: 0.5}}, reference, {}),
+        ({"fog": (0.5,) * 5}, {"fog": {4: 0.5}}, {"severities": (4, 5)}),
+        ({"spatter": (0.5,) * 5}, alexnet(), {"severities": (1, 2)}),
+        ({"blot": (0.5,) * 5}, alexnet(), {}),
+    ):
+        assert corruption_errors(own, base, **more) == {}

@@ -8,8 +8,8 @@ import re
 import numpy as np
 import pytest
 
-from noisymix_tf.evaluation import Reference, Report, gallery, words
-from noisymix_tf.evaluation.page import heat, html
+from noisymix_tf.evaluation import Reference, Report, gallery
+from noisymix_tf.evaluation.page import heat
 from noisymix_tf.evaluation.sections import Figure, show
 from support import report_page as toys
 from support.report_page import cell, scores
@@ -87,11 +87,11 @@ def test_the_worst_family_is_named_where_it_can_be_told():
     ):
         rows = {"contrast": 0.8, "defocus_blur": blur, "fog": weather}
         made = CLEAN | toys.suite_c({name: [a] * 5 for name, a in rows.items()})
-        said = words.verdict(Report(made))
+        said = Report(made).verdict
         lost = 90 - 100 * sum(rows.values()) / 3
         assert said.startswith(f"Loses {lost:.1f} ± ")
         assert said.endswith(f" points under corruption{end}")
-    assert words.verdict(Report(CLEAN)) == ""
+    assert Report(CLEAN).verdict == ""
 
 
 def test_words_say_how_many_images_and_what_errors_are():
@@ -131,7 +131,7 @@ def written(tmp_path):
     about = {"model": "runs/<one>", "data": "digits in /photos"}
     given = Reference(NAME, errors={"*": HALF}), about, {"seconds": 1}
     report = Report(toys.invented(), *given)
-    return report, html(report, tmp_path)
+    return report, report.html(tmp_path)
 
 
 def test_the_page_is_whole_by_itself_and_says_what_the_report_says(written):
@@ -160,13 +160,13 @@ def test_the_page_is_whole_by_itself_and_says_what_the_report_says(written):
     cards = [e for e in page.all("li") if e["in"][-2:] == ["main", "ul"]]
     for card, headline in zip(cards, report.headlines, strict=True):
         section, title, figure = headline
-        told = words.value(section, figure), words.number(section)
+        told = section.shown(figure), section.counted
         assert card["text"] == f"{title}{' '.join(told)}{section.source}"
     names = [section.name for section in report.sections]
     assert [e["id"] for e in page.all("section")] == names
     assert [e["href"] for e in page.all("a")] == [f"#{n}" for n in names]
     for section in report.sections:
-        rows = [[f.label, words.value(section, f)] for f in section.figures]
+        rows = [[f.label, section.shown(f)] for f in section.figures]
         assert page.rows(section.name, "figures") == rows
         items = page.all("li", section=section.name)
         notes = [e["text"] for e in items if "ol" not in e["in"]]
@@ -228,8 +228,8 @@ def test_severity_3_or_the_nearest_is_shown_and_only_of_this_model(tmp_path):
     toys.fill(tmp_path, other[:1])
     for fog, severity in zip(fogs, "144"):
         toys.fill(tmp_path, [fog])
-        page = toys.Page(html(Report(rows), tmp_path))
+        page = toys.Page(Report(rows).html(tmp_path))
         shown = [f"fog, severity {severity}"]
         assert page.texts("figcaption", None, "c") == shown
     other = toys.suite_c({"fog": [0.5] * 5}, model="another")
-    assert "<img" not in html(Report(other), tmp_path)
+    assert "<img" not in Report(other).html(tmp_path)

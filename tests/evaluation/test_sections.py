@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from noisymix_tf import corruptions
-from noisymix_tf.evaluation import Settings, corruption_error, resampling
+from noisymix_tf.evaluation import Settings, metrics
 from noisymix_tf.evaluation.metrics import ImageScores
 from noisymix_tf.evaluation.reference import Reference, alexnet
 from noisymix_tf.evaluation.report import Report
@@ -74,7 +74,7 @@ def test_every_number_is_computed_from_its_cells():
 
     def mean(metric, own=cells[:1]):
         found = [getattr(scores[c], metric) for c in own]
-        return np.mean([resampling.value(each) for each in found])
+        return np.mean([metrics.value(each) for each in found])
 
     names = (*QUALITY, "accuracy", "balanced_accuracy", "largest_class")
     wanted = {f"clean/{name}": mean(name) for name in names}
@@ -94,7 +94,7 @@ def test_every_number_is_computed_from_its_cells():
             wanted[f"{name}/mean_accuracy_{word}"] = mean("accuracy", part)
         for c in own:
             shown = dict(sections[name].cells[c.corruption][str(c.severity)])
-            error = resampling.error(scores[c].accuracy)
+            error = metrics.error(scores[c].accuracy)
             assert shown.pop("standard_error") == pytest.approx(error)
             assert shown == pytest.approx({m: mean(m, [c]) for m in shown})
     assert report.figures == pytest.approx(wanted)
@@ -147,9 +147,9 @@ def test_what_a_page_and_a_comparison_show_is_there():
 
 
 def test_alexnet_is_100_per_cent_of_itself_and_extras_are_in_no_mean():
-    errors = corruption_error.ALEXNET_ERRORS.items()
-    rows = {name: 1 - np.array(row) for name, row in errors}
-    clean = 1 - corruption_error.ALEXNET_CLEAN_ERROR
+    errors = alexnet().of_section("errors", "c").items()
+    rows = {name: 1 - np.array([*row.values()]) for name, row in errors}
+    clean = 1 - alexnet().clean_error
     report = on_c(rows, clean, alexnet(), source="released")
     section = sections_of(report)["c_released"]
     assert section.table.columns[-1] == "CE" and section.notes == ()
@@ -173,7 +173,7 @@ def test_alexnet_is_100_per_cent_of_itself_and_extras_are_in_no_mean():
     assert len(faultless.charts[0].reference) == 15
     extra = sections_of(report)["c_extra"]
     assert "in no mean" in " ".join(extra.notes)
-    for name, mean in corruption_error.ALEXNET_EXTRA_MEAN_ERRORS.items():
+    for name, mean in alexnet().over_severities.items():
         assert extra.table.rows[name][-1] == pytest.approx(90 / mean)
 
 

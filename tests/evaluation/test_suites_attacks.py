@@ -7,7 +7,7 @@ import unittest.mock
 import pytest
 import tensorflow as tf
 
-from noisymix_tf import attacks, evaluation, replicas
+from noisymix_tf import attacks, distribution, evaluation
 from noisymix_tf.evaluation.metrics import ImageScores
 from noisymix_tf.evaluation.suites import attacks as suites_attacks
 from support import evaluation_toys as toys
@@ -43,9 +43,9 @@ def test_fgsm_cells(monkeypatch):
     assert 0.85 * 23 > right[0] > right[2]
     softmax = toys.random_model(softmax=True)
     softmax.set_weights(MODEL.get_weights())
-    compile_one = replicas.Replicas.compile
+    compile_one = distribution.Replicas.compile
     spy = unittest.mock.create_autospec(compile_one, side_effect=compile_one)
-    monkeypatch.setattr(replicas.Replicas, "compile", spy)
+    monkeypatch.setattr(distribution.Replicas, "compile", spy)
     hidden = toys.run(softmax, DATA, **options).scores.values()
     assert [own.rows["right"].sum() for own in hidden] == right
     # The first one is the model; radii and the last batch trace nothing more.

@@ -30,7 +30,8 @@ DATA = dataclasses.replace(
     released_sets.dataset(CLASSES, side=SIDE, name="pets"),
     test=data_lib.ArraySplit(labelled_images(CLEAN, 1), CLEAN),
 )
-UNLABELLED = dataclasses.replace(DATA, test=dataset(n=8).test)
+UNLABELLED = dataset(n=8, num_classes=5)
+UNLABELLED.name, UNLABELLED.class_names = "pets", CLASSES
 LABELS = np.repeat(PRESENT, (4, 6, 5))
 IMAGES = labelled_images(LABELS, 2)
 
@@ -74,6 +75,8 @@ def test_masked_accuracies_by_hand(tmp_path, softmax):
     figures = [section.figure(name) for name in names]
     wanted = [own, clean, clean - own, 1 - own, 6 / 15]
     assert [figure.value for figure in figures] == pytest.approx(wanted)
+    left = evaluation.predictor.restrict(np.eye(5)[:2], [1, 3], False)
+    assert left.tolist() == [[0.5, 0.5], [1.0, 0.0]]
     # Two sets of images: their errors add up.
     errors = [figure.error**2 for figure in figures[:3]]
     assert errors[2] == pytest.approx(errors[0] + errors[1], rel=0.3)
@@ -84,12 +87,12 @@ def test_each_of_several_sets_has_its_own_clean_images(tmp_path):
     art = save(tmp_path / "art", IMAGES, LABELS)
     names = {1: "ant", 3: "bee", 4: "cat"}
     ink = save(tmp_path / "ink,b", IMAGES, LABELS, names)
-    options = {"suites": ("r",), "shift_dir": {"art": art, "ink_2": ink}}
-    options |= {"r_dir": art, "examples": 20}
-    # One clean pass for all of them.
+    options = {"suites": ("fgsm", "r"), "examples": 20, "eps": ("64/255",)}
+    options |= {"r_dir": art, "shift_dir": {"art": art, "ink_2": ink}}
+    # One clean pass for all of them, whatever was attacked before.
     assert len(evaluation.plan(None, DATA, **options).sources) == 4
     results = run(model(), DATA, **options)
-    found = {s.name: s for s in results.report.sections if s.suite}
+    found = {s.name: s for s in results.report.sections[:3]}
     assert list(found) == ["r", "shift_art", "shift_ink_2"]
     labels = [section.label for section in found.values()]
     assert labels == ["R", "art", "ink_2"]

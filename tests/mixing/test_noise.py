@@ -9,7 +9,7 @@ from scipy import stats
 from noisymix_tf import rng
 from noisymix_tf.mixing import MIXINGS, ManifoldMixing, MixPlan, feature_noise
 from noisymix_tf.mixing import noise as noise_lib
-from support.laws import assert_law
+from support.augmentation import assert_moments
 from support.usage import assert_usage_error
 
 
@@ -59,8 +59,8 @@ def test_noise_has_its_conditional_law(sparsity):
         share = (1 - sparsity) ** power
         sigma = np.sqrt(share * (1 - share) / mask[0].size)
         assert_allclose(mask.mean((1, 2, 3, 4)), share, atol=5 * sigma + 1e-6)
-    assert_law("normal", draws.normal[add])
-    assert_law("uniform", draws.uniform[mult])
+    assert_moments("normal", draws.normal[add])
+    assert_moments("uniform", draws.uniform[mult])
 
 
 def test_noise_has_scaled_beta_amplitudes_and_is_linear():

@@ -23,7 +23,7 @@ def test_a_backbone_is_cut_exactly(name):
     model = keras.Model(inputs, h)
     # The taps end the first stages: each the last sum of its resolution.
     points = segments_lib.cut_points(model)
-    first, *hidden = segments_lib.auto_taps(model)
+    first, *hidden = segments_lib.cut(model)[0]
     sides = (8, 4) if name == "MobileNetV3Small" else (16, 8, 4)
     assert first != "input" and len(hidden) == len(sides)
     for tap, side in zip(hidden, sides):

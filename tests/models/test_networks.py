@@ -1,4 +1,4 @@
-"""The registered networks: values, constants, initial weights, bad input."""
+"""The registered networks, and PyTorch's weights for them; bad input."""
 
 import functools
 
@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from noisymix_tf import models
 from noisymix_tf.training import precision
 from support import torch_networks
-from support.laws import assert_law
+from support.augmentation import assert_moments
 from support.released_sets import noise
 from support.torch_networks import normalized
 from support.usage import assert_usage_error
@@ -120,12 +120,12 @@ def test_constants_and_initial_weights(name, norms, blocks, before, law, last):
     for i, each, values in ((0, law, kernels[:-1]), (1, last, kernels[-1:])):
         each = "uniform" if each == "uniform" else "normal"
         assert_allclose(values[0][0], FIRSTS[each][i], rtol=1e-4)
-        assert_law(each, np.concatenate(values))
+        assert_moments(each, np.concatenate(values))
     if name == "wide_resnet40_2":
         assert_array_equal(biases, np.zeros([1, 100]))
     else:
         assert_allclose(biases[-1][0], -0.852713, rtol=1e-4)
-        assert_law("uniform", np.concatenate(biases))
+        assert_moments("uniform", np.concatenate(biases))
 
 
 @pytest.mark.slow
@@ -194,17 +194,18 @@ def _refused(words, make=_cifar, *args, **options):
 def test_bad_arguments():
     _refused("at least 4 pixels", input_shape=(3, 32, 3))
     _refused("height, width, channels", input_shape=(32, 32))
-    _refused("no channels", input_shape=(32, 32, 0))
+    _refused("at least one channel", input_shape=(32, 32, 0))
     _refused("mean has 3 values", input_shape=(32, 32, 1))
     _refused("num_classes is 1", num_classes=1)
     _refused("width is 0", width=0)
     _refused("width is nan", width=float("nan"))
+    _refused("width is inf", width=float("inf"))
     _refused("leaves none of 16 channels", width=0.005)
     _refused("dropout is 1.0", dropout=1.0)
     _refused("std is", std=(0.5, 0.0, 0.5))
     _refused("seed is -1", seed=-1)
     _refused("Unknown model 'resnet_2'", models.build, "resnet_2")
-    _refused("depth 2 for small images", models.cifar_resnet, 2)
+    _refused("small images of depth 2", models.cifar_resnet, 2)
     _refused("give 6 n + 2", models.cifar_resnet, 52)
     _refused("give 50, 101, 152", models.resnet, 18)
     _refused("depth 4 does", models.wide_resnet, 4, 1)
@@ -219,3 +220,134 @@ def test_compiles_under_xla(name):
     model = small(name)
     logits = tf.function(model, jit_compile=True)(IMAGES)
     assert_allclose(logits, model(IMAGES), rtol=1e-4, atol=1e-5)
+
+
+PREACT = "full_golden", "tiny_preactresnet18_w0125.npz", "preact_resnet18"
+PREACT = pytest.param(PREACT, marks=pytest.mark.slow, id="preact")
+WRN = "golden", "tiny_wrn10_1.npz", "wide_resnet28_4"
+NAMES = "preact_resnet18", "wide_resnet28_4", "resnet50"
+THEIRS = "PreActResNet18", "WideResNet28", "ResNet50"
+
+
+@pytest.fixture(params=[pytest.param(WRN, id="wrn"), PREACT])
+def case(request):
+    load, file, name = request.param
+    arrays = request.getfixturevalue(load)(file)
+    if name == "preact_resnet18":
+        model = models.build(name, width=0.125)
+    else:
+        model = models.wide_resnet(10, 1, dropout=0.0)
+    state = {k[3:]: arrays[k] for k in arrays.files if k.startswith("w__")}
+    models.load_torch_weights(model, state)
+    return arrays, model, state, models.MODELS.get(name).torch_names[0]
+
+
+def test_logits_and_running_statistics(case):
+    arrays, model, state, names = case
+    images = arrays["images_uint8"][:8]
+    assert_allclose(model(images), arrays["eval_logits_first8"], atol=1e-4)
+    logits = model(images, training=True)
+    assert_allclose(logits, arrays["train_logits_first8_nomix"], atol=1e-4)
+    checked = 0
+    for layer in model.layers:
+        name = names.of(layer.name)
+        key = f"train_nomix_after__{name}.running_"
+        if f"{key}mean" not in arrays.files:
+            continue
+        checked += 1
+        # PyTorch keeps the unbiased variance of a batch, Keras the biased.
+        count = np.prod([8, *layer.output.shape[1:3]])
+        kept = layer.momentum * state[f"{name}.running_var"]
+        unbiased = (layer.moving_variance - kept) * count / (count - 1) + kept
+        assert_allclose(layer.moving_mean, arrays[f"{key}mean"], atol=1e-5)
+        assert_allclose(unbiased, arrays[f"{key}var"], rtol=1e-4)
+    assert checked >= 3
+
+
+@pytest.mark.parametrize("name, theirs", [*zip(NAMES, THEIRS)])
+def test_shapes_and_entries_of_every_layer(golden, name, theirs):
+    expected = golden("params_and_shapes.json")[f"{theirs}_10"]
+    model = models.build(name, num_classes=10)
+    (names,) = models.MODELS.get(name).torch_names
+    layers = {names.of(x.name): x for x in model.layers if x.weights}
+    for stage in "123":
+        layers[f"layer{stage}"] = model.get_layer(f"stage{stage}")
+    rows = {row["name"]: row for row in expected["layers_in_call_order"]}
+    for torch_name, layer in layers.items():
+        _, channels, *sides = rows[torch_name]["out_nchw"]
+        assert layer.output.shape[1:] == (*sides, channels), torch_name
+    # And the other way round: the reference has no layer that is missing.
+    for torch_name, row in rows.items():
+        if row["n_params"] and not row["type"].startswith("Sequential"):
+            assert torch_name in layers
+
+
+PICTURES = noise(2, 16, 16, 3)
+NET = torch_networks.Network()
+ARGUMENTS = normalized(PICTURES), "convShortcut", 1, 4, 4, 10
+LOGITS = torch_networks.augmix_wide_resnet(NET, *ARGUMENTS)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    shape = {"width": 0.25, "input_shape": (16, 16, 3)}
+    model = models.augmix_wide_resnet(10, 1, name="mine", **shape)
+    model.save(file := tmp_path_factory.mktemp("saved") / "mine.keras")
+    return keras.models.load_model(file)
+
+
+def _named(state, prefix):
+    return {f"{prefix}{k}": v for k, v in state.items()}
+
+
+def _normalizing(state, mean, std, names=("mu", "sigma")):
+    values = (np.full((1, 3, 1, 1), value) for value in (mean, std))
+    return state | dict(zip(names, values))
+
+
+SEQUENTIAL = "normalize.mean", "normalize.std"
+WRAPS = [
+    lambda s: {"epoch": 3, "state_dict": _named(s, "module."), "best": 0.9},
+    lambda s: {"model_state_dict": _named(s, "module.model.")},
+    lambda s: _normalizing(s, 0.5, 0.5),
+    lambda s: _normalizing(_named(s, "model."), 0.5, 0.5, SEQUENTIAL),
+    lambda s: s | {"mu": np.float32(0.5)},
+]
+
+
+@pytest.mark.parametrize("wrap", WRAPS)
+def test_what_wrappers_add_is_dropped(model, wrap):
+    model.set_weights([np.zeros(v.shape) for v in model.weights])
+    models.load_torch_weights(model, wrap(NET.state))
+    assert_allclose(model(PICTURES), LOGITS, atol=1e-4)
+
+
+CONV = "block2.layer.0.conv2.weight"
+SPOILED = [
+    (lambda s: {k: s[k] for k in s if k != CONV}, f"lack '{CONV}', which 'm"),
+    (lambda s: s | {"b.weight": np.zeros(1)}, "hold 'b.weight', which 'mine'"),
+    (lambda s: s | {"fc.weight": s["fc.weight"][:9]}, "shape (16, 9) in Ker"),
+    (lambda s: s | {"conv1.weight": np.ones(108)}, "weight' has shape (108,)"),
+    (lambda s: _normalizing(s, 0.5, 0.25), "sigma (0.25, 0.25, 0.25), 'mi"),
+    (lambda s: _normalizing(s, 0.4, 0.5, SEQUENTIAL), "normalize.mean (0.4,"),
+    (lambda s: _normalizing(s, 0.5, 0.4, SEQUENTIAL), "'mine' with std (0.5"),
+    (lambda s: None, "are a NoneType; give a mapping"),
+    (lambda s: {"state_dict": [1.0]}, "are a list"),
+]
+
+
+@pytest.mark.parametrize("spoil, words", SPOILED)
+def test_what_does_not_fit_is_refused_and_changes_nothing(model, spoil, words):
+    before = model.get_weights()
+    state = spoil(NET.state)
+    assert_usage_error(lambda: models.load_torch_weights(model, state), words)
+    for a, b in zip(model.weights, before, strict=True):
+        assert_array_equal(a, b)
+
+
+def test_weights_of_another_network_or_for_one_that_is_unknown(golden):
+    weights, load = golden("resnet20_weights.npz"), models.load_torch_weights
+    wide, top = models.wide_resnet(10, 1), keras.layers.Dense(10, name="top")
+    other = keras.Sequential([keras.Input((8,)), top])
+    assert_usage_error(lambda: load(wide, weights), "conv1.bias")
+    assert_usage_error(lambda: load(other, weights), "for its layer 'top'")

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from noisymix_tf.serving import export
+from noisymix_tf.serving import SIGNATURES, export
 from support import served as support
 
 
@@ -20,6 +20,13 @@ def served(model, tmp_path_factory):
     told = {"class_names": support.NAMES, "preprocess": support.PREPROCESS}
     path = tmp_path_factory.mktemp("serving") / "kinds"
     return export(model, path, batch_sizes=support.BATCHES, **told)
+
+
+@pytest.fixture
+def pixels_only(monkeypatch):
+    """Without what takes longest to trace, where it is not what is tested."""
+    for name in ("serving_bytes", "tf_example"):
+        monkeypatch.delitem(SIGNATURES, name)
 
 
 @pytest.fixture(scope="session")

@@ -14,12 +14,12 @@ from noisymix_tf.commands import export as export_door
 from noisymix_tf.commands.export import ExportConfig
 from noisymix_tf.config import Config
 from noisymix_tf.models.unwrap import classifier_of, evaluation_weights
-from noisymix_tf.serving import reload, sources
+from noisymix_tf.serving import arguments as lib
+from noisymix_tf.serving import reload
 from noisymix_tf.training import setup
 from noisymix_tf.training.checkpoint import CheckpointFolder
 from support import tiny_network
-from support.parsing import parsed
-from support.usage import assert_usage_error
+from support.usage import assert_usage_error, parsed
 
 
 def assign(model, seed):
@@ -67,7 +67,7 @@ def door(*arguments):
 def test_each_kind_of_weights_of_a_run(run, tmp_path):
     folder, weights = run
     for which, wanted in weights.items():
-        model, card, config = sources.load(folder, which)
+        model, card, config = lib.load(folder, which)
         with evaluation_weights(model):
             found = classifier_of(model).get_weights()
         for pair in zip(found, wanted, strict=True):
@@ -77,7 +77,7 @@ def test_each_kind_of_weights_of_a_run(run, tmp_path):
     # And those that another does not have.
     for name in ("model.keras", "model.card.json"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
-    load = functools.partial(sources.load, tmp_path)
+    load = functools.partial(lib.load, tmp_path)
     assert_usage_error(lambda: load("best"), "no best.keras")
     assert_usage_error(lambda: load("last"), "no checkpoint")
     (tmp_path / "model.card.json").unlink()
@@ -118,7 +118,7 @@ def test_from_a_run_to_versions(run, tmp_path, capsys):
     for kernel, wanted in zip(kernels, averages):
         np.testing.assert_array_equal(kernel, wanted.astype(np.float16))
     for path in (first.path, served):
-        call = functools.partial(sources.load, path)
+        call = functools.partial(lib.load, path)
         assert_usage_error(call, "is a SavedModel already")
 
 

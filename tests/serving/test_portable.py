@@ -12,6 +12,7 @@ from noisymix_tf.serving import portable, saved_model
 from support.usage import assert_usage_error
 
 export = functools.partial(saved_model.export, fresh_process=False)
+pytestmark = pytest.mark.usefixtures("pixels_only")
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,11 @@
 """What is written gives what the Keras model gives, or nothing is written."""
 
+import errno
 import functools
 import json
 import os
+import pathlib
+from unittest import mock
 
 import keras
 import numpy as np
@@ -14,7 +17,7 @@ from noisymix_tf.attacks.victims import victim
 from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.evaluation.predictor import Predictor
 from noisymix_tf.probabilities import trains_on_logits
-from noisymix_tf.serving import reload, saved_model, signatures, versions
+from noisymix_tf.serving import reload, saved_model, signatures
 from noisymix_tf.serving.classifier import difference
 from noisymix_tf.serving.reload import ExportMismatch
 from noisymix_tf.serving.signatures import SIGNATURES, Signature
@@ -141,6 +144,7 @@ def test_images_of_any_size_and_classes_of_equal_names(tmp_path):
         np.testing.assert_allclose(made, gap)
 
 
+@pytest.mark.usefixtures("pixels_only")
 @pytest.mark.parametrize(
     ("policy", "ends", "classes", "is_probability"),
     [
@@ -188,14 +192,14 @@ def test_no_softmax_twice(tmp_path, policy, ends, classes, is_probability):
 def test_versions_are_whole_without_test_images(model, tmp_path, monkeypatch):
     """They were sent along as the requests that a server warms up with."""
     images = noise(3, 32, 32, 3, seed=7)
-    publish, path = versions.publish, tmp_path / "m"
+    publish, path = saved_model.publish, tmp_path / "m"
 
     def watched(folder):
-        assert [name.isdigit() for name in os.listdir(path)] == [False]
+        assert not any(name.isdigit() for name in os.listdir(path))
         assert (folder / "assets.extra" / "model_card.json").is_file()
         return publish(folder)
 
-    monkeypatch.setattr(versions, "publish", watched)
+    monkeypatch.setattr(saved_model, "publish", watched)
     kinds = {"batch_sizes": (1, 3), "quantize": True}
     done = export(model, path, check_images=images, **kinds)
     assert os.listdir(path) == ["1"]
@@ -211,6 +215,7 @@ def test_versions_are_whole_without_test_images(model, tmp_path, monkeypatch):
         assert not any(part in content for part in parts), file
 
 
+@pytest.mark.usefixtures("pixels_only")
 def test_a_model_trained_on_two_replicas(tmp_path):
     with two_replicas().scope():
         model = classifier(keras.layers.Dropout(0.5), keras.layers.Dense(10))
@@ -230,6 +235,7 @@ CHANGES = ("halved", None), ("probabilities", lambda found: found * np.nan)
 CHANGES += (("classes", lambda found: (found + 1) % 10),)
 
 
+@pytest.mark.usefixtures("pixels_only")
 @pytest.mark.parametrize("key, change", CHANGES)
 def test_a_signature_that_differs(model, tmp_path, monkeypatch, key, change):
     path = tmp_path / "new" / "m"
@@ -252,6 +258,7 @@ def test_a_signature_that_differs(model, tmp_path, monkeypatch, key, change):
         assert 1e-3 < export(model, path, tolerance=1.0).max_abs_difference < 1
 
 
+@pytest.mark.usefixtures("pixels_only")
 def test_other_files_or_failures_leave_nothing(model, tmp_path, monkeypatch):
     save = tf.saved_model.save
 
@@ -287,6 +294,7 @@ def ending_in(layer, shape=(32, 32, 3)):
     [
         (lambda: ending_in(keras.layers.Dense(3), [5]), "expected images"),
         (lambda: ending_in(keras.layers.Conv2D(3, 3)), "probabilities (N, K)"),
+        (lambda: ending_in(keras.layers.Flatten(), [8, 8, None]), "expected i"),
         (lambda: ending_in(lambda x: [x, x]), "one input and one output"),
         (lambda: keras.Sequential([keras.layers.Dense(3)]), "no built Keras"),
         (lambda: "model.keras", "'model.keras' is no built Keras model"),
@@ -311,3 +319,49 @@ def test_bad_models_and_arguments(model, tmp_path, given, words):
     bad, given = (given(), {}) if callable(given) else (model, given)
     assert_usage_error(lambda: export(bad, tmp_path / "m", **given), words)
     assert everything_in(tmp_path) == []
+
+
+def written(path):
+    with saved_model.new_version(path) as folder:
+        (folder / "saved_model.pb").write_text("ours")
+        return saved_model.publish(folder)
+
+
+def test_each_export_takes_the_next_version_and_the_folder_for_itself(tmp_path):
+    path = tmp_path / "m"
+    assert [written(path).name, written(path).name] == ["1", "2"]
+    (path / "7").mkdir()
+    (path / "notes").mkdir()
+    (path / ".tmp-of-one-that-was-killed").mkdir()
+    assert written(path).name == "8"
+    with saved_model.new_version(path):
+        assert_usage_error(lambda: written(path), "by another process")
+    assert {*os.listdir(path)} == {*"1 2 7 8 notes".split()}
+
+
+@pytest.mark.parametrize(
+    "path, words",
+    [
+        ("file", "Not a directory"),
+        ("new/" + 300 * "x", "File name too long"),
+        ("closed/m", "Permission denied"),
+        ("gs://bucket/m", "give a local folder"),
+    ],
+)
+def test_paths_that_cannot_be_written(tmp_path, monkeypatch, path, words):
+    (tmp_path / "file").write_text("text")
+    if path == "closed/m":  # Whoever is root may write anywhere.
+        closed = mock.Mock(side_effect=PermissionError(13, "Permission denied"))
+        monkeypatch.setattr(pathlib.Path, "mkdir", closed)
+    place = path if "://" in path else tmp_path / path
+    assert_usage_error(lambda: written(place), words)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_full_disk(tmp_path):
+    with pytest.raises(OSError, match="No space left") as error:
+        with saved_model.new_version(tmp_path / "m") as folder:
+            message = f"{folder}/saved_model.pb; No space left on device"
+            raise tf.errors.ResourceExhaustedError(None, None, message)
+    assert error.value.errno == errno.ENOSPC
+    assert os.listdir(tmp_path) == []

@@ -2,6 +2,7 @@
 
 import io
 import zlib
+from concurrent import futures
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ import tensorflow as tf
 from PIL import Image
 
 from noisymix_tf.data.preprocess import Preprocess
-from noisymix_tf.serving import SIGNATURES, image_bytes
-from noisymix_tf.serving.image_bytes import MAX_PIXELS, MAX_SCANS
+from noisymix_tf.serving import signatures
+from noisymix_tf.serving.signatures import MAX_PIXELS, MAX_SCANS, SIGNATURES
+from support import pages
 from support.served import BATCHES, NAMES, PREPROCESS, encoded
 
 
@@ -135,7 +137,7 @@ def test_a_bad_image_hurts_none_beside_it(model, loaded, photograph):
         serve(tf.constant([], tf.string))
     # As wide as it was while its height is resized, before its width is.
     wide = [tf.constant([claiming(2**16, 2**10)]), lambda content: content]
-    found = image_bytes.read(*wide, Preprocess(resize=512), (512, 512, 3))
+    found = signatures.read_images(*wide, Preprocess(resize=512), (512, 512, 3))
     assert found[1] == [b"too large"]
     # Classify has names and scores only.
     protos = [example(file) for file in sent]
@@ -199,3 +201,30 @@ def test_what_no_model_could_answer_is_an_error(model, server, photograph):
     wanted = tf.nn.softmax(model(pixels)).numpy()
     found = server.ask("serving_float", images=floats)["probabilities"]
     np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_client_that_is_shown_asks_a_server(server, tmp_path, monkeypatch):
+    grpc = pytest.importorskip("grpc")
+    from tensorflow_serving.apis import predict_pb2 as messages
+    from tensorflow_serving.apis import prediction_service_pb2_grpc as service
+
+    class Service(service.PredictionServiceServicer):
+        def Predict(self, request, context):
+            inputs = {k: tf.make_ndarray(v) for k, v in request.inputs.items()}
+            found = server.ask(request.model_spec.signature_name, **inputs)
+            response = messages.PredictResponse()
+            for name, value in found.items():
+                response.outputs[name].CopyFrom(tf.make_tensor_proto(value))
+            return response
+
+    listening = grpc.server(futures.ThreadPoolExecutor(1))
+    service.add_PredictionServiceServicer_to_server(Service(), listening)
+    port = listening.add_insecure_port("localhost:0")
+    listening.start()
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (32, 32)).save("seven.png")
+    names = {}
+    exec(pages.example("grpc.insecure_channel", **{"8500": str(port)}), names)
+    listening.stop(None)
+    assert tf.make_ndarray(names["outputs"]["status"]) == [b"ok"]

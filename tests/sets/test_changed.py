@@ -2,19 +2,20 @@
 
 import functools
 import shutil
+from unittest import mock
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from noisymix_tf.commands import deepaugment as deepaugment_command
 from noisymix_tf.commands import stylize as stylize_command
 from noisymix_tf.commands.deepaugment import DeepAugmentConfig
 from noisymix_tf.commands.stylize import StylizeConfig
-from noisymix_tf.sets import deepaugmented, stylized, trees
+from noisymix_tf.sets import changed, deepaugmented, layouts, stylized
 from support import augmentation as laws
 from support import picture_folders as folders
-from support.parsing import parsed
-from support.usage import assert_usage_error
+from support.usage import assert_usage_error, parsed
 
 DEEP = dict(autoencoder_steps=3, autoencoder_crops=8, autoencoder_width=4)
 
@@ -69,8 +70,8 @@ def test_killed_it_ends_the_same(door, inputs, whole, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         save(image, path)
 
-    save = trees.save
-    monkeypatch.setattr(trees, "save", dying)
+    save = layouts.save
+    monkeypatch.setattr(layouts, "save", dying)
     (tmp_path / ".partial.keras").write_bytes(b"half")
     shutil.copy(whole / "manifest.json", tmp_path)
     with pytest.raises(KeyboardInterrupt):
@@ -80,7 +81,7 @@ def test_killed_it_ends_the_same(door, inputs, whole, tmp_path, monkeypatch):
     (tmp_path / "dog" / "2.png").write_bytes(b"")
     first = calls[0].stat().st_mtime_ns
     assert not (tmp_path / "sheet.png").exists()
-    monkeypatch.setattr(trees, "save", save)
+    monkeypatch.setattr(layouts, "save", save)
     # Trained once only.
     monkeypatch.setattr(deepaugmented, "trained", None)
     door(inputs, tmp_path)
@@ -135,6 +136,32 @@ def test_what_cannot_go_on_is_one_line(door, inputs, whole, tmp_path):
         assert_usage_error(wild, "diverged with --learning_rate=1e")
         (new / "autoencoder.keras").write_bytes(b"half")
         assert_usage_error(wild, "is damaged; remove it")
+
+
+def test_each_image_gets_its_own_style_and_operations_are_deterministic(
+    inputs, monkeypatch
+):
+    experimental, deterministic = tf.config.experimental, mock.Mock()
+    monkeypatch.setattr(experimental, "enable_op_determinism", deterministic)
+    flags = [f"--{n}={inputs / n}" for n in ("styles", "output_dir")]
+    flags.append(f"--data_dir={inputs / 'photos'}")
+    config = parsed(StylizeConfig, *flags)
+    changed.begin(config)
+    deterministic.assert_called_once_with()
+
+    def transfer(*_):
+        made = mock.Mock(side_effect=lambda images, wanted: wanted[0])
+        made.moments = lambda picture: [tf.cast(picture[:, 0, 0], tf.float32)]
+        return made
+
+    monkeypatch.setattr(stylized, "Transfer", transfer)
+    source = changed.source(config, "png")
+    stylist, places = stylized.Stylist(config, source), range(len(source))
+    drawn = [stylist.styles.draw(0, name) for name in source.names]
+    assert len({*drawn}) > 1
+    pictures = [stylist.styles.read(number, 12)[0, 0] for number in drawn]
+    made = stylist(np.zeros([len(source), 12, 16, 3], np.uint8), places)
+    np.testing.assert_array_equal(made, pictures)
 
 
 def test_styles_are_drawn_by_seed_and_name(inputs, tmp_path):

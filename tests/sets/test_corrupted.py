@@ -12,7 +12,7 @@ from PIL import Image
 
 from noisymix_tf import corruptions, data, sets
 from noisymix_tf.data.released import corrupted_images, perturbed_sequences
-from noisymix_tf.sets import arrays
+from noisymix_tf.sets import layouts
 from support.corruption_oracle import photographs
 from support.released_sets import assert_holds, save_image
 from support.usage import assert_usage_error
@@ -39,7 +39,7 @@ def write(dataset, folder, **arguments):
 def test_arrays_stack_the_severities_as_released_ones(tmp_path, monkeypatch):
     source, given = in_memory(), ["defocus_blur", "noise"]
     # Private: seven images a call, which end at odd places.
-    monkeypatch.setattr(arrays, "_CALL_BYTES", 7 * 32 * 32 * 3)
+    monkeypatch.setattr(layouts, "_CALL_BYTES", 7 * 32 * 32 * 3)
     names = (*corruptions.names("noise"), "defocus_blur")
     folder = write(source, tmp_path, names=given, severities=(4, 2, 4), seed=3)
     opened = corrupted_images(tmp_path, source)

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_array_equal as same
 
 from noisymix_tf.commands.deepaugment import AutoencoderConfig
-from noisymix_tf.sets import deepaugmented, perturbations
+from noisymix_tf.sets import deepaugmented
 from noisymix_tf.sets.changed import Source
 from support import picture_folders as folders
 
@@ -19,7 +19,7 @@ CODE = generator(2).uniform(-1, 1, (2, 20, 24, 30)).astype(np.float32)
 
 
 def test_perturbations_are_functions_of_the_generator():
-    ways = perturbations.OF_WEIGHTS, perturbations.OF_CODES
+    ways = deepaugmented.OF_WEIGHTS, deepaugmented.OF_CODES
     for perturbs, plain in zip(ways, (KERNEL, CODE)):
         before = plain.copy()
         for perturb in perturbs.values():
@@ -33,7 +33,7 @@ def test_perturbations_are_functions_of_the_generator():
 
 def test_shares_of_weights_and_of_the_code_that_are_changed():
     def made(name, strength=1.0):
-        return perturbations.OF_WEIGHTS[name](KERNEL, generator(5), strength)
+        return deepaugmented.OF_WEIGHTS[name](KERNEL, generator(5), strength)
 
     ratio = made("negate_filters") / KERNEL
     assert (ratio == ratio[:1, :1, :1]).all()
@@ -54,7 +54,7 @@ def test_shares_of_weights_and_of_the_code_that_are_changed():
     assert 0 < np.abs(made("scale") / KERNEL - 1).max() < 2
 
     def made(name):
-        return perturbations.OF_CODES[name](CODE, generator(6), 1.0)
+        return deepaugmented.OF_CODES[name](CODE, generator(6), 1.0)
 
     changed = [(made("zero") == 0, 0.2), (made("negate") == -CODE, 0.1)]
     for off, share in changed:

@@ -48,7 +48,8 @@ def test_a_part_that_was_killed_is_continued(tmp_path, case):
             time.sleep(0.002)
         process.kill()
         assert process.returncode == -signal.SIGKILL
-    assert not (killed / last).exists()
+    # The first part has the sheets.
+    assert not (killed / last).exists() and not (killed / "sheets").exists()
     for place, shard in ((killed, "2/2"), (other, "1/2"), (whole, "1/1")):
         how = {"layout": layout, "image_format": "png", "shard": shard}
         write(place, None, names=[name], **how)
@@ -143,5 +144,5 @@ def test_unusable_directories_and_full_disks_are_told(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     # Private: where rows are written.
-    monkeypatch.setattr("noisymix_tf.sets.arrays._opened", full)
+    monkeypatch.setattr("noisymix_tf.sets.layouts._opened", full)
     refused(tmp_path / "full", "No space left on device")

@@ -11,12 +11,11 @@ from numpy.testing import assert_array_equal as same
 
 from noisymix_tf import NoisyMix
 from noisymix_tf.commands import toy as config
-from noisymix_tf.studies import measures, networks, points, toy, toy_report
+from noisymix_tf.studies import measures, networks, points, toy
+from noisymix_tf.studies.networks import SCHEMES
 from noisymix_tf.studies.points import CLOUD, CURVE, Points
-from noisymix_tf.studies.schemes import SCHEMES
-from support.parsing import parsed
 from support.released_sets import contents
-from support.usage import assert_usage_error
+from support.usage import assert_usage_error, parsed
 
 PROBLEM = config.ToyProblemConfig()
 POINTS = points.draw(PROBLEM, 500, seed=0)
@@ -143,7 +142,7 @@ def test_the_table_compares_seed_by_seed():
         for name, accuracies in found.items():
             found[name] = [measures.Measures(a, a, 10 * a) for a in accuracies]
         rest = measures.Measures(0.95, 0.5, 9.0), config.ToyConfig()
-        return toy_report.markdown({n: SCHEMES[n] for n in found}, found, *rest)
+        return toy.markdown({n: SCHEMES[n] for n in found}, found, *rest)
 
     text = table(baseline=(0.7, 0.6), nfm=(0.8, 0.9), noisymix=(0.82, 0.93))
     line = "| NoisyMix | 87.50 ± 7.78 | +22.50 ± 10.50 | 0.875 ± 0.055 |"
@@ -166,8 +165,11 @@ def test_the_toy_writes_its_table_and_continues(tmp_path, capsys, monkeypatch):
     content = json.loads((folder / "table.json").read_text())
     first, second = content["schemes"]["baseline"]["seeds"]
     assert first != second
-    mean = 50 * (first["accuracy"] + second["accuracy"])
-    assert f"| Baseline | {mean:.2f} ± " in out
+    values = [100 * first["accuracy"], 100 * second["accuracy"]]
+    mean, spread = np.mean(values), np.std(values, ddof=1)
+    assert f"| Baseline | {mean:.2f} ± {spread:.2f} | " in out
+    title = f"<!-- {mean:.1f} ± {spread:.1f} % -->"
+    assert title in (folder / "toy.svg").read_text()
     assert out.strip() == (folder / "table.md").read_text().strip()
     before = contents(folder)
     assert {"toy.png", "toy.svg", "flags.txt"} <= {*before}

@@ -1,4 +1,4 @@
-"""What tests of augmentation share: images, Pillow's operations, laws."""
+"""What tests of augmentation share, and laws that drawn numbers must have."""
 
 import re
 
@@ -11,6 +11,8 @@ from noisymix_tf.benchmarks import pillow_augmix
 
 # The chance that a normal number is 4 sigma away.
 P_VALUE = 6e-5
+# The second, fourth and eighth moments.
+MOMENTS = {"normal": (1, 3, 105), "uniform": (1 / 3, 1 / 5, 1 / 9)}
 
 
 def _nearest(place):
@@ -85,6 +87,17 @@ def assert_law(values, law):
     assert np.all(np.abs(found - expected) <= 4 * sigma + 1e-9)
     if len(law) > 1:
         assert stats.chisquare(found, expected).pvalue > P_VALUE
+
+
+def assert_moments(law, values):
+    """Of N(0, 1), or uniform in [-1, 1]: three moments, within 5 sigma."""
+    values = np.asarray(values, "float64")
+    assert law != "uniform" or abs(values).max() <= 1
+    second, fourth, eighth = MOMENTS[law]
+    laws = (1, 0, second), (2, second, fourth), (4, fourth, eighth)
+    for power, mean, square in laws:
+        sigma = np.sqrt((square - mean**2) / values.size)
+        assert abs((values**power).mean() - mean) < 5 * sigma
 
 
 def assert_even_signs(values):

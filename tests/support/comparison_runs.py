@@ -5,7 +5,7 @@ import json
 
 from noisymix_tf import command_line, config, corruptions, flagfiles
 from noisymix_tf.comparison import runs, table
-from noisymix_tf.comparison.options import AllFlags, CompareConfig
+from noisymix_tf.comparison.trainings import AllFlags, CompareConfig
 from noisymix_tf.evaluation.records import Records
 from noisymix_tf.evaluation.report import Report, scores_of
 from support.evaluation_toys import cell, clean_cell, flip_scores, scores

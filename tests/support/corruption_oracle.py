@@ -65,5 +65,5 @@ def repeated(name, severity, images, indices, table):
     """Corrupts with the very draws that made the oracle's images."""
     key = (COMMON + EXTRA).index(name) * 100_003 + severity * 10_007
     entry, streams = CORRUPTIONS.get(name), LegacyStreams(key, indices)
-    constant = entry.constant(severity, table)
+    constant = entry.constant(table, severity)
     return to_uint8(entry.function(images, constant, streams))

@@ -6,9 +6,8 @@ import keras
 import numpy as np
 
 from noisymix_tf import data, evaluation
-from noisymix_tf.evaluation.cells import Cell
-from noisymix_tf.evaluation.flips import FlipScores
-from noisymix_tf.evaluation.metrics import ImageScores
+from noisymix_tf.evaluation.metrics import FlipScores, ImageScores
+from noisymix_tf.evaluation.records import Cell
 
 SIDE = 16
 

@@ -1,8 +1,16 @@
-"""One way to test that bad input is refused in one clear line."""
+"""What a command line asks for, and how bad input is refused."""
 
 import pytest
 
+from noisymix_tf import command_line
 from noisymix_tf.errors import UsageError
+
+
+def parsed(config, *arguments, known=None, **values):
+    """The options of arguments and flags; None leaves a flag out."""
+    given = [f"--{k}={v}" for k, v in values.items() if v is not None]
+    words = ["command", *map(str, arguments), *given]
+    return command_line.parse(words, config, "usage", known)
 
 
 def assert_usage_error(call, *words):

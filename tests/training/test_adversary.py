@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal
 
-from noisymix_tf import attacks, config, rng
+from noisymix_tf import attacks, config, options, rng
 from noisymix_tf.attacks import FastAdversary, PGDAdversary
 from noisymix_tf.mixing import PuzzleMix
 from noisymix_tf.registry import Registry
@@ -145,20 +145,24 @@ def test_flags_make_adversaries_with_their_options():
     assert made("pgd", **options).get_config() == options
 
 
-def test_one_of_your_own_is_a_dataclass_in_the_registry(monkeypatch):
+def test_one_of_your_own_is_a_dataclass_with_flags_of_its_own(monkeypatch):
     registry = Registry("adversary")
     monkeypatch.setattr(attacks.adversary, "ADVERSARIES", registry)
 
     @registry.register("brighter")
     @dataclasses.dataclass(eq=False)
     class Brighter(attacks.Adversary):
-        by: float = 3.0
+        eps: float = options.option(3.0, "By how much.")
 
         def attack(self, score, images, labels, seed):
-            return images + self.by
+            return images + self.eps
 
     assert_array_equal(_attacked(_trainer("brighter")), IMAGES + 3)
-    assert Brighter.from_config({"by": 5}).get_config() == {"by": 5}
+    assert Brighter.from_config({"eps": 5.0}).get_config() == {"eps": 5.0}
+    registry.register("pgd")(PGDAdversary)
+    command = type("Command", (options.Options,), {"PARTS": (registry,)})
+    words = "--adversary_eps is an option of Brighter and of PGDAdversary: give"
+    assert_usage_error(lambda: options.with_parts(command), words)
 
 
 def test_bad_options_and_what_cannot_be_attacked_are_refused():

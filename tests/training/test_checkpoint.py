@@ -98,7 +98,12 @@ def test_damage_is_told_and_passed_over(tmp_path, capsys, two, damage, reason):
         f"Skipped checkpoint {newest}: {reason}.",
         f"Used the one before: {before}.",
     ]
-    # The damaged one does not count among those that are kept.
+    # The damaged one does not count among those that are kept, but written
+    # anew it does.
+    folder.save(other, 3)
+    assert folder.steps() == [1, 3]
+    damage(before.iterdir(), *sorted(folder.folder(3).iterdir())[::-1])
+    assert folder.restore(other)[0] == 1
     folder.save(other, 3)
     assert folder.steps() == [1, 3]
 

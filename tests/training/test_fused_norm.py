@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from noisymix_tf.training import fused_norm
+from noisymix_tf.training import segments
 
 layers = keras.layers
 Norm = layers.BatchNormalization
@@ -44,8 +44,8 @@ def test_values_gradients_and_statistics_are_those_of_keras(arguments):
     size = arguments.pop("size", (4, 6, 5))
     layer, twin = (_layer(**arguments) for _ in range(2))
     x = tf.random.stateless_normal([*size, 3], [0, 1], mean=2.0, stddev=3.0)
-    assert fused_norm.applies(layer, (x,), TRAINING)
-    ours = _train(fused_norm.batch_normalization, layer, x)
+    assert segments.fuses(layer, (x,), TRAINING)
+    ours = _train(segments.fused_batch_normalization, layer, x)
     expected = _train(lambda twin, x: twin(x, training=True), twin, x)
     # Of a single value the gradient is rounding, times a thousand.
     scale = 1.0 if np.prod(size) > 4 else 100.0
@@ -65,19 +65,19 @@ def test_whatever_else_a_layer_does_is_left_to_it(monkeypatch):
     options["activity_regularizer"] = "l2"
     others = [type("Own", (Norm,), {})(), layers.LayerNormalization()]
     for layer in (*others, *(Norm(**{k: options[k]}) for k in options)):
-        assert not fused_norm.applies(layer, (images,), TRAINING)
+        assert not segments.fuses(layer, (images,), TRAINING)
     for kwargs in ({}, {"training": False}, {**TRAINING, "mask": mask}):
-        assert not fused_norm.applies(Norm(), (images,), kwargs)
+        assert not segments.fuses(Norm(), (images,), kwargs)
     masked = tf.zeros([2, 3, 3, 3])
     keras.src.backend.set_keras_mask(masked, mask)
     for x in (masked, tf.zeros([2, 3])):
-        assert not fused_norm.applies(Norm(), (x,), TRAINING)
+        assert not segments.fuses(Norm(), (x,), TRAINING)
     # The kernel would ignore an option of a later Keras.
     layer = Norm()
-    assert fused_norm.applies(layer, (images,), TRAINING)
+    assert segments.fuses(layer, (images,), TRAINING)
     config = {**layer.get_config(), "debiased": True}
     monkeypatch.setattr(Norm, "get_config", lambda self: config)
-    assert not fused_norm.applies(layer, (images,), TRAINING)
+    assert not segments.fuses(layer, (images,), TRAINING)
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
@@ -85,7 +85,7 @@ def test_what_xla_compiles_is_left_to_it(jit_compile):
     layer, found = Norm(), []
 
     def look(x):
-        found.append(fused_norm.applies(layer, (x,), TRAINING))
+        found.append(segments.fuses(layer, (x,), TRAINING))
         return x
 
     @tf.function(jit_compile=jit_compile)
@@ -102,11 +102,11 @@ GIVEN = "bfloat16 CPU bfloat16", "float16 CPU float32", "float16 GPU float16"
 
 @pytest.mark.parametrize("case", GIVEN)
 def test_activations_stay_in_half_where_that_is_faster(case, monkeypatch):
-    (dtype, device, given), takes = case.split(), fused_norm.takes
+    (dtype, device, given), takes = case.split(), segments.takes
     there = lambda dtype, at: takes(dtype, at.replace("CPU", device))  # noqa: E731
-    monkeypatch.setattr(fused_norm, "takes", there)
+    monkeypatch.setattr(segments, "takes", there)
     layer = _layer(dtype=dtype)
-    step = tf.function(lambda x: fused_norm.batch_normalization(layer, x))
+    step = tf.function(lambda x: segments.fused_batch_normalization(layer, x))
     graph = step.get_concrete_function(tf.zeros([2, 6, 5, 3])).graph
     [op] = [o for o in graph.get_operations() if "FusedBatchNorm" in o.type]
     assert op.get_attr("T") == given and op.get_attr("U") == tf.float32

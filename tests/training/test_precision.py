@@ -33,6 +33,8 @@ def test_the_trainer_takes_the_classifiers_policy(policy, tmp_path):
     assert trainer.dtype_policy.name == precision.name_of(trainer) == policy
     scaled = policy == "mixed_float16"
     assert precision.scales_loss(trainer.optimizer) == scaled
+    floats = precision.floats_of([*trainer.variables, *trainer.variables])
+    assert len(floats) == len(trainer.variables) - 1  # Its step is none.
     # Pixels reach the first layer as they are.
     image = np.full([1, 8, 8, 3], 200.3, np.float32)
     np.testing.assert_array_equal(trainer(image), trainer.model(image))

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from noisymix_tf import models
 from noisymix_tf.models.graph import Graph, is_graph
-from noisymix_tf.training import fused_norm, precision, segments
+from noisymix_tf.training import precision, segments
 from support.fit_models import Subclassed
 from support.usage import assert_usage_error
 
@@ -47,10 +47,14 @@ def _assert_exact(model, taps, x=IMAGES, training=(False, True)):
     return names
 
 
+def _auto(model):
+    return segments.cut(model)[0]
+
+
 @pytest.fixture
 def composed(monkeypatch):
     """Batch normalisation as Keras does it, to compare bit for bit."""
-    monkeypatch.setattr(fused_norm, "applies", lambda *_: False)
+    monkeypatch.setattr(segments, "fuses", lambda *_: False)
 
 
 class _Block(layers.Layer):
@@ -96,6 +100,7 @@ def test_whatever_a_call_depends_on_is_kept(composed, policy):
         model = _all_kinds()
         assert _assert_exact(model, taps) == tuple(taps)
         _assert_exact(_stack(model), ["input", *taps[1:]])
+        _assert_exact(model, ["block", "logits"])  # Both losses of calls first.
 
 
 def _backbone(name="backbone"):
@@ -119,8 +124,8 @@ def _fixed(fixed=False):
 
 def test_fused_normalisation_takes_the_place_of_whatever_trains(monkeypatch):
     """And of nothing else: a frozen backbone stays as it is until it is not."""
-    fused = mock.Mock(wraps=fused_norm.batch_normalization)
-    monkeypatch.setattr(fused_norm, "batch_normalization", fused)
+    fused = mock.Mock(wraps=segments.fused_batch_normalization)
+    monkeypatch.setattr(segments, "fused_batch_normalization", fused)
     model = _fixed()
     _, parts = segments.cut(model, ["stem", "sum"])
     backbone = model.get_layer("backbone")
@@ -341,7 +346,7 @@ def test_shapes_of_any_size_are_those_of_224_pixels_if_known():
 @pytest.mark.parametrize("name", models.MODELS.names())
 def test_the_zoo_has_the_taps_of_the_reference(name):
     model = models.build(name, width=0.125, dropout=0.1)
-    assert segments.auto_taps(model) == models.default_taps(name)
+    assert _auto(model) == models.default_taps(name)
 
 
 def _conv(name, strides=1, padding="same", filters=4):
@@ -398,13 +403,13 @@ def test_plain_networks_are_cut_by_resolution_and_others_by_depth():
         ([layers.GaussianNoise(0.1), layers.Flatten()], "input"),
     ):
         model = _stack(*stack, layers.Dense(5), shape=(32, 32, 3))
-        assert segments.auto_taps(model) == tuple(expected.split())
-    assert segments.auto_taps(_merged()) == ("input", "relu0", "relu1", "relu2")
+        assert _auto(model) == tuple(expected.split())
+    assert _auto(_merged()) == ("input", "relu0", "relu1", "relu2")
     for depth, expected in ((1, [1]), (2, [1, 2]), (8, [2, 4, 6])):
         expected = ("norm", *(f"relu{index}" for index in expected))
         for end in ([], [layers.Softmax()]):
             model = _stack(*_vectors(depth, *end), shape=(6,))
-            assert segments.auto_taps(model) == expected
+            assert _auto(model) == expected
     inputs = keras.Input((32, 32, 3))
     x = layers.Rescaling(1 / 127.5, -1, name="scale")(inputs)
     x = layers.Reshape((16, 16))(layers.Conv2D(16, 8, strides=8)(x))
@@ -415,7 +420,7 @@ def test_plain_networks_are_cut_by_resolution_and_others_by_depth():
         x = layers.Add(name=f"block{block}")([x, layers.Dense(16, "gelu")(x)])
     x = layers.LayerNormalization()(x)
     model = keras.Model(inputs, layers.Dense(7, name="logits")(x[:, 0]))
-    assert segments.auto_taps(model) == ("scale", "block2", "block4", "block6")
+    assert _auto(model) == ("scale", "block2", "block4", "block6")
 
 
 def _block(x, name, activation=True):
@@ -434,14 +439,14 @@ def test_residual_networks_are_cut_by_stages(num_stages, activation, side):
         x = _conv(f"down{stage}", 1 if stage == 1 else 2)(x)
         for block in "" if (num_stages, stage) == (4, 1) else "ab":
             x = _block(x, f"block{stage}{block}", activation)
-    pool = layers.GlobalAveragePooling2D(keepdims=True)
-    model = keras.Model(inputs, layers.Flatten()(pool(_conv("head")(x))))
+    x = layers.GlobalAveragePooling2D(keepdims=True)(_conv("head")(x))
+    model = keras.Model(inputs, layers.Flatten()(layers.Conv2D(5, 1)(x)))
     end = "relu" if activation else "add"
     stages = range(1, num_stages + 1)[num_stages == 4 : 3]
     expected = tuple(f"block{i}b_{end}" for i in stages)
     if num_stages == 1:
         expected = (f"block1a_{end}", f"block1b_{end}")
-    assert segments.auto_taps(model) == ("input", *expected)
+    assert _auto(model) == ("input", *expected)
 
 
 def _rearranged(x):
@@ -462,7 +467,7 @@ def test_the_first_tap_is_behind_the_preprocessing():
         inner, inputs = keras.Input((32, 32, 3)), keras.Input((32, 32, 3))
         x = prepare(inner)
         nested = keras.Model(inner, x, name="prepare")(inputs)
-        taps = segments.auto_taps(_ended(inner, x, _conv("conv")))
+        taps = _auto(_ended(inner, x, _conv("conv")))
         assert taps == (x._keras_history.operation.name, "conv")
-        taps = segments.auto_taps(_ended(inputs, nested, _conv("conv")))
+        taps = _auto(_ended(inputs, nested, _conv("conv")))
         assert taps == ("prepare", "conv")

@@ -5,7 +5,6 @@
 
 # Importing a file registers its suite: the order of a report.
 from noisymix_tf.evaluation.suites import (  # noqa: F401, I001
-    clean,
     corruptions,
     perturbations,
     shifts,

@@ -10,8 +10,8 @@ from noisymix_tf.attacks import Budget, victims
 from noisymix_tf.attacks.autoattack import least_classes, require_packages
 from noisymix_tf.checks import radius, radius_text
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation.sections import Figure, Section, only
-from noisymix_tf.evaluation.suites import shared
+from noisymix_tf.evaluation.sections import Figure, Section, Table, only
+from noisymix_tf.evaluation.suites import core
 from noisymix_tf.evaluation.suites.core import SUITES, Column, Suite, Task
 
 _NOTE = (
@@ -45,14 +45,14 @@ class AttackSuite(Suite):
         The attack may be None where the job has no model.
         """
 
-    def tasks(self, job):
+    def tasks(self, job) -> list[Task]:
         tasks, about = [], {"generator": attacks.VERSION}
         for setting, attack, passes in self.attacks(job):
             cell = job.cell(self.label.lower(), setting=setting, **about)
             tasks.append(Task(cell, job.images, None, attack, passes=passes))
         return tasks
 
-    def sections(self, scores, context):
+    def sections(self, scores, context) -> list[Section]:
         for field in ("n", "seed", "generator"):
             only(field, scores)
         first = next(iter(scores))
@@ -71,10 +71,10 @@ class AttackSuite(Suite):
         # Of several attacks the one that finds most is what the model stands.
         least = min(figures, key=lambda figure: figure.value).key
         section = Section(
-            **shared.about(first, self.label, words, label=self.label),
+            **core.about(first, self.label, words, label=self.label),
             figures=tuple(figures),
-            table=shared.table("attack", columns, {"": [*dict(every)]}),
-            cells={s: shared.json_values(own) for s, own in every},
+            table=Table.of("attack", columns, {"": [*dict(every)]}),
+            cells={s: core.json_values(own) for s, own in every},
             notes=(*self.notes, _NOTE, *[_ON_CROSS_ENTROPY] * climbs),
             headlines={f"{self.label} accuracy": least},
         )

@@ -7,12 +7,11 @@ severities of the values of its cells, as published ones are.
 import itertools
 
 from noisymix_tf.corruptions import CORRUPTIONS
-from noisymix_tf.evaluation import resampling, sections
-from noisymix_tf.evaluation.sections import Figure, Reliability
-from noisymix_tf.evaluation.suites import shared
-from noisymix_tf.evaluation.suites.clean import Clean
-from noisymix_tf.evaluation.suites.core import SUITES, Suite
-from noisymix_tf.evaluation.suites.corruptions import CommonCorruptions
+from noisymix_tf.evaluation import metrics, sections
+from noisymix_tf.evaluation.sections import Figure, Reliability, Section
+from noisymix_tf.evaluation.suites import core
+from noisymix_tf.evaluation.suites.core import SUITES, Suite, Task
+from noisymix_tf.evaluation.suites.corruptions import Clean, CommonCorruptions
 
 # Heading, metric, kind; the last two have no figure here.
 _COLUMNS = (
@@ -41,10 +40,10 @@ class Calibration(Suite):
 
     options, of = CommonCorruptions.options, ("clean", "c")
 
-    def tasks(self, job):
+    def tasks(self, job) -> list[Task]:
         return Clean().tasks(job) + CommonCorruptions().tasks(job)
 
-    def sections(self, scores, context):
+    def sections(self, scores, context) -> list[Section]:
         parts = {}
         for cell, own in scores.items():
             part, row = _place(cell)
@@ -60,7 +59,7 @@ class Calibration(Suite):
                 for label, m, kind in _COLUMNS[:-2]
             ]
             bins = sum(own.bins() for own in cells).tolist()
-            error = resampling.value(_mean(cells, "ece"))
+            error = metrics.value(_mean(cells, "ece"))
             charts.append(Reliability(title.capitalize(), bins, error))
             words = "ECE, corrupted" if corrupted else "ECE, clean"
             headlines.setdefault(words, f"{key}_ece")
@@ -72,13 +71,13 @@ class Calibration(Suite):
         numbers = sections.distinct(cell.n for cell in scores)
         words = " or ".join(f"{n:,}" for n in numbers)
         about = {"n": numbers[0], "label": "", "suite": "", "source": ""}
-        section = sections.Section(
+        section = Section(
             "calibration",
             "Calibration",
             **about,
             origin=f"{words} images per cell, clean and corrupted",
             figures=tuple(figures),
-            table=shared.table("images", columns, groups, "calibration"),
+            table=sections.Table.of("images", columns, groups, "calibration"),
             charts=tuple(charts),
             notes=_NOTES,
             headlines=headlines,
@@ -91,11 +90,11 @@ def _place(cell):
     if cell.suite == "clean":
         return ("clean", "clean images"), "clean"
     kind = CORRUPTIONS.get(cell.corruption).set
-    about = shared.about(cell, f"{kind} corruptions", main=kind == "common")
+    about = core.about(cell, f"{kind} corruptions", main=kind == "common")
     part = f"{about['name']}_mean", f"{about['source']} {about['title']}"
     files = " (in files)" if cell.generator else " (released)"
     return part, cell.corruption + files * (cell.source == "released")
 
 
 def _mean(scores, metric):
-    return sections.average(getattr(own, metric) for own in scores)
+    return metrics.average(getattr(own, metric) for own in scores)

@@ -2,57 +2,62 @@
 
 A suite is a class under `@SUITES.register(name)`: its `tasks` say what there is
 to measure, its `sections` make a part of the report of what was measured, and
-its `columns` a part of a comparison.
+its `columns` a part of a comparison. The functions are what suites share.
 """
 
 import abc
 import dataclasses
 import functools
+import types
 from collections.abc import Callable
 
 import numpy as np
 
-from noisymix_tf.evaluation.cells import Cell
+from noisymix_tf.data import released
+from noisymix_tf.evaluation import metrics, sections
 from noisymix_tf.evaluation.images import Images
 from noisymix_tf.evaluation.metrics import ImageScores
-from noisymix_tf.evaluation.settings import Settings
+from noisymix_tf.evaluation.records import Cell
+from noisymix_tf.evaluation.reference import Reference
+from noisymix_tf.evaluation.sections import Figure, Section
 from noisymix_tf.probabilities import LOGITS
 from noisymix_tf.registry import Registry
 
 SUITES = Registry("suite")
 
+_QUALITY = (
+    ("ece", "expected calibration error", "percent"),
+    ("nll", "negative log-likelihood", "number"),
+    ("brier", "Brier score", "number"),
+)
+_NAMES = ("accuracy", "nll", "ece", "rms_calibration_error", "brier")
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Task:
-    """A `Cell`, and how it is measured.
-
-    Attributes:
-        images: `Images` that it is about. Tasks of the same object share its
-            chunks: each is read once.
-        make: Function `make(images, indices=indices)` of uint8 `[b, H, W, C]`
-            and int `[b]`, the images' places: uint8 `[b, H, W, C]`, or
-            sequences `[b, T, H, W, C]`. Other processes load it: best it is of
-            a module without TensorFlow, or a `functools.partial` of one.
-        attack: Function `(images, labels, indices)` in this process that
-            returns what the model shall see, float `[b, H, W, C]`.
-        frames: T, where an image becomes, or is, a sequence.
-        classes: int `[k]`: only images of these classes count, outputs are
-            cut down to them, and labels count within them (those of `images`
-            do already, where these have k classes). None for all.
-        passes: How often an image passes the network, about; a gradient counts
-            as two passes more.
-    """
+    """A `Cell`, and how it is measured."""
 
     cell: Cell
+    # Tasks of the same object share its chunks: each is read once.
     images: Images
+    # Function `make(images, indices=indices)` of uint8 `[b, H, W, C]` and int
+    # `[b]`, the images' places: uint8 `[b, H, W, C]`, or sequences
+    # `[b, T, H, W, C]`. Other processes load it: best it is of a module without
+    # TensorFlow, or a `functools.partial` of one.
     make: Callable | None = None
+    # Function `(images, labels, indices)` in this process that returns what the
+    # model shall see, float `[b, H, W, C]`.
     attack: Callable | None = None
-    frames: int = 1
+    frames: int = 1  # T, where an image becomes, or is, a sequence.
+    # int `[k]`: only images of these classes count, outputs are cut down to
+    # them, and labels count within them (those of `images` do already, where
+    # these have k classes). None for all.
     classes: object = None
+    # How often an image passes the network; a gradient is two passes more.
     passes: int = 1
 
     @functools.cached_property
-    def places(self):
+    def places(self) -> np.ndarray | None:
         """Places of the n rows among the images; None where all count."""
         if self.classes is None or self.images.num_classes == len(self.classes):
             return None
@@ -61,65 +66,80 @@ class Task:
 
 @dataclasses.dataclass
 class Job:
-    """What the suites of one evaluation share.
+    """What the suites of one evaluation share."""
 
-    Attributes:
-        dataset: Has `name`, `num_classes`, `class_names` and `test`.
-        images: `Images`, the test images.
-        settings: What was asked for.
-        batch_size: Images per forward pass.
-        model, predictor, replicas, model_id: The classifier, what gives its
-            outputs, devices that share the work, and the model's fingerprint;
-            None and `""` where there is no model yet.
-    """
-
-    dataset: object
-    images: Images
-    settings: Settings
-    batch_size: int
+    dataset: object  # Has `name`, `num_classes`, `class_names` and `test`.
+    images: Images  # The test images.
+    settings: object  # `evaluation.Settings`.
+    batch_size: int  # Images per forward pass.
+    # What only a model can tell: itself, what gives its outputs, devices that
+    # share the work, its fingerprint.
     model: object = None
     predictor: object = None
     replicas: object = None
     model_id: str = ""
 
-    def cell(self, suite, corruption=None, severity=0, images=None, **fields):
+    def cell(
+        self, suite, corruption=None, severity=0, images=None, **fields
+    ) -> Cell:
         """A cell of `images`, by default the test images, as they are.
 
         Other `fields` are those of the `Cell`; where a `generator` is among
         them, the images are generated, by the seed that was asked for.
         """
         images = images or self.images
-        made = {"source": "original"}
+        usual = {
+            "dataset": self.dataset.name,
+            "source": "original",
+            "n": images.n,
+            "available": images.available,
+            "data": images.fingerprint,
+            "preprocess": images.preprocess,
+            "model": self.model_id,
+            "outputs": self.predictor.kind if self.predictor else "",
+        }
         if "generator" in fields:
-            made = {"source": "generated", "seed": self.settings.seed}
-        made |= {"n": images.n, "data": images.fingerprint}
-        made |= {"available": images.available, "model": self.model_id}
-        made["outputs"] = self.predictor.kind if self.predictor else ""
-        made["preprocess"] = images.preprocess
-        where = self.dataset.name, suite, corruption, severity
-        return Cell(*where, **made | fields)
+            usual |= {"source": "generated", "seed": self.settings.seed}
+        own = {"suite": suite, "corruption": corruption, "severity": severity}
+        return Cell(**usual | own | fields)
+
+    @property
+    def like(self):
+        """What `data.released` must know of the dataset, whatever it is."""
+        names = "name", "num_classes", "class_names", "test"
+        own = {name: getattr(self.dataset, name) for name in names}
+        return types.SimpleNamespace(image_shape=self.images.shape, **own)
+
+    def opened(self, suite):
+        """The files of suite c or p, and fields of cells that are read there.
+
+        Of files of this package they say how these were made.
+        """
+        opens = released.corrupted_images
+        if suite == "p":
+            opens = released.perturbed_sequences
+        path = getattr(self.settings, f"{suite}_dir")
+        preprocess = self.settings.released_preprocess
+        files = opens(path, self.like, preprocess=preprocess)
+        fields = {"source": "released"}
+        if files.manifest:
+            of = files.manifest["settings"]
+            fields["generator"] = f"{of['generator']}-{of['table']}"
+            fields["seed"] = of["seed"]
+        return files, fields
 
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """A column of a comparison: a figure of the sections of a suite.
+    """A column of a comparison: a figure of the sections of a suite."""
 
-    Attributes:
-        figure: Name of the `sections.Figure`, whose settings each give one.
-        title: Heading, with `{label}` for the section's label and `{setting}`
-            for the figure's setting.
-        higher_is_better: Whether the largest value is the best.
-        is_main: Whether the paper's table has it.
-        main_setting: How the settings end that the table has.
-        digits: Decimals that are shown, of per cent.
-    """
-
-    figure: str
+    figure: str  # Name of the `Figure`, whose settings each give a column.
+    # Heading, with the section's `{label}` and the figure's `{setting}`.
     title: str = "{label}"
     higher_is_better: bool = True
-    is_main: bool = True
-    main_setting: str = ""
-    digits: int = 1
+    is_main: bool = True  # Whether the paper's table has it.
+    main_setting: str = ""  # How the settings end that the table has.
+    digits: int = 1  # Decimals that are shown, of per cent.
 
 
 class Suite(abc.ABC):
@@ -137,20 +157,17 @@ class Suite(abc.ABC):
     scores, of = ImageScores, None
 
     @abc.abstractmethod
-    def tasks(self, job):
-        """List of the `Task`s there are for a `Job`, or a `UsageError`.
+    def tasks(self, job) -> list[Task]:
+        """What there is to measure for a `Job`, or a `UsageError`.
 
         A job before a training has no model yet.
         """
 
     @abc.abstractmethod
-    def sections(self, scores, context):
-        """List of `sections.Section`, out of `{cell: scores}`.
+    def sections(self, scores, context) -> list[Section]:
+        """Of `{cell: scores}` of its cells and a `sections.Context`."""
 
-        `context` is a `sections.Context`.
-        """
-
-    def rows(self, cell, outputs, labels):
+    def rows(self, cell, outputs, labels) -> np.ndarray:
         """Rows of dtype `scores.ROW`: what a model said of images of a cell.
 
         Its `outputs` are float `[b, K]`, of sequences `[b, T, K]`, `labels` int
@@ -158,6 +175,167 @@ class Suite(abc.ABC):
         """
         return self.scores.of(outputs, labels, cell.outputs == LOGITS)
 
-    def group(self, cell):
-        """Word for the images of a cell, see `resampling.draws`."""
+    def group(self, cell) -> str:
+        """Word for the images of a cell, see `metrics.draws`."""
         return "test"
+
+
+class Benchmark(Suite):
+    """A suite whose means are over a set of corruptions that is published.
+
+    Attributes:
+        word, unit: What its rows are, and what is counted.
+        titles: Of sections: of what no mean is over, and of the others.
+        quantity, bars: What its table shows, and its chart.
+        headlines: `(title, key)` of figures that a page opens with.
+    """
+
+    unit = "images"
+
+    @abc.abstractmethod
+    def benchmark(self, cells) -> tuple[str, ...]:
+        """Names that means are over, for cells of one source."""
+
+    @abc.abstractmethod
+    def parts(self, scores, main, about, reference, context) -> dict:
+        """What a section is made of.
+
+        Returns:
+            Dict of `figures`, `cells`, `notes`, and `caveats` if any; `columns`
+            and `groups` of the table, and `heat` if it has a map; `values` of
+            the chart beside `theirs`, the reference's; and `ratios` of those
+            that could be divided by these.
+        """
+
+    def sections(self, scores, context) -> list[Section]:
+        """A section per source, and one for what no published mean is over."""
+        found = []
+        for source in sections.distinct(cell.source for cell in scores):
+            own = [cell for cell in scores if cell.source == source]
+            names = self.benchmark(own)
+            for main in (True, False):
+                part = [c for c in own if (c.corruption in names) == main]
+                if part:
+                    part = {cell: scores[cell] for cell in part}
+                    found.append(self._section(part, main, names, context))
+        return found
+
+    def _section(self, scores, main, names, context):
+        for field in ("n", "seed", "generator", "preprocess"):
+            sections.only(field, scores)
+        first, title = next(iter(scores)), self.titles[main]
+        own = about(first, title, unit=self.unit, main=main)
+        reference = context.reference or Reference("")
+        parts = self.parts(scores, main, own, reference, context)
+        values, theirs, notes = parts["values"], parts["theirs"], parts["notes"]
+        means = ""
+        if not main:
+            means = f"these are in no mean of the benchmark's {self.word}s."
+        elif len(values) < len(names):
+            means = (
+                f"means are over {len(values)} of the benchmark's {len(names)} "
+                f"{self.word}s; do not compare them with published ones."
+            )
+        caveats = [*[means] * bool(means), *parts.get("caveats", ())]
+        if theirs:
+            lacking = [n for n in values if n not in parts["ratios"]]
+            notes += _on_reference(reference, own, lacking)
+        of_table = self.word, parts["columns"], parts["groups"], self.quantity
+        errors = {n: metrics.error(value) for n, value in values.items()}
+        chart = sections.Bars(
+            f"{self.quantity} by {self.word}".capitalize(),
+            self.bars,
+            {n: metrics.value(value) for n, value in values.items()},
+            errors={n: e for n, e in errors.items() if e is not None},
+            reference={n: theirs[n] for n in values if n in theirs},
+            reference_name=reference.name,
+            limit=1.0,
+        )
+        keys = [figure.key for figure in parts["figures"] if main]
+        return Section(
+            **own,
+            figures=parts["figures"],
+            table=sections.Table.of(*of_table, parts.get("heat", 0)),
+            cells=parts["cells"],
+            charts=(chart,),
+            notes=(*caveats, *notes),
+            caveats=tuple(caveats) if main else (),
+            headlines={t: key for t, key in self.headlines if key in keys},
+        )
+
+
+def _on_reference(reference, about, lacking):
+    name, ours = f"the reference {reference.name}", about["n"]
+    if lacking:
+        yield f"{name} has nothing to divide by for {', '.join(lacking)}."
+    n = reference.numbers.get(about["name"], ours)
+    if n != ours:
+        yield f"{name} was measured on {n:,} per cell, this model on {ours:,}."
+
+
+def about(cell, title, words=None, *, label=None, unit="images", main=True):
+    """Those fields of a `Section` that cells like this one decide.
+
+    `words` say behind the number of images where they come from, by default
+    how they were made; what is not `main` is in no mean of a benchmark.
+    """
+    kind = "released" if cell.source == "released" else ""
+    if kind and cell.generator:  # Files of this package were generated, too.
+        kind, title = "written", f"{title} in files"
+    number = f"{cell.n:,} {unit}"
+    if cell.available is not None and cell.available > cell.n:
+        number = f"{cell.n:,} of {cell.available:,} {unit}"
+    read = "" if cell.preprocess == "as_stored" else f", {cell.preprocess}"
+    files = f" ({kind} files)" if kind else ""
+    parts = cell.suite, kind, "" if main else "extra"
+    return {
+        "name": "_".join(filter(None, parts)),
+        "title": title,
+        "label": (label or cell.suite.upper() + files) if main else "",
+        "suite": cell.suite,
+        "source": "generated" if cell.generator else cell.source,
+        "n": cell.n,
+        "origin": f"{number}{words or f' per cell, {_made(cell)}'}{read}",
+    }
+
+
+def _made(cell):
+    if cell.generator is None:
+        return f"from {cell.source} files"
+    version, _, constants = cell.generator.rpartition("-")
+    files = "" if cell.source == "generated" else "files that were "
+    return (
+        f"{files}generated from the dataset (constants for {constants}, "
+        f"generator version {version}, seed {cell.seed})"
+    )
+
+
+def whole(scores, label, *more) -> tuple[Figure, ...]:
+    """Figures of images as they are; `more` follow the error."""
+    classes = f"balanced accuracy ({len(scores.class_accuracy)} classes)"
+    largest = "share of the largest class, right by always saying it"
+    return (
+        Figure("accuracy", label, scores.accuracy),
+        Figure("error", "error", 1.0 - scores.accuracy),
+        *more,
+        Figure("balanced_accuracy", classes, scores.balanced_accuracy),
+        Figure("largest_class", largest, scores.largest_class),
+        *quality([scores]),
+    )
+
+
+def quality(scores, word=""):
+    """Figures of calibration and likelihood: of one cell, or their means."""
+    for metric, label, kind in _QUALITY:
+        value = metrics.average(getattr(own, metric) for own in scores)
+        name, label = f"{word}_{metric}".strip("_"), f"{word} {label}".strip()
+        yield Figure(name, label, value, kind)
+
+
+def json_values(scores, names=_NAMES, by_class=False) -> dict:
+    """JSON values of one cell, and the standard error of the first."""
+    values = {n: metrics.value(getattr(scores, n)) for n in names}
+    values["standard_error"] = metrics.error(getattr(scores, names[0]))
+    if by_class:
+        values["class_accuracy"] = scores.class_accuracy
+    return values

@@ -1,4 +1,4 @@
-"""The -C benchmarks: corruptions at five severities; accuracy, CE and mCE."""
+"""The test images as they are, and corrupted: the -C benchmarks, CE and mCE."""
 
 import functools
 import statistics
@@ -6,18 +6,40 @@ import statistics
 from noisymix_tf import corruptions
 from noisymix_tf.corruptions import CORRUPTIONS, FAMILIES, SEVERITIES
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation.corruption_error import mean_errors, ratios
 from noisymix_tf.evaluation.images import Images
-from noisymix_tf.evaluation.sections import Figure, average
-from noisymix_tf.evaluation.suites import shared
-from noisymix_tf.evaluation.suites.core import SUITES, Column, Task
+from noisymix_tf.evaluation.metrics import average
+from noisymix_tf.evaluation.reference import alexnet, ratios
+from noisymix_tf.evaluation.sections import Figure, Section
+from noisymix_tf.evaluation.suites import core
+from noisymix_tf.evaluation.suites.core import SUITES, Column, Suite, Task
 
 # The benchmark takes its means over these.
 _COMMON = corruptions.names("common")
 
 
+@SUITES.register("clean")
+class Clean(Suite):
+    """One cell: the images as the dataset has them."""
+
+    columns = (Column("accuracy"),)
+
+    def tasks(self, job) -> list[Task]:
+        return [Task(job.cell("clean"), job.images)]
+
+    def sections(self, scores, context) -> list[Section]:
+        ((cell, own),) = scores.items()
+        words = ", as they are in the dataset"
+        section = Section(
+            **core.about(cell, "Clean images", words, label="Clean"),
+            figures=core.whole(own, "accuracy"),
+            cells={"clean": core.json_values(own, by_class=True)},
+            headlines={"Clean accuracy": "accuracy"},
+        )
+        return [section]
+
+
 @SUITES.register("c")
-class CommonCorruptions(shared.Benchmark):
+class CommonCorruptions(core.Benchmark):
     """Corruptions, generated on the fly or read from released files."""
 
     options = ("corruptions", "severities", "seed", "table", "frost_folder")
@@ -31,7 +53,7 @@ class CommonCorruptions(shared.Benchmark):
     quantity, bars = "accuracy", "accuracy, mean over severities"
     headlines = (("Corruption accuracy", "mean_accuracy"), ("mCE", "mce"))
 
-    def tasks(self, job):
+    def tasks(self, job) -> list[Task]:
         of = job.settings
         places = [(c, s) for c in of.corruptions for s in of.severities]
         if of.c_dir is not None:
@@ -49,10 +71,10 @@ class CommonCorruptions(shared.Benchmark):
             for name, severity in places
         ]
 
-    def benchmark(self, cells):
+    def benchmark(self, cells) -> tuple[str, ...]:
         return _COMMON
 
-    def parts(self, scores, main, about, reference, context):
+    def parts(self, scores, main, about, reference, context) -> dict:
         rows = {}
         for cell in sorted(scores, key=lambda cell: cell.severity):
             rows.setdefault(cell.corruption, {})[cell.severity] = scores[cell]
@@ -63,8 +85,7 @@ class CommonCorruptions(shared.Benchmark):
         }
         means = {c: average(a[c] for a in accuracy.values()) for c in rows}
         errors = {name: 1.0 - mean for name, mean in means.items()}
-        base = reference.of_section("errors", about["name"])
-        theirs = mean_errors(base, severities)
+        theirs = reference.mean_errors(about["name"], severities)
         ce, relative = ratios(errors, theirs), {}
         clean = [own for c, own in context.scores.items() if c.suite == "clean"]
         if len(clean) == 1 and reference.clean_error is not None:
@@ -74,7 +95,7 @@ class CommonCorruptions(shared.Benchmark):
         if severities != SEVERITIES:
             listed = ", ".join(map(str, severities))
             caveats += [f"means are over severities {listed} only."]
-        if base == "alexnet" and about["source"] == "generated":
+        if reference == alexnet() and about["source"] == "generated":
             caveats.append(
                 "AlexNet's constants are about the released files of "
                 "ImageNet-C, these images were generated: not comparable with "
@@ -88,7 +109,7 @@ class CommonCorruptions(shared.Benchmark):
                 "no relative mCE: the reference makes no more errors under "
                 f"{', '.join(robust)} than without."
             )
-        quality = shared.quality(scores.values(), "mean")
+        quality = core.quality(scores.values(), "mean")
         return {
             "figures": (*_figures(means, ce, relative, name), *quality),
             "columns": [
@@ -99,7 +120,7 @@ class CommonCorruptions(shared.Benchmark):
             "groups": _by_family(means),
             "heat": len(accuracy) + 1,
             "cells": {
-                c: {str(s): shared.json_values(own) for s, own in row.items()}
+                c: {str(s): core.json_values(own) for s, own in row.items()}
                 for c, row in rows.items()
             },
             "caveats": caveats,
@@ -111,7 +132,7 @@ class CommonCorruptions(shared.Benchmark):
 
 
 def _released(job, places):
-    files, about = shared.opened(job, "c")
+    files, about = job.opened("c")
     of, data, tasks = job.settings, job.dataset, []
     last = functools.lru_cache(1)(files.split)
     own = data.name, data.num_classes, str(files.preprocess), of.examples

@@ -8,14 +8,16 @@ frames: measure them, or those of another model, on the same sequences.
 
 import functools
 
+import numpy as np
+
 from noisymix_tf import corruptions
 from noisymix_tf.corruptions import PERTURBATIONS
-from noisymix_tf.evaluation import resampling
-from noisymix_tf.evaluation.corruption_error import ratios
-from noisymix_tf.evaluation.flips import FlipScores, check_frames
+from noisymix_tf.evaluation import metrics
 from noisymix_tf.evaluation.images import Images
-from noisymix_tf.evaluation.sections import Figure, average, distinct, only
-from noisymix_tf.evaluation.suites import shared
+from noisymix_tf.evaluation.metrics import FlipScores, average, check_frames
+from noisymix_tf.evaluation.reference import ratios
+from noisymix_tf.evaluation.sections import Figure, distinct, only
+from noisymix_tf.evaluation.suites import core
 from noisymix_tf.evaluation.suites.core import SUITES, Column, Task
 
 _MADE = (
@@ -30,7 +32,7 @@ _NO_RATES = (
 
 
 @SUITES.register("p")
-class Perturbations(shared.Benchmark):
+class Perturbations(core.Benchmark):
     """Sequences, generated on the fly or read from released files."""
 
     options = ("perturbations", "difficulty", "seed", "table", "p_dir")
@@ -45,7 +47,7 @@ class Perturbations(shared.Benchmark):
     unit, quantity, bars = "sequences", *2 * ("flip probability",)
     headlines = (("mFP", "mfp"), ("mFR", "mfr"))
 
-    def tasks(self, job):
+    def tasks(self, job) -> list[Task]:
         of, images = job.settings, job.images
         table = corruptions.table_for(images.shape, of.table)
         names = of.perturbations or corruptions.perturbation_names(table)
@@ -66,10 +68,10 @@ class Perturbations(shared.Benchmark):
             for name in names
         ]
 
-    def rows(self, cell, outputs, labels):
+    def rows(self, cell, outputs, labels) -> np.ndarray:
         return FlipScores.of(outputs, **_pairs(cell.corruption, cell.severity))
 
-    def benchmark(self, cells):
+    def benchmark(self, cells) -> tuple[str, ...]:
         """The set that is whole; of two, or of none, the generator's own.
 
         Of released files the one that they have more of.
@@ -84,7 +86,7 @@ class Perturbations(shared.Benchmark):
 
         return max(map(corruptions.perturbation_names, order), key=fit)
 
-    def parts(self, scores, main, about, reference, context):
+    def parts(self, scores, main, about, reference, context) -> dict:
         first, name = next(iter(scores)), about["name"]
         difficulty = only("severity", scores)
         if difficulty > 1:
@@ -107,7 +109,7 @@ class Perturbations(shared.Benchmark):
         rates, top5 = ratios(flips, theirs), ratios(far, theirs_far)
         quiet = [p for p in flips if not _is_noise(p)]
         words, of = f" without noise ({len(quiet)})", f"{reference.name} = 100"
-        errors = {p: resampling.error(own) for p, own in flips.items()}
+        errors = {p: metrics.error(own) for p, own in flips.items()}
         means = (
             ("mfp", "mean flip probability (mFP)", flips, "percent"),
             ("mean_top5_distance", "mean top-5 distance", far, "number"),
@@ -135,7 +137,7 @@ class Perturbations(shared.Benchmark):
                 "against the frame before": quiet,
             },
             "cells": {
-                c.corruption: shared.json_values(s, FlipScores.METRICS)
+                c.corruption: core.json_values(s, FlipScores.METRICS)
                 | {"difficulty": difficulty}
                 for c, s in scores.items()
             },
@@ -155,7 +157,7 @@ def _pairs(perturbation, difficulty):
 
 
 def _released(job, names):
-    files, about = shared.opened(job, "p")
+    files, about = job.opened("p")
     of, tasks = job.settings, []
     examples = filter(None, (of.examples, of.p_examples))
     how = str(files.preprocess), min(examples, default=None)

@@ -15,7 +15,7 @@ from noisymix_tf.data import identity, released
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation.images import Images
 from noisymix_tf.evaluation.sections import Figure, Section, distinct
-from noisymix_tf.evaluation.suites import shared
+from noisymix_tf.evaluation.suites import core
 from noisymix_tf.evaluation.suites.core import SUITES, Column, Suite, Task
 from noisymix_tf.places import check_local
 
@@ -30,7 +30,7 @@ class Shifts(Suite):
         Column("clean_accuracy", "{label}, clean", is_main=False),
     )
 
-    def tasks(self, job):
+    def tasks(self, job) -> list[Task]:
         sets = shifted_sets(job.settings.shift_dir).items()
         paths = {f"shift_{name}" if name else "shift": p for name, p in sets}
         if job.settings.r_dir is not None:
@@ -42,17 +42,17 @@ class Shifts(Suite):
             )
         return [t for name in paths for t in _tasks(job, name, paths[name])]
 
-    def sections(self, scores, context):
+    def sections(self, scores, context) -> list[Section]:
         return [
             _section({c: s for c, s in scores.items() if c.corruption == name})
             for name in distinct(cell.corruption for cell in scores)
         ]
 
-    def group(self, cell):
+    def group(self, cell) -> str:
         return f"{cell.corruption} {cell.setting}"
 
 
-def shifted_sets(shift_dir):
+def shifted_sets(shift_dir) -> dict:
     """`{name: path}` of the option `shift_dir`.
 
     Args:
@@ -86,7 +86,7 @@ def shifted_sets(shift_dir):
 def _tasks(job, name, path):
     """The shifted images, and the clean ones of their classes."""
     shifted = released.shifted_images(
-        path, job.dataset, preprocess=job.settings.released_preprocess
+        path, job.like, preprocess=job.settings.released_preprocess
     )
     classes, clean = np.asarray(shifted.classes), job.images.split
     words, labels = f"{len(classes)} classes", tuple(shifted.classes)
@@ -134,15 +134,15 @@ def _section(scores):
         title, label, words = "ImageNet-R", "R", ", from released files"
     of_clean = f"clean accuracy among the same ({number} images)"
     return Section(
-        **shared.about(cell, title, words, label=label) | {"name": name},
-        figures=shared.whole(
+        **core.about(cell, title, words, label=label) | {"name": name},
+        figures=core.whole(
             own,
             f"accuracy among {count} classes",
             Figure("clean_accuracy", of_clean, clean),
             Figure("gap", "gap", clean - own.accuracy),
         ),
         cells={
-            part: shared.json_values(scores[cell], by_class=True)
+            part: core.json_values(scores[cell], by_class=True)
             for part, cell in parts.items()
         },
         notes=(
