@@ -193,7 +193,9 @@ def evaluate(
     model,
     dataset,
     *,
+    suites=("clean", "c"),
     output_dir=None,
+    reference=None,
     num_workers=None,
     progress=True,
     about=None,
@@ -221,7 +223,7 @@ def evaluate(
         progress: True for `noisymix_tf.progress.Progress()`, or an object of
             this kind; None for silence.
         about: Dict of words for the head of the report, `{"model": PATH}`.
-        **planned: What is measured, as of `plan`: `suites`, `reference`,
+        suites, reference, **planned: What is measured, as of `plan`: also
             `batch_size`, `strategy`, `shard`, and the options of the suites.
 
     Raises:
@@ -233,8 +235,8 @@ def evaluate(
     check_local(output_dir=output_dir)
     if num_workers is not None:
         checks.whole_number("num_workers", num_workers, 0)
+    planned |= {"suites": suites, "reference": reference}
     work = plan(model, dataset, **planned)
-    reference = planned.get("reference")
     facts = _facts_of(work, output_dir, reference, dict(about or {}))
     progress = Progress() if progress is True else progress
     with _opened(output_dir) as (folder, records):
