@@ -71,7 +71,8 @@ def _affine_coordinates(before, after, height, width):
     """Sources of affine maps of points to points: rows, columns `[B, H, W]`."""
     ones = np.ones([*after.shape[:2], 1])
     corners = np.concatenate([after.astype(np.float64), ones], axis=-1)
-    maps = np.linalg.solve(corners, before.astype(np.float64)).swapaxes(1, 2)
+    points = before[np.newaxis].astype(np.float64)
+    maps = np.linalg.solve(corners, points).swapaxes(1, 2)
     across = np.rint(maps[:, :, None, :1] * np.arange(width) * _FINE)
     down = maps[:, :, 1:2] * np.arange(height) + maps[:, :, 2:]
     down = np.rint(down * _FINE)[..., None]
