@@ -93,6 +93,7 @@ def test_every_benchmark_runs_as_the_command_does(monkeypatch, capsys, name):
         assert known["title"] in line and " cores (" in line and words in line
 
 
+@pytest.mark.slow
 def test_what_is_compared_with_what(monkeypatch, capsys):
     batches, made = [], steps.of_model
     noted = lambda m, *batch: batches.append(batch) or made(m, *batch)  # noqa: E731
