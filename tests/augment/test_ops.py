@@ -114,6 +114,7 @@ def test_equals_pillow(name, shape):
         same(dense, made)
 
 
+@pytest.mark.slow
 def test_autocontrast_table_for_every_range():
     """All 32,640 pairs of a lowest and a highest value: nothing is fused."""
     low, high = np.triu_indices(256, k=1)

@@ -133,6 +133,7 @@ def test_what_is_compared_with_what(monkeypatch, capsys):
         assert kinds == ["Keras", "serving_default", "serving_bytes"]
 
 
+@pytest.mark.slow
 def test_training_evaluation_and_input_count(monkeypatch, capsys, tmp_path):
     samples, rate, share, _ = run("training", "--method=baseline", 2).values()
     assert samples == pytest.approx(4 * rate) and 0 <= share <= 1

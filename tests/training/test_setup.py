@@ -90,10 +90,8 @@ def test_views_are_those_of_the_pipeline():
         close(compiled(images), made[0], rtol=0, atol=1e-4)
 
 
-TWO = pytest.param(two_replicas, marks=pytest.mark.slow)
-
-
-@pytest.mark.parametrize("strategy", [contextlib.nullcontext, TWO])
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", [contextlib.nullcontext, two_replicas])
 def test_training_is_as_on_the_host_and_when_resumed(strategy, tmp_path):
     """Of images that are fed, and of those of a source, fed anything."""
     with getattr(strategy(), "scope", contextlib.nullcontext)():
