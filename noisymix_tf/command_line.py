@@ -16,7 +16,7 @@ from noisymix_tf.errors import UsageError
 from noisymix_tf.options import Options, option, text, with_parts
 from noisymix_tf.registry import Registry
 
-QUIET = "--quiet"
+_QUIET = "--quiet"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,11 +58,7 @@ def parse(
     if "--version" in words:
         print(f"noisymix_tf {__version__}")
         sys.exit(0)
-    words = flagfiles.expand(words)
-    if QUIET in words:
-        progress.be_quiet()
-        words = [word for word in words if word != QUIET]
-    return parse_words(words, config, known, rest)
+    return parse_words(flagfiles.expand(words), config, known, rest)
 
 
 def parse_words(words, config, known=None, rest=None) -> Options:
@@ -72,6 +68,9 @@ def parse_words(words, config, known=None, rest=None) -> Options:
     values = _flags(known)
     values.set_gnu_getopt(rest is not None)
     words = words if "plugins" in values else others
+    if _QUIET in words:
+        progress.be_quiet()
+        words = [word for word in words if word != _QUIET]
     try:
         left = values(["noisymix", *words])[1:]
     except flags.Error as error:
@@ -135,7 +134,7 @@ def _load(path):
 def _help(config, about, full):
     """The flags in their groups: all in full, or of most only the names."""
     parts = [
-        f"{about.strip()}\n",
+        f"{(about or '').strip()}\n",
         "--flagfile=FILE: read flags from a file; later flags override.",
         "--quiet: say nothing but warnings, mistakes and what was found.",
     ]

@@ -9,7 +9,7 @@ import psutil
 
 from noisymix_tf import distribution, private
 from noisymix_tf.lazy import tf
-from noisymix_tf.progress import say
+from noisymix_tf.progress import say, warn
 
 LESS_MEMORY = (
     "give a smaller --batch_size (with --accumulation_steps=N, which counts "
@@ -84,7 +84,7 @@ def announce(
     say(f"Runs on {words}; {operations()}")
     seen = _gpu_in_sight() if here.kind == "CPU" else None
     if seen:
-        say(
+        warn(
             f"warning: this machine seems to have an NVIDIA GPU ({seen}), but "
             f"TensorFlow does not see it and the CPU does the work: pip "
             f'install "noisymix_tf[gpu]" brings the CUDA libraries, or set '
@@ -131,7 +131,7 @@ def announce_memory(
     if needed <= here.free:
         say(f"A {words}; {room}")
     else:
-        say(f"warning: a {words}, but {room}: {LESS_MEMORY}")
+        warn(f"warning: a {words}, but {room}: {LESS_MEMORY}")
 
 
 def peak(graph: "tf.Graph") -> int:

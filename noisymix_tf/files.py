@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from noisymix_tf.errors import UsageError
 from noisymix_tf.places import check_writable, unwritable
-from noisymix_tf.progress import say
+from noisymix_tf.progress import warn
 
 _LOCK = ".lock"
 _TEMPORARY = ".partial"
@@ -125,7 +125,7 @@ def _lock(descriptor, folder):
     except OSError as error:
         if error.errno not in _UNSUPPORTED:
             raise
-        say(
+        warn(
             f"note: --output_dir={folder} is on a file system without locks "
             f"({error.strerror}): let no other process write there."
         )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from noisymix_tf import places
 from noisymix_tf.errors import UsageError
-from noisymix_tf.progress import say
+from noisymix_tf.progress import warn
 
 
 class Interaction(typing.NamedTuple):
@@ -184,4 +184,4 @@ def check(config, devices=None) -> None:
             words = each.words.format(f=f, d=devices)
             if each.is_refused:
                 raise UsageError(words)
-            say(f"note: {words}")
+            warn(f"note: {words}")

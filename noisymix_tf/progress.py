@@ -7,13 +7,11 @@ import time
 _BAR = 12
 # Seconds between two lines, and between two states of the bar.
 _PAUSE, _REDRAW = 10.0, 0.2
-
-
 _state = {"is_quiet": False}
 
 
 def be_quiet() -> None:
-    """From now on only warnings are said."""
+    """From now on only `warn` says something."""
     _state["is_quiet"] = True
 
 
@@ -23,9 +21,14 @@ def is_quiet() -> bool:
 
 
 def say(words: str) -> None:
-    """Prints a line on the standard error, at once."""
-    if not is_quiet() or words.startswith("warning"):
-        print(words, file=sys.stderr, flush=True)
+    """Prints a line on the standard error, at once, unless it is quiet."""
+    if not is_quiet():
+        warn(words)
+
+
+def warn(words: str) -> None:
+    """Prints a line that is wanted however quiet it is."""
+    print(words, file=sys.stderr, flush=True)
 
 
 class Progress:

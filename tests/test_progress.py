@@ -4,6 +4,8 @@ import io
 import os
 
 from noisymix_tf import progress as progress_lib
+from noisymix_tf.command_line import parse_words
+from noisymix_tf.config import Config
 from noisymix_tf.progress import Progress, duration
 
 Terminal = type("Terminal", (io.StringIO,), {"isatty": lambda _: True})
@@ -37,3 +39,13 @@ def test_time_left_is_of_this_run_and_a_bar_is_one_line(monkeypatch):
     words = {59.4: "59 s", 59.6: "1 min", 91: "2 min", 3569: "59 min"}
     words |= {3571: "1 h 00 min", 90_000: "25 h 00 min"}
     assert {seconds: duration(seconds) for seconds in words} == words
+
+
+def test_what_is_wanted_is_said_however_quiet_it_is(monkeypatch, capsys):
+    """A method's line of a benchmark refused --quiet; failures were silent."""
+    monkeypatch.setitem(progress_lib._state, "is_quiet", False)
+    assert parse_words(["--quiet", "--epochs=3"], Config).epochs == 3
+    progress_lib.say("Writing to runs/a")
+    Progress().begin(total=3)
+    progress_lib.warn("failed: runs/b")
+    assert capsys.readouterr().err == "failed: runs/b\n"

@@ -14,7 +14,7 @@ from noisymix_tf import distribution, model_card
 from noisymix_tf.callbacks.corruption_evaluation import METRICS
 from noisymix_tf.errors import Preempted, UsageError
 from noisymix_tf.models.unwrap import classifier_of, step_of
-from noisymix_tf.progress import say
+from noisymix_tf.progress import warn
 from noisymix_tf.training import checkpoint as checkpoint_lib
 from noisymix_tf.training import replication
 from noisymix_tf.training.precision import scales_loss
@@ -103,7 +103,7 @@ class Checkpoints(keras.callbacks.Callback):
             failed = self._failed(self._saved_step, "could not", error)
             self._saved_step = None
             words = f"{failed} The next one is tried in its turn."
-            say(words)
+            warn(words)
 
     def _save(self, **how):
         self.close()

@@ -42,7 +42,7 @@ def main(argv: list[str]) -> None:
     """Runs a job and joins its parts."""
     place = argv.index("--") if "--" in argv else len(argv)
     words, command = argv[1:place], argv[place + 1 :]
-    own = (*BeamConfig.kinds(), "help", "helpfull", "h", "version")
+    own = (*BeamConfig.kinds(), "help", "helpfull", "h", "version", "quiet")
     given = [word for word in words if split(word)[0] in own]
     job = command_line.parse([argv[0], *given], BeamConfig, __doc__)
     places.check_writable(job.output_dir, "whole")

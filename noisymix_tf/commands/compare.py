@@ -16,5 +16,4 @@ from noisymix_tf.comparison.trainings import AllFlags, CompareConfig
 def main(argv: list[str]) -> None:
     """Parses the command line, trains what is to be trained, and compares."""
     config = command_line.parse(argv, CompareConfig, __doc__, AllFlags, "runs")
-    words = flagfiles.expand(argv[1:])
-    command.run(config, [word for word in words if word != command_line.QUIET])
+    command.run(config, flagfiles.expand(argv[1:]))

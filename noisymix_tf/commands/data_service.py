@@ -13,7 +13,7 @@ from noisymix_tf.commands import command
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import tf
 from noisymix_tf.options import Options, between, option
-from noisymix_tf.progress import say
+from noisymix_tf.progress import say, warn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ def start(config: ServerConfig):
     try:
         if config.workers:
             server = dispatcher(config.port, config.workers)
-            say(f"Dispatcher: {server.target}")
+            warn(f"Dispatcher: {server.target}")
         else:
             server = worker(config.dispatcher, config.port, config.host)
             say(f"Worker of {config.dispatcher}")

@@ -13,14 +13,14 @@ from noisymix_tf import places
 from noisymix_tf.comparison import runs, table, trainings, writers
 from noisymix_tf.errors import Preempted, UsageError
 from noisymix_tf.files import claimed
-from noisymix_tf.progress import say
+from noisymix_tf.progress import say, warn
 from noisymix_tf.run_folder import flag_name
 
 # Says that the directory is one of a comparison, and repeats it as a flagfile.
 _FLAGFILE = "comparison.flags"
 # Flags that mean something where nothing is trained.
 _OWN = {"runs", "baseline", "compare_anyway", "output_dir", "reference"}
-_OWN |= {"plugins"}
+_OWN |= {"plugins", "quiet"}
 _INTERRUPTED = 130
 # What TensorFlow and its libraries read the number of threads from.
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
@@ -220,7 +220,7 @@ def _compare(config, paths, problems, verb, folder=None):
     for path in writers.write(folder, result) if folder else ():
         say(f"Table: {path}")
     for line in problems:
-        say(f"{verb}: {line}")
+        warn(f"{verb}: {line}")
     if problems:
         number = len(problems)
         raise UsageError(f"{number} {verb} (see above); the others are shown.")

@@ -14,7 +14,7 @@ import threading
 from noisymix_tf.data.dataset import one_line
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import tf
-from noisymix_tf.progress import say
+from noisymix_tf.progress import warn
 
 # Parts of a cluster start in any order; soon it is said what is waited for.
 WAIT_SECONDS, _SILENT_SECONDS = 300, 3
@@ -72,7 +72,7 @@ def patiently(get, what, timeout):
     found = get(min(_SILENT_SECONDS, timeout))
     if found is None and timeout > _SILENT_SECONDS:
         said = f"Waiting for {what}, up to {timeout} s"
-        say(said)
+        warn(said)
         found = get(timeout - _SILENT_SECONDS)
     return found
 

@@ -28,7 +28,7 @@ from noisymix_tf.files import (
     flush_folder,
     write_atomically,
 )
-from noisymix_tf.progress import say
+from noisymix_tf.progress import warn
 
 _NAME = re.compile(r"step-(\d{8,})")
 _PARTIAL, _ASIDE = ".partial-", ".partial-old-"
@@ -122,11 +122,11 @@ class CheckpointFolder:
                 assign(state_variables(model), select("state", arrays))
             except UnusableCheckpoint as error:
                 reason = str(error)
-                say(f"Skipped checkpoint {self.folder(step)}: {reason}.")
+                warn(f"Skipped checkpoint {self.folder(step)}: {reason}.")
                 self._unusable.add(step)
                 continue
             if self._unusable:
-                say(f"Used the one before: {self.folder(step)}.")
+                warn(f"Used the one before: {self.folder(step)}.")
             return step, select("metric", arrays)
         if self._unusable:
             raise UsageError(
