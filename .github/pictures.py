@@ -1,6 +1,7 @@
-"""Draws the pictures of README from two finished runs.
+"""Draws the pictures of README from two finished runs, or that of corruptions.
 
 python .github/pictures.py runs/baseline runs/quickstart
+python .github/pictures.py corruptions
 """
 
 import pathlib
@@ -27,7 +28,7 @@ KINDS = (
     "contrast",
     "pixelate",
 )
-SEVERITY = 5
+SEVERITY, SHOWN = 5, (1, 3, 5)
 NAMES, LAM, SIDE = ("flower", "china"), 0.75, 160
 MEAN, STD = nm.models.IMAGENET_MEAN, nm.models.IMAGENET_STD
 RIGHT, WRONG = "#1a7f37", "#cf222e"
@@ -77,7 +78,7 @@ def _square(photo):
 def views():
     """A photograph, its views, and what the network gets where it mixes them.
 
-    Photographs of scikit-learn, by danielbuechele, CC BY 2.0.
+    Photographs of scikit-learn, by danielbuechele and vultilion, CC BY 2.0.
     """
     photos = [_square(datasets.load_sample_image(f"{n}.jpg")) for n in NAMES]
     made = nm.augment.augmix_views(np.stack(photos), seed=[0, 5], num_views=2)
@@ -100,5 +101,23 @@ def views():
     figure.savefig(FOLDER / "views.png")
 
 
+def corruptions():
+    """A photograph of 224 pixels under each corruption, at three severities.
+
+    Photograph of scikit-learn, by danielbuechele, CC BY 2.0.
+    """
+    photo = datasets.load_sample_image("china.jpg")[:, 106:533]
+    photo = tf.image.resize(photo, [224, 224]).numpy().astype("u1")[None]
+    figure, axes = plt.subplots(5, 3, figsize=(8.4, 5.4), dpi=120)
+    for axis, name in zip(axes.flat, nm.corruptions.names("common")):
+        made = [nm.corruptions.corrupt(photo, name, s, seed=0) for s in SHOWN]
+        axis.imshow(np.concatenate(made, 2)[0])
+        axis.set_title(name.replace("_", " "), fontsize=8, pad=3)
+        axis.axis("off")
+    figure.subplots_adjust(0.005, 0.005, 0.995, 0.965, 0.03, 0.13)
+    how = {"quality": 85, "optimize": True}
+    figure.savefig(FOLDER / "corruptions.jpg", pil_kwargs=how)
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    corruptions() if sys.argv[1:] == ["corruptions"] else main(*sys.argv[1:])

@@ -1,8 +1,9 @@
 """Model cards: the provenance of a saved model, in a file beside it.
 
 `model.keras` has `model.card.json`: what the model is, how and on what it was
-trained, with which versions, what was measured, and the SHA-256 of the file
-that all this is about. A SavedModel carries the same in its `assets.extra`.
+trained, with which versions and on which machine, what was measured, and the
+SHA-256 of the file that all this is about. A SavedModel carries the same in its
+`assets.extra`.
 """
 
 import collections.abc
@@ -16,7 +17,7 @@ import platform
 
 import numpy as np
 
-from noisymix_tf import __version__
+from noisymix_tf import __version__, provenance
 from noisymix_tf.errors import UsageError
 from noisymix_tf.files import file_digest, flush_folder, write_atomically
 from noisymix_tf.lazy import keras, tf
@@ -31,7 +32,8 @@ from noisymix_tf.places import check_local
 
 FORMAT = 1
 IN_SAVED_MODEL = f"{classifier_files.EXTRA}/model_card.json"
-_FIXED = ("format", "created", "file", "versions", "model", "training")
+_FIXED = ("format", "created", "file", "model", "training")
+_FIXED += ("versions", "machine")
 # More class names than this would be most of a card.
 _MAX_CLASS_NAMES = 1000
 # What `get_config` says of every Keras layer.
@@ -165,7 +167,7 @@ def _pending(path):
 def _new():
     """What every new card begins with."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return {"format": FORMAT, "created": now, "versions": _versions()}
+    return {"format": FORMAT, "created": now, **_here()}
 
 
 def _fields(model, flags, dataset, metrics, more):
@@ -223,9 +225,10 @@ def _load(place):
     return card if is_card else None
 
 
-def _versions():
-    """Versions of everything that takes part, None for what is not there."""
-    found = {"noisymix_tf": __version__, "python": platform.python_version()}
+def _here():
+    """The machine, and versions of all that takes part, None for none."""
+    found = {"noisymix_tf": __version__, "commit": provenance.commit()}
+    found["python"] = platform.python_version()
     for module in (tf, keras, np):
         found[module.__name__] = module.__version__
     for name in ("keras-cv", "tensorflow-datasets"):
@@ -233,7 +236,7 @@ def _versions():
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             found[name] = None
-    return found
+    return {"versions": found, "machine": provenance.machine()}
 
 
 def _model_fields(model):
@@ -260,7 +263,7 @@ def _model_fields(model):
     if not normalisation(classifier):
         words = "The model has no layer that normalises pixels."
     return {
-        "versions": _versions(),
+        **_here(),
         "preprocessing": words,
         "training": plain(training),
         "model": {

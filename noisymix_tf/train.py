@@ -21,6 +21,7 @@ from noisymix_tf import (
     evaluation,
     interactions,
     model_card,
+    provenance,
     run_folder,
 )
 from noisymix_tf.config import Config
@@ -45,6 +46,7 @@ def run(config: Config) -> evaluation.Results | None:
     # Before TensorFlow is imported, which takes seconds. Of many machines only
     # the chief writes there.
     interactions.check(config)
+    provenance.commit()  # Of now, not of when it has ended.
     if config.strategy != "multi_worker":
         run_folder.check(config)
     from noisymix_tf.training import setup
@@ -141,7 +143,8 @@ def _finish(config, dataset, trainer, folder):
         strategy = strategy if is_local else None
         with distribution.scope(strategy):
             classifier = evaluation.load_classifier(folder.model)
-    about = {"method": config.method, "model": str(folder.model)}
+    names = "method", "seed", "epochs"
+    about = {name: str(getattr(config, name)) for name in names}
     results = evaluation.evaluate(
         classifier,
         dataset,
@@ -149,7 +152,9 @@ def _finish(config, dataset, trainer, folder):
         output_dir=folder.evaluation,
         batch_size=config.eval_batch_size,
         num_workers=config.num_workers,
-        about=about | {"data": config.data_words(dataset.name)},
+        about=about
+        | {"model": str(folder.model)}
+        | {"data": config.data_words(dataset.name)},
         **_measured(config),
     )
     card = model_card.write(folder.model, metrics=results)

@@ -15,7 +15,8 @@ PACKAGE = pathlib.Path(noisymix_tf.__file__).parent
 RANKS = (
     "__version__ errors lazy private log_filter progress checks registry rng "
     "philox workers places files flagfiles doors options command_line "
-    "adjustable distribution devices probabilities interactions augment "
+    "provenance marked adjustable distribution devices probabilities "
+    "interactions augment "
     "corruptions mixing attacks layers models data model_card "
     "training evaluation sets config run_folder callbacks serving fitting "
     "comparison studies benchmarks train commands __main__"

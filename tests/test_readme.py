@@ -1,7 +1,6 @@
 """What README shows, made small, does what it says."""
 
 import re
-import shlex
 import subprocess
 import sys
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 
 import noisymix_tf as nm
-from noisymix_tf import __main__, command_line, model_card
+from noisymix_tf import model_card
 from noisymix_tf.comparison.table import TITLES
 from support import ROOT, picture_folders
 from support.pages import PAGES, blocks, example
@@ -78,40 +77,41 @@ def test_the_examples_run(tmp_path, monkeypatch):
     np.testing.assert_allclose(names["near"], names["exact"], rtol=1e-4)
 
 
-def test_every_command_that_is_shown_is_one(monkeypatch):
-    """Pages went on naming flags and commands that had another name."""
-    given = "\n".join(blocks("bash")).replace("\\\n", "").splitlines()
-    for text in PAGES.values():
-        prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
-        given += re.findall(r"`(python -m noisymix_tf[^`]+ [^`]+)`", prose)
-    given = [line for line in given if "python -m noisymix_tf" in line]
-    parse = command_line.parse
-
-    def parsed(*arguments, **more):
-        raise StopIteration(parse(*arguments, **more))
-
-    monkeypatch.setattr(command_line, "parse", parsed)
-    monkeypatch.chdir(ROOT)
-    assert len(given) > 45
-    for line in given:
-        line = line.rpartition("python -m noisymix_tf")[2]
-        line = line.replace("=SEED", "=0").replace("FLAGS", "")
-        words = [w for w in shlex.split(line, comments=True) if w != "..."]
-        if "--help" in words or "--plugins" in line:  # See test_command_line.
-            continue
-        words[:1] = words[:1] if line[0] == " " else ["train"]
-        with pytest.raises(StopIteration):
-            __main__._hand_over(["noisymix", *words])
+def test_every_block_of_python_is_run():
+    files = (ROOT / "tests").rglob("test_*.py")
+    tests = "".join(path.read_text("utf-8") for path in files)
+    marks = "|".join(re.findall(r'example\(\s*"([^"]+)"', tests))
+    assert all(re.search(marks, block) for block in blocks("python"))
 
 
-def test_the_table_of_methods_is_what_their_flagfiles_say():
+def test_links_lead_to_what_is_there():
+    """Files were moved and headings changed under links to them."""
+    link = re.compile(r"\]\((?!http)([^)#]*)#?([^)]*)\)")
+    for path, text in PAGES.items():
+        for file, anchor in link.findall(text):
+            target = (path.parent / file).resolve() if file else path
+            heads = re.findall(r"^#+ (.+)", PAGES.get(target, ""), re.MULTILINE)
+            slugs = [re.sub(r"[^\w\- ]", "", h).lower() for h in heads]
+            slugs = ["", *(slug.replace(" ", "-") for slug in slugs)]
+            assert target.exists() and anchor in slugs, (path, file, anchor)
+
+
+def test_the_tables_of_methods_are_what_their_flagfiles_say():
     rows = ["| `--method=` | What it does | Source |", "|---|---|---|"]
+    own, base = ["| `--method=` | Source | Hyper-parameters |", rows[1]], set()
     for name in TITLES:
         text = (ROOT / f"flags/method/{name}.flags").read_text("utf-8")
         head = text.partition("\n#\n")[0].replace("\n# ", " ")
         what, source = head.removeprefix("# ").split(". Source: ")
         rows.append(f"| `{name}` | {what} | {source} |")
-    assert "\n".join(rows) in PAGES[ROOT / "README.md"], "\n".join(rows)
+        lines = re.findall("(?m)^--(?!method=).*", text)
+        flags = " ".join(line for line in lines if line not in base)
+        base = base or {*lines}
+        source = source.replace("flags/README.md", "")
+        own.append(f"| `{name}` | {source} | `{flags}` |")
+    for page, table in (("README.md", rows), ("flags/README.md", own)):
+        table = "\n".join(table)
+        assert f"\n{table}\n" in PAGES[ROOT / page], table
 
 
 def test_the_part_that_is_shown_is_one_that_tests_use():

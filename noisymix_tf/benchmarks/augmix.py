@@ -44,7 +44,7 @@ def run(config, rounds) -> dict[int, dict[str, timing.Timing]]:
         depth=config.augmix_depth,
         alpha=config.augmix_alpha,
     )
-    figures = {}
+    figures, rows = {}, []
     for side, (batch, few) in _SIZES.items():
         images = photographs(batch, side, seed)
         calls = {
@@ -55,12 +55,14 @@ def run(config, rounds) -> dict[int, dict[str, timing.Timing]]:
         ours = timings["ours"].each(batch * _BATCHES)
         theirs = timings["Pillow"].each(few)
         figures[side] = {"ours": ours, "Pillow": theirs}
-        print(
-            f"{side} px, severity {severity:g}, "
-            f"{1 + make.keywords['num_views']} views: {1 / ours.cpu:,.0f} "
-            f"samples per CPU-second, {timing.ratio(theirs.cpus, ours.cpus)} "
-            f"times the {1 / theirs.cpu:,.0f} of Pillow (95 % by resampling)"
-        )
+        of_both = [f"{1 / each.cpu:,.0f}" for each in (ours, theirs)]
+        times = timing.ratio(theirs.cpus, ours.cpus)
+        rows.append([f"{side} px", *of_both, times])
+    title = (
+        f"Samples per CPU-second, each of {1 + make.keywords['num_views']} "
+        f"views, severity {severity:g}, 95 % by resampling"
+    )
+    timing.tell(title, ["", "ours", "Pillow", "times Pillow"], rows)
     return figures
 
 

@@ -42,9 +42,9 @@ def halves(config, rounds) -> dict[str, object]:
         "megabytes": own + 2 * worker,
     }
     rows = [[n, f"{t.wall:.1f}", f"{t.cpu:.1f}"] for n, t in timings.items()]
-    timing.tell(["suite c", "seconds", "CPU-seconds"], rows)
+    timing.tell(f"Suite c, {words}", ["", "seconds", "CPU-seconds"], rows)
     print(
-        f"{words}: {figures['overhead']:.1%} beyond the CPU-seconds of both "
+        f"{figures['overhead']:.1%} beyond the CPU-seconds of both "
         f"halves; two workers make {figures['speed_up']:.2f} times as many "
         f"images as one; {figures['megabytes']:,.0f} MB at most"
     )
@@ -106,8 +106,8 @@ def sets(config, rounds) -> dict[str, object]:
         "c_cpu_minutes": 5 * _cpu_minutes(images, c),
         "p_cpu_minutes": _cpu_minutes(films, p),
     }
-    _tell("corruptions, means of 5 severities", images, "image")
-    _tell("sequences, most of 31 frames", films, "sequence")
+    _tell("Corruptions, means of 5 severities", images, "image")
+    _tell("Sequences, most of 31 frames", films, "sequence")
     print(
         f"Of {_SET:,} images of 32 px: the fifteen common corruptions at "
         f"five severities {figures['c_cpu_minutes']:.1f} CPU-minutes, the ten "
@@ -145,10 +145,10 @@ def _cpu_minutes(timings, names):
 
 
 def _tell(title, timings, unit):
-    header, rows = [title], [[name] for name in timings]
+    header, rows = [""], [[name] for name in timings]
     for side in _IMAGES:
         header += [f"{side} px: {unit}s/s", f"CPU-ms/{unit}"]
     for row, own in zip(rows, timings.values()):
         for each in own.values():
             row += [f"{1 / each.wall:,.1f}", f"{1000 * each.cpu:.2f}"]
-    timing.tell(header, rows)
+    timing.tell(title, header, rows)

@@ -37,8 +37,10 @@ def run(config, rounds) -> dict[str, tuple]:
     of 500 x 375 pixels for an `image_size` of 224, and in proportion. Figures
     are the `Timing` of an image, and the share of time in which a step waits.
     """
+    words = config.data_words(config.dataset)
     with tempfile.TemporaryDirectory() as made:
         if config.dataset == "digits":
+            words = "made photographs"
             side = config.image_size or _SIDE
             count = config.train_examples or _FILES
             _write_records(made, count, side, config.seed)
@@ -46,8 +48,8 @@ def run(config, rounds) -> dict[str, tuple]:
             config = dataclasses.replace(config, dataset="imagenet", **own)
         dataset = setup.dataset(config)
         figures = _measured(config, dataset, rounds)
-    print(
-        f"{config.data_words(dataset.name)}, {dataset.image_shape[0]} px, "
+    title = (
+        f"{words}, {dataset.image_shape[0]} px, "
         f"{len(dataset.train):,} images; {config.views} views, batch "
         f"{config.batch_size}; means of {rounds} turns of {_TIMED} batches"
     )
@@ -56,7 +58,7 @@ def run(config, rounds) -> dict[str, tuple]:
         [mode, f"{1 / each.wall:,.0f}", f"{1000 * each.cpu:.2f}", f"{wait:.1%}"]
         for mode, (each, wait) in figures.items()
     ]
-    timing.tell(header, rows)
+    timing.tell(title, header, rows)
     walls = (figures[mode][0].walls for mode in ("free", "deterministic"))
     print(
         f"deterministic / free: {timing.ratio(*walls)} of the images/s (95 % "

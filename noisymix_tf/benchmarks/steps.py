@@ -91,12 +91,12 @@ def methods(configs, rounds) -> dict[str, tuple]:
         counts[method] = views.shape[1]
         calls[method] = _of_config(own, dataset, views, labels)
     made = timing.interleaved(makers, rounds)
-    title = f"{title_of(config, dataset)}; means of {rounds} batches"
-    trained = timing.compared(title, calls, rounds, _BASELINE)
-    rows = [
-        [n, counts[n], f"{1000 * each.cpu:.0f}"] for n, each in made.items()
-    ]
-    timing.tell(["made beside it", "views", "CPU ms"], rows)
+    title = f"{title_of(config, dataset)}; means of {rounds} steps"
+    more = {
+        "images": {n: v * config.batch_size for n, v in counts.items()},
+        "views, CPU ms": {n: f"{1000 * t.cpu:.0f}" for n, t in made.items()},
+    }
+    trained = timing.compared(title, calls, rounds, _BASELINE, **more)
     return {name: (counts[name], made[name], trained[name]) for name in counts}
 
 

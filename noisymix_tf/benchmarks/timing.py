@@ -1,15 +1,13 @@
 """Wall and CPU time of functions that take turns, and figures made of them."""
 
 import dataclasses
-import os
-import pathlib
 import resource
 import time
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
+from noisymix_tf import marked
 from noisymix_tf.evaluation import metrics
 
 
@@ -77,37 +75,26 @@ def interleaved(functions, rounds, warmup=2) -> dict[str, Timing]:
     return {name: Timing(*own) for name, own in zip(functions, found)}
 
 
-def compared(title, functions, rounds, reference) -> dict[str, Timing]:
-    """The same, printed as a table, each also relative to one of a name."""
+def compared(title, functions, rounds, reference, **more) -> dict[str, Timing]:
+    """The same, printed as a table, each also relative to one of a name.
+
+    Further columns are `{name: cell}` each, beside the times.
+    """
     timings = interleaved(functions, rounds)
-    of, rows = timings[reference], [[name] for name in timings]
-    for row, each in zip(rows, timings.values()):
-        row += [f"{1000 * mean:.3g}" for mean in (each.wall, each.cpu)]
-        row += [ratio(each.walls, of.walls), ratio(each.cpus, of.cpus)]
-    print(title)
-    tell(["95 % by resampling", "wall ms", "CPU ms", "x wall", "x CPU"], rows)
+    of, rows = timings[reference], []
+    for name, each in timings.items():
+        means = [f"{1000 * mean:.3g}" for mean in (each.wall, each.cpu)]
+        ratios = ratio(each.walls, of.walls), ratio(each.cpus, of.cpus)
+        own = (cells[name] for cells in more.values())
+        rows.append([name, *means, *ratios, *own])
+    header = ["wall ms", "CPU ms", "x wall", "x CPU", *more]
+    tell(f"{title}, 95 % by resampling", ["", *header], rows)
     return timings
 
 
-def tell(header, rows) -> None:
-    """Prints rows as aligned columns."""
-    lines = [[*map(str, row)] for row in (header, *rows)]
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    for name, *cells in lines:
-        cells = [c.rjust(w) for c, w in zip(cells, widths[1:])]
-        print("  ".join([name.ljust(widths[0]), *cells]), flush=True)
-
-
-def hardware() -> str:
-    """What is measured on, in words."""
-    info = pathlib.Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(": ")[-1] for line in lines if "model name" in line]
-    gpus = [
-        tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
-        for gpu in tf.config.list_physical_devices("GPU")
-    ]
-    return (
-        f"{os.cpu_count()} cores ({names[0] if names else 'unknown'}), "
-        f"{', '.join(gpus) or 'no GPU'}, load {os.getloadavg()[0]:.1f}"
-    )
+def tell(title, header, rows) -> None:
+    """Prints a title and rows as Markdown, aligned for a terminal, too."""
+    print(f"{title}:\n")
+    for words in marked.aligned([header, *rows]):
+        print(f"| {' | '.join(words)} |")
+    print(flush=True)

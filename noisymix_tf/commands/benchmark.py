@@ -3,15 +3,27 @@
 python -m noisymix_tf benchmark train_step --method=noisymix
 """
 
+import contextlib
 import dataclasses
+import io
+import os
+import sys
 
-from noisymix_tf import benchmarks, command_line, flagfiles, interactions
+from noisymix_tf import (
+    benchmarks,
+    command_line,
+    flagfiles,
+    interactions,
+    marked,
+    provenance,
+)
 from noisymix_tf.benchmarks import BENCHMARKS
 from noisymix_tf.commands import COMMANDS
 from noisymix_tf.config import Config
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import keras, tf
-from noisymix_tf.options import AT_LEAST_1, Options, option
+from noisymix_tf.marked import WriteToOptions
+from noisymix_tf.options import AT_LEAST_1, option
 
 # The setting of the published small-budget measurements of the reference.
 _DEFAULTS = ("--width=0.25", "--batch_size=128")
@@ -19,7 +31,7 @@ _METHOD = "noisymix"
 
 
 @dataclasses.dataclass(frozen=True)
-class MeasurementConfig(Options):
+class MeasurementConfig(WriteToOptions):
     """What is measured, and how often."""
 
     rounds: int | None = option(
@@ -67,9 +79,28 @@ def main(argv: list[str]) -> None:
             f"--input=device does nothing in {name}: leave it out."
         )
     interactions.check(config)
+    marked.check(config.write_to)
     rounds = config.rounds or facts["rounds"]
-    _prepare(config, facts, rounds)
-    BENCHMARKS.get(name)(given, rounds)
+    words = _prepare(config, facts, rounds)
+    print(f"{facts['title']}: {words}; {provenance.machine()}", flush=True)
+    with contextlib.redirect_stdout(_Both(sys.stdout)) as printed:
+        BENCHMARKS.get(name)(given, rounds)
+    marked.write(config.write_to, printed.getvalue(), words)
+
+
+class _Both(io.StringIO):
+    """Keeps what is printed, which goes on to where it would have gone."""
+
+    def __init__(self, stream):
+        super().__init__()
+        self._stream = stream
+
+    def write(self, text):
+        self._stream.write(text)
+        return super().write(text)
+
+    def flush(self):
+        self._stream.flush()
 
 
 def _of(method, words):
@@ -79,18 +110,16 @@ def _of(method, words):
 
 
 def _prepare(config, facts, rounds):
-    """Operations and seeds as the command has them; says what they are."""
+    """Sets operations and seeds as the command has them; both in words."""
     from noisymix_tf import devices
-    from noisymix_tf.benchmarks import timing
 
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     interactions.check(config, devices.found())
     keras.utils.set_random_seed(config.seed)
     unit = facts.get("unit", "steps")
-    print(
-        f"{facts['title']}: {rounds} {unit}; {timing.hardware()}; "
-        f"{devices.operations()}, --jit_compile={config.jit_compile}, "
-        f"{config.precision}, seed {config.seed}",
-        flush=True,
+    return (
+        f"{rounds} {unit}, {devices.operations()}, "
+        f"--jit_compile={config.jit_compile}, {config.precision}, seed "
+        f"{config.seed}, load {os.getloadavg()[0]:.1f} before it"
     )

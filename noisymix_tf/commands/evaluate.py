@@ -83,7 +83,10 @@ def run(config: EvaluateConfig) -> Results | Plan:
     data = _data(config)
     classes = run_folder.classes_of_model(config.model)
     dataset = setup.test_dataset(data, classes)
-    about = {"model": config.model, "data": data.data_words(dataset.name)}
+    run = run_folder.flags_of_model(config.model)
+    names = {"method", "seed", "epochs"} & run.keys()
+    about = {name: run[name] for name in sorted(names)}
+    about |= {"model": config.model, "data": data.data_words(dataset.name)}
     of_run = "" if config.dataset or data.test_dir else "the data of its run, "
     say(
         f"Measuring {config.model} on {of_run}{about['data']}: "

@@ -6,8 +6,9 @@ python -m noisymix_tf theory --model=small.keras --data=examples.npz
 
 import dataclasses
 
-from noisymix_tf import run_folder
+from noisymix_tf import marked, run_folder
 from noisymix_tf.commands import command
+from noisymix_tf.marked import WriteToOptions
 from noisymix_tf.options import (
     AT_LEAST_0,
     POSITIVE,
@@ -30,7 +31,7 @@ _FACTORS = Range(
 
 
 @dataclasses.dataclass(frozen=True)
-class TheoryRunConfig(Options):
+class TheoryRunConfig(WriteToOptions):
     """The model, the data, and where the tables go."""
 
     output_dir: str | None = option(
@@ -90,6 +91,7 @@ def run(config: TheoryConfig) -> None:
     """Computes and compares."""
     if config.output_dir is not None:
         run_folder.check(config)
+    marked.check(config.write_to)
     from noisymix_tf.studies import theory
 
     theory.run(config)

@@ -5,8 +5,9 @@ python -m noisymix_tf toy --flagfile=flags/toy.flags
 
 import dataclasses
 
-from noisymix_tf import run_folder
+from noisymix_tf import marked, run_folder
 from noisymix_tf.commands import command
+from noisymix_tf.marked import WriteToOptions
 from noisymix_tf.options import (
     AT_LEAST_0,
     AT_LEAST_1,
@@ -22,7 +23,7 @@ _FEW = between(1, 1000)
 
 
 @dataclasses.dataclass(frozen=True)
-class ToyRunConfig(Options):
+class ToyRunConfig(WriteToOptions):
     """Where results go, and what is compared."""
 
     output_dir: str | None = option(
@@ -107,6 +108,7 @@ class ToyConfig(ToyRunConfig, ToyProblemConfig, ToyTrainingConfig):
 def run(config: ToyConfig) -> None:
     """Trains and compares."""
     run_folder.check(config)
+    marked.check(config.write_to)
     # Here, so that --help needs no TensorFlow.
     from noisymix_tf.studies import toy
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from noisymix_tf import places
+from noisymix_tf import marked, places
 from noisymix_tf.comparison import runs, table, trainings, writers
 from noisymix_tf.errors import Preempted, UsageError
 from noisymix_tf.files import claimed
@@ -20,7 +20,7 @@ from noisymix_tf.run_folder import flag_name
 _FLAGFILE = "comparison.flags"
 # Flags that mean something where nothing is trained.
 _OWN = {"runs", "baseline", "compare_anyway", "output_dir", "reference"}
-_OWN |= {"plugins", "quiet"}
+_OWN |= {"plugins", "quiet", "write_to"}
 _INTERRUPTED = 130
 # What TensorFlow and its libraries read the number of threads from.
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
@@ -54,6 +54,7 @@ def run(config, words, launch=launch) -> table.Table:
     failed or could not be read, a `UsageError` follows the table of the others.
     """
     output = config.output_dir
+    marked.check(config.write_to)
     if bool(config.runs) == bool(config.methods):
         words = "directories of runs to compare, or --methods=A,B to train"
         raise UsageError(f"Give {words}, and not both.")
@@ -222,8 +223,13 @@ def _compare(config, paths, problems, verb, folder=None):
     for line in problems:
         warn(f"{verb}: {line}")
     if problems:
-        number = len(problems)
-        raise UsageError(f"{number} {verb} (see above); the others are shown.")
+        number, page = len(problems), config.write_to
+        kept = f", {page} stays as it is" if page else ""
+        raise UsageError(
+            f"{number} {verb} (see above); the others are shown{kept}."
+        )
+    short = writers.markdown(result, is_short=True), *writers.facts(result)
+    marked.write(config.write_to, *short, made=runs.made(found))
     return result
 
 

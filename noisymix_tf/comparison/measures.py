@@ -17,7 +17,7 @@ from noisymix_tf.evaluation.records import FILE, Records
 from noisymix_tf.evaluation.records import Cell as Measured
 from noisymix_tf.evaluation.reference import Reference, alexnet
 from noisymix_tf.evaluation.report import Report, scores_of
-from noisymix_tf.evaluation.sections import distinct
+from noisymix_tf.evaluation.sections import decimals, distinct, show
 from noisymix_tf.evaluation.suites import SUITES
 from noisymix_tf.evaluation.suites.core import Column as OfSuite
 from noisymix_tf.lazy import special
@@ -47,7 +47,12 @@ class Difference:
     is_paired: bool = False
 
     def text(self, digits) -> str:
-        """`"−1.2 [−2.3, −0.1]"`."""
+        """`"−1.2 [−2.3, −0.1]"`: no finer than its standard error.
+
+        Of an error that is not known, or 0, with so many digits.
+        """
+        if self.low is not None and self.high > self.low:
+            digits = decimals((self.high - self.low) / 4.0, 2)
         value, *ends = (
             "?" if v is None else f"{v:+.{digits}f}".replace("-", "−")
             for v in (self.difference, self.low, self.high)
@@ -63,7 +68,8 @@ class Cell:
     """
 
     difference = None  # To another row, a `Difference`.
-    is_leader = False  # Whether it cannot be told from the best of its column.
+    # Whether it cannot be told from the best of its column, as others can.
+    is_leader = False
 
     def __init__(self, measures):
         number, errors = len(measures), [own.error for own in measures]
@@ -88,10 +94,10 @@ class Cell:
             self.standard_error = math.sqrt(self._of_images + of_runs)
 
     def text(self, digits) -> str:
-        """`"96.4 ± 0.9"`."""
-        error = self.standard_error
-        more = "" if error is None else f" ± {error:.{digits}f}"
-        return f"{self.mean:.{digits}f}{more}"
+        """`"96.4 ± 0.9"`; without an error, or with 0, with so many digits."""
+        if not self.standard_error:
+            return f"{self.mean:.{digits}f}"
+        return show(self.mean, "ratio", False, self.standard_error)
 
     def minus(self, other) -> Difference:
         """The `Difference` to another cell of the same column."""
@@ -140,7 +146,8 @@ class Column:
         """What its values are, in words."""
         of = f" of {self.place[3]}" if self.place[3] else ""
         word = "higher" if self.of.higher_is_better else "lower"
-        return f"per cent{of}, {word} is better"
+        measure = f"{self.of.measure}, " if self.of.measure else ""
+        return f"{measure}per cent{of}, {word} is better"
 
 
 def columns(measured, sections) -> list[Column]:

@@ -4,14 +4,21 @@ A run of a training has a `flags.txt`, and a report in its folder `evaluation`.
 Any other folder with a `report.json` is the evaluation of some model.
 """
 
+import collections
 import dataclasses
 import json
 import pathlib
 
+from noisymix_tf import model_card, provenance
 from noisymix_tf.checks import is_real
 from noisymix_tf.config import Config
 from noisymix_tf.errors import UsageError
-from noisymix_tf.run_folder import flag_lines, flag_name, flag_value
+from noisymix_tf.run_folder import (
+    RunFolder,
+    flag_lines,
+    flag_name,
+    flag_value,
+)
 
 FLAGS = "flags.txt"
 REPORT = "report.json"
@@ -58,6 +65,8 @@ def find(path) -> list[pathlib.Path]:
     path, found = pathlib.Path(path), set()
     for depth in ("", "*/", "*/*/"):
         for file in (*path.glob(depth + FLAGS), *path.glob(depth + REPORT)):
+            if depth and _is_of_a_study(file):
+                continue
             folder = file.parent
             run = folder.absolute().parent
             is_part = folder.name == EVALUATION and (run / FLAGS).is_file()
@@ -69,6 +78,12 @@ def find(path) -> list[pathlib.Path]:
         f"{path} {reason}: give what python -m noisymix_tf.train or evaluate "
         f"has written."
     )
+
+
+def _is_of_a_study(file):
+    """Whether it has the flags of toy or theory, which know no dataset."""
+    text = file.read_bytes()
+    return text.startswith(b"--output_dir=") and b"\n--dataset=" not in text
 
 
 def read(path) -> Run:
@@ -88,6 +103,24 @@ def read(path) -> Run:
     lines = {**Config().flags(with_free=False), **given}
     flags = {name: line for name, line in lines.items() if line}
     return Run(path, path / EVALUATION, flags, _report(path / EVALUATION))
+
+
+def made(runs) -> str:
+    """By which code and on which machines, by their cards, in words."""
+    found = collections.Counter(map(_made, runs))
+    if len(found) > 1:
+        parts = (f"{number} by {words}" for words, number in found.items())
+        return f"not all trained alike: {'; '.join(parts)}"
+    return f"trained by {', '.join(found)}"
+
+
+def _made(run):
+    try:
+        card = model_card.read(RunFolder(run.path).model)
+    except UsageError:
+        return "code that no card names"
+    machine = card.get("machine", "an unknown machine")
+    return f"{provenance.code(card['versions'])} on {machine}"
 
 
 def _report(folder):

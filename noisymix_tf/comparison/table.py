@@ -91,6 +91,40 @@ class Table:
                 yield heading, columns, others
 
     @property
+    def opening(self) -> list:
+        """The columns of which the verdict is: two of the first quantity."""
+        first = self.columns[0].quantity
+        return [c for c in self.columns if c.quantity == first][:2]
+
+    @property
+    def verdict(self) -> str:
+        """What can be told apart there, in a sentence; `""` of a single row."""
+        found, short = {}, self.abbreviations(self.opening)
+        for column in self.opening:
+            cells = [own for own in self.cells if own[1] == column]
+            where = _lower(self.sections[column.place[0]][0]["title"])
+            where += f" ({column.label})" * (column.label in short)
+            if column.title != column.label:
+                where = column.title
+            if len(cells) > 1:
+                found.setdefault(_told(cells), []).append(f"on {where}")
+        said = "; ".join(f"{' and '.join(on)} {w}" for w, on in found.items())
+        if said and all(len(row.runs) == 1 for row in self.rows):
+            said = f"of these runs, {said}"
+        return said and f"{said[0].upper()}{said[1:]}."
+
+    def abbreviations(self, columns) -> dict[str, str]:
+        """What stands for what in the headings of columns."""
+        found = {}
+        for column in columns:
+            title = self.sections[column.place[0]][0]["title"]
+            if column.label not in title.split():
+                found[column.label] = _lower(title)
+            if column.of.measure:
+                found[column.title.rpartition(" ")[2]] = column.of.measure
+        return found
+
+    @property
     def cells(self) -> list[tuple]:
         """`(row, column, cell)` of all cells of runs."""
         return [
@@ -137,6 +171,26 @@ def build(runs, reference=None, anyway=False, baseline=None) -> Table:
     lines += [f"Rows differ in {line}" for line in _recipes(rows)]
     about = sections, lines, target or "the best"
     return Table(_title(runs), columns, rows, published, *about)
+
+
+def _told(cells):
+    """Who leads a column, as far as that is known."""
+    if None in [cell.standard_error for _, _, cell in cells]:
+        return "nothing can be told apart, as errors are not known"
+    lead = [row.title for row, _, cell in cells if cell.is_leader]
+    if not lead:
+        return "nothing can be told from the best"
+    if len(lead) == 1:
+        return f"{lead[0]} leads"
+    names = f"{', '.join(lead[:-1])} and {lead[-1]}"
+    if len(lead) > 4:
+        names = f"{len(lead)} of {len(cells)} rows"
+    return f"{names} lead and cannot be told from the best"
+
+
+def _lower(title):
+    """A title within a sentence."""
+    return title[0].lower() + title[1:] if title[1:2].islower() else title
 
 
 def title_of(method) -> str:
@@ -237,8 +291,9 @@ def _compare(column, rows, target):
     other = cells.get(target or best)
     to_best = [(cell, cell.minus(cells[best])) for cell in cells.values()]
     is_known = all(found.low is not None for _, found in to_best)
-    for cell, found in to_best:
-        cell.is_leader = is_known and found.low <= 0.0 <= found.high
+    equal = [c for c, f in to_best if is_known and f.low <= 0.0 <= f.high]
+    for cell in cells.values():
+        cell.is_leader = len(equal) < len(cells) and cell in equal
         if other not in (None, cell):
             cell.difference = cell.minus(other)
 

@@ -8,11 +8,12 @@ from noisymix_tf.comparison import runs, table
 from noisymix_tf.config import Config, RunConfig
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation.options import EvaluationConfig
-from noisymix_tf.options import AT_LEAST_1, Options, option
+from noisymix_tf.marked import WriteToOptions
+from noisymix_tf.options import AT_LEAST_1, option
 
 
 @dataclasses.dataclass(frozen=True)
-class ComparisonConfig(Options):
+class ComparisonConfig(WriteToOptions):
     """What is compared."""
 
     runs: tuple[str, ...] = option(

@@ -6,11 +6,13 @@ import io
 import json
 import os
 import pathlib
+import urllib.parse
 from collections.abc import Iterator
 
-from noisymix_tf.evaluation.page import axis, render
-from noisymix_tf.evaluation.sections import Bars
+from noisymix_tf.comparison import dots
+from noisymix_tf.evaluation.page import render
 from noisymix_tf.files import write_atomically
+from noisymix_tf.marked import aligned
 
 _SCHEMA = 2
 _TEMPLATES = "comparison/templates"
@@ -43,24 +45,46 @@ def notes(table) -> list[str]:
 
 def _render(suffix, table, **more):
     path = f"{_TEMPLATES}/comparison.{suffix}"
-    return render(path, table=table, notes=notes(table), **more)
+    return render(path, **{"table": table, "notes": notes(table), **more})
 
 
-def markdown(table) -> str:
-    """The table as Markdown, its columns aligned for a terminal, too."""
+def facts(table) -> Iterator[str]:
+    """What is said under the table in a page: less than in `notes`."""
+    yield table.title
+    seeds = {seed: None for row in table.rows for seed in row.seeds}
+    yield from [f"Seeds {', '.join(seeds)}"] * bool(seeds)
+    for row in table.rows:
+        if 0 < len(row.seeds) < len(seeds):
+            yield f"{row.title}: only {', '.join(row.seeds)}"
+    yield (
+        "±: the standard error over images and, where there are several, over "
+        "seeds; bold: all that cannot be told from the best of its column"
+    )
+    low = [c.title for c in table.columns if not c.of.higher_is_better]
+    yield from [f"Lower is better in {'; '.join(low)}"] * bool(low)
+    for own in table.sections.values():
+        yield f"{own[0]['label']}: {own[0]['origin']}"
+        for caveat in dict.fromkeys(c for x in own for c in x["caveats"]):
+            yield caveat[0].upper() + caveat[1:]
+    yield from table.differing
+
+
+def markdown(table, is_short=False) -> str:
+    """The table as Markdown, its columns aligned for a terminal, too.
+
+    In short without differences and notes.
+    """
     grids = []
-    for heading, (head, *lines) in _grids(
-        table, lambda text: text.replace("|", "\\|"), "**{}**", "published: "
+    for heading, lines in _grids(
+        table,
+        lambda text: text.replace("|", "\\|"),
+        "**{}**",
+        "published: ",
+        not is_short,
     ):
-        wide = [max(3, *map(len, words)) for words in zip(head, *lines)]
-        dashes = ["-" * (width - 1) for width in wide]
-        rule = [f":{dashes[0]}", *(f"{own}:" for own in dashes[1:])]
-        aligned = [
-            [first.ljust(wide[0]), *map(str.rjust, rest, wide[1:])]
-            for first, *rest in (head, rule, *lines)
-        ]
-        grids.append((heading, aligned))
-    return _render("md", table, grids=grids)
+        grids.append((heading, aligned(lines)))
+    more = {"notes": ()} if is_short else {}
+    return _render("md", table, grids=grids, **more)
 
 
 def _latex(table):
@@ -74,7 +98,7 @@ def _escape(text):
     return "".join(_SPECIAL.get(sign, sign) for sign in text)
 
 
-def _grids(table, plain, bold, published):
+def _grids(table, plain, bold, published, with_differences=True):
     """`(heading, lines of words)`: each part of the table, its differences."""
     for heading, columns, others in table.parts:
         head = ["", *(plain(column.title) for column in columns)]
@@ -90,37 +114,19 @@ def _grids(table, plain, bold, published):
                 words = [plain(row.difference(column)) for column in columns]
                 differences.append([title, *words])
         yield heading, values
-        if len(table.rows) > 1:
+        if with_differences and len(table.rows) > 1:
             name = f"Difference to {table.target}"
             yield f"{heading}: {name}" if heading else name, differences
 
 
 def _html(table, folder):
     """The table as a page, which has links to the reports from a folder."""
-    links, charts, scales = {}, {}, {}
+    links = {}
     for run in (run for row in table.rows for run in row.runs):
         if (report := run.folder / "report.html").is_file():
-            links[run.path] = os.path.relpath(report, folder)
-    for column in table.columns:
-        cells = [(row, cell) for row, of, cell in table.cells if of == column]
-        chart = charts[column.key] = Bars(
-            column.title,
-            column.quantity,
-            {row.title: cell.mean for row, cell in cells},
-            kind="ratio",
-            errors={row.title: cell.standard_error for row, cell in cells},
-            reference={
-                row.title: other.cells[column.key].mean
-                for row, _ in cells
-                for other in reversed(table.published)
-                if row.method == other.method and column.key in other.cells
-            },
-            reference_name="published",
-        )
-        # All of a quantity have the same axis.
-        own, of = axis(chart), column.quantity
-        scales[of] = max(own, scales.get(of, own))
-    return _render("html", table, links=links, drawn=charts, scales=scales)
+            path = pathlib.Path(os.path.relpath(report, folder))
+            links[run.path] = urllib.parse.quote(path.as_posix())
+    return _render("html", table, links=links, plots=dots.plots(table))
 
 
 def _json(table):

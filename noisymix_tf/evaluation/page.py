@@ -5,6 +5,7 @@ macros of `charts.html` draw, lengths in per cent, and `style.css` has the
 colours.
 """
 
+import datetime
 import functools
 import math
 import pathlib
@@ -21,10 +22,7 @@ _PACKAGE = pathlib.Path(__file__).parents[1]
 # for color vision deficiency").
 _COLOURS = "cividis"
 # Above this share a field is so light that black on it is easier to read.
-_LIGHT = 0.48
-# Where an axis may end, in units of a power of ten, and into how many parts
-# its ticks divide it.
-_ENDS = ((1.0, 4), (2.0, 4), (3.0, 3), (4.0, 4), (6.0, 3), (10.0, 4))
+_LIGHT = 0.465
 
 
 def render(template, **values) -> str:
@@ -32,12 +30,13 @@ def render(template, **values) -> str:
 
     `evaluation/templates` has `base.html`, which pages extend (blocks `title`,
     `style`, `head`, `body`), and `charts.html`. Text is escaped, unless the
-    template says otherwise.
+    template says otherwise. `today` is the date.
 
     >>> render("evaluation/templates/base.html")[:15]
     '<!doctype html>'
     """
-    return _environment().get_template(template).render(values)
+    today = datetime.date.today().isoformat()
+    return _environment().get_template(template).render(today=today, **values)
 
 
 @functools.cache
@@ -92,24 +91,31 @@ def _colour(share):
     return colors.to_hex(colormaps[_COLOURS](share))
 
 
-def axis(chart) -> tuple[float, list[float]]:
-    """The end of the axis of `sections.Bars`, and its ticks.
+def axis(charts) -> list[float]:
+    """Ticks from 0 that no bar or whisker of some `sections.Bars` is beyond."""
+    ends = [0.0]
+    for chart in charts:
+        ends += chart.reference.values()
+        for name, value in chart.values.items():
+            ends += [min(value + chart.errors.get(name, 0.0), chart.limit)]
+    return ticks(ends)
 
-    The end is the smallest of 1, 2, 3, 4, 6 times a power of ten that no bar or
-    whisker goes beyond; the ticks are round values from 0 to it.
+
+def ticks(values) -> list[float]:
+    """Round values, at most 6 apart alike, from below some to above them.
+
+    >>> ticks([61.5, 93.0])
+    [60.0, 70.0, 80.0, 90.0, 100.0]
     """
-    tips = [v + (chart.errors.get(n) or 0.0) for n, v in chart.values.items()]
-    tips = [min(tip, chart.limit) for tip in tips]
-    highest = max([0.0, *tips, *chart.reference.values()]) or 1.0
-    unit = 10.0 ** math.floor(math.log10(highest))
-    end, parts = next(
-        (factor * unit, parts)
-        for factor, parts in _ENDS
-        # The tolerance is for what rounding adds to a round number.
-        if highest <= factor * unit * (1.0 + 1e-9)
-    )
+    low, high = min(values), max(values)
+    width = high - low or abs(high) or 1.0
+    unit = 10.0 ** math.floor(math.log10(width / 5.0))
+    # The tolerance is for what rounding adds to a round number.
+    step = next(k * unit for k in (1, 2, 5, 10) if width <= 5.000001 * k * unit)
+    first = math.floor(low / step + 1e-6)
+    last = max(first + 1, math.ceil(high / step - 1e-6))
     # Rounded, as 3 * 0.1 is not 0.3.
-    return end, [round(end * i / parts, 12) for i in range(parts + 1)]
+    return [round(step * k, 12) for k in range(first, last + 1)]
 
 
 def tick(value, kind) -> str:

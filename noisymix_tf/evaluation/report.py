@@ -6,14 +6,13 @@ Sections of released files are named `c_released`, `p_released`, of files that
 this package wrote `c_written`, `p_written`, of extra corruptions `c_extra`.
 """
 
-import datetime
 import functools
 import json
 import pathlib
 
 from noisymix_tf.corruptions import FAMILIES
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation import gallery, page, sections
+from noisymix_tf.evaluation import gallery, metrics, page, sections
 from noisymix_tf.evaluation.sections import Figure, show
 from noisymix_tf.evaluation.suites.core import SUITES
 from noisymix_tf.files import write_atomically
@@ -116,30 +115,40 @@ class Report:
         return f"{self.dataset}, model {model}{outputs}"
 
     @property
-    def verdict(self) -> str:
-        """What it says, in one sentence; `""` where it says too little.
+    def chance(self) -> float | None:
+        """Share of the largest class, right by always saying it, if known."""
+        every = self.scores.values()
+        shares = (getattr(own, "largest_class", None) for own in every)
+        return next((share for share in shares if share is not None), None)
 
-        A family is the worst only if it lies below the others by more than two
-        standard errors of the difference.
+    @property
+    def overview(self) -> dict:
+        """`{group: figures}` of accuracy, of all sections."""
+        return {
+            group: [Figure("", words, metric) for words, metric in own.items()]
+            for section in self.sections
+            for group, own in section.overview.items()
+        }
+
+    @property
+    def verdict(self) -> str:
+        """What it says, in one sentence; `""` without a headline.
+
+        What differs by at most two standard errors is not told apart: clean
+        accuracy and chance, clean and corrupted images, families.
         """
-        found = {section.name: section for section in self.sections}
-        clean = "clean" in found and found["clean"].figure("accuracy")
-        means = [s for s in self.sections if s.figure("mean_accuracy")]
-        if not clean or not means:
+        if not self.headlines:
             return ""
-        lost = _less(clean, means[0].figure("mean_accuracy"))
-        points = show(abs(lost.value), "percent", unit=False, error=lost.error)
-        families = {f: means[0].figure(f"mean_accuracy_{f}") for f in FAMILIES}
-        families = {f: own for f, own in families.items() if own}
-        low = min(families.values(), key=lambda f: f.value, default=None)
-        gaps = {family: _less(own, low) for family, own in families.items()}
-        worst = [f for f, g in gaps.items() if g.value <= 2 * (g.error or 0)]
-        more = ""
-        if len(worst) < len(families):
-            verb = "is" if len(worst) == 1 else "are"
-            more = f"; {' and '.join(worst)} {verb} worst"
-        verb = "Loses" if lost.value >= 0.0 else "Gains"
-        return f"{verb} {points} points under corruption{more}."
+        section, title, figure = self.headlines[0]
+        said = f"{title} is {section.shown(figure)}"
+        if figure.name.endswith("accuracy"):
+            gap, is_told = _less(figure.metric, self.chance)
+            if gap.value < 0.0 or not is_told:
+                said += ", which cannot be told from chance"
+        means = [s for s in self.sections if s.figure("mean_accuracy")]
+        if section.name == "clean" and means:
+            said += _under_corruption(figure, means[0])
+        return f"{said}."
 
     def text(self) -> str:
         """The report as plain lines."""
@@ -164,8 +173,8 @@ class Report:
             section.name: gallery.shown(folder, section, self.scores)
             for section in self.sections
         }
-        about = {"examples": shown, "today": datetime.date.today().isoformat()}
-        return page.render(f"{_TEMPLATES}/report.html", report=self, **about)
+        about = {"report": self, "examples": shown}
+        return page.render(f"{_TEMPLATES}/report.html", **about)
 
     def write(self, folder):
         """Writes `report.json`, `report.md` and `report.html`.
@@ -192,9 +201,27 @@ def scores_of(records, cells) -> dict:
     return scores
 
 
-def _less(figure, other):
-    """The difference of two figures, with its error."""
-    return Figure("", "", figure.metric - other.metric)
+def _less(metric, other):
+    """The difference of two metrics, and whether it is told from nothing."""
+    found = Figure("", "", metric - other)
+    return found, abs(found.value) > 2 * (found.error or 0.0)
+
+
+def _under_corruption(clean, section):
+    """What accuracy loses, and in which families it is the lowest."""
+    lost, is_told = _less(clean.metric, section.figure("mean_accuracy").metric)
+    points = show(abs(lost.value), "percent", unit=False, error=lost.error)
+    families = {f: section.figure(f"mean_accuracy_{f}") for f in FAMILIES}
+    families = {f: own.metric for f, own in families.items() if own}
+    low = min(families.values(), key=metrics.value, default=None)
+    worst = [f for f, own in families.items() if not _less(own, low)[1]]
+    said = f", under corruption {points} points "
+    said += "less" if lost.value >= 0.0 else "more"
+    said += "" if is_told else " (not told apart)"
+    if len(worst) < len(families):
+        verb = "is" if len(worst) == 1 else "are"
+        said += f"; {' and '.join(worst)} {verb} worst"
+    return said
 
 
 def _cost(costs):

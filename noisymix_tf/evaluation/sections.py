@@ -70,15 +70,20 @@ def show(value, kind, unit=True, error=None, step=None) -> str:
     if value is None:
         return "–"
     factor, digits, sign = _KINDS[kind]
-    least = factor * (error or step or 0.0)
-    if least:
-        digits = min(digits, max(0, -math.floor(math.log10(least / 3.55))))
+    digits = decimals(factor * (error or step or 0.0), digits)
     text = f"{factor * metrics.value(value):.{digits}f}"
     if error:
         text += f" ± {factor * error:.{digits}f}"
     elif error is not None and digits:
         text = text.rstrip("0").rstrip(".")
     return text + (sign if unit else "")
+
+
+def decimals(least, most) -> int:
+    """Decimals of a value that is known to `least`, at most `most`."""
+    if not least:
+        return most
+    return min(most, max(0, -math.floor(math.log10(least / 3.55))))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +95,7 @@ class Table:
     rows: dict  # `{name: values}`; None where there is none.
     groups: dict  # `{heading: names of rows}` that belong together.
     kinds: tuple  # Kind of every column, as of a `Figure`.
+    steps: tuple  # The largest standard error of every column, 0 for none.
     quantity: str = "accuracy"  # What the values are.
     heat: int = 0  # How many columns, from the first, a heat map shows.
 
@@ -105,8 +111,18 @@ class Table:
             for names in groups.values()
             for name in names
         }
+        steps = tuple(
+            max(metrics.error(metric) or 0.0 for metric in own.values())
+            for own in values
+        )
         groups = {heading: own for heading, own in groups.items() if own}
-        return cls(corner, headings, rows, groups, kinds, quantity, heat)
+        about = groups, kinds, steps, quantity, heat
+        return cls(corner, headings, rows, *about)
+
+    def shown(self, name, step) -> list[str]:
+        """A row in words, no finer than errors, or `step` where none is."""
+        row = zip(self.rows[name], self.kinds, self.steps)
+        return [show(v, kind, False, step=own or step) for v, kind, own in row]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,12 +145,17 @@ class Reliability:
     """A reliability diagram: accuracy against confidence, by bins.
 
     `bins` are `[[count, sum of confidence, sum of right], ...]`, of equal
-    widths; `error` is the expected calibration error.
+    widths; `error` is the expected calibration error, a metric.
     """
 
     title: str
     bins: list
-    error: float
+    error: object
+
+    @property
+    def shown(self) -> str:
+        """The error in words."""
+        return show(self.error, "percent", error=metrics.error(self.error))
 
     @property
     def filled(self) -> list[tuple]:
@@ -168,6 +189,9 @@ class Section:
     # Keys of the figures that a page opens with, by their titles there:
     # `{"Clean accuracy": "accuracy"}`.
     headlines: dict = dataclasses.field(default_factory=dict)
+    # Accuracies of the picture that a page opens with, the mildest first:
+    # `{"noise": {"severity 1": metric}}`.
+    overview: dict = dataclasses.field(default_factory=dict)
 
     def figure(self, key) -> Figure | None:
         """The figure of a key."""
@@ -192,12 +216,8 @@ class Section:
     def grid(self) -> list[tuple]:
         """The rows of its table in words, the first its headings."""
         table, step = self.table, 1 / self.n
-        rows = [(table.corner, *table.columns)]
-        for name, row in table.rows.items():
-            values = zip(row, table.kinds)
-            shown = (show(v, kind, False, step=step) for v, kind in values)
-            rows.append((name, *shown))
-        return rows
+        rows = [(name, *table.shown(name, step)) for name in table.rows]
+        return [(table.corner, *table.columns), *rows]
 
     def as_dict(self) -> dict:
         """The section as JSON values."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from noisymix_tf import marked
 from noisymix_tf.errors import UsageError
 from noisymix_tf.files import write_atomically
 from noisymix_tf.models import classifier
@@ -90,6 +91,8 @@ def _compare(config, folder=None):
             folder / "theory.png", measures.to_bytes(_drawn(pairs))
         )
         say(f"Plot: {folder / 'theory.png'}")
+    facts = f"Seed {config.seed}, {len(x)} examples"
+    marked.write(config.write_to, text, facts)
     return found, pairs
 
 

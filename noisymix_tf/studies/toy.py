@@ -6,7 +6,7 @@ import json
 import numpy as np
 import tensorflow as tf
 
-from noisymix_tf import devices
+from noisymix_tf import devices, marked
 from noisymix_tf.errors import UsageError
 from noisymix_tf.files import write_atomically
 from noisymix_tf.lazy import stats
@@ -88,6 +88,7 @@ def _compare(config, folder):
         write_atomically(folder / name, content)
     print(text)
     say(f"Figure: {folder / 'toy.png'}, {folder / 'toy.svg'}")
+    marked.write(config.write_to, text, f"Seeds 0 to {config.seeds - 1}")
 
 
 def _search(config, folder):
@@ -112,6 +113,7 @@ def _search(config, folder):
     text = _SEARCH.format(**vars(config), sets=sets, rows="\n".join(rows))
     write_atomically(folder / "search.md", text)
     print(text)
+    marked.write(config.write_to, text)
 
 
 def _measured(config, folder, name, scheme, seeds, test):

@@ -14,13 +14,13 @@ from numpy.testing import assert_array_equal as same
 from PIL import Image
 from tensorflow.python.framework import config as tf_config
 
-from noisymix_tf import benchmarks, corruptions, devices
+from noisymix_tf import benchmarks, corruptions, devices, provenance
 from noisymix_tf.benchmarks import BENCHMARKS, augmix, serving, steps, timing
 from noisymix_tf.benchmarks import pillow_augmix as pillow
 from noisymix_tf.commands import benchmark
 from noisymix_tf.models.zoo import MODELS, Architecture
 from noisymix_tf.training import setup
-from support import ROOT, picture_folders, tiny_network
+from support import ROOT, pages, picture_folders, tiny_network
 from support import augmentation as laws
 from support.released_sets import noise
 from support.usage import assert_usage_error, parsed
@@ -74,23 +74,30 @@ def test_timing_takes_turns_tells_waiting_from_working(monkeypatch):
 
 
 @pytest.mark.parametrize("name", BENCHMARKS.names())
-def test_every_benchmark_runs_as_the_command_does(monkeypatch, capsys, name):
+def test_every_benchmark_runs_as_the_command_does(
+    monkeypatch, capsys, tmp_path, name
+):
     def noted(given, rounds):
         given = given["cutmix"] if isinstance(given, dict) else given
         calls.append((given.mixing, rounds, devices.operations()))
+        timing.tell("Cost", ["", "s"], [["a", 0.25]])
 
     calls, known = [], BENCHMARKS.facts(name)
     more = " --methods=cutmix,baseline" * ("compares" in known)
     flags = f"--method=cutmix{more}"
     monkeypatch.setitem(BENCHMARKS._entries, name, noted)
-    door(f"{name} --nodeterministic --rounds=7 {flags}")
+    page, place = pages.empty(tmp_path)
+    door(f"{name} --nodeterministic --rounds=7 {flags} {place}")
     door(f"{name} {flags}")
     free = "operations that need not be deterministic"
     strict = "deterministic operations"
     assert calls == [("cutmix", 7, free), ("cutmix", known["rounds"], strict)]
-    told = capsys.readouterr().out.splitlines()
+    out, text = capsys.readouterr().out, page.read_text()
+    told = [line for line in out.splitlines() if provenance.machine() in line]
     for line, words in zip(told, (free, strict), strict=True):
-        assert known["title"] in line and " cores (" in line and words in line
+        assert known["title"] in line and words in line
+    table = "Cost:\n\n|     |    s |\n| :-- | ---: |\n| a   | 0.25 |\n"
+    assert table in out and f"\n{table}\n`python" in text and free in text
 
 
 @pytest.mark.slow
@@ -116,9 +123,10 @@ def test_what_is_compared_with_what(monkeypatch, capsys):
     for name, given in seen.items():
         line = f"{chosen} --rounds=1 --width=0.25 --method={name}"
         assert given.flags() == config(line).flags()
-    rows = [row.split() for row in capsys.readouterr().out.splitlines()[-2:]]
-    found = [(method, int(views)) for method, views, _ in rows]
-    assert found == [("stability_training", 2), ("baseline", 1)]
+    rows = capsys.readouterr().out.splitlines()[-3:-1]
+    found = [row.replace(" ", "").split("|") for row in rows]
+    images = {row[1]: row[6] for row in found}
+    assert images == {"stability_training": "8", "baseline": "4"}
     other = lambda input_shape, classes, **_: tiny_network.build(  # noqa: E731
         input_shape, classes, width=1.0, seed=0, **PIXELS
     )

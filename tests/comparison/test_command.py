@@ -12,10 +12,11 @@ import types
 
 import pytest
 
-from noisymix_tf.comparison import command, trainings
+from noisymix_tf import provenance
+from noisymix_tf.comparison import command, trainings, writers
 from noisymix_tf.errors import Preempted
 from noisymix_tf.models.zoo import MODELS, Architecture
-from support import comparison_runs, door_processes, tiny_network
+from support import comparison_runs, door_processes, pages, tiny_network
 from support.usage import assert_usage_error
 
 TINY = (
@@ -125,8 +126,9 @@ def test_runs_are_compared_and_mistakes_told(tmp_path, monkeypatch, capsys):
         assert mine.read_text() == "mine"
     (two / "noisymix" / "evaluation" / "report.json").unlink()
     capsys.readouterr()
-    call = functools.partial(compare, "runs", "full", "nowhere")
-    assert_usage_error(call, "3 left out (see above)")
+    line = "runs", "full", "nowhere", pages.empty(tmp_path)[1]
+    call = functools.partial(compare, *line)
+    assert_usage_error(call, "3 left out (see above)", "#a stays as it is")
     out, err = capsys.readouterr()
     assert "| Baseline | 75.0 ± " in out and "NoisyMix" not in out
     words = "full holds no run", "nowhere is no dir", "report.json is missing"
@@ -144,8 +146,8 @@ def test_methods_are_trained_in_processes_and_compared(
         line = "support.tiny_network", f"--flagfile={training.flagfile}"
         return door_processes.Process(*line, log=training.log)
 
-    folder = tmp_path / "comparison"
-    line = [*TINY, "--methods=baseline,mixup", f"--output_dir={folder}"]
+    folder, (page, flag) = tmp_path / "comparison", pages.empty(tmp_path)
+    line = [*TINY, "--methods=baseline,mixup", f"--output_dir={folder}", flag]
     table = compare(*line, "--jobs=2", launch=launch)
     gaps = [row.cells["clean/accuracy"].difference for row in table.rows]
     assert [gap.is_paired for gap in gaps if gap] == [True]
@@ -155,7 +157,17 @@ def test_methods_are_trained_in_processes_and_compared(
     assert "[2/2] Mixup, seed 0: started" in capsys.readouterr().err
     files = [folder / "comparison.json", folder / "mixup/seed0/model.keras"]
     before = [file.read_bytes() for file in files]
+    made = f"{provenance.code()} on {provenance.machine()}"
+    _, own, _, differences, *_ = writers.markdown(table).split("\n\n")
+    facts = f"{table.title}. Seeds 0. ±"
+    text, card = page.read_text(), files[1].with_suffix(".card.json")
+    assert own in text and differences not in text
+    assert f", trained by {made}. {facts}" in text and "Clean: 40 im" in text
+    moved = card.read_text().replace('"machine": "', '"machine": "9 x ')
+    card.write_text(moved)
     compare(*line)
+    other = made.replace(" on ", " on 9 x ")
+    assert f"1 by {made}; 1 by {other}. {facts}" in page.read_text()
     assert capsys.readouterr().err.count("there already") == 2
     call = functools.partial(compare, *line, "--alpha=3")
     assert_usage_error(call, "run of another configuration: --al")

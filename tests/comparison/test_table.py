@@ -115,7 +115,8 @@ def test_what_divides_is_one_reference_for_all(found, tmp_path):
     path.write_text(json.dumps({"name": "mine", "errors": constants}))
     cells = _cells(built := build(folder, path), "c/mce").values()
     assert [cell.mean for cell in cells] == pytest.approx([104.0] * 2)
-    assert "C, mCE: per cent of mine, lower is better." in writers.notes(built)
+    words = "mean corruption error, per cent of mine, lower is better."
+    assert f"C, mCE: {words}" in writers.notes(built)
 
 
 @pytest.mark.parametrize("source", ["generated", "released"])
@@ -154,6 +155,12 @@ def test_bold_is_what_equals_the_best_and_pairs_are_told(tmp_path, found):
     own = tmp_path / "own"
     built = build(_trio(own))
     assert _leaders(built) == ["A", "B"] and built.target == "the best"
+    words = "on clean images A and B lead and cannot be told from the best."
+    assert built.verdict == f"Of these runs, {words}"
+    # Of what cannot be told apart nothing leads.
+    even = table.build([runs.read(own / name) for name in "ab"])
+    assert not _leaders(even) and even.verdict.endswith(" told from the best.")
+    assert "Nothing is bold in Clean: no row " in str(writers.notes(even))
     gaps = _gaps(built)
     assert gaps["A"] is None and gaps["C"].is_paired and gaps["C"].high < 0.0
     for name, flips in (("x", 0.02), ("y", 0.01)):
@@ -183,7 +190,8 @@ def test_bold_is_what_equals_the_best_and_pairs_are_told(tmp_path, found):
     built = build(alone)
     assert built.rows[1].difference(built.columns[0]) == "−0.5 [?, ?]"
     assert not _leaders(built)
-    assert "Nothing is bold in Clean: " in str(writers.notes(built))
+    assert "Nothing is bold in Clean: of some" in str(writers.notes(built))
+    assert built.verdict.endswith("told apart, as errors are not known.")
     made.evaluation(both / "d", clean=0.5, about={"data": "77.5"})
     made.evaluation(both / "e", clean=0.5, n=100)
     gaps = _gaps(build(both, anyway=True))
@@ -211,6 +219,9 @@ def test_rows_tell_what_they_differ_in_or_do_not_compare(tmp_path, found):
     # What lies in a run is no run of its own.
     below = [write(tmp_path / "x" / name) for name in ("b/seed0", "a/seed1")]
     write(below[0] / "inner")
+    # Nor has toy one in its folder beside them.
+    (tmp_path / "x/toy").mkdir()
+    (tmp_path / "x/toy" / FLAGS).write_text("--output_dir=toy\n--seeds=2\n")
     assert runs.find(tmp_path / "x") == below[::-1]
     assert runs.find(below[0] / "evaluation") == below[:1]
     fog, snow = ({n: dict.fromkeys(range(1, 6), 0.5)} for n in ("fog", "snow"))

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from noisymix_tf.comparison import writers
+from noisymix_tf.comparison import dots, writers
 from support import comparison_runs as made
 from support.report_page import Page
 
@@ -21,8 +21,8 @@ def test_every_form_has_the_same_numbers_the_best_and_the_published(tmp_path):
         for seed in (0, 1):
             config = made.flags(method, seed, dataset="cifar10")
             more["clean"] = base + 0.1 + 0.02 * seed
-            run = made.write(folder / f"{base}/{seed}", config, **more)
-    (run / "evaluation/report.html").write_text("a page")
+            run = made.write(folder / f"{base} #/{seed}", config, **more)
+            (run / "evaluation/report.html").write_text("a page")
     built = made.build(folder)
     best = built.rows[1].text(built.columns[0])
     (tmp_path / "table").mkdir()
@@ -38,15 +38,19 @@ def test_every_form_has_the_same_numbers_the_best_and_the_published(tmp_path):
     assert [lines[-1][key] for key in keys] == ["RobustBench", "0", "96.73", ""]
     content = json.loads(texts["json"])
     worse, cell = (row["cells"][KEY] for row in content["rows"][:2])
-    assert content["rows"][1]["runs"][1].endswith("/0.7/1")
+    assert content["rows"][1]["runs"][1].endswith("/0.7 #/1")
     assert cell["values"] == pytest.approx([80.0, 82.0])
     assert cell["is_leader"] and cell["difference"] is None
     assert worse["is_paired"] and not worse["is_leader"]
     assert worse["low"] < -10.0 < worse["high"] < 0.0
     assert worse["standard_error"] == built.rows[0].cells[KEY].standard_error
     (mce,) = (c for c in content["columns"] if c["key"] == "c/mce")
-    assert mce["quantity"] == "per cent of the baseline, lower is better"
-    title, table, heading, more, *_ = texts["md"].split("\n\n")
+    assert mce["quantity"] == (
+        "mean corruption error, per cent of the baseline, lower is better"
+    )
+    title, verdict, table, heading, more, *_ = texts["md"].split("\n\n")
+    told = "On clean images and on common corruptions (C) NoisyMix leads."
+    assert verdict == built.verdict == told
     assert title == "# cifar10, resnet20 x 0.5, 3 epochs, batches of 64"
     (head, _, *rows), (_, _, *gaps) = (
         [[c.strip() for c in x.split("|")[1:-1]] for x in part.split("\n")]
@@ -70,15 +74,29 @@ def test_every_form_has_the_same_numbers_the_best_and_the_published(tmp_path):
     page = Page(text := texts["html"])
     assert "://" not in text and not page.all("script")
     _, *rows = page.rows("table", "comparison")
-    assert rows[1][:2] == ["NoisyMix", best] and "−10.0 [−" in rows[0][1]
+    wanted = ["NoisyMix seeds 0 1", best]
+    assert rows[1][:2] == wanted and "−10.0 [−" in rows[0][1]
     assert rows[2][0].startswith("my <b>method</b> & 100 %")
     assert page.all("td", "leader", "table")[0]["text"] == best
-    (link,) = page.all("a", section="table")
-    assert link["href"].endswith("/0.65/1/evaluation/report.html")
-    told = [e["title"] for e in page.all("div", "bar", "table")]
+    links = [e["href"] for e in page.all("a", section="table")]
+    assert page.texts("a", None, "table") == ["0", "1"] * 3
+    assert links[5] == "../runs/0.65%20%23/1/evaluation/report.html"
     # Those of released files are not beside generated images.
+    told = [e["title"] for e in page.all("div", "panel")[:6]]
     published = [words for words in told if "published" in words]
-    assert published == ["published: 94.78 %", "published: 96.73 %"]
-    ticks = page.texts("i", "grid", "table")
-    assert ticks == ["0 %", "25 %", "50 %", "75 %", "100 %"] * 4
+    assert [words.split()[0] for words in published] == [
+        "NoisyMix,",
+        "Baseline,",
+    ]
+    assert f"{best}, published 96.7" in published[0]
+    # The line is at the best, an interval that of the difference to it.
+    plot = dots.plots(built)["opening"]
+    assert [*plot.rows] == [built.rows[k].title for k in (1, 2, 0)]
+    own, _ = plot.rows["Baseline"]
+    ends = [81.0 + worse["low"], 81.0 + worse["high"]]
+    assert [own.line, *own.ends] == pytest.approx([81.0, *ends])
+    assert [kind for kind, _ in own.marks] == ["theirs", "mean"]
+    assert (
+        plot.place(plot.ticks[0]) == 0.0 and plot.place(plot.ticks[-1]) == 100
+    )
     assert {e["text"] for e in page.all("li")} == set(writers.notes(built))

@@ -51,8 +51,15 @@ def test_suites_make_sections_in_their_order_from_the_cells_they_are_of():
     assert figures["fgsm/accuracy[linf eps=4/255]"] == 0.2
     assert figures["cost/forward_seconds"] == 2
     assert figures["calibration/c_released_mean_ece"] == pytest.approx(0.7)
-    lines = [title.split()[0] for _, title, _ in report.headlines]
-    assert lines == "Clean Corruption Corruption mFP FGSM ECE, ECE,".split()
+    keys = [figure.name for _, _, figure in report.headlines]
+    wanted = "accuracy mean_accuracy mean_accuracy mfp accuracy"
+    assert " ".join(keys) == f"{wanted} c_released_mean_ece clean_ece"
+    shown = {g: [f.value for f in own] for g, own in report.overview.items()}
+    names = "clean/weather, released/noise/blur/weather/digital/FGSM"
+    assert [*shown] == names.split("/")
+    assert (shown["clean"], shown["FGSM"]) == ([0.925], [0.2, 0.1])
+    noise = 0.9 - 0.03 * 1 - 0.05 * np.arange(1, 6)
+    assert shown["noise"] == pytest.approx(noise)
 
 
 def test_json_has_all_numbers_with_their_errors(tmp_path):
@@ -79,7 +86,7 @@ def test_json_has_all_numbers_with_their_errors(tmp_path):
     assert "over 2 of the benchmark's 15" in c["caveats"][0]
 
 
-def test_the_worst_family_is_named_where_it_can_be_told():
+def test_what_is_said_in_a_sentence_is_what_can_be_told():
     for blur, weather, end in (
         (0.8, 0.6, "; weather is worst."),
         (0.605, 0.6, "; blur and weather are worst."),
@@ -89,9 +96,15 @@ def test_the_worst_family_is_named_where_it_can_be_told():
         made = CLEAN | toys.suite_c({name: [a] * 5 for name, a in rows.items()})
         said = Report(made).verdict
         lost = 90 - 100 * sum(rows.values()) / 3
-        assert said.startswith(f"Loses {lost:.1f} ± ")
-        assert said.endswith(f" points under corruption{end}")
-    assert Report(CLEAN).verdict == ""
+        assert said.startswith("Clean accuracy is 90.0 ± ")
+        assert f" %, under corruption {lost:.1f} ± " in said
+        assert said.endswith(f" points less{end}")
+    same = Report(CLEAN | toys.suite_c({"fog": [0.9, 0.895]})).verdict
+    assert same.endswith(" points less (not told apart).")
+    few = {cell("clean", source="original", n=20): scores(0.3, 20)}
+    chance = "Clean accuracy is 30 ± 10 %, which cannot be told from chance."
+    assert Report(few).verdict == chance
+    assert Report(toys.suite_c({"fog": [0.5]})).verdict.startswith("Corruption")
 
 
 def test_words_say_how_many_images_and_what_errors_are():
@@ -99,7 +112,7 @@ def test_words_say_how_many_images_and_what_errors_are():
     for text in (report.text(), report.markdown()):
         assert text.count("standard error over images") == 1
         line = next(x for x in text.splitlines() if "gaussian_noise" in x)
-        assert line.replace("|", " ").split()[1:] == ["60.0"] * 6
+        assert line.replace("|", " ").split()[1:] == ["60"] * 6
         for told in ("200 images per cell, generated", "runs/one"):
             assert told in text and "Note: means are over 2 of" in text
     head, _, line, *_ = report.summary().splitlines()
@@ -148,11 +161,11 @@ def test_the_page_is_whole_by_itself_and_says_what_the_report_says(written):
     # The head: who, what, when, and one sentence.
     assert page.texts("h1") == ['Robustness on toy "<&>"']
     (said,) = page.texts("p", "verdict")
-    assert re.fullmatch(r"Loses 38.5 .* corruption; digital is worst.", said)
+    assert re.fullmatch(r"Clean .* corruption 38.5 .*; digital is worst.", said)
     facts = dict(zip(page.texts("dt"), page.texts("dd")))
-    wanted = {"Dataset": 'toy "<&>"', "Model": "runs/<one>", "Reference": NAME}
-    wanted |= {"Data": "digits in /photos", "Model's fingerprint": "abc"}
-    wanted |= {"Outputs": "logits", "Largest class": "25.0 %"}
+    wanted = {"Model": "runs/<one>", "Data": "digits in /photos"}
+    wanted |= {"Reference": NAME, "Fingerprint": "abc, gives logits"}
+    wanted |= {"Chance": "25.0 %, always the largest class"}
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", facts.pop("Written"))
     assert facts == wanted
     assert text.count("standard error over images") == 1
@@ -161,7 +174,9 @@ def test_the_page_is_whole_by_itself_and_says_what_the_report_says(written):
     for card, headline in zip(cards, report.headlines, strict=True):
         section, title, figure = headline
         told = section.shown(figure), section.counted
-        assert card["text"] == f"{title}{' '.join(told)}{section.source}"
+        # Only of benchmarks the source says something.
+        source = section.source if section.suite in ("c", "p") else ""
+        assert card["text"] == f"{title}{' '.join(told)}{source}"
     names = [section.name for section in report.sections]
     assert [e["id"] for e in page.all("section")] == names
     assert [e["href"] for e in page.all("a")] == [f"#{n}" for n in names]
@@ -172,12 +187,12 @@ def test_the_page_is_whole_by_itself_and_says_what_the_report_says(written):
         notes = [e["text"] for e in items if "ol" not in e["in"]]
         assert notes == list(section.notes)
     styles = {e["text"]: e.get("style") for e in page.all("td", section="c")}
-    assert (styles["58.0"], styles["104.00"]) == (heat(0.58), None)
+    assert (styles["58"], styles["104"]) == (heat(0.58), None)
     heads, *rows = page.rows("c", "values")
     assert heads == "corruption 1 2 3 4 5 mean CE".split()
     # 0.9 - 0.03 * 9 - 0.05 * severity.
-    assert "fog 58.0 53.0 48.0 43.0 38.0 48.0 104.00".split() in rows
-    assert " 48.0  104.00\n" in report.text()
+    assert "fog 58 53 48 43 38 48.0 104".split() in rows
+    assert " 48.0  104\n" in report.text()
     # Headings stand where there are several families.
     assert ["noise"] in rows and len(page.rows("c_released", "values")) == 2
 

@@ -117,7 +117,7 @@ def test_every_number_is_computed_from_its_cells():
     chart = charts["Generated common corruptions"]
     bins = sum(scores[c].bins() for c in sets["c"])
     np.testing.assert_allclose(chart.bins, bins)
-    assert chart.error == pytest.approx(mean("ece", sets["c"]))
+    assert chart.error[0] == pytest.approx(mean("ece", sets["c"]))
 
 
 def test_what_a_page_and_a_comparison_show_is_there():
@@ -135,9 +135,9 @@ def test_what_a_page_and_a_comparison_show_is_there():
     for name, keys in lines.items():
         assert all(map(found[name].figure, keys.values())), name
     least = "accuracy[linf eps=4/255 log_odds]"
-    wanted = {"ECE, clean": "clean_ece", "ECE, corrupted": "c_mean_ece"}
+    wanted = ["clean_ece", "c_mean_ece"]
     assert lines["fgsm"] == {"FGSM accuracy": least}
-    assert lines["calibration"] == wanted and not lines["c_extra"]
+    assert [*lines["calibration"].values()] == wanted and not lines["c_extra"]
     assert not (found["c_extra"].label or found["c_extra"].caveats)
     # What a table of several models must repeat.
     few = suite_c({"fog": [0.5] * 5}, source="released", n=20)
@@ -159,7 +159,7 @@ def test_alexnet_is_100_per_cent_of_itself_and_extras_are_in_no_mean():
     written = {"seed": 1, "generator": "2-imagenet", "source": "released"}
     for name, fields in (("c", {}), ("c_written", written)):
         section = sections_of(on_c(rows, None, alexnet(), **fields))[name]
-        assert section.headlines["mCE"] == "mce"
+        assert "mce" in section.headlines.values()
         assert section.notes == section.caveats
         assert "these images were generated" in section.notes[0]
     # Extra corruptions are in no mean, but have a CE.

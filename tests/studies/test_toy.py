@@ -14,6 +14,7 @@ from noisymix_tf.commands import toy as config
 from noisymix_tf.studies import measures, networks, points, toy
 from noisymix_tf.studies.networks import SCHEMES
 from noisymix_tf.studies.points import CLOUD, CURVE, Points
+from support import pages
 from support.released_sets import contents
 from support.usage import assert_usage_error, parsed
 
@@ -159,8 +160,8 @@ def test_the_table_compares_seed_by_seed():
 def test_the_toy_writes_its_table_and_continues(tmp_path, capsys, monkeypatch):
     # A coarse map: no option makes it so, and a fine one takes 0.7 GB.
     monkeypatch.setattr(measures, "_GRID", 101)
-    folder = tmp_path / "run"
-    run(output_dir=folder)
+    folder, (page, flag) = tmp_path / "run", pages.empty(tmp_path)
+    run(flag, output_dir=folder)
     out, err = capsys.readouterr()
     content = json.loads((folder / "table.json").read_text())
     first, second = content["schemes"]["baseline"]["seeds"]
@@ -175,7 +176,9 @@ def test_the_toy_writes_its_table_and_continues(tmp_path, capsys, monkeypatch):
     assert {"toy.png", "toy.svg", "flags.txt"} <= {*before}
     (folder / "trainings" / "baseline-0.npz").unlink()
     (folder / "toy.png").unlink()
-    run(output_dir=folder)
+    text = page.read_text()
+    assert f"| Baseline | {mean:.2f} ± " in text and "Seeds 0 to 1." in text
+    run(flag, output_dir=folder)
     # The one that was missing, and no other, is trained.
     again = capsys.readouterr().err
     assert "baseline-1:" in err and "baseline-0:" in again

@@ -24,19 +24,21 @@ _FORKS.set_forkserver_preload([f"noisymix_tf.{name}" for name in _MODULES])
 
 
 class Process(contextlib.AbstractContextManager):
-    """`python -m module arguments` in the root of the repository, running.
+    """`python -m module arguments` in a folder, by default the root, running.
 
     Killed where the `with` block ends before it. Modules of `tests/` are found,
     and code behind `SCRIPT`. Both outputs are appended to the file `log`.
     """
 
-    def __init__(self, module, *arguments, log=None, environment=None):
+    def __init__(
+        self, module, *arguments, log=None, environment=None, folder=ROOT
+    ):
         self.args = [module, *map(str, arguments)]
         self._folder = tempfile.TemporaryDirectory()
         self._files = [f"{self._folder.name}/{name}" for name in ("out", "err")]
         if log is not None:
             self._files = [str(log)] * 2
-        given = self.args, self._files, environment or {}
+        given = self.args, self._files, environment or {}, folder
         self._process = _FORKS.Process(target=_become, args=given)
         self._process.start()
         self.pid = self._process.pid
@@ -74,18 +76,18 @@ class Process(contextlib.AbstractContextManager):
         return [pathlib.Path(file).read_text() for file in self._files]
 
 
-def run(module, *arguments):
+def run(module, *arguments, **options):
     """Runs to the end; returns a `subprocess.CompletedProcess` with texts."""
-    with Process(module, *arguments) as process:
+    with Process(module, *arguments, **options) as process:
         said = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, *said)
 
 
-def _become(command, files, environment):
+def _become(command, files, environment, folder):
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     for number, file in enumerate(files, 1):
         os.dup2(os.open(file, flags), number)
-    os.chdir(ROOT)
+    os.chdir(folder)
     paths = str(ROOT), str(ROOT / "tests")
     os.environ.update(environment, PYTHONPATH=os.pathsep.join(paths))
     sys.path[:0] = paths

@@ -59,9 +59,10 @@ class Calibration(Suite):
                 for label, m, kind in _COLUMNS[:-2]
             ]
             bins = sum(own.bins() for own in cells).tolist()
-            error = metrics.value(_mean(cells, "ece"))
+            error = _mean(cells, "ece")
             charts.append(Reliability(title.capitalize(), bins, error))
-            words = "ECE, corrupted" if corrupted else "ECE, clean"
+            words = "corrupted" if corrupted else "clean"
+            words = f"Expected calibration error (ECE), {words}"
             headlines.setdefault(words, f"{key}_ece")
         columns = [
             (label, kind, {name: _mean(own, m) for name, own in rows.items()})

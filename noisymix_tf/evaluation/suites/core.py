@@ -139,7 +139,8 @@ class Column:
     higher_is_better: bool = True
     is_main: bool = True  # Whether the paper's table has it.
     main_setting: str = ""  # How the settings end that the table has.
-    digits: int = 1  # Decimals that are shown, of per cent.
+    digits: int = 1  # Decimals of per cent, where no error is known.
+    measure: str = ""  # What it is, where the heading says it in short.
 
 
 class Suite(abc.ABC):
@@ -203,8 +204,8 @@ class Benchmark(Suite):
         Returns:
             Dict of `figures`, `cells`, `notes`, and `caveats` if any; `columns`
             and `groups` of the table, and `heat` if it has a map; `values` of
-            the chart beside `theirs`, the reference's; and `ratios` of those
-            that could be divided by these.
+            the chart beside `theirs`, the reference's; `ratios` of those that
+            could be divided by these; and the `overview`, if any.
         """
 
     def sections(self, scores, context) -> list[Section]:
@@ -252,6 +253,8 @@ class Benchmark(Suite):
             limit=1.0,
         )
         keys = [figure.key for figure in parts["figures"] if main]
+        kind = own["name"].removeprefix(first.suite).replace("_", ", ")
+        overview = parts.get("overview", {})
         return Section(
             **own,
             figures=parts["figures"],
@@ -261,6 +264,7 @@ class Benchmark(Suite):
             notes=(*caveats, *notes),
             caveats=tuple(caveats) if main else (),
             headlines={t: key for t, key in self.headlines if key in keys},
+            overview={f"{k}{kind}": v for k, v in overview.items() if main},
         )
 
 

@@ -13,6 +13,7 @@ from noisymix_tf.evaluation.sections import Figure, Section
 from noisymix_tf.evaluation.suites import core
 from noisymix_tf.evaluation.suites.core import SUITES, Column, Suite, Task
 
+_MCE = "mean corruption error"
 # The benchmark takes its means over these.
 _COMMON = corruptions.names("common")
 
@@ -34,6 +35,7 @@ class Clean(Suite):
             figures=core.whole(own, "accuracy"),
             cells={"clean": core.json_values(own, by_class=True)},
             headlines={"Clean accuracy": "accuracy"},
+            overview={"clean": {"clean images": own.accuracy}},
         )
         return [section]
 
@@ -47,11 +49,14 @@ class CommonCorruptions(core.Benchmark):
     columns = (
         Column("mean_accuracy"),
         Column("mean_accuracy_without_noise", "{label} without noise"),
-        Column("mce", "{label}, mCE", higher_is_better=False, is_main=False),
+        Column("mce", "{label}, mCE", False, False, measure=_MCE),
     )
     word, titles = "corruption", ("Extra corruptions", "Common corruptions")
     quantity, bars = "accuracy", "accuracy, mean over severities"
-    headlines = (("Corruption accuracy", "mean_accuracy"), ("mCE", "mce"))
+    headlines = (
+        ("Corruption accuracy", "mean_accuracy"),
+        (f"{_MCE[0].upper()}{_MCE[1:]} (mCE)", "mce"),
+    )
 
     def tasks(self, job) -> list[Task]:
         of = job.settings
@@ -128,6 +133,14 @@ class CommonCorruptions(core.Benchmark):
             "values": means,
             "theirs": {c: 1.0 - error for c, error in theirs.items()},
             "ratios": ce,
+            "overview": {
+                family: {
+                    f"severity {s}": average(own[c] for c in names)
+                    for s, own in accuracy.items()
+                }
+                for family, names in _by_family(means).items()
+                if names
+            },
         }
 
 
@@ -174,7 +187,7 @@ def _figures(means, ce, relative, name):
     """Means; of what a reference divides, if all the common ones are there."""
     mean, families = average(means.values()), _by_family(means)
     yield Figure("mean_accuracy", "mean corruption accuracy", mean)
-    label = "mean corruption error (unnormalised)"
+    label = f"{_MCE} (unnormalised)"
     yield Figure("mean_error", label, 1.0 - mean)
     quiet = [c for c in means if c not in families["noise"]]
     parts = [(family, f", {family}", own) for family, own in families.items()]
@@ -187,7 +200,7 @@ def _figures(means, ce, relative, name):
             mean = average(means[c] for c in own)
             yield Figure(f"mean_accuracy_{part}", label, mean)
     for key, label, own in (
-        ("mce", f"mean corruption error (mCE, {name} = 100)", ce),
+        ("mce", f"{_MCE} (mCE, {name} = 100)", ce),
         ("relative_mce", f"relative mCE ({name} = 100)", relative),
     ):
         if own.keys() >= set(_COMMON):

@@ -39,13 +39,22 @@ class Perturbations(core.Benchmark):
     options += ("p_examples", "released_preprocess")
     scores = FlipScores
     columns = tuple(
-        Column(f"{figure}{part}", f"{{label}}{words}, {name}", False, digits=2)
+        Column(
+            f"mf{letter}{part}",
+            f"{{label}}{words}, mF{letter.upper()}",
+            higher_is_better=False,
+            digits=2,
+            measure=f"mean flip {of}",
+        )
         for part, words in (("", ""), ("_without_noise", " without noise"))
-        for figure, name in (("mfp", "mFP"), ("mfr", "mFR"))
+        for letter, of in (("p", "probability"), ("r", "rate"))
     )
     word, titles = "perturbation", ("Further perturbations", "Perturbations")
     unit, quantity, bars = "sequences", *2 * ("flip probability",)
-    headlines = (("mFP", "mfp"), ("mFR", "mfr"))
+    headlines = (
+        ("Mean flip probability (mFP)", "mfp"),
+        ("Mean flip rate (mFR)", "mfr"),
+    )
 
     def tasks(self, job) -> list[Task]:
         of, images = job.settings, job.images

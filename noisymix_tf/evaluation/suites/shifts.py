@@ -132,6 +132,7 @@ def _section(scores):
         title, label = "Shifted images", "Shifted"
     if name == "r":
         title, label, words = "ImageNet-R", "R", ", from released files"
+    short = title if name == "r" else label
     of_clean = f"clean accuracy among the same ({number} images)"
     return Section(
         **core.about(cell, title, words, label=label) | {"name": name},
@@ -149,5 +150,6 @@ def _section(scores):
             f"outputs of other classes than these {count} are left out before "
             "the largest is taken.",
         ),
-        headlines={f"{title if name == 'r' else label} accuracy": "accuracy"},
+        headlines={f"{short} accuracy": "accuracy"},
+        overview={short: {f"{count} classes": own.accuracy}},
     )
