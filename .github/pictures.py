@@ -81,7 +81,7 @@ def views():
     Photographs of scikit-learn, by danielbuechele and vultilion, CC BY 2.0.
     """
     photos = [_square(datasets.load_sample_image(f"{n}.jpg")) for n in NAMES]
-    made = nm.augment.augmix_views(np.stack(photos), seed=[0, 5], num_views=2)
+    made = nm.augment.augmix_views(np.stack(photos), seed=[0, 5], num_views=3)
     flower, china = np.asarray(made, np.float32) / 255
     mixed = (LAM * flower + (1 - LAM) * china - MEAN) / STD
     levels = [0.5, 1.0, 1.5], [0.5, 0.5, 0.5]

@@ -8,6 +8,8 @@ from noisymix_tf.command_line import PluginOptions
 from noisymix_tf.data.options import DataConfig
 from noisymix_tf.evaluation.options import EvaluationConfig
 from noisymix_tf.mixing import MIXINGS
+from noisymix_tf.models import applications
+from noisymix_tf.models.pretrained import PretrainedConfig
 from noisymix_tf.models.zoo import ModelConfig
 from noisymix_tf.options import (
     AT_LEAST_0,
@@ -18,6 +20,7 @@ from noisymix_tf.options import (
     with_parts,
 )
 from noisymix_tf.training.options import MethodConfig, OptimizerConfig
+from noisymix_tf.training.tuning import TuningConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,10 +154,19 @@ class _Methods(MethodConfig):
 class Config(
     DataConfig,
     ModelConfig,
+    PretrainedConfig,
     with_parts(_Methods),
     OptimizerConfig,
+    TuningConfig,
     RunConfig,
     PluginOptions,
     EvaluationConfig,
 ):
     """Everything that determines a run."""
+
+    @property
+    def network(self) -> str:
+        """What is trained, in words."""
+        if self.model.startswith(applications.PREFIX):
+            return f"{self.model}, weights {self.weights}"
+        return self.init or self.model

@@ -185,6 +185,14 @@ def _tpu(name):
     return tf.distribute.TPUStrategy(resolver)
 
 
+def replica_mean(values):
+    """Within a replica: the means of its tensors and all others'."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return values
+    return context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
+
+
 class Replicas:
     """Runs functions of NumPy arrays on the `count` replicas of a strategy.
 

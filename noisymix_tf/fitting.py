@@ -1,10 +1,12 @@
 """Fits the trainer of a run, from wherever the run stands to its last step."""
 
+import bisect
 import functools
 import inspect
 import itertools
 import sys
 import time
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -22,7 +24,7 @@ from noisymix_tf.callbacks import (
 )
 from noisymix_tf.models.unwrap import step_of
 from noisymix_tf.progress import duration, is_quiet, say
-from noisymix_tf.training import replication, setup
+from noisymix_tf.training import replication, setup, tuning
 from noisymix_tf.training.checkpoint import CheckpointFolder
 from noisymix_tf.training.options import parse_ramps
 
@@ -55,6 +57,7 @@ def fit(config, model, dataset, steps_per_epoch, folder) -> None:
         views = functools.partial(setup.views, config, dataset, step)
         return data.distribute(strategy, views)
 
+    begin = functools.partial(setup.begin, config, model, steps_per_epoch)
     kept = folder.checkpoints, config.keep_checkpoints
     start = train(
         model,
@@ -65,12 +68,17 @@ def fit(config, model, dataset, steps_per_epoch, folder) -> None:
         checkpoint_steps=config.checkpoint_steps,
         callbacks=callbacks,
         verbose=("none", "bar", "lines").index(progress),
+        phases=[
+            (phase.epochs, functools.partial(begin, phase))
+            for phase in tuning.phases(config)
+        ],
         **validation,
     )
     if moving is not None and start == steps:
         # Levels as the last step left them, for what is said of the model.
         moving.set_model(model)
         moving.on_train_batch_begin(steps - 1)
+    model.tuning.leave()
 
 
 def _callbacks(config, model, dataset, folder):
@@ -141,6 +149,7 @@ def train(
     checkpoint_steps: int = 0,
     callbacks=(),
     verbose: int = 1,
+    phases=(),
     **fit_arguments,
 ) -> int:
     """Trains on from the newest checkpoint; returns the step of that.
@@ -157,9 +166,13 @@ def train(
         checkpoint_steps: Steps between two checkpoints, each epoch for 0, when
             what callbacks do is done.
         callbacks, verbose, **fit_arguments: As in `fit`.
+        phases: `(epochs, begin)` of each phase of the training; `begin` gives
+            the trainer, which is ready for the last, a new optimizer. A state
+            belongs to the phase in which its last step was done.
     """
+    stretches = _Phases(phases or [(epochs, None)], steps_per_epoch)
     checkpoints.tidy()
-    restored = checkpoints.restore(trainer)
+    restored = checkpoints.restore(trainer, stretches.enter)
     start, metrics = replication.from_chief(trainer, *restored)
     if start:
         say(f"Continued from step {start}.")
@@ -167,30 +180,54 @@ def train(
     every = checkpoint_steps or steps_per_epoch
     saver = Checkpoints(checkpoints, every, restored_metrics=metrics)
     preemption, executions = Preemption(saver), _Executions(not verbose)
-    bar = EpochBar(epochs, verbose, steps_per_epoch)
+    timed_from = stretches.ends[-2] if len(phases) > 1 else 0
+    bar = EpochBar(epochs, verbose, steps_per_epoch, timed_from)
     callbacks = [*callbacks, executions, bar, saver, preemption]
-    step = start
     try:
-        while step < epochs * steps_per_epoch:
-            epoch, done = divmod(step, steps_per_epoch)
-            # An epoch entered in the middle is a `fit` of its own, because
-            # `fit` knows only epochs of one length.
-            last_epoch = epoch + 1 if done else epochs
+        for step, part in stretches.parts(start):
             trainer.fit(
                 dataset_from(step),
-                initial_epoch=epoch,
-                epochs=last_epoch,
-                steps_per_epoch=steps_per_epoch - done,
                 callbacks=callbacks,
                 verbose=0,
                 shuffle=False,
+                **part,
                 **fit_arguments,
             )
-            step = last_epoch * steps_per_epoch
+            executions.close()
     finally:
         for callback in (executions, preemption, saver):
             callback.close()
     return start
+
+
+class _Phases:
+    """Which phase a training is in; `ends` are the steps behind them."""
+
+    def __init__(self, phases, steps_per_epoch):
+        epochs, self._begin = zip(*phases)
+        self._length = steps_per_epoch
+        self.ends = [e * self._length for e in itertools.accumulate(epochs)]
+        self._now = len(epochs) - 1
+
+    def enter(self, step) -> int:
+        """Begins the phase of a step, counted from 1, and returns its end."""
+        index = bisect.bisect_left(self.ends, step)
+        if index != self._now:
+            self._now = index
+            self._begin[index]()
+        return self.ends[index]
+
+    def parts(self, step) -> Iterator[tuple[int, dict]]:
+        """From a step on: the first step of each `fit`, and its arguments."""
+        while step < self.ends[-1]:
+            epoch, done = divmod(step, self._length)
+            end = self.enter(step + 1)
+            # An epoch entered in the middle is a `fit` of its own, because
+            # `fit` knows only epochs of one length.
+            last = epoch + 1 if done else end // self._length
+            part = {"initial_epoch": epoch, "epochs": last}
+            yield step, part | {"steps_per_epoch": self._length - done}
+            step = last * self._length
 
 
 class _Executions(keras.callbacks.Callback):
@@ -202,7 +239,7 @@ class _Executions(keras.callbacks.Callback):
     def __init__(self, is_silent):
         super().__init__()
         self._is_silent = is_silent
-        self._function, self._is_first = None, True
+        self._function = self._seen = None
 
     def on_train_begin(self, logs=None):
         if self._function is None:
@@ -219,7 +256,8 @@ class _Executions(keras.callbacks.Callback):
             self._function = None
 
     def _execute(self, batches):
-        if self._is_first and not self.model.run_eagerly:
+        is_new, self._seen = self._seen is not self._function, self._function
+        if is_new and not self.model.run_eagerly:
             # Traced here, it is not traced again by the first step.
             inner = inspect.getclosurevars(self._function).nonlocals
             step = inner["multi_step_on_iterator"]
@@ -228,7 +266,6 @@ class _Executions(keras.callbacks.Callback):
                 self.model.distribute_strategy,
                 is_silent=self._is_silent,
             )
-        self._is_first = False
         if self._left < self.model.steps_per_execution:
             # Of what is no iterator of TensorFlow Keras takes step by step.
             batches = itertools.islice(batches, self._left)
@@ -240,12 +277,20 @@ class EpochBar(keras.callbacks.Callback):
 
     It shows loss and accuracy, and below them what is measured at the end of an
     epoch, where Keras' own has all metrics. After the first steps a line on the
-    standard error says how long all that are left will take. `verbose` is as in
+    standard error says how long all that are left will take; after those behind
+    `timed_from`, where steps before it take another time. `verbose` is as in
     `fit`, which itself gets 0.
     """
 
-    def __init__(self, epochs: int, verbose: int, steps_per_epoch: int):
+    def __init__(
+        self,
+        epochs: int,
+        verbose: int,
+        steps_per_epoch: int,
+        timed_from: int = 0,
+    ):
         super().__init__()
+        self._timed_from = timed_from
         self._epochs, self._verbose = epochs, verbose
         self._steps = epochs * steps_per_epoch
         self._executions, self._is_told = 0, not verbose
@@ -276,6 +321,8 @@ class EpochBar(keras.callbacks.Callback):
 
     def _tell_time(self):
         now, step = time.monotonic(), step_of(self.model)
+        if step <= self._timed_from:
+            return
         if not self._executions:
             self._start = now, step
         self._executions += 1

@@ -1,7 +1,9 @@
 """What flags mean to each other and to the devices, told before work begins."""
 
+import dataclasses
 import functools
 import math
+import os
 import re
 import types
 import typing
@@ -15,8 +17,9 @@ from noisymix_tf.progress import warn
 class Interaction(typing.NamedTuple):
     """A combination that is refused, or of which a line is said.
 
-    `f` are the flags, None where a command has none of the name, `d` the
-    `devices.Devices`; words are a format of both.
+    `f` are the flags, None where a command has none of the name, and the set
+    of the names that are `changed` from their defaults; `d` are the
+    `devices.Devices`. Words are a format of both.
     """
 
     holds: Callable
@@ -39,7 +42,53 @@ def _is_constant(f):
     return math.isclose(peak, f.final_learning_rate) and not f.ramps
 
 
+def _has(f, *levels):
+    ramped = [item.partition(":")[0] for item in f.ramps]
+    return any(getattr(f, name) or name in ramped for name in levels)
+
+
+def _of_keras(f):
+    return (f.model or "").startswith("applications/")
+
+
+def _file(f):
+    """The file of weights that a training begins from."""
+    names = None, "none", "imagenet"
+    return f.weights if f.epochs and f.weights not in names else None
+
+
+def _is_whole(f, name):
+    return f.init or (_of_keras(f) and name != "model")
+
+
+def _is_adaptive(f):
+    return f.optimizer in ("adamw", "lion")
+
+
 OF_FLAGS = (
+    *(
+        Interaction(
+            lambda f, name=name: name in f.changed and _is_whole(f, name),
+            f"--{name}={{f.{name}}} does nothing with --init=FILE or "
+            "--model=applications/NAME, whose network is as it is: leave it "
+            "out, or give its default.",
+        )
+        for name in ("model", "width", "dropout")
+    ),
+    Interaction(
+        lambda f: f.init_head and not f.init,
+        "--init_head={f.init_head} belongs to --init=FILE: leave it out.",
+    ),
+    Interaction(
+        lambda f: (_file(f) or f.weights == "imagenet") and not _of_keras(f),
+        "--weights={f.weights} belongs to --model=applications/NAME: leave it "
+        "out; a whole model is given by --init=FILE.",
+    ),
+    Interaction(
+        lambda f: _file(f) and not os.path.isfile(_file(f)),
+        "--weights={f.weights} is no file: give imagenet, none, or a file "
+        "that model.save_weights wrote.",
+    ),
     Interaction(
         lambda f: f.epochs and f.outputs == "probabilities",
         "--outputs=probabilities: the networks that are trained give logits; "
@@ -88,11 +137,58 @@ OF_FLAGS = (
         "or --input=host.",
     ),
     Interaction(
+        lambda f: (
+            _is_adaptive(f) and (f.weight_decay_mode != "l2" or not f.nesterov)
+        ),
+        "--nonesterov and --weight_decay_mode=decoupled are for "
+        "--optimizer=sgd; {f.optimizer} has weight decay decoupled and a "
+        "momentum of its own: leave them out.",
+    ),
+    Interaction(
+        lambda f: f.optimizer == "lion" and not f.momentum,
+        "--optimizer=lion does not work with --momentum=0: give one above 0.",
+    ),
+    Interaction(
+        lambda f: (
+            f.freeze_epochs and (f.warmup_epochs >= f.epochs - f.freeze_epochs)
+        ),
+        "--freeze_epochs={f.freeze_epochs} and --warmup_epochs="
+        "{f.warmup_epochs:g} leave nothing of --epochs={f.epochs} for the "
+        "cosine of all weights: give fewer.",
+    ),
+    Interaction(
+        lambda f: (
+            f.freeze_batch_norm
+            and (f.sync_batch_norm or f.bn_momentum is not None)
+        ),
+        "--freeze_batch_norm keeps the statistics as they came, which "
+        "--sync_batch_norm and --bn_momentum are about: leave these out.",
+    ),
+    _note(
+        lambda f: _is_adaptive(f) and f.learning_rate >= 0.01,
+        "--learning_rate={f.learning_rate:g} is a rate for "
+        "--optimizer=sgd: {f.optimizer} changes every weight by about the "
+        "rate in each step",
+    ),
+    Interaction(
         lambda f: f.extend and not _is_constant(f),
         "--extend ends a run as if --epochs={f.epochs} had been its own from "
         "the start, which it can where no rate or level depends on them (a "
         "--final_learning_rate of the full --learning_rate, no --ramps): "
         "leave it out and train anew in another --output_dir.",
+    ),
+    _note(
+        lambda f: f.noise_scale and not _has(f, "additive_noise"),
+        "--noise_scale={f.noise_scale} is the unit of additive noise, and "
+        "there is none: give --additive_noise",
+    ),
+    _note(
+        lambda f: (
+            f.noise_per_tap not in (None, (1.0,))
+            and not _has(f, "additive_noise", "multiplicative_noise")
+        ),
+        "--noise_per_tap are factors of noise, and there is none: give "
+        "--additive_noise or --multiplicative_noise",
     ),
     _note(
         lambda f: f.ramps and f.steps_per_execution > 1,
@@ -125,6 +221,13 @@ OF_DEVICES = (
         ),
         "--steps_per_execution={f.steps_per_execution} does not go with "
         "{d.count} devices, where Keras cannot loop over steps: leave it out.",
+    ),
+    Interaction(
+        # A new optimizer is made by all machines at once, or they wait.
+        lambda f, d: f.freeze_epochs and d.machines,
+        "--freeze_epochs={f.freeze_epochs} does not go with "
+        "--strategy=multi_worker, whose machines go on in one phase only: "
+        "leave it out.",
     ),
     Interaction(
         lambda f, d: f.data_service and d.machines,
@@ -174,7 +277,9 @@ def check(config, devices=None) -> None:
         devices: `devices.Devices`; None before TensorFlow has been imported,
             for what flags alone tell, and whether paths lead anywhere.
     """
-    f = _Flags(**vars(config))
+    fields = dataclasses.fields(config)
+    changed = {x.name for x in fields if vars(config)[x.name] != x.default}
+    f = _Flags(**vars(config), changed=changed)
     table, given = OF_DEVICES, (f, devices)
     if devices is None:
         places.check_there(config)

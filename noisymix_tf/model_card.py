@@ -22,6 +22,8 @@ from noisymix_tf.errors import UsageError
 from noisymix_tf.files import file_digest, flush_folder, write_atomically
 from noisymix_tf.lazy import keras, tf
 from noisymix_tf.models import classifier as classifier_files
+from noisymix_tf.models import taps
+from noisymix_tf.models.graph import Graph
 from noisymix_tf.models.unwrap import (
     classifier_of,
     evaluation_weights,
@@ -29,6 +31,7 @@ from noisymix_tf.models.unwrap import (
     step_of,
 )
 from noisymix_tf.places import check_local
+from noisymix_tf.private import is_graph
 
 FORMAT = 1
 IN_SAVED_MODEL = f"{classifier_files.EXTRA}/model_card.json"
@@ -260,7 +263,7 @@ def _model_fields(model):
     words = (
         "Takes pixels 0..255 as they are; they are normalised inside the model."
     )
-    if not normalisation(classifier):
+    if not normalises(classifier):
         words = "The model has no layer that normalises pixels."
     return {
         **_here(),
@@ -275,6 +278,14 @@ def _model_fields(model):
             "fingerprint": model_fingerprint(classifier),
         },
     }
+
+
+def normalises(classifier) -> bool:
+    """Whether a model normalises pixels, as far as it tells."""
+    outputs = getattr(classifier, "outputs", None) or ()
+    if normalisation(classifier) or len(outputs) != 1:
+        return bool(normalisation(classifier))
+    return is_graph(classifier) and taps.normalises(Graph(classifier))
 
 
 def normalisation(classifier) -> list[dict]:

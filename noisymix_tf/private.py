@@ -10,6 +10,7 @@ from noisymix_tf.lazy import keras
 
 _PLACES = {
     "Functional": "keras.src.models.functional",
+    "python_random": "keras.src.random.seed_generator",
     "SymbolicArguments": "keras.src.ops.symbolic_arguments",
     "get_keras_mask": "keras.src.backend",
     "to_snake_case": "keras.src.utils.naming",

@@ -50,25 +50,29 @@ class RunFolder:
 
 
 @contextlib.contextmanager
-def opened(config, dataset=None) -> Iterator[RunFolder]:
+def opened(config, dataset=None, start=None) -> Iterator[RunFolder]:
     """The folder of one configuration, in which no other process writes.
 
     The effective flags are written to `flags.txt` when the directory is first
-    used, and what the training data is to `data.json`; afterwards only the
-    same configuration may continue there, on the same data.
+    used, what the training data is to `data.json`, and what training begins
+    from to `init.json`; afterwards only the same configuration may continue
+    there, on the same data.
 
     Args:
         config: The `Options` of the run.
         dataset: The `noisymix_tf.data.Dataset` that is trained on, if any.
+        start: The facts of the file that training begins from, if of any; its
+            `"sha256"` has to stay.
 
     Raises:
         UsageError: As `files.claimed`; or it belongs to a different
-            configuration or to other data.
+            configuration, to other data or to another start.
     """
     with files.claimed(config.output_dir, *_claim(config)) as path:
         own = RunFolder(path)
         try:
             data = None if dataset is None else _data(path, dataset)
+            _check_start(path / "init.json", start)
             # Rewritten also for a continued run: it proves that the directory
             # is writable, and free flags may have changed.
             lines = filter(None, config.flags().values())
@@ -77,6 +81,9 @@ def opened(config, dataset=None) -> Iterator[RunFolder]:
             if data is not None:
                 text = json.dumps(data, indent=1) + "\n"
                 files.write_atomically(path / "data.json", text)
+            if start is not None:
+                text = json.dumps(start, indent=1) + "\n"
+                files.write_atomically(path / "init.json", text)
         except OSError as error:
             raise unwritable(path, error) from error
         for unfinished in own.saved_model.glob(".tmp-*"):
@@ -163,6 +170,25 @@ def _data(path, dataset):
     )
 
 
+def _check_start(place, start):
+    """Checks that the file that a run began from is still that file."""
+    if start is None or not place.exists():
+        return
+    try:
+        before = dict(json.loads(place.read_text())).get("sha256")
+    except (ValueError, TypeError) as error:
+        raise UsageError(
+            f"{place} is damaged: remove it, if {start['path']} is the same "
+            f"as when the run began."
+        ) from error
+    if before != start.get("sha256"):
+        raise UsageError(
+            f"--output_dir={place.parent} holds a run that began from another "
+            f"{start['path']} than there is now: put that file back, or name "
+            f"another directory to begin from this one."
+        )
+
+
 def _change(name, found, before):
     """What has changed in words, with both values where they are short."""
     now, then = found[name], before.get(name)
@@ -198,6 +224,12 @@ def classes_of_model(path: str | os.PathLike) -> list[str] | None:
     """Names of the classes that a model, which is there, knows by its card."""
     dataset = _card(path).get("dataset")
     return dataset.get("class_names") if isinstance(dataset, dict) else None
+
+
+def temperature_of_model(path: str | os.PathLike) -> float | None:
+    """The temperature that a model, which is there, has by its card."""
+    found = _card(path).get("temperature")
+    return found.get("value") if isinstance(found, dict) else None
 
 
 def _card(path):

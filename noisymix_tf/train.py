@@ -28,6 +28,7 @@ from noisymix_tf.config import Config
 from noisymix_tf.data import pipeline
 from noisymix_tf.data.dataset import one_line
 from noisymix_tf.errors import Preempted, UsageError
+from noisymix_tf.evaluation import temperature
 from noisymix_tf.lazy import keras, tf
 from noisymix_tf.progress import say
 
@@ -49,7 +50,7 @@ def run(config: Config) -> evaluation.Results | None:
     provenance.commit()  # Of now, not of when it has ended.
     if config.strategy != "multi_worker":
         run_folder.check(config)
-    from noisymix_tf.training import setup
+    from noisymix_tf.training import setup, start
 
     evaluation.checked(config.suites, config.settings())
     if config.deterministic:
@@ -59,31 +60,36 @@ def run(config: Config) -> evaluation.Results | None:
     interactions.check(config, devices.found(strategy))
     keras.utils.set_random_seed(config.seed)
 
-    dataset = setup.dataset(config)
+    begin = start.of(config)
+    dataset, held_out = setup.held_out(config, setup.dataset(config))
     evaluation.plan(None, dataset, **_measured(config))
     steps_per_epoch = data.steps_per_epoch(dataset.train, config.batch_size)
     with distribution.scope(strategy):
-        classifier = setup.classifier(config, dataset)
+        classifier = setup.classifier(config, dataset, begin)
         trainer = setup.trainer(config, classifier, steps_per_epoch, dataset)
     # Only now, when everything that the flags name has been found good.
-    with _output(config, strategy, dataset) as (config, folder):
+    facts = begin.facts(config, dataset) if begin else None
+    with _output(config, strategy, dataset, facts) as (config, folder):
         _announce(config, strategy, dataset, trainer, steps_per_epoch)
+        if facts:
+            say(f"Begins from {start.words(facts)}")
         _fit(config, dataset, trainer, steps_per_epoch, folder)
         if not distribution.is_chief(strategy):
             return None
         with trainer.evaluation_weights():
-            return _finish(config, dataset, trainer, folder)
+            rest = dataset, held_out, trainer, folder, facts
+            return _finish(config, *rest)
 
 
 @contextlib.contextmanager
-def _output(config, strategy, dataset):
+def _output(config, strategy, dataset, facts):
     """The run's folder, and the configuration that writes there.
 
     Machines other than the chief have a folder of their own that is removed at
     the end: they do what the chief does, because some of it is done together.
     """
     if distribution.is_chief(strategy):
-        with run_folder.opened(config, dataset) as folder:
+        with run_folder.opened(config, dataset, facts) as folder:
             yield config, folder
         return
     with tempfile.TemporaryDirectory(prefix="noisymix-") as path:
@@ -97,8 +103,12 @@ def _fit(config, dataset, trainer, steps_per_epoch, folder):
     """Trains to the end, from wherever the run stands."""
     from noisymix_tf import fitting
     from noisymix_tf.callbacks import TrainingDiverged
+    from noisymix_tf.training import noise_levels, setup
 
     try:
+        if trainer.additive_noise or trainer.multiplicative_noise:
+            images = setup.first_images(config, dataset)
+            noise_levels.announce(trainer, images)
         fitting.fit(config, trainer, dataset, steps_per_epoch, folder)
     except TrainingDiverged as error:
         raise UsageError(
@@ -130,12 +140,14 @@ def _fit(config, dataset, trainer, steps_per_epoch, folder):
         raise
 
 
-def _finish(config, dataset, trainer, folder):
+def _finish(config, dataset, held_out, trainer, folder, facts):
     """Saves the classifier with its card, evaluates it and exports it."""
     from noisymix_tf import serving
+    from noisymix_tf.training import start
 
     classifier = trainer.model
-    model_card.save(trainer, folder.model, flags=config, dataset=dataset)
+    own = {"flags": config, "dataset": dataset, "init": facts}
+    model_card.save(trainer, folder.model, **own)
     strategy = trainer.distribute_strategy
     if strategy.num_replicas_in_sync > 1:
         # What was saved is measured by the devices of this machine.
@@ -145,6 +157,19 @@ def _finish(config, dataset, trainer, folder):
             classifier = evaluation.load_classifier(folder.model)
     names = "method", "seed", "epochs"
     about = {name: str(getattr(config, name)) for name in names}
+    if facts:
+        about["begins from"] = start.words(facts)
+    measured = _measured(config)
+    if held_out is not None:
+        own = classifier, held_out, dataset.num_classes
+        how = {"replicas": distribution.Replicas(strategy)}
+        how["batch_size"] = config.eval_batch_size
+        found = temperature.of_model(*own, **how)
+        model_card.write(folder.model, temperature=found)
+        say(temperature.words(found))
+        if "calibration" in config.suites and measured["temperature"] is None:
+            measured["temperature"] = found["value"]
+    about |= {"model": str(folder.model)}
     results = evaluation.evaluate(
         classifier,
         dataset,
@@ -152,15 +177,13 @@ def _finish(config, dataset, trainer, folder):
         output_dir=folder.evaluation,
         batch_size=config.eval_batch_size,
         num_workers=config.num_workers,
-        about=about
-        | {"model": str(folder.model)}
-        | {"data": config.data_words(dataset.name)},
-        **_measured(config),
+        about=about | {"data": config.data_words(dataset.name)},
+        **measured,
     )
     card = model_card.write(folder.model, metrics=results)
     print(results.report.summary(), flush=True)
-    say(f"Model:       {folder.model}")
-    say(f"Report:      {folder.evaluation / 'report.html'}")
+    report = folder.evaluation / "report.html"
+    say(f"Model:       {folder.model}\nReport:      {report}")
     if config.export and not folder.has_export(card["model"]["fingerprint"]):
         images, _ = next(dataset.test.batches(8))
         if distribution.num_replicas(strategy) > 1:
@@ -202,8 +225,8 @@ def _announce(config, strategy, dataset, trainer, steps_per_epoch):
             f"they fill no batch of {batch_size}"
         )
     say(
-        f"{config.model}: {trainer.model.count_params():,} parameters; "
-        f"taps {', '.join(trainer.taps)}"
+        f"{config.network}: {trainer.model.count_params():,} parameters"
+        f"{trainer.tuning.describe()}; taps {', '.join(trainer.taps)}"
     )
     how = {"xla": trainer.jit_compile, "precision": config.precision}
     devices.announce(strategy, **how)

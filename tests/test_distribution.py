@@ -13,7 +13,7 @@ import noisymix_tf as nm
 from noisymix_tf import attacks, data, devices, models, private
 from noisymix_tf import distribution as lib
 from noisymix_tf.evaluation.predictor import Predictor
-from noisymix_tf.mixing import MixPlan
+from noisymix_tf.mixing import MixPlan, noise
 from noisymix_tf.models.classifier import load_classifier
 from noisymix_tf.training import checkpoint, replication
 from noisymix_tf.training.optimizers import L2SGD
@@ -128,7 +128,10 @@ def _state(trainer):
 
 def test_two_replicas_train_as_one_device(two, monkeypatch):
     """With statistics of the whole batch, where one mixes within its halves."""
-    one, both = (_trainer(s, **fit_models.NO_NOISE) for s in (None, two))
+    options = {"multiplicative_noise": 0.0, "noise_scale": "std"}
+    # So little noise changes nothing, but what it goes by is measured.
+    options["additive_noise"] = 1e-30
+    one, both = (_trainer(s, **options) for s in (None, two))
     # What the trainer has made of its argument `mixing`.
     whole_plan = one._mixing.plan
 
@@ -137,8 +140,15 @@ def test_two_replicas_train_as_one_device(two, monkeypatch):
         halves = [plan.permutation, plan.permutation + batch_size // 2]
         return MixPlan(plan.tap, plan.lam, tf.concat(halves, 0))
 
+    def of_halves(x, variance=noise.variance):
+        return tf.reduce_mean([*map(variance, tf.split(x, 2))])
+
+    both_logs = _fit(both)
     monkeypatch.setattr(one._mixing, "plan", in_halves)
-    logs, both_logs = _fit(one), _fit(both)
+    monkeypatch.setattr(noise, "variance", of_halves)
+    logs = _fit(one)
+    for found in both.noise_variance.value.values:
+        np.testing.assert_allclose(found, one.noise_variance, rtol=1e-4)
     for a, b in zip(one.model.get_weights(), both.model.get_weights()):
         np.testing.assert_allclose(a, b, atol=2e-5)
     assert both_logs.keys() == logs.keys()

@@ -9,11 +9,11 @@ import shutil
 import keras
 import pytest
 
-from noisymix_tf import config, corruptions, model_card
+from noisymix_tf import config, model_card
 from noisymix_tf.commands import evaluate as door
 from noisymix_tf.evaluation import Settings
 from noisymix_tf.run_folder import opened
-from support import door_processes, picture_folders
+from support import picture_folders, tiny_network
 from support.usage import assert_usage_error, parsed
 
 parse = functools.partial(parsed, door.EvaluateConfig)
@@ -21,10 +21,8 @@ parse = functools.partial(parsed, door.EvaluateConfig)
 
 @pytest.fixture(scope="module")
 def model_path(tmp_path_factory):
-    layers = keras.layers.Flatten(), keras.layers.Dense(10)
-    pixels = keras.Input([32, 32, 3]), keras.layers.Rescaling(1 / 255)
-    path = tmp_path_factory.mktemp("model") / "linear.keras"
-    keras.Sequential([*pixels, *layers]).save(path)
+    path = tmp_path_factory.mktemp("model") / "tiny.keras"
+    tiny_network.build((32, 32, 3), 10, 0.5, 0.5, 1.0, seed=0).save(path)
     return path
 
 
@@ -32,9 +30,6 @@ def test_flags_are_settings_and_dry_runs_list(model_path, tmp_path, capsys):
     given = config.EvaluationConfig().settings()
     assert set(given) == {field.name for field in dataclasses.fields(Settings)}
     assert Settings.of(given) == Settings()
-    own = parse("--corruptions=fog,extra").settings()
-    names = ("fog", *corruptions.names("extra"))
-    assert Settings.of(own).corruptions == names
     line = f"--model={model_path} --dataset=digits --examples=8 --severities=3"
     plan = door.run(parse(*line.split(), "--dry_run"))
     said = capsys.readouterr().out.splitlines()
@@ -116,12 +111,6 @@ def test_a_run_is_measured_on_its_own_data(run_of_photos, model, capsys):
     assert images[0] != images[1]
 
 
-def test_a_mistake_is_one_line_of_the_command():
-    done = door_processes.run("noisymix_tf", "evaluate", "--model=nowhere")
-    assert done.returncode == 2
-    assert "\nerror: There is no model at 'nowhere'" in f"\n{done.stderr}"
-
-
 def test_bad_input(model_path, run_of_photos, tmp_path):
     def refused(words, *said):
         assert_usage_error(lambda: door.run(parse(*words.split())), *said)
@@ -129,19 +118,17 @@ def test_bad_input(model_path, run_of_photos, tmp_path):
     model_card.save(run_of_photos, "alone.keras", dataset="folder")
     before, known = set(tmp_path.iterdir()), f"--model={model_path} --dataset="
     refused("", "--model is missing")
-    for model in (model_path, "alone.keras"):
-        refused(f"--model={model}", "--dataset is missing", model)
+    refused("--model=nowhere", "There is no model at 'nowhere'")
+    refused("--model=alone.keras", "--dataset is missing", "alone.keras")
     refused(f"{known}digits --suites=r", "shift_dir")
     refused(f"{known}digits --test_dir=x", "--dataset=digits does nothing")
     tree = f"--model={model_path} --test_dir=photos/val"
     refused(f"{tree} --data_dir=x", "--data_dir=x does nothing where", "photos")
     refused(f"{known}digits --class_names=x", "=x does nothing without --te")
     refused(f"{tree} --class_names=run/model.keras", "=run/model.keras: ")
-    refused(f"{known}digits --suites=p --c_dir=photos", "c_dir", "nothing")
     entry = f"{known}digits --robustbench_json="
     refused(f"{entry}x --corruptions=fog", "15 corruptions")
     refused(f"{entry}x --shard=1/2", "needs all parts")
-    refused(f"{entry}nowhere/x", "'nowhere/x'")
     assert set(tmp_path.iterdir()) == before
     for content in (b"\x80\x81", b"--dataset=folder\n--image_size=6x\n"):
         (tmp_path / "run" / "flags.txt").write_bytes(content)

@@ -58,8 +58,8 @@ def test_what_cannot_be_written_is_told_before_the_work(tmp_path, monkeypatch):
     for line in "benchmark augmix", "compare --methods=nfm", "theory", "toy":
         name, *more = line.split()
         line = [name, *more, f"--output_dir={page}s", "--write_to=no#a"]
-        call = functools.partial(COMMANDS.get(name), line)
-        assert_usage_error(call, "--write_to=no#a", "No such file")
+        command = functools.partial(COMMANDS.get(name), line)
+        assert_usage_error(command, "--write_to=no#a", "No such file")
     assert [*tmp_path.iterdir()] == [page]
 
 

@@ -66,7 +66,6 @@ def test_what_is_no_whole(tmp_path, monkeypatch):
     changed = data.ArraySplit(images, DIGITS.test.labels)
     classes = (*DIGITS.class_names[:-1], "ten")
     for options, words in (
-        ({"seed": 1}, "has another plan than"),
         ({"seed": 1}, "seed 1 (was 0)"),
         ({"dataset": dataclasses.replace(DIGITS, test=changed)}, "data "),
         ({"dataset": dataclasses.replace(DIGITS, class_names=classes)}, "clas"),
@@ -103,7 +102,6 @@ def test_jobs_that_make_no_sense(tmp_path):
     for line, words in (
         ("--output_dir={} -- corrupt", "Give --shards=N; after -- corr"),
         ("--shards=2 --output_dir={} -- train", "after -- corrupt or eva"),
-        ("--shards=0 --output_dir={}", "--shards=0 must be at least 1"),
         ("--shards=2 -- corrupt", "--output_dir is missing"),
         ("--shards=2 --output_dir={} -- evaluate --shard=1/2", "leave it out"),
     ):

@@ -111,10 +111,8 @@ def test_pages_are_whole_and_readable(tmp_path, pages, scheme):
         printed = text.replace("@media print", "@media all")
         for width in WIDTHS:
             own = html.escape(printed if width == 718 else text)
-            frames.append(
-                f'<iframe title="{name} {width}" width={width} height=900 '
-                f'srcdoc="{own}"></iframe>'
-            )
+            size = f'title="{name} {width}" width={width} height=900'
+            frames.append(f'<iframe {size} srcdoc="{own}"></iframe>')
     path = tmp_path / "all.html"
     path.write_text(f"<script>{SCRIPT}</script>{''.join(frames)}")
     colours = f"--blink-settings=preferredColorScheme={int(scheme == 'light')}"

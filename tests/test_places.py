@@ -83,12 +83,10 @@ def test_buckets_are_refused(monkeypatch, tmp_path):
         lambda: nm.evaluate(None, None, output_dir="gs://bucket/run"),
         lambda: nm.evaluate(None, None, c_dir="tfds:gs://bucket"),
         lambda: nm.save(None, pathlib.Path("gs://bucket/m.keras")),
-        lambda: corrupted("--output_dir=gs://bucket/c"),
         lambda: nm.data.load("imagenet"),  # from the environment
         lambda: train("--output_dir=gs://bucket/run"),
         lambda: train("--extra_data_dirs=here,hdfs://bucket"),
         lambda: train("--c_dir=tfds:gs://bucket"),
-        lambda: train("--reference=gs://bucket/report.json"),
         lambda: train("--train_data_dir=gs:/bucket"),
     ):
         line = assert_usage_error(call, "bucket", "local folder")
@@ -113,6 +111,5 @@ def test_models_are_read_from_buckets(tmp_path):
         assert not (locate(f"{bucket}/{name}").parent / "big").exists()
         flags = run_folder.flags_of_model(f"{bucket}/{name}")
         assert flags == ({"dataset": "digits"} if "run" in name else {})
-    for place in ("ram://none/m.keras", "nothing://bucket/run"):
-        call = functools.partial(nm.evaluation.load_classifier, place)
-        assert_usage_error(call, "There is no model ", repr(place))
+    call = functools.partial(nm.evaluation.load_classifier, "ram://none/m")
+    assert_usage_error(call, "There is no model at 'ram://none/m'")

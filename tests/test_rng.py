@@ -6,12 +6,11 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
-from numpy.testing import assert_array_equal
 from numpy.testing import assert_array_equal as same
 from scipy import stats
 
 from noisymix_tf import philox, rng
-from support.augmentation import assert_law, assert_uncorrelated
+from support.augmentation import assert_law
 
 P_VALUE = 1e-3  # Seeds are fixed: a failure means a change, not bad luck.
 COUNT = 20_000
@@ -32,24 +31,6 @@ def drawer(function, compiled):
 
 
 @pytest.mark.parametrize("compiled", [True, False])
-@pytest.mark.parametrize("a, b", [(1.0, 1.0), (2.0, 5.0), (0.2, 0.2), (30, 10)])
-def test_beta(a, b, compiled):
-    seed = rng.stream(0, 0, "beta")
-    draws = drawer(rng.beta, compiled)(seed, a=float(a), b=float(b))
-    assert draws.dtype == np.float32
-    assert draws.min() >= 0 and draws.max() <= 1
-    law = stats.beta(a, b)
-    # Where the law is steep, float32 rounds draws to one: the test looks at
-    # those that are away from it, by the law given that they are.
-    top = 1 - 1e-4
-    kept = draws[draws < top].astype(np.float64)
-    share = law.cdf(top)
-    sigma = np.sqrt(share * (1 - share) / COUNT)
-    assert abs(len(kept) / COUNT - share) <= 4 * sigma + 1e-9
-    assert stats.kstest(kept, lambda x: law.cdf(x) / share).pvalue > P_VALUE
-
-
-@pytest.mark.parametrize("compiled", [True, False])
 def test_log_gamma_variates_and_uniform_numbers(compiled):
     draw = drawer(rng.log_gamma_variates, compiled)
     for concentration in (0.2, 1.0, 20.0):
@@ -63,7 +44,7 @@ def test_log_gamma_variates_and_uniform_numbers(compiled):
     assert stats.kstest(draws, "uniform").pvalue > P_VALUE
 
 
-def test_streams_are_distinct_independent_and_stay_what_they_are():
+def test_streams_are_distinct_and_stay_what_they_are():
     """A run that goes on with another version draws what it would have."""
     names = ("noise", "mixing", "augmix")
     grid = itertools.product(range(2), range(8), names, range(3))
@@ -73,13 +54,6 @@ def test_streams_are_distinct_independent_and_stay_what_they_are():
         assert rng.stream(*where).numpy().tolist() == key
     splits = rng.split(rng.stream(0, 0, "x"), 100).numpy()
     assert len({tuple(key) for key in splits}) == 100
-
-    def draws(**changes):
-        where = dict(seed=0, step=0, name="noise", replica=0) | changes
-        return tf.random.stateless_normal([COUNT], rng.stream(**where)).numpy()
-
-    changes = ({}, {"seed": 1}, {"step": 1}, {"name": "mix"}, {"replica": 1})
-    assert_uncorrelated(*(draws(**each) for each in changes))
 
 
 def test_what_is_drawn_does_not_depend_on_the_compiler_or_on_tensors():
@@ -128,11 +102,11 @@ def test_numbers_are_those_of_tensorflows_kernel_in_every_bit(monkeypatch):
         patched.delattr(tf.random, "stateless_uniform")
         ours = [tf.function(philox.uniform)(*case) for case in cases]
     for each, expected in zip(ours, theirs, strict=True):
-        assert_array_equal(each, expected)
+        same(each, expected)
     # No whole blocks, an unknown size, or a whole program of XLA.
     for shape in ((5,), (0, 4), tf.constant([2, 4])):
         expected = tf.random.stateless_uniform(shape, [1, -2])
-        assert_array_equal(philox.uniform(shape, [1, -2]), expected)
+        same(philox.uniform(shape, [1, -2]), expected)
     both = philox.uniform, tf.random.stateless_uniform
     both = (tf.function(f, jit_compile=True)([8], [1, -2]) for f in both)
-    assert_array_equal(*both)
+    same(*both)

@@ -19,7 +19,7 @@ from support import ROOT, comparison_runs, picture_folders
 from support.door_processes import run
 from support.pages import PAGES, commands
 
-SMALL = """--epochs=1 --train_examples=20 --test_examples=10 --batch_size=4
+SMALL = """--epochs=2 --train_examples=20 --test_examples=10 --batch_size=4
 --methods=noisymix --seeds=2 --severities=3 --num_workers=0 --test_points=500
 --steps=2 --autoencoder_steps=2 --export=false"""
 VGG = "--vgg_weights=vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -85,6 +85,8 @@ def test_every_command_that_is_shown_runs(tmp_path, monkeypatch):
     picture_folders.make(tmp_path / "PHOTOS", train=10, test=5, size=(32, 32))
     picture_folders.make_styles(tmp_path / "PAINTINGS")
     models.build("resnet20").save("resnet20.keras")
+    size = {"input_shape": (96, 96, 3), "num_classes": 2, "width": 0.25}
+    models.build("resnet20", **size).save("net.keras")
     comparison_runs.evaluation(tmp_path / "evals/resnet50")
     for name in ("baseline", "augmix", "noisymix"):
         own = comparison_runs.flags(name)

@@ -22,15 +22,17 @@ from noisymix_tf.models.zoo import MODELS
 from noisymix_tf.training import setup
 from support import ROOT, door_processes, small_trainer, tiny_network
 from support import picture_folders as folders
+from support.fit_models import NO_NOISE
 from support.trainings import log_of
 from support.usage import assert_usage_error, parsed
 
 # Views that are traced in no time, and not all taps.
-TINY = """--flagfile=flags/quickstart.flags --train_examples=110
-    --test_examples=50 --batch_size=25 --epochs=2 --model=tiny --dropout=0.1
-    --ema=0.5 --views=gaussian --taps=normalize,stage1 --notensorboard
-    --ramps=alpha:0:0.5:1
-    --suites=clean,c --corruptions=contrast --severities=1,5""".split()
+TINY = """--flagfile=flags/quickstart.flags --train_examples=120
+    --temperature_examples=10 --test_examples=50 --batch_size=25 --epochs=2
+    --model=tiny --dropout=0.1 --ema=0.5 --views=gaussian --notensorboard
+    --taps=normalize,stage1 --ramps=alpha:0:0.5:1 --noise_scale=std
+    --suites=clean,c,calibration --corruptions=contrast --severities=1,5
+""".split()
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,7 @@ def finished(tmp_path_factory):
 def test_a_run_leaves_and_says_everything_that_it_promises(finished):
     folder, done = finished
     assert "; XLA off; float32; deterministic operations\n" in done.stderr
+    assert "\nNoise/std: normalize 1" in done.stderr
     assert "\n10 images, others each time, are left out of" in done.stderr
     assert done.stdout.splitlines()[2 * 2].startswith("digits, model ")
     places = [line.split()[1] for line in done.stderr.splitlines()[-3:]]
@@ -63,6 +66,8 @@ def test_a_run_leaves_and_says_everything_that_it_promises(finished):
     report = json.loads((folder / "evaluation/report.json").read_text())
     assert card["model"]["fingerprint"] == report["model"]
     assert card["metrics"]["c"]["n"] == 50
+    assert card["temperature"]["examples"] == 10
+    assert "clean_tempered_ece" in card["metrics"]["calibration"]
     assert card["flags"] == (folder / "flags.txt").read_text().splitlines()
     # No test image is served; reports and requests to warm up held some.
     images, _ = next(data.load("digits", test_examples=50).test.batches(50))
@@ -157,7 +162,8 @@ def test_mistakes_are_one_line_before_training(config, tmp_path):
 
 
 def test_what_ends_a_training_is_one_line(monkeypatch):
-    trainer = mock.Mock(distribute_strategy=tf.distribute.get_strategy())
+    strategy = tf.distribute.get_strategy()
+    trainer = mock.Mock(distribute_strategy=strategy, **NO_NOISE)
     dataset, folder = mock.Mock(), mock.Mock(checkpoints="good")
     dataset.train.check.side_effect = UsageError("1.png is no image")
     call = functools.partial(train._fit, None, dataset, trainer, 1, folder)
@@ -218,6 +224,7 @@ RECIPE = f"""--flagfile=flags/quickstart.flags --model=tiny
     --taps=normalize,stage1 --train_examples=96 --test_examples=20
     --ramps=additive_noise:0.1:0.2:0.8,alpha:0.5:0:1 --batch_size=24
     --epochs={STEPS // 4} --warmup_epochs=1 --base_batch_size=24 --ema=0.9
+    --optimizer=adamw --freeze_epochs=8 --layer_decay=0.5 --freeze_batch_norm
     --precision=mixed_bfloat16 --clip_norm=1.0 --accumulation_steps=2
     --steps_per_execution=2 --label_smoothing=0.1 --validation_epochs=1
     --checkpoint_steps=2 --suites=clean --notensorboard"""
@@ -241,7 +248,8 @@ def test_kills_leave_no_trace(tmp_path):
     logs, rng = log_of(whole), random.Random(0)
     assert [log["step"] for log in logs] == [*range(4, STEPS + 1, 4)]
     saved = keras.models.load_model(whole / "model.keras")
-    assert saved.get_layer("stage1").output.dtype == "bfloat16"
+    norm = saved.get_layer("stage1")
+    assert norm.output.dtype == "bfloat16" and norm.trainable
 
     def wait(is_reached):
         while not is_reached() and process.is_running():

@@ -54,11 +54,8 @@ def test_results_and_errors_are_those_of_this_process(workers):
         given = [a.array if a is shared else a for a in given]
         expected = function(*given)
         assert type(result) is type(expected) and 0 <= seconds < 60
-        if isinstance(result, np.ndarray):
-            assert result.dtype == expected.dtype
-            np.testing.assert_array_equal(result, expected)
-        else:
-            assert result == expected
+        assert np.asarray(result).dtype == np.asarray(expected).dtype
+        np.testing.assert_equal(result, expected)
     with pytest.raises(FileNotFoundError, match="nowhere") as caught:
         list(workers.ordered([(os.stat, "/nowhere")]))
     if workers.count:

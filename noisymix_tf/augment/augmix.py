@@ -69,7 +69,7 @@ class AugMixOptions(Options):
 
 def augmix(images, seed, **options) -> "tf.Tensor":
     """One AugMix view of each image, `[B, H, W, C]`; see `augmix_views`."""
-    return augmix_views(images, seed, num_views=1, **options)[:, 1]
+    return augmix_views(images, seed, num_views=2, **options)[:, 1]
 
 
 @VIEWS.register("augmix", options=AugMixOptions)
@@ -87,12 +87,12 @@ def augmix_views(
             equal parts of a batch, and get the views that they get in it.
         dense: Whether to work on the whole batch at once, as accelerators
             like it. The same views; CPUs are faster with a loop over images.
-        **options: `num_views`, how many beside the clean image (2); `clean`,
-            whether that is view 0 (True) or left out; and those of
-            `AugMixOptions`.
+        **options: `num_views`, how many there are in all (3); `clean`, whether
+            view 0 is the clean image (True) or an AugMix view, too; and those
+            of `AugMixOptions`.
 
     Returns:
-        float32 `[B, 1 + num_views, H, W, C]`, pixels 0 to 255, neither rounded
+        float32 `[B, num_views, H, W, C]`, pixels 0 to 255, neither rounded
         nor clipped.
 
     Raises:

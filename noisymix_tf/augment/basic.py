@@ -3,7 +3,7 @@
 import dataclasses
 
 from noisymix_tf import rng
-from noisymix_tf.augment.views import VIEWS, WHOLE, made
+from noisymix_tf.augment.views import VIEWS, WHOLE, drawn, made
 from noisymix_tf.lazy import serializable, tf
 from noisymix_tf.options import AT_LEAST_0, Options, option
 
@@ -62,8 +62,7 @@ def random_crop_flip(
     >>> random_crop_flip(images, seed=[0, 1]).shape
     TensorShape([8, 16, 16, 3])
     """
-    own = {"padding": padding, "flip": bool(flip), "num_views": 1}
-    return made(_Crop, images, seed, shard, False, **own)
+    return drawn(_Crop(padding, bool(flip)), images, seed, shard, False, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +100,7 @@ class GaussianOptions(Options):
 @VIEWS.register("gaussian", options=GaussianOptions)
 @serializable
 def gaussian_views(
-    images, seed, *, num_views=1, shard=WHOLE, **options
+    images, seed, *, num_views=2, shard=WHOLE, **options
 ) -> "tf.Tensor":
     """Returns each image with copies to which Gaussian noise is added.
 

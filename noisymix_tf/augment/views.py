@@ -23,7 +23,7 @@ VIEWS.register("none")(None)
 
 
 def made(
-    kind, images, seed, shard, dense, *, num_views=2, clean=True, **options
+    kind, images, seed, shard, dense, *, num_views=3, clean=True, **options
 ) -> "tf.Tensor":
     """The views of a kind; arguments and views are as for `augmix_views`.
 
@@ -31,26 +31,33 @@ def made(
     batch, part, dense)`, which draws for the leading axes `batch`, keeps what
     `part` returns of it, and makes `[B, 1 + V, H, W, C]`.
     """
-    kind = kind(**options)
-    if not is_whole(num_views) or num_views < 1:
+    kind, least = kind(**options), 1 + bool(clean)
+    if not is_whole(num_views) or num_views < least:
         raise UsageError(
-            f"num_views must be a whole number of views beside the clean "
-            f"image, at least 1, got {num_views!r}."
+            f"num_views must be a whole number of at least {least}, how many "
+            f"views there are{' with the clean one' * clean}, got "
+            f"{num_views!r}."
         )
-    index, count = checked_shard(shard)
-    views = program(kind, int(num_views), count, bool(dense))(
-        checked(images), tf.cast(seed, tf.int32), tf.cast(index, tf.int32)
-    )
+    own = int(num_views) - bool(clean)
+    views = drawn(kind, images, seed, shard, dense, own)
     return views if clean else views[:, 1:]
 
 
+def drawn(kind, images, seed, shard, dense, number) -> "tf.Tensor":
+    """What a kind makes of images and so many draws for each."""
+    index, count = checked_shard(shard)
+    return program(kind, number, count, bool(dense))(
+        checked(images), tf.cast(seed, tf.int32), tf.cast(index, tf.int32)
+    )
+
+
 @functools.cache
-def program(kind, num_views, count, dense) -> Callable:
+def program(kind, number, count, dense) -> Callable:
     """A compiled function of images, a seed and the index of a shard."""
 
     @tf.function(jit_compile=True, autograph=False)
     def views(images, seed, index):
-        batch = [count * tf.shape(images)[0], num_views]
+        batch = [count * tf.shape(images)[0], number]
         part = functools.partial(_rows, index=index, count=count)
         return kind.views(images, seed, batch, part, dense)
 

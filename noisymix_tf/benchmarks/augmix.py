@@ -59,7 +59,7 @@ def run(config, rounds) -> dict[int, dict[str, timing.Timing]]:
         times = timing.ratio(theirs.cpus, ours.cpus)
         rows.append([f"{side} px", *of_both, times])
     title = (
-        f"Samples per CPU-second, each of {1 + make.keywords['num_views']} "
+        f"Samples per CPU-second, each of {make.keywords['num_views']} "
         f"views, severity {severity:g}, 95 % by resampling"
     )
     timing.tell(title, ["", "ours", "Pillow", "times Pillow"], rows)

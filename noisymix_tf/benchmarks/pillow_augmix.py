@@ -92,16 +92,16 @@ def mix(image, chains, weights, m) -> np.ndarray:
 
 
 def augmix_views(
-    image, rng, *, num_views=2, width=3, alpha=1.0, **options
+    image, rng, *, num_views=3, width=3, alpha=1.0, **options
 ) -> np.ndarray:
-    """A clean image and its AugMix views, float32 `[1 + V, H, W, C]`.
+    """A clean image and its AugMix views, float32 `[V, H, W, C]`.
 
     >>> image = np.zeros([32, 32, 3], np.uint8)
     >>> augmix_views(image, np.random.default_rng(0)).shape
     (3, 32, 32, 3)
     """
     views = [image.astype(np.float32)]
-    for _ in range(num_views):
+    for _ in range(num_views - 1):
         weights, m = rng.dirichlet([alpha] * width), rng.beta(alpha, alpha)
         size = image.shape[1], image.shape[0]
         chains = [draw_chain(rng, size, **options) for _ in range(width)]

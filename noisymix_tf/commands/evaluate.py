@@ -80,7 +80,7 @@ def run(config: EvaluateConfig) -> Results | Plan:
     _check(config)
     from noisymix_tf.training import precision, setup
 
-    data = _data(config)
+    data = data_of(config)
     classes = run_folder.classes_of_model(config.model)
     dataset = setup.test_dataset(data, classes)
     run = run_folder.flags_of_model(config.model)
@@ -104,7 +104,7 @@ def run(config: EvaluateConfig) -> Results | Plan:
         "batch_size": config.eval_batch_size,
         "strategy": strategy,
         "shard": config.shard,
-        **config.settings(),
+        **_settings(config),
     }
     if config.dry_run:
         plan = evaluation.plan(model, dataset, **options)
@@ -118,6 +118,15 @@ def run(config: EvaluateConfig) -> Results | Plan:
     )
     _tell(results, config)
     return results
+
+
+def _settings(config):
+    """What is measured, with the temperature that the model's card has."""
+    settings = config.settings()
+    if "calibration" in config.suites and settings["temperature"] is None:
+        own = run_folder.temperature_of_model(config.model)
+        settings["temperature"] = own
+    return settings
 
 
 def _check(config):
@@ -144,7 +153,7 @@ def _check(config):
     robustbench.check(entry, *own)
 
 
-def _data(config):
+def data_of(config) -> EvaluatedDataConfig:
     """The `EvaluatedDataConfig` that is given, or that of the model's run."""
     given = config.arguments(EvaluatedDataConfig).items()
     given = {name: value for name, value in given if value is not None}

@@ -79,6 +79,12 @@ class FormConfig(Options):
         "they are warmed up and written to batching_params.pbtxt.",
         _SIZES,
     )
+    temperature: bool = option(
+        False,
+        "Divide logits by the temperature in the model's card (see "
+        "--temperature_examples of train), so that the probabilities that are "
+        "served are calibrated.",
+    )
     quantize: bool = option(
         False,
         "Also write a LiteRT (TFLite) model with 8-bit weights, if it loses "
@@ -145,6 +151,7 @@ def run(config: ExportConfig):
     form = config.arguments(FormConfig)
     form["weights"] = form.pop("weights_dtype")
     preprocess = form.pop("preprocess")
+    form["temperature"] = _temperature(config, card)
     checks, origin = _checks(source, config, preprocess, config.quantize)
     if names is not None:
         checks["class_names"] = names
@@ -156,6 +163,17 @@ def run(config: ExportConfig):
         raise UsageError(str(error)) from error
     print(_summary(exported, origin))
     return exported
+
+
+def _temperature(config, card):
+    if not config.temperature:
+        return 1.0
+    if not isinstance(found := (card or {}).get("temperature"), dict):
+        raise UsageError(
+            f"--temperature: the card of {config.model} has none; train with "
+            f"--temperature_examples, or leave it out."
+        )
+    return found["value"]
 
 
 def _checks(source, given, preprocess, measure):

@@ -233,6 +233,8 @@ def _title(runs):
     names = ("dataset", "model", "width", "epochs", "batch_size")
     data, model, width, epochs, size = map(runs[0].value, names)
     model += "" if float(width) == 1.0 else f" x {float(width):g}"
+    starts = {pathlib.Path(run.value("init") or model).name for run in runs}
+    model = " and ".join(sorted(starts))
     epochs += " epoch" if epochs == "1" else " epochs"
     return f"{data}, {model}, {epochs}, batches of {size}"
 
@@ -317,7 +319,8 @@ def _published(datasets, columns):
 
 def _recipes(rows):
     """Lines on what rows differ in that is no part of their methods."""
-    parts = config.DataConfig, config.ModelConfig, config.OptimizerConfig
+    parts = config.DataConfig, config.ModelConfig, config.PretrainedConfig
+    parts = *parts, config.OptimizerConfig, config.TuningConfig
     fields = {field.name for x in parts for field in dataclasses.fields(x)}
     names = [name for name in _trained() if name in fields]
     flags = {row.title: row.runs[0].flags for row in rows if row.seeds}

@@ -135,6 +135,13 @@ class DataConfig(TestDataConfig):
         "all images of extra_data_dirs).",
         AT_LEAST_1,
     )
+    temperature_examples: int = option(
+        0,
+        "Training images, as many of each class, that are kept out of training "
+        "and to which a temperature is fitted, by which logits are divided "
+        "where probabilities are to be calibrated; 0: none.",
+        AT_LEAST_0,
+    )
     train_crop: str | None = option(
         None,
         "Crop of training images: pad (from black borders, see crop_padding) "

@@ -149,8 +149,12 @@ class _Engine:
     def calls(self, walks):
         """Yields calls for the workers, and meanwhile measures the rest."""
         for chunk in _ahead(c for walk in walks for c in walk.chunks()):
-            number, shared = len(chunk.images), {}
+            number, shared, made = len(chunk.images), {}, {}
             for task in (task for task in chunk.tasks if task.make):
+                first = made.setdefault(task.outputs_of or task.cell, task)
+                if first is not task:
+                    chunk.outputs[task] = chunk.outputs[first]
+                    continue
                 # About a batch of frames each.
                 step = max(1, self._job.batch_size // task.frames)
                 for start in range(0, number, step):

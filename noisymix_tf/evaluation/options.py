@@ -90,6 +90,12 @@ class Settings(Options):
     p_dir: str | None = _path(
         "Released files for suite p: CIFAR-10-P arrays or ImageNet-P films."
     )
+    temperature: float | None = _option(
+        None,
+        "Of suite calibration: also with logits divided by this. By default "
+        "what the model's card has, fitted on images kept out of training.",
+        POSITIVE,
+    )
     p_examples: int | None = _option(
         None,
         "Sequences of each perturbation of suite p, at most; each has dozens "

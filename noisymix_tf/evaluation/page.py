@@ -106,9 +106,13 @@ def ticks(values) -> list[float]:
 
     >>> ticks([61.5, 93.0])
     [60.0, 70.0, 80.0, 90.0, 100.0]
+    >>> ticks([50.0, 50.0 + 1e-14])
+    [50.0, 60.0]
     """
     low, high = min(values), max(values)
-    width = high - low or abs(high) or 1.0
+    width = high - low
+    if width <= 1e-9 * abs(high):  # What rounding makes of no difference.
+        width = abs(high) or 1.0
     unit = 10.0 ** math.floor(math.log10(width / 5.0))
     # The tolerance is for what rounding adds to a round number.
     step = next(k * unit for k in (1, 2, 5, 10) if width <= 5.000001 * k * unit)

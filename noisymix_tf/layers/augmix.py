@@ -42,7 +42,7 @@ class AugMix(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         severity, width, depth, alpha, all_ops: See `augment.AugMixOptions`.
         value_range: Lowest and highest pixel value, black and white.
         num_views: None for one augmented image in the place of each, or the
-            number of augmented views that follow the clean one, `[B, 1 +
+            number of views, the first of which is the clean one, `[B,
             num_views, H, W, C]`, as the trainer `NoisyMix` takes them.
         seed: Seed of the layer's draws, a Python int.
 
@@ -56,7 +56,7 @@ class AugMix(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
 
     Example, of a pipeline that runs in parallel and repeats exactly:
 
-    >>> augmix = AugMix(num_views=2)
+    >>> augmix = AugMix(num_views=3)
     >>> images = tf.data.Dataset.from_tensors(tf.zeros([4, 8, 8, 3], tf.uint8))
     >>> views = images.repeat().enumerate().map(
     ...     lambda step, batch: augmix(batch, seed=[0, step]),
@@ -86,7 +86,7 @@ class AugMix(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         self._options = AugMixOptions(severity, width, depth, alpha, all_ops)
         self.value_range = _checked_range(value_range)
         if num_views is not None:
-            num_views = whole_number("num_views", num_views, 1)
+            num_views = whole_number("num_views", num_views, 2)
         self.num_views = num_views
         self.seed = parts.seed(seed)
         if not keras.backend.is_float_dtype(self.compute_dtype):
@@ -119,7 +119,7 @@ class AugMix(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         if training:
             images = self._augmented(images, seed)
         elif self.num_views is not None:
-            images = tf.repeat(images[:, tf.newaxis], 1 + self.num_views, 1)
+            images = tf.repeat(images[:, tf.newaxis], self.num_views, 1)
         images = tf.cast(images[0] if single else images, self.compute_dtype)
         return _as_given(inputs, entries, images)
 
@@ -151,7 +151,7 @@ class AugMix(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         entries = _entries(inputs)
         shape = list(entries[_IMAGES].shape)
         if self.num_views is not None:
-            shape.insert(-3, 1 + self.num_views)
+            shape.insert(-3, self.num_views)
         images = keras.KerasTensor(shape, dtype=self.compute_dtype)
         # An output of the layer must not be its input.
         others = {

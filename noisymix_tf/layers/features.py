@@ -3,15 +3,16 @@
 import keras
 import tensorflow as tf
 
-from noisymix_tf import rng
+from noisymix_tf import distribution, rng
 from noisymix_tf.adjustable import Adjustable
 from noisymix_tf.checks import whole_number
 from noisymix_tf.errors import UsageError
 from noisymix_tf.layers import parts
-from noisymix_tf.mixing import MixPlan, feature_noise
+from noisymix_tf.mixing import MixPlan, noise
 from noisymix_tf.mixing.kind import permute
 
 _ARGUMENTS = "additive_noise", "multiplicative_noise", "noise_sparsity", "seed"
+_ARGUMENTS += ("noise_scale",)
 _SCALE = "scale images first, as with keras.layers.Rescaling(1 / 127.5, -1)"
 _CAST = "cast images and one-hot labels to float first"
 
@@ -27,8 +28,9 @@ class FeatureNoise(keras.Layer):
     * Beta(2, 5)`. `xi_a` is standard normal and `xi_m` uniform in [-1, 1]; each
     is zero for a share `noise_sparsity` of the entries. At inference `y = x`.
 
-    The layer can stand anywhere in a model, several times too. Noise is in the
-    units of `x`: put it behind the normalisation, not before.
+    The layer can stand anywhere in a model, several times too. Additive noise
+    is in the units of `x`, behind the normalisation best, unless it goes by the
+    standard deviation.
 
     The draws are a pure function of `seed`, the layer's name, the number of
     calls so far, which is saved with the weights, and the replica. Give the
@@ -41,6 +43,11 @@ class FeatureNoise(keras.Layer):
         noise_sparsity: Share of entries without noise, in [0, 1]. These three
             may be assigned at any time, also during `fit`, without a new trace.
         seed: Seed of the noise, a Python int.
+        noise_scale: The unit of `additive_noise`: `"absolute"`, that of `x`, or
+            `"std"`, the standard deviation of `x` in training, a running one
+            that is saved with the weights (in the first call the batch's own)
+            and the mean over replicas. Multiplicative noise is relative as it
+            is.
 
     Call arguments:
         inputs: Float tensor `[B, ...]`, and so is what is returned, in the
@@ -74,6 +81,7 @@ class FeatureNoise(keras.Layer):
         multiplicative_noise=0.5,
         noise_sparsity=0.65,
         seed=0,
+        noise_scale="absolute",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -81,8 +89,11 @@ class FeatureNoise(keras.Layer):
         self.multiplicative_noise = multiplicative_noise
         self.noise_sparsity = noise_sparsity
         self.seed = parts.seed(seed)
+        self.noise_scale = noise.checked_scale(noise_scale)
         self.supports_masking = True
         self.calls = parts.counter(self)
+        if noise_scale == "std":
+            self.noise_variance = parts.running_variance(self)
         self.built = True
 
     def call(self, inputs, training=None):
@@ -92,14 +103,23 @@ class FeatureNoise(keras.Layer):
         name = f"feature_noise/{self.name}"
         seed = rng.stream(self.seed, self.calls, name, parts.replica())
         self.calls.assign_add(1)
-        noisy = feature_noise(
+        noisy = noise.feature_noise(
             tf.expand_dims(inputs, 0),
             seed,
-            [FeatureNoise.additive_noise.tensor(self)],
+            [self._additive(inputs)],
             [FeatureNoise.multiplicative_noise.tensor(self)],
             FeatureNoise.noise_sparsity.tensor(self),
         )
         return tf.squeeze(noisy, 0)
+
+    def _additive(self, x):
+        level = FeatureNoise.additive_noise.tensor(self)
+        if self.noise_scale == "absolute":
+            return level
+        batch = distribution.replica_mean(noise.variance(x))
+        before = tf.convert_to_tensor(self.noise_variance)
+        self.noise_variance.assign(noise.moved(before, batch))
+        return level * noise.deviation(before, batch)
 
     def compute_output_spec(self, inputs, training=None):
         _check_floats(self, inputs, _SCALE)

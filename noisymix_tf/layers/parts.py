@@ -26,6 +26,20 @@ def counter(layer, shape=()) -> keras.Variable:
     )
 
 
+def running_variance(layer, shape=()) -> keras.Variable:
+    """A variable that `mixing.noise.moved` moves, saved with the weights."""
+    return layer.add_weight(
+        name="noise_variance",
+        shape=shape,
+        dtype="float32",
+        initializer="zeros",
+        trainable=False,
+        autocast=False,
+        # What every replica assigns is the mean of all.
+        aggregation="none",
+    )
+
+
 def replica() -> int | tf.Tensor:
     """Number of the replica that calls, 0 where there is none."""
     context = tf.distribute.get_replica_context()

@@ -6,14 +6,23 @@ with, for every view, fresh amplitudes `sigma = level * Beta(2, 5)`, `xi_a`
 standard normal, `xi_m` uniform in [-1, 1], and a share `sparsity` of the
 entries of each left without noise (NoisyMix, arXiv:2202.01263, section 3.1;
 amplitudes and sparsity as in its reference implementation).
+
+Multiplicative noise is relative to `x` already. Additive noise is in the units
+of `x`, or (`SCALES`) of a running standard deviation of the features: 0.5 is
+much for features of 0.5, and nothing for those of 9.
 """
 
 from typing import NamedTuple
 
 from noisymix_tf import philox, rng
+from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import function, tf
 
+# What one unit of additive noise is.
+SCALES = ("absolute", "std")
 _AMPLITUDE_BETA = (2.0, 5.0)
+# Share of a running variance that a batch replaces.
+_RATE = 0.1
 
 
 class NoiseDraws(NamedTuple):
@@ -52,6 +61,53 @@ def feature_noise(x, seed, additive, multiplicative, sparsity) -> "tf.Tensor":
         return y, lambda upstream: upstream * multiplier
 
     return noisy(x)
+
+
+def checked_scale(value) -> str:
+    """One of `SCALES`, or a `UsageError`."""
+    if value not in SCALES:
+        raise UsageError(
+            f"noise_scale={value!r} must be one of {', '.join(SCALES)}."
+        )
+    return value
+
+
+def variance(x) -> "tf.Tensor":
+    """Variance of features over all entries, float32, without gradient."""
+    x = tf.cast(tf.stop_gradient(x), tf.float32)
+    return tf.math.reduce_variance(x)
+
+
+def moved(running, batch) -> "tf.Tensor":
+    """Running variances after those of a batch.
+
+    Zero is none yet, and of a batch nothing new, as is what has overflowed.
+
+    >>> moved([0.0, 4.0, 4.0], [1.0, 14.0, 0.0]).numpy().tolist()
+    [1.0, 5.0, 4.0]
+    """
+    running, batch = map(tf.convert_to_tensor, (running, batch))
+    is_new = (batch > 0.0) & tf.math.is_finite(batch)
+    new = tf.where(running > 0.0, running + _RATE * (batch - running), batch)
+    return tf.where(is_new, new, running)
+
+
+def deviation(running, batch) -> "tf.Tensor":
+    """The standard deviation that noise goes by: the batch's own at first."""
+    return tf.sqrt(tf.where(running > 0.0, running, batch))
+
+
+def second_moments(additive, multiplicative, sparsity) -> tuple[float, float]:
+    """Means of the squares of the additive noise, and of the factor's.
+
+    Of a Beta(2, 5) amplitude times a normal number, and times one that is
+    uniform in [-1, 1], they are 3 / 28 and 1 / 28.
+
+    >>> [round(m**0.5, 4) for m in second_moments(0.5, 0.5, sparsity=0.65)]
+    [0.0968, 0.0559]
+    """
+    kept = (1.0 - sparsity) / 28
+    return 3 * kept * additive**2, kept * multiplicative**2
 
 
 def draw_numbers(seed, shape, additive, multiplicative) -> tuple:

@@ -15,6 +15,7 @@ from noisymix_tf.models.zoo import (
     build,
     default_taps,
     load_torch_weights,
+    synchronized,
 )
 
 __all__ = [
@@ -30,5 +31,6 @@ __all__ = [
     "load_torch_weights",
     "preact_resnet",
     "resnet",
+    "synchronized",
     "wide_resnet",
 ]

@@ -33,6 +33,7 @@ _SAME_SIZE = 1.5
 _MERGES = ("Add", "Average", "Concatenate", "CustomScaleLayer", "Maximum")
 _MERGE_WORDS = ("add", "concat", "droppath", "merge", "residual", "stochastic")
 _PREPROCESSING = ("CastToFloat32", "Lambda", "Resize")
+_ARITHMETIC = ("Add", "Divide", "Multiply", "Subtract", "TrueDivide")
 _REARRANGING = (".reshaping", ".merging")
 _PREPROCESSING_WORDS = ("normaliz", "preprocess", "rescal", "standardiz")
 # Where weights only normalise or activate.
@@ -95,8 +96,8 @@ def _place(tap, graph):
         reason = "not all paths through the model pass it"
     usable = ", ".join([INPUT, *points])
     if len(points) >= _MAX_LISTED:
-        blocks = [block.name for block in _blocks(graph)]
-        shown = list(dict.fromkeys([*choose(graph), *blocks]))[:_MAX_LISTED]
+        ends = [block.name for block in blocks(graph)]
+        shown = list(dict.fromkeys([*choose(graph), *ends]))[:_MAX_LISTED]
         usable = (
             f"{', '.join(shown)} and {1 + len(points) - len(shown)} others "
             f"(noisymix_tf.cut_points(model) has them all)"
@@ -113,15 +114,15 @@ def _fits(name, tap):
 
 def choose(graph) -> tuple[str, ...]:
     """The names of the taps that `"auto"` stands for, of a `Graph`."""
-    blocks = _blocks(graph)
-    ends = [stage[-1] for stage in _by_size(blocks, graph)]
+    points = blocks(graph)
+    ends = [stage[-1] for stage in _by_size(points, graph)]
     if len(ends) > 1:
         sizes = _by_size(_body(graph), graph)
         last = _size(sizes[-1][-1], graph) if len(sizes) > _MAX_HIDDEN else None
         hidden = [end for end in ends if not _is_same(_size(end, graph), last)]
     else:
-        depths = {math.ceil(len(blocks) * q / 4) - 1 for q in (1, 2, 3)}
-        hidden = [blocks[depth] for depth in sorted(depths) if blocks]
+        depths = {math.ceil(len(points) * q / 4) - 1 for q in (1, 2, 3)}
+        hidden = [points[depth] for depth in sorted(depths) if points]
     hidden = [block.name for block in hidden[:_MAX_HIDDEN]]
     return (_preprocessed(graph), *hidden)
 
@@ -150,7 +151,20 @@ def _preprocessed(graph):
     return found
 
 
-def _blocks(graph):
+def normalises(graph) -> bool:
+    """Whether pixels of a `Graph` are changed in front of its first weights."""
+    for step in graph.steps:
+        name, _, is_layer = _kind(step)
+        if is_weighted(step):
+            break
+        if any(word in name.lower() for word in _PREPROCESSING_WORDS):
+            return True
+        if name in _ARITHMETIC and not is_layer:
+            return True
+    return False
+
+
+def blocks(graph):
     """The points at which blocks end, in order; the head has none."""
     body, shapes = _body(graph), graph.shapes
     merges, units, is_open = [], [], False
@@ -158,7 +172,7 @@ def _blocks(graph):
         if _is_merge(point.step):
             activated = after is not None and _is_activation(after.step)
             merges.append(after if activated else point)
-        if _is_weighted(point.step):
+        if is_weighted(point.step):
             units.append(point)
             is_open = True
         elif is_open and shapes[point.value] == shapes[units[-1].value]:
@@ -170,7 +184,7 @@ def _blocks(graph):
 
 def _body(graph):
     """The points between the first layer with weights and the head."""
-    weighted = [i for i, step in enumerate(graph.steps) if _is_weighted(step)]
+    weighted = [i for i, step in enumerate(graph.steps) if is_weighted(step)]
     first, last = (weighted[0], weighted[-1]) if weighted else (0, 0)
     points = [p for p in graph.points if first <= p.position < last]
     is_vector = len(graph.shapes[0]) == 1
@@ -221,7 +235,7 @@ def _kind(step):
     return kind.__name__, kind.__module__, issubclass(kind, keras.layers.Layer)
 
 
-def _is_weighted(step):
+def is_weighted(step):
     """Whether a step has weights, and not just to normalise or activate."""
     name, module, is_layer = _kind(step)
     is_aside = "Normalization" in name or any(a in module for a in _ASIDE)

@@ -70,6 +70,8 @@ def _architecture(model):
         )
     except Exception:  # A user's `get_config` may fail in any way.
         return types
-    for index, layer in enumerate(layers):
+    # What is no layer has a name as well, which tells as little.
+    parts = (x for model in layers for x in getattr(model, "operations", ()))
+    for index, layer in enumerate([*layers, *parts]):
         config = config.replace(json.dumps(layer.name), f'"#{index}"')
     return types + config

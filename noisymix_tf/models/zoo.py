@@ -1,6 +1,7 @@
 """The networks that are known by name, and their published PyTorch weights."""
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Mapping
 
@@ -8,10 +9,27 @@ import numpy as np
 
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import keras
+from noisymix_tf.models import applications
 from noisymix_tf.options import BELOW_1, POSITIVE, Options, option
 from noisymix_tf.registry import Registry
 
-MODELS = Registry("model")
+
+class _Networks(Registry):
+    """What is registered, and the networks of Keras as `applications/NAME`."""
+
+    def get(self, name):
+        if name.startswith(applications.PREFIX):
+            build = functools.partial(applications.build, name)
+            return Architecture(build, taps=("auto",))
+        try:
+            return super().get(name)
+        except UsageError as error:
+            raise UsageError(
+                f"{error} Those of Keras are called {applications.PREFIX}NAME."
+            ) from None
+
+
+MODELS = _Networks("model")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +37,11 @@ class ModelConfig(Options):
     """Which network."""
 
     model: str = option(
-        "preact_resnet18", "Network.", choices=MODELS, first=True
+        "preact_resnet18",
+        "Network; applications/NAME is one of keras.applications, such as "
+        "applications/EfficientNetV2B0, see weights.",
+        choices=MODELS,
+        first=True,
     )
     width: float = option(1.0, "Factor of the number of channels.", POSITIVE)
     dropout: float | None = option(
@@ -58,7 +80,9 @@ def build(
     else the process has done; Keras's global seed is neither used nor moved.
 
     Args:
-        name: One of `MODELS.names()`.
+        name: One of `MODELS.names()`, or `"applications/ResNet50"` and the
+            like, which take `weights` but no constants, width or dropout; see
+            `noisymix_tf.models.applications.build`.
         input_shape: `(height, width, channels)`; a side may be `None`.
         num_classes: Number of logits, at least 2.
         mean, std: Mean and deviation of each channel, or of all, for pixels
@@ -87,7 +111,12 @@ def build(
     """
     given = {key: value for key, value in options.items() if value is not None}
     model = MODELS.get(name).build(width=width, seed=seed, **given)
-    for layer in model.layers if sync_batch_norm else ():
+    return synchronized(model, sync_batch_norm)
+
+
+def synchronized(model, is_wanted=True) -> "keras.Model":
+    """The model; its batch normalisation is over all replicas' parts."""
+    for layer in model._flatten_layers() if is_wanted else ():
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = True
     return model

@@ -85,6 +85,7 @@ def _of_checkpoint(run, model, config, ema):
         )
         trainer = setup.trainer(config, model, steps_per_epoch=1)
         step, _ = CheckpointFolder(run / "checkpoints").restore(trainer)
+        trainer.tuning.leave()
         lacks = None if step else "checkpoint"
     if lacks:
         raise UsageError(f"The run {run} has no {lacks}: give --weights=saved.")

@@ -18,6 +18,8 @@ TOP = 5
 # rounding to 11 or 8 binary digits moves probabilities by about this much.
 TOLERANCES = {"float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
 _BATCH = 64
+# Smaller probabilities count as this one.
+_SMALLEST = 1e-30
 
 
 @dataclasses.dataclass(eq=False)
@@ -43,6 +45,7 @@ class ServedClassifier:
     labels: list | None
     preprocess: Preprocess | None
     weights: str
+    temperature: float = 1.0  # By which logits are divided.
 
     def __post_init__(self):
         self.variables = [_copy(v, self.weights) for v in self.model.weights]
@@ -58,7 +61,8 @@ class ServedClassifier:
 
     def expected(self, images) -> dict[str, np.ndarray]:
         """What Keras' own model gives of uint8 images."""
-        found = {"probabilities": outputs_of(self.model, images)}
+        outputs = self._tempered(tf.constant(outputs_of(self.model, images)))
+        found = {"probabilities": outputs.numpy()}
         if self.from_logits:
             found["logits"] = found["probabilities"]
             found["probabilities"] = tf.nn.softmax(found["logits"]).numpy()
@@ -67,7 +71,7 @@ class ServedClassifier:
         return found
 
     def _classify(self, images):
-        outputs = self._on_copies(self.model)(images)
+        outputs = self._tempered(self._on_copies(self.model)(images))
         results = {"logits": outputs} if self.from_logits else {}
         probabilities = tf.nn.softmax(outputs) if self.from_logits else outputs
         top = tf.math.top_k(probabilities, min(TOP, outputs.shape[-1]))
@@ -76,6 +80,14 @@ class ServedClassifier:
         if self.labels is not None:
             results["labels"] = tf.gather(tf.constant(self.labels), top.indices)
         return results
+
+    def _tempered(self, outputs):
+        if self.temperature == 1.0:
+            return outputs
+        if self.from_logits:
+            return outputs / self.temperature
+        logs = tf.math.log(tf.maximum(outputs, _SMALLEST))
+        return tf.nn.softmax(logs / self.temperature)
 
     def _on_copies(self, function):
         """`function(images)` in inference, on the copies, in float32."""

@@ -104,6 +104,7 @@ def _preprocessing(served):
         "normalisation": model_card.normalisation(served.model),
         "encoded_images": encoded_images,
         "weights": served.weights,
+        "temperature": served.temperature,
     }
 
 

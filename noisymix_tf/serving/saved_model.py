@@ -16,6 +16,7 @@ import uuid
 import tensorflow as tf
 
 from noisymix_tf import files, model_card
+from noisymix_tf.checks import is_real
 from noisymix_tf.errors import UsageError
 from noisymix_tf.models.classifier import EXTRA
 from noisymix_tf.models.unwrap import classifier_of, evaluation_weights
@@ -66,6 +67,7 @@ def export(
     batch_sizes=(),
     quantize=False,
     onnx=False,
+    temperature=1.0,
     tolerance=None,
     check_images=None,
     check_labels=None,
@@ -73,9 +75,7 @@ def export(
     report=None,
     fresh_process=True,
 ) -> Exported:
-    """Writes a classifier to `path/<next version>/` for TensorFlow Serving.
-
-    `noisymix_tf.serving` tells its signatures and their outputs.
+    """Writes a classifier to `path/<next version>/`; see `noisymix_tf.serving`.
 
     Args:
         model: A Keras classifier of images `[N, H, W, C]`, pixels 0..255, or a
@@ -88,6 +88,7 @@ def export(
         weights: How kernels are stored: `"float32"`, `"float16"`, `"bfloat16"`.
         batch_sizes: Those that the server is to make and to warm up.
         quantize, onnx: Also write these; see `serving.portable`.
+        temperature: Logits are divided by it; see `evaluation.temperature`.
         tolerance: Largest difference; 1e-5, of float16 1e-2, bfloat16 5e-2.
         check_images, check_labels: uint8 `[N, H, W, C]` to compare on, or
             noise, 16 of them but for `quantize`; int `[N]` for its accuracy.
@@ -99,7 +100,7 @@ def export(
     `ExportMismatch` beyond the tolerance leave nothing behind.
     """
     _refuse_scopes()
-    given = class_names, preprocess, outputs, weights
+    given = class_names, preprocess, outputs, weights, temperature
     with evaluation_weights(model):
         served, *checks = _served(model, *given, check_images, check_labels)
         sizes = arguments.batch_sizes(batch_sizes, len(SIGNATURES))
@@ -126,7 +127,9 @@ def _refuse_scopes():
         )
 
 
-def _served(model, names, preprocess, outputs, weights, images, labels):
+def _served(
+    model, names, preprocess, outputs, weights, temperature, images, labels
+):
     """A `ServedClassifier`, and the images and labels to check it on."""
     classifier = classifier_of(model)
     shape, num_classes = arguments.shapes(classifier)
@@ -136,6 +139,10 @@ def _served(model, names, preprocess, outputs, weights, images, labels):
     if weights not in TOLERANCES:
         known = ", ".join(TOLERANCES)
         raise UsageError(f"weights={weights!r} is not known: give {known}.")
+    if not is_real(temperature) or not 0 < temperature < float("inf"):
+        raise UsageError(
+            f"temperature={temperature!r} must be a number greater than 0."
+        )
     found = outputs_of(classifier, images[:_COMPARED])
     is_logits = gives_logits(classifier, found, outputs)
     if num_classes == 1 and is_logits:
@@ -145,7 +152,7 @@ def _served(model, names, preprocess, outputs, weights, images, labels):
             f"sigmoid or in one output for each class."
         )
     served = ServedClassifier(
-        classifier, shape, is_logits, names, rule, weights
+        classifier, shape, is_logits, names, rule, weights, temperature
     )
     return served, images, labels
 

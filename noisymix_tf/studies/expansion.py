@@ -23,6 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from noisymix_tf.errors import UsageError
+from noisymix_tf.mixing.noise import second_moments
 from noisymix_tf.studies.tail import (
     ZERO,
     Tail,
@@ -132,10 +133,8 @@ def coefficients(
         multiplicative_noise=multiplicative_noise,
     )
     check(high=1.0, noise_sparsity=noise_sparsity)
-    # Of a Beta(2, 5) amplitude times a normal number, and times one that is
-    # uniform in [-1, 1], the second moments are 3 / 28 and 1 / 28.
-    kept = (1.0 - noise_sparsity) / 28
-    noise = 3 * kept * additive_noise**2, kept * multiplicative_noise**2
+    levels = additive_noise, multiplicative_noise
+    noise = second_moments(*levels, noise_sparsity)
     # With labels left alone (see `mixup_losses`) 1 - lam ~ Beta(alpha, alpha +
     # 1): this is its mean, and twice the mean of its square.
     mixing = alpha / (2.0 * alpha + 1.0)

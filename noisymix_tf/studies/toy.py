@@ -88,7 +88,10 @@ def _compare(config, folder):
         write_atomically(folder / name, content)
     print(text)
     say(f"Figure: {folder / 'toy.png'}, {folder / 'toy.svg'}")
-    marked.write(config.write_to, text, f"Seeds 0 to {config.seeds - 1}")
+    # Settings stand in table.md.
+    parts = [part for part in text.split("\n\n") if part[:2] != "- "]
+    seeds = f"Seeds 0 to {config.seeds - 1}"
+    marked.write(config.write_to, "\n\n".join(parts), seeds)
 
 
 def _search(config, folder):

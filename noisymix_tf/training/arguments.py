@@ -63,8 +63,8 @@ def check_compiled(mixing, loss, optimizer, strategy) -> None:
     distribution.check_accumulation(strategy, steps or 1)
 
 
-def factors(values) -> tuple[float, ...]:
-    """Factors of noise as a tuple of floats; a number counts for all views."""
+def factors(values, what="view") -> tuple[float, ...]:
+    """Factors of noise as a tuple of floats; a number counts for all."""
     try:
         found = (values,) if is_real(values) else tuple(values)
     except TypeError:
@@ -73,10 +73,22 @@ def factors(values) -> tuple[float, ...]:
         is_real(factor) and 0 <= factor < math.inf for factor in found
     ):
         raise UsageError(
-            f"noise_per_view={values!r} must be numbers of at least 0, one for "
-            f"each view, or one number for all."
+            f"noise_per_{what}={values!r} must be numbers of at least 0, one "
+            f"for each {what}, or one number for all."
         )
     return tuple(map(float, found))
+
+
+def tap_factors(values, taps) -> tuple[float, ...]:
+    """Factors of noise at taps of these names."""
+    found = factors(values, "tap")
+    if len(found) > len(taps):
+        raise UsageError(
+            f"noise_per_tap={values!r} has a factor for each of {len(found)} "
+            f"taps, but there are {len(taps)} ({', '.join(taps)}): leave out "
+            f"the last."
+        )
+    return found
 
 
 def seed(value) -> int:

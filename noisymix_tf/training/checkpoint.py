@@ -101,11 +101,15 @@ class CheckpointFolder:
         matches = [_NAME.fullmatch(entry.name) for entry in entries]
         return sorted(int(match[1]) for match in matches if match)
 
-    def restore(self, model) -> tuple[int, list]:
+    def restore(self, model, prepare=lambda step: None) -> tuple[int, list]:
         """Loads the newest whole checkpoint into a compiled, built model.
 
         One that is damaged or belongs to another model is named on the standard
         error, and the one before it is used.
+
+        Args:
+            prepare: Called with the step of a checkpoint before it is loaded,
+                for a model whose optimizer is not the same at all steps.
 
         Returns:
             `(step, metrics)`: its step, and the values of `metric_variables`;
@@ -119,6 +123,7 @@ class CheckpointFolder:
         for step in reversed(self.steps()):
             try:
                 arrays = self.read(step)
+                prepare(step)
                 assign(state_variables(model), select("state", arrays))
             except UnusableCheckpoint as error:
                 reason = str(error)

@@ -9,6 +9,7 @@ from noisymix_tf.attacks import ADVERSARIES
 from noisymix_tf.augment import VIEWS
 from noisymix_tf.errors import UsageError
 from noisymix_tf.mixing import MIXINGS
+from noisymix_tf.mixing.noise import SCALES
 from noisymix_tf.options import (
     AT_LEAST_0,
     AT_LEAST_1,
@@ -93,6 +94,19 @@ class MethodConfig(Options):
         "Factors of the additive level for the clean and the augmented views; "
         "the last also for those beyond it.",
         _FACTORS,
+    )
+    noise_per_tap: tuple[float, ...] = option(
+        (1.0,),
+        "Factors of both kinds of noise at each of --taps; the last also for "
+        "those beyond it.",
+        _FACTORS,
+    )
+    noise_scale: str | None = option(
+        None,
+        "Unit of additive noise: absolute (that of the features) or std "
+        "(their standard deviation at each tap, measured in training). By "
+        "default std where pretrained weights are trained on, else absolute.",
+        choices=SCALES,
     )
     adversary: str = option(
         "none",
@@ -197,7 +211,7 @@ def _parse(item):
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig(Options):
-    """Stochastic gradient descent with a cosine schedule."""
+    """An optimizer with a cosine schedule."""
 
     epochs: int = option(200, "Epochs.", AT_LEAST_1, first=True)
     batch_size: int = option(
@@ -212,14 +226,26 @@ class OptimizerConfig(Options):
     final_learning_rate: float = option(
         1e-6, "Learning rate at the end of the cosine.", AT_LEAST_0
     )
-    momentum: float = option(0.9, "Momentum.", BELOW_1)
-    nesterov: bool = option(True, "Nesterov's momentum.")
+    optimizer: str = option(
+        "sgd",
+        "Optimizer: sgd (as the reference), adamw or lion.",
+        choices=("sgd", "adamw", "lion"),
+    )
+    momentum: float = option(
+        0.9, "Momentum; of adamw and lion their beta_1.", BELOW_1
+    )
+    nesterov: bool = option(True, "Nesterov's momentum, of sgd.")
     weight_decay: float = option(
-        5e-4, "Weight decay of all trainable variables.", AT_LEAST_0
+        5e-4,
+        "Weight decay: with sgd of all trainable variables; with adamw and "
+        "lion decoupled, and not of biases and what has one axis, such as "
+        "scales and offsets of normalisation.",
+        AT_LEAST_0,
     )
     weight_decay_mode: str = option(
         "l2",
-        "l2: in the gradient, as the reference; decoupled: as in AdamW.",
+        "With sgd, l2: in the gradient, as the reference; decoupled: as in "
+        "AdamW.",
         choices=("l2", "decoupled"),
     )
     warmup_epochs: float = option(

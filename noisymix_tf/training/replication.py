@@ -48,9 +48,8 @@ def shared_state(model) -> Iterator[None]:
     if not variables:
         return
     # Of changes, so that what does not change stays as it is in every bit.
-    changes = context.all_reduce(
-        tf.distribute.ReduceOp.MEAN,
-        [tf.convert_to_tensor(v) - old for v, old in zip(variables, before)],
+    changes = distribution.replica_mean(
+        [tf.convert_to_tensor(v) - old for v, old in zip(variables, before)]
     )
     for variable, old, change in zip(variables, before, changes):
         variable.assign(old + change)

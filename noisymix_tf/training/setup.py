@@ -1,5 +1,6 @@
 """Builds the parts of a training run from its configuration."""
 
+import dataclasses
 import functools
 
 import keras
@@ -9,19 +10,22 @@ import tensorflow as tf
 from noisymix_tf import augment, data, models
 from noisymix_tf.attacks import ADVERSARIES
 from noisymix_tf.augment import VIEWS
+from noisymix_tf.data.classes import balanced_indices
 from noisymix_tf.errors import UsageError
 from noisymix_tf.mixing import MIXINGS
+from noisymix_tf.models import applications
 from noisymix_tf.options import options_of
-from noisymix_tf.training import optimizers, precision
+from noisymix_tf.training import optimizers, precision, start, tuning
 from noisymix_tf.training.losses import SmoothedCrossEntropy
-from noisymix_tf.training.optimizers import L2SGD
 from noisymix_tf.training.trainer import NoisyMix
 
 # Options that are arguments of the trainer, as they are.
 _OF_TRAINER = (
     "alpha additive_noise multiplicative_noise noise_sparsity noise_per_view "
-    "seed ema evaluate_ema"
+    "noise_per_tap seed ema evaluate_ema"
 ).split()
+# Of `--weights`: a network begins with random numbers.
+_UNTRAINED = (None, "none")
 
 
 def dataset(config) -> data.Dataset:
@@ -32,6 +36,21 @@ def dataset(config) -> data.Dataset:
         train_data_dir=config.train_data_dir,
         extra_data_dirs=config.extra_data_dirs,
     )
+
+
+def held_out(config, dataset) -> tuple[data.Dataset, data.Split | None]:
+    """What is trained on, and the images that a temperature is fitted to."""
+    number, train = config.temperature_examples, dataset.train
+    if not number:
+        return dataset, None
+    if number >= len(train):
+        raise UsageError(
+            f"--temperature_examples={number} leaves nothing of {len(train)} "
+            f"training images to train on: keep fewer out."
+        )
+    kept = balanced_indices(train.labels, number)
+    rest = train.subset(np.setdiff1d(np.arange(len(train)), kept))
+    return dataclasses.replace(dataset, train=rest), train.subset(kept)
 
 
 def test_dataset(config, class_names=None) -> data.Dataset:
@@ -65,19 +84,30 @@ def _load(config, **more):
     )
 
 
-def classifier(config, dataset) -> keras.Model:
-    """Builds the configured network for a dataset."""
+def classifier(config, dataset, begin=None) -> keras.Model:
+    """Builds the configured network for a dataset.
+
+    Args:
+        config: The options of a run.
+        dataset: The `Dataset`, whose images it takes.
+        begin: The `Start` of `--init`, where it has been read already.
+    """
     with precision.dtype_policy(config.precision):
+        if config.init is not None:
+            model = (begin or start.of(config)).classifier(config, dataset)
+            return models.synchronized(model, config.sync_batch_norm)
+        options = {"mean": dataset.mean, "std": dataset.std}
+        if config.model.startswith(applications.PREFIX):
+            options = {"weights": config.weights}
         return models.build(
             config.model,
             input_shape=dataset.image_shape,
             num_classes=dataset.num_classes,
-            mean=dataset.mean,
-            std=dataset.std,
             width=config.width,
             dropout=config.dropout,
             seed=config.seed,
             sync_batch_norm=config.sync_batch_norm,
+            **options,
         )
 
 
@@ -87,6 +117,7 @@ def trainer(config, classifier, steps_per_epoch, dataset=None) -> NoisyMix:
     Only with the dataset that it is for can it make views on the device.
     """
     arguments = {name: getattr(config, name) for name in _OF_TRAINER}
+    arguments["noise_scale"] = noise_scale(config)
     if config.stability == "none":
         arguments["jsd_weight"] = 0.0
     else:
@@ -105,22 +136,40 @@ def trainer(config, classifier, steps_per_epoch, dataset=None) -> NoisyMix:
         [taps] = taps
     mixing = config.built(MIXINGS, config.mixing)
     model = NoisyMix(classifier, taps, mixing=mixing, **arguments)
-    model.compile(
-        optimizer=optimizer(config, steps_per_epoch),
-        loss=cross_entropy(config.label_smoothing),
-        # An object: a name would cost a second trace of the step.
-        metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
-        steps_per_execution=config.steps_per_execution,
-        jit_compile={"true": True, "false": False}.get(
-            config.jit_compile, "auto"
-        ),
-    )
+    model.tuning = tuning.Tuning(config, classifier)
+    begin(config, model, steps_per_epoch, tuning.phases(config)[-1])
     if config.jit_compile == "true" and not model.jit_compile:
         raise UsageError(
-            f"--jit_compile=true: a layer of {config.model} cannot be "
+            f"--jit_compile=true: a layer of {config.network} cannot be "
             f"compiled by XLA; give auto or false."
         )
     return model
+
+
+def begin(config, model, steps_per_epoch, phase) -> None:
+    """Makes a trainer ready for a phase of its training, and compiles it."""
+    model.tuning.enter(phase)
+    factors = model.tuning.rate_factors()
+    with model.distribute_strategy.scope():
+        model.compile(
+            optimizer=optimizer(config, steps_per_epoch, phase, factors),
+            loss=cross_entropy(config.label_smoothing),
+            # An object: a name would cost a second trace of the step.
+            metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
+            steps_per_execution=config.steps_per_execution,
+            jit_compile={"true": True, "false": False}.get(
+                config.jit_compile, "auto"
+            ),
+        )
+
+
+def noise_scale(config) -> str:
+    """The unit of additive noise, as given or as the start calls for.
+
+    Features of pretrained weights have whatever size they have.
+    """
+    is_pretrained = config.init or config.weights not in _UNTRAINED
+    return config.noise_scale or ("std" if is_pretrained else "absolute")
 
 
 def _on_device(config):
@@ -128,9 +177,17 @@ def _on_device(config):
     return "device" in (config.augment_on, config.input)
 
 
-def optimizer(config, steps_per_epoch) -> L2SGD:
-    """SGD with a warm-up and a cosine schedule over all steps."""
-    steps = config.accumulation_steps
+def optimizer(
+    config, steps_per_epoch, phase=None, rate_factors=None
+) -> keras.optimizers.Optimizer:
+    """The optimizer of a phase, with warm-up and a cosine over its steps.
+
+    Args:
+        config: `OptimizerConfig`.
+        phase: `tuning.Phase`; None for one of all epochs.
+        rate_factors: As `optimizers.PerVariable` takes them.
+    """
+    phase, steps = phase or config, config.accumulation_steps
     rate = optimizers.warmup_cosine(
         optimizers.peak_rate(
             config.learning_rate,
@@ -138,18 +195,22 @@ def optimizer(config, steps_per_epoch) -> L2SGD:
             config.base_batch_size,
         ),
         config.final_learning_rate,
-        steps=config.epochs * steps_per_epoch,
-        warmup_steps=round(config.warmup_epochs * steps_per_epoch),
+        steps=phase.epochs * steps_per_epoch,
+        warmup_steps=round(phase.warmup_epochs * steps_per_epoch),
     )
+    options = {
+        "global_clipnorm": config.clip_norm or None,
+        "gradient_accumulation_steps": steps if steps > 1 else None,
+        "rate_factors": rate_factors,
+    }
+    if config.optimizer != "sgd":
+        kind = {"adamw": optimizers.AdamW, "lion": optimizers.Lion}
+        options |= {"beta_1": config.momentum, "name": config.optimizer}
+        options |= {"weight_decay": config.weight_decay}
+        return kind[config.optimizer](rate, **options)
     decay = "l2" if config.weight_decay_mode == "l2" else "weight_decay"
-    return L2SGD(
-        rate,
-        momentum=config.momentum,
-        nesterov=config.nesterov,
-        global_clipnorm=config.clip_norm or None,
-        gradient_accumulation_steps=steps if steps > 1 else None,
-        **{decay: config.weight_decay},
-    )
+    options |= {"momentum": config.momentum, "nesterov": config.nesterov}
+    return optimizers.L2SGD(rate, **options, **{decay: config.weight_decay})
 
 
 def cross_entropy(label_smoothing) -> keras.losses.Loss:
@@ -182,6 +243,17 @@ def views(config, dataset, start_step=0, shard=(0, 1)) -> tf.data.Dataset:
         crop=data.RandomResizedCrop() if resized else None,
         threads=config.input_threads,
     )
+
+
+def first_images(config, dataset, most=32) -> tf.Tensor:
+    """The first images that are trained on, as they are: uint8 `[b, H, W, C]`.
+
+    They are read here, wherever batches are made.
+    """
+    size = min(most, config.batch_size)
+    batches = data.views(dataset.train, batch_size=size, seed=config.seed)
+    images, _ = next(iter(batches))
+    return images[:, 0]
 
 
 def describe_input(config, dataset) -> str:
@@ -222,7 +294,7 @@ def augmentation(config) -> functools.partial | None:
     function = VIEWS.get(config.views)
     if function is None:
         return None
-    number = {"num_views": config.num_views - 1}
+    number = {"num_views": config.num_views}
     if config.stability == "none":
         number = {"num_views": 1, "clean": False}
     own = config.arguments(options_of(VIEWS, config.views))

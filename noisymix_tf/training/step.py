@@ -14,10 +14,11 @@ import warnings
 import keras
 import tensorflow as tf
 
+from noisymix_tf import distribution, rng
 from noisymix_tf import mixing as mixing_lib
-from noisymix_tf import rng
 from noisymix_tf.attacks import Adversary
 from noisymix_tf.errors import UsageError
+from noisymix_tf.mixing import noise
 from noisymix_tf.probabilities import scores
 from noisymix_tf.training import replication
 from noisymix_tf.training.losses import Partners
@@ -37,9 +38,18 @@ class Parts:
     levels: dict  # `{name: float32 scalar}`.
     in_use: frozenset  # Names of levels that are, or may become, positive.
     noise_per_view: tuple  # Factors of the additive noise.
+    noise_per_tap: tuple  # Factors of both kinds.
+    # Running variances of the features, `[T]`; None where noise is absolute.
+    noise_variance: tf.Tensor | None
     compute_loss: typing.Callable  # Cross-entropy, with what layers add to it.
     # The stability term; it knows how the classifier's outputs are meant.
     stability: keras.losses.Loss
+
+    @property
+    def measures(self) -> bool:
+        """Whether the step measures what noise goes by."""
+        is_used = "additive_noise" in self.in_use
+        return is_used and self.noise_variance is not None
 
     def stream(self, name, replica=0) -> tf.Tensor:
         """Seed of one stream of the step, int32 `[2]`."""
@@ -56,19 +66,22 @@ def gradients(parts, scale, views, labels, sample_weight=None) -> tuple:
         labels, sample_weight: `[B, ...]`; `[B]`, or None.
 
     Returns:
-        `(losses, gradients, rows)`: total, cross-entropy and divergence; of all
-        trainable weights; and for metrics clean predictions, labels, weights.
+        `(losses, gradients, rows, variances)`: total, cross-entropy and
+        divergence; of all trainable weights; for metrics clean predictions,
+        labels, weights; and as `forward`, the mean over replicas.
     """
     x, num_views = view_major(views, parts.input)
     x = attacked(parts, x, labels)
     plan = settled_plan(parts, x, labels)
     partners = Partners(plan, labels, sample_weight)
     with tf.GradientTape() as tape:
-        predictions = forward(parts, x, num_views, plan)
+        predictions, variances = forward(parts, x, num_views, plan)
         losses = loss_terms(parts, predictions, partners)
         scaled_loss = scale(losses[0])
     found = tape.gradient(scaled_loss, parts.model.trainable_weights)
-    return losses, found, (predictions[0], *partners.dominant())
+    if variances is not None:
+        variances = distribution.replica_mean(variances)
+    return losses, found, (predictions[0], *partners.dominant()), variances
 
 
 def view_major(views, example) -> tuple[tf.Tensor, int]:
@@ -98,6 +111,22 @@ def view_major(views, example) -> tuple[tf.Tensor, int]:
     order = [1, 0, *range(2, len(views.shape))]
     x = tf.transpose(tf.cast(views, dtype), order)
     return tf.reshape(x, [-1, *views.shape[2:]]), num_views
+
+
+def single(inputs, example) -> tf.Tensor:
+    """Examples that views are to be made of, `[B, ...]`; `example` as above."""
+    # Of a model without a graph it is unknown.
+    rank = 4 if example is None else len(example.shape)
+    if len(inputs.shape) == rank + 1 and inputs.shape[1] == 1:
+        # From `nm.data.views`, which was told to make no views.
+        inputs = inputs[:, 0]
+    if len(inputs.shape) != rank:
+        raise UsageError(
+            f"The trainer was given standard or augment and makes the views "
+            f"itself, but the batch of shape {inputs.shape} has views already; "
+            f"leave them out of the pipeline or out of NoisyMix."
+        )
+    return inputs
 
 
 def attacked(parts, x, labels) -> tf.Tensor:
@@ -192,40 +221,62 @@ def slopes(parts, features, labels) -> tf.Tensor:
     return tf.cast(tape.gradient(predictions, features, slope), tf.float32)
 
 
-def forward(parts, x, num_views, plan) -> tf.Tensor:
-    """Predictions `[V, B, K]`, mixed and perturbed at the plan's tap."""
-    seed = parts.stream("noise", replication.number())
+def forward(parts, x, num_views, plan) -> tuple:
+    """Predictions `[V, B, K]`, mixed and perturbed at the plan's tap.
 
-    def perturb(h):
+    Where noise goes by them also the variances of the clean view's features at
+    each tap, `[T]`, 0 behind the plan's; else None.
+    """
+    seed = parts.stream("noise", replication.number())
+    mixing, variances = parts.mixing, []
+
+    def perturb(h, index):
         by_view = tf.reshape(h, [num_views, -1, *h.shape[1:]])
-        mixed = parts.mixing.mix(by_view, plan)
-        noisy = _noisy(parts, mixed, num_views, seed)
+        mixed = mixing.mix(by_view, plan)
+        own = variances[index] if variances else None
+        noisy = _noisy(parts, mixed, index, own, seed)
         return tf.reshape(noisy, [-1, *h.shape[1:]])
 
-    hidden, last = parts.mixing.hidden, len(parts.segments) - 1
     for index, segment in enumerate(parts.segments):
         x = segment(x, training=True)
-        if index == 0 and not hidden:
-            x = perturb(x)
-        elif index < last and hidden:
-            changed = functools.partial(perturb, x)
+        if index >= mixing.num_taps:
+            continue
+        if parts.measures:
+            clean = x[: _batch_size(x) // num_views]
+            variances.append(noise.variance(clean))
+        if mixing.hidden:
+            changed = functools.partial(perturb, x, index)
             x = tf.cond(tf.equal(plan.tap, index), changed, lambda x=x: x)
-    return tf.reshape(x, [num_views, -1, x.shape[-1]])
+        else:
+            x = perturb(x, index)
+    predictions = tf.reshape(x, [num_views, -1, x.shape[-1]])
+    if not variances:
+        return predictions, None
+    is_clean = tf.range(mixing.num_taps) <= plan.tap
+    return predictions, tf.where(is_clean, tf.stack(variances), 0.0)
 
 
-def _noisy(parts, x, num_views, seed):
+def _noisy(parts, x, tap, variance, seed):
     """`x`, `[V, B, ...]`, with fresh noise, each view at levels of its own."""
     if not {"additive_noise", "multiplicative_noise"} & parts.in_use:
         return x
-    levels, factors = parts.levels, parts.noise_per_view
-    factors = [factors[min(v, len(factors) - 1)] for v in range(num_views)]
-    return mixing_lib.feature_noise(
+    levels, factor = parts.levels, at(parts.noise_per_tap, tap)
+    factors = [factor * at(parts.noise_per_view, v) for v in range(x.shape[0])]
+    additive = levels["additive_noise"] * tf.constant(factors)
+    if variance is not None:
+        additive *= noise.deviation(parts.noise_variance[tap], variance)
+    return noise.feature_noise(
         x,
         seed,
-        levels["additive_noise"] * tf.constant(factors),
-        levels["multiplicative_noise"] * tf.ones([num_views]),
+        additive,
+        levels["multiplicative_noise"] * tf.fill([x.shape[0]], factor),
         levels["noise_sparsity"],
     )
+
+
+def at(factors, index) -> float:
+    """Factor of a view or tap; the last one is also for those beyond."""
+    return factors[min(index, len(factors) - 1)]
 
 
 def loss_terms(parts, predictions, partners) -> tuple:

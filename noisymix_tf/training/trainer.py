@@ -9,7 +9,8 @@ import tensorflow as tf
 from noisymix_tf import augment as augment_lib
 from noisymix_tf import probabilities
 from noisymix_tf.adjustable import LEVELS, Adjustable
-from noisymix_tf.errors import UsageError
+from noisymix_tf.layers import parts
+from noisymix_tf.mixing import noise
 from noisymix_tf.training import arguments, precision, replication, segments
 from noisymix_tf.training import step as step_lib
 from noisymix_tf.training.ema import WeightAverage
@@ -17,7 +18,8 @@ from noisymix_tf.training.losses import STABILITIES
 
 _LEVELS = (*LEVELS, "noise_sparsity")
 # Arguments that are saved as they are, and those that Keras must serialise.
-_PLAIN = (*_LEVELS, "stability", "seed", "from_logits", "ema", "evaluate_ema")
+_PLAIN = (*_LEVELS, "noise_scale", "stability", "seed", "from_logits")
+_PLAIN += ("ema", "evaluate_ema")
 _FUNCTIONS = ("augment", "standard")
 _SERIALIZED = ("model", "mixing", "adversary", *_FUNCTIONS)
 
@@ -53,6 +55,11 @@ class NoisyMix(keras.Model):
         noise_sparsity: Share of entries without noise, in [0, 1].
         noise_per_view: Factors of `additive_noise` for view 0, 1, 2..., at
             least 0; further views use the last, so that one number is for all.
+        noise_per_tap: Likewise factors of both kinds of noise at tap 0, 1...
+        noise_scale: Unit of `additive_noise`: `"absolute"`, the features' own,
+            or `"std"`, at each tap the running standard deviation of the clean
+            view's, which is saved with the weights (at first the batch's own).
+            Multiplicative noise is relative as it is.
         jsd_weight: Weight of the stability term, at least 0.
         mixing: `"manifold"` (a random tap), `"input"`, `"cutmix"`,
             `"puzzlemix"` (the first tap), `"none"` (no mixing; noise at the
@@ -89,8 +96,8 @@ class NoisyMix(keras.Model):
 
     Raises:
         UsageError: An argument that cannot be used; from `fit`, views of
-            another shape than the model takes, a loss that takes logits where
-            the model gives probabilities, or the other way round.
+            another shape than the model takes, or a loss of logits where it
+            gives probabilities, or the other way round.
 
     Example:
 
@@ -125,6 +132,8 @@ class NoisyMix(keras.Model):
         multiplicative_noise=0.5,
         noise_sparsity=0.65,
         noise_per_view=(1.0, 2.0, 3.0),
+        noise_per_tap=1.0,
+        noise_scale="absolute",
         jsd_weight=12.0,
         mixing="manifold",
         seed=0,
@@ -150,9 +159,9 @@ class NoisyMix(keras.Model):
         self.multiplicative_noise = multiplicative_noise
         self.noise_sparsity = noise_sparsity
         self.noise_per_view = arguments.factors(noise_per_view)
+        self.noise_scale = noise.checked_scale(noise_scale)
         self.jsd_weight = jsd_weight
-        self.seed = arguments.seed(seed)
-        self.from_logits = from_logits
+        self.seed, self.from_logits = arguments.seed(seed), from_logits
         self.ema, self.evaluate_ema = ema, evaluate_ema
         self.augment, self.standard, self.source = augment, standard, source
         self.mixing, self.adversary = mixing, adversary
@@ -164,6 +173,7 @@ class NoisyMix(keras.Model):
             mixing, adversary, self._input
         )
         self.taps, self._segments = segments.cut(model, taps)
+        self.noise_per_tap = arguments.tap_factors(noise_per_tap, self.taps)
         alpha = functools.partial(type(self).alpha.tensor, self)
         self._mixing = mixing.bind(len(self.taps), alpha)
         # What cannot be saved is found before training.
@@ -179,6 +189,10 @@ class NoisyMix(keras.Model):
             trainable=False,
             aggregation="only_first_replica",
         )
+        self.noise_variance = None
+        if self.noise_scale == "std":
+            taps = self._mixing.num_taps
+            self.noise_variance = parts.running_variance(self, [taps])
         self._average = None
         if self.ema:
             self._average = WeightAverage(self, self.model, self.ema)
@@ -225,7 +239,7 @@ class NoisyMix(keras.Model):
 
     def make_train_function(self, force=False):
         """As Keras, after a check that all parts fit each other."""
-        self._parts()
+        self.parts()
         arguments.check_compiled(
             self._mixing, self.loss, self.optimizer, self.distribute_strategy
         )
@@ -236,7 +250,7 @@ class NoisyMix(keras.Model):
                 optimizer.build(self.trainable_weights)
         return super().make_train_function(force)
 
-    def _parts(self):
+    def parts(self) -> step_lib.Parts:
         """What a step works with now."""
         from_logits = self.from_logits
         if from_logits is None:
@@ -254,6 +268,8 @@ class NoisyMix(keras.Model):
             },
             in_use=self._in_use,
             noise_per_view=self.noise_per_view,
+            noise_per_tap=self.noise_per_tap,
+            noise_variance=self.noise_variance,
             compute_loss=self.compute_loss,
             stability=self._divergence(
                 from_logits=from_logits,
@@ -269,19 +285,8 @@ class NoisyMix(keras.Model):
         """
         if self.augment is None and self.standard is None:
             return inputs
-        # Of a model without a graph it is unknown.
-        rank = 4 if self._input is None else len(self._input.shape)
-        if len(inputs.shape) == rank + 1 and inputs.shape[1] == 1:
-            # From `nm.data.views`, which was told to make no views.
-            inputs = inputs[:, 0]
-        if len(inputs.shape) != rank:
-            raise UsageError(
-                f"The trainer was given standard or augment and makes the views"
-                f" itself, but the batch of shape {inputs.shape} has views "
-                f"already; leave them out of the pipeline or out of NoisyMix."
-            )
         return augment_lib.device_views(
-            inputs,
+            step_lib.single(inputs, self._input),
             seed=self.seed,
             step=self.step if step is None else step,
             standard=self.standard,
@@ -299,12 +304,10 @@ class NoisyMix(keras.Model):
         views, labels = self.views_of(inputs), targets[0]
         scales_loss = precision.scales_loss(self.optimizer)
         kept = self.model.non_trainable_variables if scales_loss else ()
-        with (
-            precision.overflow_undone(kept),
-            replication.shared_state(self.model),
-        ):
-            terms, gradients, rows = step_lib.gradients(
-                self._parts(), self.optimizer.scale_loss, views, *targets
+        shared = replication.shared_state(self.model)
+        with precision.overflow_undone(kept), shared:
+            terms, gradients, rows, variances = step_lib.gradients(
+                self.parts(), self.optimizer.scale_loss, views, *targets
             )
         if scales_loss:
             gradients = precision.agree_to_skip(gradients)
@@ -317,6 +320,9 @@ class NoisyMix(keras.Model):
             )
             if self._average is not None:
                 self._average.update(self.step)
+            if variances is not None:
+                before = self.noise_variance
+                before.assign(noise.moved(before, variances))
             self.step.assign_add(1)
 
         trackers = (self._loss_tracker, self._ce_tracker, self._jsd_tracker)
@@ -383,6 +389,7 @@ class NoisyMix(keras.Model):
             **{name: getattr(self, name) for name in _PLAIN},
             "taps": list(self.taps),
             "noise_per_view": list(self.noise_per_view),
+            "noise_per_tap": list(self.noise_per_tap),
             **self._serialized(_SERIALIZED),
         }
 

@@ -249,8 +249,6 @@ def test_batches_share_one_trace_and_models_can_go():
 def test_bad_input_is_said_in_one_line():
     options = dict(model=CONSTANT, images=IMAGES, labels=LABELS, eps=0.1)
     for change, words in (
-        ({"eps": -0.1}, "eps=-0.1 must be a number of at least 0"),
-        ({"eps": 4}, "such as 4/255"),
         ({"eps": 7.0, "norm": "l2"}, "largest distance of two images, 6.9"),
         ({"norm": [1]}, "Unknown norm '[1]'"),
         ({"loss": "hinge"}, "Known: cross_entropy, log_odds"),
@@ -258,11 +256,9 @@ def test_bad_input_is_said_in_one_line():
         ({"restarts": 2, "random_start": False}, "2 times the same"),
         ({"step_size": 0.0}, "step_size=0"),
         ({"indices": [0, 1]}, "indices must be 6 ints"),
-        ({"indices": LABELS / 1}, "got float64 of shape [6]"),
         ({"labels": LABELS - 1}, "labels must be class numbers [N] from 0"),
         ({"labels": LABELS + 1}, "Label 2 is not one of the model's classes"),
         ({"labels": LABELS[:4]}, "6 images but 4 labels"),
-        ({"labels": LABELS + 0.5}, "got float64 of shape [6]"),
         ({"labels": np.full([6, 2], 0.5)}, "got float64 of shape [6, 2]"),
         ({"images": IMAGES[0]}, "got float32 [4, 4, 3] from"),
         ({"images": IMAGES[:0]}, "add an axis or skip the batch"),
@@ -274,7 +270,6 @@ def test_bad_input_is_said_in_one_line():
         ({"model": lambda x: [x]}, "one output per class"),
         ({"model": lambda x: tf.fill([6, 2], 1.0)}, "no gradient"),
         ({"model": lambda x: x[:, 0, 0, :2] / 0.0}, "not finite"),
-        ({"model": linear(1, 2, "softmax"), "from_logits": True}, "softmax"),
         ({"model": linear(1), "from_logits": False}, "model gives logits"),
         ({"model": lambda x: SOFT(x[:, 0, 0]), "from_logits": True}, "ends in"),
     ):
@@ -301,20 +296,14 @@ def test_gradient_and_images_of_the_reference(golden, trained_resnet20):
 
 
 @pytest.mark.parametrize("norm, name", [("linf", "LinfPGD"), ("l2", "L2PGD")])
-def test_images_of_foolbox(monkeypatch, norm, name):
-    """On a model without kinks, images that touch both ends of the range."""
-    radii = [0.05, 0.1, 0.2] if norm == "l2" else [1 / 255, 2 / 255, 4 / 255]
+def test_images_of_foolbox(curved, monkeypatch, norm, name):
+    """Of images that touch both ends of the range."""
+    radii = [0.02, 0.05, 0.1] if norm == "l2" else [2 / 255, 4 / 255, 8 / 255]
     monkeypatch.setenv("GIT_PYTHON_REFRESH", "quiet")  # There may be no git.
     foolbox = pytest.importorskip("foolbox")
-    init = keras.initializers.RandomNormal(stddev=0.3, seed=3)
-    inputs, layers = keras.Input([8, 8, 3]), keras.layers
-    x = layers.Rescaling(1 / 127.5, offset=-1.0)(inputs)
-    x = layers.Conv2D(8, 3, kernel_initializer=init)(x)
-    x = layers.Flatten()(layers.Activation("softplus")(x))
-    model = keras.Model(inputs, layers.Dense(5, kernel_initializer=init)(x))
-    images = np.random.default_rng(0).integers(0, 256, [64, 8, 8, 3], np.uint8)
-    labels = model.predict(images, verbose=0).argmax(-1)
-    scaled = tf.function(lambda x: model(255.0 * x), autograph=False)
+    images = np.random.default_rng(0).integers(0, 256, [64, 4, 4, 3], np.uint8)
+    labels = curved.predict(images, verbose=0).argmax(-1)
+    scaled = tf.function(lambda x: curved(255.0 * x), autograph=False)
     options = {"random_start": False, "steps": 10}
     attack = getattr(foolbox.attacks, name)(rel_stepsize=0.25, **options)
     bridge = foolbox.TensorFlowModel(scaled, (0.0, 1.0), device="/CPU:0")
@@ -324,7 +313,7 @@ def test_images_of_foolbox(monkeypatch, norm, name):
     shares = missed.numpy().mean(-1)
     assert 0.1 < shares[0] < shares[-1] < 1.0
     for radius, wanted, share in zip(radii, expected, shares):
-        found = pgd(model, images, labels, radius, norm=norm, **options)
+        found = pgd(curved, images, labels, radius, norm=norm, **options)
         near = np.abs(found.numpy() - 255.0 * wanted.numpy()) < 2e-3
         assert near.mean() > 0.999
-        assert (model(found).numpy().argmax(-1) != labels).mean() == share
+        assert (curved(found).numpy().argmax(-1) != labels).mean() == share

@@ -91,7 +91,7 @@ def test_views_are_those_of_pillow_and_a_function_of_images_and_seed():
     assert np.any(views != np.round(views))
     same(make([-5, 6]), views)
     assert not np.array_equal(make([-5, 7]), views)
-    same(make([-5, 6], clean=False), views[:, 1:])
+    same(make([-5, 6], num_views=2, clean=False), views[:, 1:])
     same(make([-5, 6], dense=True), views)
     # Neither seeds nor `clean` made another program.
     compiled = program(AugMixOptions(**OPTIONS), 2, 1, False)

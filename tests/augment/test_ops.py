@@ -54,28 +54,17 @@ def results(name, images, parameters, form="loop"):
     return np.concatenate(made)[: len(images)]
 
 
-def assert_golden(cases, name, forms):
-    keys = [key for key in cases.files if key.startswith(f"{name}__")]
-    images = np.tile(cases["input"], [len(keys), 1, 1, 1])
-    numbers = [laws.split_key(key)[1] for key in keys]
-    parameters = np.repeat(numbers, len(cases["input"]))
-    expected = np.concatenate([cases[key] for key in keys])
-    for form in forms:
-        same(results(name, images, parameters, form), expected)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_golden(golden, name):
     for file in ("cifar32", "edge32"):
         cases = golden(f"augmix_ops_{file}.npz")
-        assert_golden(cases, name, ("loop", "plain"))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [each.name for each in ops.OPERATIONS])
-def test_golden_photographs(full_golden, name):
-    cases = full_golden("augmix_ops_imagenet224.npz")
-    assert_golden(cases, name, ("loop",))
+        keys = [key for key in cases.files if key.startswith(f"{name}__")]
+        images = np.tile(cases["input"], [len(keys), 1, 1, 1])
+        numbers = [laws.split_key(key)[1] for key in keys]
+        parameters = np.repeat(numbers, len(cases["input"]))
+        expected = np.concatenate([cases[key] for key in keys])
+        for form in ("loop", "plain"):
+            same(results(name, images, parameters, form), expected)
 
 
 def sample_parameters(name, shape):

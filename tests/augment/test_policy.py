@@ -176,12 +176,6 @@ def test_trivial_augment_and_cutout_draw_evenly():
     laws.assert_uncorrelated(rows, columns)
 
 
-def with_square(image, centre, half):
-    rows, columns = (slice(max(c - half, 0), c + half) for c in centre)
-    image[rows, columns] = 128
-    return image
-
-
 def test_views_are_those_of_pillow_for_the_same_draws():
     options = {"num_ops": 3, "magnitude": 25, "cutout": 5}
     sampler = policy.RandAugmentOptions(**options)
@@ -201,8 +195,11 @@ def test_views_are_those_of_pillow_for_the_same_draws():
     steps, centres = draw(tf.constant([1, -2]))
     for view in (0, 1):
         one = real([each.numpy()[:, view] for each in steps])
-        pairs = zip(with_pillow(images, one), centres[:, view])
-        same(views[:, 1 + view], [with_square(*each, 2) for each in pairs])
+        expected = with_pillow(images, one)
+        for image, centre in zip(expected, centres[:, view].numpy()):
+            rows, columns = (slice(max(c - 2, 0), c + 2) for c in centre)
+            image[rows, columns] = 128
+        same(views[:, 1 + view], expected)
     same(make([1, -2]), views)
     same(make([1, -2], dense=True), views)
     assert not np.array_equal(make([1, -3]), views)
@@ -222,7 +219,5 @@ def test_functions_ask_for_what_their_names_say(monkeypatch):
         ("trivial_augment", policy.TrivialAugment, {}),
     ):
         views = getattr(augment, f"{name}_views")
-        assert not views(images, 0, cutout=6, clean=False, **options).shape[1]
-        views(images, 0, num_views=4, shard=(1, 2), dense=True, **options)
-        plain = (sampler(**options, cutout=6), 2, 1, False)
-        assert asked[-2:] == [plain, (sampler(**options), 4, 2, True)]
+        views(images, 0, num_views=5, cutout=6, dense=True, **options)
+        assert asked[-1] == (sampler(**options, cutout=6), 4, 1, True)

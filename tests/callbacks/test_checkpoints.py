@@ -16,7 +16,10 @@ from keras.callbacks import LambdaCallback
 
 from noisymix_tf import callbacks as lib
 from noisymix_tf import distribution, fitting, model_card
+from noisymix_tf.config import Config
 from noisymix_tf.errors import Preempted, UsageError
+from noisymix_tf.models.unwrap import step_of
+from noisymix_tf.training import setup, tuning
 from noisymix_tf.training.checkpoint import CheckpointFolder
 from support import fit_models
 from support.trainings import assert_equal, fresh, log_of
@@ -24,7 +27,10 @@ from support.usage import assert_usage_error
 
 IMAGES = np.random.default_rng(0).integers(0, 256, [12, 8, 8, 3], np.uint8)
 LABELS = np.arange(12) % 3
-_KINDS = "plain", "noisymix"
+_KINDS = "plain", "noisymix", "phased"
+_TUNED = {"optimizer": "adamw", "learning_rate": 1e-3, "warmup_epochs": 0.5}
+_TUNED |= {"epochs": 3, "freeze_epochs": 2, "layer_decay": 0.5}
+_TUNED = Config(**_TUNED)
 TERM, INT = signal.SIGTERM, signal.SIGINT
 pytestmark = pytest.mark.filterwarnings("ignore:.*the best model of an earlier")
 
@@ -39,7 +45,7 @@ def _end(number, step=None, epoch=None):
             os.kill(os.getpid(), number)
 
     def begin(batch, logs):
-        end(int(callback.model.optimizer.iterations) == step)
+        end(step_of(callback.model) == step)
 
     callback = LambdaCallback(on_train_batch_begin=begin)
     callback.on_epoch_end = lambda now, logs: end(now == epoch)
@@ -47,7 +53,10 @@ def _end(number, step=None, epoch=None):
 
 
 def _get(kind):
-    return fresh(kind, **({"ema": 0.3} if kind == "noisymix" else {}))
+    own = {"plain": {}, "noisymix": {"ema": 0.3, "noise_scale": "std"}}
+    # Its own model, which gets other optimizers.
+    own["phased"] = {"ema": 0.3, "run_eagerly": True, **fit_models.QUIET}
+    return fresh("plain" if kind == "plain" else "noisymix", **own[kind])
 
 
 def _callbacks(folder, kind):
@@ -70,8 +79,25 @@ def _train(kind, folder, callbacks=(), checkpoint_steps=0):
     given = {"epochs": 3, "steps_per_epoch": 4, "callbacks": callbacks}
     given |= {"verbose": 0, "checkpoint_steps": checkpoint_steps}
     given["checkpoints"] = CheckpointFolder(folder / "checkpoints")
-    batches = functools.partial(fit_models.batches, kind)
-    return fitting.train(model, batches, **given), model.get_weights()
+    if kind == "phased":
+        # The head alone for two epochs, then all.
+        model.tuning = tuning.Tuning(_TUNED, model.model)
+
+        def begin(phase):
+            setup.begin(_TUNED, model, 4, phase)
+            model.run_eagerly = True  # Not traced in each phase.
+
+        phases = tuning.phases(_TUNED)
+        begin(phases[-1])
+        phases = [(p.epochs, functools.partial(begin, p)) for p in phases]
+        given["phases"] = phases
+    views = "plain" if kind == "plain" else "noisymix"
+    batches = functools.partial(fit_models.batches, views)
+    try:
+        return fitting.train(model, batches, **given), model.get_weights()
+    finally:
+        if kind == "phased":
+            model.tuning.leave()
 
 
 def _handlers():
@@ -114,6 +140,8 @@ def _assert_same(whole, weights, folder):
         ("noisymix", TERM, {"step": 3}, 0, 0, 4),
         ("noisymix", TERM, {"epoch": 1}, 0, 0, 8),
         ("plain", TERM, {"step": 11}, 0, 0, 12),
+        ("phased", None, {"step": 6}, 0, 3, 6),
+        ("phased", None, {"step": 10}, 0, 3, 9),
     ],
 )
 def test_interrupted_training_ends_as_if_it_was_not(
@@ -136,6 +164,28 @@ def test_interrupted_training_ends_as_if_it_was_not(
     said = capsys.readouterr().err
     assert said == (f"Continued from step {start}.\n" if start else "")
     _assert_same(expected, weights, tmp_path)
+
+
+def test_the_head_is_trained_alone_first(tmp_path):
+    """What lies below keeps every bit, moving statistics included."""
+    classifier = _get("phased").model
+    seen = [classifier.get_weights()]
+    keep = LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append(classifier.get_weights())
+    )
+    callbacks = [keep, lib.JsonLines(tmp_path / "metrics.jsonl")]
+    assert _train("phased", tmp_path, callbacks)[0] == 0
+    for before, now in itertools.pairwise(seen[:3]):
+        assert_equal(before[:6], now[:6])
+    for before, now in [(seen[0][6:], seen[1][6:]), seen[2:]]:
+        assert all((a != b).any() for a, b in zip(before, now))
+    # A cosine of eight steps, and one of four that are warmed up.
+    rates = [line["learning_rate"] for line in log_of(tmp_path)]
+    assert rates == pytest.approx([5.005e-4, 1e-6, 1e-6], rel=1e-4)
+    # The checkpoint before a damaged one may be of the phase before.
+    os.truncate(tmp_path / "checkpoints/step-00000012/state.npz", 500)
+    assert _train("phased", tmp_path)[0] == 8
+    assert_equal(classifier.get_weights(), seen[3])
 
 
 def test_steps_that_fall_on_the_end_of_an_epoch_or_not(tmp_path):
@@ -220,7 +270,7 @@ def test_signals_that_others_need_are_left_to_them(tmp_path):
         signal.signal(INT, handlers[1])
 
 
-@pytest.mark.parametrize("kind", _KINDS)
+@pytest.mark.parametrize("kind", _KINDS[:2])
 def test_divergence_stops_and_keeps_the_last_good_checkpoint(tmp_path, kind):
     folder, model = CheckpointFolder(tmp_path), _get(kind)
     model.optimizer.learning_rate = 1e37

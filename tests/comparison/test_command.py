@@ -74,11 +74,9 @@ def test_every_method_with_every_seed_and_mistakes_first(tmp_path, monkeypatch):
     (tmp_path / "mixup.flags").write_text("--method=mixup")
     for line, words in (
         ("mixup,nothing", "Unknown method 'nothing'. Known: "),
-        ("none.flags", "none.flags cannot be opened"),
         ("augmix --views=none", "Method augmix: --stability=jsd compares"),
         ("mixup --bogus=1", "bogus"),
         ("mixup --train_data_dir=x", "--train_data_dir=x is no folder; make"),
-        ("mixup --extra_data_dirs=x", "--extra_data_dirs=x is no folder"),
         ("mixup,long.flags", "epochs: 200 (mixup); 9 (long)"),
         ("mixup,mixup.flags", "names two methods alike"),
         ("mixup --baseline=x", "--baseline=x stands for 0 rows: give one of"),
@@ -114,13 +112,11 @@ def test_runs_are_compared_and_mistakes_told(tmp_path, monkeypatch, capsys):
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == files
     for line, words in (
         ("", "Give directories of runs to compare, or --methods"),
-        ("runs --methods=mixup", "and not both"),
         ("--methods=mixup", "--output_dir is missing"),
         ("runs --epochs=3", "--epochs is for trainings"),
         ("nowhere", "nowhere is no directory"),
         ("runs --output_dir=runs/baseline", "no comparison, but evaluation"),
         ("runs --output_dir=full", "holds no comparison"),
-        ("runs --output_dir=full/mine/table", "cannot be written"),
     ):
         assert_usage_error(functools.partial(compare, *line.split()), words)
         assert mine.read_text() == "mine"

@@ -13,8 +13,6 @@ from noisymix_tf.comparison import runs, table, writers
 from noisymix_tf.comparison.measures import Cell, Measure
 from noisymix_tf.evaluation import Reference, metrics
 from noisymix_tf.evaluation.reference import alexnet
-from noisymix_tf.evaluation.sections import Figure, Section
-from noisymix_tf.evaluation.suites import SUITES, Column, Suite
 from support import comparison_runs as made
 from support.comparison_runs import FGSM, accuracies, build, flags, write
 from support.usage import assert_usage_error
@@ -68,35 +66,16 @@ def test_columns_are_those_of_the_suites_as_numpy_finds_them(found):
             np.testing.assert_allclose(own, numbers, rtol=1e-6, atol=1e-9)
     built = table.build([run for run in found if run.method != "baseline"])
     assert "C, mCE" not in [column.title for column in built.columns]
+    # A section without a label is in no table.
+    bare = {"suite": "c", "label": "", "figures": {"accuracy": 0.5}}
+    assert runs.shown({"sections": {"a": bare, "b": bare}}) == {}
 
 
-@SUITES.register("toy_of_comparison")
-class Toy(Suite):
-    columns = (Column("gain", "{label} gain", False, digits=3),)
-
-    def tasks(self, job):
-        return []
-
-    def sections(self, scores, context):
-        ((cell, own),) = scores.items()
-        about = {"suite": cell.suite, "source": "original", "n": cell.n}
-        about |= {"origin": "made up", "caveats": ("it is a toy.",)}
-        both = [Figure(name, name, own.accuracy) for name in ("gain", "pain")]
-        names = ("toy", "Toys", "Toy"), ("toy_extra", "More toys", "")
-        return [Section(*words, **about, figures=both) for words in names]
-
-
-def test_a_new_suite_is_one_class_and_any_model_a_row(tmp_path, monkeypatch):
-    own = {made.cell("toy_of_comparison"): made.scores(0.6)}
-    monkeypatch.setattr(made, "_measured", lambda: own)
+def test_any_model_is_a_row_of_its_own_name(tmp_path):
     for name, model in (("a", "Mine"), ("b", None), ("c", "x"), ("d", "x")):
         made.evaluation(tmp_path / name, model=model)
-    (column,) = (built := build(tmp_path)).columns
-    assert (column.key, column.title) == ("toy/gain", "Toy gain")
     names = ["Mine", "b", *(f"x ({tmp_path / name})" for name in "cd")]
-    assert list(_cells(built, "toy/gain")) == names
-    assert _cells(built, "toy/gain")["b"].mean == pytest.approx(60.0)
-    assert "Toy: Toys; made up. It is a toy." in writers.notes(built)
+    assert list(_cells(build(tmp_path))) == names
 
 
 def test_what_divides_is_one_reference_for_all(found, tmp_path):

@@ -166,6 +166,7 @@ ORDER = (
 )
 STOCHASTIC = ("shot_noise", "speckle_noise", "snow", "spatter")
 FILM_SHARE = {"motion_blur": 1e-4, "brightness": 0.005}
+LIQUIDS = (0.7, 0.15, 0.1, 0.05), (0.8, 0.2)
 
 
 def with_legacy_draws(images, name):
@@ -196,10 +197,8 @@ def test_constants_of_films():
         "zoom_blur": [0.004] * 2,
         "gaussian_blur": [(0.25, 0.035, 6.0), (0.35, 0.014, 7.0)],
         "snow": [(0.3, 3, 14, 4), (0.28, 2, 10, 2.5)],
-        "spatter": [
-            (0.65, 0.27, 3.7, 0.69, (0.7, 0.15, 0.1, 0.05)),
-            (0.6, 0.25, 1.75, 0.7, (0.8, 0.2)),
-        ],
+        "spatter": [(0.65, 0.27, 3.7, 0.69, LIQUIDS[0])]
+        + [(0.6, 0.25, 1.75, 0.7, LIQUIDS[1])],
         "brightness": [0.02] * 2,
         "translate": [range(-20, 21), range(-15, 16)],
         "rotate": [range(-15, 16)] * 2,
@@ -216,7 +215,7 @@ def test_constants_of_films():
     assert {*generate.to_uint8(np.array([*frames])).flat} == {132}
 
 
-def test_views_keep_the_centre_and_brightness_of_grey_adds():
+def test_views_keep_the_centre():
     matrix = about_centre(turn(30) * 1.2, (20, 50, 3))
     np.testing.assert_allclose(matrix @ [25, 10, 1], [25, 10])
     # A tilt of nothing shrinks a little.
@@ -228,14 +227,9 @@ def test_views_keep_the_centre_and_brightness_of_grey_adds():
     seen = project(images, np.array([[1, 0, 0], [0, 1, 0], [0, -1 / 16, 1]]))
     assert not seen[:, 17:].any()
     np.testing.assert_array_equal(seen[:, 0], images[:, 0])
-    grey = np.array([100, 0, 250])[None, None, :, None]
-    film = perturb(np.repeat(grey, 3, axis=-1).astype("u1"), "brightness")[0]
-    steps = 255 * 0.015 * np.arange(-15, 16)[:, None, None, None]
-    error = np.clip(grey + steps, 0, 255) - film
-    assert error.min() > -0.001 and error.max() < 1.001
 
 
-@pytest.mark.parametrize("weights", [(0.8, 0.2), (0.7, 0.15, 0.1, 0.05)])
+@pytest.mark.parametrize("weights", LIQUIDS)
 def test_liquid_moves_down(weights):
     column = np.random.default_rng(0).random(20)
     wanted = np.convolve(column, weights[::-1], mode="same")

@@ -41,11 +41,9 @@ def test_a_split_gathers_in_order_without_a_copy_in_the_graph():
 def test_balanced_subsets_hold_the_first_of_each_class():
     for sizes, num_examples, expected in (
         ((50, 50, 50), 32, (11, 11, 10)),  # the remainder: lowest ids
-        ((50, 50, 50), 2, (1, 1, 0)),
         ((50, 4, 50), 31, (14, 4, 13)),  # a small class: the others fill up
         ((10, 50, 50), 31, (10, 11, 10)),  # remainder passes over a full class
         ((1, 2, 50, 0), 40, (1, 2, 37, 0)),  # filled up twice
-        ((5, 6, 7), 18, (5, 6, 7)),
     ):
         labels = np.repeat(np.arange(len(sizes)), sizes)
         labels = np.random.default_rng(0).permutation(labels)
@@ -86,17 +84,12 @@ def test_bad_input_is_one_line():
     def arrays(*shape, labels=(0, 1), dtype=np.uint8):
         return ArraySplit(np.zeros(shape, dtype), labels)
 
-    def corrupted(source=SPLIT, name="fog", severity=1, **options):
-        return data.corrupted(source, name, severity, **options)
-
-    def views(split=SPLIT, batch_size=2, **options):
-        return data.views(split, batch_size=batch_size, **options)
-
-    load = data.load
+    load, corrupted = data.load, functools.partial(data.corrupted, severity=1)
+    views = functools.partial(data.views, SPLIT, batch_size=2)
+    fed = functools.partial(data.views, batch_size=1)
     digits = functools.partial(load, "digits")
     folder = functools.partial(load, "folder", image_size=9)
     files = FileSplit(["a.png"] * 23, [0] * 23, 8)
-    joined = JoinedSplit([SPLIT, SPLIT.subset([])])
     bmp = JoinedSplit([files, FileSplit(["a.bmp"], [0], 8)])
     start, config = data_service.start, ServerConfig
     no_split = types.SimpleNamespace(train=None)
@@ -104,11 +97,7 @@ def test_bad_input_is_one_line():
         (lambda: arrays(2, 4, 4, 3, dtype="f4"), "float32"),
         (lambda: arrays(2, 4, 4, 3, labels=[0]), "2 images but 1 labels"),
         (lambda: arrays(2, 4, 4, 3, labels=[0.5, 1]), "float64"),
-        (
-            lambda: arrays(2, 4, 4, 3, labels=[-1, 1]),
-            "class numbers [N] from 0",
-        ),
-        (lambda: FileSplit(["a"], [0, 1], 8), "1 images but 2 labels"),
+        (lambda: arrays(2, 4, 4, 3, labels=[-1, 1]), "numbers [N] from 0"),
         (lambda: FileSplit(["a"], [0], Preprocess()), "tells no size"),
         (lambda: JoinedSplit([SPLIT, random_split(5)]), "not 4 x 4 and 5 x 5"),
         (lambda: load("mnist"), "'mnist'. Known: digits, cifar10"),
@@ -121,8 +110,8 @@ def test_bad_input_is_one_line():
         (lambda: folder(image_size=0), "--image_size=0"),
         (lambda: folder(preprocess="crop8"), "=9 does not go with preproces"),
         (lambda: load("imagenet", preprocess="as_stored"), "several sizes"),
-        (lambda: views(no_split), "a SimpleNamespace: give its train, as in"),
-        (lambda: views("digits"), "got a str: load one"),
+        (lambda: fed(no_split), "a SimpleNamespace: give its train, as in"),
+        (lambda: fed("digits"), "got a str: load one"),
         (lambda: views(augment="augmix"), "augment='augmix' must be a funct"),
         (lambda: views(batch_size=24), "batch_size=24: give a number from 1 "),
         (lambda: views(batch_size=0), "=0: give a number from 1 to 23"),
@@ -132,20 +121,17 @@ def test_bad_input_is_one_line():
         (lambda: SPLIT.subset([10**6]), "no image 1000000 in a split of 23"),
         (lambda: files.subset([0, -1]), "no image -1"),
         (lambda: files.subset([True, False]), "got bool"),
-        (lambda: joined.subset([0.5]), "got float64"),
         (lambda: Crop(scale=(0.5, 0.2)), "scale=(0.5, 0.2)"),
         (lambda: Crop(ratio=(0, 1)), "ratio=(0, 1)"),
         (lambda: Crop(tries=0), "tries=0"),
         (lambda: count_workers("http://a:1"), "http://a:1 does not give batch"),
         (lambda: data_service.worker("host:port", 0), "HOST:PORT"),
-        (lambda: config(port=65536), "must be from 0 to 65535"),
         (lambda: start(config()), "--workers=HOST"),
         (lambda: start(config(workers=("a",), dispatcher="b:1")), "--workers="),
-        (lambda: views(bmp, service="grpc://h:1"), "grpc://h:1 cannot make b"),
-        (lambda: corrupted(name="fogg"), "Unknown corruption 'fogg'. Known: "),
-        (lambda: corrupted(severity=6), "Severity 6 does not exist"),
-        (lambda: corrupted(batch_size=0), "batch_size=0 must be a whole"),
-        (lambda: corrupted(3), "or of (images, labels); got int"),
-        (lambda: corrupted((np.zeros([2, 8, 8, 3]), [0, 1])), "uint8"),
+        (lambda: fed(bmp, service="grpc://h:1"), "grpc://h:1 cannot make b"),
+        (lambda: corrupted(SPLIT, "fogg"), "Unknown corruption 'fogg'. Know"),
+        (lambda: corrupted(SPLIT, "fog", batch_size=0), "=0 must be a whol"),
+        (lambda: corrupted(3, "fog"), "or of (images, labels); got int"),
+        (lambda: corrupted((np.zeros([2, 8, 8, 3]), [0, 1]), "fog"), "uint8"),
     ):
         assert_usage_error(call, words)

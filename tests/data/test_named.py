@@ -97,12 +97,7 @@ def test_damaged_files_are_named(prepared, tmp_path):
         ("tfrecord", shard, lambda _: b"", " in train, but should have 23"),
         ("tfrecord", info, lambda _: b"{", "Cannot use the prepared"),
         ("tfrecord", info, None, "No ImageNet is prepared in "),
-        (
-            "tfrecord",
-            info,
-            lambda i: i.replace(b"idat", b""),
-            "split 'validation'",
-        ),
+        ("tfrecord", info, lambda i: i.replace(b"idat", b""), "'validation'"),
         ("array_record", shard, lambda _: b"\5" * 99, "the ArrayRecord files"),
     ):
         copy = copy_of(prepared[kind], tmp_path / "damaged")
@@ -111,7 +106,7 @@ def test_damaged_files_are_named(prepared, tmp_path):
         path.unlink()
         if change:
             path.write_bytes(change(content))
-        assert_usage_error(functools.partial(load, copy), words, "repare", copy)
+        assert_usage_error(load, words, "repare", copy, root=copy)
         shutil.rmtree(copy)
     copy_of(prepared["tfrecord"], copy)
     bad = load(copy).train.read(4).numpy()
@@ -172,10 +167,7 @@ def test_splits_are_in_order_of_ids(name, classes, tmp_path):
     assert dataset.image_shape == (32, 32, 3) and dataset.flip
     assert dataset.mean == dataset.std == (0.5, 0.5, 0.5)
     for part, pixels in parts.items():
-        split = getattr(dataset, part)
-        np.testing.assert_array_equal(split.images, pixels)
-        assert split.images.dtype == np.uint8
-        np.testing.assert_array_equal(split.labels, [*range(classes)] * 2)
+        assert_holds(getattr(dataset, part), pixels, [*range(classes)] * 2)
     (train,) = tmp_path.rglob("*-train.tfrecord*")
     info = train.with_name("dataset_info.json")
     cut = functools.partial(train.write_bytes, train.read_bytes()[:9000])

@@ -253,10 +253,8 @@ def test_corrupted_batches_keep_their_order_and_few_are_made_ahead(monkeypatch):
 
 
 # So many that keys of 23 bits are drawn twice.
-MANY, ROUNDS = (
-    data.ArraySplit(noise(9000, 2, 2, 3), np.arange(9000)),
-    (0, 1, 2, 3, 24, 25),
-)
+MANY = data.ArraySplit(noise(9000, 2, 2, 3), np.arange(9000))
+ROUNDS = 0, 1, 2, 3, 24, 25
 
 
 @pytest.fixture(scope="module")

@@ -56,22 +56,14 @@ def test_cifar(monkeypatch, tmp_path):
         images, labels = as_stored(folder, "test")
         same(collect(split)[0], images)
     assert_holds(split, images, labels)
-    part = data.classes.balanced_subset(split, 10, "it")
-    assert sorted(collect(part)[1].tolist()) == list(range(10))
     # What is not there.
     empty, other = f"tfds:{tmp_path / 'empty'}", dataset(100, name="cifar100")
-    small = corrupted_images(there, dataset(10, side=24))
     for call, words in (
-        (lambda: cifar.split("fog", 3), "lacks fog/3"),
+        (lambda: cifar.split("fog", 3), "among what is there (fog/2)"),
         (lambda: cifar.split("frost", 2), "(glass_blur, fog, elastic_tr"),
-        (lambda: cifar.split("elastic", 5), "Unknown corruption"),
-        (lambda: small.split("fog", 2), "such as resize24-crop24"),
         (lambda: corrupted_images(there, other), "d as imagenet2012_corrupted"),
         (lambda: corrupted_images(empty, full), f"{empty[5:]} does not exist"),
-        (
-            lambda: shifted_images(there, dataset(1000)),
-            "prepared as imagenet_r",
-        ),
+        (lambda: shifted_images(there, other), "prepared as imagenet_r"),
     ):
         refused(call, words)
     assert list(tmp_path.iterdir()) == [root]
@@ -98,9 +90,6 @@ def test_imagenet_c_and_imagenet_r(tmp_path):
     usual = corrupted_images(f"tfds:{tmp_path}", full)
     resized = collect(usual.split("snow", 4))[0]
     same(resized, data.Preprocess(256, 224).apply(made))
-    unnamed = dataset(1000, side=224, name="folder")
-    split = corrupted_images(f"tfds:{tmp_path}", unnamed).split("snow", 4)
-    assert split.labels.tolist() == stored_labels
 
     def opened(root="", classes=1000, preprocess=None):
         there = f"tfds:{tmp_path / root}"
@@ -197,22 +186,18 @@ def test_shifted_images_are_read_as_published(tmp_path):
 
 
 def test_bad_folders_are_named(tmp_path):
-    def no(path, words, classes=("ant", "bee", "cat"), **given):
-        full = dataset(classes, side=24)
+    full = dataset(("ant", "bee", "cat"), side=24)
+
+    def no(path, words, **given):
         refused(lambda: shifted_images(path, full, **given), words)
 
     no(tmp_path / "nowhere", "does not exist")
-    no(tmp_path, "holds 0 class folders")
     make(tmp_path, ("ant",))
     no(tmp_path, "holds 1 class folders (ant)")
     make(tmp_path, ("ant", "bee"))
     no(tmp_path, "such as resize24-crop24", preprocess="as_stored")
     make(tmp_path, ("ant", "zebra"))
     no(tmp_path, "zebra, which are none of the 3 classes")
-    # A folder's own words are not in ImageNet's order: all mislabelled.
-    make(tmp_path / "synsets", imagenet_wnids()[:3])
-    alphabet = sorted(f"word {i}" for i in range(1000))
-    no(tmp_path / "synsets", "order of the alphabet", alphabet)
 
 
 N = 12
@@ -261,12 +246,10 @@ def test_what_is_missing_and_files_of_another_kind(tmp_path):
     archive = tmp_path / "CIFAR-10-C.tar"
     unread(archive, "C.tar does not exist: give the directory")
     archive.write_bytes(b"x")
-    unread(archive, "unpack it")
     unread(tmp_path, "holds CIFAR-10-C.tar, no such set")
     (tmp_path / "cifar10_corrupted").mkdir()
     unread(tmp_path, f"tfds:{tmp_path}")
     make_arrays(tmp_path)
-    unread(tmp_path, "lacks frost/1: add it, or choose among what", "frost")
     unread(tmp_path, "Unknown corruption 'frosty'", "frosty")
     unread(tmp_path, "Severity '1'", severity="1")
     unread(tmp_path, "24 x 24: give another preprocess, such as", side=24)
@@ -286,18 +269,14 @@ def test_what_is_missing_and_files_of_another_kind(tmp_path):
     for content, words in (
         (np.zeros([5 * N, 32, 32, 3], "f4"), "float32 [60, 32, 32, 3], exp"),
         ((5 * N, 3, 32, 32), "the channels last: convert it"),
-        ((5 * N, 32, 32), "[60, 32, 32]"),
-        ((5 * N, 32, 32, 1), "expected uint8 [N, H, W, 3] (suite c), the"),
         ((N, 31, 32, 32, 3), "[N, H, W, 3] (suite c), the"),
         ((4 * N, 32, 32, 3), "48 images for the 12 labels of"),
         (np.array([None] * N), "pickled Python objects"),
         # A pickle that ends whoever loads it.
         (b"\x80\x02csys\nexit\n(tR.", "are refused"),
-        (b"\x93NUMPY\x01", "Download it again"),
         (10_000, "Download it again if cut short"),
         ([0] * (N - 1), "60 images for the 11 labels of"),
         ([*range(10), *[0] * 50], "60 images for the 60 labels of"),
-        ([*LABELS, *LABELS], "60 images for the 24 labels of"),
         ([0.0, 1.0], "float64"),
         ([[0, 1], [0, 1]], "[2, 2] from 0, expected integers [N]"),
         ([-1] * N, "from -1, expected integers [N] from 0"),
@@ -351,20 +330,10 @@ def test_refusals_of_trees(tmp_path):
     # Videos of perturbations are no corruptions.
     (tmp_path / "frost" / CLASSES[0]).mkdir(parents=True)
     (tmp_path / "fog" / "2").mkdir()
-    (tmp_path / "snow" / "1" / "n03000684").mkdir(parents=True)
     for words, *what in (
-        ("such as resize40-crop40", "fog", 1, CLASSES, 40),
-        ("lacks contrast", "contrast"),
-        (
-            "lacks snow/3: add it, or choose among what is there (snow/1)",
-            "snow",
-            3,
-        ),
-        ("n02102040, which are none of the 2", "fog", 1, CLASSES[:2]),
         ("lacks the classes n9 of cifar10", "fog", 1, (*CLASSES, "n9")),
         ("(class 0, class 1,", "fog", 1),
         ("fog/2 holds 0 class folders", "fog", 2),
-        ("n03000684 holds no files", "snow", 1),
         ("lacks frost", "frost"),
     ):
         unread(tmp_path, words, *what)

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import functools
 import json
 import os
 import shutil
@@ -80,13 +79,10 @@ def test_images_labels_and_crops_are_those_of_random_access(prepared, bucket):
     assert there.class_names == anywhere.class_names
     assert len(there.train) == 23 and there.test.files == ()
     part = there.test.subset([1, 4, 7, 8]).subset([0, 1, 3])
-    for ours, theirs in (
-        (there.test, anywhere.test),
-        (part, anywhere.test.subset([1, 4, 8])),
-    ):
+    pairs = (there.test, anywhere.test), (part, anywhere.test.subset([1, 4, 8]))
+    for ours, theirs in pairs:
         same(ours.labels, theirs.labels)
-        for one, other in zip(collect(ours), collect(theirs)):
-            same(one, other)
+        list(map(same, collect(ours), collect(theirs)))
     crop, options = data.RandomResizedCrop(), {"batch_size": 4, "start_step": 3}
     made = data.views(there.train, crop=crop, **options).as_numpy_iterator()
     rows = pipeline.index_batches(there.train, **options).as_numpy_iterator()
@@ -105,9 +101,6 @@ def test_images_labels_and_crops_are_those_of_random_access(prepared, bucket):
 def test_what_cannot_be_read_from_start_to_end_is_one_line(prepared, tmp_path):
     copy = shutil.copytree(prepared["tfrecord"], tmp_path / "copy")
     (info,) = copy.rglob("dataset_info.json")
-    older = info.parent.with_name("4.10.0") / info.name
-    older.parent.mkdir()
-    older.write_text("{")
     split, index = load(copy).test, tf.constant([0])
     part = split.subset([1])
     for words, wrong in (
@@ -208,8 +201,8 @@ def test_who_waits_for_others_says_so_and_ends(monkeypatch, capsys):
     servers.append(worker(unlisted.removeprefix("grpc://"), 0))
     said = assert_usage_error(lambda: count(unlisted), "list of its workers")
     assert "no answer" not in said
-    call = functools.partial(count, address, timeout=0.2)
-    assert_usage_error(call, "no answer of its workers")
+    where = {"address": address, "timeout": 0.2}
+    assert_usage_error(count, "no answer of its workers", **where)
     said = capsys.readouterr().err
     assert f"Waiting for --data_service={address} and its" in said
     assert said.endswith(", up to 0.2 s\n")
@@ -219,7 +212,7 @@ def test_who_waits_for_others_says_so_and_ends(monkeypatch, capsys):
     for server in reversed(servers):
         server._stop()
     place = f"localhost:{free_ports(1)[0]}"
-    call = functools.partial(worker, place, 0, timeout=0.2)
-    assert_usage_error(call, f"--dispatcher={place}: nothing")
+    where = {"dispatcher": place, "port": 0, "timeout": 0.2}
+    assert_usage_error(worker, f"--dispatcher={place}: nothing", **where)
     said = f"Waiting for the dispatcher {place}, up to 0.2 s\n"
     assert capsys.readouterr().err.endswith(said)

@@ -15,14 +15,12 @@ IMAGES = RANDOM.integers(0, 256, [9, 10, 14, 3], np.uint8)
 # Sorted by class, as folders are: the first six are of one only.
 LABELS = np.array([0, 0, 0, 0, 0, 0, 1, 1, 2])
 # Every second image is taken for the next class.
-PREDICTED = (LABELS + np.arange(9) % 2) % 3
+SEEN = (LABELS + np.arange(9) % 2) % 3
 
 
-def kept(
-    folder, images=IMAGES, labels=LABELS, seen=PREDICTED, own=CELL, names=NAMES
-):
-    Gallery(folder).see(own, images, np.eye(3)[seen], labels, names)
-    if not (found := read(folder, own)):
+def kept(root, images=IMAGES, labels=LABELS, seen=SEEN, own=CELL, names=NAMES):
+    Gallery(root).see(own, images, np.eye(3)[seen], labels, names)
+    if not (found := read(root, own)):
         return None
     keys = "label", "predicted", "right", "frame"
     told = [tuple(one[key] for key in keys) for one in found["examples"]]
@@ -33,7 +31,7 @@ def test_pictures_are_the_images_pixel_by_pixel_and_of_all_classes(tmp_path):
     shown, told = kept(tmp_path)
     for k, picture, one in zip((0, 1, 2, 6, 7, 8), shown, told, strict=True):
         np.testing.assert_array_equal(picture, IMAGES[k])
-        names = NAMES[LABELS[k]], NAMES[PREDICTED[k]]
+        names = NAMES[LABELS[k]], NAMES[SEEN[k]]
         assert one == (*names, k % 2 == 0, None)
     # Floats are rounded, large images made small, and grey ones kept.
     numbers = np.float32([[[[-5.0, 255.4, 3.6]]]])
@@ -48,7 +46,7 @@ def test_pictures_are_the_images_pixel_by_pixel_and_of_all_classes(tmp_path):
     # Outputs of other classes, labels that are not known, and no image at all.
     _, told = kept(tmp_path, labels=0 * LABELS - 1, names="xyz")
     assert set(told) == {(None, c, None, None) for c in "xy"}
-    assert kept(tmp_path / "empty", IMAGES[:0], [], PREDICTED[:0]) is None
+    assert kept(tmp_path / "empty", IMAGES[:0], [], SEEN[:0]) is None
 
 
 def test_a_sequence_is_a_film_of_some_frames(tmp_path):
@@ -70,7 +68,7 @@ def test_one_severity_stands_for_all(tmp_path, severities, seen):
     cells |= {s: cell("fgsm", setting=s) for s in "xy"}
     cells["5"] = cell("c", "snow", 5)
     for each in cells.values():
-        target.see(each, IMAGES, np.eye(3)[PREDICTED], LABELS, NAMES)
+        target.see(each, IMAGES, np.eye(3)[SEEN], LABELS, NAMES)
     assert [s for s in cells if read(tmp_path, cells[s])] == [*seen, *"xy5"]
 
 

@@ -62,8 +62,18 @@ def test_suites_make_sections_in_their_order_from_the_cells_they_are_of():
     assert shown["noise"] == pytest.approx(noise)
 
 
-def test_json_has_all_numbers_with_their_errors(tmp_path):
+def test_json_has_all_numbers_and_words_say_what_their_errors_are(tmp_path):
     report = Report(FLAT | CLEAN, about={"model": "runs/one"})
+    for text in (report.text(), report.markdown()):
+        assert text.count("standard error over images") == 1
+        line = next(x for x in text.splitlines() if "gaussian_noise" in x)
+        assert line.replace("|", " ").split()[1:] == ["60"] * 6
+        for told in ("200 images per cell, generated", "runs/one"):
+            assert told in text and "Note: means are over 2 of" in text
+    head, _, line, *_ = report.summary().splitlines()
+    assert head == 'toy "<&>", model runs/one (abc), gives logits'
+    assert line.startswith("  Clean accuracy, 200 images  ")
+    assert " 90.0 ± " in line
     report.write(tmp_path)
     paths = sorted(path.name for path in tmp_path.iterdir())
     assert paths == ["report.html", "report.json", "report.md"]
@@ -105,20 +115,6 @@ def test_what_is_said_in_a_sentence_is_what_can_be_told():
     chance = "Clean accuracy is 30 ± 10 %, which cannot be told from chance."
     assert Report(few).verdict == chance
     assert Report(toys.suite_c({"fog": [0.5]})).verdict.startswith("Corruption")
-
-
-def test_words_say_how_many_images_and_what_errors_are():
-    report = Report(FLAT | CLEAN, about={"model": "runs/one"})
-    for text in (report.text(), report.markdown()):
-        assert text.count("standard error over images") == 1
-        line = next(x for x in text.splitlines() if "gaussian_noise" in x)
-        assert line.replace("|", " ").split()[1:] == ["60"] * 6
-        for told in ("200 images per cell, generated", "runs/one"):
-            assert told in text and "Note: means are over 2 of" in text
-    head, _, line, *_ = report.summary().splitlines()
-    assert head == 'toy "<&>", model runs/one (abc), gives logits'
-    assert line.startswith("  Clean accuracy, 200 images  ")
-    assert " 90.0 ± " in line
 
 
 def test_mixtures_are_refused():

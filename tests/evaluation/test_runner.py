@@ -8,9 +8,8 @@ import pytest
 
 from noisymix_tf import corruptions
 from noisymix_tf.checks import radius, radius_text
-from noisymix_tf.evaluation import Settings, checked, estimate, evaluate, plan
-from support import released_sets
-from support.evaluation_toys import SIDE, brightness_model, run, whole_dataset
+from noisymix_tf.evaluation import Settings, checked, evaluate, plan
+from support.evaluation_toys import brightness_model, run, whole_dataset
 from support.usage import assert_usage_error
 
 
@@ -71,7 +70,6 @@ def test_bad_values():
         ("eps", no_radius, [(value,) for value in (*no_radii, 1j)]),
         ("l2_eps", "l2_" + no_radius, [("four",)]),
         ("norms", "norm {0[0]!r}|linf, l2", [("l1",), (2,)]),
-        ("norms", "norms must be a list or a tuple, got 'l2'", ["l2"]),
         ("attack_step_size", "={!r} must be ", [0, "big", math.inf]),
         *((name, name + " must be a list or a tuple", [3]) for name in lists),
         *((name, name + " is empty", [()]) for name in lists),
@@ -81,8 +79,7 @@ def test_bad_values():
     ):
         for value in values:
             said = words.format(value).split("|")
-            call = functools.partial(Settings.of, {name: value})
-            assert_usage_error(call, *said)
+            assert_usage_error(Settings.of, *said, options={name: value})
 
 
 @pytest.mark.parametrize("said", ["logits", "probabilities"])
@@ -91,19 +88,15 @@ def test_outputs_that_are_not_what_is_said(said):
     model = brightness_model(softmax=said == "logits", scale=30.0)
     measure = functools.partial(run, model, suites=("clean",))
     words = f"outputs='{said}', but this model gives {found}"
-    assert_usage_error(lambda: measure(outputs=said), words)
+    assert_usage_error(measure, words, outputs=said)
     for outputs in ("auto", found):
         results = measure(outputs=outputs)
         assert results.report.outputs == found
         assert f"gives {found}" in str(results)
 
 
-def test_what_is_refused_is_refused_before_training(tmp_path):
+def test_what_is_refused_is_refused_before_training():
     """Only `evaluate` planned its cells: after hours of training."""
-    for label in "012":
-        path = tmp_path / "fog" / "1" / label / "a.png"
-        released_sets.save_image(path, np.zeros([SIDE, SIDE, 3], np.uint8))
-    fog = {"corruptions": ("fog",), "c_dir": str(tmp_path)}
     twice = {"attack_restarts": 2, "random_start": False}
     check = functools.partial(plan, None, whole_dataset())
     measure = functools.partial(evaluate, brightness_model(), whole_dataset())
@@ -111,12 +104,11 @@ def test_what_is_refused_is_refused_before_training(tmp_path):
         ("pgd", {"norms": ("l2",), "l2_eps": (99,)}, "eps=99 is more than"),
         ("pgd", twice, "attack_restarts=2 without a random start"),
         ("pgd", {"attack_steps": 2**31}, "attack_steps=2147483648 must be fr"),
-        ("c", fog, "lacks fog/2"),
+        ("c", {"c_dir": "nowhere"}, "nowhere does not exist"),
         ("r", {}, "Suite r needs images"),
     ):
         for ask in (check, measure):
-            call = functools.partial(ask, suites=[suite], **options)
-            assert_usage_error(call, words)
+            assert_usage_error(ask, words, suites=[suite], **options)
 
 
 def test_options_that_would_do_nothing_are_refused():
@@ -132,13 +124,3 @@ def test_options_that_would_do_nothing_are_refused():
         call = functools.partial(checked, suites, {option: value})
         assert_usage_error(call, f"{option}=", "would do nothing", words)
     assert checked(("clean",), {"seed": 1, "examples": 3, "outputs": "logits"})
-
-
-def test_a_plan_is_a_line_for_each_cell_and_an_estimate():
-    made = plan(brightness_model(), whole_dataset(), severities=(2, 4))
-    text = str(made).splitlines()
-    assert len(text) == 1 + len(made.cells) == 1 + 1 + 2 * 15
-    assert text[1].split()[:3] == ["flat/clean", "23", "original"]
-    assert text[-1].startswith("flat/c/jpeg_compression/4 ")
-    assert made.cells[1].generator in text[2] and "cifar" in text[2]
-    assert 0.0 < estimate(made, num_workers=1) < 3600.0

@@ -42,11 +42,11 @@ def layer_of(**options):
 
 
 def expected(images, key):
-    return augmix_views(images, key, num_views=1, **SMALL)[:, 1].numpy()
+    return augmix_views(images, key, num_views=2, **SMALL)[:, 1].numpy()
 
 
 def test_contract_for_views_of_floats(tmp_path):
-    layer = layer_of(name="augmix", value_range=(0, 1), num_views=1, seed=2)
+    layer = layer_of(name="augmix", value_range=(0, 1), num_views=2, seed=2)
     more = {"expected_shape": (2, 2, *SHAPE), "atol": 1e-5}
     assert_layer_contract(layer, FLOATS / 255.0, tmp_path=tmp_path, **more)
 
@@ -64,8 +64,8 @@ def test_calls_give_the_pixels_of_the_function_of_their_options():
     same(one(IMAGES, seed=[3, 4]), expected(IMAGES, [3, 4]))
     same(one(IMAGES), expected(IMAGES, stream(2, 9)))
     assert len(seen) == 4
-    same(AugMix()(IMAGES), augmix_views(IMAGES, stream(0), num_views=1)[:, 1])
-    options = {"severity": 1, "width": 2, "depth": 1, "num_views": 2}
+    same(AugMix()(IMAGES), augmix_views(IMAGES, stream(0), num_views=2)[:, 1])
+    options = {"severity": 1, "width": 2, "depth": 1, "num_views": 3}
     options |= {"alpha": 0.5, "all_ops": True}
     images = IMAGES[..., :1]
     layer = AugMix(**options)
@@ -83,7 +83,7 @@ def test_compiled_pipelines_repeat_with_seeds_and_never_share_a_number():
 
     def views(step, images):
         seeds = ([0, step], stream(step))
-        made = [augmix_views(images, s, num_views=1, **SMALL) for s in seeds]
+        made = [augmix_views(images, s, num_views=2, **SMALL) for s in seeds]
         return layer(images, seed=[0, step]), layer(images), *made
 
     data = tf.data.Dataset.from_tensor_slices(IMAGES).batch(2).repeat(24)
@@ -175,7 +175,7 @@ def test_pipelines_count_once_in_a_strategy_and_when_deterministic():
 def test_refuses_arguments_and_inputs():
     ranges = [(0, 0), (255, 0), 255, (0, np.inf)]
     for name, value in [
-        *(("severity", 11), ("width", 0), ("num_views", 0), ("seed", None)),
+        *(("severity", 11), ("width", 0), ("num_views", 1), ("seed", None)),
         *(("value_range", each) for each in ranges),
         ("dtype", "uint8"),
     ]:

@@ -22,7 +22,7 @@ def _normal(*shape, seed=0):
 
 
 def test_contract_of_noise(tmp_path):
-    layer = FeatureNoise(name="noise", seed=3)
+    layer = FeatureNoise(name="noise", seed=3, noise_scale="std")
     assert layer.supports_masking
     assert_layer_contract(layer, _normal(4, 3, 3, 2), tmp_path=tmp_path)
     # An exported model has no noise.
@@ -34,10 +34,22 @@ def test_contract_of_noise(tmp_path):
 
 def test_calls_draw_as_the_pure_function_does_and_stay_finite():
     layer = FeatureNoise(0.4, 0.2, 0.5, seed=7, name="here")
+    wide = FeatureNoise(0.4, 0.2, 0.5, seed=7, name="here", noise_scale="std")
+    variance = None
     for call, shape in enumerate([(8,), (8, 5), (2, 2, 3, 4, 5)]):
         x, seed = _normal(*shape), rng.stream(7, call, "feature_noise/here")
-        expected = feature_noise(x[tf.newaxis], seed, [0.4], [0.2], 0.5)[0]
-        assert_array_equal(layer(x, training=True), expected)
+
+        def noisy(level, x=x, seed=seed):
+            return feature_noise(x[tf.newaxis], seed, [level], [0.2], 0.5)[0]
+
+        assert_array_equal(layer(x, training=True), noisy(0.4))
+        # By what was before the call, of which a tenth is replaced.
+        batch = np.var(x)
+        variance = variance or batch
+        expected = noisy(0.4 * variance**0.5)
+        assert_allclose(wide(x, training=True), expected, atol=1e-6)
+        variance += 0.1 * (batch - variance)
+        assert_allclose(wide.noise_variance, variance, rtol=1e-5)
         symbolic = keras.Input(shape[1:])
         assert layer(symbolic).shape == symbolic.shape
         assert layer.compute_output_shape(shape) == shape
@@ -65,7 +77,8 @@ def test_two_replicas_draw_different_noise_and_count_steps():
     strategy = two_replicas()
     with strategy.scope():
         layer = FeatureNoise(name="noise")
-        parts = keras.layers.Dense(3), FeatureNoise(name="noise")
+        noise = FeatureNoise(name="noise", noise_scale="std")
+        parts = noise, keras.layers.Dense(3)
         model = keras.Sequential([keras.Input([6]), *parts])
     x, alone = tf.zeros([2000]), FeatureNoise(name="noise")
     draws = tf.function(lambda: strategy.run(lambda: layer(x, training=True)))
@@ -78,7 +91,10 @@ def test_two_replicas_draw_different_noise_and_count_steps():
     model.compile("sgd", "mse", jit_compile=False)
     data = tf.data.Dataset.from_tensors((_normal(8, 6), _normal(8, 3)))
     model.fit(data.repeat(3), verbose=0, shuffle=False)
-    assert int(model.get_layer("noise").calls.numpy()) == 3
+    assert int(noise.calls.numpy()) == 3
+    mean = np.mean(np.var(np.reshape(_normal(8, 6), [2, -1]), axis=1))
+    for variance in noise.noise_variance.value.values:
+        assert_allclose(variance, mean, rtol=1e-5)
 
 
 def test_refuses_arguments_and_what_is_no_float():
@@ -87,6 +103,7 @@ def test_refuses_arguments_and_what_is_no_float():
     refused(lambda: FeatureNoise(0, np.nan), "multiplicative_noise=nan must")
     refused(lambda: FeatureNoise(1, 1, 1.5), "noise_sparsity=1.5 must be a num")
     refused(lambda: FeatureNoise(seed=None), "seed=None must be a whole number")
+    refused(lambda: FeatureNoise(noise_scale=1), "noise_scale=1 must be one of")
     eager, symbolic = tf.zeros([2], tf.uint8), keras.Input([3], dtype="uint8")
     refused(lambda: FeatureNoise()(eager), "takes floats, got uint8; scale")
     refused(lambda: FeatureNoise()(symbolic), "takes floats, got uint8; scale")

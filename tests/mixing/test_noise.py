@@ -10,7 +10,6 @@ from noisymix_tf import rng
 from noisymix_tf.mixing import MIXINGS, ManifoldMixing, MixPlan, feature_noise
 from noisymix_tf.mixing import noise as noise_lib
 from support.augmentation import assert_moments
-from support.usage import assert_usage_error
 
 
 def test_mix_and_inject_reproduce_the_reference(golden):
@@ -131,4 +130,3 @@ def test_kinds_that_do_not_mix_or_only_at_the_first_tap():
             assert_array_equal(mixing.mix(x, plan), x)
         plan = first.plan(seed, 5)
         assert int(plan.tap) == 0 and float(plan.lam) < 1.0
-    assert_usage_error(lambda: MIXINGS.get("mixed"), "'mixed'", "none, input,")

@@ -4,8 +4,6 @@ import errno
 import functools
 import json
 import os
-import pathlib
-from unittest import mock
 
 import keras
 import numpy as np
@@ -13,15 +11,11 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.saved_model import loader_impl as loader
 
-from noisymix_tf.attacks.victims import victim
 from noisymix_tf.data.preprocess import Preprocess
-from noisymix_tf.evaluation.predictor import Predictor
-from noisymix_tf.probabilities import trains_on_logits
 from noisymix_tf.serving import reload, saved_model, signatures
 from noisymix_tf.serving.classifier import difference
 from noisymix_tf.serving.reload import ExportMismatch
 from noisymix_tf.serving.signatures import SIGNATURES, Signature
-from noisymix_tf.training.trainer import NoisyMix
 from support.fit_models import two_replicas
 from support.released_sets import noise
 from support.served import NAMES, PREPROCESS, classifier
@@ -68,11 +62,9 @@ def test_outputs_equal_the_keras_models(model, served, shift, batch):
 
 def test_what_is_in_the_folder_and_what_clients_see(model, served, loaded):
     """Another layout than a server reads, weights twice, constants not told."""
-    assert (served.version, served.path.name) == (1, "1")
     # A new process without this package has compared every signature.
     assert set(served.differences) == set(SIGNATURES)
-    assert 0 <= served.max_abs_difference <= 1e-5
-    assert os.listdir(served.path.parent) == ["1"]
+    assert os.listdir(served.path.parent) == [str(served.version)] == ["1"]
     stored = served.path / "variables" / "variables.data-00000-of-00001"
     assert stored.stat().st_size < 4 * model.count_params() + 20_000
     plain = served.path / "plain"
@@ -151,7 +143,6 @@ def test_images_of_any_size_and_classes_of_equal_names(tmp_path):
         ("float32", ["softmax"], 3, True),
         ("mixed_bfloat16", ["relu"], 10, False),
         ("mixed_bfloat16", ["softmax", "linear"], 10, True),
-        ("mixed_float16", ["softmax", "linear"], 10, True),
         ("mixed_bfloat16", ["sigmoid"], 1, True),
     ],
 )
@@ -169,16 +160,7 @@ def test_no_softmax_twice(tmp_path, policy, ends, classes, is_probability):
     images = noise(4, 32, 32, 3)
     results = call(export(model, tmp_path / "m"), images)
     own = tf.cast(model(images), tf.float32).numpy()
-    said = [
-        "logits" in results,
-        trains_on_logits(model),
-        Predictor(model, classes, images, 4).from_logits,
-        Predictor(NoisyMix(model), classes, images, 4).from_logits,
-    ]
-    pixels = images.astype(np.float32)
-    attacked = (model, NoisyMix(model)) if classes > 1 else ()
-    said += [victim(m).nature(pixels)[1] for m in attacked]
-    assert said == [not is_probability] * len(said)
+    assert ("logits" in results) == (not is_probability)
     if not is_probability:
         np.testing.assert_allclose(results["logits"], own, rtol=2e-2, atol=0.1)
         own = tf.nn.softmax(own).numpy()
@@ -231,31 +213,28 @@ def test_a_model_trained_on_two_replicas(tmp_path):
         np.testing.assert_array_equal(old, variable)
 
 
-CHANGES = ("halved", None), ("probabilities", lambda found: found * np.nan)
-CHANGES += (("classes", lambda found: (found + 1) % 10),)
+CHANGES = {"logits": lambda found: found + 0.5}
+CHANGES["probabilities"] = lambda found: found * np.nan
+CHANGES["classes"] = lambda found: (found + 1) % 10
 
 
 @pytest.mark.usefixtures("pixels_only")
-@pytest.mark.parametrize("key, change", CHANGES)
-def test_a_signature_that_differs(model, tmp_path, monkeypatch, key, change):
-    path = tmp_path / "new" / "m"
-    if change:  # There is an earlier version.
-        (path / "1").mkdir(parents=True)
-    before = everything_in(tmp_path)
+@pytest.mark.parametrize("key", CHANGES)
+def test_a_signature_that_differs(model, tmp_path, monkeypatch, key):
+    path = tmp_path / "m"
+    (path / "1").mkdir(parents=True)  # An earlier version.
 
     def compute(served, images):
-        if not change:
-            return served.classify(images / 2)
         results = served.classify(images)
-        return {**results, key: change(results[key])}
+        return {**results, key: CHANGES[key](results[key])}
 
     other = Signature(compute, "images", tf.float32, "pixels")
     monkeypatch.setitem(SIGNATURES, "serving_other", other)
     with pytest.raises(ExportMismatch, match="tolerance is 1e-05"):
         export(model, path)
-    assert everything_in(tmp_path) == before
-    if not change:
-        assert 1e-3 < export(model, path, tolerance=1.0).max_abs_difference < 1
+    assert everything_in(tmp_path) == ["m", "m/1"]
+    if key == "logits":
+        assert 1e-2 < export(model, path, tolerance=1.0).max_abs_difference < 1
 
 
 @pytest.mark.usefixtures("pixels_only")
@@ -292,24 +271,20 @@ def ending_in(layer, shape=(32, 32, 3)):
 @pytest.mark.parametrize(
     "given, words",
     [
-        (lambda: ending_in(keras.layers.Dense(3), [5]), "expected images"),
         (lambda: ending_in(keras.layers.Conv2D(3, 3)), "probabilities (N, K)"),
         (lambda: ending_in(keras.layers.Flatten(), [8, 8, None]), "expected i"),
         (lambda: ending_in(lambda x: [x, x]), "one input and one output"),
         (lambda: keras.Sequential([keras.layers.Dense(3)]), "no built Keras"),
-        (lambda: "model.keras", "'model.keras' is no built Keras model"),
         (lambda: classifier(keras.layers.Dense(1)), "end it in a sigmoid"),
         ({"class_names": NAMES[:9]}, "9 names but the model 10 classes"),
         ({"class_names": [*NAMES[:9], "a\nb"]}, "not a line of text"),
         ({"card": "model.card.json"}, "card is 'model.card.json'; give"),
-        ({"outputs": "log"}, "outputs='log' is not known: give auto, logits"),
         ({"outputs": "probabilities"}, "this model gives logits"),
         ({"check_images": np.zeros([2, 32, 32, 3])}, "float64 of shape"),
         ({"check_images": noise(2, 32, 31, 3)}, "expected uint8"),
         ({"check_images": noise(0, 32, 32, 3)}, "N >= 1"),
         ({"check_labels": [0, 10]}, "expected 32 class numbers from 0 to 9"),
         ({"weights": "int8"}, "give float32, float16, bfloat16"),
-        ({"batch_sizes": [1.5]}, "wrong ones [1.5]: give whole numbers of at"),
         ({"batch_sizes": range(1, 900)}, "899 sizes, wrong ones []"),
         ({"preprocess": "resize64-crop64"}, "the model takes 32 x 32"),
     ],
@@ -339,26 +314,10 @@ def test_each_export_takes_the_next_version_and_the_folder_for_itself(tmp_path):
     assert {*os.listdir(path)} == {*"1 2 7 8 notes".split()}
 
 
-@pytest.mark.parametrize(
-    "path, words",
-    [
-        ("file", "Not a directory"),
-        ("new/" + 300 * "x", "File name too long"),
-        ("closed/m", "Permission denied"),
-        ("gs://bucket/m", "give a local folder"),
-    ],
-)
-def test_paths_that_cannot_be_written(tmp_path, monkeypatch, path, words):
-    (tmp_path / "file").write_text("text")
-    if path == "closed/m":  # Whoever is root may write anywhere.
-        closed = mock.Mock(side_effect=PermissionError(13, "Permission denied"))
-        monkeypatch.setattr(pathlib.Path, "mkdir", closed)
-    place = path if "://" in path else tmp_path / path
-    assert_usage_error(lambda: written(place), words)
-    assert os.listdir(tmp_path) == ["file"]
-
-
-def test_a_full_disk(tmp_path):
+def test_paths_that_cannot_be_written_and_a_full_disk(tmp_path):
+    assert_usage_error(lambda: written("gs://bucket/m"), "give a local folder")
+    long = tmp_path / "new" / ("x" * 300)
+    assert_usage_error(lambda: written(long), "File name too long")
     with pytest.raises(OSError, match="No space left") as error:
         with saved_model.new_version(tmp_path / "m") as folder:
             message = f"{folder}/saved_model.pb; No space left on device"

@@ -77,9 +77,6 @@ def claiming(width, height, before=b""):
 def bad_images(photograph):
     rgb = Image.fromarray(photograph)
     jpeg, png = encoded(rgb, "JPEG"), encoded(rgb, "PNG")
-    # A frame larger than the screen that the file claims.
-    gif = bytearray(encoded(rgb.quantize(4), "GIF"))
-    gif[6:10] = (32).to_bytes(2, "little") * 2
     # Where the size is expected, another chunk, which the decoder goes past.
     other = chunk(b"abCd", (32).to_bytes(4) * 2 + bytes(5))
     # Files that claim two sizes, of which a decoder might take the second.
@@ -92,15 +89,12 @@ def bad_images(photograph):
     unknown, large = "not JPEG or PNG", "too large"
     return [
         (b"", "empty"),
-        (encoded(rgb, "BMP"), unknown),
-        (bytes(gif), unknown),
+        (encoded(rgb, "GIF"), unknown),
         (claiming(2**15, 2**15, other), unknown),
-        (jpeg[: len(jpeg) // 2], "damaged"),
         (jpeg[:-2], "damaged"),
         (jpeg[:frame] + jpeg[frame:][:19] + jpeg[frame:], "damaged"),
         (png[: len(png) // 2], "damaged"),
         (two, "damaged"),
-        (claiming(0, 5), "damaged"),
         (claiming(2**31, 5), "damaged"),
         (claiming(2**31 - 1, 2**31 - 1), large),
         (claiming(MAX_PIXELS + 1, 1), large),
@@ -190,10 +184,8 @@ def test_what_no_model_could_answer_is_an_error(model, server, photograph):
         ("serving_default", {"images": photograph[None]}),
         ("serving_default", {"images": floats}),
         ("serving_default", {"images": pixels[0]}),
-        ("serving_default", {"images": pixels[..., :1]}),
         ("features", {"images": pixels[0, 0]}),
         ("serving_float", {"images": pixels}),
-        ("serving_bytes", {"image_bytes": pixels}),
         ("serving_bytes", {"image_bytes": [[b"a"], [b"b"]]}),
     ):
         with pytest.raises((tf.errors.OpError, ValueError, TypeError)):

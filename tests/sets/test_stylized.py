@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras.src.legacy.saving import legacy_h5_format
 from numpy.testing import assert_allclose as close
 
 from noisymix_tf.commands.stylize import StyleConfig
@@ -68,16 +69,10 @@ def test_weights_of_a_file_are_used(tmp_path):
     model = keras.applications.VGG16(include_top=False, weights=None)
     kernel = np.random.default_rng(0).normal(size=(3, 3, 3, 64))
     path = tmp_path / "vgg16_notop.h5"
+    bias = np.full([64], 0.5)
+    model.get_layer("block1_conv1").set_weights([kernel, bias])
     with h5py.File(path, "w") as file:
-        file.attrs["layer_names"] = [x.name.encode() for x in model.layers]
-        for layer in model.layers:
-            group = file.create_group(layer.name)
-            names = [f"{layer.name}_{w.name}" for w in layer.weights]
-            group.attrs["weight_names"] = [n.encode() for n in names]
-            for name, weight in zip(names, layer.weights):
-                group.create_dataset(name, weight.shape, "float32")
-        file["block1_conv1/block1_conv1_kernel"][...] = kernel
-        file["block1_conv1/block1_conv1_bias"][...] = 0.5
+        legacy_h5_format.save_weights_to_hdf5_group(file, model)
     image = folders.picture(0, (16, 16))[None].astype(np.float32)
     features = lib.feature_network("vgg16", path)(image)
     # Blue, green, red, without ImageNet's mean.
@@ -90,9 +85,9 @@ def test_weights_of_a_file_are_used(tmp_path):
     files[1].write_bytes(b"no archive")
     bad = [("vgg16", file) for file in (*files, folders.__file__)]
     for name, file in (*bad, ("vgg19", path)):
-        call = functools.partial(lib.feature_network, name, file)
         words = (f"cannot be read as weights of {name}", "random features")
-        assert_usage_error(call, *words)
+        given = {"name": name, "weights": file}
+        assert_usage_error(lib.feature_network, *words, **given)
 
 
 def test_statistics_come_near_the_style_and_contents_stay(network):

@@ -1,61 +1,21 @@
-"""Corrupted sets: killed at any moment, continued, never overwritten."""
+"""Corrupted sets: continued wherever they ended, never overwritten."""
 
-import dataclasses
 import fcntl
-import functools
-import signal
-import time
 
 import numpy as np
 import pytest
 
 from noisymix_tf import corruptions, data, sets
-from noisymix_tf.commands import merge
-from support import door_processes
 from support.released_sets import contents
 from support.usage import assert_usage_error
 
 ROW = 32 * 32 * 3
 
 
-def write(folder, number=40, change=0, names=("shot_noise",), **arguments):
+def write(folder, number=40, **arguments):
     digits = data.load("digits", test_examples=number)
-    images = digits.test.images.copy()
-    images[-1] += np.uint8(change)
-    split = data.ArraySplit(images, digits.test.labels)
-    digits, arguments["names"] = dataclasses.replace(digits, test=split), names
-    arguments = {"num_workers": 0, "progress": False, **arguments}
-    return sets.write(digits, folder, **arguments)
-
-
-CASES = ["arrays noise *shot_noise.npy* speckle_noise.npy"]
-CASES += ["tree contrast contrast/1/4/*.png contrast/5/4/363.png"]
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_a_part_that_was_killed_is_continued(tmp_path, case):
-    layout, name, begun, last = case.split()
-    killed, other, whole, joined, log = (tmp_path / n for n in "abcde")
-    flags = f"--layout={layout} --format=png --corruptions={name}".split()
-    flags += ["--num_workers=2", "--shard=2/2", f"--output_dir={killed}"]
-    with door_processes.Process(
-        "noisymix_tf", "corrupt", *flags, log=log
-    ) as process:
-        # The first line of progress, and a file.
-        while process.is_running() and not (
-            any(killed.glob(begun)) and "%" in log.read_text()
-        ):
-            time.sleep(0.002)
-        process.kill()
-        assert process.returncode == -signal.SIGKILL
-    # The first part has the sheets.
-    assert not (killed / last).exists() and not (killed / "sheets").exists()
-    for place, shard in ((killed, "2/2"), (other, "1/2"), (whole, "1/1")):
-        how = {"layout": layout, "image_format": "png", "shard": shard}
-        write(place, None, names=[name], **how)
-    merge.run([killed, other], joined)
-    made, wanted = contents(joined), contents(whole)
-    assert last in wanted and made.keys() == wanted.keys() and made == wanted
+    usual = {"names": ["shot_noise"], "num_workers": 0, "progress": False}
+    return sets.write(digits, folder, **{**usual, **arguments})
 
 
 @pytest.mark.parametrize("rows", [0, 57, 200, "zeros", "header"])
@@ -104,15 +64,11 @@ def test_more_names_are_added_and_other_settings_refused(tmp_path, monkeypatch):
         ({"seed": 1}, "seed 1 (was 0)"),
         ({"severities": [1, 2]}, "severities [1, 2] (was [1, 2, 3, 4, 5])"),
         ({"table": "imagenet"}, "table imagenet (was cifar)"),
-        ({"number": 30}, "images 30 (was 40)"),
-        # The last image is another one; only the first was looked at.
-        ({"change": 1}, "data "),
         ({"layout": "tree"}, "layout tree (was arrays)", "severities None"),
         ({"suite": "p", "names": ["tilt"]}, "suite p (was c)"),
     ):
-        call = functools.partial(write, tmp_path, **arguments)
         words.append("holds corrupted sets of other settings")
-        assert_usage_error(call, *words)
+        assert_usage_error(write, *words, folder=tmp_path, **arguments)
     monkeypatch.setattr(corruptions, "version", lambda folder=None: "0")
     assert_usage_error(lambda: write(tmp_path), "generator 0 (was ")
     assert contents(tmp_path) == whole
@@ -120,7 +76,7 @@ def test_more_names_are_added_and_other_settings_refused(tmp_path, monkeypatch):
 
 def test_unusable_directories_and_full_disks_are_told(tmp_path, monkeypatch):
     def refused(folder, words):
-        assert_usage_error(lambda: write(folder), words)
+        assert_usage_error(write, words, folder=folder)
 
     refused("", "--output_dir is missing")
     used = tmp_path / "used"

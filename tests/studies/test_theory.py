@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose as close
+from scipy.special import softmax
 
 from noisymix_tf import NoisyMix, theory
 from noisymix_tf.commands.theory import TheoryConfig
@@ -62,11 +63,6 @@ def differences(function, h, step=1e-4):
     return np.stack(slope, -1), np.moveaxis(bend, 2, 0) / (4 * step**2)
 
 
-def softmax(logits):
-    p = np.exp(logits - logits.max(-1, keepdims=True))
-    return p / p.sum(-1, keepdims=True)
-
-
 @pytest.mark.parametrize("tap", ["input", "first"])
 def test_regularizers_are_finite_differences_and_the_rest_third_order(tap):
     h = tail.Tail(MODEL, X, tap).features.numpy()
@@ -99,7 +95,7 @@ def test_mixup_is_the_mean_over_coefficients_and_pairs():
     labels, expected = np.eye(K)[Y], []
     i, r = np.divmod(np.arange(N * N), N)
     for lam in (np.arange(100) + 0.5) / 100:
-        p = softmax(logits(lam * X[i] + (1 - lam) * X[r]))
+        p = softmax(logits(lam * X[i] + (1 - lam) * X[r]), -1)
         targets = lam * labels[i] + (1 - lam) * labels[r]
         expected.append(-np.mean(np.sum(targets * np.log(p), -1)))
     mixed, _ = theory.mixup_losses(MODEL, X, Y, nodes=16)
@@ -132,8 +128,8 @@ def test_coefficients_of_the_defaults():
     assert theory.coefficients(alpha=0.0)["r1"] == 0.0
     # What three views with factors 1, 2, 3 add, and one factor for `m2`.
     more = theory.coefficients(jsd_weight=9.0)
-    assert more["a2"] / found["a2"] == pytest.approx(1 + 9 * 2 * 14 / 9)
-    assert more["m2"] / found["m2"] == pytest.approx(1 + 9 * 2 * 3 / 9)
+    found = [more[name] / found[name] for name in ("a2", "m2")]
+    close(found, [1 + 9 * 2 * 14 / 9, 1 + 9 * 2 * 3 / 9], rtol=1e-6)
 
 
 def test_the_adversarial_gap_is_as_predicted_and_the_worst():
@@ -203,18 +199,14 @@ def test_mistakes():
     mixup, stability = theory.mixup_losses, bind(theory.stability, MODEL, X)
     for call, words in (
         (bind(numbers, MODEL, X, Y + 1), "from 1 to 3"),
-        (bind(numbers, MODEL, X, Y + 0.5), "give whole numbers [12]"),
-        (bind(numbers, MODEL, X, Y[:3]), "y has the shape [3]"),
         (bind(numbers, MODEL, X, np.eye(3)[Y] * 2), "rows [12, 3] of sum 1"),
         (bind(numbers, MODEL, X[:, :1], Y), "takes (None, 2)"),
         (bind(numbers, MODEL, X * np.nan, Y), "x must be an array of finite"),
-        (bind(numbers, MODEL, "x", Y), "no text"),
         (bind(numbers, MODEL, [[1.0], [1.0, 2.0]]), "differ in length"),
         (bind(numbers, MODEL, X[:0], Y[:0]), "x is empty"),
         (bind(numbers, None), "no Keras model"),
         (bind(numbers, network(3, "sigmoid")), "yes or no answers"),
         (bind(numbers, MODEL, tap=None), "one name"),
-        (bind(numbers, MODEL, tap="last"), "'last'"),
         (bind(loss, -0.1), "eps=-0.1 must"),
         (bind(loss, 0.1, additive=-1.0), "at least 0."),
         (bind(mixup, MODEL, X, Y, nodes=0), "nodes=0"),
@@ -262,12 +254,9 @@ def test_the_command_shows_orders_also_of_ones_own_model(tmp_path, capsys):
     for name, value, words in (
         ("data", "missing.npz", "cannot be read"),
         ("data", saved("b", x=x), "arrays x and y"),
-        ("data", saved("c", x=x, y=y.astype(str)), "y must be an array"),
         ("data", saved("e", x=x[:, None], y=y), "vectors with class n"),
         ("data", saved("f", x=x, y=0 * y - 1), "from -1 to -1"),
-        ("data", saved("g", x=x[:0], y=y[:0]), "x of the shape [0, 4]"),
         ("model", unbuilt, "Sequential 'unbuilt' cannot be copied"),
-        ("model", "missing.keras", "cannot be loaded (File not found"),
         ("tap", "middle", "Unusable tap 'middle'"),
     ):
         assert_usage_error(bind(shown, points=5, **{name: value}), words)

@@ -46,8 +46,8 @@ class Dim(Options):
 
 
 @VIEWS.register("dim", options=Dim)
-def dim_views(images, seed, *, by, num_views=1, clean=True):
-    views = [images] * clean + [images // by] * num_views
+def dim_views(images, seed, *, by, num_views=2, clean=True):
+    views = [images] * clean + [images // by] * (num_views - clean)
     return tf.stack(views, axis=1)
 
 
@@ -100,15 +100,10 @@ class Negative(Suite):
 
 
 def linear(input_shape, num_classes, mean, std, width, seed):
-    layers = keras.Input(input_shape), keras.layers.Rescaling(1 / 255)
-    return keras.Sequential(
-        [
-            *layers,
-            keras.layers.Conv2D(2, 3, 4, name="stage1"),
-            keras.layers.Flatten(),
-            keras.layers.Dense(num_classes),
-        ]
-    )
+    layers = [keras.Input(input_shape), keras.layers.Rescaling(1 / 255)]
+    layers += [keras.layers.Conv2D(2, 3, 4, name="stage1")]
+    layers += [keras.layers.Flatten(), keras.layers.Dense(num_classes)]
+    return keras.Sequential(layers)
 
 
 MODELS.register("linear")(Architecture(linear))

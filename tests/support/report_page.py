@@ -44,15 +44,14 @@ class Page:
     def __init__(self, text):
         _, _, text = text.partition("\n")  # The type of the document.
         text = re.sub(r"<((?:meta|img) [^>]*)>", r"<\1/>", text)
-        self.elements, self.nodes = [], []
+        self.elements = []
         self._add(ElementTree.fromstring(text), [], None)
 
     def _add(self, node, within, section):
         text = " ".join("".join(node.itertext()).split())
         found = {"tag": node.tag, "text": text}
-        found |= {"in": within, "section": section, **node.attrib}
+        found |= {"in": within, "section": section, "node": node, **node.attrib}
         self.elements.append(found)
-        self.nodes.append(node)
         if node.tag == "section":
             section = node.get("id")
         for child in node:
@@ -68,8 +67,8 @@ class Page:
 
     def rows(self, section, of):
         (table,) = self.all("table", of, section)
-        node = self.nodes[self.elements.index(table)]
-        return [["".join(c.itertext()) for c in r] for r in node.iter("tr")]
+        rows = table["node"].iter("tr")
+        return [["".join(cell.itertext()) for cell in row] for row in rows]
 
 
 def decoded(source):

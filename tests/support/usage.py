@@ -13,10 +13,10 @@ def parsed(config, *arguments, known=None, **values):
     return command_line.parse(words, config, "usage", known)
 
 
-def assert_usage_error(call, *words):
-    """`call()` raises `UsageError`: one line, returned, that has all words."""
+def assert_usage_error(call, *words, **given):
+    """`call(**given)` raises `UsageError`: a line, returned, with all words."""
     with pytest.raises(UsageError) as caught:
-        call()
+        call(**given)
     line = str(caught.value)
     assert "\n" not in line, line
     missing = [word for word in map(str, words) if word not in line]

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 TINY = """--flagfile=flags/data/digits.flags --flagfile=flags/method/nfm.flags
     --model=tiny --taps=normalize,stage1 --batch_size=20 --train_examples=100
     --test_examples=50 --epochs=12 --checkpoint_steps=2 --validation_epochs=4
-    --suites=clean --notensorboard --noexport""".split()
+    --suites=clean --notensorboard --noexport --noise_scale=std""".split()
 # The same command, by two devices of one process.
 _TWO_DEVICES = f"""
 import runpy, sys, tensorflow as tf

@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from noisymix_tf import fitting
 from noisymix_tf.training import optimizers, setup
-from noisymix_tf.training.optimizers import L2SGD
 from noisymix_tf.training.options import (
     MethodConfig,
     OptimizerConfig,
@@ -20,59 +19,86 @@ from support import fit_models
 from support.usage import assert_usage_error
 
 
-@pytest.mark.parametrize("momentum, nesterov", [(0.9, 1), (0.9, 0), (0.0, 0)])
-def test_updates_follow_the_equations_under_a_schedule(momentum, nesterov):
-    """PyTorch's documented update, in float64; also of a saved copy."""
-    rng = np.random.default_rng(0)
-    w = rng.normal(size=5)
-    schedule = keras.optimizers.schedules.CosineDecay(0.1, 10, alpha=1e-5)
-    options = {"momentum": momentum, "nesterov": bool(nesterov), "l2": 5e-2}
-    optimizer = L2SGD(schedule, **options)
+@pytest.mark.parametrize(
+    "kind, b, nesterov, mode",
+    [
+        *[("sgd", 0.9, True, "l2"), ("sgd", 0.9, False, "l2")],
+        *[("sgd", 0.0, False, "decoupled"), ("adamw", 0.9, True, "l2")],
+        ("lion", 0.8, True, "l2"),
+    ],
+)
+def test_updates_follow_the_equations_under_a_schedule(kind, b, nesterov, mode):
+    """In float64, rates and decay of each variable; also of a saved copy."""
+    flags = {"optimizer": kind, "momentum": b, "nesterov": nesterov}
+    flags |= {"weight_decay": 5e-2, "weight_decay_mode": mode, "epochs": 1}
+    flags = OptimizerConfig(clip_norm=2.0, **flags)
+    rng, factors = np.random.default_rng(0), (1, 0.5, 3)
+    optimizer = setup.optimizer(flags, 10, rate_factors=factors)
     config = keras.optimizers.serialize(optimizer)
     optimizer = keras.optimizers.deserialize(config)
-    variable = keras.Variable(w.astype("float32"))
-    buffer = np.zeros_like(w)
-    for gradient in rng.normal(size=[10, 5]):
+    shapes = {"kernel": [3, 2], "gamma": [4], "bias": [2, 2]}
+    weights = [rng.normal(size=shape) for shape in shapes.values()]
+    pairs = zip(weights, shapes)
+    variables = [keras.Variable(w, dtype="float32", name=n) for w, n in pairs]
+    m, v = [0.0] * 3, [0.0] * 3
+    for t in range(1, 11):
         rate = float(optimizer.learning_rate)
-        optimizer.apply([gradient.astype("float32")], [variable])
-        g = gradient + 5e-2 * w
-        buffer = momentum * buffer + g
-        w = w - rate * (g + momentum * buffer if nesterov else buffer)
-    np.testing.assert_allclose(variable.numpy(), w, rtol=1e-5)
-
-
-@pytest.mark.parametrize("mode", ["l2", "decoupled"])
-def test_the_norm_of_all_gradients_is_limited_without_the_decay(mode):
-    """And each of the two decays shrinks the weights once."""
-    options = {"learning_rate": 0.1, "momentum": 0.0, "nesterov": False}
-    options |= {"weight_decay": 0.2, "weight_decay_mode": mode}
-    options["clip_norm"] = 2.0
-    optimizer = setup.optimizer(OptimizerConfig(**options), 1000)
-    assert optimizer.l2 == (0.2 if mode == "l2" else 0.0)
-    variables = [keras.Variable([1.0, 2.0]), keras.Variable([[3.0]])]
-    for scale, factor in ((10.0, 2.0 / 5.0), (1.0, 1.0)):
-        gradients = [np.float32([0.3, 0.0]) * scale, [[0.4 * scale]]]
-        before = [v.numpy().astype(np.float64) for v in variables]
-        rate = float(optimizer.learning_rate)
+        size = 0.1 + t % 2  # Every second one is shortened.
+        gradients = [rng.normal(scale=size, size=w.shape) for w in weights]
         optimizer.apply([np.float32(g) for g in gradients], variables)
-        for w, g, v in zip(before, gradients, variables):
-            expected = w - rate * 0.2 * w - rate * factor * np.array(g)
-            np.testing.assert_allclose(v.numpy(), expected, rtol=1e-5)
+        # All of them together, without the decay.
+        norm = np.sqrt(sum(np.sum(g**2) for g in gradients))
+        for i, w in enumerate(weights):
+            g, step = gradients[i] * min(1, 2.0 / norm), 0.0
+            if mode == "l2" and kind == "sgd":
+                g += 5e-2 * w
+            elif kind == "sgd" or i == 0:  # AdamW and Lion: of the kernel.
+                step = 5e-2 * w
+            if kind == "sgd":
+                m[i] = b * m[i] + g
+                step += g + b * m[i] if nesterov else m[i]
+            elif kind == "adamw":
+                m[i] = b * m[i] + (1 - b) * g
+                v[i] = 0.999 * v[i] + 0.001 * g**2
+                scale = np.sqrt(1 - 0.999**t) / (1 - b**t)
+                step = step + scale * m[i] / (np.sqrt(v[i]) + 1e-7)
+            else:
+                step = step + np.sign(b * m[i] + (1 - b) * g)
+                m[i] = 0.99 * m[i] + 0.01 * g
+            weights[i] = w - rate * factors[i] * step
+    for variable, w in zip(variables, weights):
+        np.testing.assert_allclose(variable.numpy(), w, rtol=1e-5, atol=1e-5)
+    build = keras.optimizers.deserialize(config).build
+    assert_usage_error(lambda: build(variables[:1]), "3 factors for 1 train")
 
 
-def test_replicas_limit_the_norm_of_their_sum():
-    """Gradients [3, 0] and [0, 4] have the norm 5 together."""
+@pytest.mark.parametrize("kind", ["sgd", "adamw", "lion"])
+def test_replicas_update_by_their_sum_and_limit_its_norm(kind):
+    """Gradients [[3, 0]] and [[0, 4]] have the norm 5 together."""
+    flags = OptimizerConfig(optimizer=kind, clip_norm=1.0, weight_decay=0.2)
     strategy = fit_models.two_replicas()
-    with strategy.scope():
-        w = keras.Variable(np.zeros(2, np.float32))
-        optimizer = L2SGD(1.0, global_clipnorm=1.0)
-        optimizer.build([w])
+
+    def made(scope):
+        with scope.scope():
+            optimizer = setup.optimizer(flags, 10, rate_factors=[0.5])
+            optimizer.build([w := keras.Variable(np.ones([1, 2], np.float32))])
+        return (
+            w,
+            optimizer,
+            tf.function(lambda g: optimizer.apply_gradients([(g, w)])),
+        )
+
+    w, _, step = made(strategy)
+    one, optimizer, _ = made(tf.distribute.get_strategy())
     distributed = strategy.experimental_distribute_values_from_function
-    rows = tf.constant([[3.0, 0.0], [0.0, 4.0]])
-    gradients = distributed(lambda c: rows[c.replica_id_in_sync_group])
-    step = tf.function(lambda g: optimizer.apply_gradients([(g, w)]))
-    strategy.run(step, args=(gradients,))
-    np.testing.assert_allclose(w.numpy(), [-0.6, -0.8], rtol=1e-6)
+    rows = tf.constant([[[3.0, 0.0]], [[0.0, 4.0]]])
+    for scale in (1.0, 0.1):
+        gradients = distributed(
+            lambda c, s=scale: s * rows[c.replica_id_in_sync_group]
+        )
+        strategy.run(step, args=(gradients,))
+        optimizer.apply([tf.constant([[3.0, 4.0]]) * min(scale, 0.2)], [one])
+    np.testing.assert_allclose(w.numpy(), one.numpy(), rtol=1e-6)
 
 
 @pytest.mark.parametrize("base, peak", [(None, 0.1), (256, 0.4)])

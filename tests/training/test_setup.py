@@ -4,6 +4,7 @@ import contextlib
 import functools
 import itertools
 import json
+import types
 
 import keras
 import numpy as np
@@ -43,7 +44,7 @@ def test_flags_name_a_function_of_views(views, flags, function, options):
     flags = {"views": views, **flags}
     made = setup.augmentation(Config(**flags, stability="kl", num_views=4))
     assert made.func is function
-    assert made.keywords == {**options, "num_views": 3}
+    assert made.keywords == {**options, "num_views": 4}
     made = setup.augmentation(Config(**flags, stability="none"))
     assert made.keywords == {**options, "num_views": 1, "clean": False}
     if "cutout" in options:
@@ -54,7 +55,7 @@ def test_flags_name_a_function_of_views(views, flags, function, options):
 
 BATCH, SEED = 8, 5
 CROP = functools.partial(random_crop_flip, padding=1)
-NOISE = functools.partial(gaussian_views, num_views=1, level=8.0)
+NOISE = functools.partial(gaussian_views, num_views=2, level=8.0)
 NOISY = {"standard": CROP, "augment": NOISE}
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, [40, SIDE, SIDE, 3], dtype=np.uint8)
@@ -135,7 +136,7 @@ def test_views_of_the_step_have_no_loops_and_no_doubles(function):
 def test_saved_with_its_functions_that_have_to_be_found_by_name():
     trainer = trainer_of(NOISY)
     saved = trainer.get_config()
-    assert saved["augment"]["options"] == {"level": 8.0, "num_views": 1}
+    assert saved["augment"]["options"] == {"level": 8.0, "num_views": 2}
     loaded = NoisyMix.from_config(json.loads(json.dumps(saved)))
     assert loaded.standard.func is random_crop_flip
     images = IMAGES[:BATCH]
@@ -173,6 +174,10 @@ def test_flag_moves_what_the_flags_ask_for():
     assert pools[0] == 5 and not pools[1]  # They were batches in flight.
     assert made.shape == [4, 1, *digits.image_shape]
     close(trainer.views_of(images, 3), made, atol=1e-4)
+    starts = {}, {"init": "a.keras"}, {"weights": "none"}, {"weights": "a"}
+    for given, scale in zip(starts, ("absolute", "std") * 2):
+        given = dict.fromkeys(("init", "weights", "noise_scale")) | given
+        assert setup.noise_scale(types.SimpleNamespace(**given)) == scale
     options |= {"views": "none", "augment_on": "device"}
     plain = parsed(Config, **options)
     for each, standard in ((host, False), (plain, True)):

@@ -20,6 +20,7 @@ from support.usage import assert_usage_error
 
 VIEWS, LABELS = fit_models.batch()
 IMAGES = VIEWS[:, 0]
+STD = {"noise_scale": "std"}
 K, LAM, ORDER = 4, 0.3, [2, 0, 1, 4, 3, 7, 5, 6]
 EAGER = {"verbose": 0, "shuffle": False}
 
@@ -120,8 +121,10 @@ def test_steps_are_functions_of_the_seed_and_of_their_number(options):
 
 def test_the_whole_step_is_one_xla_program_that_levels_do_not_trace_again():
     """Equal to the eager steps; a level is no constant of the program."""
-    xla = fit_models.model("noisymix", jit_compile=True, optimizer=SGD(0.02))
-    eager = fit_models.model("noisymix", optimizer=SGD(0.02))
+    xla, eager = (
+        fit_models.model("noisymix", optimizer=SGD(0.02), **STD, **options)
+        for options in ({"jit_compile": True}, {})
+    )
     traces, train_step = [], xla.train_step
     xla.train_step = lambda data: traces.append(1) or train_step(data)
     for trainer in (xla, eager):
@@ -133,14 +136,16 @@ def test_the_whole_step_is_one_xla_program_that_levels_do_not_trace_again():
     assert (at_first := len(traces)) <= 2
     for batch in fit_models.batches("noisymix").take(2):
         step(eager, *batch)
-    for a, b in zip(xla.model.get_weights(), eager.model.get_weights()):
+    for a, b in zip(xla.get_weights(), eager.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4)
+    assert xla.noise_variance.numpy()[0] > 0
     xla.optimizer.learning_rate = 0.0
 
     def logs(**levels):
         for name, value in levels.items():
             setattr(xla, name, value)
         xla.step.assign(0)
+        xla.noise_variance.assign([1.0, 1.0])
         history = fit_models.fit(xla, steps_per_epoch=1)
         return {name: values[0] for name, values in history.items()}
 
@@ -182,6 +187,7 @@ def test_prediction_is_of_single_images_and_survives_saving(tmp_path):
         np.testing.assert_allclose(found, model(IMAGES), atol=1e-5)
     parts = {"mixing": CutMix(0.8), "adversary": PGDAdversary(60, "l2", 1)}
     options = {"alpha": 0.7, "noise_per_view": 2, "stability": "kl", **parts}
+    options |= {"noise_per_tap": (1, 0.5), **STD}
     trainer = fit_models.model("noisymix", **options)
     step(trainer, VIEWS, LABELS)
     for model in (trainer.model, trainer):
@@ -192,6 +198,7 @@ def test_prediction_is_of_single_images_and_survives_saving(tmp_path):
     np.testing.assert_array_equal(trainer(VIEWS), trainer(IMAGES))
     assert copy.taps == ("normalize", "relu") and copy.alpha == 0.7
     assert copy.noise_per_view == (2.0,) and int(copy.step) == 1
+    assert copy.noise_per_tap == (1.0, 0.5) and copy.noise_variance[0] > 0
     assert copy.stability == "kl"
     for name, part in parts.items():
         assert getattr(copy, name).get_config() == part.get_config()
@@ -219,6 +226,9 @@ def test_bad_arguments_are_named_and_good_ones_are_taken():
         ({"noise_per_view": (1, -1)}, f"noise_per_view=(1, -1) {form}"),
         ({"noise_per_view": ()}, f"noise_per_view=() {form}"),
         ({"noise_per_view": None}, f"noise_per_view=None {form}"),
+        ({"noise_per_tap": (1, -1)}, f"noise_per_tap=(1, -1) {form}"),
+        ({"noise_per_tap": (1, 2), "taps": "input"}, "there are 1 (input): l"),
+        ({"noise_scale": "rms"}, "noise_scale='rms' must be one of absolute"),
         ({"seed": 1.5}, "seed=1.5 must be a whole number of at most 32 bits"),
         ({"seed": 2**32}, "seed=4294967296 must be a whole number"),
         ({"seed": -(2**31) - 1}, "seed=-2147483649 must be a whole number"),

@@ -1,9 +1,11 @@
 """Calibration: what the clean and the corrupted cells say of it.
 
-No image is measured twice; every value of a corruption is the mean over its
-severities of the values of its cells, as published ones are.
+No image is measured twice, also where its logits are divided by a temperature;
+every value of a corruption is the mean over its severities of the values of its
+cells, as published ones are.
 """
 
+import dataclasses
 import itertools
 
 from noisymix_tf.corruptions import CORRUPTIONS
@@ -12,6 +14,8 @@ from noisymix_tf.evaluation.sections import Figure, Reliability, Section
 from noisymix_tf.evaluation.suites import core
 from noisymix_tf.evaluation.suites.core import SUITES, Suite, Task
 from noisymix_tf.evaluation.suites.corruptions import Clean, CommonCorruptions
+from noisymix_tf.evaluation.temperature import tempered
+from noisymix_tf.probabilities import LOGITS
 
 # Heading, metric, kind; the last two have no figure here.
 _COLUMNS = (
@@ -36,12 +40,27 @@ _NOTES = (
 
 @SUITES.register("calibration")
 class Calibration(Suite):
-    """The cells of suites clean and c."""
+    """The cells of suites clean and c; own ones have a temperature."""
 
-    options, of = CommonCorruptions.options, ("clean", "c")
+    options = (*CommonCorruptions.options, "temperature")
+    of = ("clean", "c", "calibration")
 
     def tasks(self, job) -> list[Task]:
-        return Clean().tasks(job) + CommonCorruptions().tasks(job)
+        plain = Clean().tasks(job) + CommonCorruptions().tasks(job)
+        if job.settings.temperature is None:
+            return plain
+        own = {"suite": "calibration"}
+        own["setting"] = f"temperature={job.settings.temperature:.4g}"
+        cells = [dataclasses.replace(task.cell, **own) for task in plain]
+        return plain + [
+            dataclasses.replace(task, cell=cell, outputs_of=task.cell)
+            for task, cell in zip(plain, cells)
+        ]
+
+    def rows(self, cell, outputs, labels):
+        temperature = float(cell.setting.partition("=")[2])
+        logs = tempered(outputs, temperature, cell.outputs == LOGITS)
+        return self.scores.of(logs, labels)
 
     def sections(self, scores, context) -> list[Section]:
         parts = {}
@@ -52,7 +71,7 @@ class Calibration(Suite):
         for (key, title), names in parts.items():
             rows |= names
             cells = [*itertools.chain(*names.values())]
-            corrupted = key != "clean"
+            corrupted = "clean" not in key
             words = title + f", mean of {len(cells)} cells" * corrupted
             figures += [
                 Figure(f"{key}_{m}", f"{label}, {words}", _mean(cells, m), kind)
@@ -63,6 +82,7 @@ class Calibration(Suite):
             charts.append(Reliability(title.capitalize(), bins, error))
             words = "corrupted" if corrupted else "clean"
             words = f"Expected calibration error (ECE), {words}"
+            words += title[title.find(",") :] if "tempered" in key else ""
             headlines.setdefault(words, f"{key}_ece")
         columns = [
             (label, kind, {name: _mean(own, m) for name, own in rows.items()})
@@ -88,6 +108,11 @@ class Calibration(Suite):
 
 def _place(cell):
     """What a cell is averaged with, `(key, words)`, and its row."""
+    if cell.suite == "calibration":
+        plain = "c" if cell.corruption else "clean"
+        (key, words), row = _place(dataclasses.replace(cell, suite=plain))
+        words = f"{words}, {cell.setting.replace('=', ' ')}"
+        return (f"{key}_tempered", words), f"{row}, {cell.setting}"
     if cell.suite == "clean":
         return ("clean", "clean images"), "clean"
     kind = CORRUPTIONS.get(cell.corruption).set

@@ -48,6 +48,8 @@ class Task:
     # Function `(images, labels, indices)` in this process that returns what the
     # model shall see, float `[b, H, W, C]`.
     attack: Callable | None = None
+    # The cell whose images are made for it, and outputs counted once more.
+    outputs_of: Cell | None = None
     frames: int = 1  # T, where an image becomes, or is, a sequence.
     # int `[k]`: only images of these classes count, outputs are cut down to
     # them, and labels count within them (those of `images` do already, where

@@ -133,15 +133,20 @@ class CommonCorruptions(core.Benchmark):
             "values": means,
             "theirs": {c: 1.0 - error for c, error in theirs.items()},
             "ratios": ce,
-            "overview": {
-                family: {
-                    f"severity {s}": average(own[c] for c in names)
-                    for s, own in accuracy.items()
-                }
-                for family, names in _by_family(means).items()
-                if names
-            },
+            "overview": _overview(accuracy, _by_family(means)),
         }
+
+
+def _overview(accuracy, families):
+    """Means of families at each severity."""
+    return {
+        family: {
+            f"severity {s}": average(own[c] for c in names)
+            for s, own in accuracy.items()
+        }
+        for family, names in families.items()
+        if names
+    }
 
 
 def _released(job, places):
