@@ -37,11 +37,11 @@ class MixtureConfig(Options):
         "stand on the command line without this name.",
         first=True,
     )
-    weights: str | None = option(
-        None,
+    weights: str = option(
+        "0:1:0.1",
         "Of two models: shares of the second at which the line between them is "
-        "measured, START:END:STEP or a list such as 0,0.5,1; by default "
-        "0:1:0.1. Of more there is one average, in equal shares.",
+        "measured, START:END:STEP or a list such as 0,0.5,1. Of more there is "
+        "one average, in equal shares.",
         first=True,
     )
     keep: float = option(
@@ -159,23 +159,20 @@ def _recipes(config):
         )
     if number == 2:
         return {f"{s:g}": (1.0 - s, s) for s in _line(config)}
-    changed = [n for n in ("weights", "keep") if _is_given(config, n)]
-    if changed:
-        raise UsageError(
-            f"--{changed[0]}={getattr(config, changed[0])} is for the line "
-            f"between two models, these are {number}: leave it out."
-        )
+    for name in ("weights", "keep"):
+        value = getattr(config, name)
+        if value != getattr(MixtureConfig, name):
+            raise UsageError(
+                f"--{name}={value} is for the line between two models, these "
+                f"are {number}: leave it out."
+            )
     own = {str(n + 1): tuple(np.eye(number)[n]) for n in range(number)}
     return own | {_SOUP: (1.0 / number,) * number}
 
 
-def _is_given(config, name):
-    return getattr(config, name) != getattr(type(config), name)
-
-
 def _line(config):
     """The shares of --weights, and that it has the one to keep."""
-    text = config.weights or "0:1:0.1"
+    text = config.weights
     try:
         if ":" in text:
             start, end, step = map(float, text.split(":"))

@@ -48,8 +48,8 @@ def build(
             weights are not for, a head for other classes, is new.
     """
     function = _function(name.removeprefix(PREFIX))
-    for word, value in (("width", width), ("dropout", dropout)):
-        if value not in (None, 1.0 if word == "width" else None):
+    for word, value, usual in (("width", width, 1), ("dropout", dropout, None)):
+        if value not in (None, usual):
             raise UsageError(
                 f"{word}={value} does nothing to {name!r}: leave it out."
             )
