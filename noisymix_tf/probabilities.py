@@ -25,7 +25,7 @@ _PASSED = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze")
 _ROW_SUM_TOLERANCE = 1 / 64
 # Smaller probabilities count as this one; its logarithm and the reciprocal in
 # its gradient are finite in float32.
-_PROBABILITY_MIN = 1e-30
+PROBABILITY_MIN = 1e-30
 
 
 def gives_logits(
@@ -141,7 +141,7 @@ def scores(outputs, from_logits) -> "tf.Tensor":
     outputs = tf.cast(outputs, tf.float32)
     if from_logits:
         return outputs
-    return tf.math.log(tf.maximum(outputs, _PROBABILITY_MIN))
+    return tf.math.log(tf.maximum(outputs, PROBABILITY_MIN))
 
 
 def ending(model) -> str | None:

@@ -9,10 +9,10 @@ import numpy as np
 
 from noisymix_tf.evaluation.predictor import Predictor
 from noisymix_tf.lazy import special
+from noisymix_tf.probabilities import PROBABILITY_MIN
 
 # Where it is looked for. At an end, there was nothing to find.
 _LOWEST, _HIGHEST = 1e-2, 1e2
-_SMALLEST = 1e-30
 
 
 def tempered(outputs, temperature, from_logits=True) -> np.ndarray:
@@ -23,7 +23,7 @@ def tempered(outputs, temperature, from_logits=True) -> np.ndarray:
     """
     outputs = np.asarray(outputs, np.float64)
     if not from_logits:
-        outputs = np.log(np.maximum(outputs, _SMALLEST))
+        outputs = np.log(np.maximum(outputs, PROBABILITY_MIN))
     return special.log_softmax(outputs / temperature, axis=-1)
 
 

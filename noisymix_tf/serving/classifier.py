@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from noisymix_tf.data.preprocess import Preprocess, decode_image
 from noisymix_tf.models.graph import Graph, is_graph
+from noisymix_tf.probabilities import scores
 from noisymix_tf.serving import reload
 from noisymix_tf.serving.signatures import SIGNATURES, encoded
 from noisymix_tf.training import segments
@@ -18,8 +19,6 @@ TOP = 5
 # rounding to 11 or 8 binary digits moves probabilities by about this much.
 TOLERANCES = {"float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
 _BATCH = 64
-# Smaller probabilities count as this one.
-_SMALLEST = 1e-30
 
 
 @dataclasses.dataclass(eq=False)
@@ -84,10 +83,8 @@ class ServedClassifier:
     def _tempered(self, outputs):
         if self.temperature == 1.0:
             return outputs
-        if self.from_logits:
-            return outputs / self.temperature
-        logs = tf.math.log(tf.maximum(outputs, _SMALLEST))
-        return tf.nn.softmax(logs / self.temperature)
+        scaled = scores(outputs, self.from_logits) / self.temperature
+        return scaled if self.from_logits else tf.nn.softmax(scaled)
 
     def _on_copies(self, function):
         """`function(images)` in inference, on the copies, in float32."""

@@ -14,6 +14,7 @@ from noisymix_tf.data.classes import balanced_indices
 from noisymix_tf.errors import UsageError
 from noisymix_tf.mixing import MIXINGS
 from noisymix_tf.models import applications
+from noisymix_tf.models.pretrained import NO_WEIGHTS
 from noisymix_tf.options import options_of
 from noisymix_tf.training import optimizers, precision, start, tuning
 from noisymix_tf.training.losses import SmoothedCrossEntropy
@@ -25,7 +26,7 @@ _OF_TRAINER = (
     "noise_per_tap seed ema evaluate_ema"
 ).split()
 # Of `--weights`: a network begins with random numbers.
-_UNTRAINED = (None, "none")
+_UNTRAINED = (None, NO_WEIGHTS)
 
 
 def dataset(config) -> data.Dataset:
