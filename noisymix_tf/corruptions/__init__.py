@@ -1,4 +1,6 @@
-"""Corruptions of the -C and -P benchmarks, made on the fly, seeded per image.
+"""Corruptions of the -C, C-bar and -P benchmarks, made on the fly.
+
+All that is random is seeded for each image.
 
 The benchmarks define them for 32 and for 224 pixels. At other sizes lengths in
 pixels stay those of the table, but elastic deformations grow with the shorter
@@ -14,6 +16,11 @@ side, and the clouds of fog are as large as the next power of two.
 from noisymix_tf.corruptions import noise, blur, weather  # noqa: F401, I001
 from noisymix_tf.corruptions import spatter, light, digital  # noqa: F401
 from noisymix_tf.corruptions import geometry  # noqa: F401
+from noisymix_tf.corruptions import (  # noqa: F401
+    bar_patterns,
+    bar_shapes,
+    bar_warps,
+)
 from noisymix_tf.corruptions.core import (
     CORRUPTIONS,
     DIFFICULTIES,

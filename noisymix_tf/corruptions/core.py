@@ -55,16 +55,19 @@ class Parts(Registry):
 
         return file
 
-    def tagged(self, tag=None) -> tuple[str, ...]:
+    def tagged(self, tag=None, table=None) -> tuple[str, ...]:
         """Names in the benchmark's order, those held out for validation last.
 
         Args:
             tag: None for all, or a family, or a set. Of corruptions these are
-                `"common"` (the fifteen that means are taken over) and
-                `"extra"`; of perturbations `"cifar"` and `"imagenet"`, the ten
-                that means are taken over (spatter in the one, snow in the
-                other), `"tiny"` (those of ImageNet without motion blur), and
-                the four held out: `"cifar_extra"` and so on.
+                `"common"` (the fifteen that means are taken over), `"extra"`
+                and, which only its own name means, `"c_bar"` (those of
+                CIFAR-10-C-bar and of ImageNet-C-bar); of perturbations
+                `"cifar"` and `"imagenet"`, the ten that means are taken over
+                (spatter in the one, snow in the other), `"tiny"` (those of
+                ImageNet without motion blur), and the four held out:
+                `"cifar_extra"` and so on.
+            table: Only those that have constants in this one of `TABLES`.
 
         >>> PERTURBATIONS.tagged("noise")
         ('gaussian_noise', 'shot_noise', 'speckle_noise')
@@ -74,19 +77,27 @@ class Parts(Registry):
                 f"Unknown tag {tag!r} of {self.kind}s. "
                 f"Known: {', '.join(self._tags)}."
             )
-        found = [e for e in self._entries.values() if tag in (None, *e.tags)]
+        found = [
+            entry
+            for entry in self._entries.values()
+            if (tag in entry.tags if tag else entry.family in entry.tags)
+            and (table is None or getattr(entry, table) is not None)
+        ]
         if tag not in self._entry.SETS:
             found.sort(key=lambda entry: entry.extra)
         return tuple(entry.name for entry in found)
 
-    def chosen(self, words) -> tuple[str, ...]:
-        """What a list of names, tags and `"all"` stands for, in its order."""
+    def chosen(self, words, table=None) -> tuple[str, ...]:
+        """What a list of names, tags and `"all"` stands for, in its order.
+
+        Tags and `"all"` mean those with constants in a table, if one is given.
+        """
         chosen = {}
         for word in words:
             if word in self.names():
                 chosen[word] = True
             elif word in ("all", *self._tags):
-                of_tag = self.tagged(None if word == "all" else word)
+                of_tag = self.tagged(None if word == "all" else word, table)
                 chosen |= dict.fromkeys(of_tag)
             else:
                 raise UsageError(
@@ -113,8 +124,9 @@ class Part:
         cifar: Constants for images of about 32 pixels: one for each of the
             severities 1 to 5 of a corruption, one for each of the difficulties
             1 to 3 of a perturbation that is noise, and one for any other.
+            None where the benchmark for such images lacks it.
         imagenet: Those for about 224 pixels.
-        tiny: Those for 64 pixels; None without.
+        tiny: Those for 64 pixels.
     """
 
     name: str
@@ -125,8 +137,8 @@ class Part:
     tiny: object = None
 
     def __post_init__(self):
-        family, *sets = self.tags
-        if family not in self.FAMILIES or not {*sets} <= {*self.SETS}:
+        sets = {*self.tags} - {self.family}
+        if self.family not in self.FAMILIES or not sets <= {*self.SETS}:
             raise ValueError(f"{self.name}: a known family and known sets")
         for table in (self.cifar, self.imagenet, self.tiny):
             if self.levels and table is not None and len(table) != self.levels:
@@ -157,19 +169,23 @@ class Corruption(Part):
     Attributes:
         extra: Whether it is kept out of the benchmark's means, as the four
             that are held out for validation.
+        c_bar: Whether it is one of C-bar, see `bar.py`.
         options: Names of the keyword arguments of `corrupt` that the function
             takes besides.
     """
 
     extra: bool = False
+    c_bar: bool = False
     options: tuple = ()
 
-    SETS = ("common", "extra")
+    SETS = ("common", "extra", "c_bar")
     FAMILIES = FAMILIES
     levels = len(SEVERITIES)
     # Which of the `SETS`.
-    set = property(lambda self: self.SETS[self.extra])
-    tags = property(lambda self: (self.family, self.set))
+    set = property(lambda self: self.SETS[2 if self.c_bar else self.extra])
+    tags = property(
+        lambda self: (self.set,) if self.c_bar else (self.family, self.set)
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Callable
 
@@ -29,6 +30,10 @@ _CORRUPTED = (
     "the directory of CIFAR-10-C (fog.npy, ..., labels.npy) or of ImageNet-C "
     f"(fog/1/<class>/*), or {_PREPARED}"
 )
+_BAR = (
+    "the directory of CIFAR-10-C-bar (ripple.npy, ..., labels.npy) or of "
+    "ImageNet-C-bar (plasma_noise/4.75/<class>/*)"
+)
 _PERTURBED = (
     "the directory of CIFAR-10-P (gaussian_noise.npy, ...) or of ImageNet-P "
     "(gaussian_noise/<class>/*.mp4)"
@@ -36,7 +41,7 @@ _PERTURBED = (
 
 
 def corrupted_images(
-    path, dataset, *, preprocess=None, data_dir=None
+    path, dataset, *, preprocess=None, data_dir=None, bar=False
 ) -> "Cells":
     """Opens a directory of corrupted test images.
 
@@ -48,6 +53,9 @@ def corrupted_images(
     - `"tfds"`, or `"tfds:DIR"`: `cifar10_corrupted`, `imagenet2012_corrupted`
       that tensorflow-datasets has prepared, in `data_dir` or its default.
 
+    With `bar` the same of CIFAR-10-C-bar and ImageNet-C-bar, in whose tree a
+    severity is called by its constant: `perlin_noise/4.60`.
+
     Or what `noisymix_tf.sets` wrote, arrays or a tree. The classes and the
     image size are those of a `Dataset`. `preprocess` is a word of
     `Preprocess.parse`; for None or `"auto"` arrays and what this package wrote
@@ -58,17 +66,23 @@ def corrupted_images(
         cells = corrupted_images("CIFAR-10-C", data.load("cifar10"))
         images, labels = next(cells.split("fog", 5).batches(100))
     """
-    root = _prepared_root(path, data_dir)
+    root = None if bar else _prepared_root(path, data_dir)
     if root:
         return _prepared_cells(root, dataset, preprocess)
-    root, names = folder.existing(path, _CORRUPTED), corruptions.names()
+    expected = _BAR if bar else _CORRUPTED
+    root = folder.existing(path, expected)
+    names = corruptions.names("c_bar" if bar else None)
     manifest, levels = _manifest(root, "c"), corruptions.SEVERITIES
     arrays = _found(root, names, ".npy")
     if arrays and manifest:
         levels = manifest["settings"]["severities"]
     cells = {f"{name}/{level}": name for name in names for level in levels}
     places = {c: arrays[n] for c, n in cells.items() if n in arrays}
-    places = places or _found(root, cells) or _refuse(root, _CORRUPTED)
+    places = places or _found(root, cells)
+    if bar and not places:
+        tree = {_constant(*cell.split("/")): cell for cell in cells}
+        places = {tree[c]: p for c, p in _found(root, tree).items()}
+    places = places or _refuse(root, expected)
     # Our own are of the dataset's size, they were made from it.
     usual = Preprocess() if arrays or manifest else _usual(dataset)
     how = _chosen(preprocess, usual)
@@ -88,6 +102,13 @@ def corrupted_images(
         return split
 
     return Cells(root, dataset, how, places, read, manifest)
+
+
+def _constant(name, level):
+    """The folder in ImageNet-C-bar of a corruption at a severity."""
+    constants = corruptions.CORRUPTIONS.get(name).imagenet
+    value = constants[int(level) - 1] if constants else math.nan
+    return f"{name}/{value:.2f}"
 
 
 def _prepared_cells(root, dataset, preprocess):

@@ -30,7 +30,7 @@ _option = functools.partial(option, free=True)
 _list = functools.partial(_option, range=NOT_EMPTY)
 _path = functools.partial(_option, None, exists=True)
 _COUNT = between(1, 2**31 - 1)
-_FILES = ("c_dir", "p_dir", "r_dir", "shift_dir")
+_FILES = ("c_dir", "c_bar_dir", "p_dir", "r_dir", "shift_dir")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,21 +65,25 @@ class Settings(Options):
         "all, noise, blur, weather, digital; by default all common ones.",
     )
     severities: tuple[int, ...] = _option(
-        (1, 2, 3, 4, 5), "Severities of suite c."
+        (1, 2, 3, 4, 5), "Severities of suites c and c_bar."
     )
     frost_folder: str | None = _path(
         "Folder of pictures of frost, instead of those drawn by this package."
     )
     table: str = _option(
         "auto",
-        "Constants of the severities of suites c and p: cifar (made for 32 "
-        "pixels), tiny (64), imagenet (224), or auto by the images' size.",
+        "Constants of the severities of suites c, c_bar and p: cifar (made for "
+        "32 pixels), tiny (64), imagenet (224), or auto by the images' size.",
         choices=("auto", *corruptions_lib.TABLES),
     )
     c_dir: str | None = _path(
         "Released files for suite c instead of generated images: CIFAR-10-C "
         "arrays, an ImageNet-C tree, or tfds:DIR (cifar10_corrupted, "
         "imagenet2012_corrupted, prepared in DIR)."
+    )
+    c_bar_dir: str | None = _path(
+        "Released files for suite c_bar: CIFAR-10-C-bar arrays or an "
+        "ImageNet-C-bar tree."
     )
     perturbations: tuple[str, ...] | None = _option(
         None,
@@ -223,7 +227,8 @@ class WhatIsMeasured(Options):
 
     suites: tuple[str, ...] = _list(
         ("clean", "c"),
-        "Suites: clean, c (corruptions), p (stability along sequences), r "
+        "Suites: clean, c (corruptions), c_bar (ten others, which training "
+        "methods were not made with in mind), p (stability along sequences), r "
         "(ImageNet-R or another shifted set), fgsm, pgd, autoattack (needs "
         "packages of its own), calibration (the cells of clean and c).",
         choices=SUITES,

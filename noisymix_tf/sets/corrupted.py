@@ -140,11 +140,12 @@ def recipes(
     for level in levels:
         Recipe(suite, probe, (level,), options).make(image, place, level)
     words = "all" if names is None else names
-    chosen = registry.chosen([words] if isinstance(words, str) else words)
+    words = [words] if isinstance(words, str) else words
+    chosen = registry.chosen(words, table)
     if not chosen:
         raise UsageError(f"No {registry.kind} was given: give at least one.")
     made = []
-    for name in filter(set(chosen).__contains__, registry.tagged()):
+    for name in filter(set(chosen).__contains__, registry.names()):
         entry = registry.get(name)
         entry.constants(table)  # Not every table has them for all.
         own = sorted(levels) if suite == "c" else [entry.level(difficulty)]

@@ -43,7 +43,7 @@ def test_names_are_the_benchmarks_in_its_order():
     names, films = corruptions.names, corruptions.perturbation_names
     assert names("common") == COMMON and names("extra") == EXTRA
     assert names() == COMMON + EXTRA
-    assert_usage_error(lambda: names("loud"), "'loud'", "common, extra, noise")
+    assert_usage_error(lambda: names("loud"), "'loud'", "common, extra, c_bar")
     assert_usage_error(lambda: films("loud"), "'loud'", "cifar, imagenet, tiny")
     for each, kind in (names, core.Corruption), (films, core.Perturbation):
         assert sorted(sum(map(each, kind.FAMILIES), ())) == sorted(each())

@@ -302,7 +302,8 @@ def make_tree(root, severities=(1, 3)):
     """`root/severity/class/image`, two of each class, others at each level."""
     for level, place in itertools.product(severities, range(6)):
         file = root / f"{level}/{CLASSES[place // 2]}/{place}.png"
-        released_sets.save_image(file, PICTURES[place] ^ np.uint8(level))
+        level = np.uint8(float(level))
+        released_sets.save_image(file, PICTURES[place] ^ level)
 
 
 @pytest.mark.parametrize("group", [".", "weather", "extra"])
@@ -323,6 +324,21 @@ def test_trees_at_the_top_or_in_groups(group, tmp_path):
     assert str(opened.preprocess) == "resize256-crop224"
     wanted = data.Preprocess(256, 224).apply(PICTURES ^ 1)
     assert_holds(opened.split("fog", 1), wanted, [0, 0, 1, 1, 2, 2])
+
+
+def test_severities_of_imagenet_c_bar_are_its_constants(tmp_path):
+    place, bar = tmp_path / "plasma_noise", dataset(CLASSES)
+    make_tree(place, ("4.75", "10.00"))
+    opened = corrupted_images(tmp_path, bar, bar=True)
+    assert [*opened.places] == ["plasma_noise/1", "plasma_noise/5"]
+    assert opened.places["plasma_noise/5"] == str(place / "10.00")
+    assert_holds(
+        opened.split("plasma_noise", 5), PICTURES ^ 10, np.arange(6) // 2
+    )
+    refused(lambda: opened.split("ripple", 1), "lacks ripple/1")
+    refused(lambda: corrupted_images(tmp_path, bar), "no such set")
+    (tmp_path / "fog").mkdir()
+    refused(lambda: corrupted_images(tmp_path / "fog", bar, bar=True), "C-bar")
 
 
 def test_refusals_of_trees(tmp_path):

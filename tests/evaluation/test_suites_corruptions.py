@@ -71,6 +71,31 @@ def test_files_give_what_the_generator_gives(root):
     assert_usage_error(lambda: run(c_dir=root), "lacks fog/1")
 
 
+def test_c_bar_beside_c_generated_and_from_files(tmp_path):
+    """-C's means took in C-bar; arrays of another order were read as others."""
+    sets.write(DATA, tmp_path, names=["c_bar"], seed=4, progress=False)
+    own = {"severities": (2, 4)}
+    made = run("clean", "c", "c_bar", **own)
+    ten = corruptions.names("c_bar", "cifar")
+    found = made.report.as_dict()["sections"]
+    assert (
+        len(found["c"]["cells"]) == 2 and tuple(found["c_bar"]["cells"]) == ten
+    )
+    scores = [s for c, s in made.scores.items() if c.suite == "c_bar"]
+    mean = np.mean([own.accuracy[0] for own in scores])
+    assert len(scores) == 20
+    assert made.figures["c_bar/mean_accuracy"] == pytest.approx(mean)
+    assert "means are over severities 2, 4 only." in made.report.text()
+    read = run("c_bar", c_bar_dir=tmp_path, **own)
+    for cell, own in read.scores.items():
+        assert cell.suite == "c_bar" and cell.source == "released"
+    assert [own.rows.tobytes() for own in read.scores.values()] == [
+        own.rows.tobytes() for own in scores
+    ]
+    words = "no C-bar for table=tiny"
+    assert_usage_error(lambda: run("c_bar", table="tiny"), words)
+
+
 def test_64_pixels_are_made_with_the_table_that_is_asked_for():
     """They took the constants of 224; tasks travel to other processes."""
     data = toys.dataset(n=2)

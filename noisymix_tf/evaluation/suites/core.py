@@ -113,7 +113,7 @@ class Job:
         return types.SimpleNamespace(image_shape=self.images.shape, **own)
 
     def opened(self, suite):
-        """The files of suite c or p, and fields of cells that are read there.
+        """The files of a suite, and fields of cells that are read there.
 
         Of files of this package they say how these were made.
         """
@@ -122,7 +122,8 @@ class Job:
             opens = released.perturbed_sequences
         path = getattr(self.settings, f"{suite}_dir")
         preprocess = self.settings.released_preprocess
-        files = opens(path, self.like, preprocess=preprocess)
+        own = {"bar": True} if suite == "c_bar" else {}
+        files = opens(path, self.like, preprocess=preprocess, **own)
         fields = {"source": "released"}
         if files.manifest:
             of = files.manifest["settings"]
@@ -149,6 +150,7 @@ class Suite(abc.ABC):
     """Something that can be measured, cell by cell; it has no state.
 
     Attributes:
+        label: Its name in tables; by default that of the flag in capitals.
         options: Names of the `Settings` that mean something to it.
         columns: Its `Column`s of a comparison.
         scores: Class of the scores of its cells: `scores(rows, group)`, with a
@@ -156,7 +158,7 @@ class Suite(abc.ABC):
         of: Suites whose cells its sections are about; by default its own.
     """
 
-    options, columns = (), ()
+    label, options, columns = None, (), ()
     scores, of = ImageScores, None
 
     @abc.abstractmethod
@@ -293,11 +295,12 @@ def about(cell, title, words=None, *, label=None, unit="images", main=True):
         number = f"{cell.n:,} of {cell.available:,} {unit}"
     read = "" if cell.preprocess == "as_stored" else f", {cell.preprocess}"
     files = f" ({kind} files)" if kind else ""
+    usual = SUITES.get(cell.suite).label or cell.suite.upper()
     parts = cell.suite, kind, "" if main else "extra"
     return {
         "name": "_".join(filter(None, parts)),
         "title": title,
-        "label": (label or cell.suite.upper() + files) if main else "",
+        "label": (label or f"{usual}{files}") if main else "",
         "suite": cell.suite,
         "source": "generated" if cell.generator else cell.source,
         "n": cell.n,

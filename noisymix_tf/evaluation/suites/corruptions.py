@@ -1,4 +1,4 @@
-"""The test images as they are, and corrupted: the -C benchmarks, CE and mCE."""
+"""The test images as they are, and corrupted: -C and C-bar, CE and mCE."""
 
 import functools
 import statistics
@@ -44,6 +44,7 @@ class Clean(Suite):
 class CommonCorruptions(core.Benchmark):
     """Corruptions, generated on the fly or read from released files."""
 
+    name = "c"
     options = ("corruptions", "severities", "seed", "table", "frost_folder")
     options += ("c_dir", "released_preprocess")
     columns = (
@@ -58,18 +59,23 @@ class CommonCorruptions(core.Benchmark):
         (f"{_MCE[0].upper()}{_MCE[1:]} (mCE)", "mce"),
     )
 
+    def chosen(self, job, table) -> tuple[str, ...]:
+        """Names of the corruptions to measure."""
+        return job.settings.corruptions
+
     def tasks(self, job) -> list[Task]:
         of = job.settings
-        places = [(c, s) for c in of.corruptions for s in of.severities]
-        if of.c_dir is not None:
-            return _released(job, places)
         table = corruptions.table_for(job.images.shape, of.table)
+        names = self.chosen(job, table)
+        places = [(c, s) for c in names for s in of.severities]
+        if getattr(of, f"{self.name}_dir") is not None:
+            return _released(job, self.name, places)
         word = f"{corruptions.version(of.frost_folder)}-{table}"
         own = {"seed": of.seed, "table": table, "frost_folder": of.frost_folder}
         make = functools.partial(corruptions.corrupt, **own)
         return [
             Task(
-                job.cell("c", name, severity, generator=word),
+                job.cell(self.name, name, severity, generator=word),
                 job.images,
                 functools.partial(make, name=name, severity=severity),
             )
@@ -133,36 +139,70 @@ class CommonCorruptions(core.Benchmark):
             "values": means,
             "theirs": {c: 1.0 - error for c, error in theirs.items()},
             "ratios": ce,
-            "overview": _overview(accuracy, _by_family(means)),
+            "overview": _overview(accuracy, self.groups(means)),
         }
 
+    def groups(self, names) -> dict:
+        """What the picture above the fold has a line for."""
+        return _by_family(names)
 
-def _overview(accuracy, families):
-    """Means of families at each severity."""
+
+@SUITES.register("c_bar")
+class CBar(CommonCorruptions):
+    """The ten corruptions of CIFAR-10-C-bar, or of ImageNet-C-bar."""
+
+    name = "c_bar"
+    options = ("severities", "seed", "table", "c_bar_dir")
+    options += ("released_preprocess",)
+    label = "C-bar"
+    columns = (Column("mean_accuracy"),)
+    titles = ("Other corruptions of C-bar", "Corruptions of C-bar")
+    headlines = (("C-bar accuracy", "mean_accuracy"),)
+
+    def chosen(self, job, table) -> tuple[str, ...]:
+        found = corruptions.names(self.name, table)
+        if not found:
+            raise UsageError(
+                f"There is no C-bar for table={table}: leave it out, or take "
+                "cifar or imagenet."
+            )
+        return found
+
+    def benchmark(self, cells) -> tuple[str, ...]:
+        measured = {cell.corruption for cell in cells}
+        of = (corruptions.names(self.name, t) for t in ("cifar", "imagenet"))
+        return max(of, key=lambda names: len(measured & {*names}))
+
+    def groups(self, names) -> dict:
+        return {self.label: names}
+
+
+def _overview(accuracy, groups):
+    """Means of groups at each severity."""
     return {
-        family: {
+        group: {
             f"severity {s}": average(own[c] for c in names)
             for s, own in accuracy.items()
         }
-        for family, names in families.items()
+        for group, names in groups.items()
         if names
     }
 
 
-def _released(job, places):
-    files, about = job.opened("c")
+def _released(job, suite, places):
+    files, about = job.opened(suite)
     of, data, tasks = job.settings, job.dataset, []
     last = functools.lru_cache(1)(files.split)
     own = data.name, data.num_classes, str(files.preprocess), of.examples
     for place in places:
         split = _Reopened(functools.partial(last, *place))
         images = Images(split, *own, data.class_names)
-        cell = job.cell("c", *place, images=images, **about)
+        cell = job.cell(suite, *place, images=images, **about)
         tasks.append(Task(cell, images))
     usual = statistics.mode(task.cell.n for task in tasks)
     for cell in (task.cell for task in tasks if task.cell.n != usual):
         raise UsageError(
-            f"{of.c_dir} has {cell.n:,} images of {cell.corruption} at "
+            f"{files.root} has {cell.n:,} images of {cell.corruption} at "
             f"severity {cell.severity}, but {usual:,} of others, and means are "
             "over the same images: unpack it again."
         )
