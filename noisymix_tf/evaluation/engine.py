@@ -193,7 +193,7 @@ class _Engine:
         if task.attack:
             shown = task.attack(shown, labels, chunk.indices[part])
         frames = shown if task.frames == 1 else np.concatenate(shown)
-        outputs = self._job.predictor(frames)
+        outputs = (task.predictor or self._job.predictor)(frames)
         if task.frames > 1:
             outputs = outputs.reshape(*shown.shape[:2], -1)
         chunk.outputs[task].append(outputs)

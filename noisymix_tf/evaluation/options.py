@@ -117,6 +117,19 @@ class Settings(Options):
         address=True,
         tree=True,
     )
+    adapt: str = _option(
+        "none",
+        "Measure suites c, c_bar and r once more, in columns of their own, of "
+        "a model that adapts to each batch: bn (batch normalisation by the "
+        "statistics of the batch), or none.",
+        choices=("none", "bn"),
+    )
+    prior: int = _option(
+        16,
+        "With adapt: how many images the statistics that the model has learnt "
+        "count as, beside those of the batch.",
+        AT_LEAST_0,
+    )
     released_preprocess: str | None = _option(
         None,
         "What is done to the images of released trees, in the words of "
@@ -175,6 +188,11 @@ class Settings(Options):
             raise UsageError(
                 f"attack_restarts={self.attack_restarts} without a random "
                 "start would search the same again: leave one of them out."
+            )
+        if self.adapt == "none" and self.prior != type(self).prior:
+            raise UsageError(
+                f"prior={self.prior} would do nothing without adapt=bn: give "
+                "both, or leave it out."
             )
         self._check_sources()
 

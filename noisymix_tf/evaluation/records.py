@@ -52,15 +52,15 @@ class Cell:
     setting: str | None = None  # What else was chosen: "linf eps=4/255".
     preprocess: str = "as_stored"  # On reading: "resize256-crop224".
     available: int | None = None  # How many images n were taken of.
+    adapt: str = ""  # How the model adapted to them.
 
     @property
     def name(self) -> str:
         """Short name for messages: `"cifar10/c/fog/3"`."""
         severity = self.severity or None
         parts = self.dataset, self.suite, self.corruption, severity
-        return "/".join(
-            str(part) for part in (*parts, self.setting) if part is not None
-        )
+        more = self.setting, self.adapt or None
+        return "/".join(str(p) for p in (*parts, *more) if p is not None)
 
     @property
     def key(self) -> str:

@@ -75,8 +75,15 @@ class Report:
         made = []
         for name, suite in SUITES.items():
             suites = suite.of or (name,)
-            own = {c: s for c, s in scores.items() if c.suite in suites}
-            made += suite().sections(own, context) if own else ()
+            for word in sections.distinct(cell.adapt for cell in scores):
+                own = {
+                    cell: own
+                    for cell, own in scores.items()
+                    if cell.suite in suites and cell.adapt == word
+                }
+                if own and (suite.adapts or not word):
+                    found = suite().sections(own, context)
+                    made += [s.adapted(word) for s in found] if word else found
         self.sections = (*made, *_cost(costs))
         self.headlines = [
             (section, title, section.figure(key))

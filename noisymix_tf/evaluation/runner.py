@@ -14,7 +14,7 @@ from noisymix_tf.corruptions.selection import sequence
 from noisymix_tf.data import identity
 from noisymix_tf.distribution import Replicas
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation import engine
+from noisymix_tf.evaluation import adaptation, engine
 from noisymix_tf.evaluation.gallery import FOLDER as EXAMPLES
 from noisymix_tf.evaluation.gallery import Gallery
 from noisymix_tf.evaluation.images import Images, dataset_of
@@ -127,7 +127,10 @@ def plan(
         _add_model(job, model, Replicas(strategy))
     tasks = {}
     for suite in chosen:
-        for task in suite.tasks(job):
+        found = suite.tasks(job)
+        if suite.adapts and settings.adapt == adaptation.BN:
+            found += adaptation.tasks(found, job)
+        for task in found:
             tasks.setdefault(task.cell, task)
     return Plan(tuple(tasks.values()), job, reference, shard)
 

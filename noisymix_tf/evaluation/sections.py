@@ -193,6 +193,18 @@ class Section:
     # `{"noise": {"severity 1": metric}}`.
     overview: dict = dataclasses.field(default_factory=dict)
 
+    def adapted(self, word) -> "Section":
+        """The same of a model that adapted to the images, of `Cell.adapt`."""
+        return dataclasses.replace(
+            self,
+            name=f"{self.name}_adapted",
+            title=f"{self.title}, adapted",
+            label=self.label and f"{self.label}, adapted",
+            origin=f"{self.origin}; statistics of {word}",
+            headlines={},
+            overview={},
+        )
+
     def figure(self, key) -> Figure | None:
         """The figure of a key."""
         return next((f for f in self.figures if f.key == key), None)

@@ -55,6 +55,8 @@ class Task:
     # them, and labels count within them (those of `images` do already, where
     # these have k classes). None for all.
     classes: object = None
+    # What gives its outputs, in place of the job's.
+    predictor: Callable | None = None
     # How often an image passes the network; a gradient is two passes more.
     passes: int = 1
 
@@ -153,12 +155,14 @@ class Suite(abc.ABC):
         label: Its name in tables; by default that of the flag in capitals.
         options: Names of the `Settings` that mean something to it.
         columns: Its `Column`s of a comparison.
+        adapts: Whether it is also measured of a model that adapts, see
+            `evaluation.adaptation`.
         scores: Class of the scores of its cells: `scores(rows, group)`, with a
             structured dtype `scores.ROW`.
         of: Suites whose cells its sections are about; by default its own.
     """
 
-    label, options, columns = None, (), ()
+    label, options, columns, adapts = None, (), (), False
     scores, of = ImageScores, None
 
     @abc.abstractmethod

@@ -44,8 +44,16 @@ class Clean(Suite):
 class CommonCorruptions(core.Benchmark):
     """Corruptions, generated on the fly or read from released files."""
 
-    name = "c"
-    options = ("corruptions", "severities", "seed", "table", "frost_folder")
+    name, adapts = "c", True
+    options = (
+        "adapt",
+        "prior",
+        "corruptions",
+        "severities",
+        "seed",
+        "table",
+        "frost_folder",
+    )
     options += ("c_dir", "released_preprocess")
     columns = (
         Column("mean_accuracy"),
@@ -152,7 +160,7 @@ class CBar(CommonCorruptions):
     """The ten corruptions of CIFAR-10-C-bar, or of ImageNet-C-bar."""
 
     name = "c_bar"
-    options = ("severities", "seed", "table", "c_bar_dir")
+    options = ("adapt", "prior", "severities", "seed", "table", "c_bar_dir")
     options += ("released_preprocess",)
     label = "C-bar"
     columns = (Column("mean_accuracy"),)

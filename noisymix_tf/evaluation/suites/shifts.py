@@ -24,7 +24,8 @@ from noisymix_tf.places import check_local
 class Shifts(Suite):
     """Shifted sets, and for each the clean images of its classes."""
 
-    options = ("r_dir", "shift_dir", "released_preprocess")
+    adapts = True
+    options = ("adapt", "prior", "r_dir", "shift_dir", "released_preprocess")
     columns = (
         Column("accuracy"),
         Column("clean_accuracy", "{label}, clean", is_main=False),

@@ -1,0 +1,155 @@
+"""Batch normalisation by the statistics of the images that are measured.
+
+Under corruption the statistics that a network has learnt are no longer those of
+its features. Without labels, and without a change of its weights, each batch
+can be normalised by its own mean and variance, in which the learnt ones count
+as much as `prior` images: Schneider et al. (2020), "Improving robustness
+against common corruptions by covariate shift adaptation", arXiv:2006.16971.
+
+What an image is taken for then depends on those beside it, so all are measured
+in one drawn order: images of a class seldom lie together.
+"""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from noisymix_tf.checks import input_dtype
+from noisymix_tf.errors import UsageError
+from noisymix_tf.evaluation.images import Images
+from noisymix_tf.lazy import keras, tf
+from noisymix_tf.models.averaging import normalisations
+from noisymix_tf.models.graph import Graph, is_graph
+from noisymix_tf.models.unwrap import classifier_of
+
+# Of a cell whose model adapted, `Cell.adapt` begins so.
+BN = "bn"
+_ORDER_SEED = 0
+
+
+def tasks(found, job) -> list:
+    """The same `Task`s once more, of a model that adapts to each batch."""
+    of = job.settings
+    word = f"{BN}, prior {of.prior}, batches of {job.batch_size}"
+    predictor = job.model and Predictor(job.model, of.prior)
+    mixed = functools.cache(_mixed)
+    made = []
+    for task in found:
+        images, order = mixed(task.images)
+        own = {"cell": dataclasses.replace(task.cell, adapt=word)}
+        if task.make:
+            own["make"] = functools.partial(_in_order, task.make, order)
+        own |= {"images": images, "predictor": predictor}
+        made.append(dataclasses.replace(task, **own))
+    return made
+
+
+class Predictor:
+    """Outputs of a model whose batch normalisation adapts, as of a `Predictor`.
+
+    Args:
+        model: Functional or Sequential Keras model, which stays as it is.
+        prior: How many images the learnt statistics count as; 0: not at all.
+
+    Raises:
+        UsageError: It has no batch normalisation that can be reached.
+    """
+
+    def __init__(self, model, prior):
+        model = classifier_of(model)
+        layers = normalisations(model) if hasattr(model, "layers") else []
+        steps = Graph(model).steps if layers and is_graph(model) else []
+        within = {id(step.operation) for step in steps}
+        if not layers or any(id(layer) not in within for layer in layers):
+            what = "lies within layers of its own" if layers else "it lacks"
+            raise UsageError(
+                f"adapt={BN} is for batch normalisation, which {what}: leave "
+                "it out, or measure a functional model that has such layers."
+            )
+        self._forward = tf.function(
+            functools.partial(_forward, model, prior), reduce_retracing=True
+        )
+
+    def __call__(self, images) -> np.ndarray:
+        return self._forward(images).numpy()
+
+
+def _forward(model, prior, images):
+    graph = Graph(model)
+    values = {0: tf.cast(images, input_dtype(model, images.shape[1:]))}
+    for step in graph.steps:
+        args, kwargs = step.fill_in(values)
+        if isinstance(step.operation, keras.layers.BatchNormalization):
+            found = normalised(step.operation, args[0], prior)
+        else:
+            if isinstance(step.operation, keras.layers.Layer):
+                kwargs["training"] = False
+            found = step.operation(*args, **kwargs)
+        values.update(zip(step.outputs, keras.tree.flatten(found)))
+    return tf.cast(values[graph.output], tf.float32)
+
+
+def normalised(layer, x, prior) -> "tf.Tensor":
+    """What a layer of batch normalisation makes of a batch that it adapts to.
+
+    Args:
+        layer: Built `keras.layers.BatchNormalization`.
+        x: Float `[B, ...]`.
+        prior: N: the learnt statistics have a share of N / (N + B).
+    """
+    dtype, axis = layer.compute_dtype, layer.axis % len(x.shape)
+    x = tf.cast(x, tf.float32)
+    others = [k for k in range(len(x.shape)) if k != axis]
+    own = tf.nn.moments(x, others)
+    share = prior / (prior + tf.cast(tf.shape(x)[0], tf.float32))
+    learnt = layer.moving_mean, layer.moving_variance
+    shape = [x.shape[k] if k == axis else 1 for k in range(len(x.shape))]
+    mean, variance = (
+        tf.reshape(share * tf.cast(a, tf.float32) + (1 - share) * b, shape)
+        for a, b in zip(learnt, own)
+    )
+    offset, scale = (
+        None if each is None else tf.reshape(tf.cast(each, tf.float32), shape)
+        for each in (layer.beta, layer.gamma)
+    )
+    how = offset, scale, layer.epsilon
+    return tf.cast(tf.nn.batch_normalization(x, mean, variance, *how), dtype)
+
+
+def _mixed(images):
+    """The same images in a drawn order, and the order."""
+    order = np.random.default_rng(_ORDER_SEED).permutation(images.n)
+    own = images.name, images.num_classes, images.preprocess
+    return Images(_Mixed(images.split, order), *own), order
+
+
+class _Mixed:
+    """A split in another order."""
+
+    def __init__(self, split, order):
+        if not hasattr(split, "subset"):
+            raise UsageError(
+                f"adapt={BN} needs images in any order, which a "
+                f"{type(split).__name__} without subset cannot give: take a "
+                "noisymix_tf.data Dataset."
+            )
+        self._split, self._order = split, order
+
+    def __len__(self):
+        return len(self._order)
+
+    @property
+    def labels(self):
+        return np.asarray(self._split.labels)[self._order]
+
+    def batches(self, size):
+        return self._split.subset(self._order).batches(size)
+
+    def subset(self, places):
+        return self._split.subset(self._order[places])
+
+
+def _in_order(make, order, images, indices):
+    """Makes images that lie at `indices` of an order."""
+    return make(images, indices=order[indices])
