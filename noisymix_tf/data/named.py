@@ -139,13 +139,13 @@ def prepared_root(data_dir, read="random") -> str:
     return os.path.expanduser(data_dir)
 
 
-def open_builder(folder, *splits):
+def open_builder(folder, *splits, label="label"):
     """The builder of a prepared version, which has these splits."""
     import tensorflow_datasets as tfds
 
     with must(f"use the prepared {folder}", _AGAIN):
         builder = tfds.builder_from_directory(folder)
-        _ = builder.info.features["label"].names
+        _ = builder.info.features[label].names
         _ = [builder.info.splits[split] for split in splits]
     return builder
 

@@ -9,6 +9,7 @@ the wire format of protocol buffers.
 
 import concurrent.futures
 import contextlib
+import functools
 import io
 import mmap
 import os
@@ -42,6 +43,13 @@ class _RecordSplit(EncodedSplit):
         self.files, self._where = tuple(paths), np.asarray(where, np.int64)
         self.arrays, self._source = self._where[:1], source
 
+    def record(self, index) -> "tf.Tensor":
+        """The serialised `tf.train.Example` of a place, a scalar string."""
+        raise NotImplementedError
+
+    def read(self, index):
+        return parse(self.record(index), "image")
+
     def subset(self, indices):
         indices = self.positions(indices)
         own = self._where[:, indices], self.labels[indices], self.image_size
@@ -56,8 +64,8 @@ class TFRecordSplit(_RecordSplit):
 
     _paths = kept("files", "string")
 
-    def read(self, index):
-        return parse(self.encoded(index).get_single_element(), "image")
+    def record(self, index):
+        return self.encoded(index).get_single_element()
 
     def encoded(self, index):
         _, file, offset = tf.unstack(tf.gather(self._tensor, index, axis=1))
@@ -86,9 +94,9 @@ class TFRecordSplit(_RecordSplit):
 class ArrayRecordSplit(_RecordSplit):
     """Images in ArrayRecord files, which Python reads by a `source`."""
 
-    def read(self, index):
+    def record(self, index):
         (place,) = tf.unstack(tf.gather(self._tensor, index, axis=1))
-        return parse(_array_record(self._source, place), "image")
+        return _array_record(self._source, place)
 
     def name(self, index):
         folder = os.path.dirname(self.files[0])
@@ -111,18 +119,19 @@ def parse(record, name, dtype="string") -> "tf.Tensor":
     return tf.io.parse_single_example(record, features)[name]
 
 
-def open_split(builder, split, image_size) -> EncodedSplit:
+def open_split(builder, split, image_size, label="label") -> EncodedSplit:
     """A split of a builder of tensorflow-datasets, as its files have it."""
     info, kind = builder.info.splits[split], builder.info.file_format.value
     paths = [os.fspath(path) for path in info.filepaths]
     if kind == "tfrecord":
-        found = remembered(split, paths, lambda: walk(paths))
+        found = remembered(split, paths, lambda: walk(paths, label))
         places = np.arange(len(found["labels"]))
         where = np.stack([places, found["files"], found["offsets"]])
         made = TFRecordSplit(paths, where, found["labels"], image_size)
     elif kind == "array_record":
         source = _array_records(paths)
-        labels = remembered(split, paths, lambda: _labels(source))["labels"]
+        labels = remembered(split, paths, lambda: _labels(source, label))
+        labels = labels["labels"]
         where = np.arange(len(labels))[np.newaxis]
         made = ArrayRecordSplit(paths, where, labels, image_size, source)
     else:
@@ -145,11 +154,11 @@ def _array_records(paths):
         return array_record_data_source.ArrayRecordDataSource(paths)
 
 
-def _labels(source):
+def _labels(source, name):
     """Table of `labels`; reads through the files."""
 
     def label(place):
-        return parse(_array_record(source, place), "label", tf.int64)
+        return parse(_array_record(source, place), name, tf.int64)
 
     every = tf.data.Dataset.range(len(source)).map(label, tf.data.AUTOTUNE)
     with must("read the labels in ArrayRecord files", AGAIN):
@@ -185,16 +194,17 @@ def remembered(name, files, make) -> dict[str, np.ndarray]:
     return table
 
 
-def walk(paths) -> dict[str, np.ndarray]:
+def walk(paths, label="label") -> dict[str, np.ndarray]:
     """Table of the records of TFRecord files: `files`, `offsets`, `labels`."""
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        found = list(pool.map(find_records, paths))
+        find = functools.partial(find_records, label=label.encode())
+        found = list(pool.map(find, paths))
     offsets, labels = np.concatenate(found, axis=1)
     files = np.repeat(np.arange(len(paths)), [part.shape[1] for part in found])
     return {"files": files, "offsets": offsets, "labels": labels}
 
 
-def find_records(path) -> np.ndarray:
+def find_records(path, label=b"label") -> np.ndarray:
     """Where the records of a TFRecord file lie, and their labels, `[2, n]`."""
     found, position = [], 0
     with must(f"find labels in {path}", AGAIN), open(path, "rb") as file:
@@ -209,18 +219,18 @@ def find_records(path) -> np.ndarray:
             end = begin + length
             if end + _FOOTER > size:
                 raise ValueError(f"it is cut short at {size} bytes")
-            found.append((position, _label(data, begin, end)))
+            found.append((position, _label(data, begin, end, label)))
             position = end + _FOOTER
     return np.array(found, np.int64).reshape(-1, 2).T
 
 
-def _label(data, begin, end):
+def _label(data, begin, end, name):
     """The label of the `Example` between two positions."""
     begin, end = _field(data, begin, _FIRST)
     while begin < end:
         begin, entry_end = _field(data, begin, _FIRST)
         key, key_end = _field(data, begin, _FIRST)
-        if data[key:key_end] == b"label":
+        if data[key:key_end] == name:
             # Feature, its list of integers, and the integers in it.
             begin = key_end
             for tag in (_SECOND, _THIRD, _FIRST):

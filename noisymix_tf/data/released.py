@@ -10,7 +10,7 @@ import numpy as np
 
 from noisymix_tf import corruptions
 from noisymix_tf.corruptions import selection
-from noisymix_tf.data import classes, folder, named, stored
+from noisymix_tf.data import classes, folder, named, shifts, stored
 from noisymix_tf.data.classes import IMAGENET_R_CLASSES, is_wnid
 from noisymix_tf.data.dataset import Dataset, Split, size_text
 from noisymix_tf.data.encoded import FileSplit
@@ -184,10 +184,12 @@ class ShiftedImages:
     classes: tuple  # Of places in `dataset.class_names`, ascending.
     split: Split  # A label is a position in `classes`.
     preprocess: Preprocess  # That images are read with.
+    title: str = ""  # Of a published set.
+    right: list | None = None  # All right classes of each, if several can be.
 
 
 def shifted_images(
-    path, dataset, *, preprocess=None, data_dir=None
+    path, dataset, *, preprocess=None, data_dir=None, name="imagenet_r"
 ) -> ShiftedImages:
     """Opens a directory of images of a dataset's classes.
 
@@ -195,40 +197,70 @@ def shifted_images(
       `validation` or `test`. Class folders are named as the dataset's
       classes; for a dataset with the 1000 classes of ImageNet also as synsets.
       Not all classes have to be there: predict among `classes` alone.
-    - `"tfds"`, or `"tfds:DIR"`: the `imagenet_r` that is prepared there.
+    - `"tfds"`, or `"tfds:DIR"`: what is prepared there by a name of
+      `shifts.SHIFTS`.
 
     All else as of `corrupted_images`, but by default images of classes that are
     no synsets are treated like the dataset's own.
     """
-    prepared = root = _prepared_root(path, data_dir)
-    if prepared:
-        newest = named.newest_version(f"{root}/imagenet_r")
-        root = newest or _refuse(root, f"{_PREPARED} as imagenet_r")
-    else:
-        expected = f"a directory with one folder for each class, or {_PREPARED}"
-        root = folder.existing(path, expected)
-        there, _ = folder.list_folder(root)
-        if not {*map(str, dataset.class_names)} & {*there}:
-            layers = [f"{root}/{n}" for n in folder.TEST_FOLDERS if n in there]
-            there = {p: folder.list_folder(p)[0] for p in layers}
-            root = next(filter(there.get, layers), root)
-    is_published = prepared or all(map(is_wnid, folder.list_folder(root)[0]))
+    root = _prepared_root(path, data_dir)
+    if root:
+        return _prepared_shift(root, name, dataset, preprocess)
+    expected = f"a directory with one folder for each class, or {_PREPARED}"
+    root = folder.existing(path, expected)
+    there, _ = folder.list_folder(root)
+    if not {*map(str, dataset.class_names)} & {*there}:
+        layers = [f"{root}/{n}" for n in folder.TEST_FOLDERS if n in there]
+        there = {p: folder.list_folder(p)[0] for p in layers}
+        root = next(filter(there.get, layers), root)
+    is_published = all(map(is_wnid, folder.list_folder(root)[0]))
     how = _chosen(preprocess, _usual(dataset, is_published, is_square=True))
     split = _fitting(_images(root, dataset, how, least=2), dataset, root)
-    there, own = split.labels, (dataset.class_names, root, dataset.name)
-    if prepared:
+    return _among(split, split.labels, how)
+
+
+def _prepared_shift(root, name, dataset, preprocess):
+    of = shifts.shift(name, dataset)
+    newest = named.newest_version(f"{root}/{of.folder}")
+    root = newest or _refuse(root, f"{_PREPARED} as {of.folder}")
+    usual = _usual(dataset, is_square=True)
+    how = _chosen(preprocess, Preprocess() if of.classes else usual)
+    split = _images(root, dataset, how, of=of)
+    split = _fitting(split, dataset, root)
+    there, right = split.labels, None
+    if name == "imagenet_r":
         wnids = classes.imagenet_wnids()
         wnids = [wnids[place] for place in IMAGENET_R_CLASSES]
-        there = classes.class_indices(wnids, *own)
+        own = dataset.class_names, root, dataset.name
+        there = np.unique(classes.class_indices(wnids, *own))
+        if not np.isin(split.labels, there).all():
+            why = "has images of other classes: prepare it again"
+            raise UsageError(f"{root} {why}.")
+    elif of.right:
+        split, right = _several(root, split, of, dataset)
+        there = np.arange(dataset.num_classes)
+    return _among(split, there, how, title=of.title, right=right)
+
+
+def _several(root, split, of, dataset):
+    """Those of the images that have a right class, and all of each."""
+    builder = named.open_builder(root, label=of.label)
+    found = shifts.right_labels(split, of.right)
+    own = dataset.class_names, root, dataset.name
+    names = builder.info.features[of.label].names
+    places = np.array(classes.class_indices(names, *own))
+    kept = [k for k, labels in enumerate(found) if len(labels)]
+    return split.subset(kept), [places[found[k]] for k in kept]
+
+
+def _among(split, there, how, **more):
+    """Labels become positions in the classes that are there."""
     there = np.unique(there)
-    if not np.isin(split.labels, there).all():
-        why = "has images of other classes: prepare it again"
-        raise UsageError(f"{root} {why}.")
     split.labels = np.searchsorted(there, split.labels).astype(np.int32)
-    return ShiftedImages(tuple(there.tolist()), split, how)
+    return ShiftedImages(tuple(there.tolist()), split, how, **more)
 
 
-def _images(place, dataset, how, complete=False, least=1):
+def _images(place, dataset, how, complete=False, least=1, of=shifts.PLAIN):
     """A folder of classes, or a prepared one, with the dataset's labels."""
     own = dataset.class_names, place, dataset.name, complete
     if not os.path.exists(f"{place}/dataset_info.json"):
@@ -236,7 +268,7 @@ def _images(place, dataset, how, complete=False, least=1):
         paths, labels = folder.labelled(files, *own)
         size = how if how.side else folder.header_size(paths[0])
         return FileSplit(paths, labels, size)
-    builder = named.open_builder(place)
+    builder = named.open_builder(place, label=of.label)
     splits, features = builder.info.splits, builder.info.features
     parts = [n for n in ("test", "validation") if n in splits]
     if not parts or not splits[parts[0]].num_examples:
@@ -247,7 +279,8 @@ def _images(place, dataset, how, complete=False, least=1):
             f"The images in {place} have several sizes and cannot be as "
             "stored: give a preprocess, such as resize256-crop224."
         )
-    split, names = open_split(builder, parts[0], size), features["label"].names
+    split = open_split(builder, parts[0], size, of.label)
+    names = features[of.label].names
     if all(map(is_wnid, names)):  # Of CIFAR they are numbers, in its order.
         there, labels = np.unique(split.labels, return_inverse=True)
         places = classes.class_indices([names[k] for k in there], *own)

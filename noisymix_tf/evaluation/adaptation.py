@@ -40,6 +40,8 @@ def tasks(found, job) -> list:
         own = {"cell": dataclasses.replace(task.cell, adapt=word)}
         if task.make:
             own["make"] = functools.partial(_in_order, task.make, order)
+        if task.right is not None:
+            own["right"] = [task.right[place] for place in order]
         own |= {"images": images, "predictor": predictor}
         made.append(dataclasses.replace(task, **own))
     return made

@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 
+from noisymix_tf.data.shifts import best
 from noisymix_tf.evaluation.predictor import restrict
 from noisymix_tf.evaluation.suites import SUITES
 from noisymix_tf.probabilities import LOGITS
@@ -228,6 +229,8 @@ def _keep(records, chunk):
     measured = []
     for task in chunk.tasks:
         outputs, labels = np.concatenate(chunk.outputs[task]), chunk.labels
+        if task.right is not None:
+            labels = best(outputs, task.right[chunk.start :][: len(labels)])
         if task.classes is not None:
             _, outputs, labels = _of_classes(task, outputs, labels)
         rows = SUITES.get(task.cell.suite)().rows(task.cell, outputs, labels)

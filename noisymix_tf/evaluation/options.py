@@ -113,7 +113,9 @@ class Settings(Options):
         None,
         "Images of your own for suite r: a folder for each class, named as in "
         "the dataset; not all classes need be there. Of several sets "
-        "NAME:DIR,NAME:DIR.",
+        "NAME:DIR,NAME:DIR. Published ones as tensorflow-datasets prepared "
+        "them in DIR: imagenet_a:tfds:DIR; or imagenet_r, imagenet_v2, "
+        "imagenet_sketch, imagenet2012_real, cifar10_1.",
         address=True,
         tree=True,
     )

@@ -7,6 +7,7 @@ import pytest
 
 from noisymix_tf import data as data_lib
 from noisymix_tf import evaluation
+from noisymix_tf.data import released
 from noisymix_tf.evaluation.metrics import ImageScores
 from noisymix_tf.evaluation.suites.shifts import shifted_sets
 from support import released_sets
@@ -141,3 +142,26 @@ def test_bad_input(tmp_path, monkeypatch):
     ):
         given = {"model": None, "dataset": DATA, "suites": ("r",), **options}
         assert_usage_error(evaluation.plan, words, **given)
+
+
+def test_published_sets_and_several_right_labels(tmp_path, monkeypatch):
+    """Of ImageNet-ReaL the label that is scored highest counts."""
+    images = labelled_images(np.arange(5), 3)
+    split = data_lib.ArraySplit(images, np.zeros(5, int))
+    how = data_lib.Preprocess(), "ImageNet-ReaL"
+    right = [np.array(own) for own in ([0, 4], [2, 1], [2], [0, 1], [3, 4, 1])]
+    shifted = released.ShiftedImages(tuple(range(5)), split, *how, right)
+    monkeypatch.setattr(released, "shifted_images", lambda *_, **__: shifted)
+    options = {"suites": ("r",), "shift_dir": "imagenet2012_real:tfds:there"}
+    results = run(brightness_model(5, scale=20.0), DATA, **options)
+    (cell, own), _ = results.scores.items()
+    predicted = results.report.sections[0]
+    outputs = brightness_model(5, scale=20.0).predict(images, verbose=0)
+    wanted = [k in r for k, r in zip(outputs.argmax(-1), right)]
+    assert own.rows["right"].tolist() == wanted and 0 < sum(wanted) < 5
+    labels = [r[np.argmax(row[r])] for row, r in zip(outputs, right)]
+    assert own.rows["label"].tolist() == labels
+    assert (predicted.title, predicted.label) == ("ImageNet-ReaL",) * 2
+    assert cell.source == "released" and "several right" in predicted.notes[0]
+    part = run(brightness_model(5), DATA, examples=3, **options)
+    assert next(iter(part.scores)).n == 3

@@ -55,6 +55,9 @@ class Task:
     # them, and labels count within them (those of `images` do already, where
     # these have k classes). None for all.
     classes: object = None
+    # Right labels of each of the n images, where they can be several: the one
+    # that the model scores highest counts.
+    right: list | None = None
     # What gives its outputs, in place of the job's.
     predictor: Callable | None = None
     # How often an image passes the network; a gradient is two passes more.

@@ -1,4 +1,4 @@
-"""Shifted images of the same classes: ImageNet-R, and folders of one's own.
+"""Shifted images of the same classes: published sets, and folders of one's own.
 
 Such sets seldom have all classes of the dataset. The model chooses among those
 that are there, and the clean images of the same classes are measured likewise,
@@ -12,12 +12,19 @@ import re
 import numpy as np
 
 from noisymix_tf.data import identity, released
+from noisymix_tf.data.classes import balanced_indices
+from noisymix_tf.data.shifts import SHIFTS
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation.images import Images
 from noisymix_tf.evaluation.sections import Figure, Section, distinct
 from noisymix_tf.evaluation.suites import core
 from noisymix_tf.evaluation.suites.core import SUITES, Column, Suite, Task
 from noisymix_tf.places import check_local
+
+_SEVERAL = (
+    "images without a right class are left out; of several right ones that "
+    "counts which the model scores highest."
+)
 
 
 @SUITES.register("r")
@@ -86,13 +93,18 @@ def shifted_sets(shift_dir) -> dict:
 
 def _tasks(job, name, path):
     """The shifted images, and the clean ones of their classes."""
-    shifted = released.shifted_images(
-        path, job.like, preprocess=job.settings.released_preprocess
-    )
+    how = {"preprocess": job.settings.released_preprocess}
+    if name.startswith("shift_"):
+        how["name"] = name.removeprefix("shift_")
+    shifted = released.shifted_images(path, job.like, **how)
     classes, clean = np.asarray(shifted.classes), job.images.split
     words, labels = f"{len(classes)} classes", tuple(shifted.classes)
     own = f"{job.dataset.name}, shifted", len(classes), str(shifted.preprocess)
     images = Images(shifted.split, *own, job.settings.examples, labels)
+    right = shifted.right
+    if right is not None and images.n < images.available:
+        chosen = balanced_indices(shifted.split.labels, images.n)
+        right = [right[place] for place in chosen]
     number = _number(clean, classes)
     if not number:
         raise UsageError(
@@ -100,13 +112,16 @@ def _tasks(job, name, path):
             f"{path}: measure more examples."
         )
     # Images of one's own are as they are, like the dataset's.
-    fields = {"source": "released" if name == "r" else "original"}
+    is_published = name == "r" or shifted.title
+    fields = {"source": "released" if is_published else "original"}
     fields |= {"setting": f"shifted {words}", "images": images}
     data = identity.of(clean).labelled((*job.dataset.class_names, *labels))
     beside = {"n": number, "data": str(data), "setting": f"clean {words}"}
     beside["available"] = _number(job.dataset.test, classes)
     return [
-        Task(job.cell("r", name, **fields), images, classes=classes),
+        Task(
+            job.cell("r", name, **fields), images, classes=classes, right=right
+        ),
         Task(job.cell("r", name, **beside), job.images, classes=classes),
     ]
 
@@ -131,9 +146,12 @@ def _section(scores):
     title, words = f"Shifted images: {label}", ", from a folder of one's own"
     if name == "shift":
         title, label = "Shifted images", "Shifted"
-    if name == "r":
-        title, label, words = "ImageNet-R", "R", ", from released files"
-    short = title if name == "r" else label
+    short, notes = label, []
+    if cell.source == "released":
+        of = SHIFTS["imagenet_r" if name == "r" else label]
+        title = short = of.title
+        label, words = "R" if name == "r" else title, ", from released files"
+        notes = [_SEVERAL] if of.right else []
     of_clean = f"clean accuracy among the same ({number} images)"
     return Section(
         **core.about(cell, title, words, label=label) | {"name": name},
@@ -148,6 +166,7 @@ def _section(scores):
             for part, cell in parts.items()
         },
         notes=(
+            *notes,
             f"outputs of other classes than these {count} are left out before "
             "the largest is taken.",
         ),
