@@ -36,6 +36,29 @@ def uniform(shape, seed) -> "tf.Tensor":
     return tf.reshape(tf.bitcast(blocks, tf.float32), shape)
 
 
+def uniforms(seeds, count) -> "tf.Tensor":
+    """A row of numbers for each of several seeds: float32 `[N, count]`.
+
+    They lie in (0, 1), `seeds` are int32 `[N, 2]`. One seed more or less does
+    not change the rows of the others.
+    """
+    low, high = (
+        tf.cast(tf.bitcast(word, tf.uint32), tf.uint64)[:, tf.newaxis]
+        for word in tf.unstack(seeds, axis=1)
+    )
+    key = low + tf.bitwise.left_shift(high, tf.constant(32, tf.uint64))
+    words = tf.concat(_philox(key, tf.zeros_like(key), -(-count // 4)), axis=1)
+    # The middle of each of 2 ** 23 intervals.
+    return (
+        _unit(
+            tf.bitwise.right_shift(_low(words), tf.constant(9, tf.uint64))[
+                :, :count
+            ]
+        )
+        + 2.0**-24
+    )
+
+
 def is_compiled_by_xla() -> bool:
     """Whether the function that is being traced has `jit_compile=True`."""
     graph = tf.compat.v1.get_default_graph()
@@ -60,8 +83,8 @@ def _philox(key, counter, count):
     words = [
         tf.cast(tf.range(count), tf.uint64),
         tf.zeros([count], tf.uint64),
-        tf.fill([count], _low(counter)),
-        tf.fill([count], _high(counter)),
+        _low(counter) + tf.zeros([count], tf.uint64),
+        _high(counter) + tf.zeros([count], tf.uint64),
     ]
     keys = _low(key), _high(key)
     for _ in range(_ROUNDS):

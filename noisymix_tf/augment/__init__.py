@@ -7,6 +7,7 @@ from noisymix_tf.augment.policy import (
     rand_augment_views,
     trivial_augment_views,
 )
+from noisymix_tf.augment.prime import prime_views
 from noisymix_tf.augment.views import VIEWS, batch_views, device_views
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "batch_views",
     "device_views",
     "gaussian_views",
+    "prime_views",
     "rand_augment_views",
     "random_crop_flip",
     "trivial_augment_views",
