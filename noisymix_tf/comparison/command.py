@@ -19,8 +19,8 @@ from noisymix_tf.run_folder import flag_name
 # Says that the directory is one of a comparison, and repeats it as a flagfile.
 _FLAGFILE = "comparison.flags"
 # Flags that mean something where nothing is trained.
-_OWN = {"runs", "baseline", "compare_anyway", "output_dir", "reference"}
-_OWN |= {"plugins", "quiet", "write_to"}
+_OWN = {"runs", "baseline", "compare_anyway", "equal_passes", "output_dir"}
+_OWN |= {"plugins", "quiet", "reference", "write_to"}
 _INTERRUPTED = 130
 # What TensorFlow and its libraries read the number of threads from.
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
@@ -214,9 +214,8 @@ def _compare(config, paths, problems, verb, folder=None):
     problems += more
     if not found:
         raise UsageError(f"Nothing to compare. {' '.join(problems)}")
-    result = table.build(
-        found, config.reference, config.compare_anyway, config.baseline
-    )
+    how = config.reference, config.compare_anyway, config.baseline
+    result = table.build(found, *how, config.equal_passes)
     print(writers.markdown(result))
     for path in writers.write(folder, result) if folder else ():
         say(f"Table: {path}")

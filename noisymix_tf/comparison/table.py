@@ -135,15 +135,19 @@ class Table:
         ]
 
 
-def build(runs, reference=None, anyway=False, baseline=None) -> Table:
+def build(
+    runs, reference=None, anyway=False, baseline=None, equal_passes=False
+) -> Table:
     """The table of a list of `runs.Run`s, at least one.
 
     The reference is as `measures.reference_of` takes it, the baseline a title
     or method. Budgets and measurements that differ are a `UsageError` that
-    names where, if not compared `anyway`.
+    names where, if not compared `anyway`; of runs of `equal_passes` epochs
+    count once for each view.
     """
     rows = _rows(runs)
-    differing = budgets({str(run.path): run.flags for run in runs if run.flags})
+    flags = {str(run.path): run.flags for run in runs if run.flags}
+    differing = budgets(flags, equal_passes)
     differing += _measurements(runs) + _repeated(rows)
     if not anyway:
         check(differing)
@@ -170,7 +174,7 @@ def build(runs, reference=None, anyway=False, baseline=None) -> Table:
     lines = [f"Differs: {line}" for line in differing]
     lines += [f"Rows differ in {line}" for line in _recipes(rows)]
     about = sections, lines, target or "the best"
-    return Table(_title(runs), columns, rows, published, *about)
+    return Table(_title(runs, equal_passes), columns, rows, published, *about)
 
 
 def _told(cells):
@@ -189,7 +193,6 @@ def _told(cells):
 
 
 def _lower(title):
-    """A title within a sentence."""
     return title[0].lower() + title[1:] if title[1:2].islower() else title
 
 
@@ -219,15 +222,26 @@ def check(differences) -> None:
         )
 
 
-def budgets(flags) -> list[str]:
-    """Lines on what budgets, `{run: {flag: line}}`, differ in."""
+def budgets(flags, equal_passes=False) -> list[str]:
+    """Lines on what budgets, `{run: {flag: line}}`, differ in; see `build`."""
     datasets = [own.get("dataset") for own in flags.values()]
-    # A folder of images is known by where it lies.
-    is_folder = "--dataset=folder" in datasets
-    return _differing_flags(_BUDGET + ["data_dir"] * is_folder, flags)
+    names = _BUDGET + ["data_dir"] * ("--dataset=folder" in datasets)
+    if equal_passes:
+        names.remove("epochs")
+        passes = {run: _passes(own) for run, own in flags.items()}
+    facts = {"passes of each image": passes} if equal_passes else {}
+    return _differing(facts) + _differing_flags(names, flags)
 
 
-def _title(runs):
+def _passes(flags):
+    """How often a run's network sees each image, all its views counted."""
+    epochs, views, stability = (
+        flag_value(flags[name]) for name in ("epochs", "num_views", "stability")
+    )
+    return int(epochs) * (1 if stability == "none" else int(views))
+
+
+def _title(runs, equal_passes):
     if not all(run.flags for run in runs):
         return runs[0].report["dataset"]
     names = ("dataset", "model", "width", "epochs", "batch_size")
@@ -236,6 +250,8 @@ def _title(runs):
     starts = {pathlib.Path(run.value("init") or model).name for run in runs}
     model = " and ".join(sorted(starts))
     epochs += " epoch" if epochs == "1" else " epochs"
+    if equal_passes:
+        epochs = f"{_passes(runs[0].flags)} passes of each image"
     return f"{data}, {model}, {epochs}, batches of {size}"
 
 

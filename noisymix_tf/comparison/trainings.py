@@ -45,6 +45,12 @@ class ComparisonConfig(WriteToOptions):
         "Row that differences are to, by its title or its method; by default "
         "the best of each column.",
     )
+    equal_passes: bool = option(
+        False,
+        "Count an epoch once for each view: a method that compares V views is "
+        "trained for --epochs / V of them, so that all methods pass as many "
+        "images through the network.",
+    )
     compare_anyway: bool = option(
         False,
         "Compare even if budgets or measurements of the runs differ; the "
@@ -128,10 +134,12 @@ def plan(words, config) -> list[Training]:
         for method, name in names.items():
             folder = pathlib.Path(config.output_dir, name, f"seed{seed}")
             own = _config(words, method, seed, folder)
+            if config.equal_passes:
+                own = _of_equal_passes(own, method)
             trainings.append(Training(name, own, folder))
     if not config.compare_anyway:
         flags = {each.name: each.config.flags() for each in trainings}
-        table.check(table.budgets(flags))
+        table.check(table.budgets(flags, config.equal_passes))
     for training in trainings:
         if not training.is_finished():
             _check_trees(training)
@@ -159,6 +167,18 @@ def _config(words, method, seed, folder):
         return command_line.parse_words(line, Config, AllFlags)
     except UsageError as error:
         raise UsageError(f"Method {method}: {error}") from error
+
+
+def _of_equal_passes(config, method):
+    """A method's `Config` with its share of the epochs."""
+    views = 1 if config.stability == "none" else config.num_views
+    if config.epochs % views:
+        raise UsageError(
+            f"Method {method}: its {views} views do not divide --epochs="
+            f"{config.epochs}, which --equal_passes asks for: give a multiple "
+            f"of {views}."
+        )
+    return dataclasses.replace(config, epochs=config.epochs // views)
 
 
 def _check_trees(training):

@@ -53,6 +53,10 @@ def test_every_method_with_every_seed_and_mistakes_first(tmp_path, monkeypatch):
         (training,) = plan(f"{before} --methods=augmix {behind}")
         own = training.config
         assert (own.jsd_weight, own.views, own.seed) == (weight, "augmix", seed)
+    line = "--methods=mixup,augmix,noisymix_short --equal_passes --epochs="
+    assert [t.config.epochs for t in plan(f"{line}12")] == [12, 4, 6]
+    words = "Method augmix: its 3 views do not divide --epochs=10"
+    assert_usage_error(functools.partial(plan, f"{line}10"), words)
     # A flagfile is a method of its name. Whose training is finished needs its
     # trees no more.
     (tree := tmp_path / "tree").mkdir()

@@ -227,6 +227,25 @@ def test_rows_tell_what_they_differ_in_or_do_not_compare(tmp_path, found):
         assert any(note.startswith("Differs: ") for note in notes)
 
 
+def test_epochs_count_once_for_each_view_where_passes_are_equal(tmp_path):
+    for name, epochs, own in (
+        ("mixup", 6, {"stability": "none"}),
+        ("augmix", 2, {}),
+        ("noisymix_short", 3, {"stability": "jsd", "num_views": 2}),
+    ):
+        write(tmp_path / name, flags(name, epochs=epochs, **own))
+    words = "epochs: 2 ", "; 6 ", "; 3 "
+    assert_usage_error(lambda: build(tmp_path), *words)
+    found = build(tmp_path, equal_passes=True)
+    assert "6 passes of each image" in found.title
+    write(
+        tmp_path / "more",
+        flags("baseline", epochs=5, num_views=1, stability="none"),
+    )
+    words = "passes of each image: 5 ", "; 6 "
+    assert_usage_error(lambda: build(tmp_path, equal_passes=True), *words)
+
+
 def test_what_is_damaged_is_told_in_one_line(tmp_path):
     no_report, all_of_it = ["no report of schema 3"], r"(?s)^.+"
     rows = (
