@@ -153,13 +153,8 @@ def _steps(seed, batch, options, height, width):
     draws = fixed.uniform(seed, [*batch, options.width, options.max_depth, 3])
     which, strength, side = tf.unstack(draws, axis=-1)
     operation = fixed.below(which, len(options.operations))
-    parameter = tf.zeros_like(strength)
-    for index, each in enumerate(options.operations):
-        drawn = each.law(strength, options.severity, height, width)
-        if each.signed:
-            drawn = tf.where(side < fixed.ONE // 2, -drawn, drawn)
-        parameter = tf.where(operation == index, drawn, parameter)
-    return operation, parameter
+    how = strength, side, options.severity, (height, width)
+    return operation, ops.parameters(operation, *how, options.operations)
 
 
 def apply_plan(images, plan, operations=ops.ALL_OPERATIONS, dense=False):

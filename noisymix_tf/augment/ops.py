@@ -88,6 +88,27 @@ ALL_OPERATIONS = OPERATIONS + tuple(
 )
 
 
+def parameters(
+    operation, strength, side, severity, size, operations=OPERATIONS
+) -> "tf.Tensor":
+    """AugMix's parameters of some operations, of one form with draws of both.
+
+    Args:
+        operation: int32, indices into `operations`.
+        strength, side: Fixed-point draws, of the level and of the sign.
+        severity: The level is drawn from U(0.1, severity).
+        size: Height and width of the images.
+        operations: Sequence of `Operation`.
+    """
+    parameter = tf.zeros_like(strength)
+    for index, each in enumerate(operations):
+        drawn = each.law(strength, severity, *size)
+        if each.signed:
+            drawn = tf.where(side < fixed.ONE // 2, -drawn, drawn)
+        parameter = tf.where(operation == index, drawn, parameter)
+    return parameter
+
+
 def _all_results(_, results):
     return tf.unstack(results, axis=-4)
 

@@ -7,12 +7,11 @@ the benchmark's makers took differ from each other in brightness and tint.
 
 import functools
 import hashlib
-import pathlib
 
 import numpy as np
 
+from noisymix_tf import pictures
 from noisymix_tf.corruptions.filters import plasma
-from noisymix_tf.errors import UsageError
 
 _HEIGHT, _WIDTH = 512, 768
 # Drawn larger and reduced, so that edges are smooth.
@@ -20,7 +19,7 @@ _OVERSAMPLING = 2
 # Red, green and blue, 0 to 255, and the standard deviation of all three.
 _MEAN = (150.0, 160.0, 170.0)
 _SPREAD = 30.0
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+_WHAT = "picture of frost"
 
 
 def _film(generator):
@@ -108,14 +107,8 @@ def textures(folder=None) -> tuple[np.ndarray, ...]:
     """
     if folder is None:
         return tuple(_drawn(*ice, seed) for seed, ice in enumerate(_ICES))
-    paths = sorted(pathlib.Path(folder).glob("*"))
-    paths = [path for path in paths if path.suffix.lower() in _SUFFIXES]
-    if not paths:
-        raise UsageError(
-            f"No picture of frost in {str(folder)!r}: give a folder with files "
-            f"{', '.join(_SUFFIXES)}."
-        )
-    return tuple(map(_read, paths))
+    paths = pictures.paths_in(folder, _WHAT)
+    return tuple(pictures.read(path, _WHAT) for path in paths)
 
 
 def fingerprint(folder) -> str:
@@ -125,19 +118,6 @@ def fingerprint(folder) -> str:
         digest.update(repr(picture.shape).encode())
         digest.update(picture.tobytes())
     return digest.hexdigest()[:8]
-
-
-def _read(path):
-    from PIL import Image
-
-    try:
-        with Image.open(path) as picture:
-            return np.asarray(picture.convert("RGB"))
-    except OSError as error:
-        raise UsageError(
-            f"The picture of frost {str(path)!r} cannot be read ({error}): "
-            "replace or remove it."
-        ) from error
 
 
 def _drawn(draw, share, seed):

@@ -242,7 +242,7 @@ def test_epochs_count_once_for_each_view_where_passes_are_equal(tmp_path):
         tmp_path / "more",
         flags("baseline", epochs=5, num_views=1, stability="none"),
     )
-    words = "passes of each image: 5 ", "; 6 "
+    words = "passes of each image: 6 ", "; 5 "
     assert_usage_error(lambda: build(tmp_path, equal_passes=True), *words)
 
 

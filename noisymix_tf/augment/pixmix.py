@@ -1,0 +1,233 @@
+"""PixMix: images mixed with pictures of rich structure, such as fractals.
+
+Hendrycks et al. (2022), "PixMix: Dreamlike pictures comprehensively improve
+safety measures", arXiv:2112.05135; constants of its published code
+(andyzoujm/pixmix at f867e87).
+"""
+
+import dataclasses
+import functools
+import typing
+
+import numpy as np
+
+from noisymix_tf import pictures, rng
+from noisymix_tf.augment import fixed, geometry, ops
+from noisymix_tf.augment.views import VIEWS, WHOLE, made
+from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import serializable, tf
+from noisymix_tf.options import AT_LEAST_1, POSITIVE, Options, between, option
+
+# Pictures are read larger by this, and cropped at random.
+_LARGER = 9 / 8
+_MOST_BYTES = 4 << 30
+_WHAT = "picture to mix with"
+
+
+@dataclasses.dataclass(frozen=True)
+class MixingSetOptions(Options):
+    """Pictures that views are mixed with."""
+
+    PREFIX = ""
+
+    mixing_dir: str | None = option(
+        None,
+        "Folder of the pictures that views pixmix mix with, also below it; "
+        "python -m noisymix_tf fractals makes one.",
+        address=True,
+        exists=True,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class PixMixOptions(MixingSetOptions):
+    """PixMix."""
+
+    PREFIX = "pixmix_"
+
+    rounds: int = option(
+        4,
+        "Most pictures that PixMix mixes in, one after the other.",
+        AT_LEAST_1,
+    )
+    beta: float = option(
+        3.0,
+        "The larger, the less of each picture: its share is drawn from "
+        "Beta(1, beta).",
+        POSITIVE,
+    )
+    severity: float = option(
+        3.0, "Severity of the operations on the image.", between(0.1, 10)
+    )
+
+    def views(self, images, seed, batch, part, dense) -> "tf.Tensor":
+        """Float32 views; see `views.made`."""
+        if self.mixing_dir is None:
+            raise UsageError(
+                "PixMix needs pictures to mix with: give --mixing_dir=DIR, any "
+                "folder of pictures, or DIR/pictures of python -m noisymix_tf "
+                "fractals --output_dir=DIR."
+            )
+        size = images.shape[1:3]
+        shelf = _shelf(self.mixing_dir, *size)
+        plan = part(_draw_plan(seed, batch, self, shelf, size))
+        return _apply_plan(images, plan, shelf, dense)
+
+
+@VIEWS.register("pixmix", options=PixMixOptions)
+@serializable
+def pixmix_views(
+    images, seed, *, shard=WHOLE, dense=False, **options
+) -> "tf.Tensor":
+    """Returns each image with PixMix views of it, made by one XLA program.
+
+    Arguments, views and errors are as for `augmix_views`; `dense` views may
+    differ in the last bits. Options are `mixing_dir`, a folder of pictures, all
+    of which are kept in memory in the size of the images; `rounds`, `beta` and
+    `severity`.
+    """
+    return made(PixMixOptions, images, seed, shard, dense, **options)
+
+
+class Plan(typing.NamedTuple):
+    """All that is random in a batch of PixMix views, axes `[B, V]`.
+
+    R is the number of rounds; what comes first is the image or an operation
+    on it, so that there are 1 + R operations.
+    """
+
+    operation: "tf.Tensor"  # int32 `[..., 1 + R]`; `NOTHING` where not used.
+    parameter: "tf.Tensor"  # Fixed-point `[..., 1 + R]`.
+    own: "tf.Tensor"  # bool `[..., R]`: the image itself is mixed in, changed.
+    product: "tf.Tensor"  # bool `[..., R]`: multiplied, not added.
+    powers: (
+        "tf.Tensor"  # float32 `[..., R, 2]`, of what there is and the other.
+    )
+    done: "tf.Tensor"  # bool `[..., R]`.
+    place: "tf.Tensor"  # int32 `[..., 3]`: picture, row, column.
+
+
+def _draw_plan(seed, batch, options, shelf, size):
+    seeds = tf.unstack(rng.split(seed, 4, by_name=True))
+    steps = [*batch, 1 + options.rounds]
+    draws = fixed.uniform(seeds[0], [*steps, 4])
+    which, strength, way, used = tf.unstack(draws, axis=-1)
+    operation = fixed.below(which, len(ops.OPERATIONS))
+    parameter = ops.parameters(operation, strength, way, options.severity, size)
+    used = used < fixed.ONE // 2
+    flags = (
+        fixed.uniform(seeds[1], [*batch, options.rounds, 2]) < fixed.ONE // 2
+    )
+    product, is_strong = tf.unstack(flags, axis=-1)
+    # Beta(beta, 1) and Beta(1, beta) are a power of a uniform number, and the
+    # rest of it to one.
+    u = rng.uniform(seeds[2], [*batch, options.rounds, 2], by_name=True)
+    root = u ** (1.0 / options.beta)
+    near, far = root[..., 0], 1.0 - root[..., 1]
+    both = tf.stack([near, far], -1), tf.stack([2.0 - near, -far], -1)
+    powers = tf.where(is_strong[..., tf.newaxis], *both)
+    where = fixed.uniform(seeds[3], [*batch, 4])
+    height, width = size
+    limits = len(shelf), shelf.shape[1] - height + 1, shelf.shape[2] - width + 1
+    limits = *limits, options.rounds + 1
+    *place, count = (
+        fixed.below(where[..., k], n) for k, n in enumerate(limits)
+    )
+    done = tf.range(options.rounds) < count[..., tf.newaxis]
+    needed = tf.concat([used[..., :1], used[..., 1:] & done], axis=-1)
+    operation = tf.where(needed, operation, ops.NOTHING)
+    own = used[..., 1:]
+    place = tf.stack(place, axis=-1)
+    return Plan(operation, parameter, own, product, powers, done, place)
+
+
+def _apply_plan(images, plan, shelf, dense):
+    """The views `[B, 1 + V, H, W, C]` of a `Plan` of axes `[B, V]`."""
+    views = plan.place.shape[1]
+    crop = functools.partial(_cropped, shelf, images.shape[1:])
+    shown = tf.map_fn(
+        crop, tf.reshape(plan.place, [-1, 3]), fn_output_signature=tf.uint8
+    )
+    shown = tf.reshape(shown, [-1, views, *images.shape[1:]])
+    return ops.apply(
+        images,
+        tf.reshape(plan.operation, [tf.shape(images)[0], -1, 1]),
+        tf.reshape(plan.parameter, [tf.shape(images)[0], -1, 1]),
+        ops.OPERATIONS,
+        geometry.bilinear if dense else None,
+        _mixed,
+        1 + views,
+        (plan.own, plan.product, plan.powers, plan.done, shown),
+        tf.float32,
+    )
+
+
+def _mixed(image, results, own, product, powers, done, shown):
+    """An image `[..., H, W, C]` and its views, a list of such."""
+    *_, views, rounds = done.shape
+    unit = tf.cast(results, tf.float32) / 255.0
+    shown = tf.cast(shown, tf.float32) / 255.0
+
+    def wide(values):
+        return values[..., tf.newaxis, tf.newaxis, tf.newaxis]
+
+    made = [tf.cast(image, tf.float32)]
+    for view in range(views):
+        first = view * (1 + rounds)
+        mixed = unit[..., first, :, :, :]
+        for step in range(rounds):
+            changed = unit[..., first + 1 + step, :, :, :]
+            other = tf.where(
+                wide(own[..., view, step]), changed, shown[..., view, :, :, :]
+            )
+            a, b = tf.unstack(powers[..., view, step, :], axis=-1)
+            way = wide(product[..., view, step])
+            both = mix(mixed, other, wide(a), wide(b), way)
+            mixed = tf.where(wide(done[..., view, step]), both, mixed)
+        made.append(255.0 * mixed)
+    return made
+
+
+def mix(image, other, a, b, is_product) -> "tf.Tensor":
+    """Images in [0, 1] added around grey, or multiplied, with weights a and b.
+
+    >>> float(mix(0.75, 0.5, 0.5, 0.9, False))
+    0.625
+    """
+    added = (a * (2.0 * image - 1.0) + b * (2.0 * other - 1.0) + 1.0) / 2.0
+    powers = (2.0 * image) ** a * tf.maximum(2.0 * other, 1e-37) ** b
+    return tf.clip_by_value(tf.where(is_product, powers / 2.0, added), 0.0, 1.0)
+
+
+def _cropped(shelf, shape, place):
+    """The part of a picture at `[picture, row, column]`, in an image's form."""
+    picture = tf.gather(shelf, place[0])
+    picture = tf.gather(picture, place[1] + tf.range(shape[0]), axis=0)
+    picture = tf.gather(picture, place[2] + tf.range(shape[1]), axis=1)
+    if shape[2] == 1:
+        # As Pillow turns colours to grey.
+        grey = tf.tensordot(tf.cast(picture, tf.int32), [19595, 38470, 7471], 1)
+        picture = tf.cast((grey + 0x8000) // 65536, tf.uint8)[..., tf.newaxis]
+    return picture
+
+
+@functools.lru_cache(maxsize=2)
+def _shelf(mixing_dir, height, width):
+    """All pictures of a folder, uint8 `[M, H', W', 3]`, a little larger."""
+    from PIL import Image, ImageOps
+
+    found = pictures.paths_in(mixing_dir, _WHAT, below=True)
+    height, width = round(height * _LARGER), round(width * _LARGER)
+    needed = len(found) * height * width * 3
+    if needed > _MOST_BYTES:
+        raise UsageError(
+            f"--mixing_dir={mixing_dir} holds {len(found):,} pictures, which "
+            f"take {needed / 1e9:.1f} GB of memory in the size of the images: "
+            f"give at most {len(found) * _MOST_BYTES // needed:,}."
+        )
+    fit = functools.partial(
+        ImageOps.fit, size=(width, height), method=Image.Resampling.BILINEAR
+    )
+    shelf = np.stack([pictures.read(path, _WHAT, fit) for path in found])
+    with tf.init_scope():
+        return tf.constant(shelf)

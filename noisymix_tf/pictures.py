@@ -1,0 +1,50 @@
+"""Pictures that are no images of a dataset: a folder of them, read whole."""
+
+import pathlib
+
+import numpy as np
+
+from noisymix_tf.errors import UsageError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+
+def paths_in(folder, what, below=False) -> list[pathlib.Path]:
+    """The pictures in a folder in the order of their names, at least one.
+
+    Args:
+        folder: Its path.
+        what: What a picture is called in an error: `"picture of frost"`.
+        below: Whether those in folders below it count, too.
+
+    Raises:
+        UsageError: There is none.
+    """
+    folder = pathlib.Path(folder).expanduser()
+    found = sorted(folder.rglob("*") if below else folder.glob("*"))
+    found = [path for path in found if path.suffix.lower() in SUFFIXES]
+    if not found:
+        raise UsageError(
+            f"No {what} in {str(folder)!r}: give a folder with files "
+            f"{', '.join(SUFFIXES)}."
+        )
+    return found
+
+
+def read(path, what, change=None) -> np.ndarray:
+    """A picture as uint8 `[H, W, 3]`, `change`d as a Pillow image before.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            picture = picture.convert("RGB")
+    except OSError as error:
+        raise UsageError(
+            f"The {what} {str(path)!r} cannot be read ({error}): replace or "
+            "remove it."
+        ) from error
+    return np.asarray(change(picture) if change else picture)
