@@ -10,7 +10,9 @@ import typing
 from collections.abc import Callable
 
 from noisymix_tf import places
+from noisymix_tf.augment import VIEWS
 from noisymix_tf.errors import UsageError
+from noisymix_tf.options import options_of
 from noisymix_tf.progress import warn
 
 
@@ -65,7 +67,21 @@ def _is_adaptive(f):
     return f.optimizer in ("adamw", "lion")
 
 
+def _mixes_pictures(f):
+    return hasattr(options_of(VIEWS, f.views), "mixing_dir")
+
+
 OF_FLAGS = (
+    Interaction(
+        lambda f: f.mixing_dir and not _mixes_pictures(f),
+        "--mixing_dir={f.mixing_dir} does nothing with --views={f.views}: "
+        "leave it out, or give --views=pixmix.",
+    ),
+    Interaction(
+        lambda f: f.views and not f.mixing_dir and _mixes_pictures(f),
+        "--views={f.views} needs pictures to mix with: give --mixing_dir=DIR, "
+        "any folder of them; python -m noisymix_tf fractals makes one.",
+    ),
     *(
         Interaction(
             lambda f, name=name: name in f.changed and _is_whole(f, name),

@@ -13,6 +13,7 @@ CPU = Devices("CPU", ("CPU:0",), None, 1, machines=False, sums=False)
 GPU, TPU = (CPU._replace(kind=kind) for kind in ("GPU", "TPU"))
 TWO = GPU._replace(count=2, sums=True)
 MANY = TWO._replace(machines=True)
+PICTURES = f"views=pixmix mixing_dir={ROOT}"
 IDLE = "augment_on=device views=none stability=none flip=false"
 RATE = "extend=true learning_rate=0.1 base_batch_size=64 final_learning_rate"
 RAMP, MORE = "ramps=alpha:0:0:1", "steps_per_execution=2"
@@ -35,6 +36,8 @@ TABLE = [
     ("weights=imagenet", KERAS, None, "--weights=imagenet belongs to --model"),
     (f"{KERAS} weights=a", KERAS, None, "--weights=a is no file: give imag"),
     ("outputs=probabilities", "outputs=logits", None, "trained give logits"),
+    (f"mixing_dir={ROOT}", PICTURES, None, "=augmix: leave it out, or give"),
+    ("views=pixmix", PICTURES, None, "--views=pixmix needs pictures to mix"),
     ("data_service=a:1", "", None, "--data_service=a:1 is no address: give"),
     ("dataset=folder", f"data_dir={ROOT}", None, "=folder needs --data_dir"),
     ("tpu=a", "tpu=a strategy=tpu", None, "--strategy=tpu, not to auto."),

@@ -64,9 +64,8 @@ class PixMixOptions(MixingSetOptions):
         """Float32 views; see `views.made`."""
         if self.mixing_dir is None:
             raise UsageError(
-                "PixMix needs pictures to mix with: give --mixing_dir=DIR, any "
-                "folder of pictures, or DIR/pictures of python -m noisymix_tf "
-                "fractals --output_dir=DIR."
+                "PixMix needs pictures to mix with: give mixing_dir, any "
+                "folder of them; python -m noisymix_tf fractals makes one."
             )
         size = images.shape[1:3]
         shelf = _shelf(self.mixing_dir, *size)

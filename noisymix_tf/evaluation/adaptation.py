@@ -121,7 +121,8 @@ def normalised(layer, x, prior) -> "tf.Tensor":
 
 def _mixed(images):
     """The same images in a drawn order, and the order."""
-    order = np.random.default_rng(_ORDER_SEED).permutation(images.n)
+    generator = np.random.Generator(np.random.Philox(key=_ORDER_SEED))
+    order = generator.permutation(images.n)
     own = images.name, images.num_classes, images.preprocess
     return Images(_Mixed(images.split, order), *own), order
 

@@ -132,7 +132,7 @@ def test_pictures_are_read_a_little_larger(folder, tmp_path, monkeypatch):
     assert (grey == 0).sum() == 1
     images = photographs(2, SIDE, SIDE)
     call = lambda **own: pixmix_views(images, [0, 0], **own)  # noqa: E731
-    assert_usage_error(call, "--mixing_dir=DIR", "fractals")
+    assert_usage_error(call, "give mixing_dir", "fractals")
     words = f"No picture to mix with in '{tmp_path}'"
     assert_usage_error(call, words, mixing_dir=str(tmp_path))
     (tmp_path / "a.png").write_bytes(b"no picture")
