@@ -1,8 +1,10 @@
 """What an evaluation costs: making its images, and predicting beside it."""
 
 import collections
+import contextlib
 import functools
 import resource
+import sys
 
 from noisymix_tf import corruptions, evaluation
 from noisymix_tf.benchmarks import BENCHMARKS, timing
@@ -106,8 +108,10 @@ def sets(config, rounds) -> dict[str, object]:
         "c_cpu_minutes": 5 * _cpu_minutes(images, c),
         "p_cpu_minutes": _cpu_minutes(films, p),
     }
-    _tell("Corruptions, means of 5 severities", images, "image")
-    _tell("Sequences, most of 31 frames", films, "sequence")
+    # For who looks on: a page gets the sentence alone.
+    with contextlib.redirect_stdout(sys.stderr):
+        _tell("Corruptions, means of 5 severities", images, "image")
+        _tell("Sequences, most of 31 frames", films, "sequence")
     print(
         f"Of {_SET:,} images of 32 px: the fifteen common corruptions at "
         f"five severities {figures['c_cpu_minutes']:.1f} CPU-minutes, the ten "

@@ -83,13 +83,17 @@ def compared(title, functions, rounds, reference, **more) -> dict[str, Timing]:
     timings = interleaved(functions, rounds)
     of, rows = timings[reference], []
     for name, each in timings.items():
-        means = [f"{1000 * mean:.3g}" for mean in (each.wall, each.cpu)]
+        means = [_shown(1000 * mean) for mean in (each.wall, each.cpu)]
         ratios = ratio(each.walls, of.walls), ratio(each.cpus, of.cpus)
         own = (cells[name] for cells in more.values())
         rows.append([name, *means, *ratios, *own])
     header = ["wall ms", "CPU ms", "x wall", "x CPU", *more]
     tell(f"{title}, 95 % by resampling", ["", *header], rows)
     return timings
+
+
+def _shown(number):
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def tell(title, header, rows) -> None:
