@@ -11,6 +11,7 @@ make_cifar_p.py, make_imagenet_p.py and make_tinyimagenet_p.py.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 from noisymix_tf.errors import UsageError
@@ -157,9 +158,17 @@ class Part:
         return found
 
     def constant(self, table, level=1) -> object:
-        """That of a severity or difficulty; of no matter which without."""
+        """That of a severity or difficulty; of no matter which without.
+
+        Between two severities it is interpolated, below 1 it is that of 1.
+        """
         found = self.constants(table)
-        return found[level - 1] if self.levels else found
+        if not self.levels:
+            return found
+        below = max(1, math.floor(level))
+        above = min(below + 1, self.levels)
+        share = max(0.0, level - below)
+        return between(found[below - 1], found[above - 1], share)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -215,6 +224,26 @@ class Perturbation(Part):
     def level(self, difficulty) -> int:
         """Which pixels a difficulty means: 1 to 3 for noise, 1 otherwise."""
         return difficulty if self.levels else 1
+
+
+def between(low, high, share) -> object:
+    """A constant some share of the way from one to another.
+
+    Of whole numbers the nearest, of words that of the nearer end.
+
+    >>> between((6, 1.5, "water"), (9, 2.0, "mud"), 0.25)
+    (7, 1.625, 'water')
+    """
+    if share == 0:
+        return low
+    if isinstance(low, tuple):
+        pairs = zip(low, high, strict=True)
+        return tuple(between(*pair, share) for pair in pairs)
+    if isinstance(low, str):
+        return low if share < 0.5 else high
+    value = low + share * (high - low)
+    are_whole = isinstance(low, int) and isinstance(high, int)
+    return round(value) if are_whole else value
 
 
 CORRUPTIONS = Parts("corruption", Corruption)

@@ -4,6 +4,7 @@ What is random of an image depends on (seed, name, level, its index) and on
 nothing else, so that it gets the same pixels in any batch.
 """
 
+import math
 import os
 import zlib
 
@@ -65,7 +66,9 @@ def corrupt(
     Args:
         images: uint8 `[B, H, W, C]`, RGB (C = 3) or grey (C = 1).
         name: One of `names()`.
-        severity: 1 to 5.
+        severity: 1 to 5, or between: the constants are then interpolated, with
+            the draws of the severity below. Below 1, down to above 0, images
+            are mixed with those of severity 1.
         seed: Int of at least 0. With name, severity and an image's index it
             decides all that is random, whatever the batch size or the order.
         table: Which constants: `"cifar"` (made for 32 pixels), `"imagenet"`
@@ -87,15 +90,19 @@ def corrupt(
     138
     """
     entry, images = core.CORRUPTIONS.get(name), _images(images)
-    severity = selection.level("Severity", severity, core.SEVERITIES)
+    severity = selection.severity(severity)
     constant = entry.constant(core.table_for(images.shape, table), severity)
-    streams = _streams(seed, name, severity, indices, len(images))
+    drawn = max(1, math.floor(severity))
+    streams = _streams(seed, name, drawn, indices, len(images))
     options = {"frost_folder": _folder(frost_folder)}
     options = {key: options[key] for key in entry.options}
     corrupted = np.empty_like(images)
     for block in _blocks(images, _IMAGE_VALUES):
         given = images[block], constant, streams[block]
         corrupted[block] = to_uint8(entry.function(*given, **options))
+    if severity < 1:
+        corrupted = images + severity * (corrupted.astype(np.float64) - images)
+        corrupted = np.rint(corrupted).astype(np.uint8)
     return corrupted
 
 

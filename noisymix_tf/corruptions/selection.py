@@ -1,5 +1,8 @@
 """Which corruptions, severities and perturbations a user asks for."""
 
+import itertools
+import math
+
 from noisymix_tf.checks import is_whole
 from noisymix_tf.corruptions.core import CORRUPTIONS, PERTURBATIONS, SEVERITIES
 from noisymix_tf.errors import UsageError
@@ -21,10 +24,44 @@ def perturbations(perturbations) -> tuple[str, ...] | None:
     return _chosen("perturbations", perturbations, PERTURBATIONS)
 
 
-def severity_levels(severities) -> tuple[int, ...]:
-    """A list or tuple of severities, in rising order."""
-    chosen = sequence("severities", severities)
-    return tuple(sorted(level("Severity", s, SEVERITIES) for s in chosen))
+def severity_levels(severities) -> tuple:
+    """A list or tuple of severities, in rising order, each once.
+
+    Words of numbers will do, also `"0.5:5:0.5"`: from 0.5 to 5 in steps of 0.5.
+    """
+    chosen = itertools.chain(*map(_range, sequence("severities", severities)))
+    return tuple(sorted({severity(s) for s in chosen}))
+
+
+def severity(value) -> int | float:
+    """A severity: an int of 1 to 5, or a float above 0 and up to 5."""
+    if is_whole(value) or (isinstance(value, float) and value.is_integer()):
+        return level("Severity", int(value), SEVERITIES)
+    if not isinstance(value, float) or not 0.0 < value <= SEVERITIES[-1]:
+        raise UsageError(
+            f"Severity {value!r} does not exist: choose {SEVERITIES[0]} to "
+            f"{SEVERITIES[-1]}, or what lies between, down to above 0."
+        )
+    return value
+
+
+def _range(word):
+    """The severities of a number, or of a word."""
+    if not isinstance(word, str):
+        return [word]
+    try:
+        first, *rest = map(float, word.split(":"))
+        if not rest:
+            return [first]
+        last, step = rest
+        count = math.floor((last - first) / step + 1e-6)
+        # Rounded, as 3 * 0.1 is not 0.3.
+        return [round(first + k * step, 9) for k in range(count + 1)]
+    except (ValueError, ZeroDivisionError, OverflowError) as error:
+        raise UsageError(
+            f"severities: {word!r} must be a number of 1 to 5 or between, or "
+            "FROM:TO:STEP, such as 0.5:5:0.5."
+        ) from error
 
 
 def level(kind, level, levels) -> int:

@@ -19,6 +19,7 @@ from noisymix_tf.options import (
     NOT_EMPTY,
     POSITIVE,
     Options,
+    Range,
     between,
     flags_of,
     option,
@@ -64,8 +65,16 @@ class Settings(Options):
         "Corruptions of suite c, or words for several of them: common, extra, "
         "all, noise, blur, weather, digital; by default all common ones.",
     )
-    severities: tuple[int, ...] = _option(
-        (1, 2, 3, 4, 5), "Severities of suites c and c_bar."
+    severities: tuple[str, ...] = _option(
+        (1, 2, 3, 4, 5),
+        "Severities of suites c and c_bar, also between the benchmark's, by "
+        "interpolation of its constants; FROM:TO:STEP stands for several.",
+    )
+    failure_share: float | None = _option(
+        None,
+        "Of suites c and c_bar: also tell at which severity accuracy falls "
+        "below this share of the clean accuracy.",
+        Range(lambda v: 0 < v < 1, "between 0 and 1"),
     )
     frost_folder: str | None = _path(
         "Folder of pictures of frost, instead of those drawn by this package."

@@ -40,7 +40,8 @@ class Cell:
     # What was done to the images, or which ones they are: a corruption, a
     # perturbation, a shifted set; None for nothing.
     corruption: str | None
-    severity: int  # 1 to 5, a perturbation's difficulty, or 0 for none.
+    # 1 to 5 or between, a perturbation's difficulty, or 0 for none.
+    severity: int | float
     # "original" (as they are), "generated" (here) or "released" (read).
     source: str
     n: int  # Number of images, or of sequences.

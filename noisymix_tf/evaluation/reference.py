@@ -16,6 +16,7 @@ from collections.abc import Mapping
 
 from noisymix_tf.checks import is_real
 from noisymix_tf.corruptions import CORRUPTIONS, PERTURBATIONS, SEVERITIES
+from noisymix_tf.corruptions.selection import severity
 from noisymix_tf.data import identity
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation.metrics import average
@@ -146,7 +147,7 @@ def ratios(values, reference, clean=0.0, reference_clean=0.0) -> dict:
 def _by_severity(row):
     """`{severity: error}` of that, or of five errors."""
     if isinstance(row, Mapping):
-        return {int(severity): error for severity, error in row.items()}
+        return {severity(float(s)): error for s, error in row.items()}
     return dict(zip(SEVERITIES, row, strict=True))
 
 
@@ -181,7 +182,10 @@ def _of_report(name, content):
         clean_error=clean and clean["figures"]["error"],
         errors={
             section: {
-                n: {int(k): 1.0 - v["accuracy"] for k, v in row.items()}
+                n: {
+                    severity(float(k)): 1.0 - v["accuracy"]
+                    for k, v in row.items()
+                }
                 for n, row in own.items()
             }
             for section, own in c.items()

@@ -38,6 +38,7 @@ class Report:
         reference: `Reference` that errors and flips are divided by, or None.
         about: Words for the head of the page, `{"model": "runs/one", ...}`.
         costs: `{name: seconds}`, as `Records.seconds` gives.
+        failure_share: Of the clean accuracy, below which a model fails.
 
     Attributes:
         sections: Its `sections.Section`s.
@@ -54,7 +55,14 @@ class Report:
         "they are."
     )
 
-    def __init__(self, scores, reference=None, about=None, costs=None):
+    def __init__(
+        self,
+        scores,
+        reference=None,
+        about=None,
+        costs=None,
+        failure_share=None,
+    ):
         if not scores:
             raise UsageError(
                 "There are no evaluation cells to report: evaluate first."
@@ -71,7 +79,7 @@ class Report:
         self.scores = dict(scores)
         for suite in sections.distinct(cell.suite for cell in scores):
             SUITES.get(suite)
-        context = sections.Context(scores, reference)
+        context = sections.Context(scores, reference, failure_share)
         made = []
         for name, suite in SUITES.items():
             suites = suite.of or (name,)

@@ -274,6 +274,7 @@ def _facts_of(work, output_dir, reference, about):
         "num_classes": work.job.dataset.num_classes,
         "reference": None if reference is None else str(reference),
         "about": about,
+        "failure_share": work.job.settings.failure_share,
     }
 
 
@@ -341,7 +342,8 @@ def _report(records, facts, reference, folder):
     cells = [Cell(**fields) for fields in facts["cells"]]
     scores = scores_of(records, cells)
     costs = records.seconds(cells)
-    report = Report(scores, reference, facts["about"], costs)
+    how = facts["about"], costs, facts.get("failure_share")
+    report = Report(scores, reference, *how)
     if folder is not None:
         lines = []
         for cell, own in scores.items():

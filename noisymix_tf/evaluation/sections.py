@@ -17,6 +17,7 @@ class Context:
 
     scores: dict
     reference: object = None
+    failure_share: float | None = None  # See `Settings`.
 
 
 # How values are shown: factor, digits behind the point, unit.

@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from noisymix_tf import corruptions, evaluation, sets
 from noisymix_tf.evaluation.metrics import FlipScores
+from noisymix_tf.evaluation.suites.corruptions import failure_point
 from support import evaluation_toys as toys
 from support import released_sets
 from support.usage import assert_usage_error
@@ -69,6 +71,31 @@ def test_files_give_what_the_generator_gives(root):
     assert "6 of 11 images per cell" in part["c_released"]["origin"]
     (root / "fog.npy").unlink()
     assert_usage_error(lambda: run(c_dir=root), "lacks fog/1")
+
+
+def test_severities_between_and_where_a_model_fails():
+    """Figures of cells of one severity went to another of the same words."""
+    own = {"severities": ("1:3:0.5",), "failure_share": 0.97}
+    results = run("clean", "c", **own)
+    section = results.report.as_dict()["sections"]["c"]
+    assert list(section["cells"]["fog"]) == ["1", "1.5", "2", "2.5", "3"]
+    cells = {(c.corruption, c.severity): s for c, s in results.scores.items()}
+    clean = cells.pop((None, 0)).accuracy
+    points = []
+    for name in NAMES[:2]:
+        rows = {s: cells[name, s] for s in (1, 1.5, 2, 2.5, 3)}
+        points.append(failure_point(clean, rows, 0.97))
+    mean = np.mean([5 if own is None else own for own in points])
+    assert results.figures["c/mean_failure_point"] == pytest.approx(mean)
+    assert "fails at" in results.report.text()
+    assert "mean_failure_point" not in str(run("clean", "c").figures)
+    words = "severities: '1:3' must be a number of 1 to 5"
+    assert_usage_error(lambda: run("c", severities=("1:3",)), words)
+    # Between the points of a line, at a point, and never.
+    rows = {s: types.SimpleNamespace(accuracy=0.9 - s / 10) for s in (1, 4)}
+    for share, wanted in ((0.75, 2.25), (0.889, 0.999), (0.5, None)):
+        found = failure_point(0.9, rows, share)
+        assert found == (wanted and pytest.approx(wanted, abs=0.01))
 
 
 def test_c_bar_beside_c_generated_and_from_files(tmp_path):

@@ -7,7 +7,7 @@ from noisymix_tf import corruptions
 from noisymix_tf.corruptions import CORRUPTIONS, FAMILIES, SEVERITIES
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation.images import Images
-from noisymix_tf.evaluation.metrics import average
+from noisymix_tf.evaluation.metrics import average, value
 from noisymix_tf.evaluation.reference import alexnet, ratios
 from noisymix_tf.evaluation.sections import Figure, Section
 from noisymix_tf.evaluation.suites import core
@@ -46,6 +46,7 @@ class CommonCorruptions(core.Benchmark):
 
     name, adapts = "c", True
     options = (
+        "failure_share",
         "adapt",
         "prior",
         "corruptions",
@@ -129,12 +130,23 @@ class CommonCorruptions(core.Benchmark):
                 f"{', '.join(robust)} than without."
             )
         quality = core.quality(scores.values(), "mean")
+        fails, share = {}, context.failure_share
+        if share is not None and len(clean) == 1:
+            fails = {
+                c: failure_point(clean[0].accuracy, row, share)
+                for c, row in rows.items()
+            }
         return {
-            "figures": (*_figures(means, ce, relative, name), *quality),
+            "figures": (
+                *_figures(means, ce, relative, name),
+                *quality,
+                *_failures(fails, share),
+            ),
             "columns": [
                 *((str(s), "percent", own) for s, own in accuracy.items()),
                 ("mean", "percent", means),
                 ("CE", "ratio", ce),
+                ("fails at", "number", {c: s for c, s in fails.items() if s}),
             ],
             "groups": _by_family(means),
             "heat": len(accuracy) + 1,
@@ -160,7 +172,8 @@ class CBar(CommonCorruptions):
     """The ten corruptions of CIFAR-10-C-bar, or of ImageNet-C-bar."""
 
     name = "c_bar"
-    options = ("adapt", "prior", "severities", "seed", "table", "c_bar_dir")
+    options = ("adapt", "prior", "failure_share", "severities", "seed")
+    options += ("table", "c_bar_dir")
     options += ("released_preprocess",)
     label = "C-bar"
     columns = (Column("mean_accuracy"),)
@@ -183,6 +196,38 @@ class CBar(CommonCorruptions):
 
     def groups(self, names) -> dict:
         return {self.label: names}
+
+
+def failure_point(clean, row, share) -> float | None:
+    """The severity at which accuracy falls below a share of the clean one.
+
+    Of scores by severity, in rising order, and straight lines between them from
+    the clean images at 0; None if it never falls so far.
+
+    >>> import types
+    >>> row = {s: types.SimpleNamespace(accuracy=1 - s / 10) for s in (2, 4)}
+    >>> failure_point(1.0, row, 0.7)
+    3.0
+    """
+    last, before, wanted = 0.0, value(clean), share * value(clean)
+    for severity, scores in row.items():
+        now = value(scores.accuracy)
+        if now < wanted:
+            way = (before - wanted) / (before - now)
+            return round(last + way * (severity - last), 9)
+        last, before = severity, now
+    return None
+
+
+def _failures(fails, share):
+    """Figures of failure points by corruption, None where it does not fail."""
+    if fails:
+        most = SEVERITIES[-1]
+        mean = average(most if own is None else own for own in fails.values())
+        never = sum(own is None for own in fails.values())
+        words = f"mean severity with less than {share:.0%} of clean accuracy"
+        words += f" ({never} of {len(fails)} never, as {most})"
+        yield Figure("mean_failure_point", words, mean, "number")
 
 
 def _overview(accuracy, groups):
