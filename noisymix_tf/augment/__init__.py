@@ -2,6 +2,7 @@
 
 from noisymix_tf.augment.augmix import AugMixOptions, augmix, augmix_views
 from noisymix_tf.augment.basic import gaussian_views, random_crop_flip
+from noisymix_tf.augment.ipmix import ipmix_views
 from noisymix_tf.augment.pixmix import pixmix_views
 from noisymix_tf.augment.policy import (
     auto_augment_views,
@@ -20,6 +21,7 @@ __all__ = [
     "batch_views",
     "device_views",
     "gaussian_views",
+    "ipmix_views",
     "pixmix_views",
     "prime_views",
     "rand_augment_views",

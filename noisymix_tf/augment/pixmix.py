@@ -6,37 +6,14 @@ safety measures", arXiv:2112.05135; constants of its published code
 """
 
 import dataclasses
-import functools
 import typing
 
-import numpy as np
-
-from noisymix_tf import pictures, rng
-from noisymix_tf.augment import fixed, geometry, ops
+from noisymix_tf import rng
+from noisymix_tf.augment import fixed, geometry, mixing_set, ops
+from noisymix_tf.augment.mixing_set import MixingSetOptions, mix, wide
 from noisymix_tf.augment.views import VIEWS, WHOLE, made
-from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import serializable, tf
-from noisymix_tf.options import AT_LEAST_1, POSITIVE, Options, between, option
-
-# Pictures are read larger by this, and cropped at random.
-_LARGER = 9 / 8
-_MOST_BYTES = 4 << 30
-_WHAT = "picture to mix with"
-
-
-@dataclasses.dataclass(frozen=True)
-class MixingSetOptions(Options):
-    """Pictures that views are mixed with."""
-
-    PREFIX = ""
-
-    mixing_dir: str | None = option(
-        None,
-        "Folder of the pictures that views pixmix mix with, also below it; "
-        "python -m noisymix_tf fractals makes one.",
-        address=True,
-        exists=True,
-    )
+from noisymix_tf.options import AT_LEAST_1, POSITIVE, between, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,14 +39,8 @@ class PixMixOptions(MixingSetOptions):
 
     def views(self, images, seed, batch, part, dense) -> "tf.Tensor":
         """Float32 views; see `views.made`."""
-        if self.mixing_dir is None:
-            raise UsageError(
-                "PixMix needs pictures to mix with: give mixing_dir, any "
-                "folder of them; python -m noisymix_tf fractals makes one."
-            )
-        size = images.shape[1:3]
-        shelf = _shelf(self.mixing_dir, *size)
-        plan = part(_draw_plan(seed, batch, self, shelf, size))
+        shelf = self.shelf(images.shape)
+        plan = part(_draw_plan(seed, batch, self, shelf, images.shape[1:3]))
         return _apply_plan(images, plan, shelf, dense)
 
 
@@ -107,47 +78,29 @@ class Plan(typing.NamedTuple):
 
 
 def _draw_plan(seed, batch, options, shelf, size):
-    seeds = tf.unstack(rng.split(seed, 4, by_name=True))
+    seeds = tf.unstack(rng.split(seed, 5, by_name=True))
     steps = [*batch, 1 + options.rounds]
     draws = fixed.uniform(seeds[0], [*steps, 4])
     which, strength, way, used = tf.unstack(draws, axis=-1)
     operation = fixed.below(which, len(ops.OPERATIONS))
     parameter = ops.parameters(operation, strength, way, options.severity, size)
     used = used < fixed.ONE // 2
-    flags = (
-        fixed.uniform(seeds[1], [*batch, options.rounds, 2]) < fixed.ONE // 2
-    )
-    product, is_strong = tf.unstack(flags, axis=-1)
-    # Beta(beta, 1) and Beta(1, beta) are a power of a uniform number, and the
-    # rest of it to one.
-    u = rng.uniform(seeds[2], [*batch, options.rounds, 2], by_name=True)
-    root = u ** (1.0 / options.beta)
-    near, far = root[..., 0], 1.0 - root[..., 1]
-    both = tf.stack([near, far], -1), tf.stack([2.0 - near, -far], -1)
-    powers = tf.where(is_strong[..., tf.newaxis], *both)
-    where = fixed.uniform(seeds[3], [*batch, 4])
-    height, width = size
-    limits = len(shelf), shelf.shape[1] - height + 1, shelf.shape[2] - width + 1
-    limits = *limits, options.rounds + 1
-    *place, count = (
-        fixed.below(where[..., k], n) for k, n in enumerate(limits)
-    )
-    done = tf.range(options.rounds) < count[..., tf.newaxis]
+    rounds = [*batch, options.rounds]
+    product = fixed.uniform(seeds[1], [*rounds, 1])[..., 0] < fixed.ONE // 2
+    powers = mixing_set.draw_powers(seeds[2], rounds, options.beta)
+    place = mixing_set.draw_places(seeds[3], batch, shelf, size)
+    draws = fixed.uniform(seeds[4], [*batch, 1])
+    done = tf.range(options.rounds) < fixed.below(draws, options.rounds + 1)
     needed = tf.concat([used[..., :1], used[..., 1:] & done], axis=-1)
     operation = tf.where(needed, operation, ops.NOTHING)
     own = used[..., 1:]
-    place = tf.stack(place, axis=-1)
     return Plan(operation, parameter, own, product, powers, done, place)
 
 
 def _apply_plan(images, plan, shelf, dense):
     """The views `[B, 1 + V, H, W, C]` of a `Plan` of axes `[B, V]`."""
     views = plan.place.shape[1]
-    crop = functools.partial(_cropped, shelf, images.shape[1:])
-    shown = tf.map_fn(
-        crop, tf.reshape(plan.place, [-1, 3]), fn_output_signature=tf.uint8
-    )
-    shown = tf.reshape(shown, [-1, views, *images.shape[1:]])
+    shown = mixing_set.shown(shelf, plan.place, images.shape[1:])
     return ops.apply(
         images,
         tf.reshape(plan.operation, [tf.shape(images)[0], -1, 1]),
@@ -167,9 +120,6 @@ def _mixed(image, results, own, product, powers, done, shown):
     unit = tf.cast(results, tf.float32) / 255.0
     shown = tf.cast(shown, tf.float32) / 255.0
 
-    def wide(values):
-        return values[..., tf.newaxis, tf.newaxis, tf.newaxis]
-
     made = [tf.cast(image, tf.float32)]
     for view in range(views):
         first = view * (1 + rounds)
@@ -185,48 +135,3 @@ def _mixed(image, results, own, product, powers, done, shown):
             mixed = tf.where(wide(done[..., view, step]), both, mixed)
         made.append(255.0 * mixed)
     return made
-
-
-def mix(image, other, a, b, is_product) -> "tf.Tensor":
-    """Images in [0, 1] added around grey, or multiplied, with weights a and b.
-
-    >>> float(mix(0.75, 0.5, 0.5, 0.9, False))
-    0.625
-    """
-    added = (a * (2.0 * image - 1.0) + b * (2.0 * other - 1.0) + 1.0) / 2.0
-    powers = (2.0 * image) ** a * tf.maximum(2.0 * other, 1e-37) ** b
-    return tf.clip_by_value(tf.where(is_product, powers / 2.0, added), 0.0, 1.0)
-
-
-def _cropped(shelf, shape, place):
-    """The part of a picture at `[picture, row, column]`, in an image's form."""
-    picture = tf.gather(shelf, place[0])
-    picture = tf.gather(picture, place[1] + tf.range(shape[0]), axis=0)
-    picture = tf.gather(picture, place[2] + tf.range(shape[1]), axis=1)
-    if shape[2] == 1:
-        # As Pillow turns colours to grey.
-        grey = tf.tensordot(tf.cast(picture, tf.int32), [19595, 38470, 7471], 1)
-        picture = tf.cast((grey + 0x8000) // 65536, tf.uint8)[..., tf.newaxis]
-    return picture
-
-
-@functools.lru_cache(maxsize=2)
-def _shelf(mixing_dir, height, width):
-    """All pictures of a folder, uint8 `[M, H', W', 3]`, a little larger."""
-    from PIL import Image, ImageOps
-
-    found = pictures.paths_in(mixing_dir, _WHAT, below=True)
-    height, width = round(height * _LARGER), round(width * _LARGER)
-    needed = len(found) * height * width * 3
-    if needed > _MOST_BYTES:
-        raise UsageError(
-            f"--mixing_dir={mixing_dir} holds {len(found):,} pictures, which "
-            f"take {needed / 1e9:.1f} GB of memory in the size of the images: "
-            f"give at most {len(found) * _MOST_BYTES // needed:,}."
-        )
-    fit = functools.partial(
-        ImageOps.fit, size=(width, height), method=Image.Resampling.BILINEAR
-    )
-    shelf = np.stack([pictures.read(path, _WHAT, fit) for path in found])
-    with tf.init_scope():
-        return tf.constant(shelf)

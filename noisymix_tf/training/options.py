@@ -43,8 +43,8 @@ class MethodConfig(Options):
         "augmix",
         "Augmentation that makes the views: augmix; a policy, which is "
         "autoaugment_cifar10, autoaugment_imagenet, autoaugment_svhn, "
-        "randaugment or trivialaugment; prime; pixmix (see mixing_dir); "
-        "gaussian (noise on the pixels); or none.",
+        "randaugment or trivialaugment; prime; pixmix, ipmix (with "
+        "mixing_dir); gaussian (noise on the pixels); or none.",
         choices=VIEWS,
     )
     stability: str = option(

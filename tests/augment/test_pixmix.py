@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose as close
 from numpy.testing import assert_array_equal as same
 from scipy import stats
 
-from noisymix_tf.augment import ops, pixmix, pixmix_views
+from noisymix_tf.augment import mixing_set, ops, pixmix, pixmix_views
 from support import augmentation as laws
 from support.corruption_oracle import photographs
 from support.released_sets import save_image
@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
 
 def drawn(folder, count=6000, **options):
     options = pixmix.PixMixOptions(folder, **options)
-    shelf = pixmix._shelf(folder, SIDE, SIDE)
+    shelf = mixing_set._shelf(folder, SIDE, SIDE)
     how = [count, 2], options, shelf, (SIDE, SIDE)
     draw = tf.function(
         lambda seed: pixmix._draw_plan(seed, *how), jit_compile=True
@@ -99,7 +99,7 @@ def by_hand(image, own, shelf, view):
 
 def test_views_are_the_papers(folder):
     images, plan = photographs(40, SIDE, SIDE), drawn(folder, 40)
-    shelf = pixmix._shelf(folder, SIDE, SIDE)
+    shelf = mixing_set._shelf(folder, SIDE, SIDE)
     views = pixmix._apply_plan(tf.constant(images), plan, shelf, False).numpy()
     same(views[:, 0], images)
     for place, image in enumerate(images):
@@ -126,7 +126,7 @@ def test_forms_and_parts_agree(folder, channels):
 
 
 def test_pictures_are_read_a_little_larger(folder, tmp_path, monkeypatch):
-    shelf = pixmix._shelf(folder, SIDE, 24)
+    shelf = mixing_set._shelf(folder, SIDE, 24)
     assert shelf.shape == (5, 18, 27, 3) and shelf.dtype == tf.uint8
     grey = np.ptp(shelf.numpy().astype(int), axis=-1).max((1, 2))
     assert (grey == 0).sum() == 1
@@ -138,7 +138,7 @@ def test_pictures_are_read_a_little_larger(folder, tmp_path, monkeypatch):
     (tmp_path / "a.png").write_bytes(b"no picture")
     assert_usage_error(call, "a.png' cannot be read", mixing_dir=str(tmp_path))
     save_image(tmp_path / "a.png", photographs(1, 8, 8)[0])
-    monkeypatch.setattr(pixmix, "_MOST_BYTES", 1500)
+    monkeypatch.setattr(mixing_set, "_MOST_BYTES", 1500)
     save_image(tmp_path / "b.png", photographs(1, 8, 8)[0])
     words = "holds 2 pictures", "give at most 1."
     assert_usage_error(call, *words, mixing_dir=str(tmp_path))
