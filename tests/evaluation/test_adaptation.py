@@ -123,7 +123,7 @@ def test_what_cannot_adapt_is_told():
     assert_usage_error(lambda: call(normalising(), data, **how), "any order")
     words = "prior=3 would do nothing without adapt=bn"
     assert_usage_error(lambda: call(None, data, prior=3), words)
-    words = "adapt='bn' would do nothing: it is for suite c or c_bar or r"
+    words = "adapt='bn' would do nothing: it is for suite c or c_bar or r,"
     assert_usage_error(
         lambda: call(None, data, suites=("clean",), adapt="bn"), words
     )

@@ -13,7 +13,11 @@ from noisymix_tf.evaluation import metrics, sections
 from noisymix_tf.evaluation.sections import Figure, Reliability, Section
 from noisymix_tf.evaluation.suites import core
 from noisymix_tf.evaluation.suites.core import SUITES, Suite, Task
-from noisymix_tf.evaluation.suites.corruptions import Clean, CommonCorruptions
+from noisymix_tf.evaluation.suites.corruptions import (
+    OF_CELLS,
+    Clean,
+    CommonCorruptions,
+)
 from noisymix_tf.evaluation.temperature import tempered
 from noisymix_tf.probabilities import LOGITS
 
@@ -42,7 +46,7 @@ _NOTES = (
 class Calibration(Suite):
     """The cells of suites clean and c; own ones have a temperature."""
 
-    options = (*CommonCorruptions.options, "temperature")
+    options = (*OF_CELLS, "temperature")
     of = ("clean", "c", "calibration")
 
     def tasks(self, job) -> list[Task]:

@@ -14,6 +14,10 @@ from noisymix_tf.evaluation.suites import core
 from noisymix_tf.evaluation.suites.core import SUITES, Column, Suite, Task
 
 _MCE = "mean corruption error"
+# Options of what is measured beside a cell, and of the cells themselves.
+_REPORTED = "adapt", "prior", "failure_share"
+OF_CELLS = "corruptions", "severities", "seed", "table", "frost_folder"
+OF_CELLS += "c_dir", "released_preprocess"
 # The benchmark takes its means over these.
 _COMMON = corruptions.names("common")
 
@@ -45,17 +49,7 @@ class CommonCorruptions(core.Benchmark):
     """Corruptions, generated on the fly or read from released files."""
 
     name, adapts = "c", True
-    options = (
-        "failure_share",
-        "adapt",
-        "prior",
-        "corruptions",
-        "severities",
-        "seed",
-        "table",
-        "frost_folder",
-    )
-    options += ("c_dir", "released_preprocess")
+    options = (*_REPORTED, *OF_CELLS)
     columns = (
         Column("mean_accuracy"),
         Column("mean_accuracy_without_noise", "{label} without noise"),
@@ -172,8 +166,7 @@ class CBar(CommonCorruptions):
     """The ten corruptions of CIFAR-10-C-bar, or of ImageNet-C-bar."""
 
     name = "c_bar"
-    options = ("adapt", "prior", "failure_share", "severities", "seed")
-    options += ("table", "c_bar_dir")
+    options = (*_REPORTED, "severities", "seed", "table", "c_bar_dir")
     options += ("released_preprocess",)
     label = "C-bar"
     columns = (Column("mean_accuracy"),)
