@@ -95,7 +95,7 @@ def test_mistakes_are_one_line(monkeypatch):
         ("--augmix_severity=11", "--augmix_severity=11.0 must be from 0.1"),
         ("--epochs=many", "many"),
         ("--mixing=blend", "Unknown mixing 'blend'. Known: none, in"),
-        ("--severities=a", "--severities=a must be a list of whole numbers."),
+        ("--severities=a", "severities: 'a' must be a number of 1 to 5"),
         ("--noise_per_view=-1,1", "=-1.0,1.0 must be a list of numbers of at"),
         ("--noise_per_view=1,2,3,4", "but --num_views=3: leave out 4.0."),
         ("--eps=8", "eps=8 is more than the largest distance of two images"),

@@ -284,6 +284,9 @@ class EvaluationConfig(WhatIsMeasured, flags_of(Settings)):
 
     def __post_init__(self):
         super().__post_init__()
+        # Words of a command line and numbers are the same.
+        levels = selection.severity_levels(self.severities)
+        object.__setattr__(self, "severities", levels)
         # Their names, radii and files are known without a model.
         Settings(**self.settings())
 
