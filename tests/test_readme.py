@@ -100,7 +100,6 @@ def test_the_tables_of_methods_are_what_their_flagfiles_say():
         flags = " ".join(line for line in lines if line not in base)
         base = base or {*lines}
         source = source.replace("flags/README.md", "")
-        source = source.replace("](noisymix_tf", "](../noisymix_tf")
         own.append(f"| `{name}` | {source} | `{flags}` |")
     for page, table in (("README.md", rows), ("flags/README.md", own)):
         table = "\n".join(table)
