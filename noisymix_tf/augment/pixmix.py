@@ -70,9 +70,7 @@ class Plan(typing.NamedTuple):
     parameter: "tf.Tensor"  # Fixed-point `[..., 1 + R]`.
     own: "tf.Tensor"  # bool `[..., R]`: the image itself is mixed in, changed.
     product: "tf.Tensor"  # bool `[..., R]`: multiplied, not added.
-    powers: (
-        "tf.Tensor"  # float32 `[..., R, 2]`, of what there is and the other.
-    )
+    powers: "tf.Tensor"  # float32 `[..., R, 2]`: of what is there, the other.
     done: "tf.Tensor"  # bool `[..., R]`.
     place: "tf.Tensor"  # int32 `[..., 3]`: picture, row, column.
 
