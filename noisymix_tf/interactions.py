@@ -67,18 +67,19 @@ def _is_adaptive(f):
     return f.optimizer in ("adamw", "lion")
 
 
-def _mixes_pictures(f):
+def mixes_pictures(f) -> bool:
+    """Whether the views of some flags are made with `mixing_dir`."""
     return hasattr(options_of(VIEWS, f.views), "mixing_dir")
 
 
 OF_FLAGS = (
     Interaction(
-        lambda f: f.mixing_dir and not _mixes_pictures(f),
+        lambda f: f.mixing_dir and not mixes_pictures(f),
         "--mixing_dir={f.mixing_dir} does nothing with --views={f.views}: "
         "leave it out, or give --views=pixmix.",
     ),
     Interaction(
-        lambda f: f.views and not f.mixing_dir and _mixes_pictures(f),
+        lambda f: f.views and not f.mixing_dir and mixes_pictures(f),
         "--views={f.views} needs pictures to mix with: give --mixing_dir=DIR, "
         "any folder of them; python -m noisymix_tf fractals makes one.",
     ),

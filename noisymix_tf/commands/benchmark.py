@@ -24,6 +24,7 @@ from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import keras, tf
 from noisymix_tf.marked import WriteToOptions
 from noisymix_tf.options import AT_LEAST_1, option
+from noisymix_tf.progress import warn
 
 # The setting of the published small-budget measurements of the reference.
 _DEFAULTS = ("--width=0.25", "--batch_size=128")
@@ -69,6 +70,15 @@ def main(argv: list[str]) -> None:
     if facts.get("compares"):
         chosen = config.methods or flagfiles.names("method")
         given = {method: _of(method, words) for method in chosen}
+        if not (config.methods or config.mixing_dir):
+            lacking = [
+                m for m in given if interactions.mixes_pictures(given[m])
+            ]
+            given = {m: own for m, own in given.items() if m not in lacking}
+            warn(
+                f"note: without --mixing_dir=DIR {', '.join(lacking)} are out."
+            )
+        config = _without_pictures(config)
     elif config.methods:
         raise UsageError(
             f"--methods={','.join(config.methods)} belongs to methods: give "
@@ -78,7 +88,8 @@ def main(argv: list[str]) -> None:
         raise UsageError(
             f"--input=device does nothing in {name}: leave it out."
         )
-    interactions.check(config)
+    for own in given.values() if facts.get("compares") else [config]:
+        interactions.check(own)
     marked.check(config.write_to)
     rounds = config.rounds or facts["rounds"]
     words = _prepare(config, facts, rounds)
@@ -106,7 +117,12 @@ class _Both(io.StringIO):
 def _of(method, words):
     """The configuration of one method; nothing of another is left in it."""
     words = flagfiles.expand([*_DEFAULTS, *words, f"--method={method}"])
-    return command_line.parse_words(words, BenchmarkConfig)
+    own = command_line.parse_words(words, BenchmarkConfig)
+    return own if interactions.mixes_pictures(own) else _without_pictures(own)
+
+
+def _without_pictures(config):
+    return dataclasses.replace(config, mixing_dir=None)
 
 
 def _prepare(config, facts, rounds):
