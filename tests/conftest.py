@@ -51,8 +51,12 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="module", autouse=True)
 def freed_memory_goes_back():
-    """A process of many files would keep what the largest of them needed."""
+    """A process of many files would keep what the largest of them needed.
+
+    And the determinism that a command has asked for.
+    """
     yield
+    tf_config.disable_op_determinism()
     gc.collect()
     if sys.platform == "linux":
         ctypes.CDLL(None).malloc_trim(0)
