@@ -48,15 +48,10 @@ def uniforms(seeds, count) -> "tf.Tensor":
     )
     key = low + tf.bitwise.left_shift(high, tf.constant(32, tf.uint64))
     words = tf.concat(_philox(key, tf.zeros_like(key), -(-count // 4)), axis=1)
-    # The middle of each of 2 ** 23 intervals.
-    return (
-        _unit(
-            tf.bitwise.right_shift(_low(words), tf.constant(9, tf.uint64))[
-                :, :count
-            ]
-        )
-        + 2.0**-24
-    )
+    words = _low(words[:, :count])
+    # The upper bits, and the middle of each of 2 ** 23 intervals.
+    upper = tf.bitwise.right_shift(words, tf.constant(9, tf.uint64))
+    return _unit(upper) + 2.0**-24
 
 
 def is_compiled_by_xla() -> bool:

@@ -62,9 +62,13 @@ def key(seed, by_name: bool = False) -> dict:
 
 def split(seed, num: int, by_name: bool = False) -> "tf.Tensor":
     """Splits a stateless seed into `num` independent ones, `[num, 2]`."""
-    return tf.random.stateless_uniform(
-        [num, 2], minval=None, maxval=None, dtype=tf.int32, **key(seed, by_name)
-    )
+    return seeds(seed, [num], by_name)
+
+
+def seeds(seed, shape, by_name: bool = False) -> "tf.Tensor":
+    """Independent stateless seeds of a shape, int32 `[*shape, 2]`."""
+    law = {"minval": None, "maxval": None, "dtype": tf.int32}
+    return tf.random.stateless_uniform([*shape, 2], **law, **key(seed, by_name))
 
 
 def uniform(seed, shape, dtype="float32", by_name=False) -> "tf.Tensor":

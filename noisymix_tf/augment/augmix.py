@@ -137,14 +137,20 @@ def draw_plan(seed, batch, options, height, width) -> Plan:
         depth = tf.random.stateless_uniform(chains, **law, **key)
     else:
         depth = tf.fill(chains, options.depth)
-    # Dirichlet and Beta variates are quotients of Gamma variates, so that one
-    # draw serves both.
-    variates = rng.log_gamma_variates(
-        weight_seed, [*batch, options.width + 2], options.alpha, by_name=True
-    )
+    weights = draw_weights(weight_seed, batch, options.width, options.alpha)
+    return Plan(operation, parameter, depth, *weights)
+
+
+def draw_weights(seed, batch, width, alpha=1.0) -> tuple:
+    """Weights `[*batch, W]` of chains, Dirichlet, and their share `[*batch]`.
+
+    The share is Beta; the concentrations are all `alpha`.
+    """
+    # Both are quotients of Gamma variates, so that one draw serves both.
+    shape = [*batch, width + 2]
+    variates = rng.log_gamma_variates(seed, shape, alpha, by_name=True)
     weights = tf.nn.softmax(variates[..., :-2], axis=-1)
-    m = tf.sigmoid(variates[..., -2] - variates[..., -1])
-    return Plan(operation, parameter, depth, weights, m)
+    return weights, tf.sigmoid(variates[..., -2] - variates[..., -1])
 
 
 def _steps(seed, batch, options, height, width):

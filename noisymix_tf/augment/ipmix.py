@@ -12,6 +12,7 @@ import typing
 
 from noisymix_tf import philox, rng
 from noisymix_tf.augment import colors, fixed, geometry, mixing_set, ops
+from noisymix_tf.augment.augmix import draw_weights
 from noisymix_tf.augment.mixing_set import MixingSetOptions, mix, wide
 from noisymix_tf.augment.views import VIEWS, WHOLE, made
 from noisymix_tf.lazy import serializable, tf
@@ -103,13 +104,6 @@ def _draw_plan(seed, batch, options, shelf, size):
     parameter = ops.parameters(operation, *how)
     operation = tf.where(done & ~is_patch, operation, ops.NOTHING)
     shape = [*chains, _STEPS]
-    whole = {"minval": None, "maxval": None, "dtype": tf.int32}
-    steps = tf.random.stateless_uniform(
-        [*shape, 2], **whole, **rng.key(seeds[2], by_name=True)
-    )
-    variates = rng.log_gamma_variates(
-        seeds[4], [*batch, options.width + 2], 1.0, by_name=True
-    )
     return Plan(
         operation,
         parameter,
@@ -118,9 +112,8 @@ def _draw_plan(seed, batch, options, shelf, size):
         fixed.below(way, _WAYS),
         mixing_set.draw_powers(seeds[3], shape, options.beta),
         rng.uniform(seeds[6], shape, by_name=True),
-        steps,
-        tf.nn.softmax(variates[..., :-2], axis=-1),
-        tf.sigmoid(variates[..., -2] - variates[..., -1]),
+        rng.seeds(seeds[2], shape, by_name=True),
+        *draw_weights(seeds[4], batch, options.width),
         mixing_set.draw_places(seeds[5], batch, shelf, size),
     )
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from noisymix_tf import philox, rng
 from noisymix_tf.augment import fixed
+from noisymix_tf.augment.augmix import draw_weights
 from noisymix_tf.augment.views import VIEWS, WHOLE, made
 from noisymix_tf.lazy import serializable, tf
 from noisymix_tf.options import Options, option
@@ -106,16 +107,8 @@ def _draw_plan(seed, batch):
     depth = 1 + fixed.below(draws[..., :1], _DEPTH)
     kind = fixed.below(draws[..., 1:], len(_KINDS))
     kind = tf.where(tf.range(_DEPTH) < depth, kind, len(_KINDS))
-    whole = {"minval": None, "maxval": None, "dtype": tf.int32}
-    key = rng.key(step_seed, by_name=True)
-    shape = [*chains, _DEPTH, 2]
-    seeds = tf.random.stateless_uniform(shape, **whole, **key)
-    variates = rng.log_gamma_variates(
-        weight_seed, [*batch, _WIDTH + 2], 1.0, by_name=True
-    )
-    weights = tf.nn.softmax(variates[..., :-2], axis=-1)
-    m = tf.sigmoid(variates[..., -2] - variates[..., -1])
-    return Plan(kind, seeds, weights, m)
+    seeds = rng.seeds(step_seed, [*chains, _DEPTH], by_name=True)
+    return Plan(kind, seeds, *draw_weights(weight_seed, batch, _WIDTH))
 
 
 def _one_by_one(images, plan, law):

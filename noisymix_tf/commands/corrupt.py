@@ -45,8 +45,7 @@ class SetsConfig(Options):
     corruptions: tuple[str, ...] = option(
         (),
         "Names, or tags: common, extra, noise, blur, weather, digital, c_bar; "
-        "of "
-        "suite p cifar, imagenet, cifar_extra, imagenet_extra, noise, blur, "
+        "of suite p cifar, imagenet, cifar_extra, imagenet_extra, noise, blur, "
         "weather, geometry. By default all.",
         first=True,
     )

@@ -17,9 +17,9 @@ from noisymix_tf.corruptions import noise, blur, weather  # noqa: F401, I001
 from noisymix_tf.corruptions import spatter, light, digital  # noqa: F401
 from noisymix_tf.corruptions import geometry  # noqa: F401
 from noisymix_tf.corruptions import (  # noqa: F401
-    bar_patterns,
-    bar_shapes,
-    bar_warps,
+    c_bar_patterns,
+    c_bar_shapes,
+    c_bar_warps,
 )
 from noisymix_tf.corruptions.core import (
     CORRUPTIONS,

@@ -178,7 +178,7 @@ class Corruption(Part):
     Attributes:
         extra: Whether it is kept out of the benchmark's means, as the four
             that are held out for validation.
-        c_bar: Whether it is one of C-bar, see `bar.py`.
+        c_bar: Whether it is one of C-bar, see `c_bar.py`.
         options: Names of the keyword arguments of `corrupt` that the function
             takes besides.
     """

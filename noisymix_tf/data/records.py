@@ -34,7 +34,10 @@ AGAIN = "Prepare the dataset again, or copy it completely"
 
 
 class _RecordSplit(EncodedSplit):
-    """Images in record files; the first row of `where` is their place."""
+    """Images in record files; the first row of `where` is their place.
+
+    `record(index)` is the serialised `tf.train.Example` there, a scalar string.
+    """
 
     _tensor = kept("_where")
 
@@ -42,10 +45,6 @@ class _RecordSplit(EncodedSplit):
         super().__init__(labels, image_size, needs_python=source is not None)
         self.files, self._where = tuple(paths), np.asarray(where, np.int64)
         self.arrays, self._source = self._where[:1], source
-
-    def record(self, index) -> "tf.Tensor":
-        """The serialised `tf.train.Example` of a place, a scalar string."""
-        raise NotImplementedError
 
     def read(self, index):
         return parse(self.record(index), "image")

@@ -61,7 +61,8 @@ class Predictor:
     def __init__(self, model, prior):
         model = classifier_of(model)
         layers = normalisations(model) if hasattr(model, "layers") else []
-        steps = Graph(model).steps if layers and is_graph(model) else []
+        graph = Graph(model) if layers and is_graph(model) else None
+        steps = graph.steps if graph else ()
         within = {id(step.operation) for step in steps}
         if not layers or any(id(layer) not in within for layer in layers):
             what = "lies within layers of its own" if layers else "it lacks"
@@ -70,15 +71,15 @@ class Predictor:
                 "it out, or measure a functional model that has such layers."
             )
         self._forward = tf.function(
-            functools.partial(_forward, model, prior), reduce_retracing=True
+            functools.partial(_forward, model, graph, prior),
+            reduce_retracing=True,
         )
 
     def __call__(self, images) -> np.ndarray:
         return self._forward(images).numpy()
 
 
-def _forward(model, prior, images):
-    graph = Graph(model)
+def _forward(model, graph, prior, images):
     values = {0: tf.cast(images, input_dtype(model, images.shape[1:]))}
     for step in graph.steps:
         args, kwargs = step.fill_in(values)

@@ -145,8 +145,10 @@ def recipes(
     if not chosen:
         raise UsageError(f"No {registry.kind} was given: give at least one.")
     made = []
-    for name in filter(set(chosen).__contains__, registry.names()):
-        entry = registry.get(name)
+    entries = (registry.get(name) for name in registry.names())
+    for entry in sorted(entries, key=lambda entry: entry.extra):
+        if (name := entry.name) not in chosen:
+            continue
         entry.constants(table)  # Not every table has them for all.
         own = sorted(levels) if suite == "c" else [entry.level(difficulty)]
         made.append(Recipe(suite, name, tuple(own), options))

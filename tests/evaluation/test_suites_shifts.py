@@ -163,5 +163,8 @@ def test_published_sets_and_several_right_labels(tmp_path, monkeypatch):
     assert own.rows["label"].tolist() == labels
     assert (predicted.title, predicted.label) == ("ImageNet-ReaL",) * 2
     assert cell.source == "released" and "several right" in predicted.notes[0]
+    options["shift_dir"] = "tfds:there"  # What has no name is ImageNet-R.
+    assert run(brightness_model(5), DATA, **options).report.sections
+    options["shift_dir"] = "imagenet2012_real:tfds:there"
     part = run(brightness_model(5), DATA, examples=3, **options)
     assert next(iter(part.scores)).n == 3

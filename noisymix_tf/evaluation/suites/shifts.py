@@ -148,7 +148,7 @@ def _section(scores):
         title, label = "Shifted images", "Shifted"
     short, notes = label, []
     if cell.source == "released":
-        of = SHIFTS["imagenet_r" if name == "r" else label]
+        of = SHIFTS.get(label, SHIFTS["imagenet_r"])
         title = short = of.title
         label, words = "R" if name == "r" else title, ", from released files"
         notes = [_SEVERAL] if of.right else []

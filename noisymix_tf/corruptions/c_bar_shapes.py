@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from noisymix_tf.corruptions.bar import bar, places, side
+from noisymix_tf.corruptions.c_bar import bar, places, side
 
 _GREY = 128
 _SPARKLES = 5

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from noisymix_tf.corruptions.bar import bar, places, side
+from noisymix_tf.corruptions.c_bar import bar, places, side
 from noisymix_tf.corruptions.filters import luma
 
 # Octaves of Perlin noise, and its period in pixels of a side of 224.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from noisymix_tf.corruptions.bar import bar, places, sampled, side
+from noisymix_tf.corruptions.c_bar import bar, places, sampled, side
 
 _TURNS = 21
 
