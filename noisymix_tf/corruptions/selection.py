@@ -7,6 +7,9 @@ from noisymix_tf.checks import is_whole
 from noisymix_tf.corruptions.core import CORRUPTIONS, PERTURBATIONS, SEVERITIES
 from noisymix_tf.errors import UsageError
 
+# Severities that one range may stand for.
+_MOST = 1000
+
 
 def corruption_names(corruptions) -> tuple[str, ...]:
     """Names of corruptions: of a list of names and tags, or of one tag.
@@ -55,6 +58,8 @@ def _range(word):
             return [first]
         last, step = rest
         count = math.floor((last - first) / step + 1e-6)
+        if not 0 <= count < _MOST:
+            raise ValueError("no range, or one of too many")
         # Rounded, as 3 * 0.1 is not 0.3.
         return [round(first + k * step, 9) for k in range(count + 1)]
     except (ValueError, ZeroDivisionError, OverflowError) as error:

@@ -63,7 +63,19 @@ def test_words_and_ranges_of_severities():
     assert halves == (0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5)
     assert [type(s) for s in halves[:2]] == [float, int]
     assert levels(["0.1:0.35:0.1", 5]) == (0.1, 0.2, 0.3, 5)
-    for wrong in (0, 6, -1.5, 5.5, True, "loud", "1:2", "1:5:0", float("nan")):
+    for wrong in (
+        0,
+        6,
+        -1.5,
+        5.5,
+        True,
+        "loud",
+        "1:2",
+        "1:5:0",
+        "5:1:1",
+        "1:5:1e-9",
+        float("nan"),
+    ):
         assert_usage_error(lambda w=wrong: levels([w]), repr(wrong)[:4])
     images = photographs(1, 32, 32)
     assert_usage_error(lambda: corruptions.corrupt(images, "fog", 0.0), "0")
