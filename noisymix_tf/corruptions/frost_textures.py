@@ -1,8 +1,9 @@
 """Pictures of ice for frost: drawn by formula, or from the user's own folder.
 
-Five are drawn: a film of ice on a pane, two of rime made of white blades, and
-two of fern-shaped crystals, in grey with a touch of blue. The photographs that
-the benchmark's makers took differ from each other in brightness and tint.
+Five are drawn: a film of ice on a pane, two of rime made of blades, and two of
+fern-shaped crystals. Brightness, tint, contrast and its share over large
+distances are those of the five photographs that the benchmark's makers laid
+over images, as far as these can be read off what their code wrote.
 """
 
 import functools
@@ -16,9 +17,6 @@ from noisymix_tf.corruptions.filters import plasma
 _HEIGHT, _WIDTH = 512, 768
 # Drawn larger and reduced, so that edges are smooth.
 _OVERSAMPLING = 2
-# Red, green and blue, 0 to 255, and the standard deviation of all three.
-_MEAN = (150.0, 160.0, 170.0)
-_SPREAD = 30.0
 _WHAT = "picture of frost"
 
 
@@ -43,12 +41,12 @@ def _blades(generator):
     along = _direction(angles + generator.normal(0, 0.25, count))
     across = along[:, ::-1] * [-1, 1]
     length = generator.lognormal(np.log(24), 0.5, [count, 1])
-    breadth = generator.uniform(0.7, 3.2, [count, 1])
+    breadth = generator.uniform(1.0, 5.0, [count, 1])
     side = centres + generator.uniform(-0.4, 0.4, [count, 1]) * length * along
     reach, spread = length * along, breadth * across
     corners = [centres + reach, side + spread, centres - reach, side - spread]
     greys = generator.normal(200, 42, count).clip(40, 255)
-    return _drawing(90, [(corners, greys, None)])
+    return _drawing(150, [(corners, greys, None)])
 
 
 def _ferns(generator):
@@ -94,8 +92,15 @@ def _drawing(background, strokes):
     return np.asarray(canvas.reduce(_OVERSAMPLING), np.float64)
 
 
-# What is drawn, and the share of the variance that is over large distances.
-_ICES = ((_film, 0.6), *[(_blades, 0.4)] * 2, (_ferns, 0.35), (_ferns, 0.3))
+# What is drawn; means of red, green and blue, 0 to 255, their standard
+# deviation, and the share of the variance that is over large distances.
+_ICES = (
+    (_film, (75.0, 147.0, 164.0), 20.0, 0.6),
+    (_ferns, (196.0, 200.0, 210.0), 24.0, 0.3),
+    (_ferns, (198.0, 203.0, 212.0), 23.0, 0.3),
+    (_blades, (143.0, 158.0, 170.0), 32.0, 0.35),
+    (_blades, (100.0, 111.0, 123.0), 40.0, 0.3),
+)
 
 
 @functools.lru_cache(maxsize=8)
@@ -120,12 +125,15 @@ def fingerprint(folder) -> str:
     return digest.hexdigest()[:8]
 
 
-def _drawn(draw, share, seed):
+def _drawn(draw, mean, spread, share, seed):
     generator = np.random.Generator(np.random.Philox(key=seed))
     crystals = _standard(draw(generator))
     clouds = _standard(_clouds(generator, 2.2))
     mixed = np.sqrt(share) * clouds + np.sqrt(1 - share) * crystals
-    picture = _MEAN + _SPREAD * _standard(mixed).clip(-3, 3)[..., None]
+    # Dark pictures have bright crystals on them, and bright ones dark gaps.
+    tone = 1 - np.mean(mean) / 155
+    mixed = _standard(np.exp(tone * _standard(mixed).clip(-3, 3)) / tone)
+    picture = mean + spread * mixed[..., None]
     return picture.clip(0, 255).round().astype(np.uint8)
 
 

@@ -149,14 +149,25 @@ def test_noises_are_formulas_of_their_draws(line):
 
 
 @pytest.mark.slow
-def test_drawn_frost(full_golden, cifar10_test, trained_resnet20):
-    """It costs the accuracy that photographs cost, up to 2.5 points."""
+@pytest.mark.parametrize("severity", range(1, 6))
+def test_drawn_frost(full_golden, cifar10_test, trained_resnet20, severity):
+    """It changes pixels and costs accuracy as photographs do."""
     images, labels = (array[:2000] for array in cifar10_test)
-    icy = corruptions.corrupt(images, "frost", 5)
+    icy = corruptions.corrupt(images, "frost", severity)
+    table = full_golden("cifar_c_distances.json")["table"][f"frost_{severity}"]
+    first = icy[:1000].astype(np.float64)
+    mean, deviation = table["pixel_mean_255"], table["pixel_sd_255"]
+    assert first.mean() == pytest.approx(mean, abs=2)
+    assert first.std() == pytest.approx(deviation, abs=1)
+    tints = first.mean(axis=(0, 1, 2))
+    np.testing.assert_allclose(tints, table["channel_mean_255"], atol=2)
+    distance = np.linalg.norm((first - images[:1000]).reshape(1000, -1), axis=1)
+    wanted = table["l2_unit"]["mean"] * 255
+    assert distance.mean() == pytest.approx(wanted, rel=0.04)
     logits = trained_resnet20.predict(icy, batch_size=500, verbose=0)
     wanted = full_golden("cifar_c_accuracy_resnet20.json")["accuracy_sev1_to_5"]
     accuracy = (logits.argmax(axis=-1) == labels).mean()
-    assert accuracy == pytest.approx(wanted["frost"][-1], abs=0.03)
+    assert accuracy == pytest.approx(wanted["frost"][severity - 1], abs=0.03)
 
 
 # The oracle's numbering of the perturbations, part of its seeds.
