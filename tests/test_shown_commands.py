@@ -94,6 +94,9 @@ def test_every_command_that_is_shown_runs(tmp_path, monkeypatch):
     for name in ("baseline", "augmix", "noisymix"):
         own = comparison_runs.flags(name)
         comparison_runs.write(tmp_path / "runs" / name, own)
+    for passes in (36, 72):
+        own = comparison_runs.flags(epochs=passes)
+        comparison_runs.write(tmp_path / f"runs/passes{passes}/baseline", own)
     failed = {}
     for number, line in enumerate(commands()):
         if line.startswith((*NOT_RUN,)):

@@ -10,7 +10,7 @@ import sys
 import time
 
 from noisymix_tf import marked, places
-from noisymix_tf.comparison import runs, table, trainings, writers
+from noisymix_tf.comparison import curve, runs, table, trainings, writers
 from noisymix_tf.errors import Preempted, UsageError
 from noisymix_tf.files import claimed
 from noisymix_tf.progress import say, warn
@@ -19,8 +19,8 @@ from noisymix_tf.run_folder import flag_name
 # Says that the directory is one of a comparison, and repeats it as a flagfile.
 _FLAGFILE = "comparison.flags"
 # Flags that mean something where nothing is trained.
-_OWN = {"runs", "baseline", "compare_anyway", "equal_passes", "output_dir"}
-_OWN |= {"plugins", "quiet", "reference", "write_to"}
+_OWN = {"runs", "baseline", "compare_anyway", "curve", "equal_passes"}
+_OWN |= {"output_dir", "plugins", "quiet", "reference", "write_to"}
 _INTERRUPTED = 130
 # What TensorFlow and its libraries read the number of threads from.
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
@@ -58,6 +58,11 @@ def run(config, words, launch=launch) -> table.Table:
     if bool(config.runs) == bool(config.methods):
         words = "directories of runs to compare, or --methods=A,B to train"
         raise UsageError(f"Give {words}, and not both.")
+    if config.methods and config.curve:
+        raise UsageError(
+            "--curve is of finished runs: train each budget by a command of "
+            "its own, then give their folders in place of --methods."
+        )
     if config.methods:
         places.check_writable(output, "trainings and their table")
         planned = trainings.plan(words, config)
@@ -215,10 +220,14 @@ def _compare(config, paths, problems, verb, folder=None):
     if not found:
         raise UsageError(f"Nothing to compare. {' '.join(problems)}")
     how = config.reference, config.compare_anyway, config.baseline
-    result = table.build(found, *how, config.equal_passes)
-    print(writers.markdown(result))
-    for path in writers.write(folder, result) if folder else ():
-        say(f"Table: {path}")
+    form = curve if config.curve else writers
+    if config.curve:
+        result = curve.build(found, *how)
+    else:
+        result = table.build(found, *how, config.equal_passes)
+    print(form.markdown(result))
+    for path in form.write(folder, result) if folder else ():
+        say(f"Written: {path}")
     for line in problems:
         warn(f"{verb}: {line}")
     if problems:
@@ -227,7 +236,7 @@ def _compare(config, paths, problems, verb, folder=None):
         raise UsageError(
             f"{number} {verb} (see above); the others are shown{kept}."
         )
-    short = writers.markdown(result, is_short=True), *writers.facts(result)
+    short = form.markdown(result, is_short=True), *form.facts(result)
     marked.write(config.write_to, *short, made=runs.made(found))
     return result
 

@@ -99,6 +99,13 @@ class Cell:
             return f"{self.mean:.{digits}f}"
         return show(self.mean, "ratio", False, self.standard_error)
 
+    @property
+    def half(self) -> float | None:
+        """Half of the mean's 95 % interval; None is not known."""
+        if self._of_images is None:
+            return None
+        return _half([(self._of_images, REPLICATES - 1), *self._of_runs])
+
     def minus(self, other) -> Difference:
         """The `Difference` to another cell of the same column."""
         value = self.mean - other.mean
@@ -110,12 +117,18 @@ class Cell:
         else:
             images = self._of_images + other._of_images
         parts = [(images, REPLICATES - 1), *self._of_runs, *other._of_runs]
-        variance, half = sum(v for v, _ in parts), 0.0
-        if variance > 0.0:
-            # Degrees of freedom of a sum, by Welch and Satterthwaite.
-            freedom = variance**2 / sum(v**2 / f for v, f in parts)
-            half = float(special.stdtrit(freedom, 0.975)) * variance**0.5
+        half = _half(parts)
         return Difference(value, value - half, value + half, is_paired)
+
+
+def _half(parts):
+    """Half of a 95 % interval, of `(variance, its degrees of freedom)`."""
+    variance = sum(v for v, _ in parts)
+    if variance == 0.0:
+        return 0.0
+    # Degrees of freedom of a sum, by Welch and Satterthwaite.
+    freedom = variance**2 / sum(v**2 / f for v, f in parts)
+    return float(special.stdtrit(freedom, 0.975)) * variance**0.5
 
 
 @dataclasses.dataclass(frozen=True)

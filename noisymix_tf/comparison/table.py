@@ -35,10 +35,10 @@ TITLES = dict(csv.reader(_csv("methods.csv")))
 # paper's FGSM is not published but assumed, 4/255.
 _PUBLISHED = list(csv.DictReader(_csv("published.csv")))
 
-# Flags that say on what, with what and for how long a model is trained.
+# Flags that say, beside epochs, on what and with what a model is trained.
 _BUDGET = (
     "dataset image_size preprocess train_examples test_examples model width "
-    "epochs batch_size accumulation_steps"
+    "batch_size accumulation_steps"
 ).split()
 
 
@@ -147,8 +147,8 @@ def build(
     """
     rows = _rows(runs)
     flags = {str(run.path): run.flags for run in runs if run.flags}
-    differing = budgets(flags, equal_passes)
-    differing += _measurements(runs) + _repeated(rows)
+    differing = budgets(flags, "passes" if equal_passes else "epochs")
+    differing += measurements(runs) + _repeated(rows)
     if not anyway:
         check(differing)
     target = pick(baseline, rows)
@@ -222,18 +222,17 @@ def check(differences) -> None:
         )
 
 
-def budgets(flags, equal_passes=False) -> list[str]:
-    """Lines on what budgets, `{run: {flag: line}}`, differ in; see `build`."""
+def budgets(flags, by="epochs") -> list[str]:
+    """Lines on what `{run: {flag: line}}` differ in; by `""` in no time."""
     datasets = [own.get("dataset") for own in flags.values()]
     names = _BUDGET + ["data_dir"] * ("--dataset=folder" in datasets)
-    if equal_passes:
-        names.remove("epochs")
-        passes = {run: _passes(own) for run, own in flags.items()}
-    facts = {"passes of each image": passes} if equal_passes else {}
+    names += ["epochs"] * (by == "epochs")
+    passes = {run: passes_of(own) for run, own in flags.items()}
+    facts = {"passes of each image": passes} if by == "passes" else {}
     return _differing(facts) + _differing_flags(names, flags)
 
 
-def _passes(flags):
+def passes_of(flags) -> int:
     """How often a run's network sees each image, all its views counted."""
     epochs, views, stability = (
         flag_value(flags[name]) for name in ("epochs", "num_views", "stability")
@@ -251,7 +250,7 @@ def _title(runs, equal_passes):
     model = " and ".join(sorted(starts))
     epochs += " epoch" if epochs == "1" else " epochs"
     if equal_passes:
-        epochs = f"{_passes(runs[0].flags)} passes of each image"
+        epochs = f"{passes_of(runs[0].flags)} passes of each image"
     return f"{data}, {model}, {epochs}, batches of {size}"
 
 
@@ -295,7 +294,7 @@ def _title_of_recipe(recipe, others):
 def _trained():
     """Names of the flags of a training, without those of budget and seed."""
     names = config.Config().flags(with_free=False)
-    return tuple(n for n in names if n not in (*_BUDGET, "seed"))
+    return tuple(n for n in names if n not in (*_BUDGET, "epochs", "seed"))
 
 
 def _compare(column, rows, target):
@@ -343,7 +342,7 @@ def _recipes(rows):
     return _differing_flags(names, flags)
 
 
-def _measurements(runs):
+def measurements(runs) -> list[str]:
     """Lines on what measurements differ in: images, their origin, cells."""
     facts = collections.defaultdict(dict)
     for run in runs:

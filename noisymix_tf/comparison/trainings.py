@@ -51,6 +51,12 @@ class ComparisonConfig(WriteToOptions):
         "trained for --epochs / V of them, so that all methods pass as many "
         "images through the network.",
     )
+    curve: bool = option(
+        False,
+        "Of finished runs of several budgets: compare those of each budget, "
+        "and draw every figure against the passes of each training image "
+        "through the network, all views counted, a line for each method.",
+    )
     compare_anyway: bool = option(
         False,
         "Compare even if budgets or measurements of the runs differ; the "
@@ -139,7 +145,8 @@ def plan(words, config) -> list[Training]:
             trainings.append(Training(name, own, folder))
     if not config.compare_anyway:
         flags = {each.name: each.config.flags() for each in trainings}
-        table.check(table.budgets(flags, config.equal_passes))
+        by = "passes" if config.equal_passes else "epochs"
+        table.check(table.budgets(flags, by))
     for training in trainings:
         if not training.is_finished():
             _check_trees(training)

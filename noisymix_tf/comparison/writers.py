@@ -21,6 +21,10 @@ _OF_ROW = ("title", "method", "source")
 _OF_COLUMN = ("key", "title", "quantity")
 _OF_CELL = ("mean", "standard_deviation", "standard_error", "is_leader")
 _OF_DIFFERENCE = ("difference", "low", "high", "is_paired")
+ERRORS = (
+    "±: the standard error over images and, where there are several, over "
+    "seeds; bold: all that cannot be told from the best of its column"
+)
 # Of LaTeX. A bracket behind the end of a line would be taken for its argument.
 _SPECIAL = {sign: f"\\{sign}" for sign in "&%$#_{}"}
 _SPECIAL |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "[": "{[}"}
@@ -51,17 +55,24 @@ def _render(suffix, table, **more):
 def facts(table) -> Iterator[str]:
     """What is said under the table in a page: less than in `notes`."""
     yield table.title
-    seeds = {seed: None for row in table.rows for seed in row.seeds}
-    yield from [f"Seeds {', '.join(seeds)}"] * bool(seeds)
-    for row in table.rows:
-        if 0 < len(row.seeds) < len(seeds):
-            yield f"{row.title}: only {', '.join(row.seeds)}"
-    yield (
-        "±: the standard error over images and, where there are several, over "
-        "seeds; bold: all that cannot be told from the best of its column"
-    )
+    yield from seeds(table)
+    yield ERRORS
     low = [c.title for c in table.columns if not c.of.higher_is_better]
     yield from [f"Lower is better in {'; '.join(low)}"] * bool(low)
+    yield from origins(table)
+
+
+def seeds(table) -> Iterator[str]:
+    """Which seeds there are, and of which rows only some."""
+    found = {seed: None for row in table.rows for seed in row.seeds}
+    yield from [f"Seeds {', '.join(found)}"] * bool(found)
+    for row in table.rows:
+        if 0 < len(row.seeds) < len(found):
+            yield f"{row.title}: only {', '.join(row.seeds)}"
+
+
+def origins(table) -> Iterator[str]:
+    """What was measured on which images, and in what rows differ."""
     for own in table.sections.values():
         yield f"{own[0]['label']}: {own[0]['origin']}"
         for caveat in dict.fromkeys(c for x in own for c in x["caveats"]):
