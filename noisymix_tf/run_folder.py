@@ -9,7 +9,7 @@ import pathlib
 import shutil
 from collections.abc import Iterator
 
-from noisymix_tf import files, model_card
+from noisymix_tf import files, model_card, pictures
 from noisymix_tf.data import folder
 from noisymix_tf.errors import UsageError
 from noisymix_tf.models.classifier import locate
@@ -24,6 +24,7 @@ _OF_DATA = {
     "contents": "contents",
     "reading": "way of reading files",
     "times": "times of change of files",
+    "mixed_with": "pictures in --mixing_dir",
 }
 
 
@@ -71,7 +72,7 @@ def opened(config, dataset=None, start=None) -> Iterator[RunFolder]:
     with files.claimed(config.output_dir, *_claim(config)) as path:
         own = RunFolder(path)
         try:
-            data = None if dataset is None else _data(path, dataset)
+            data = None if dataset is None else _data(path, dataset, config)
             _check_start(path / "init.json", start)
             # Rewritten also for a continued run: it proves that the directory
             # is writable, and free flags may have changed.
@@ -131,7 +132,7 @@ def check_flags(path: str | os.PathLike, config) -> None:
         )
 
 
-def _data(path, dataset):
+def _data(path, dataset, config):
     """What is kept of the data of a run, checked against what was kept.
 
     Files that differ in nothing but their times of change, as copies do, are
@@ -141,7 +142,11 @@ def _data(path, dataset):
     found = {
         **dataclasses.asdict(dataset.train.identity),
         "classes": [str(name) for name in dataset.class_names],
+        "mixed_with": None,
     }
+    if mixing_dir := getattr(config, "mixing_dir", None):
+        below = pictures.paths_in(mixing_dir, "picture", below=True)
+        found["mixed_with"] = _bytes(below)
     if not place.exists():
         known = paths and folder.few(paths)
         return {**found, "bytes": _bytes(paths) if known else None}

@@ -134,6 +134,18 @@ def test_a_run_does_not_go_on_with_other_data(tmp_path):
     assert_usage_error(use, "was")
 
 
+def test_nor_with_other_pictures_to_mix_with(tmp_path):
+    folders.save(picture := tmp_path / "set/a/1.png", folders.picture(1))
+    mixed = {"views": "pixmix", "mixing_dir": str(tmp_path / "set")}
+    use = functools.partial(_use, _config(tmp_path / "run", mixed))
+    digits = data.load("digits")
+    use(digits)
+    use(digits)
+    folders.save(picture, folders.picture(2))
+    call = functools.partial(use, digits)
+    assert_usage_error(call, "other pictures in --mixing_dir. Put the data ")
+
+
 def test_unusable_directories(tmp_path, monkeypatch):
     file = tmp_path / "file"
     file.write_text("mine")
