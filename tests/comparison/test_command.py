@@ -212,7 +212,10 @@ def test_what_is_not_finished_is_trained_in_turn_and_told(tmp_path, capsys):
     names, failures, lines = started(planned)
     assert names == EVERY and all(own.is_finished() for own in planned)
     head = "[2/4] Mixup, seed 0:"
-    assert lines[2:4] == [f"{head} started", f"{head} 0 s; Clean 75.0 %"]
+    assert lines[2:4] == [
+        f"{head} started",
+        f"{head} 0 s; Clean 75.0 %, ECE 20.0 %",
+    ]
     names, failures, lines = started(planned)
     assert names == [] and "there already; Clean 75.0 %" in lines[0]
     (planned[2].folder / "evaluation" / "report.json").unlink()

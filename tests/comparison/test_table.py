@@ -53,13 +53,15 @@ def test_columns_are_those_of_the_suites_as_numpy_finds_them(found):
     built = table.build(found)
     assert list(_cells(built)) == ["Baseline", "Mixup", "NoisyMix"]
     assert set(flagfiles.names("method")) <= set(table.TITLES)
-    assert [len(columns) for _, columns, _ in built.parts] == [4, 2]
+    assert [len(columns) for _, columns, _ in built.parts] == [4, 4]
     others = np.mean([_mean_errors(b) for b in BASES["baseline"]], axis=0)
     for row in built.rows:
         base = np.array(BASES[row.method])
         mce = [np.mean(_mean_errors(b) / others) for b in base]
         wanted = base + 0.05, base - 0.02, base, [0.25] * 2, mce, [0.125] * 2
-        for column, values in zip(built.columns, 100 * np.array(wanted)):
+        # All are sure by 95 %.
+        wanted = 100 * np.array([*wanted, abs(0.9 - base), 0.97 - base])
+        for column, values in zip(built.columns, wanted, strict=True):
             cell = row.cells[column.key]
             own = *cell.values, cell.mean, cell.standard_deviation
             numbers = [*values, values.mean(), values.std(ddof=1)]
@@ -139,7 +141,7 @@ def test_bold_is_what_equals_the_best_and_pairs_are_told(tmp_path, found):
     # Of what cannot be told apart nothing leads.
     even = table.build([runs.read(own / name) for name in "ab"])
     assert not _leaders(even) and even.verdict.endswith(" told from the best.")
-    assert "Nothing is bold in Clean: no row " in str(writers.notes(even))
+    assert "Nothing is bold in Clean; Clean, ECE: no row " in str(writers.notes(even))
     gaps = _gaps(built)
     assert gaps["A"] is None and gaps["C"].is_paired and gaps["C"].high < 0.0
     for name, flips in (("x", 0.02), ("y", 0.01)):
@@ -169,7 +171,7 @@ def test_bold_is_what_equals_the_best_and_pairs_are_told(tmp_path, found):
     built = build(alone)
     assert built.rows[1].difference(built.columns[0]) == "−0.5 [?, ?]"
     assert not _leaders(built)
-    assert "Nothing is bold in Clean: of some" in str(writers.notes(built))
+    assert "Nothing is bold in Clean; Clean, ECE: of some" in str(writers.notes(built))
     assert built.verdict.endswith("told apart, as errors are not known.")
     made.evaluation(both / "d", clean=0.5, about={"data": "77.5"})
     made.evaluation(both / "e", clean=0.5, n=100)

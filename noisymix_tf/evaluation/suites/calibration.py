@@ -12,7 +12,7 @@ from noisymix_tf.corruptions import CORRUPTIONS
 from noisymix_tf.evaluation import metrics, sections
 from noisymix_tf.evaluation.sections import Figure, Reliability, Section
 from noisymix_tf.evaluation.suites import core
-from noisymix_tf.evaluation.suites.core import SUITES, Suite, Task
+from noisymix_tf.evaluation.suites.core import SUITES, Column, Suite, Task
 from noisymix_tf.evaluation.suites.corruptions import (
     OF_CELLS,
     Clean,
@@ -47,6 +47,15 @@ class Calibration(Suite):
     """The cells of suites clean and c; own ones have a temperature."""
 
     options = (*OF_CELLS, "temperature")
+    columns = tuple(
+        Column(key, words, False, False, measure="expected calibration error")
+        for key, words in (
+            ("clean_ece", "Clean, ECE"),
+            ("clean_tempered_ece", "Clean, tempered ECE"),
+            ("c_mean_ece", "C, ECE"),
+            ("c_mean_tempered_ece", "C, tempered ECE"),
+        )
+    )
     of = ("clean", "c", "calibration")
 
     def tasks(self, job) -> list[Task]:
@@ -95,10 +104,11 @@ class Calibration(Suite):
         groups = {title: [*names] for (_, title), names in parts.items()}
         numbers = sections.distinct(cell.n for cell in scores)
         words = " or ".join(f"{n:,}" for n in numbers)
-        about = {"n": numbers[0], "label": "", "suite": "", "source": ""}
+        about = {"n": numbers[0], "label": "ECE", "source": ""}
         section = Section(
             "calibration",
             "Calibration",
+            suite="calibration",
             **about,
             origin=f"{words} images per cell, clean and corrupted",
             figures=tuple(figures),
