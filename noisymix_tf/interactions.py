@@ -81,7 +81,7 @@ OF_FLAGS = (
     Interaction(
         lambda f: f.views and not f.mixing_dir and mixes_pictures(f),
         "--views={f.views} needs pictures to mix with: give --mixing_dir=DIR, "
-        "any folder of them; python -m noisymix_tf fractals makes one.",
+        "any folder of them; python -m noisymix_tf fractals draws some.",
     ),
     *(
         Interaction(

@@ -41,8 +41,11 @@ def read(path, what, change=None) -> np.ndarray:
 
     try:
         with Image.open(path) as picture:
+            if picture.mode[:1] == "I":  # 16 bits, which would be clipped.
+                levels = np.asarray(picture) // 256
+                picture = Image.fromarray(levels.astype(np.uint8))
             picture = picture.convert("RGB")
-    except OSError as error:
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise UsageError(
             f"The {what} {str(path)!r} cannot be read ({error}): replace or "
             "remove it."

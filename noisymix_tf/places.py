@@ -101,9 +101,9 @@ def check_apart(config) -> None:
         for tree in trees:
             if _lies_in(output, os.path.expanduser(tree)):
                 raise UsageError(
-                    f"--output_dir={output} lies in --{name}={tree}, where its "
-                    f"files would be taken for images and its folders for "
-                    f"classes; name a directory outside of it."
+                    f"--output_dir={output} lies in --{name}={tree}, whose "
+                    f"images or classes its files and folders would be taken "
+                    f"for; name a directory outside of it."
                 )
 
 

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator
 
 from noisymix_tf import files, model_card, pictures
-from noisymix_tf.data import folder
+from noisymix_tf.data import folder, identity
 from noisymix_tf.errors import UsageError
 from noisymix_tf.models.classifier import locate
 from noisymix_tf.places import unwritable
@@ -145,8 +145,7 @@ def _data(path, dataset, config):
         "mixed_with": None,
     }
     if mixing_dir := getattr(config, "mixing_dir", None):
-        below = pictures.paths_in(mixing_dir, "picture", below=True)
-        found["mixed_with"] = _bytes(below)
+        found["mixed_with"] = _pictures(mixing_dir)
     if not place.exists():
         known = paths and folder.few(paths)
         return {**found, "bytes": _bytes(paths) if known else None}
@@ -157,6 +156,8 @@ def _data(path, dataset, config):
             f"{place} is damaged: remove it, if the data is the same as when "
             f"the run began."
         ) from error
+    # What an older version did not keep counts as it is now.
+    before.setdefault("mixed_with", found["mixed_with"])
     changed = [n for n in _OF_DATA if found[n] != before.get(n)]
     if not changed:
         return before
@@ -173,6 +174,21 @@ def _data(path, dataset, config):
         f"now: {_change(changed[0], found, before)}. Put the data back as it "
         f"was, or name another directory to train on what there is{advice}"
     )
+
+
+def _pictures(mixing_dir):
+    """Hash of pictures to mix with: of many, which are not read, of times."""
+    paths = pictures.paths_in(mixing_dir, "picture to mix with", below=True)
+    try:
+        if folder.few(paths):
+            return _bytes(paths)
+        stats = [path.stat() for path in paths]
+        return identity.short(*((s.st_size, s.st_mtime_ns) for s in stats))
+    except OSError as error:
+        raise UsageError(
+            f"The picture to mix with {error.filename!r} cannot be read "
+            f"({error.strerror}): replace or remove it."
+        ) from error
 
 
 def _check_start(place, start):

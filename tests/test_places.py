@@ -54,6 +54,7 @@ def test_no_command_writes_among_images_but_beside_them(tmp_path, monkeypatch):
         (compare, "--suites=r --shift_dir=a:elsewhere,b:photos", "photos/c"),
         (reader(StylizeConfig), "--data_dir=photos --styles=a", "photos/c"),
         (reader(StylizeConfig), "--data_dir=a --styles=photos", "photos/c"),
+        (train, "--views=pixmix --mixing_dir=photos", "photos/c"),
         (reader(DeepAugmentConfig), "--data_dir=photos", "photos/c"),
         (corrupted, f"{FOLDER}=photos", "photos/c"),
     ):

@@ -144,6 +144,15 @@ def test_nor_with_other_pictures_to_mix_with(tmp_path):
     folders.save(picture, folders.picture(2))
     call = functools.partial(use, digits)
     assert_usage_error(call, "other pictures in --mixing_dir. Put the data ")
+    # An older run keeps what they are from now on.
+    kept = tmp_path / "run/data.json"
+    now = json.loads(kept.read_text())
+    del now["mixed_with"]
+    kept.write_text(json.dumps(now))
+    use(digits)
+    assert json.loads(kept.read_text())["mixed_with"]
+    (lost := picture.with_name("2.png")).symlink_to("nowhere")
+    assert_usage_error(call, f"picture to mix with '{lost}' cannot be read")
 
 
 def test_unusable_directories(tmp_path, monkeypatch):

@@ -29,8 +29,9 @@ class MixingSetOptions(Options):
     mixing_dir: str | None = option(
         None,
         "Folder of the pictures that views pixmix and ipmix mix with, also "
-        "below it; python -m noisymix_tf fractals makes one.",
-        address=True,
+        "below it, read once in a process; python -m noisymix_tf fractals "
+        "--output_dir=DIR draws some, in DIR/pictures.",
+        tree=True,
         exists=True,
     )
 
@@ -39,7 +40,7 @@ class MixingSetOptions(Options):
         if self.mixing_dir is None:
             raise UsageError(
                 "These views need pictures to mix with: give mixing_dir, any "
-                "folder of them; python -m noisymix_tf fractals makes one."
+                "folder of them; python -m noisymix_tf fractals draws some."
             )
         return _shelf(self.mixing_dir, *shape[1:3])
 

@@ -24,7 +24,8 @@ class PixMixOptions(MixingSetOptions):
 
     rounds: int = option(
         4,
-        "Most pictures that PixMix mixes in, one after the other.",
+        "Most rounds of PixMix: in each, a picture or a changed copy of the "
+        "image is mixed in.",
         AT_LEAST_1,
     )
     beta: float = option(

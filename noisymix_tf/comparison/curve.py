@@ -6,7 +6,7 @@ import itertools
 import pathlib
 from collections.abc import Iterator
 
-from noisymix_tf.comparison import table, writers
+from noisymix_tf.comparison import differences, table, writers
 from noisymix_tf.errors import UsageError
 from noisymix_tf.files import write_atomically
 from noisymix_tf.marked import aligned
@@ -31,23 +31,27 @@ def build(
                 f"{run.path} is an evaluation, whose budget nothing tells: "
                 f"give --curve runs of trainings alone."
             )
-        groups[table.passes_of(run.flags)].append(run)
+        groups[differences.passes_of(run.flags)].append(run)
     if len(groups) < 2:
         raise UsageError(
             f"--curve needs several budgets, these runs have one, "
             f"{min(groups)} passes of each image: leave it out, or train "
             f"longer ones, too."
         )
+    flags = {str(run.path): run.flags for run in runs}
+    lines = differences.budgets(flags, by="") + differences.measurements(runs)
     if not anyway:
-        # Of those that come first: within a budget the table looks itself.
-        firsts = [groups[passes][0] for passes in sorted(groups)]
-        flags = {str(run.path): run.flags for run in firsts}
-        lines = table.budgets(flags, by="") + table.measurements(firsts)
-        table.check(lines)
-    how = reference, anyway, baseline, True
-    return {
-        passes: table.build(groups[passes], *how) for passes in sorted(groups)
-    }
+        differences.check(lines)
+    # A recipe has one title at all budgets.
+    how = reference, anyway, baseline, True, table.rows_of(runs)
+    tables = {own: table.build(groups[own], *how) for own in sorted(groups)}
+    tables[max(tables)].differing.extend(f"Differs: {line}" for line in lines)
+    if not _columns(tables):
+        raise UsageError(
+            "The budgets have no figure in common: evaluate all of them with "
+            "--suites=clean,c."
+        )
+    return tables
 
 
 def markdown(tables, is_short=False) -> str:
@@ -74,7 +78,8 @@ def facts(tables) -> Iterator[str]:
         words = "; ".join(writers.seeds(own))
         yield f"{passes} passes: {words[0].lower()}{words[1:]}"
     yield writers.ERRORS
-    yield from writers.origins(tables[max(tables)])
+    every = [writers.origins(own) for own in tables.values()]
+    yield from dict.fromkeys(itertools.chain(*reversed(every)))
 
 
 def write(folder, tables) -> Iterator[pathlib.Path]:

@@ -3,15 +3,11 @@
 import collections
 import csv
 import dataclasses
-import functools
 import pathlib
 from collections.abc import Iterator
 
-from noisymix_tf import config
-from noisymix_tf.comparison import measures
+from noisymix_tf.comparison import differences, measures
 from noisymix_tf.comparison.measures import Cell, Measure
-from noisymix_tf.comparison.runs import split
-from noisymix_tf.data import identity
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation.reference import alexnet
 from noisymix_tf.run_folder import flag_value
@@ -35,12 +31,6 @@ TITLES = dict(csv.reader(_csv("methods.csv")))
 # paper's FGSM is not published but assumed, 4/255.
 _PUBLISHED = list(csv.DictReader(_csv("published.csv")))
 
-# Flags that say, beside epochs, on what and with what a model is trained.
-_BUDGET = (
-    "dataset image_size preprocess train_examples test_examples model width "
-    "batch_size accumulation_steps"
-).split()
-
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -53,9 +43,18 @@ class Row:
     title: str  # The method, with what tells it from other rows, or the model.
     method: str
     runs: tuple = ()
-    seeds: tuple = ()
     source: str = ""
     cells: dict = dataclasses.field(default_factory=dict)
+
+    def only(self, runs) -> "Row":
+        """It with those of its runs that are among some, without cells."""
+        found = tuple(run for run in self.runs if any(run is x for x in runs))
+        return dataclasses.replace(self, runs=found, cells={})
+
+    @property
+    def seeds(self) -> tuple[str, ...]:
+        """Those of its runs."""
+        return tuple(run.value("seed") for run in self.runs if run.flags)
 
     def text(self, column) -> str:
         """What stands in a column, a dash for nothing."""
@@ -136,21 +135,30 @@ class Table:
 
 
 def build(
-    runs, reference=None, anyway=False, baseline=None, equal_passes=False
+    runs,
+    reference=None,
+    anyway=False,
+    baseline=None,
+    equal_passes=False,
+    rows=(),
 ) -> Table:
     """The table of a list of `runs.Run`s, at least one.
 
     The reference is as `measures.reference_of` takes it, the baseline a title
     or method. Budgets and measurements that differ are a `UsageError` that
     names where, if not compared `anyway`; of runs of `equal_passes` epochs
-    count once for each view.
+    count once for each view. `rows_of` more runs may be given for their titles.
     """
-    rows = _rows(runs)
+    rows = [row.only(runs) for row in rows or rows_of(runs)]
+    rows = [row for row in rows if row.runs]
     flags = {str(run.path): run.flags for run in runs if run.flags}
-    differing = budgets(flags, "passes" if equal_passes else "epochs")
-    differing += measurements(runs) + _repeated(rows)
+    differing = differences.budgets(
+        flags, "passes" if equal_passes else "epochs"
+    )
+    differing += differences.measurements(runs)
+    differing += differences.repeated(rows)
     if not anyway:
-        check(differing)
+        differences.check(differing)
     target = pick(baseline, rows)
     divisor = measures.reference_of(runs, reference)
     measured, sections = {}, collections.defaultdict(list)
@@ -172,7 +180,7 @@ def build(
         _compare(column, rows, target)
     published = _published({r.report["dataset"] for r in runs}, columns)
     lines = [f"Differs: {line}" for line in differing]
-    lines += [f"Rows differ in {line}" for line in _recipes(rows)]
+    lines += [f"Rows differ in {line}" for line in differences.recipes(rows)]
     about = sections, lines, target or "the best"
     return Table(_title(runs, equal_passes), columns, rows, published, *about)
 
@@ -213,33 +221,6 @@ def pick(name, rows) -> str | None:
     return None if name is None else found[0]
 
 
-def check(differences) -> None:
-    """Raises a `UsageError` if there are any differences."""
-    if differences:
-        raise UsageError(
-            f"These runs do not compare: {' | '.join(differences)}. Give runs "
-            f"of one budget, measured alike, or --compare_anyway."
-        )
-
-
-def budgets(flags, by="epochs") -> list[str]:
-    """Lines on what `{run: {flag: line}}` differ in; by `""` in no time."""
-    datasets = [own.get("dataset") for own in flags.values()]
-    names = _BUDGET + ["data_dir"] * ("--dataset=folder" in datasets)
-    names += ["epochs"] * (by == "epochs")
-    passes = {run: passes_of(own) for run, own in flags.items()}
-    facts = {"passes of each image": passes} if by == "passes" else {}
-    return _differing(facts) + _differing_flags(names, flags)
-
-
-def passes_of(flags) -> int:
-    """How often a run's network sees each image, all its views counted."""
-    epochs, views, stability = (
-        flag_value(flags[name]) for name in ("epochs", "num_views", "stability")
-    )
-    return int(epochs) * (1 if stability == "none" else int(views))
-
-
 def _title(runs, equal_passes):
     if not all(run.flags for run in runs):
         return runs[0].report["dataset"]
@@ -250,15 +231,17 @@ def _title(runs, equal_passes):
     model = " and ".join(sorted(starts))
     epochs += " epoch" if epochs == "1" else " epochs"
     if equal_passes:
-        epochs = f"{passes_of(runs[0].flags)} passes of each image"
+        epochs = f"{differences.passes_of(runs[0].flags)} passes of each image"
     return f"{data}, {model}, {epochs}, batches of {size}"
 
 
-def _rows(runs):
+def rows_of(runs) -> list[Row]:
     """Rows, still without cells, in the order of the paper's."""
     found = collections.defaultdict(list)
     for run in runs:
-        recipe = tuple((name, run.flags.get(name)) for name in _trained())
+        recipe = tuple(
+            (name, run.flags.get(name)) for name in differences.trained()
+        )
         found[recipe if run.flags else run.path].append(run)
     recipes = [dict(key) for key, (run, *_) in found.items() if run.flags]
     rows = []
@@ -267,8 +250,7 @@ def _rows(runs):
         if own[0].flags:
             own.sort(key=lambda run: int(run.value("seed")))
             title = _title_of_recipe(dict(key), recipes)
-        seeds = tuple(run.value("seed") for run in own if run.flags)
-        rows.append(Row(title, own[0].method, tuple(own), seeds))
+        rows.append(Row(title, own[0].method, tuple(own)))
     number = collections.Counter(row.title for row in rows)
     for place, row in enumerate(rows):
         if number[row.title] > 1:
@@ -288,13 +270,6 @@ def _title_of_recipe(recipe, others):
     ]
     title = title_of(flag_value(recipe["method"]))
     return f"{title} ({', '.join(words)})" if words else title
-
-
-@functools.cache
-def _trained():
-    """Names of the flags of a training, without those of budget and seed."""
-    names = config.Config().flags(with_free=False)
-    return tuple(n for n in names if n not in (*_BUDGET, "epochs", "seed"))
 
 
 def _compare(column, rows, target):
@@ -328,72 +303,5 @@ def _published(datasets, columns):
         source = row["source"].rpartition(", ")[2]
         title = f"{row['name']} ({row['network']}, {source})"
         if known and {row["dataset"]} == datasets:
-            rows.append(Row(title, row["method"], (), (), row["source"], known))
+            rows.append(Row(title, row["method"], (), row["source"], known))
     return rows
-
-
-def _recipes(rows):
-    """Lines on what rows differ in that is no part of their methods."""
-    parts = config.DataConfig, config.ModelConfig, config.PretrainedConfig
-    parts = *parts, config.OptimizerConfig, config.TuningConfig
-    fields = {field.name for x in parts for field in dataclasses.fields(x)}
-    names = [name for name in _trained() if name in fields]
-    flags = {row.title: row.runs[0].flags for row in rows if row.seeds}
-    return _differing_flags(names, flags)
-
-
-def measurements(runs) -> list[str]:
-    """Lines on what measurements differ in: images, their origin, cells."""
-    facts = collections.defaultdict(dict)
-    for run in runs:
-        images = identity.which(run.report["data"] or "")[:8]
-        facts["test images or classes"][run.path] = images
-        for name, section in run.sections.items():
-            # A row of cells has severities. Figures that have a setting are
-            # columns of their own.
-            cells = [
-                f"{row} {severity}"
-                for row, own in section["cells"].items()
-                for severity, values in own.items()
-                if isinstance(values, dict) or severity == next(iter(own))
-            ]
-            words = section["origin"]
-            if not any(split(key)[1] for key in section["figures"]):
-                short = identity.short(*cells)[:4]
-                words += f", {len(cells)} cells {short}"
-            facts[name][run.path] = words
-    return _differing(facts)
-
-
-def _repeated(rows):
-    """Lines on seeds that a row has several runs of."""
-    return [
-        f"seed {seed} of {row.title} is there {number} times, see "
-        f"{', '.join(str(run.path) for run in row.runs)}"
-        for row in rows
-        for seed, number in collections.Counter(row.seeds).items()
-        if number > 1
-    ]
-
-
-def _differing_flags(names, flags):
-    facts = collections.defaultdict(dict)
-    for name in names:
-        for holder, own in flags.items():
-            facts[name][holder] = flag_value(own.get(name)) or "not set"
-    return _differing(facts)
-
-
-def _differing(facts, most=3):
-    """A line for each fact, `{holder: value}`, whose values differ."""
-    lines = []
-    for what, values in facts.items():
-        holders = collections.defaultdict(list)
-        for holder, value in values.items():
-            holders[value].append(str(holder))
-        parts = []
-        for value, names in holders.items():
-            more = f" and {len(names) - most} more" if len(names) > most else ""
-            parts.append(f"{value} ({', '.join(names[:most])}{more})")
-        lines += [f"{what}: {'; '.join(parts)}"] if len(parts) > 1 else []
-    return lines

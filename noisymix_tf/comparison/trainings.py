@@ -3,8 +3,8 @@
 import dataclasses
 import pathlib
 
-from noisymix_tf import command_line, flagfiles, run_folder
-from noisymix_tf.comparison import runs, table
+from noisymix_tf import command_line, flagfiles, interactions, run_folder
+from noisymix_tf.comparison import differences, runs, table
 from noisymix_tf.config import Config, RunConfig
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation.options import EvaluationConfig
@@ -146,7 +146,7 @@ def plan(words, config) -> list[Training]:
     if not config.compare_anyway:
         flags = {each.name: each.config.flags() for each in trainings}
         by = "passes" if config.equal_passes else "epochs"
-        table.check(table.budgets(flags, by))
+        differences.check(differences.budgets(flags, by))
     for training in trainings:
         if not training.is_finished():
             _check_trees(training)
@@ -191,8 +191,14 @@ def _of_equal_passes(config, method):
 def _check_trees(training):
     """Refuses, before hours of other trainings, what one would miss."""
     data = training.config
+    if data.mixing_dir is None and interactions.mixes_pictures(data):
+        raise UsageError(
+            f"Method {training.name}: --views={data.views} needs pictures to "
+            f"mix with: give --mixing_dir, or leave the method out."
+        )
     trees = [("extra_data_dirs", path) for path in data.extra_data_dirs]
     trees += [("train_data_dir", data.train_data_dir)]
+    trees += [("mixing_dir", data.mixing_dir)]
     for flag, path in trees:
         if path is not None and not pathlib.Path(path).is_dir():
             raise UsageError(

@@ -203,7 +203,9 @@ class _Engine:
             self._gallery.see(*self._seen(task, shown, outputs, labels))
 
     def _seen(self, task, images, outputs, labels):
-        """What the gallery takes of a chunk."""
+        """What the gallery takes of the first part of a split."""
+        if task.right is not None:
+            labels = best(outputs, task.right[: len(labels)])
         names = self._job.dataset.class_names
         if task.classes is None:
             return task.cell, images, outputs, labels, names

@@ -105,8 +105,10 @@ def shown(folder, section, cells) -> list[dict]:
 
 
 def _belongs(cell, section):
-    if cell.suite != section.suite or cell.corruption in (None, section.name):
-        return cell.suite == section.suite
+    if (cell.suite, cell.adapt) != (section.suite, section.adapt):
+        return False
+    if cell.corruption in (None, section.name):
+        return True
     source = "generated" if cell.generator else cell.source
     return source == section.source and cell.corruption in section.cells
 

@@ -216,13 +216,11 @@ class Settings(Options):
                     f"released_preprocess={self.released_preprocess} would do "
                     f"nothing without one of {', '.join(_FILES)}."
                 )
-        for name in ("frost_folder", "table"):
-            value = getattr(self, name)
-            if self.c_dir and value not in (None, "auto"):
-                raise UsageError(
-                    f"{name}={value} would do nothing: the images of "
-                    f"c_dir={self.c_dir} are made already. Leave one out."
-                )
+        if self.c_dir and self.frost_folder:
+            raise UsageError(
+                f"frost_folder={self.frost_folder} would do nothing: the "
+                f"images of c_dir={self.c_dir} are made already. Leave one out."
+            )
 
     def chosen(self) -> set[str]:
         """Names of the options of suites that differ from their defaults."""

@@ -109,7 +109,7 @@ def plan(
     >>> print(plan(None, images, corruptions=("fog",), severities=(3,)))
     name            n  source     seed  generator  preprocess
     arrays/clean    4  original                    as_stored
-    arrays/c/fog/3  4  generated  0     2-cifar    as_stored
+    arrays/c/fog/3  4  generated  0     3-cifar    as_stored
     """
     # Of sets of shifted images each is looked at by their suite.
     paths = {k: v for k, v in settings.items() if k != "shift_dir"}
@@ -153,7 +153,28 @@ def checked(suites, settings) -> tuple[list, Settings]:
             f"for suite {' or '.join(owners)}, which is not among "
             f"{', '.join(names)}. Leave it out, or add the suite."
         )
+    _check_together(dict(zip(names, chosen)), settings)
     return chosen, settings
+
+
+def _check_together(chosen, settings):
+    """Refuses options that do nothing for all of the suites together."""
+    # Suite calibration is about the cells of c.
+    of_table = [
+        "c" if s.of else n for n, s in chosen.items() if "table" in s.options
+    ]
+    read = [getattr(settings, f"{name}_dir") for name in of_table]
+    if settings.table != "auto" and all(read):
+        raise UsageError(
+            f"table={settings.table} would do nothing: the images of "
+            f"{', '.join(dict.fromkeys(read))} are made already. Leave it out."
+        )
+    is_clean = any("clean" in (s.of or (n,)) for n, s in chosen.items())
+    if settings.failure_share is not None and not is_clean:
+        raise UsageError(
+            f"failure_share={settings.failure_share} would do nothing: it is a "
+            f"share of the accuracy on clean images. Add suite clean."
+        )
 
 
 def _add_model(job, model, replicas):

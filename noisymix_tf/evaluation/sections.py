@@ -193,11 +193,13 @@ class Section:
     # Accuracies of the picture that a page opens with, the mildest first:
     # `{"noise": {"severity 1": metric}}`.
     overview: dict = dataclasses.field(default_factory=dict)
+    adapt: str = ""  # As of its `Cell`s.
 
     def adapted(self, word) -> "Section":
         """The same of a model that adapted to the images, of `Cell.adapt`."""
         return dataclasses.replace(
             self,
+            adapt=word,
             name=f"{self.name}_adapted",
             title=f"{self.title}, adapted",
             label=self.label and f"{self.label}, adapted",

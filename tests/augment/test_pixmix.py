@@ -5,8 +5,10 @@ import pytest
 import tensorflow as tf
 from numpy.testing import assert_allclose as close
 from numpy.testing import assert_array_equal as same
+from PIL import Image
 from scipy import stats
 
+from noisymix_tf import pictures
 from noisymix_tf.augment import mixing_set, ops, pixmix, pixmix_views
 from support import augmentation as laws
 from support.corruption_oracle import photographs
@@ -137,7 +139,16 @@ def test_pictures_are_read_a_little_larger(folder, tmp_path, monkeypatch):
     assert_usage_error(call, words, mixing_dir=str(tmp_path))
     (tmp_path / "a.png").write_bytes(b"no picture")
     assert_usage_error(call, "a.png' cannot be read", mixing_dir=str(tmp_path))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
     save_image(tmp_path / "a.png", photographs(1, 8, 8)[0])
+    assert_usage_error(call, "a.png' cannot be read", mixing_dir=str(tmp_path))
+    monkeypatch.undo()
+    # 16 bits, which became white.
+    levels = np.linspace(0, 65535, 256).reshape(16, 16)
+    Image.fromarray(levels.astype(np.uint16)).save(tmp_path / "deep.png")
+    read = pictures.read(tmp_path / "deep.png", "picture")
+    same(read[..., 1].ravel(), np.arange(256))
+    (tmp_path / "deep.png").unlink()
     monkeypatch.setattr(mixing_set, "_MOST_BYTES", 1500)
     save_image(tmp_path / "b.png", photographs(1, 8, 8)[0])
     words = "holds 2 pictures", "give at most 1."

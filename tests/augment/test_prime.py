@@ -197,7 +197,7 @@ def test_chains_have_one_to_three_steps_of_three_kinds():
 
 
 @pytest.mark.parametrize(
-    "shape", [(3, 16, 16, 3), (2, 9, 14, 1), (1, 70, 66, 3)]
+    "shape", [(3, 16, 16, 3), (2, 9, 14, 1), (1, 70, 66, 3), (5, 2, 8, 3)]
 )
 def test_views_of_any_form_and_place(shape):
     images = photographs(*shape)

@@ -81,6 +81,8 @@ def test_every_method_with_every_seed_and_mistakes_first(tmp_path, monkeypatch):
         ("augmix --views=none", "Method augmix: --stability=jsd compares"),
         ("mixup --bogus=1", "bogus"),
         ("mixup --train_data_dir=x", "--train_data_dir=x is no folder; make"),
+        ("pixmix", "--views=pixmix needs pictures to mix with"),
+        ("ipmix --mixing_dir=x", "--mixing_dir=x is no folder; make"),
         ("mixup,long.flags", "epochs: 200 (mixup); 9 (long)"),
         ("mixup,mixup.flags", "names two methods alike"),
         ("mixup --baseline=x", "--baseline=x stands for 0 rows: give one of"),

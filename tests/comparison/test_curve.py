@@ -52,6 +52,17 @@ def test_epochs_count_once_for_each_view(found, tmp_path):
     assert seeds == ["6 passes: seeds 0", "12 passes: seeds 0"]
 
 
+def test_other_recipes_are_other_lines(found, tmp_path):
+    """Two rates became one line, as they were looked at by budget."""
+    other = run(tmp_path, "baseline", 24, 0.8, learning_rate=0.5)
+    names = re.findall(
+        r"(?m)^\| (\w.*?) *\|", curve.markdown(curve.build([*found, other]))
+    )
+    names = [*dict.fromkeys(names)]
+    rates = "Baseline (learning_rate=0.5)", "Baseline (learning_rate=0.1)"
+    assert names == ["Passes of each image", *rates, "NoisyMix"]
+
+
 def test_what_is_no_curve(found, tmp_path):
     assert_usage_error(lambda: curve.build(found[:1]), "one, 6 passes")
     other = run(tmp_path, "baseline", 24, 0.8, batch_size=128)
@@ -60,6 +71,9 @@ def test_what_is_no_curve(found, tmp_path):
     path = made.evaluation(tmp_path / "own")
     own = [*found, runs.read(path)]
     assert_usage_error(lambda: curve.build(own), f"{path} is an evaluation")
+    # Between budgets and within one.
+    text = "".join(curve.facts(curve.build([*found, other], anyway=True)))
+    assert "Differs: batch_size: 64 (" in text
     line = made.parsed("--methods=mixup", "--curve", f"--output_dir={tmp_path}")
     words = "--curve is of finished runs"
     assert_usage_error(lambda: command.run(*line[::-1]), words)

@@ -141,7 +141,9 @@ def test_bold_is_what_equals_the_best_and_pairs_are_told(tmp_path, found):
     # Of what cannot be told apart nothing leads.
     even = table.build([runs.read(own / name) for name in "ab"])
     assert not _leaders(even) and even.verdict.endswith(" told from the best.")
-    assert "Nothing is bold in Clean; Clean, ECE: no row " in str(writers.notes(even))
+    assert "Nothing is bold in Clean; Clean, ECE: no row " in str(
+        writers.notes(even)
+    )
     gaps = _gaps(built)
     assert gaps["A"] is None and gaps["C"].is_paired and gaps["C"].high < 0.0
     for name, flips in (("x", 0.02), ("y", 0.01)):
@@ -171,7 +173,9 @@ def test_bold_is_what_equals_the_best_and_pairs_are_told(tmp_path, found):
     built = build(alone)
     assert built.rows[1].difference(built.columns[0]) == "−0.5 [?, ?]"
     assert not _leaders(built)
-    assert "Nothing is bold in Clean; Clean, ECE: of some" in str(writers.notes(built))
+    assert "Nothing is bold in Clean; Clean, ECE: of some" in str(
+        writers.notes(built)
+    )
     assert built.verdict.endswith("told apart, as errors are not known.")
     made.evaluation(both / "d", clean=0.5, about={"data": "77.5"})
     made.evaluation(both / "e", clean=0.5, n=100)

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from noisymix_tf import corruptions, evaluation
-from noisymix_tf.evaluation import adaptation
+from noisymix_tf.evaluation import adaptation, gallery
 from support import evaluation_toys as toys
 from support import released_sets
 from support.usage import assert_usage_error
@@ -70,11 +70,12 @@ def test_the_learnt_statistics_alone_are_the_model_itself():
         np.testing.assert_array_equal(weight, value)
 
 
-def test_cells_of_their_own_in_a_drawn_order():
+def test_cells_of_their_own_in_a_drawn_order(tmp_path):
     model, data = normalising(), toys.whole_dataset(n=23)
     how = {"suites": ("c",), "corruptions": ("shot_noise", "fog")}
     how |= {"severities": (5,), "batch_size": 10}
     plain = toys.run(model, data, **how)
+    how["output_dir"] = tmp_path
     both = toys.run(model, data, adapt="bn", prior=4, **how)
     own = {c: s for c, s in both.scores.items() if c.adapt}
     rest = {c: s for c, s in both.scores.items() if not c.adapt}
@@ -98,6 +99,11 @@ def test_cells_of_their_own_in_a_drawn_order():
     assert both.figures[name] == plain.figures[name]
     assert both.figures["c/mean_nll"] != both.figures["c_adapted/mean_nll"]
     assert "c_adapted" not in both.report.overview
+    # A page shows what either said.
+    for section in both.report.sections:
+        if section.suite == "c":
+            (one, *_) = gallery.shown(tmp_path, section, both.scores)
+            assert one["cell"]["adapt"] == section.adapt
 
 
 def test_shifted_images_too(tmp_path):

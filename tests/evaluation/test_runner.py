@@ -124,4 +124,9 @@ def test_options_that_would_do_nothing_are_refused():
     ):
         call = functools.partial(checked, suites, {option: value})
         assert_usage_error(call, f"{option}=", "would do nothing", words)
+    # Suites that are read have no constants, others beside them do.
+    read = {"c_dir": "nowhere", "table": "cifar"}
+    words = "table=cifar would do nothing: the images of nowhere are made"
+    assert_usage_error(lambda: checked(("c", "calibration"), read), words)
+    assert checked(("c", "c_bar"), read)
     assert checked(("clean",), {"seed": 1, "examples": 3, "outputs": "logits"})

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from noisymix_tf import corruptions, evaluation, sets
 from noisymix_tf.evaluation.metrics import FlipScores
+from noisymix_tf.evaluation.reference import alexnet
 from noisymix_tf.evaluation.suites.corruptions import failure_point
 from support import evaluation_toys as toys
 from support import released_sets
@@ -85,10 +86,17 @@ def test_severities_between_and_where_a_model_fails():
     for name in NAMES[:2]:
         rows = {s: cells[name, s] for s in (1, 1.5, 2, 2.5, 3)}
         points.append(failure_point(clean, rows, 0.97))
-    mean = np.mean([5 if own is None else own for own in points])
+    mean = np.mean([3 if own is None else own for own in points])
     assert results.figures["c/mean_failure_point"] == pytest.approx(mean)
     assert "fails at" in results.report.text()
     assert "mean_failure_point" not in str(run("clean", "c").figures)
+    words = "failure_share=0.9 would do nothing", "Add suite clean"
+    assert_usage_error(lambda: run("c", failure_share=0.9), *words)
+    words = (
+        "mean severity with less than 1% of clean accuracy (2 of 2 not up to 2"
+    )
+    never = run("clean", "c", severities=(1, 2), failure_share=0.01)
+    assert words in never.report.text() or words in str(never.report.as_dict())
     words = "severities: '1:3' must be a number of 1 to 5"
     assert_usage_error(lambda: run("c", severities=("1:3",)), words)
     # Between the points of a line, at a point, and never.
@@ -118,6 +126,14 @@ def test_c_bar_beside_c_generated_and_from_files(tmp_path):
     assert {cell.source for cell in read} == {"released"}
     for own, again in zip(scores, read.values(), strict=True):
         assert own.rows.tobytes() == again.rows.tobytes()
+    # No mean of -C, nor anything that a reference of it divides.
+    theirs = evaluation.Report(made.scores, alexnet()).as_dict()
+    bar = theirs["sections"]["c_bar"]
+    said = str(bar["notes"]) + str(bar["caveats"])
+    assert "published mCE" not in said and "to divide by" not in said
+    own = {"suites": ("clean", "c"), "corruptions": ("fog", "perlin_noise")}
+    words = "perlin_noise has no constants for table=cifar"
+    assert_usage_error(lambda: plan(DATA, **own), words)
     words = "no C-bar for table=tiny"
     assert_usage_error(lambda: run("c", "c_bar", table="tiny"), words)
 

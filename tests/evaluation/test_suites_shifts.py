@@ -8,6 +8,7 @@ import pytest
 from noisymix_tf import data as data_lib
 from noisymix_tf import evaluation
 from noisymix_tf.data import released
+from noisymix_tf.evaluation import gallery
 from noisymix_tf.evaluation.metrics import ImageScores
 from noisymix_tf.evaluation.suites.shifts import shifted_sets
 from support import released_sets
@@ -153,8 +154,11 @@ def test_published_sets_and_several_right_labels(tmp_path, monkeypatch):
     shifted = released.ShiftedImages(tuple(range(5)), split, *how, right)
     monkeypatch.setattr(released, "shifted_images", lambda *_, **__: shifted)
     options = {"suites": ("r",), "shift_dir": "imagenet2012_real:tfds:there"}
-    results = run(brightness_model(5, scale=20.0), DATA, **options)
+    own = {"output_dir": tmp_path, **options}
+    results = run(brightness_model(5, scale=20.0), DATA, **own)
     (cell, own), _ = results.scores.items()
+    shown = gallery.read(tmp_path, cell)["examples"]
+    assert [one["right"] for one in shown] == own.rows["right"].tolist()
     predicted = results.report.sections[0]
     outputs = brightness_model(5, scale=20.0).predict(images, verbose=0)
     wanted = [k in r for k, r in zip(outputs.argmax(-1), right)]

@@ -48,13 +48,20 @@ class Calibration(Suite):
 
     options = (*OF_CELLS, "temperature")
     columns = tuple(
-        Column(key, words, False, False, measure="expected calibration error")
-        for key, words in (
-            ("clean_ece", "Clean, ECE"),
-            ("clean_tempered_ece", "Clean, tempered ECE"),
-            ("c_mean_ece", "C, ECE"),
-            ("c_mean_tempered_ece", "C, tempered ECE"),
+        Column(
+            f"{key}{tempered}_ece",
+            f"{words},{tempered.replace('_', ' ')} ECE",
+            higher_is_better=False,
+            is_main=False,
+            measure="expected calibration error",
         )
+        for key, words in (
+            ("clean", "Clean"),
+            ("c_mean", "C"),
+            ("c_released_mean", "C (released files)"),
+            ("c_written_mean", "C (written files)"),
+        )
+        for tempered in ("", "_tempered")
     )
     of = ("clean", "c", "calibration")
 
@@ -129,8 +136,9 @@ def _place(cell):
         return (f"{key}_tempered", words), f"{row}, {cell.setting}"
     if cell.suite == "clean":
         return ("clean", "clean images"), "clean"
-    kind = CORRUPTIONS.get(cell.corruption).set
-    about = core.about(cell, f"{kind} corruptions", main=kind == "common")
+    main = CORRUPTIONS.get(cell.corruption).set == "common"
+    kind = "common" if main else "extra"
+    about = core.about(cell, f"{kind} corruptions", main=main)
     part = f"{about['name']}_mean", f"{about['source']} {about['title']}"
     files = " (in files)" if cell.generator else " (released)"
     return part, cell.corruption + files * (cell.source == "released")

@@ -74,6 +74,8 @@ class CommonCorruptions(core.Benchmark):
         if getattr(of, f"{self.name}_dir") is not None:
             return _released(job, self.name, places)
         word = f"{corruptions.version(of.frost_folder)}-{table}"
+        for name in names:
+            CORRUPTIONS.get(name).constants(table)  # Not every table has them.
         own = {"seed": of.seed, "table": table, "frost_folder": of.frost_folder}
         make = functools.partial(corruptions.corrupt, **own)
         return [
@@ -100,6 +102,7 @@ class CommonCorruptions(core.Benchmark):
         means = {c: average(a[c] for a in accuracy.values()) for c in rows}
         errors = {name: 1.0 - mean for name, mean in means.items()}
         theirs = reference.mean_errors(about["name"], severities)
+        theirs = {c: error for c, error in theirs.items() if c in rows}
         ce, relative = ratios(errors, theirs), {}
         clean = [own for c, own in context.scores.items() if c.suite == "clean"]
         if len(clean) == 1 and reference.clean_error is not None:
@@ -109,7 +112,7 @@ class CommonCorruptions(core.Benchmark):
         if severities != SEVERITIES:
             listed = ", ".join(map(str, severities))
             caveats += [f"means are over severities {listed} only."]
-        if reference == alexnet() and about["source"] == "generated":
+        if ce and reference == alexnet() and about["source"] == "generated":
             caveats.append(
                 "AlexNet's constants are about the released files of "
                 "ImageNet-C, these images were generated: not comparable with "
@@ -134,7 +137,7 @@ class CommonCorruptions(core.Benchmark):
             "figures": (
                 *_figures(means, ce, relative, name),
                 *quality,
-                *_failures(fails, share),
+                *_failures(fails, share, max(severities)),
             ),
             "columns": [
                 *((str(s), "percent", own) for s, own in accuracy.items()),
@@ -212,14 +215,13 @@ def failure_point(clean, row, share) -> float | None:
     return None
 
 
-def _failures(fails, share):
-    """Figures of failure points by corruption, None where it does not fail."""
+def _failures(fails, share, most):
+    """Figures of failure points by corruption, None up to the `most` severe."""
     if fails:
-        most = SEVERITIES[-1]
         mean = average(most if own is None else own for own in fails.values())
         never = sum(own is None for own in fails.values())
         words = f"mean severity with less than {share:.0%} of clean accuracy"
-        words += f" ({never} of {len(fails)} never, as {most})"
+        words += f" ({never} of {len(fails)} not up to {most:g}, as {most:g})"
         yield Figure("mean_failure_point", words, mean, "number")
 
 
