@@ -156,7 +156,10 @@ def picture(side):
 
 
 @pytest.mark.parametrize("what", ["deformed", "recoloured", "filtered", "view"])
-@pytest.mark.parametrize("side, name", [(32, "cifar"), (48, "imagenet")])
+@pytest.mark.parametrize(
+    "side, name",
+    [(32, "cifar"), pytest.param(48, "imagenet", marks=pytest.mark.slow)],
+)
 def test_images_are_distributed_as_the_authors_are(what, side, name, golden):
     """Means of six statistics, within four standard errors of both."""
     theirs = golden("prime_statistics.json")[f"{what}-{side}"]
@@ -196,9 +199,7 @@ def test_chains_have_one_to_three_steps_of_three_kinds():
     assert stats.kstest(first, stats.beta(1, 2).cdf).pvalue > laws.P_VALUE
 
 
-@pytest.mark.parametrize(
-    "shape", [(3, 16, 16, 3), (2, 9, 14, 1), (1, 70, 66, 3), (5, 2, 8, 3)]
-)
+@pytest.mark.parametrize("shape", [(2, 9, 14, 1), (1, 70, 66, 3)])
 def test_views_of_any_form_and_place(shape):
     images = photographs(*shape)
     views = prime_views(images, [3, -4], num_views=4)
@@ -218,6 +219,9 @@ def test_views_of_any_form_and_place(shape):
         prime_views(images, [3, -4], num_views=4, dense=True), views, atol=0.05
     )
     same(prime_views(images, [3, -4], num_views=4), views)
+    # There is nothing but borders, which stay.
+    thin = tf.constant(images[:, :2] / 255, tf.float32)
+    same(prime.deformed(thin, seeds(shape[0]), law=law("cifar")), thin)
     if shape[0] > 1:
         part = prime_views(
             images[-1:], [3, -4], num_views=4, shard=(shape[0] - 1, shape[0])
