@@ -134,7 +134,9 @@ def test_views_are_the_papers(folder):
             close(views[place, 1 + view], wanted, atol=0.05)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    "channels", [1, pytest.param(3, marks=pytest.mark.slow)]
+)
 def test_forms_and_parts_agree(folder, channels):
     # What is compiled takes its time.
     images = photographs(4, 16, 20, channels)
