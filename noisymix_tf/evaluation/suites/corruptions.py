@@ -14,6 +14,10 @@ from noisymix_tf.evaluation.suites import core
 from noisymix_tf.evaluation.suites.core import SUITES, Column, Suite, Task
 
 _MCE = "mean corruption error"
+_GENERATED = (
+    "AlexNet's constants are about the released files of ImageNet-C, these "
+    "images were generated: not comparable with published mCE."
+)
 # Options of what is measured beside a cell, and of the cells themselves.
 _REPORTED = "adapt", "prior", "failure_share"
 OF_CELLS = "corruptions", "severities", "seed", "table", "frost_folder"
@@ -113,11 +117,7 @@ class CommonCorruptions(core.Benchmark):
             listed = ", ".join(map(str, severities))
             caveats += [f"means are over severities {listed} only."]
         if ce and reference == alexnet() and about["source"] == "generated":
-            caveats.append(
-                "AlexNet's constants are about the released files of "
-                "ImageNet-C, these images were generated: not comparable with "
-                "published mCE."
-            )
+            caveats += [_GENERATED]
         name, robust = reference.name, [c for c in ce if c not in relative]
         if name and not theirs:
             notes += [f"the reference {name} has none of these cells: no CE."]
@@ -128,11 +128,8 @@ class CommonCorruptions(core.Benchmark):
             )
         quality = core.quality(scores.values(), "mean")
         fails, share = {}, context.failure_share
-        if share is not None and len(clean) == 1:
-            fails = {
-                c: failure_point(clean[0].accuracy, row, share)
-                for c, row in rows.items()
-            }
+        for c, row in rows.items() if share and len(clean) == 1 else ():
+            fails[c] = failure_point(clean[0].accuracy, row, share)
         return {
             "figures": (
                 *_figures(means, ce, relative, name),
