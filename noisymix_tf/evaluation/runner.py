@@ -167,7 +167,8 @@ def _check_together(chosen, settings):
     if settings.table != "auto" and all(read):
         raise UsageError(
             f"table={settings.table} would do nothing: the images of "
-            f"{', '.join(dict.fromkeys(read))} are made already. Leave it out."
+            f"{', '.join(dict.fromkeys(map(str, read)))} are made already. "
+            f"Leave it out."
         )
     is_clean = any("clean" in (s.of or (n,)) for n, s in chosen.items())
     if settings.failure_share is not None and not is_clean:
