@@ -163,8 +163,9 @@ def _check_together(chosen, settings):
     of_table = [
         "c" if s.of else n for n, s in chosen.items() if "table" in s.options
     ]
-    read = [getattr(settings, f"{name}_dir") for name in of_table]
-    if settings.table != "auto" and all(read):
+    # A suite of a user's own reads no files.
+    read = [getattr(settings, f"{name}_dir", None) for name in of_table]
+    if settings.table != "auto" and read and all(read):
         raise UsageError(
             f"table={settings.table} would do nothing: the images of "
             f"{', '.join(dict.fromkeys(map(str, read)))} are made already. "
