@@ -162,23 +162,40 @@ def _apply_plan(images, plan, shelf, dense):
 
 
 def _mixed(image, results, own, weights, m, shown):
-    """An image `[..., H, W, C]` and its views, a list of such."""
+    """An image `[..., H, W, C]` and its views, a list of such.
+
+    In loops, of which a chain without patches has no round.
+    """
     views, width = weights.shape[-2:]
     clean = tf.cast(image, tf.float32)
-    made = [clean]
-    for view in range(views):
-        picture = tf.cast(shown[..., view, :, :, :], tf.float32) / 255.0
-        total = tf.zeros_like(clean)
-        for index in range(width):
-            chain = results[..., view * width + index, :, :, :]
-            chain = tf.cast(chain, tf.float32) / 255.0
-            for step in range(_STEPS):
-                of_step = (part[..., view, index, step, :] for part in own)
-                chain = _patched(chain, picture, *of_step)
-            total += wide(weights[..., view, index]) * chain
-        share = wide(m[..., view])
-        made.append((1.0 - share) * clean + 255.0 * share * total)
-    return made
+
+    def of_view(view):
+        picture = tf.cast(tf.gather(shown, view, axis=-4), tf.float32) / 255.0
+        mine = [tf.gather(part, view, axis=-4) for part in own]
+        shares = tf.gather(weights, view, axis=-2)
+
+        def of_chain(index, total):
+            rows = [tf.gather(part, index, axis=-3) for part in mine]
+            count = tf.reduce_sum(tf.cast(rows[0], tf.int32), axis=[-2, -1])
+
+            def step(place, chain):
+                of_step = (tf.gather(row, place, axis=-2) for row in rows)
+                return place + 1, _patched(chain, picture, *of_step)
+
+            chain = tf.gather(results, view * width + index, axis=-4)
+            chain = 0, tf.cast(chain, tf.float32) / 255.0
+            most = tf.reduce_max(count)
+            _, chain = tf.while_loop(lambda place, _: place < most, step, chain)
+            share = wide(tf.gather(shares, index, axis=-1))
+            return index + 1, total + share * chain
+
+        start = 0, tf.zeros_like(clean)
+        _, total = tf.while_loop(lambda i, _: i < width, of_chain, start)
+        share = wide(tf.gather(m, view, axis=-1))
+        return (1.0 - share) * clean + 255.0 * share * total
+
+    made = tf.map_fn(of_view, tf.range(views), fn_output_signature=tf.float32)
+    return [clean, *tf.unstack(made)]
 
 
 def _patched(chain, picture, wanted, way, share, box, powers, seed):

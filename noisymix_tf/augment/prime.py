@@ -150,12 +150,15 @@ def _dense(images, plan, law):
     seeds = tf.reshape(plan.seed, [-1, _DEPTH, 2])
     kinds = tf.reshape(plan.kind, [-1, _DEPTH])
     x = tf.repeat(images, views * _WIDTH, axis=0)
-    for place in range(_DEPTH):
+
+    def step(place, x):
         done = x
         for kind, change in enumerate(_KINDS):
             here = tf.reshape(kinds[:, place] == kind, [-1, 1, 1, 1])
             done = tf.where(here, change(x, seeds[:, place], law=law), done)
-        x = done
+        return place + 1, done
+
+    _, x = tf.while_loop(lambda place, _: place < _DEPTH, step, (0, x))
     x = tf.reshape(x, [-1, views, _WIDTH, *images.shape[1:]])
     mixed = tf.reduce_sum(x * _wide(plan.weights, 3), axis=2)
     m = _wide(plan.m, 3)

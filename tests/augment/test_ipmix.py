@@ -122,10 +122,13 @@ def by_hand(image, own, shelf, view):
     return (1 - m) * image + 255 * m * total
 
 
-def test_views_are_the_papers(folder):
+def test_views_are_the_papers_in_any_part_of_a_batch(folder):
     images = photographs(20, *SIZE)
     plan, shelf = drawn(folder, 20)
-    views = ipmix._apply_plan(tf.constant(images), plan, shelf, False).numpy()
+    views = ipmix_views(images, [3, 1], mixing_dir=folder).numpy()
+    own = {"mixing_dir": folder, "shard": (1, 2)}
+    close(ipmix_views(images[10:], [3, 1], **own), views[10:], atol=1e-3)
+    assert views.dtype == np.float32
     same(views[:, 0], images)
     for place, image in enumerate(images):
         own = ipmix.Plan(*(part[place] for part in plan))
@@ -134,17 +137,11 @@ def test_views_are_the_papers(folder):
             close(views[place, 1 + view], wanted, atol=0.05)
 
 
-@pytest.mark.parametrize(
-    "channels", [1, pytest.param(3, marks=pytest.mark.slow)]
-)
-def test_forms_and_parts_agree(folder, channels):
-    # What is compiled takes its time.
+@pytest.mark.slow  # What is compiled takes its time.
+@pytest.mark.parametrize("channels", [1, 3])
+def test_forms_agree(folder, channels):
     images = photographs(4, 16, 20, channels)
     own = {"mixing_dir": folder, "width": 1}
     views = ipmix_views(images, [3, -4], **own)
-    assert views.shape == (4, 3, 16, 20, channels) and views.dtype == tf.float32
-    if channels == 3:
-        close(ipmix_views(images, [3, -4], dense=True, **own), views, atol=0.05)
-    else:
-        part = ipmix_views(images[2:], [3, -4], shard=(1, 2), **own)
-        close(part, views[2:], atol=1e-3)
+    assert views.shape == (4, 3, 16, 20, channels)
+    close(ipmix_views(images, [3, -4], dense=True, **own), views, atol=0.05)
