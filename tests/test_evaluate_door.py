@@ -130,6 +130,9 @@ def test_bad_input(model_path, run_of_photos, tmp_path):
     refused(f"{entry}x --corruptions=fog", "15 corruptions")
     refused(f"{entry}x --shard=1/2", "needs all parts")
     assert set(tmp_path.iterdir()) == before
+    for part in ("train", "val"):
+        (tmp_path / f"photos/{part}/dog").rename(f"photos/{part}/ant")
+    refused("--model=run", "Class 0 of photos is 'ant', of the model 'cat'")
     for content in (b"\x80\x81", b"--dataset=folder\n--image_size=6x\n"):
         (tmp_path / "run" / "flags.txt").write_bytes(content)
         refused("--model=run", "flags")

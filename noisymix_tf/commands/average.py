@@ -11,7 +11,13 @@ import json
 
 import numpy as np
 
-from noisymix_tf import evaluation, files, interactions, model_card
+from noisymix_tf import (
+    evaluation,
+    files,
+    interactions,
+    model_card,
+    run_folder,
+)
 from noisymix_tf.commands import command
 from noisymix_tf.commands.evaluate import data_of
 from noisymix_tf.data.options import EvaluatedDataConfig
@@ -89,7 +95,8 @@ def run(config: AverageConfig) -> dict:
     from noisymix_tf.training import setup
 
     models, data = _models(config), data_of(config)
-    dataset = setup.test_dataset(data)
+    classes = run_folder.classes_of_model(config.model)
+    dataset = setup.test_dataset(data, classes)
     has_statistics = averaging.normalisations(models[0])
     if dataset.train is None and config.statistics_examples and has_statistics:
         raise UsageError(

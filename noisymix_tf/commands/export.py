@@ -199,9 +199,11 @@ def _checks(source, given, preprocess, measure):
     origin = "noise"
     try:
         if data is not None:
-            found = _test_images(setup.test_dataset(data), model, measure)
-            options |= found
-            number = len(found["check_images"])
+            names = options["class_names"]
+            dataset = setup.test_dataset(data, names)
+            options |= _test_images(dataset, model, measure)
+            options["class_names"] = names or options["class_names"]
+            number = len(options["check_images"])
             origin = f"{number} test images of {data.dataset}"
     except UsageError as error:
         if given:

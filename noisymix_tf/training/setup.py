@@ -10,7 +10,7 @@ import tensorflow as tf
 from noisymix_tf import augment, data, models
 from noisymix_tf.attacks import ADVERSARIES
 from noisymix_tf.augment import VIEWS
-from noisymix_tf.data.classes import balanced_indices
+from noisymix_tf.data.classes import balanced_indices, folder_names, is_wnid
 from noisymix_tf.errors import UsageError
 from noisymix_tf.mixing import MIXINGS
 from noisymix_tf.models import applications
@@ -59,11 +59,14 @@ def test_dataset(config, class_names=None) -> data.Dataset:
 
     Args:
         config: Of an evaluation it may name a tree instead.
-        class_names: What the model's outputs mean, where only a tree is named.
+        class_names: What the model's outputs mean, if known: the classes of a
+            tree; others, or in another order, of a dataset are refused.
     """
     tree = getattr(config, "test_dir", None)
     if tree is None:
-        return _load(config)
+        dataset = _load(config)
+        _check_classes(dataset, class_names)
+        return dataset
     return data.test_folder(
         tree,
         class_names=config.class_names or class_names,
@@ -71,6 +74,20 @@ def test_dataset(config, class_names=None) -> data.Dataset:
         preprocess=config.preprocess,
         test_examples=config.test_examples,
     )
+
+
+def _check_classes(dataset, known):
+    # Numbers and synsets tell nothing of classes that have words.
+    own, known = (folder_names(n or ()) for n in (dataset.class_names, known))
+    pair = own, known
+    kinds = {all(n.isdecimal() or is_wnid(n) for n in names) for names in pair}
+    odd = [n for n, names in enumerate(zip(*pair)) if names[0] != names[1]]
+    if len(own) == len(known) and len(kinds) == 1 and odd:
+        raise UsageError(
+            f"Class {odd[0]} of {dataset.name} is {own[odd[0]]!r}, of the model "
+            f"{known[odd[0]]!r}: give data of the model's classes, or correct "
+            f"their names in its card (noisymix_tf.model_card.write)."
+        )
 
 
 def _load(config, **more):

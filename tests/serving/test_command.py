@@ -1,5 +1,6 @@
 """The export door: which model it takes, from where, and what it refuses."""
 
+import dataclasses
 import functools
 import json
 import re
@@ -131,6 +132,14 @@ def test_what_a_card_tells_of_data_that_is_gone():
     digits = nm.data.load("digits", test_examples=10)
     found = export_door._test_images(digits, model, False)
     assert found.keys() == {"check_images", "preprocess"}
+    # Classes in another order gave their names to the model, silently.
+    model = tiny_network.build((32, 32, 3), 10, 0.5, 0.5, 1.0, seed=0)
+    for names, said in (("abcdefghij", "10 test i"), ("1234567890", "noise (")):
+        card, data = {"dataset": {"class_names": [*names]}}, Config()
+        source = model, card, dataclasses.replace(data, test_examples=10)
+        found, origin = export_door._checks(source, ExportConfig(), None, False)
+        assert found["class_names"] == [*names] and origin.startswith(said)
+    assert "Class 0 of digits is '0', of the model '1': give" in origin
 
 
 def test_from_a_file_without_a_card(tmp_path, capsys):
