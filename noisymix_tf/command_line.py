@@ -210,9 +210,12 @@ def _flags(config):
 
 
 def _value(name, value, kind, item):
-    """The value of a flag, its items converted."""
+    """The value of a flag, its items converted, `~/` expanded."""
+    if kind is str and value is not None:
+        return places.at_home(value)
     if kind is not tuple or value is None:
         return value
+    item = places.at_home if item is str else item
     try:
         return tuple(item(part) for part in value)
     except ValueError as error:

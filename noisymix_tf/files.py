@@ -4,9 +4,11 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import json
 import os
 import pathlib
 import secrets
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 
@@ -14,6 +16,8 @@ from noisymix_tf.errors import UsageError
 from noisymix_tf.places import check_writable, unwritable
 from noisymix_tf.progress import warn
 
+# Begins the names of folders that take their own when they are whole.
+UNFINISHED = ".noisymix-unfinished-"
 _LOCK = ".lock"
 _TEMPORARY = ".partial"
 # What file systems without locks answer.
@@ -159,10 +163,23 @@ def write_atomically(path: str | os.PathLike, content: str | bytes) -> None:
         raise
 
 
+def write_json(path: str | os.PathLike, value) -> None:
+    """Replaces a file by a value as JSON, in one step."""
+    write_atomically(path, json.dumps(value, indent=1) + "\n")
+
+
+def read_json(path: str | os.PathLike, advice: str) -> dict:
+    """What `write_json` wrote of a dict; else a `UsageError` of advice."""
+    try:
+        return dict(json.loads(pathlib.Path(path).read_text()))
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{path} is damaged: {advice}") from error
+
+
 def read_text(path: str | os.PathLike, name: str, advice: str) -> str:
     """The text of a UTF-8 file called `name`; else a `UsageError` of advice."""
     try:
-        return pathlib.Path(path).read_text(encoding="utf-8")
+        return pathlib.Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
         raise UsageError(
@@ -177,6 +194,12 @@ def remove_leftovers(folder: str | os.PathLike, name: str = "") -> None:
     """
     for leftover in pathlib.Path(folder).glob(f".{name}*{_TEMPORARY}"):
         leftover.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: str | os.PathLike) -> None:
+    """Removes the folders `UNFINISHED*` that killed processes left in one."""
+    for leftover in pathlib.Path(folder).glob(f"{UNFINISHED}*/"):
+        shutil.rmtree(leftover)
 
 
 def file_digest(path: str | os.PathLike) -> str:

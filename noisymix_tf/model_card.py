@@ -30,7 +30,7 @@ from noisymix_tf.models.unwrap import (
     model_fingerprint,
     step_of,
 )
-from noisymix_tf.places import check_local
+from noisymix_tf.places import at_home, check_local
 from noisymix_tf.private import is_graph
 
 FORMAT = 1
@@ -66,7 +66,7 @@ def save(
     Example: `nm.save(trainer, "robust.keras", dataset=digits)`.
     """
     check_local(path=path)
-    path = pathlib.Path(path)
+    path = pathlib.Path(at_home(path))
     if path.suffix != ".keras":
         raise UsageError(f"Cannot save to {str(path)!r}: give a name *.keras.")
     partial = path.with_name(f".{path.stem}.partial.keras")
@@ -113,7 +113,7 @@ def write(
     A `UsageError` if there is no such file, the metrics are those of another
     model, or a field has a reserved name.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(at_home(path))
     if not path.is_file():
         raise UsageError(f"{str(path)!r} is no file: save the model first.")
     fields = _fields(model, flags, dataset, metrics, more)
@@ -129,7 +129,7 @@ def read(path) -> dict:
     A `UsageError` where there is no card, or it is about another file. Example:
     `nm.model_card.read("run/model.keras")["metrics"]["clean"]["accuracy"]`.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(at_home(path))
     place = path / IN_SAVED_MODEL if path.is_dir() else card_path(path)
     card = _load(place) if path.is_dir() else _card_of(path, path)
     if card is None:
@@ -146,6 +146,14 @@ def read(path) -> dict:
             f"{FORMAT}: update noisymix_tf."
         )
     return card
+
+
+def found(path) -> dict:
+    """As `read`; an empty dict where there is no card that it can read."""
+    try:
+        return read(path)
+    except UsageError:
+        return {}
 
 
 def describe(model) -> dict:

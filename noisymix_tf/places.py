@@ -47,6 +47,12 @@ def is_address(path: str | os.PathLike) -> bool:
     return bool(_ADDRESS.match(os.fspath(path).removeprefix(_PREPARED)))
 
 
+def at_home(path: str | os.PathLike) -> str:
+    """A path whose `~/` is expanded, as a shell does in front of a word."""
+    path = os.fspath(path)
+    return os.path.expanduser(path) if path.startswith("~/") else path
+
+
 def check_there(config) -> None:
     """Raises a `UsageError` if what an option of `Options` names is not there.
 

@@ -3,16 +3,14 @@
 import contextlib
 import dataclasses
 import hashlib
-import json
 import os
 import pathlib
-import shutil
 from collections.abc import Iterator
 
 from noisymix_tf import files, model_card, pictures
 from noisymix_tf.data import folder, identity
 from noisymix_tf.errors import UsageError
-from noisymix_tf.models.classifier import locate
+from noisymix_tf.models.classifier import is_version, locate
 from noisymix_tf.places import unwritable
 
 # What is compared of the training data, in this order, and what it is called.
@@ -44,9 +42,9 @@ class RunFolder:
     def has_export(self, fingerprint: str) -> bool:
         """Whether a SavedModel of the model has been written."""
         return any(
-            model_card.read(entry)["model"]["fingerprint"] == fingerprint
-            for entry in self.saved_model.glob("*")
-            if entry.name.isdigit()
+            model_card.found(entry).get("model", {}).get("fingerprint")
+            == fingerprint
+            for entry in filter(is_version, self.saved_model.glob("*"))
         )
 
 
@@ -80,15 +78,12 @@ def opened(config, dataset=None, start=None) -> Iterator[RunFolder]:
             text = "".join(f"{line}\n" for line in lines)
             files.write_atomically(path / "flags.txt", text)
             if data is not None:
-                text = json.dumps(data, indent=1) + "\n"
-                files.write_atomically(path / "data.json", text)
+                files.write_json(path / "data.json", data)
             if start is not None:
-                text = json.dumps(start, indent=1) + "\n"
-                files.write_atomically(path / "init.json", text)
+                files.write_json(path / "init.json", start)
         except OSError as error:
             raise unwritable(path, error) from error
-        for unfinished in own.saved_model.glob(".tmp-*"):
-            shutil.rmtree(unfinished)
+        files.remove_unfinished(own.saved_model)
         yield own
 
 
@@ -111,7 +106,9 @@ def check_flags(path: str | os.PathLike, config) -> None:
     before, now = type(config)().flags(), config.flags(with_free=False)
     lines = flag_lines(pathlib.Path(path, "flags.txt"))
     before |= {flag_name(line): line for line in lines if line}
-    changed = [name for name, line in now.items() if before.get(name) != line]
+    changed = [
+        n for n, line in now.items() if _home(before.get(n)) != _home(line)
+    ]
     epochs = str(flag_value(before.get("epochs")))
     # A toy's run has epochs, but cannot be extended.
     grows = hasattr(config, "extend") and epochs.isdecimal()
@@ -149,13 +146,8 @@ def _data(path, dataset, config):
     if not place.exists():
         known = paths and folder.few(paths)
         return {**found, "bytes": _bytes(paths) if known else None}
-    try:
-        before = dict(json.loads(place.read_text()))
-    except (ValueError, TypeError) as error:
-        raise UsageError(
-            f"{place} is damaged: remove it, if the data is the same as when "
-            f"the run began."
-        ) from error
+    advice = "remove it, if the data is the same as when the run began."
+    before = files.read_json(place, advice)
     # What an older version did not keep counts as it is now.
     before.setdefault("mixed_with", found["mixed_with"])
     changed = [n for n in _OF_DATA if found[n] != before.get(n)]
@@ -195,14 +187,9 @@ def _check_start(place, start):
     """Checks that the file that a run began from is still that file."""
     if start is None or not place.exists():
         return
-    try:
-        before = dict(json.loads(place.read_text())).get("sha256")
-    except (ValueError, TypeError) as error:
-        raise UsageError(
-            f"{place} is damaged: remove it, if {start['path']} is the same "
-            f"as when the run began."
-        ) from error
-    if before != start.get("sha256"):
+    advice = f"remove it, if {start['path']} is the same as when the run began."
+    before = files.read_json(place, advice)
+    if before.get("sha256") != start.get("sha256"):
         raise UsageError(
             f"--output_dir={place.parent} holds a run that began from another "
             f"{start['path']} than there is now: put that file back, or name "
@@ -255,11 +242,13 @@ def temperature_of_model(path: str | os.PathLike) -> float | None:
 
 def _card(path):
     """The card of a model, which has to be there; an empty dict without."""
-    place = locate(path)
-    try:
-        return model_card.read(place)
-    except UsageError:
-        return {}
+    return model_card.found(locate(path))
+
+
+def _home(line):
+    """A flag's line as it is written now: older ones have `~/` as given."""
+    home = os.path.expanduser("~/")
+    return line and line.replace("=~/", f"={home}").replace(",~/", f",{home}")
 
 
 def flag_lines(file: pathlib.Path) -> list[str]:

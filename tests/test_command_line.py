@@ -18,7 +18,9 @@ DOORS = {"toy": (ToyConfig, None), "compare": (CompareConfig, AllFlags)}
 _parse = functools.partial(parsed, Config)
 
 
-def test_methods_compose_and_effective_flags_repeat_the_configuration(tmp_path):
+def test_methods_compose_and_effective_flags_repeat_the_configuration(
+    tmp_path, monkeypatch
+):
     assert _parse() == Config()
     assert _parse("--method=noisymix") == Config(method="noisymix")
     line = "--flagfile=flags/quickstart.flags --method=baseline --alpha=0.3"
@@ -30,6 +32,10 @@ def test_methods_compose_and_effective_flags_repeat_the_configuration(tmp_path):
     # Further views take the last factor.
     assert _parse("--noise_per_view=1").noise_per_view == (1.0,)
     assert _parse("--num_views=2").noise_per_view == (1.0, 2.0, 3.0)
+    monkeypatch.setenv("HOME", "/me")
+    config = _parse("--output_dir=~/a", "--extra_data_dirs=~/b,c~/d")
+    assert config.output_dir == "/me/a"
+    assert config.extra_data_dirs == ("/me/b", "c~/d")
     line = "--method=nfm --learning_rate=0.123456789 --nonesterov --noflip"
     lists = ("--taps=normalize,stage2", "--severities=1,5")
     config = _parse(*line.split(), *lists)

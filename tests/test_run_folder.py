@@ -20,8 +20,8 @@ from noisymix_tf import data, model_card
 from noisymix_tf.config import Config
 from noisymix_tf.data import folder as folder_lib
 from noisymix_tf.data.identity import Identity
-from noisymix_tf.files import claimed
-from noisymix_tf.run_folder import opened
+from noisymix_tf.files import UNFINISHED, claimed
+from noisymix_tf.run_folder import RunFolder, opened
 from support import picture_folders as folders
 from support.usage import assert_usage_error
 
@@ -40,7 +40,7 @@ def _refused(config, *words):
     return assert_usage_error(lambda: _use(config), *words)
 
 
-def test_only_the_same_configuration_may_come_back(tmp_path):
+def test_only_the_same_configuration_may_come_back(tmp_path, monkeypatch):
     path = tmp_path / "new" / "run"
     config, flags = _config(path), path / "flags.txt"
     _use(config)
@@ -65,6 +65,11 @@ def test_only_the_same_configuration_may_come_back(tmp_path):
     assert "--input_threads=7\n" in flags.read_text()
     with opened(config):
         _refused(config, "written by another process")
+    # Older versions did not expand it.
+    monkeypatch.setenv("HOME", "/me")
+    named = _config(path, c_dir="/me/c")
+    flags.write_text(f"{before}--c_dir=~/c\n")
+    _use(named)
     flags.write_bytes(b"--alpha=\xff\n")
     _refused(config, "txt cannot be read")
 
@@ -225,10 +230,13 @@ def test_what_a_kill_left_is_removed_and_nothing_else(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["flags.txt"]
     left = [".model.partial.card.json", "flags.txt", "other", "saved_model"]
     leave(left[0], ".metrics.jsonl.x1.partial", "other/.notes.partial")
-    (tmp_path / "saved_model" / ".tmp-1").mkdir(parents=True)
+    (tmp_path / f"saved_model/{UNFINISHED}1").mkdir(parents=True)
     _use(_config(tmp_path))
     assert sorted(os.listdir(tmp_path)) == left
     assert not os.listdir(tmp_path / "saved_model")
+    # One that another program wrote stopped a run at its very end.
+    (tmp_path / "saved_model" / "7").mkdir()
+    assert not RunFolder(tmp_path).has_export("old")
     # A run that was extended kept the SavedModel of its first end.
     (tmp_path / "saved_model" / "1").mkdir()
     card = {"model": {"fingerprint": "old"}}

@@ -5,7 +5,7 @@ python -m noisymix_tf export --model=runs/quickstart --output_dir=models/digits
 
 import dataclasses
 
-from noisymix_tf import places
+from noisymix_tf import places, run_folder
 from noisymix_tf.commands import command
 from noisymix_tf.data.options import TestDataConfig
 from noisymix_tf.errors import UsageError
@@ -168,7 +168,13 @@ def run(config: ExportConfig):
 def _temperature(config, card):
     if not config.temperature:
         return 1.0
-    if not isinstance(found := (card or {}).get("temperature"), dict):
+    found = (card or {}).get("temperature")
+    if not found and run_folder.temperature_of_model(config.model):
+        raise UsageError(
+            f"--temperature was fitted to --weights=saved, not to --weights="
+            f"{config.weights}: leave one out."
+        )
+    if not isinstance(found, dict):
         raise UsageError(
             f"--temperature: the card of {config.model} has none; train with "
             f"--temperature_examples, or leave it out."
@@ -195,7 +201,8 @@ def _checks(source, given, preprocess, measure):
     elif given:
         raise UsageError(f"--{min(given)} is of a dataset: give --dataset.")
     if preprocess is not None and data and data.dataset in _SIZED:
-        data = dataclasses.replace(data, preprocess=preprocess, image_size=None)
+        size = given.get("image_size")
+        data = dataclasses.replace(data, preprocess=preprocess, image_size=size)
     origin = "noise"
     try:
         if data is not None:
@@ -241,7 +248,7 @@ def _summary(exported, origin):
         found = f"the same class as without for {after} of {n}"
         if measure == "accuracy":
             found = f"{after} of {n} right, {before} without"
-        end = "" if is_written else ": too few, NOT written"
+        end = "" if is_written else ": too many lost, NOT written"
         lines.append(
             f"With 8-bit weights: {found} ({measure} on {origin}){end}"
         )

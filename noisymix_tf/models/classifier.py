@@ -14,7 +14,7 @@ from noisymix_tf.errors import UsageError
 from noisymix_tf.files import flush
 from noisymix_tf.lazy import keras, tf
 from noisymix_tf.models.unwrap import DIGITS, classifier_of
-from noisymix_tf.places import is_address
+from noisymix_tf.places import at_home, is_address
 
 # Where a SavedModel has what servers do not read.
 EXTRA = "assets.extra"
@@ -58,8 +58,8 @@ def locate(path) -> pathlib.Path:
 
     Of what lies in a bucket it is a copy.
     """
-    where = path
-    path = _fetched(os.fspath(path)) if is_address(path) else pathlib.Path(path)
+    where, path = path, at_home(path)
+    path = _fetched(path) if is_address(path) else pathlib.Path(path)
     why = "nothing is there"
     if path.is_file():
         if path.suffix in _KERAS_SUFFIXES:
@@ -71,7 +71,7 @@ def locate(path) -> pathlib.Path:
         if (path / _SAVED_MODEL).is_file():
             return path
         files = path.glob(f"*/{_SAVED_MODEL}")
-        versions = [f.parent for f in files if f.parent.name.isdigit()]
+        versions = [f.parent for f in files if is_version(f.parent)]
         if versions:
             return max(versions, key=lambda folder: int(folder.name))
         why = f"the folder holds neither {_RUN_MODEL} nor {_SAVED_MODEL}"
@@ -79,6 +79,11 @@ def locate(path) -> pathlib.Path:
         f"There is no model at {str(where)!r} ({why}): give a .keras file, the "
         "directory of a run, or a SavedModel."
     )
+
+
+def is_version(path) -> bool:
+    """Whether a server takes a folder of such a name for a version."""
+    return path.name.isascii() and path.name.isdecimal()
 
 
 @functools.cache

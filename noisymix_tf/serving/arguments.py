@@ -53,7 +53,7 @@ def load(path, weights="saved") -> tuple:
             f"{str(path)!r} is a SavedModel already: give the .keras file or "
             f"the run that it was made of."
         )
-    card, config = _card(saved if saved.is_file() else path), None
+    card, config = model_card.found(saved if saved.is_file() else path), None
     if isinstance(card.get("flags"), list):
         # Those of another program, or version, are not known.
         with contextlib.suppress(UsageError):
@@ -62,15 +62,10 @@ def load(path, weights="saved") -> tuple:
         return model, card or None, config
     # What a card says of a run, whichever its weights.
     told = {key: card[key] for key in ("flags", "dataset") if key in card}
-    own = _card(best) if weights == "best" else {}
+    own = model_card.found(best) if weights == "best" else {}
     if weights != "best":
         model = _of_checkpoint(path, model, config, weights == "ema")
     return model, told | (own or model_card.describe(model)), config
-
-
-def _card(file):
-    has_card = file.is_file() and model_card.card_path(file).is_file()
-    return model_card.read(file) if has_card else {}
 
 
 def _of_checkpoint(run, model, config, ema):
@@ -184,12 +179,13 @@ def noise(image_shape) -> np.ndarray:
 
 def batch_sizes(given, num_signatures) -> tuple[int, ...]:
     """The sizes that clients are told to expect, sorted."""
-    sizes, most = set(given), _MAX_WARMUPS // num_signatures
+    sizes = set(given) if np.iterable(given) else {f"{given}, no list"}
+    most = _MAX_WARMUPS // num_signatures
     bad = [size for size in sizes if not is_whole(size) or size < 1]
     if bad or len(sizes) > most:
         raise UsageError(
-            f"batch_sizes has {len(sizes)} sizes, wrong ones {bad}: give whole "
-            f"numbers of at least 1, at most {most}, for TensorFlow Serving "
-            f"warms up with no more."
+            f"batch_sizes has {len(sizes)} sizes, wrong ones {bad}: give a "
+            f"list of whole numbers of at least 1, at most {most}, for "
+            f"TensorFlow Serving warms up with no more."
         )
     return tuple(sorted(map(int, sizes)))

@@ -58,6 +58,11 @@ class ServedClassifier:
         """What the layers compute in."""
         return {layer.compute_dtype for layer in self.model._flatten_layers()}
 
+    @property
+    def tolerance(self) -> float:
+        """By default the largest accepted difference."""
+        return max(TOLERANCES.get(t, 0.0) for t in self.types | {self.weights})
+
     def expected(self, images) -> dict[str, np.ndarray]:
         """What Keras' own model gives of uint8 images."""
         outputs = self._tempered(tf.constant(outputs_of(self.model, images)))
@@ -104,11 +109,9 @@ def differences(
     """From `names` of signatures in `folder` to `difference` from Keras.
 
     Of uint8 `images`; an `ExportMismatch` where one is above the tolerance,
-    which by default is that of the classifier's types.
+    which by default is the classifier's own.
     """
-    if tolerance is None:
-        types = served.types | {served.weights}
-        tolerance = max(TOLERANCES.get(each, 0.0) for each in types)
+    tolerance = served.tolerance if tolerance is None else tolerance
     rule, files = served.preprocess, encoded(images, served.preprocess)
     requests = {n: SIGNATURES[n].encode(images, files) for n in names}
     call = reload.call_in_new_process if fresh_process else reload.call

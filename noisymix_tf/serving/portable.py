@@ -70,11 +70,12 @@ def quantize(served, folder, images, labels=None) -> Quantized:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         place.write_bytes(converter.convert())
     predicted = _predictions(place, images)
-    own = served.expected(images)["probabilities"].argmax(-1)
+    own = _classes(served.expected(images)["probabilities"])
     measure = "agreement" if labels is None else "accuracy"
     labels = own if labels is None else labels
     before, after = (int((c == labels).sum()) for c in (own, predicted))
-    is_good = before - after <= max(1, len(labels) // _ONE_IN)
+    lost = ((own == labels) & (predicted != labels)).sum()
+    is_good = bool(lost <= max(1, before // _ONE_IN))
     if not is_good:
         place.unlink()
     return Quantized(measure, before, after, len(labels), is_good)
@@ -121,7 +122,13 @@ def _predictions(place, images):
     with _quiet():
         run = tf.lite.Interpreter(os.fspath(place)).get_signature_runner()
     found = [run(images=image[None])["probabilities"] for image in images]
-    return np.concatenate(found).argmax(-1)
+    return _classes(np.concatenate(found))
+
+
+def _classes(probabilities):
+    """The most probable classes; of one output, whether it is a yes."""
+    is_one = probabilities.shape[-1] == 1
+    return probabilities[:, 0] > 0.5 if is_one else probabilities.argmax(-1)
 
 
 @contextlib.contextmanager

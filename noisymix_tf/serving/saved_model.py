@@ -18,10 +18,10 @@ import tensorflow as tf
 from noisymix_tf import files, model_card
 from noisymix_tf.checks import is_real
 from noisymix_tf.errors import UsageError
-from noisymix_tf.models.classifier import EXTRA
+from noisymix_tf.models.classifier import EXTRA, is_version
 from noisymix_tf.models.unwrap import classifier_of, evaluation_weights
-from noisymix_tf.places import check_local
-from noisymix_tf.probabilities import AUTO, gives_logits
+from noisymix_tf.places import at_home, check_local
+from noisymix_tf.probabilities import AUTO, SIGMOID, ending, gives_logits
 from noisymix_tf.serving import arguments, extra, portable, signatures
 from noisymix_tf.serving.classifier import (
     TOLERANCES,
@@ -99,7 +99,7 @@ def export(
     A `UsageError` for what cannot be used, `OSError` on a full disk and
     `ExportMismatch` beyond the tolerance leave nothing behind.
     """
-    _refuse_scopes()
+    _refuse(temperature, 1.0 if tolerance is None else tolerance)
     given = class_names, preprocess, outputs, weights, temperature
     with evaluation_weights(model):
         served, *checks = _served(model, *given, check_images, check_labels)
@@ -113,18 +113,24 @@ def export(
             extra.write_warmup(folder, served, functions, sizes or (1,), path)
             given = functions, checks[0][:_COMPARED], tolerance, fresh_process
             found = differences(served, folder, *given)
-            others = _others(served, folder, *checks, quantize, onnx)
+            others = _others(served, folder, *checks, tolerance, quantize, onnx)
             target = publish(folder)
     return Exported(target, int(target.name), found, *others)
 
 
-def _refuse_scopes():
+def _refuse(temperature, tolerance):
     if tf.distribute.has_strategy():
         # A SavedModel loaded there could not be called to check it.
         raise UsageError(
             "export was called inside a tf.distribute strategy's scope; "
             "call it outside (the model may have been made inside)."
         )
+    numbers = {"temperature": temperature, "tolerance": tolerance}
+    for name, value in numbers.items():
+        if not is_real(value) or not 0 < value < float("inf"):
+            raise UsageError(
+                f"{name}={value!r} must be a number greater than 0."
+            )
 
 
 def _served(
@@ -139,10 +145,6 @@ def _served(
     if weights not in TOLERANCES:
         known = ", ".join(TOLERANCES)
         raise UsageError(f"weights={weights!r} is not known: give {known}.")
-    if not is_real(temperature) or not 0 < temperature < float("inf"):
-        raise UsageError(
-            f"temperature={temperature!r} must be a number greater than 0."
-        )
     found = outputs_of(classifier, images[:_COMPARED])
     is_logits = gives_logits(classifier, found, outputs)
     if num_classes == 1 and is_logits:
@@ -150,6 +152,12 @@ def _served(
             f"Model {classifier.name!r} gives one number for an image, of "
             f"which no probabilities of classes can be made: end it in a "
             f"sigmoid or in one output for each class."
+        )
+    if temperature != 1 and (num_classes == 1 or ending(classifier) == SIGMOID):
+        raise UsageError(
+            f"temperature={temperature} is for the softmax of several classes, "
+            f"and each output of {classifier.name!r} is a yes or no of its "
+            f"own: leave it out."
         )
     served = ServedClassifier(
         classifier, shape, is_logits, names, rule, weights, temperature
@@ -166,15 +174,14 @@ def new_version(path):
     is in use, is a `UsageError`, that of a full disk an `OSError`.
     """
     check_local(path=path)
-    base = pathlib.Path(path)
+    base = pathlib.Path(at_home(path))
     # A server takes folders with integer names only. Not `tempfile`, whose
     # folders none but their owner can read.
-    folder = base / f".tmp-{uuid.uuid4().hex}"
+    folder = base / f"{files.UNFINISHED}{uuid.uuid4().hex}"
     made = [p for p in (base, *base.parents) if not os.path.exists(p)]
     try:
         with files.claimed(base, "versions of a model"):
-            for unfinished in base.glob(".tmp-*"):
-                shutil.rmtree(unfinished)
+            files.remove_unfinished(base)
             folder.mkdir()
             try:
                 yield folder
@@ -194,8 +201,7 @@ def new_version(path):
 
 def publish(folder) -> pathlib.Path:
     """Renames a finished folder to the next free version beside it."""
-    names = [p.name for p in folder.parent.iterdir()]
-    versions = [int(n) for n in names if n.isascii() and n.isdigit()]
+    versions = [int(p.name) for p in folder.parent.iterdir() if is_version(p)]
     return folder.rename(folder.parent / str(max(versions, default=0) + 1))
 
 
@@ -214,7 +220,7 @@ def _save(served, folder):
     return functions
 
 
-def _others(served, folder, images, labels, quantize, onnx):
+def _others(served, folder, images, labels, tolerance, quantize, onnx):
     """What `Exported` says of the models in other forms, where asked for."""
     eight_bits, gap, place = None, None, folder / EXTRA
     if quantize or onnx:
@@ -223,6 +229,6 @@ def _others(served, folder, images, labels, quantize, onnx):
     if quantize:
         eight_bits = portable.quantize(served, place, images, labels)
     if onnx:
-        some, tolerance = images[:_COMPARED], TOLERANCES["float32"]
-        gap = portable.onnx(served, place, some, tolerance)
+        wanted = served.tolerance if tolerance is None else tolerance
+        gap = portable.onnx(served, place, images[:_COMPARED], wanted)
     return eight_bits, gap

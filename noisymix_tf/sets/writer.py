@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from noisymix_tf.errors import UsageError
-from noisymix_tf.files import claimed, write_atomically
+from noisymix_tf.files import claimed, write_atomically, write_json
 from noisymix_tf.lazy import tf
 from noisymix_tf.progress import Progress
 from noisymix_tf.workers import Workers
@@ -40,8 +40,7 @@ class SetFolder:
             self._write()
 
     def _write(self):
-        text = json.dumps(self._content, indent=1) + "\n"
-        write_atomically(self.path / MANIFEST, text)
+        write_json(self.path / MANIFEST, self._content)
 
 
 @contextlib.contextmanager

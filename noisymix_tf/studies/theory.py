@@ -1,7 +1,6 @@
 """What the theory command does: exact values beside their predictions."""
 
 import dataclasses
-import json
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +8,7 @@ from matplotlib.figure import Figure
 
 from noisymix_tf import marked
 from noisymix_tf.errors import UsageError
-from noisymix_tf.files import write_atomically
+from noisymix_tf.files import write_atomically, write_json
 from noisymix_tf.models import classifier
 from noisymix_tf.progress import say
 from noisymix_tf.run_folder import opened
@@ -86,7 +85,7 @@ def _compare(config, folder=None):
     print(text)
     if folder is not None:
         write_atomically(folder / "theory.md", text)
-        write_atomically(folder / "theory.json", _json(found, pairs))
+        write_json(folder / "theory.json", _json(found, pairs))
         write_atomically(
             folder / "theory.png", measures.to_bytes(_drawn(pairs))
         )
@@ -193,7 +192,7 @@ def _markdown(found, pairs, note):
 
 
 def _json(found, pairs):
-    content = {
+    return {
         "regularizers": dataclasses.asdict(found),
         "coefficients": expansion.coefficients(),
         "comparisons": {
@@ -201,7 +200,6 @@ def _json(found, pairs):
             for name, pair in pairs.items()
         },
     }
-    return json.dumps(content, indent=1) + "\n"
 
 
 def _drawn(pairs):

@@ -84,9 +84,9 @@ def _check_classes(dataset, known):
     odd = [n for n, names in enumerate(zip(*pair)) if names[0] != names[1]]
     if len(own) == len(known) and len(kinds) == 1 and odd:
         raise UsageError(
-            f"Class {odd[0]} of {dataset.name} is {own[odd[0]]!r}, of the model "
-            f"{known[odd[0]]!r}: give data of the model's classes, or correct "
-            f"their names in its card (noisymix_tf.model_card.write)."
+            f"Class {odd[0]} of {dataset.name} is {own[odd[0]]!r}, of the "
+            f"model {known[odd[0]]!r}: give data of the model's classes, or "
+            f"correct their names in its card (noisymix_tf.model_card.write)."
         )
 
 

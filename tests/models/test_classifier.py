@@ -105,12 +105,14 @@ def test_probabilities_and_bytes_are_found_out(tmp_path):
     assert_usage_error(lambda: run(loaded, DATA, suites=("fgsm",)), *words)
 
 
-def test_the_newest_version_and_a_copy_of_a_model(files, tmp_path):
+def test_the_newest_version_and_a_copy_of_a_model(files, tmp_path, monkeypatch):
     for version in (2, 10, 9):
         shutil.copytree(files / "own", tmp_path / f"all/{version}")
     (tmp_path / "all/11").mkdir()  # Not a model yet.
     (tmp_path / "all/.tmp-12").mkdir()
-    assert load_classifier(tmp_path / "all").name.endswith("all/10")
+    shutil.copytree(files / "own", tmp_path / "all/²")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load_classifier("~/all").name.endswith("all/10")
     shutil.copytree(files / "served/1", tmp_path / "copy/7")
     (tmp_path / "copy/7/assets.extra/labels.txt").write_text("a\nb\nc\n")
     served(random_model(seed=1), tmp_path / "other")

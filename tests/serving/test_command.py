@@ -48,7 +48,8 @@ def run(tmp_path_factory):
     nm.save(model, folder / "best.keras")
     weights["saved"] = assign(model, 3)
     place = folder / "model.keras"
-    card = nm.save(model, place, flags=config, dataset=dataset)
+    more = {"dataset": dataset, "temperature": {"value": 1.5}}
+    card = nm.save(model, place, flags=config, **more)
     (folder / "evaluation").mkdir()
     report = json.dumps({"model": card["model"]["fingerprint"]})
     (folder / "evaluation" / "report.json").write_text(report)
@@ -59,6 +60,9 @@ def run(tmp_path_factory):
 def same_process(monkeypatch):
     """Reloads here: a new process takes seconds, and another test has it."""
     monkeypatch.setattr(reload, "call_in_new_process", reload.call)
+
+
+FOLDER = "--dataset=folder --data_dir=run"
 
 
 def door(*arguments):
@@ -81,7 +85,13 @@ def test_each_kind_of_weights_of_a_run(run, tmp_path):
     load = functools.partial(lib.load, tmp_path)
     assert_usage_error(lambda: load("best"), "no best.keras")
     assert_usage_error(lambda: load("last"), "no checkpoint")
-    (tmp_path / "model.card.json").unlink()
+    # A kill between two renames; then the card of another file.
+    card = tmp_path / "model.card.json"
+    card.rename(tmp_path / ".model.partial.card.json")
+    assert load("saved")[1] == model_card.read(tmp_path / "model.keras")
+    (tmp_path / ".model.partial.card.json").unlink()
+    card.write_bytes((folder / "best.card.json").read_bytes())
+    assert load("saved")[1] is None
     assert_usage_error(lambda: load("last"), "known flags")
 
 
@@ -146,7 +156,7 @@ def test_from_a_file_without_a_card(tmp_path, capsys):
     model = tiny_network.build((16, 16, 3), 3, 0.5, 0.5, 1.0, seed=0)
     assign(model, 1)
     model.save(tmp_path / "m.keras")
-    (tmp_path / "names.txt").write_text("á\nb\nc d\n", encoding="utf-8")
+    (tmp_path / "names.txt").write_text("á\nb\nc d\n", "utf-8-sig")
     line = "--weights_dtype=bfloat16 --preprocess=resize20-crop16 --quantize"
     line += f" --model={tmp_path}/m.keras --output_dir={tmp_path}/m"
     done = door(*line.split(), f"--labels={tmp_path}/names.txt")
@@ -178,6 +188,11 @@ def test_from_a_file_without_a_card(tmp_path, capsys):
         ("--dataset=digitz", "Unknown dataset 'digitz'"),
         ("--model=run/best.keras --output_dir=m --image_size=8", "is of a d"),
         ("--batch_sizes=0", "from 1 on"),
+        (
+            "--weights=best --temperature",
+            "to --weights=saved, not to --weights",
+        ),
+        (f"{FOLDER} --image_size=99 --preprocess=resize32", "leave one of the"),
         ("--weights_dtype=float16 --tolerance=1e-9", "tolerance is 1e-09"),
     ],
 )

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tensorflow.python.saved_model import loader_impl as loader
 
 from noisymix_tf.data.preprocess import Preprocess
+from noisymix_tf.files import UNFINISHED
 from noisymix_tf.serving import reload, saved_model, signatures
 from noisymix_tf.serving.classifier import difference
 from noisymix_tf.serving.reload import ExportMismatch
@@ -285,13 +286,18 @@ def ending_in(layer, shape=(32, 32, 3)):
         ({"check_images": noise(0, 32, 32, 3)}, "N >= 1"),
         ({"check_labels": [0, 10]}, "expected 32 class numbers from 0 to 9"),
         ({"weights": "int8"}, "give float32, float16, bfloat16"),
+        (lambda: classifier(keras.layers.Dense(3, "sigmoid")), "a yes or no"),
+        ({"tolerance": "x"}, "tolerance='x' must be a number greater than 0"),
+        ({"batch_sizes": 8}, "wrong ones ['8, no list']: give a list"),
         ({"batch_sizes": range(1, 900)}, "899 sizes, wrong ones []"),
         ({"preprocess": "resize64-crop64"}, "the model takes 32 x 32"),
     ],
 )
 def test_bad_models_and_arguments(model, tmp_path, given, words):
     """One logit was served with a probability of one, whatever it was."""
-    bad, given = (given(), {}) if callable(given) else (model, given)
+    bad, given = (
+        (given(), {"temperature": 2.0}) if callable(given) else (model, given)
+    )
     assert_usage_error(lambda: export(bad, tmp_path / "m", **given), words)
     assert everything_in(tmp_path) == []
 
@@ -302,16 +308,23 @@ def written(path):
         return saved_model.publish(folder)
 
 
-def test_each_export_takes_the_next_version_and_the_folder_for_itself(tmp_path):
+def test_each_export_takes_the_next_version_and_the_folder_for_itself(
+    tmp_path, monkeypatch
+):
     path = tmp_path / "m"
-    assert [written(path).name, written(path).name] == ["1", "2"]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert [written("~/m").name, written(path).name] == ["1", "2"]
     (path / "7").mkdir()
     (path / "notes").mkdir()
-    (path / ".tmp-of-one-that-was-killed").mkdir()
+    (path / f"{UNFINISHED}by-one-that-was-killed").mkdir()
+    (path / ".tmp-mine").mkdir()
+    (path / f"{UNFINISHED}file").touch()
     assert written(path).name == "8"
     with saved_model.new_version(path):
         assert_usage_error(lambda: written(path), "by another process")
-    assert {*os.listdir(path)} == {*"1 2 7 8 notes".split()}
+    assert {*os.listdir(path)} == {
+        *f"1 2 7 8 notes .tmp-mine {UNFINISHED}file".split()
+    }
 
 
 def test_paths_that_cannot_be_written_and_a_full_disk(tmp_path):
