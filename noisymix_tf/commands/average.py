@@ -8,6 +8,7 @@ import dataclasses
 import io
 import itertools
 import json
+import math
 
 import numpy as np
 
@@ -106,14 +107,14 @@ def run(config: AverageConfig) -> dict:
     about = {"data": data.data_words(dataset.name)}
     fingerprints = [model_fingerprint(model) for model in models]
     mixed = evaluation.load_classifier(config.models[0])
-    mark = "".join(f"{n} {f}\n" for n, f in zip(config.models, fingerprints))
-    found = {}
+    mark, found = _mark(config, recipes, fingerprints), {}
 
     def check(folder):
         if (folder / _MARK).read_text() != mark:
             raise UsageError(
-                f"--output_dir={folder} holds averages of other models: name "
-                f"another directory."
+                f"--output_dir={folder} holds averages of other models, or "
+                f"others of these: name another directory, or give the same "
+                f"flags."
             )
 
     with files.claimed(config.output_dir, "averages", _MARK, check) as folder:
@@ -137,8 +138,8 @@ def run(config: AverageConfig) -> dict:
             if name == _kept(config):
                 path = folder / "average.keras"
                 _save(path, mixed, dataset, found[name], fingerprints, shares)
-        _write(folder, found)
-    print(_table(found), end="")
+        table = _write(folder, found)
+    print(table, end="")
     say(f"Average: {path} ({_kept(config)})")
     say(f"Table and curve: {folder / 'average.md'}, {folder / 'average.png'}")
     return found
@@ -154,6 +155,13 @@ def _models(config):
             )
         averaging.check_alike(models[0], model)
     return models
+
+
+def _mark(config, recipes, fingerprints):
+    """All that an average is made of."""
+    made = {"models": fingerprints, "shares": recipes, "kept": _kept(config)}
+    made["statistics_examples"] = config.statistics_examples
+    return json.dumps(made, indent=1) + "\n"
 
 
 def _recipes(config):
@@ -183,12 +191,12 @@ def _line(config):
     try:
         if ":" in text:
             start, end, step = map(float, text.split(":"))
-            count = round((end - start) / step)
+            count = math.floor((end - start) / step + 1e-9)
             shares = [round(start + n * step, 9) for n in range(count + 1)]
         else:
             shares = [float(word) for word in text.split(",")]
         is_good = all(0 <= share <= 1 for share in shares)
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, ArithmeticError):
         is_good = False
     if not is_good or sorted(set(shares)) != shares:
         raise UsageError(
@@ -242,9 +250,8 @@ def _figures(results):
     }
 
 
-def _table(found):
+def _table(rows):
     """Lines of Markdown, a row for each average."""
-    rows = {name: _figures(results) for name, results in found.items()}
     titles = list(dict.fromkeys(t for own in rows.values() for t in own))
     lines = [["average", *titles], [":--", *["--:"] * len(titles)]]
     lines += [[n, *(own[t][1] for t in titles)] for n, own in rows.items()]
@@ -252,25 +259,26 @@ def _table(found):
 
 
 def _write(folder, found):
-    """The table, the figures as JSON, and the curve."""
+    """The table, which is returned, the figures as JSON, and the curve."""
+    rows = {name: _figures(results) for name, results in found.items()}
+    table = _table(rows)
     content = {
         name: {
             title: {"value": figure.value, "standard_error": figure.error}
-            for title, (figure, _) in _figures(results).items()
+            for title, (figure, _) in own.items()
         }
-        for name, results in found.items()
+        for name, own in rows.items()
     }
-    text = json.dumps(content, indent=1) + "\n"
-    files.write_atomically(folder / "average.md", _table(found))
-    files.write_atomically(folder / "average.json", text)
-    files.write_atomically(folder / "average.png", _curve(found))
+    files.write_atomically(folder / "average.md", table)
+    files.write_json(folder / "average.json", content)
+    files.write_atomically(folder / "average.png", _curve(rows))
+    return table
 
 
-def _curve(found):
+def _curve(rows):
     """A PNG: clean accuracy against the first figure under shift."""
     from matplotlib.figure import Figure
 
-    rows = {name: _figures(results) for name, results in found.items()}
     titles = [*next(iter(rows.values()))]
     # Where nothing but clean images was measured, a line is all there is.
     across, up = titles[0], titles[min(1, len(titles) - 1)]

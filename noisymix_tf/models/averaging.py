@@ -8,12 +8,19 @@ average: they belong to the weights in front of them, and are estimated anew
 (Izmailov et al., arXiv:1803.05407, section 3.2).
 """
 
+import json
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import keras, tf
+from noisymix_tf.models.pretrained import is_softmax
+
+# Of a layer's configuration, what does not change what it gives in inference.
+_FREE = {"name", "trainable", "dtype", "seed", "rate", "dropout"}
+_FREE |= {"momentum", "synchronized"}
+_LAWS = ("_initializer", "_regularizer", "_constraint")
 
 
 def average(model, ingredients: Sequence, shares: Sequence) -> None:
@@ -25,7 +32,8 @@ def average(model, ingredients: Sequence, shares: Sequence) -> None:
         shares: Of each, in [0, 1]; they sum to one.
 
     Raises:
-        UsageError: Weights differ in number or shape, or shares do not fit.
+        UsageError: Weights differ in number or shape, layers in what they do
+            with them, or shares do not fit.
 
     >>> a, b = (keras.Sequential([keras.Input([2]), keras.layers.Dense(1)])
     ...         for _ in range(2))
@@ -55,20 +63,61 @@ def average(model, ingredients: Sequence, shares: Sequence) -> None:
 
 def check_alike(model, other) -> None:
     """Refuses two models whose weights cannot be averaged."""
-    first, second = (
-        [f"{v.path.rpartition('/')[2]} {tuple(v.shape)}" for v in m.weights]
-        for m in (model, other)
-    )
-    if first == second:
-        return
-    pairs = zip(model.weights, first, second)
-    differing = [f"{v.path}: {a}, not {b}" for v, a, b in pairs if a != b]
-    numbers = f"{len(first)} weights, not {len(second)}"
-    raise UsageError(
-        f"{model.name!r} and {other.name!r} are not of one architecture "
-        f"({[*differing, numbers][0]}): average models that were trained from "
-        f"the same network."
-    )
+    for what, facts in (("weights", _weights), ("settings", _settings)):
+        first, second = facts(model), facts(other)
+        pairs = zip(first, second)
+        differing = [f"{n}: {a}, not {b}" for (n, a), (_, b) in pairs if a != b]
+        if len(first) != len(second):
+            differing.append(f"{len(first)} {what}, not {len(second)}")
+        if differing:
+            raise UsageError(
+                f"{model.name!r} and {other.name!r} are not of one "
+                f"architecture ({differing[0]}): average models that were "
+                f"trained from the same network."
+            )
+
+
+def _weights(model):
+    """`(path, name and shape)` of each."""
+    return [
+        (v.path, f"{v.path.rpartition('/')[2]} {tuple(v.shape)}")
+        for v in model.weights
+    ]
+
+
+def _settings(model):
+    """`(layer and key, value)` of all that layers are but their weights.
+
+    But for a softmax, which `pretrained.adapted` takes off.
+    """
+    found = []
+    for layer in model._flatten_layers(include_self=False):
+        if isinstance(layer, keras.Model | keras.layers.InputLayer):
+            continue
+        kind = type(layer).__name__
+        try:
+            config = layer.get_config()
+            config = _computed(keras.saving.serialize_keras_object(config))
+        except Exception:  # A user's `get_config` may fail in any way.
+            config = {}
+        if is_softmax(layer):
+            config["activation"] = "linear"
+        is_linear = config.get("activation") == "linear"
+        if is_linear and kind in ("Activation", "Softmax"):
+            continue
+        found.append((layer.name, kind))
+        for key in sorted(config):
+            words = json.dumps(config[key], default=str)
+            found.append((f"{layer.name} {key}", words))
+    return found
+
+
+def _computed(value):
+    """A configuration without what is free, at any depth."""
+    if isinstance(value, dict):
+        names = [n for n in value if n not in _FREE and not n.endswith(_LAWS)]
+        return {name: _computed(value[name]) for name in names}
+    return [*map(_computed, value)] if isinstance(value, list) else value
 
 
 def normalisations(model) -> list:

@@ -143,7 +143,7 @@ class _Rebuilder:
 
     def rebuild(self, operation):
         """Another operation of the same configuration, or nearly."""
-        if id(operation) in self._behind and _is_softmax(operation):
+        if id(operation) in self._behind and is_softmax(operation):
             name = f"{operation.name}_off"
             return keras.layers.Activation("linear", name=name, dtype="float32")
         if not isinstance(operation, keras.layers.Layer):
@@ -166,7 +166,7 @@ class _Rebuilder:
 
     def _for_classes(self, config, number):
         """The head's configuration, where it gives logits of the classes."""
-        if _is_softmax(self._head):
+        if is_softmax(self._head):
             config["activation"] = "linear"
         before, now = self._counts
         count, kind = _COUNTS.get(type(self._head).__name__), type(self._head)
@@ -198,7 +198,8 @@ def _anew(policy, config):
     return config
 
 
-def _is_softmax(operation):
+def is_softmax(operation) -> bool:
+    """Whether a layer is a softmax, or ends in one."""
     activation = getattr(operation, "activation", None)
     kinds = type(operation), activation if callable(activation) else None
     names = [getattr(kind, "__name__", "") for kind in kinds]

@@ -1,5 +1,6 @@
 """Averages of weights, and `python -m noisymix_tf average`."""
 
+import functools
 import json
 
 import keras
@@ -8,7 +9,7 @@ import pytest
 
 from noisymix_tf import model_card
 from noisymix_tf.commands import average as door
-from noisymix_tf.models import averaging
+from noisymix_tf.models import averaging, pretrained
 from support.usage import assert_usage_error, parsed
 
 WORDS = "--dataset=digits --suites=clean,c --corruptions=fog --severities=3"
@@ -20,12 +21,12 @@ def parse(models, *words):
     return parsed(door.AverageConfig, models, *WORDS, *words)
 
 
-def network(seed, units=10):
+def network(seed, units=10, scale=1 / 127.5, ends=None):
     keras.utils.set_random_seed(seed)
-    pixels = keras.Input([32, 32, 3]), keras.layers.Rescaling(1 / 127.5, -1.0)
+    pixels = keras.Input([32, 32, 3]), keras.layers.Rescaling(scale, -1.0)
     normal = keras.layers.BatchNormalization(), keras.layers.Dropout(0.5)
     layers = keras.layers.Conv2D(4, 3, 2), *normal, keras.layers.Flatten()
-    return keras.Sequential([*pixels, *layers, keras.layers.Dense(units)])
+    return keras.Sequential([*pixels, *layers, keras.layers.Dense(units, ends)])
 
 
 def test_statistics_are_those_of_the_images_and_nothing_else_changes():
@@ -70,10 +71,14 @@ def test_the_command_measures_a_line_and_keeps_what_was_asked(tmp_path, capsys):
     assert accuracy == figures["clean/accuracy"]
     assert (tmp_path / "out/average.md").read_text() in capsys.readouterr().out
     # Continued, nothing is measured again: the same batches, the same bits.
+    again = [f"{tmp_path}/./{n}.keras" for n in range(2)]
+    config = parse(again, *words, f"--output_dir={tmp_path / 'out'}")
     assert not any(results.computed for results in door.run(config).values())
     paths = paths[1:] + paths
-    config = parse(paths, f"--output_dir={tmp_path / 'out'}")
-    assert_usage_error(lambda: door.run(config), "averages of other models")
+    for other in (paths, again):
+        config = parse(other, f"--output_dir={tmp_path / 'out'}")
+        refused = functools.partial(door.run, config)
+        assert_usage_error(refused, "averages of other models")
     words = f"--output_dir={tmp_path / 'soup'}", "--statistics_examples=0"
     assert list(door.run(parse(paths, *words))) == ["1", "2", "3", "soup"]
 
@@ -84,17 +89,30 @@ def test_the_command_measures_a_line_and_keeps_what_was_asked(tmp_path, capsys):
         (["a.keras"], "two models or more, not 1"),
         (["a", "b", "--weights=0:2:1"], "--weights=0:2:1"),
         (["a", "b", "--weights=0:1:0"], "--weights=0:1:0"),
+        (["a", "b", "--weights=0:inf:0.1"], "--weights=0:inf:0.1"),
+        (["a", "b", "--weights=0:0.5:0.18", "--keep=0.54"], "--keep=0.54"),
         (["a", "b", "--keep=0.55"], "--keep=0.55"),
         (["a", "b", "c", "--keep=0.1"], "--keep=0.1"),
     ],
 )
 def test_what_cannot_be_averaged_is_refused_at_once(words, said, tmp_path):
     models = [word for word in words if word[0] != "-"]
-    words = words[len(models) :], f"--output_dir={tmp_path}"
-    config = parse(models, *words[0], words[1])
+    words = *words[len(models) :], f"--output_dir={tmp_path}"
+    config = parse(models, *words)
     assert_usage_error(lambda: door.run(config), said)
 
 
 def test_other_architectures_are_refused():
-    with pytest.raises(ValueError, match="not of one architecture"):
-        averaging.average(network(0), [network(0), network(1, 3)], [0.5, 0.5])
+    """An average had the constants of the first, whatever the others had."""
+    for other, words in (
+        (network(1, 3), "kernel (900, 10), not kernel (900, 3)"),
+        (network(1, scale=0.5), "scale: 0.00784313725490196, not 0.5"),
+        (network(1, ends="relu"), 'activation: "linear", not "relu"'),
+    ):
+        models = network(0), [network(0), other], [0.5, 0.5]
+        assert_usage_error(lambda m=models: averaging.average(*m), words)
+    # What training changes, and a softmax that it takes off, is the same.
+    model = network(1, ends="softmax")
+    other = pretrained.adapted(model, 10, seed=2)
+    other.layers[2].momentum, other.layers[3].rate = 0.5, 0.1
+    averaging.check_alike(model, other)
