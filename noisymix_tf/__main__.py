@@ -20,10 +20,11 @@ def main() -> None:
 
 def _hand_over(argv):
     """Carries out a command; without one, says which there are."""
-    name = next(iter(command_line.load_plugins(argv[1:])), "--help")
+    words = command_line.load_plugins(argv[1:])
+    name = next((word for word in words if word != "--quiet"), "--help")
     titles = {"train": train.__doc__.partition("\n")[0]}
     titles |= {name: title(name) for name in sorted(COMMANDS.names())}
-    if name in ("--help", "-h"):
+    if name in ("--help", "-h", "--helpfull"):
         lines = (f"  {name:<13} {words}" for name, words in titles.items())
         print(_HELP, *lines, sep="\n")
     elif name == "--version":

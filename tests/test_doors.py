@@ -177,10 +177,10 @@ def test_commands_are_all_doors(capsys, monkeypatch):
         return capsys.readouterr().out
 
     assert set(COMMANDS.names()) == names
-    listed = run()
+    listed = run("--helpfull")
     assert all(f"\n  {name} " in listed for name in {"train", *names})
     with pytest.raises(SystemExit):
-        run("corrupt", "--helpfull")
+        run("--quiet", "corrupt", "--helpfull")
     helped = capsys.readouterr().out
     assert "--output_dir: " in helped and "--severities: " in helped
     with pytest.raises(SystemExit) as stop:

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from itertools import islice
-from unittest.mock import Mock
+from unittest.mock import MagicMock, Mock
 
 import pytest
 
@@ -98,7 +98,7 @@ def test_what_is_no_whole(tmp_path, monkeypatch):
     evaluation.merge.assert_called_once_with([odd], whole)
 
 
-def test_jobs_that_make_no_sense(tmp_path):
+def test_jobs_that_make_no_sense_and_ones_that_do(tmp_path, monkeypatch):
     for line, words in (
         ("--output_dir={} -- corrupt", "Give --shards=N; after -- corr"),
         ("--shards=2 --output_dir={} -- train", "after -- corrupt or eva"),
@@ -108,6 +108,13 @@ def test_jobs_that_make_no_sense(tmp_path):
         argv = ["beam", *line.format(tmp_path / "a").split()]
         assert_usage_error(lambda argv=argv: beam.main(argv), words)
     assert not list(tmp_path.iterdir())
+    for name in ("", ".options", ".options.pipeline_options"):
+        monkeypatch.setitem(sys.modules, f"apache_beam{name}", MagicMock())
+    monkeypatch.setattr(merge, "run", Mock())
+    line = f"--shards 1 --x=1 --output_dir {tmp_path}/a/ -- corrupt"
+    beam.main(["beam", *line.split()])
+    part, whole = f"{tmp_path}/a.parts/1-of-1", f"{tmp_path}/a/"
+    merge.run.assert_called_once_with([part], whole)
 
 
 @pytest.mark.slow

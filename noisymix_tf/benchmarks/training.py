@@ -11,6 +11,7 @@ import psutil
 from noisymix_tf import data
 from noisymix_tf.benchmarks import BENCHMARKS, steps, timing
 from noisymix_tf.errors import UsageError
+from noisymix_tf.places import check_writable
 from noisymix_tf.training import setup
 
 # Of the picture of memory.
@@ -51,10 +52,7 @@ def memory(config, rounds) -> dict[str, object]:
     The figures are `growth` in megabytes per 1,000 steps over the second half,
     and how often the first step, which makes variables, and others are traced.
     """
-    if not config.output_dir:
-        raise UsageError(
-            "--output_dir is missing: name a directory for memory.png."
-        )
+    check_writable(config.output_dir, "picture of memory")
     path = pathlib.Path(config.output_dir, "memory.png")
     if os.path.lexists(path):
         raise UsageError(

@@ -14,6 +14,7 @@ import pathlib
 import re
 import subprocess
 import sys
+from itertools import islice
 
 from noisymix_tf import command_line, places
 from noisymix_tf.commands import COMMANDS, merge
@@ -43,7 +44,13 @@ def main(argv: list[str]) -> None:
     place = argv.index("--") if "--" in argv else len(argv)
     words, command = argv[1:place], argv[place + 1 :]
     own = (*BeamConfig.kinds(), "help", "helpfull", "h", "version", "quiet")
-    given = [word for word in words if split(word)[0] in own]
+    given, others, rest = [], [], iter(words)
+    for word in rest:
+        name, value = split(word)
+        mine = given if name in own else others
+        mine.append(word)
+        if name in BeamConfig.kinds() and value is None:
+            mine += islice(rest, 1)
     job = command_line.parse([argv[0], *given], BeamConfig, __doc__)
     places.check_writable(job.output_dir, "whole")
     if job.shards is None or not command or command[0] not in _COMMANDS:
@@ -51,7 +58,7 @@ def main(argv: list[str]) -> None:
     for word in command:
         if split(word)[0] in ("output_dir", "shard"):
             raise UsageError(f"{word} is given to the parts: leave it out.")
-    run(job, command, [word for word in words if word not in given])
+    run(job, command, others)
 
 
 def run(job: BeamConfig, command: list[str], options: list[str]) -> None:
@@ -62,7 +69,7 @@ def run(job: BeamConfig, command: list[str], options: list[str]) -> None:
     except ImportError as error:
         advice = "pip install 'noisymix_tf[beam]'"
         raise UsageError(f"Apache Beam is missing: {advice}.") from error
-    root = pathlib.Path(f"{job.output_dir}.parts").absolute()
+    root = pathlib.Path(f"{pathlib.Path(job.output_dir).absolute()}.parts")
     root.mkdir(parents=True, exist_ok=True)
     parts = [f"{number}/{job.shards}" for number in range(1, job.shards + 1)]
     try:

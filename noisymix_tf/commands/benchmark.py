@@ -61,6 +61,8 @@ def main(argv: list[str]) -> None:
     titles = (f"\n  {n}: {BENCHMARKS.facts(n)['title']}" for n in known)
     about = f"{__doc__}{''.join(titles)}"
     given = config = command_line.parse(line, BenchmarkConfig, about)
+    if not name:
+        raise UsageError(f"Name a benchmark: {', '.join(known)}.")
     facts = BENCHMARKS.facts(name)
     if config.strategy not in ("auto", "single"):
         raise UsageError(

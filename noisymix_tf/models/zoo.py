@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from noisymix_tf.checks import is_whole
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import keras
 from noisymix_tf.models import applications
+from noisymix_tf.models.classifier import reason
 from noisymix_tf.options import BELOW_1, POSITIVE, Options, option
 from noisymix_tf.registry import Registry
 
@@ -110,7 +112,18 @@ def build(
     TensorShape([1, 100])
     """
     given = {key: value for key, value in options.items() if value is not None}
-    model = MODELS.get(name).build(width=width, seed=seed, **given)
+    count, network = given.get("num_classes", 2), MODELS.get(name)
+    if not is_whole(count) or count < 2:
+        raise UsageError(
+            f"num_classes is {count!r}; give a whole number of at least 2."
+        )
+    try:
+        model = network.build(width=width, seed=seed, **given)
+    except TypeError as error:
+        raise UsageError(
+            f"{name!r} cannot be built with width={width!r} and {given} "
+            f"({reason('', error)}): see noisymix_tf.models.build."
+        ) from error
     return synchronized(model, sync_batch_norm)
 
 

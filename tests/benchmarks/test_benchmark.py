@@ -195,7 +195,10 @@ def test_memory_counts_and_draws_and_bad_input_is_one_line(tmp_path):
     refused = assert_usage_error
     refused(lambda: run("memory", line, 8), "memory.png is there already")
     refused(lambda: door("speed"), "'speed'. Known: ", *BENCHMARKS.names())
+    refused(lambda: door(""), "Name a benchmark: augmix, ")
     refused(lambda: door("memory"), "--output_dir is missing")
+    line = "--output_dir=README.md"
+    refused(lambda: run("memory", line, 8), "README.md cannot be written")
     refused(lambda: door("memory --methods=nfm"), "nfm belongs to methods")
     refused(lambda: door("input --strategy=mirrored"), "measures one device")
     refused(lambda: door("input --input=device"), "does nothing in input")

@@ -204,6 +204,14 @@ def test_bad_arguments():
     _refused("dropout is 1.0", dropout=1.0)
     _refused("std is", std=(0.5, 0.0, 0.5))
     _refused("seed is -1", seed=-1)
+    build = functools.partial(models.build, "resnet20")
+    for word, value in (("num_classes", 2.5), ("num_classes", "10")):
+        _refused(f"{word} is {value!r}; give a", build, **{word: value})
+    for given in ({"input_shape": 32}, {"weights": "x"}, {"width": "x"}):
+        _refused("'resnet20' cannot be built with wid", build, **given)
+    build = functools.partial(models.build, "applications/ResNet50")
+    _refused("num_classes is 0", build, num_classes=0)
+    _refused("cannot be built with width=1.0 and {'me", build, mean=0.5)
     _refused("Unknown model 'resnet_2'", models.build, "resnet_2")
     _refused("small images of depth 2", models.cifar_resnet, 2)
     _refused("give 6 n + 2", models.cifar_resnet, 52)
