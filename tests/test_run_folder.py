@@ -67,9 +67,8 @@ def test_only_the_same_configuration_may_come_back(tmp_path, monkeypatch):
         _refused(config, "written by another process")
     # Older versions did not expand it.
     monkeypatch.setenv("HOME", "/me")
-    named = _config(path, c_dir="/me/c")
-    flags.write_text(f"{before}--c_dir=~/c\n")
-    _use(named)
+    flags.write_text(f"{before}--extra_data_dirs=~/a,~/b\n")
+    _use(_config(path, extra_data_dirs=("/me/a", "/me/b")))
     flags.write_bytes(b"--alpha=\xff\n")
     _refused(config, "txt cannot be read")
 

@@ -96,8 +96,8 @@ def _settings(model):
             continue
         kind = type(layer).__name__
         try:
-            config = layer.get_config()
-            config = _computed(keras.saving.serialize_keras_object(config))
+            config = _computed(layer.get_config())
+            config = keras.saving.serialize_keras_object(config)
         except Exception:  # A user's `get_config` may fail in any way.
             config = {}
         if is_softmax(layer):
@@ -117,7 +117,9 @@ def _computed(value):
     if isinstance(value, dict):
         names = [n for n in value if n not in _FREE and not n.endswith(_LAWS)]
         return {name: _computed(value[name]) for name in names}
-    return [*map(_computed, value)] if isinstance(value, list) else value
+    # A file of the older form has lists for tuples.
+    are_many = isinstance(value, list | tuple)
+    return [*map(_computed, value)] if are_many else value
 
 
 def normalisations(model) -> list:
