@@ -83,10 +83,21 @@ def test_what_is_no_whole(tmp_path, monkeypatch):
     call = lambda: corrupted_images(one, DIGITS)  # noqa: E731
     assert_usage_error(call, "part 1/2 of sets", "noisymix_tf merge")
     assert_usage_error(lambda: write(one, "2/2"), "shard 2/2 (was 1/2)")
-    with open(two / "contrast.npy", "r+b") as file:
-        file.truncate(1000)
-    refused([one, two], "contrast.npy is not what it was")
+    for name in ("labels.npy", "contrast.npy"):
+        content = (two / name).read_bytes()
+        (two / name).write_bytes(content[:-8] + b"\1" * 8)
+        refused([one, two], f"{name} is not what it was")
+        (two / name).unlink()
+        refused([one, two], f"{name} is not what it was")
+        (two / name).write_bytes(content)
+    (one / "sheets").rename(tmp_path / "sheets")
+    refused([one, two], "sheets is missing: the part's command")
+    (tmp_path / "sheets").rename(one / "sheets")
     manifest = json.loads((two / "manifest.json").read_text())
+    # Earlier versions did not note it.
+    del manifest["files"]["labels.npy"]
+    (two / "manifest.json").write_text(json.dumps(manifest))
+    merge.run([one, two], whole)
     del manifest["files"]["contrast.npy"]
     (two / "manifest.json").write_text(json.dumps(manifest))
     refused([one, two], "is not finished, it lacks contrast.npy")

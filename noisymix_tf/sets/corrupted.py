@@ -53,6 +53,11 @@ def write(
         write(data.load("digits"), "digits-c", names=["noise", "fog"])
     """
     _check_words(suite, layout, image_format)
+    idle = {"frost_folder": frost_folder is not None}
+    idle["severities"] = not np.array_equal(severities, SEVERITIES)
+    if suite == "c":
+        idle = {"crop": crop is not None, "difficulty": difficulty != 1}
+    _check_idle(idle, f"suite={suite}")
     how = {"crop": crop, "seed": seed, "frost_folder": frost_folder}
     shape, levels = dataset.image_shape, (severities, difficulty)
     made = recipes(suite, names, shape, *levels, table, **how)
@@ -78,6 +83,12 @@ def _check_words(suite, layout, image_format):
             "There is no tree of perturbations, whose released form is films: "
             "use --layout=arrays."
         )
+
+
+def _check_idle(given, flag):
+    """Refuses what is given, and does nothing beside another flag."""
+    for name in filter(given.get, given):
+        raise UsageError(f"--{name} does nothing with --{flag}: leave it out.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,9 +139,11 @@ def recipes(
     options["table"] = table = corruptions.table_for(shape, table)
     if suite == "c":
         registry, probe, unused = corruptions.CORRUPTIONS, "brightness", "crop"
-        levels = tuple(dict.fromkeys(severities))
+        is_list = np.iterable(severities)
+        levels = tuple(dict.fromkeys(severities)) if is_list else ()
         if not levels:
-            raise UsageError("No severity was given: give some of 1 to 5.")
+            words = "must be a list of some of 1 to 5"
+            raise UsageError(f"severities={severities!r} {words}.")
     else:
         registry, probe = corruptions.PERTURBATIONS, "gaussian_noise"
         levels, unused = (difficulty,), "frost_folder"
@@ -183,6 +196,7 @@ def _plan(dataset, made, layout, image_format, shard):
         parts = [layouts.TreePart(recipe, *own) for recipe in made]
         settings["format"] = layouts.FORMATS[image_format]
     else:
+        _check_idle({"format": image_format != "jpeg"}, "layout=arrays")
         levels = first_recipe.levels
         parts = [layouts.ArrayPart(recipe, images, first) for recipe in made]
         parts.insert(0, layouts.LabelPart(images.labels, len(levels)))
@@ -254,15 +268,18 @@ def merge(folders, output_dir) -> None:
     settings = first["settings"]
     del settings["shard"], settings["sets"]
     pairs = [(path, manifest["files"]) for path, manifest in parts]
-    levels = len(settings.get("severities", [0]))
+    levels, sheets = len(settings.get("severities", [0])), path / "sheets"
+    if not sheets.is_dir():
+        raise UsageError(
+            f"{sheets} is missing: the part's command makes it again."
+        )
     with writer.claimed_folder(output_dir, settings) as whole:
         if settings["layout"] == "tree":
             layouts.join_trees(whole, pairs)
         else:
             layouts.join_arrays(whole, pairs, levels)
         # Sheets are drawn before the files that are known to be there.
-        sheets = whole.path / "sheets"
-        shutil.copytree(path / "sheets", sheets, dirs_exist_ok=True)
+        shutil.copytree(sheets, whole.path / "sheets", dirs_exist_ok=True)
 
 
 def _all_parts(folders):

@@ -32,6 +32,7 @@ class LabelPart(Part):
 
     def __init__(self, labels, levels):
         self._content = _label_file(labels, levels)
+        self._shape = [len(labels) * levels]
 
     def write(self, folder, workers):
         path = folder.path / _LABELS
@@ -42,6 +43,7 @@ class LabelPart(Part):
                 f"{path} holds other labels than the dataset: name another "
                 "--output_dir."
             )
+        folder.record(_LABELS, _array_entry(path, self._shape))
         return ()
 
 
@@ -151,6 +153,16 @@ def _array_entry(path, shape):
     return {"shape": [*shape], "bytes": size, "sha256": digest}
 
 
+def _unchanged(path, noted):
+    """The path of a part's array, if it is as it was noted, if it was."""
+    is_good = path.exists() and (
+        noted is None or noted == _array_entry(path, noted["shape"])
+    )
+    if not is_good:
+        raise _damaged(path, "the part's")
+    return path
+
+
 def _damaged(path, whose):
     """The `UsageError` of an array that was changed."""
     return UsageError(
@@ -191,17 +203,19 @@ def _opened(path, shape):
 
 def join_arrays(folder, parts, levels) -> None:
     """Joins arrays of parts, `(path, entries)`, in order, level by level."""
-    labels = [np.load(path / _LABELS) for path, _ in parts]
+    files = (
+        (path / _LABELS, known.pop(_LABELS, None)) for path, known in parts
+    )
+    labels = [np.load(_unchanged(*file)) for file in files]
     labels = np.concatenate([each[: len(each) // levels] for each in labels])
     whole = _label_file(labels, levels)
     write_atomically(folder.path / _LABELS, whole)
+    entry = _array_entry(folder.path / _LABELS, [len(labels) * levels])
+    folder.record(_LABELS, entry)
     for name in parts[0][1]:
         stored = []
         for path, known in parts:
-            entry = _array_entry(path / name, known[name]["shape"])
-            if entry != known[name]:
-                raise _damaged(path / name, "the part's")
-            rows = np.load(path / name, mmap_mode="r")
+            rows = np.load(_unchanged(path / name, known[name]), mmap_mode="r")
             stored.append(rows.reshape(levels, -1, *rows.shape[1:]))
         number = sum(rows.shape[1] for rows in stored)
         shape = levels * number, *stored[0].shape[2:]
@@ -237,15 +251,18 @@ def image_names(split, class_names, suffix):
     """`class/name` for each image, no two the same: a file's, or a number."""
     names = folder_names(class_names)
     width = len(str(len(split) - 1))
-    numbers = (f"{place:0{width}}" for place in range(len(split)))
+    numbers = [f"{place:0{width}}" for place in range(len(split))]
     files = [pathlib.Path(p) for p in getattr(split, "paths", numbers)]
     files = [(names[k], file) for k, file in zip(split.labels, files)]
     often = collections.Counter((name, file.stem) for name, file in files)
-    # `cat.jpg` and `cat.png` of one class keep what tells them apart.
-    return [
-        f"{n}/{f.stem if often[n, f.stem] == 1 else f.name}{suffix}"
-        for n, f in files
-    ]
+    # `cat.jpg` and `cat.png` of one class keep what tells them apart; beside a
+    # `cat.jpg.png` all do.
+    short = [f.stem if often[n, f.stem] == 1 else f.name for n, f in files]
+    for own in (short, [f.name for _, f in files], numbers):
+        made = [f"{n}/{name}{suffix}" for (n, _), name in zip(files, own)]
+        if len({*made}) == len(made):
+            break
+    return made
 
 
 def there(root):

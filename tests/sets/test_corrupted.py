@@ -140,11 +140,18 @@ def test_bad_arguments_write_nothing(tmp_path):
         ({"names": []}, "No corruption was given"),
         ({"suite": "p", "names": ["fog"]}, "Unknown perturbation 'fog'"),
         ({"suite": "q"}, "Unknown suite 'q'. Known: c, p"),
-        ({"severities": []}, "No severity was given"),
+        ({"severities": []}, "severities=[] must be a list of some of 1 to"),
+        ({"severities": 3}, "severities=3 must be a list"),
         ({"layout": "film"}, "Unknown layout 'film'. Known: auto, arrays"),
         ({"image_format": "gif"}, "Unknown format 'gif'. Known: jpeg, png"),
         ({"suite": "p", "layout": "tree"}, "use --layout=arrays"),
         ({"suite": "p", "crop": 33}, "crop must be an int from 1 to 32"),
+        # They did nothing.
+        ({"crop": 8}, "--crop does nothing with --suite=c: leave it out"),
+        ({"difficulty": 3}, "--difficulty does nothing with --suite=c"),
+        ({"suite": "p", "severities": [3]}, "--severities does nothing with"),
+        ({"suite": "p", "frost_folder": "x"}, "--frost_folder does nothing wi"),
+        ({"image_format": "png"}, "--format does nothing with --layout=arrays"),
     ):
         given = {"dataset": in_memory(), "folder": tmp_path, **arguments}
         assert_usage_error(write, words, **given)
