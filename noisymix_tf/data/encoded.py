@@ -12,7 +12,7 @@ from noisymix_tf.lazy import tf
 
 
 class EncodedSplit(Split):
-    """A split of JPEG, PNG, GIF (its first frame), WebP or BMP images.
+    """A split of JPEG, PNG, GIF (first frame), WebP or BMP, by their content.
 
     `image_size` says how they are brought to one size: a `Preprocess`; an int S
     for `"resizeS-cropS"`; or (H, W), the size that all have. In `image` a bad
@@ -52,11 +52,11 @@ class EncodedSplit(Split):
 
     def image(self, index, encoded=None, crop=None, seed=None):
         content = self.read(index) if encoded is None else encoded
-        size, by_python = self.image_shape[:2], self.needs_python
         if crop is None:
-            image = self.preprocess.apply(decode_image(content, by_python))
+            image = self.preprocess.apply(decode_image(content, True))
         else:
-            image = crop.decode(content, own_seed(seed, index), size, by_python)
+            own = own_seed(seed, index), self.image_shape[:2], True
+            image = crop.decode(content, *own)
         return tf.ensure_shape(image, self.image_shape)
 
     def find_unreadable(self, indices=None) -> list[tuple[str, str]]:
@@ -77,7 +77,7 @@ class EncodedSplit(Split):
 
     def _defect(self, index):
         try:
-            image = decode_image(self.read(index), self.needs_python)
+            image = decode_image(self.read(index), True)
         except (tf.errors.OpError, ValueError) as error:
             return one_line(error)
         if self.preprocess.side is not None:

@@ -89,13 +89,15 @@ def tree(root, flag, dataset) -> FileSplit:
     check_local(**{flag: root})
     root = existing(root, f"a folder; {_MAKERS}", f"--{flag}=")
     root = f"{root}/train" if _has_splits(root) else root
-    # A folder without `train/` may be the one that test images are of.
-    for path in getattr(dataset.test, "paths", ())[:1]:
-        if os.path.samefile(root, os.path.dirname(os.path.dirname(path))):
-            raise UsageError(
-                f"--{flag}={root} holds the images that are measured on: give "
-                f"a tree to train on; {_MAKERS}."
-            )
+    # A folder without `train/` may be the one that test images are of, or hold
+    # links to its class folders.
+    tested = {*map(os.path.dirname, getattr(dataset.test, "paths", ()))}
+    own = (f"{root}/{name}" for name in list_folder(root)[0])
+    if {*map(os.path.realpath, tested)} & {*map(os.path.realpath, own)}:
+        raise UsageError(
+            f"--{flag}={root} holds the images that are measured on: give a "
+            f"tree to train on; {_MAKERS}."
+        )
     own = dataset.class_names, root, "the training set", True
     size = getattr(dataset.train, "image_size", dataset.image_shape[:2])
     return _split(*labelled(class_files(root), *own), size)

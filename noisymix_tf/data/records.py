@@ -220,7 +220,7 @@ def find_records(path, label=b"label") -> np.ndarray:
                 raise ValueError(f"it is cut short at {size} bytes")
             found.append((position, _label(data, begin, end, label)))
             position = end + _FOOTER
-    return np.array(found, np.int64).reshape(-1, 2).T
+        return np.array(found, np.int64).reshape(-1, 2).T
 
 
 def _label(data, begin, end, name):

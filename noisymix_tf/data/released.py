@@ -61,7 +61,8 @@ def corrupted_images(
     `Preprocess.parse`; for None or `"auto"` arrays and what this package wrote
     are taken as stored, other images as for the published tables
     (`resize256-crop224`) where the dataset's have 224 pixels, and otherwise
-    like the dataset's own. A damaged file is named when its split is asked for.
+    like the dataset's own. A damaged array is named when its split is asked
+    for, an image of a tree when it is read.
 
         cells = corrupted_images("CIFAR-10-C", data.load("cifar10"))
         images, labels = next(cells.split("fog", 5).batches(100))

@@ -95,6 +95,10 @@ def test_formats_become_the_rgb_of_pillow(formats, tmp_path):
     same(images, expected)
     same(split.fetch(tf.constant([3, 0, 1])), images[[3, 0, 1]])
     assert split.find_unreadable() == []
+    # Their contents tell, not their names.
+    odd = [path.rename(path.with_suffix(".jpg")) for path in paths]
+    odd = data.FileSplit(odd, labels, SIZE)
+    same(next(odd.batches(len(odd)))[0], images)
 
 
 def test_what_is_no_folder_of_images_is_one_line(tmp_path):
@@ -200,15 +204,18 @@ def test_joined_training_sets_are_longer_or_refused(clean, tmp_path):
     images = [folders.picture([digit, 0], (32, 32)) for digit in range(10)]
     same(digits.train.fetch(tf.range(20, 30)), images)
     large = [folders.make(tmp_path / "large", size=(30, 41))]
-    joined = load(clean, image_size=16, extra_data_dirs=large)
+    joined = load(clean, image_size=16, extra_data_dirs=large[0])
     assert joined.train.fetch(tf.range(8)).shape == (8, 16, 16, 3)
     folders.make(tmp_path / "other", classes=("cat", "emu"))
     bad = folders.make(tmp_path / "bad") / "train"
     (bad / "cat/0.png").write_bytes(b"no image")
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links/cat").symlink_to(clean / "val/cat")
     for root, *words in (
         (*large, "its size is 30 x 41, expected 24 x 24"),
         ("nowhere", "--extra_data_dirs=nowhere does not exist", "tf deepaug"),
         (clean / "val", "holds the images that are measured on"),
+        (tmp_path / "links", "holds the images that are measured on"),
         (tmp_path / "other", "has the classes emu,", "of the training set"),
         (bad, "Cannot read the image", "cat/0.png"),
     ):
@@ -256,6 +263,10 @@ def test_a_folder_for_each_class_whatever_their_names():
     files = data.FileSplit(["x/a.jpg", "x/a.png", "x/b.png"], [0, 0, 0], 8)
     found = ["owl/a.jpg.webp", "owl/a.png.webp", "owl/b.webp"]
     assert images(files, ["owl"], ".webp") == found
+    # Two of these three had one name; these two have no name to tell apart.
+    for names in ("x/a.jpg x/a.png x/a.jpg.png", "x/a.png y/a.png"):
+        files = data.FileSplit(names.split(), [0] * len(names.split()), 8)
+        assert len({*images(files, ["owl"], ".png")}) == len(files)
 
 
 WNIDS, WORDS = classes.imagenet_wnids(), [f"word_{i}" for i in range(1000)]

@@ -140,6 +140,8 @@ def test_the_walk_steps_over_images_of_any_length(tmp_path):
     # Records of something else are refused.
     path = write(tmp_path / "b", (b"x", 3, b""), label="kind")
     assert_usage_error(lambda: find_records(path), "labels in ", "/b: the rec")
+    path = write(tmp_path / "c", (b"x", -1, b""))
+    assert_usage_error(lambda: find_records(path), "labels in ", "/c: ")
 
 
 @pytest.mark.usefixtures("offline")
