@@ -15,7 +15,7 @@ def paths_in(folder, what, below=False) -> list[pathlib.Path]:
     Args:
         folder: Its path.
         what: What a picture is called in an error: `"picture of frost"`.
-        below: Whether those in folders below it count, too.
+        below: Whether those in folders below it count, too; hidden ones do not.
 
     Raises:
         UsageError: There is none.
@@ -23,12 +23,18 @@ def paths_in(folder, what, below=False) -> list[pathlib.Path]:
     folder = pathlib.Path(folder).expanduser()
     found = sorted(folder.rglob("*") if below else folder.glob("*"))
     found = [path for path in found if path.suffix.lower() in SUFFIXES]
+    found = [path for path in found if not is_hidden(path, folder)]
     if not found:
         raise UsageError(
             f"No {what} in {str(folder)!r}: give a folder with files "
             f"{', '.join(SUFFIXES)}."
         )
     return found
+
+
+def is_hidden(path, root) -> bool:
+    """Whether a file, or a folder between it and a root, is a hidden one."""
+    return any(name[0] == "." for name in path.relative_to(root).parts)
 
 
 def read(path, what, change=None) -> np.ndarray:
@@ -39,13 +45,15 @@ def read(path, what, change=None) -> np.ndarray:
     """
     from PIL import Image
 
+    # Pillow's SyntaxError is that of a damaged PNG.
+    bad = OSError, ValueError, SyntaxError, Image.DecompressionBombError
     try:
         with Image.open(path) as picture:
             if picture.mode[:1] == "I":  # 16 bits, which would be clipped.
                 levels = np.asarray(picture) // 256
                 picture = Image.fromarray(levels.astype(np.uint8))
             picture = picture.convert("RGB")
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except bad as error:
         raise UsageError(
             f"The {what} {str(path)!r} cannot be read ({error}): replace or "
             "remove it."

@@ -23,7 +23,7 @@ from noisymix_tf.augment.policy_space import (
 from noisymix_tf.augment.views import VIEWS, WHOLE, made
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import serializable, tf
-from noisymix_tf.options import AT_LEAST_0, AT_LEAST_1, Options, between, option
+from noisymix_tf.options import AT_LEAST_1, Options, Range, between, option
 
 # Of the square of cutout: the published programs erase after the
 # normalisation, where 0 is the mean.
@@ -43,8 +43,8 @@ class PolicyOptions(Options):
     cutout: int = option(
         0,
         "Side in pixels of a grey square at a random place of every view of a "
-        "policy; 0: none.",
-        AT_LEAST_0,
+        "policy, an even number; 0: none.",
+        Range(lambda v: v >= 0 and v % 2 == 0, "an even number from 0"),
     )
 
     def views(self, images, seed, batch, part, dense) -> "tf.Tensor":
@@ -155,8 +155,8 @@ def auto_augment_views(
 
     Arguments, views and errors are as for `augmix_views`, but pixels are uint8.
     Options are `policy`, which is `"cifar10"`, `"imagenet"` or `"svhn"`, and
-    `cutout`, the side in pixels of a grey square that is painted last; the
-    paper takes 16 for CIFAR-10.
+    `cutout`, the side in pixels, an even number, of a grey square that is
+    painted last; the paper takes 16 for CIFAR-10.
 
     Reference: Cubuk et al., arXiv:1805.09501. Magnitudes are ten equal steps
     through the ranges of its Table 6, where the authors' code for CIFAR-10
@@ -223,9 +223,9 @@ def draw_centres(seed, batch, height, width) -> "tf.Tensor":
 def erase(images, centres, size) -> "tf.Tensor":
     """Cutout: paints as much of a square grey as lies in the image.
 
-    Of uint8 `[..., H, W, C]`, around a row and a column, int32 `[..., 2]`. An
-    odd size counts as the even one below (DeVries and Taylor, arXiv:1708.04552,
-    and their published code).
+    Of uint8 `[..., H, W, C]`, around a row and a column, int32 `[..., 2]`. The
+    size is even (DeVries and Taylor, arXiv:1708.04552, and their published
+    code).
     """
     half = size // 2
 

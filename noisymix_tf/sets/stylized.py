@@ -17,6 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from noisymix_tf import pictures
 from noisymix_tf.data import folder
 from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.errors import UsageError
@@ -79,14 +80,15 @@ class Stylist:
 class Styles:
     """A folder of pictures, any of which may be any image's style.
 
-    Pictures below it count, hidden files do not. A `UsageError` says that there
+    Pictures below it count, hidden ones do not. A `UsageError` says that there
     is no such folder, no picture in it, or one whose name is no line of UTF-8.
     """
 
     def __init__(self, path):
         what, known = "a folder of pictures", folder.EXTENSIONS
         self._root = pathlib.Path(folder.existing(path, what, "--styles="))
-        there = sorted(self._root.rglob("[!.]*"))
+        there = sorted(self._root.rglob("*"))
+        there = [p for p in there if not pictures.is_hidden(p, self._root)]
         there = [p for p in there if p.suffix.lower() in known and p.is_file()]
         for each in there:
             folder.check_name(each)

@@ -12,7 +12,7 @@ from noisymix_tf import pictures
 from noisymix_tf.augment import mixing_set, ops, pixmix, pixmix_views
 from support import augmentation as laws
 from support.corruption_oracle import photographs
-from support.released_sets import save_image
+from support.released_sets import noise, save_image
 from support.usage import assert_usage_error
 
 SIDE = 16
@@ -140,8 +140,16 @@ def test_pictures_are_read_a_little_larger(folder, tmp_path, monkeypatch):
     assert_usage_error(call, "give mixing_dir", "fractals")
     words = f"No picture to mix with in '{tmp_path}'"
     assert_usage_error(call, words, mixing_dir=str(tmp_path))
-    (tmp_path / "a.png").write_bytes(b"no picture")
-    assert_usage_error(call, "a.png' cannot be read", mixing_dir=str(tmp_path))
+    # Hidden ones, as macOS leaves them, do not count.
+    for hidden in ("._a.png", ".cache/a.png"):
+        save_image(tmp_path / hidden, images[0])
+    assert_usage_error(call, words, mixing_dir=str(tmp_path))
+    save_image(tmp_path / "a.png", noise(160, 160, 3))
+    first, last = (tmp_path / "a.png").read_bytes().rsplit(b"IDAT", 1)
+    for bad in (b"no picture", first + b"\0\1\2\3" + last):
+        (tmp_path / "a.png").write_bytes(bad)
+        words = "a.png' cannot be read"
+        assert_usage_error(call, words, mixing_dir=str(tmp_path))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
     save_image(tmp_path / "a.png", photographs(1, 8, 8)[0])
     assert_usage_error(call, "a.png' cannot be read", mixing_dir=str(tmp_path))

@@ -15,6 +15,7 @@ from noisymix_tf import augment
 from noisymix_tf.augment import fixed, policy, policy_space
 from noisymix_tf.augment.policy_space import AUTO_AUGMENT, NAMES, POLICIES, WIDE
 from support import augmentation as laws
+from support.usage import assert_usage_error
 
 SHAPE = (12, 15, 3)
 Steps = collections.namedtuple("Steps", "operation parameter")
@@ -177,7 +178,7 @@ def test_trivial_augment_and_cutout_draw_evenly():
 
 
 def test_views_are_those_of_pillow_for_the_same_draws():
-    options = {"num_ops": 3, "magnitude": 25, "cutout": 5}
+    options = {"num_ops": 3, "magnitude": 25, "cutout": 4}
     sampler = policy.RandAugmentOptions(**options)
     images = np.tile(laws.sample_images(20, SHAPE, seed=3), [2, 1, 1, 1])
     make = functools.partial(augment.rand_augment_views, images, **options)
@@ -205,6 +206,8 @@ def test_views_are_those_of_pillow_for_the_same_draws():
     assert not np.array_equal(make([1, -3]), views)
     # Equal images have their own draws, as views do.
     assert not np.array_equal(views[0, 1:], views[20, 1:])
+    words = "cutout=5 must be an even number from 0"
+    assert_usage_error(policy.TrivialAugment, words, cutout=5)
 
 
 def test_functions_ask_for_what_their_names_say(monkeypatch):
