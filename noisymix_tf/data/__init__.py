@@ -7,6 +7,7 @@
 
 import dataclasses
 import functools
+import os
 
 from noisymix_tf.data import folder, named
 from noisymix_tf.data.classes import balanced_subset
@@ -82,7 +83,8 @@ def load(
             `classes.balanced_indices` chooses; of every training class one.
         train_data_dir: Tree, `<class>/*` or `train/<class>/*`, to train on in
             place of the dataset's own images, of whose classes and size it is.
-        extra_data_dirs: Such trees to train on as well, all of their images.
+        extra_data_dirs: Such trees, or one, to train on as well, all of their
+            images.
         read: `"random"`: any image at any time, from local files.
             `"sequential"`: whole files, see `noisymix_tf.data.sequential`, of
             `"imagenet"` as tfrecord; `data_dir` may be `gs://bucket/data`.
@@ -91,6 +93,8 @@ def load(
     500
     """
     check_data_dir(data_dir, read)
+    if isinstance(extra_data_dirs, str | os.PathLike):
+        extra_data_dirs = [extra_data_dirs]
     how = {"image_size": image_size, "preprocess": preprocess}
     if read != "random":
         _check_sequential(read, name, train_examples, extra_data_dirs)
@@ -100,12 +104,7 @@ def load(
     if train_data_dir is not None:
         train = folder.tree(train_data_dir, "train_data_dir", dataset)
     what = f"the {name} training set"
-    train = balanced_subset(train, train_examples, what)
-    if len(train) < classes and train_examples is not None:
-        raise UsageError(
-            f"train_examples={train_examples} leaves some of the {classes} "
-            f"classes without an image to learn from: give at least {classes}."
-        )
+    train = balanced_subset(train, train_examples, what, classes)
     test = balanced_subset(dataset.test, test_examples, f"the {name} test set")
     more = [folder.tree(d, "extra_data_dirs", dataset) for d in extra_data_dirs]
     train = JoinedSplit([train, *more]) if more else train

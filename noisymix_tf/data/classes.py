@@ -101,13 +101,21 @@ def balanced_indices(labels, num_examples) -> np.ndarray:
     return np.sort(np.lexsort((labels, number))[:num_examples])
 
 
-def balanced_subset(split, num_examples, what):
-    """The part of `balanced_indices`, if any; the split itself for None."""
+def balanced_subset(split, num_examples, what, classes=0):
+    """The part of `balanced_indices`, if any; the split itself for None.
+
+    To train on it has at least one image of each of so many `classes`.
+    """
     if num_examples in (None, len(split)):
         return split
     if not is_whole(num_examples) or not 1 <= num_examples < len(split):
         raise UsageError(
             f"{num_examples!r} examples of {what} were asked for, but it has "
             f"only {len(split)}: give a whole number from 1 to {len(split)}."
+        )
+    if num_examples < classes:
+        raise UsageError(
+            f"train_examples={num_examples} leaves some of the {classes} "
+            f"classes without an image to learn from: give at least {classes}."
         )
     return split.subset(balanced_indices(split.labels, num_examples))

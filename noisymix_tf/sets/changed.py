@@ -11,7 +11,7 @@ import numpy as np
 from noisymix_tf import data, devices, places
 from noisymix_tf.data import folder
 from noisymix_tf.data.classes import balanced_subset
-from noisymix_tf.data.preprocess import BY_PILLOW, decode_image
+from noisymix_tf.data.preprocess import decode_image
 from noisymix_tf.lazy import tf
 from noisymix_tf.options import AT_LEAST_1, SEED, Options, option
 from noisymix_tf.progress import say
@@ -122,7 +122,8 @@ def source(config, image_format) -> Source:
         classes = folder.splits(config.data_dir)[0]
         # A size that is not known yet plays no part in the choice of images.
         split = data.FileSplit(*folder.labelled(classes), size or 1)
-        split = balanced_subset(split, examples, "the training images")
+        own = examples, "the training images", len(classes)
+        split = balanced_subset(split, *own)
     else:
         how = {"image_size": size, "train_examples": examples}
         dataset = data.load(config.dataset, data_dir=config.data_dir, **how)
@@ -138,8 +139,8 @@ def source(config, image_format) -> Source:
 
 def _preprocessed(split, position):
     try:
-        return split.fetch([position])[0].numpy()
-    except tf.errors.OpError:
+        return split.image(position).numpy()
+    except (tf.errors.OpError, ValueError):
         split.check([position])
         raise
 
@@ -151,8 +152,7 @@ def _as_stored(split, position):
 def decoded(path, what="image") -> "tf.Tensor":
     """A file's pixels, uint8 `[h, w, 3]`; errors call it `what`."""
     with folder.must(f"read the {what} {path!r}"):
-        is_bmp = path.lower().endswith(BY_PILLOW)
-        return decode_image(tf.io.read_file(path), is_bmp)
+        return decode_image(tf.io.read_file(path), True)
 
 
 @contextlib.contextmanager

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from noisymix_tf import data
 from noisymix_tf.commands import deepaugment as deepaugment_command
 from noisymix_tf.commands import stylize as stylize_command
 from noisymix_tf.commands.deepaugment import DeepAugmentConfig
 from noisymix_tf.commands.stylize import StylizeConfig
-from noisymix_tf.sets import changed, deepaugmented, layouts, stylized
+from noisymix_tf.sets import changed, deepaugmented, layouts, stylized, writer
 from support import augmentation as laws
 from support import picture_folders as folders
 from support.usage import assert_usage_error, parsed
@@ -97,6 +98,7 @@ OTHER = {
         ("output_dir", None, "--output_dir is missing"),
         ("data_dir", None, "needs --data_dir"),
         ("train_examples", 2, "images 2"),
+        ("train_examples", 1, "=1 leaves some of the 2 classes without"),
         ("vgg_weights", "nowhere.h5", "--vgg_weights=nowhere.h5 cannot"),
     ],
     deepaugment: [
@@ -134,6 +136,18 @@ def test_what_cannot_go_on_is_one_line(door, inputs, whole, tmp_path):
         assert_usage_error(door, "is damaged; remove it", **wild)
 
 
+def test_images_are_brought_to_a_size(inputs, tmp_path):
+    of = {"data_dir": inputs / "photos", "image_size": 10}
+    config = parsed(StylizeConfig, **of, output_dir=tmp_path)
+    source = changed.source(config, "png")
+    with changed.tree_folder(config, source) as tree:
+        part = changed.ChangedPart(source, lambda images, _: images, 4)
+        writer.write(tree, [part], progress=False)
+    ((images, _),) = data.load("folder", **of).train.batches(6)
+    written = map(folders.read, sorted(tmp_path.glob("*/*.png")))
+    np.testing.assert_array_equal([*written], images)
+
+
 def test_each_image_gets_its_own_style_and_operations_are_deterministic(
     inputs, monkeypatch
 ):
@@ -168,7 +182,8 @@ def test_styles_are_drawn_by_seed_and_name(inputs, tmp_path):
     drawn, other, again = draws
     assert drawn == again != other
     laws.assert_law(np.array(drawn), dict.fromkeys(range(3), 1 / 3))
-    folders.save(root / ".hidden.png", folders.stripes(0))
+    for hidden in (".hidden.png", ".cache/a.png"):
+        folders.save(root / hidden, folders.stripes(0))
     folders.save(root / "deep" / "er" / "4.jpg", folders.stripes(0))
     assert len(stylized.Styles(root)) == 4
     folders.save(root / "0.png", np.full([20, 40], 9, np.uint8))
