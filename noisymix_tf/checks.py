@@ -45,7 +45,7 @@ def class_numbers(labels, num_images: int) -> np.ndarray:
     """Class numbers, int64 `[N]`, one for each image.
 
     Args:
-        labels: Whole numbers from 0, `[N]` or `[N, 1]`, of any type; or rows
+        labels: Whole numbers from 0 to 2**31 - 1, `[N]` or `[N, 1]`; or rows
             `[N, K]`, one-hot or smoothed, each with one largest value.
         num_images: N.
 
@@ -59,11 +59,13 @@ def class_numbers(labels, num_images: int) -> np.ndarray:
     elif found.ndim == 2 and found.size and is_good:
         ties = (found == found.max(axis=-1, keepdims=True)).sum(axis=-1)
         is_good, found = (ties == 1).all(), found.argmax(axis=-1)
-    is_good = is_good and found.ndim == 1 and (found >= 0).all()
+    is_good = is_good and found.ndim == 1
+    is_good = is_good and ((0 <= found) & (found <= INT_MAX)).all()
     if not is_good or (found != np.floor(found)).any():
         raise UsageError(
-            f"labels must be class numbers [N] from 0, or one-hot [N, K]; got "
-            f"{np.asarray(labels).dtype} of shape {list(np.shape(labels))}."
+            f"labels must be class numbers [N] from 0 to {INT_MAX}, or one-hot "
+            f"[N, K]; got {np.asarray(labels).dtype} of shape "
+            f"{list(np.shape(labels))}."
         )
     if len(found) != num_images:
         raise UsageError(

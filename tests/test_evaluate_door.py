@@ -125,6 +125,7 @@ def test_bad_input(model_path, run_of_photos, tmp_path):
     tree = f"--model={model_path} --test_dir=photos/val"
     refused(f"{tree} --data_dir=x", "--data_dir=x does nothing where", "photos")
     refused(f"{known}digits --class_names=x", "=x does nothing without --te")
+    refused(f"{tree} --read=sequential", "--read=sequential does nothing whe")
     refused(f"{tree} --class_names=run/model.keras", "=run/model.keras: ")
     entry = f"{known}digits --robustbench_json="
     refused(f"{entry}x --corruptions=fog", "15 corruptions")

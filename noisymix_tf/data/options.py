@@ -105,7 +105,7 @@ class EvaluatedDataConfig(TestDataConfig):
                 f"--class_names={self.class_names} does nothing without "
                 "--test_dir=DIR: give both, or leave it out."
             )
-        given = {"dataset": self.dataset, "data_dir": self.data_dir}
+        given = {n: getattr(self, n) for n in ("dataset", "data_dir", "read")}
         for name in filter(given.get, given if self.test_dir else ()):
             raise UsageError(
                 f"--{name}={given[name]} does nothing where the images of "

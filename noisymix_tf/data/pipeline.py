@@ -14,11 +14,13 @@ import numpy as np
 
 from noisymix_tf import corruptions, distribution, rng
 from noisymix_tf.augment import batch_views
-from noisymix_tf.checks import whole_number
+from noisymix_tf.augment.views import checked_shard
+from noisymix_tf.checks import is_whole, whole_number
 from noisymix_tf.data import service as service_lib
 from noisymix_tf.data.dataset import ArraySplit, Split, as_tensor
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import tf
+from noisymix_tf.options import SEED
 
 # One part of a batch is augmented by one thread, and has at most so many
 # pixels in each view: eight images of 224 x 224.
@@ -64,7 +66,7 @@ def views(
     TensorShape([4, 1, 32, 32, 3])
     """
     functions = {"standard": standard, "augment": augment}
-    _check(split, functions, batch_size, start_step, shard, service)
+    _check(split, functions, batch_size, seed, start_step, shard, service)
     own = _Batches(split, batch_size // shard[1], seed, shard, functions, crop)
     steps = index_batches(split, batch_size, seed, start_step)
     if service is None:
@@ -131,7 +133,7 @@ class _Batches:
         made, size = batch_views(images, **where, **own), self._size
         is_static = made.shape.rank == 5 and made.shape.is_fully_defined()
         if not is_static or made.shape[0] != size // self._parts:
-            raise ValueError(
+            raise UsageError(
                 "augment must return views of a static shape [B, V, H, W, 3] "
                 f"with B = {size // self._parts}; got {made.shape}."
             )
@@ -184,6 +186,7 @@ def corrupted(
         return tf.ensure_shape(images, (None, *split.image_shape)), labels
 
     parallel = num_parallel_calls or os.cpu_count() or 1
+    parallel = whole_number("num_parallel_calls", parallel, 1)
     made = split.in_order().batch(size)
     made = made.map(make_batch, parallel, deterministic=True)
     count = tf.data.experimental.assert_cardinality(-(-len(split) // size))
@@ -213,10 +216,10 @@ def index_batches(split, batch_size, seed=0, start_step=0) -> "tf.data.Dataset":
 
 def steps_per_epoch(split, batch_size) -> int:
     """Number of full batches of `batch_size` in a split."""
-    if not 1 <= batch_size <= len(split):
+    if not is_whole(batch_size) or not 1 <= batch_size <= len(split):
         raise UsageError(
-            f"batch_size={batch_size}: give a number from 1 to {len(split)}, "
-            "that of the training images; or give more images."
+            f"batch_size={batch_size!r}: give a whole number from 1 to "
+            f"{len(split)}, that of the training images; or give more images."
         )
     return len(split) // batch_size
 
@@ -279,7 +282,7 @@ def _parts(size, image_shape, standard, augment):
     return next(n for n in divisors if size // n <= most)
 
 
-def _check(split, functions, batch_size, start_step, shard, service):
+def _check(split, functions, batch_size, seed, start_step, shard, service):
     if not hasattr(split, "fetch"):
         hint = "give its train" if hasattr(split, "train") else "load one"
         raise UsageError(
@@ -291,9 +294,12 @@ def _check(split, functions, batch_size, start_step, shard, service):
             what = "a function (images, seed), such as nm.augment.augmix_views"
             raise UsageError(f"{name}={function!r} must be {what}.")
     steps_per_epoch(split, batch_size)
-    if start_step < 0:
-        raise UsageError(f"start_step={start_step}: give a step from 0 on.")
-    if not 0 <= shard[0] < shard[1] or batch_size % shard[1]:
+    if not is_whole(seed) or not SEED.accepts(seed):
+        words = f"must be a whole number {SEED.words}"
+        raise UsageError(f"seed={seed!r} {words}.")
+    whole_number("start_step", start_step, 0)
+    index, count = checked_shard(shard)
+    if not is_whole(index) or batch_size % count:
         raise UsageError(
             f"shard={shard}: give (index, count) with an index below the count,"
             f" and a count that divides batch_size={batch_size}."

@@ -85,6 +85,7 @@ def test_bad_input_is_one_line():
         return ArraySplit(np.zeros(shape, dtype), labels)
 
     load, corrupted = data.load, functools.partial(data.corrupted, severity=1)
+    many = functools.partial(corrupted, SPLIT, "brightness")
     views = functools.partial(data.views, SPLIT, batch_size=2)
     fed = functools.partial(data.views, batch_size=1)
     digits = functools.partial(load, "digits")
@@ -98,6 +99,7 @@ def test_bad_input_is_one_line():
         (lambda: arrays(2, 4, 4, 3, labels=[0]), "2 images but 1 labels"),
         (lambda: arrays(2, 4, 4, 3, labels=[0.5, 1]), "float64"),
         (lambda: arrays(2, 4, 4, 3, labels=[-1, 1]), "numbers [N] from 0"),
+        (lambda: arrays(2, 4, 4, 3, labels=[0, 2**40]), "from 0 to 2147483647"),
         (lambda: FileSplit(["a"], [0], Preprocess()), "tells no size"),
         (lambda: JoinedSplit([SPLIT, random_split(5)]), "not 4 x 4 and 5 x 5"),
         (lambda: load("mnist"), "'mnist'. Known: digits, cifar10"),
@@ -113,10 +115,15 @@ def test_bad_input_is_one_line():
         (lambda: fed(no_split), "a SimpleNamespace: give its train, as in"),
         (lambda: fed("digits"), "got a str: load one"),
         (lambda: views(augment="augmix"), "augment='augmix' must be a funct"),
-        (lambda: views(batch_size=24), "batch_size=24: give a number from 1 "),
-        (lambda: views(batch_size=0), "=0: give a number from 1 to 23"),
+        (lambda: views(batch_size=24), "batch_size=24: give a whole number f"),
+        (lambda: views(batch_size=0), "=0: give a whole number from 1 to 23"),
+        (lambda: views(batch_size="2"), "batch_size='2': give a whole numb"),
+        (lambda: views(seed=2**32), "seed=4294967296 must be a whole number"),
+        (lambda: views(seed=0.9), "seed=0.9 must be a whole number from 0 to"),
         (lambda: views(start_step=-1), "start_step=-1"),
+        (lambda: views(start_step=1.7), "start_step=1.7 must be a whole"),
         (lambda: views(shard=(0, 3)), "shard=(0, 3)"),
+        (lambda: views(shard=1), "shard=1 must be (index, count)"),
         # NumPy's errors, or other images: of files True was the second.
         (lambda: SPLIT.subset([10**6]), "no image 1000000 in a split of 23"),
         (lambda: files.subset([0, -1]), "no image -1"),
@@ -131,6 +138,7 @@ def test_bad_input_is_one_line():
         (lambda: fed(bmp, service="grpc://h:1"), "grpc://h:1 cannot make b"),
         (lambda: corrupted(SPLIT, "fogg"), "Unknown corruption 'fogg'. Know"),
         (lambda: corrupted(SPLIT, "fog", batch_size=0), "=0 must be a whol"),
+        (lambda: many(num_parallel_calls=-3), "num_parallel_calls=-3 must be"),
         (lambda: corrupted(3, "fog"), "or of (images, labels); got int"),
         (lambda: corrupted((np.zeros([2, 8, 8, 3]), [0, 1]), "fog"), "uint8"),
     ):

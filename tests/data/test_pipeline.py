@@ -86,8 +86,8 @@ def test_shapes_are_static_and_batches_never_end_and_start_late():
     assert batches.cardinality() == tf.data.INFINITE_CARDINALITY
     assert batches.options().threading.private_threadpool_size == 3
     assert batches.options().autotune.cpu_budget == 3
-    with pytest.raises(ValueError, match=r"\[B, V, H, W, 3\]"):
-        make(augment=lambda images, seed: images)
+    bad = {"augment": lambda images, seed: images}
+    refused(make, "augment must return", "[B, V, H, W, 3]", **bad)
     # A late start is as going through, into the next epoch, and reads no
     # skipped image.
     functions = {"standard": crop_flip, "augment": gaussian}
