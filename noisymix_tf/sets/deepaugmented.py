@@ -60,17 +60,18 @@ def trained(source, config, seed=0) -> tuple[keras.Model, float]:
 
 
 def _crops(source, number, seed):
-    """Square crops, as many of each image, uint8 `[N, side, side, 3]`."""
+    """Square crops, about as many of each image, uint8 `[N, s, s, 3]`."""
     side = min(_CROP, *(min(size) for size in source.sizes))
     side = max(_STRIDE, side // _STRIDE * _STRIDE)
     chosen = np.linspace(0, len(source) - 1, min(number, len(source)))
-    each = number // len(chosen)
+    each, more = divmod(number, len(chosen))
     crops = []
-    for position in chosen.astype(int).tolist():
+    for place, position in enumerate(chosen.astype(int).tolist()):
         image = padded(source.read([position]))[0]
         generator = np.random.default_rng([seed, position])
         most = np.array(image.shape[:2]) - side + 1
-        for top, left in generator.integers(0, most, (each, 2)):
+        size = each + (place < more), 2
+        for top, left in generator.integers(0, most, size):
             crops.append(image[top : top + side, left : left + side])
     return np.array(crops)
 

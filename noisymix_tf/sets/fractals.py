@@ -116,11 +116,12 @@ class FractalPart(writer.Part):
             (_save, folder.path, lacking[start : start + _CALL], *self._how)
             for start in range(0, len(lacking), _CALL)
         )
-        there = self.total - len(lacking)
+        sheet, there = folder.path / "sheet.png", self.total - len(lacking)
+        if lacking:  # It may show fewer.
+            sheet.unlink(missing_ok=True)
         for made, _ in workers.ordered(calls):
             there += made
             yield there
-        sheet = folder.path / "sheet.png"
         if not sheet.exists():
             size, seed = self._how
             number = min(self.total, _COLUMNS)

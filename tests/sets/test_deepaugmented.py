@@ -71,16 +71,15 @@ def test_shares_of_weights_and_of_the_code_that_are_changed():
 
 
 IMAGES = np.array([folders.picture(i, (24, 32)) for i in range(2)])
+TWO = Source(("a", "b"), ((24, 32),) * 2, IMAGES.__getitem__, "")
 
 
 @pytest.fixture(scope="module")
 def trained():
-    shapes = ((24, 32),) * 2
-    source = Source(("a", "b"), shapes, IMAGES.__getitem__, "")
     sizes = {"steps": 120, "crops": 32, "batch_size": 8, "width": 16}
     sizes = {f"autoencoder_{name}": value for name, value in sizes.items()}
     config = AutoencoderConfig(**sizes, learning_rate=4e-3)
-    return deepaugmented.trained(source, config)
+    return deepaugmented.trained(TWO, config)
 
 
 def test_autoencoder_learns_to_reproduce_images(trained):
@@ -90,6 +89,8 @@ def test_autoencoder_learns_to_reproduce_images(trained):
     assert error < IMAGES.std()
     code = model.get_layer("encoder")(IMAGES.astype(np.float32))
     assert code.shape == (2, 6, 8, 32) and np.abs(code).max() <= 1
+    # Exactly so many crops, of each image about as many.
+    assert len(deepaugmented._crops(TWO, 7, 0)) == 7
     first, other = (deepaugmented.build(4, seed).weights[0] for seed in (0, 1))
     assert (first != other).numpy().all()
     # Images are padded to a multiple of four.

@@ -50,7 +50,8 @@ def test_a_folder_is_gone_on_with_and_other_settings_are_refused(tmp_path):
     run(5)
     assert contents(tmp_path / "a") == first
     run(9)
-    more = contents(tmp_path / "a")
-    assert first.items() <= more.items() and len(more) == len(first) + 4
+    more, sheet = contents(tmp_path / "a"), first.pop("sheet.png")
+    assert first.items() <= more.items() and len(more) == len(first) + 5
+    assert more["sheet.png"] != sheet  # It stayed that of five.
     words = "pictures of fractals of other settings: size 40 (was 32)"
     assert_usage_error(lambda: run(9, size=40), words)
