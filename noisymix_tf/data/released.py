@@ -61,8 +61,7 @@ def corrupted_images(
     `Preprocess.parse`; for None or `"auto"` arrays and what this package wrote
     are taken as stored, other images as for the published tables
     (`resize256-crop224`) where the dataset's have 224 pixels, and otherwise
-    like the dataset's own. A damaged array is named when its split is asked
-    for, an image of a tree when it is read.
+    like the dataset's own. Damaged arrays are named when a split is asked for.
 
         cells = corrupted_images("CIFAR-10-C", data.load("cifar10"))
         images, labels = next(cells.split("fog", 5).batches(100))
