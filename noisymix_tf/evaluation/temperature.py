@@ -36,9 +36,9 @@ def fit(outputs, labels, from_logits=True) -> dict:
         from_logits: Which of the two they are.
 
     Returns:
-        Dict of the temperature, `value`, from 0.01 to 100; of how many
-        `examples`; and the mean negative log-likelihood `nll` with it, and
-        `nll_before`, without.
+        Dict of the temperature, `value`, from 0.01 to 100, or 1 where there is
+        no minimum between; of how many `examples`; and the mean negative
+        log-likelihood `nll` with it, and `nll_before`, without.
     """
     from scipy.optimize import minimize_scalar
 
@@ -51,7 +51,8 @@ def fit(outputs, labels, from_logits=True) -> dict:
     # Of the reciprocal it is convex: there is one minimum.
     bounds = np.log([_LOWEST, _HIGHEST])
     found = minimize_scalar(nll, bounds=bounds, method="bounded")
-    value = float(f"{np.exp(found.x):.4g}")
+    is_inside = min(map(nll, bounds)) > found.fun
+    value = float(f"{np.exp(found.x):.4g}") if is_inside else 1.0
     after, before = (float(nll(np.log(t))) for t in (value, 1.0))
     own = {"value": value, "examples": len(labels)}
     return own | {"nll": after, "nll_before": before}
@@ -78,6 +79,11 @@ def of_model(model, split, num_classes, *, batch_size=256, **options) -> dict:
 
 def words(found) -> str:
     """What `fit` found, in a line."""
+    if found["value"] == 1.0:
+        return (
+            f"Temperature: 1, no other is better on {found['examples']:,} "
+            "images (as where every one is right, or none can be told)"
+        )
     return (
         f"Temperature: {found['value']:g}, fitted to {found['examples']:,} "
         f"images (negative log-likelihood {found['nll_before']:.3f} without, "

@@ -32,6 +32,11 @@ def test_the_temperature_of_labels_that_were_drawn_is_found():
         found = temperature.fit(outputs, labels, from_logits)
         assert abs(found["value"] / true - 1.0) < 0.02
         assert found["nll"] < found["nll_before"]
+    # No minimum: all right, near or far; all wrong; nothing to choose.
+    for outputs in ([[99.0, 0]], [[1.0, 0]], [[0, 1.0]], [[0.0, 0]]):
+        found = temperature.fit(outputs, [0])
+        assert found["value"] == 1.0 and found["nll"] == found["nll_before"]
+        assert "1, no other is better on 1 " in temperature.words(found)
 
 
 def test_it_is_measured_beside_the_rest_on_images_made_once(
