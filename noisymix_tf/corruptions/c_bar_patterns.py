@@ -36,7 +36,7 @@ def coloured(power, phases) -> np.ndarray:
     centred = power * np.exp(1j * phases)
     half = [size // 2 for size in power.shape]
     noise = np.fft.ifft2(np.roll(centred, half, axis=(0, 1))).real
-    return noise / noise.std()
+    return noise / (noise.std() or 1.0)  # A single pixel has none.
 
 
 @functools.lru_cache(8)

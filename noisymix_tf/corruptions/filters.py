@@ -81,7 +81,8 @@ def plasma(uniform, decay) -> np.ndarray:
         size *= 2
         reach /= decay
     grid -= grid.min(axis=(1, 2), keepdims=True)
-    return grid / grid.max(axis=(1, 2), keepdims=True)
+    # A single point has no highest one.
+    return grid / np.maximum(grid.max(axis=(1, 2), keepdims=True), 1e-9)
 
 
 def _doubled(grid, shifts):

@@ -3,7 +3,7 @@
 import itertools
 import math
 
-from noisymix_tf.checks import is_whole
+from noisymix_tf.checks import is_real, is_whole
 from noisymix_tf.corruptions.core import CORRUPTIONS, PERTURBATIONS, SEVERITIES
 from noisymix_tf.errors import UsageError
 
@@ -12,7 +12,7 @@ _MOST = 1000
 
 
 def corruption_names(corruptions) -> tuple[str, ...]:
-    """Names of corruptions: of a list of names and tags, or of one tag.
+    """Names of corruptions: of a list of names and tags, or of one of them.
 
     A tag may be `"all"`, too; None means all common ones.
     """
@@ -38,14 +38,14 @@ def severity_levels(severities) -> tuple:
 
 def severity(value) -> int | float:
     """A severity: an int of 1 to 5, or a float above 0 and up to 5."""
-    if is_whole(value) or (isinstance(value, float) and value.is_integer()):
+    if is_whole(value) or (is_real(value) and float(value).is_integer()):
         return level("Severity", int(value), SEVERITIES)
-    if not isinstance(value, float) or not 0.0 < value <= SEVERITIES[-1]:
+    if not is_real(value) or not 0.0 < value <= SEVERITIES[-1]:
         raise UsageError(
             f"Severity {value!r} does not exist: choose {SEVERITIES[0]} to "
             f"{SEVERITIES[-1]}, or what lies between, down to above 0."
         )
-    return value
+    return float(value)
 
 
 def _range(word):
@@ -95,6 +95,7 @@ def sequence(name, values) -> tuple:
 
 
 def _chosen(name, values, registry):
-    if isinstance(values, str):
+    if isinstance(values, str) and values not in registry.names():
         return registry.tagged(None if values == "all" else values)
+    values = [values] if isinstance(values, str) else values
     return registry.chosen(sequence(name, values))

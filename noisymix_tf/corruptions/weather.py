@@ -146,7 +146,7 @@ def _large_enough(height, width, stride, folder):
     pictures = []
     for picture in textures(folder):
         columns, rows = size = tuple(
-            len(np.arange(stride / 2, side, stride))
+            max(1, len(np.arange(stride / 2, side, stride)))
             for side in picture.shape[1::-1]
         )
         thin = Image.Transform.AFFINE, (stride, 0, 0, 0, stride, 0)

@@ -127,6 +127,12 @@ def test_numbers_of_rays_squares_and_lines():
     assert np.abs(middles.mean(0) - 16).max() < 0.7
 
 
+@pytest.mark.parametrize("name", ["fog", "blue_noise_sample", "brownish_noise"])
+def test_a_single_pixel(name):
+    with np.errstate(all="raise"):
+        corruptions.corrupt(np.full([1, 1, 1, 3], 99, np.uint8), name, 3)
+
+
 @pytest.mark.parametrize("shape", [(33, 37, 3), (24, 40, 1)])
 @pytest.mark.parametrize("name", sorted(IN_CIFAR | IN_IMAGENET))
 def test_any_shape_and_grey(name, shape):

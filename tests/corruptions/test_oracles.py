@@ -166,6 +166,11 @@ def test_pictures_of_frost(tmp_path):
     images = np.zeros([2, 100, 70, 3], np.uint8)
     icy = corrupt(images, "frost", 3, frost_folder=tmp_path)
     assert (icy == [7, 140, 70]).all()
+    # Of a tiny picture one pixel is left.
+    (tmp_path / "tiny").mkdir()
+    Image.new("RGB", (2, 2), (10, 200, 100)).save(tmp_path / "tiny" / "a.png")
+    own = {"table": "cifar", "frost_folder": tmp_path / "tiny"}
+    assert (corrupt(images, "frost", 3, **own) == [4, 80, 40]).all()
     pictures = textures(None)
     assert len(pictures) == 5
     for picture in pictures:
