@@ -22,7 +22,6 @@ from noisymix_tf.errors import UsageError
 FILE = "records.sqlite"
 
 _TABLES = """
-CREATE TABLE IF NOT EXISTS cells (key TEXT PRIMARY KEY, cell TEXT);
 CREATE TABLE IF NOT EXISTS records (
     key TEXT, start INTEGER, number INTEGER, rows BLOB, seconds TEXT,
     PRIMARY KEY (key, start)
@@ -111,12 +110,7 @@ class Records(contextlib.AbstractContextManager):
         """
         with self._told(), self._base:
             for cell, start, rows, seconds in measured:
-                text = json.dumps(dataclasses.asdict(cell))
                 blob = zlib.compress(np.ascontiguousarray(rows).tobytes(), 1)
-                self._base.execute(
-                    "INSERT OR IGNORE INTO cells VALUES (?, ?)",
-                    (cell.key, text),
-                )
                 self._base.execute(
                     "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)",
                     (cell.key, start, len(rows), blob, json.dumps(seconds)),
@@ -159,12 +153,6 @@ class Records(contextlib.AbstractContextManager):
                 sums.update(json.loads(text))
         return dict(sums)
 
-    def cells(self) -> list[Cell]:
-        """All cells of which there is a record."""
-        texts = self._all("SELECT cell FROM cells")
-        with self._told():
-            return [Cell(**json.loads(text)) for (text,) in texts]
-
     def set_fact(self, name, value):
         """Keeps a JSON value by name, in place of another one."""
         text = json.dumps(value)
@@ -185,11 +173,9 @@ class Records(contextlib.AbstractContextManager):
         with self._told():
             self._base.execute("ATTACH ? AS other", (other,))
             with self._base:
-                for table in ("cells", "records"):
-                    self._base.execute(
-                        f"INSERT OR IGNORE INTO {table} "
-                        f"SELECT * FROM other.{table}"
-                    )
+                self._base.execute(
+                    "INSERT OR IGNORE INTO records SELECT * FROM other.records"
+                )
             self._base.execute("DETACH other")
 
     def _all(self, query, *values):
