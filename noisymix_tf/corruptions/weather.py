@@ -145,11 +145,12 @@ def _large_enough(height, width, stride, folder):
 
     pictures = []
     for picture in textures(folder):
+        step = min(stride, *picture.shape[:2])  # At least one pixel is left.
         columns, rows = size = tuple(
-            max(1, len(np.arange(stride / 2, side, stride)))
+            len(np.arange(step / 2, side, step))
             for side in picture.shape[1::-1]
         )
-        thin = Image.Transform.AFFINE, (stride, 0, 0, 0, stride, 0)
+        thin = Image.Transform.AFFINE, (step, 0, 0, 0, step, 0)
         picture = Image.fromarray(picture)
         picture = picture.transform(size, *thin, Image.Resampling.BILINEAR)
         scale = max((height + 1) / rows, (width + 1) / columns)
