@@ -24,6 +24,7 @@ _ORDER = (
     "jpeg_compression elastic_transform"
 ).split()
 _COLUMNS = tuple(itertools.product(_ORDER, map(str, SEVERITIES)))
+_HEAD = "".join(f"{','.join(line)}\n" for line in zip(("", ""), *_COLUMNS))
 
 # Fields that come from an evaluation; the others are the submitter's.
 _MEASURED = (
@@ -79,9 +80,8 @@ def row(report, name) -> str:
     cells = _section(report).cells
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerows(zip(("", ""), *_COLUMNS))
     writer.writerow([name, *(cells[c][s]["accuracy"] for c, s in _COLUMNS)])
-    return text.getvalue()
+    return _HEAD + text.getvalue()
 
 
 def write(report, path) -> tuple[pathlib.Path, pathlib.Path]:
@@ -89,7 +89,7 @@ def write(report, path) -> tuple[pathlib.Path, pathlib.Path]:
 
     `path` is `NAME` or `NAME.json`, with its folder. Of a `NAME.json` that is
     there already, what a submitter fills in is kept. `UsageError` if a cell is
-    missing, the folder is not there, or `NAME.json` is something else.
+    missing, the folder is not there, or one of them is something else.
     """
     stem = _stem(path)
     content = json.dumps({**entry(report), **_kept(stem)}, indent=2) + "\n"
@@ -127,9 +127,13 @@ def _stem(path):
 
 def _kept(stem):
     """Of an entry that is there already, what no evaluation knows."""
-    path = pathlib.Path(f"{stem}.json")
+    path, table = (pathlib.Path(f"{stem}.{end}") for end in ("json", "csv"))
     try:
         there = dict(json.loads(path.read_text())) if path.exists() else {}
+        if table.exists():
+            path = table
+            if not there or not table.read_text().startswith(_HEAD):
+                raise ValueError("no table of such an entry")
     except (OSError, ValueError, TypeError) as error:
         raise UsageError(
             f"{str(path)!r} is there already and is no entry of RobustBench: "

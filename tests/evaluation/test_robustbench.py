@@ -79,6 +79,9 @@ def test_files_keep_what_a_submitter_wrote(tmp_path):
 def test_bad_input(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "torn.json").write_text("{")
+    write(report(reference=alexnet(), c=WORSE), "lone")[0].unlink()
+    (tmp_path / "odd.json").write_text('{"name": ""}')
+    (tmp_path / "odd.csv").write_text("mine")
     both = ("clean", "c")
     for function, *arguments, words in (
         # What cannot become an entry is told before anything is measured.
@@ -88,6 +91,8 @@ def test_bad_input(tmp_path, monkeypatch):
         (check, "nowhere/Me", both, None, ALL, "'nowhere/Me' must be NAME, or"),
         (check, "", both, None, ALL, "must be NAME"),
         (check, "torn", both, None, ALL, "torn.json' is there already and is"),
+        (check, "lone", both, None, ALL, "lone.csv' is there already and is"),
+        (check, "odd", both, None, ALL, "odd.csv' is there already and is"),
         (entry, report(0, c=CIFAR), "missing: clean"),
         (entry, report(), "shot_noise 1, shot_noise 2, shot_noise 3..."),
     ):
