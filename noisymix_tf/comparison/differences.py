@@ -48,8 +48,8 @@ def measurements(runs) -> list[str]:
     """Lines on what measurements differ in: images, their origin, cells."""
     facts = collections.defaultdict(dict)
     for run in runs:
-        images = identity.which(run.report["data"] or "")[:8]
-        facts["test images or classes"][run.path] = images
+        test = identity.which(run.report["data"] or "")[:8]
+        facts["test images or classes"][run.path] = test
         for name, section in run.sections.items():
             # A row of cells has severities. Figures that have a setting are
             # columns of their own.
@@ -60,10 +60,15 @@ def measurements(runs) -> list[str]:
                 if isinstance(values, dict) or severity == next(iter(own))
             ]
             words = section["origin"]
+            if not cells:  # Those of other sections, which are told there.
+                words = words.partition(", ")[0]
             if not any(split(key)[1] for key in section["figures"]):
                 short = identity.short(*cells)[:4]
                 words += f", {len(cells)} cells {short}"
             facts[name][run.path] = words
+            # Older reports have none; test images were told.
+            if (images := section.get("images", [])) not in ([], [test]):
+                facts[f"{name}, images"][run.path] = identity.short(*images)[:8]
     return _differing(facts)
 
 

@@ -183,16 +183,20 @@ def reference_of(runs, wanted=None) -> Reference | None:
     What is wanted (a path, or `"alexnet"`); else AlexNet, where all reports
     have it; else the mean of the baseline's runs.
     """
-    found = Reference.of(wanted)
-    for run in runs if found else ():
+    found = None
+    for run in runs if wanted else ():
+        # Older reports do not tell their number of classes.
+        found = Reference.of(wanted, run.report.get("num_classes"))
         found.check(run.report["dataset"], run.report["data"])
     if found or all(r.report["reference"] == alexnet().name for r in runs):
         return found or alexnet()
     baseline = [run.folder / REPORT for run in runs if run.method == BASELINE]
     if not baseline:
         return None
-    mean = _mean([vars(Reference.of(path)) for path in baseline])
-    return Reference(**{**mean, "name": "the baseline"})
+    # Runs of other images are refused already, or compared anyway.
+    own = {"name": "the baseline", "origins": {}, "images": {}}
+    found = [dataclasses.replace(Reference.of(p), **own) for p in baseline]
+    return Reference(**_mean([*map(vars, found)]))
 
 
 def _mean(values):

@@ -57,6 +57,10 @@ class Reference:
     data: str | None = None
     # `{corruption: error}`, means over severities of which no more is known.
     over_severities: dict = dataclasses.field(default_factory=dict)
+    # `{section: value}`, where known: how its images were made, in words, and
+    # which they are, as of a `sections.Section`.
+    origins: dict = dataclasses.field(default_factory=dict)
+    images: dict = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, reference, classes=None):
@@ -94,6 +98,22 @@ class Reference:
             f"about {ours}: as far as is known, other test images or classes. "
             "Evaluate its model on these first, or give another reference."
         )
+
+    def check_section(self, section, made, images=None):
+        """Raises a `UsageError` if images of a section were made otherwise.
+
+        Of `images`, as of a `sections.Section`, one must be the same.
+        """
+        theirs, own = self.origins.get(section, made), self.images.get(section)
+        if images and own and set(images).isdisjoint(own):
+            theirs += f" (images {own[0]})"
+            made += f" (images {images[0]})"
+        if theirs != made:
+            raise UsageError(
+                f"The reference {self.name!r} was measured in section "
+                f"{section} on images {theirs}, this is about images {made}: "
+                "evaluate its model on these first, or give another reference."
+            )
 
     def of_section(self, field, section) -> dict:
         """`"errors"`, `"flips"` or `"top5_distances"` of a section."""
@@ -144,6 +164,15 @@ def ratios(values, reference, clean=0.0, reference_clean=0.0) -> dict:
     }
 
 
+def made_in(origin) -> str:
+    """How images were made, of a section's origin; the difficulty is no part.
+
+    >>> made_in("9 images per cell, from released files, difficulty 2")
+    'from released files'
+    """
+    return origin.partition(", ")[2].partition(", difficulty")[0]
+
+
 def _by_severity(row):
     """`{severity: error}` of that, or of five errors."""
     if isinstance(row, Mapping):
@@ -177,6 +206,7 @@ def _of_report(name, content):
         for field in ("flip_probability", "top5_distance", "difficulty")
     )
     clean = sections.get("clean")
+    made = {s: sections[s] for s in (*c, *p) if "origin" in sections[s]}
     return Reference(
         name=name,
         clean_error=clean and clean["figures"]["error"],
@@ -193,6 +223,10 @@ def _of_report(name, content):
         flips=flips,
         top5_distances=distances,
         numbers={section: of["n"] for section, of in sections.items()},
+        origins={
+            section: made_in(of["origin"]) for section, of in made.items()
+        },
+        images={section: of.get("images") for section, of in made.items()},
         difficulties={s: max(own.values()) for s, own in difficulties.items()},
         dataset=content["dataset"],
         data=content.get("data"),

@@ -194,6 +194,7 @@ class Section:
     # `{"noise": {"severity 1": metric}}`.
     overview: dict = dataclasses.field(default_factory=dict)
     adapt: str = ""  # As of its `Cell`s.
+    images: tuple = ()  # Which images these are: 8 digits of each `Cell.data`.
 
     def adapted(self, word) -> "Section":
         """The same of a model that adapted to the images, of `Cell.adapt`."""
@@ -246,6 +247,7 @@ class Section:
                 k: e for k, e in errors.items() if e is not None
             },
             "cells": self.cells,
+            "images": list(self.images),
             "notes": list(self.notes),
             "caveats": list(self.caveats),
         }

@@ -139,6 +139,8 @@ def test_what_a_page_and_a_comparison_show_is_there():
     assert lines["fgsm"] == {"FGSM accuracy": least}
     assert [*lines["calibration"].values()] == wanted and not lines["c_extra"]
     assert not (found["c_extra"].label or found["c_extra"].caveats)
+    alone = sections_of(on_c({}, 0.5))["calibration"]
+    assert alone.origin == "200 images per cell, clean"
     # What a table of several models must repeat.
     few = suite_c({"fog": [0.5] * 5}, source="released", n=20)
     section = sections_of(Report(few))["c_released"]
@@ -259,6 +261,18 @@ def test_what_a_reference_lacks_is_said(tmp_path, base, ours, figures, words):
         rates = [section.table.rows[name][-1] for name in rows]
         assert rates[[*rows].index(lacking)] is None and any(rates)
         assert re.search(f"  {lacking} .* –\n", report.text())
+
+
+def test_images_that_were_made_otherwise_divide_nothing(tmp_path):
+    """Errors under noise of one seed were divided by those of another."""
+    reference = saved(on_c(flat(0.5)), tmp_path / "report.json")
+    for own, *words in (
+        ({"seed": 1}, "version 1, seed 0)", "version 1, seed 1)"),
+        ({"generator": "2-tiny"}, "for cifar", "for tiny, generator version 2"),
+        ({"data": "1f.3"}, "seed 0) (images 0f)", "seed 0) (images 1f)"),
+    ):
+        call = lambda o=own: on_c(flat(0.5), None, reference, **o)  # noqa: E731
+        assert_usage_error(call, "in section c on images", *words)
 
 
 def test_the_benchmark_is_that_of_the_images(tmp_path):

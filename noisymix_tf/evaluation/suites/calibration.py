@@ -111,13 +111,15 @@ class Calibration(Suite):
         groups = {title: [*names] for (_, title), names in parts.items()}
         numbers = sections.distinct(cell.n for cell in scores)
         words = " or ".join(f"{n:,}" for n in numbers)
+        kinds = ("corrupted" if cell.corruption else "clean" for cell in scores)
+        kinds = " and ".join(sections.distinct(kinds))
         about = {"n": numbers[0], "label": "ECE", "source": ""}
         section = Section(
             "calibration",
             "Calibration",
             suite="calibration",
             **about,
-            origin=f"{words} images per cell, clean and corrupted",
+            origin=f"{words} images per cell, {kinds}",
             figures=tuple(figures),
             table=sections.Table.of("images", columns, groups, "calibration"),
             charts=tuple(charts),

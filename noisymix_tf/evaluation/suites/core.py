@@ -13,12 +13,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from noisymix_tf.data import released
+from noisymix_tf.data import identity, released
 from noisymix_tf.evaluation import metrics, sections
 from noisymix_tf.evaluation.images import Images
 from noisymix_tf.evaluation.metrics import ImageScores
 from noisymix_tf.evaluation.records import Cell
-from noisymix_tf.evaluation.reference import Reference
+from noisymix_tf.evaluation.reference import Reference, made_in
 from noisymix_tf.evaluation.sections import Figure, Section
 from noisymix_tf.probabilities import LOGITS
 from noisymix_tf.registry import Registry
@@ -237,6 +237,7 @@ class Benchmark(Suite):
             sections.only(field, scores)
         first, title = next(iter(scores)), self.titles[main]
         own = about(first, title, unit=self.unit, main=main)
+        own["images"] = sections.distinct(map(_images, scores))
         reference = context.reference or Reference("")
         parts = self.parts(scores, main, own, reference, context)
         values, theirs, notes = parts["values"], parts["theirs"], parts["notes"]
@@ -281,9 +282,11 @@ class Benchmark(Suite):
 
 def _on_reference(reference, about, lacking):
     name, ours = f"the reference {reference.name}", about["n"]
+    n = reference.numbers.get(about["name"], ours)
+    images = about["images"] if n == ours else None
+    reference.check_section(about["name"], made_in(about["origin"]), images)
     if lacking:
         yield f"{name} has nothing to divide by for {', '.join(lacking)}."
-    n = reference.numbers.get(about["name"], ours)
     if n != ours:
         yield f"{name} was measured on {n:,} per cell, this model on {ours:,}."
 
@@ -311,8 +314,13 @@ def about(cell, title, words=None, *, label=None, unit="images", main=True):
         "suite": cell.suite,
         "source": "generated" if cell.generator else cell.source,
         "n": cell.n,
+        "images": (_images(cell),),
         "origin": f"{number}{words or f' per cell, {_made(cell)}'}{read}",
     }
+
+
+def _images(cell):
+    return identity.which(cell.data)[:8]
 
 
 def _made(cell):
