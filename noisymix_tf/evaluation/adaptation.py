@@ -17,7 +17,7 @@ import numpy as np
 
 from noisymix_tf.checks import input_dtype
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation.images import Images
+from noisymix_tf.evaluation.images import Images, Reopened
 from noisymix_tf.lazy import keras, tf
 from noisymix_tf.models.averaging import normalisations
 from noisymix_tf.models.graph import Graph, is_graph
@@ -36,13 +36,20 @@ def tasks(found, job) -> list:
     mixed = functools.cache(_mixed)
     made = []
     for task in found:
-        images, order = mixed(task.images)
+        places = order(task.images.n)
+        if of.prior == 0 and len(places) % job.batch_size == 1 % job.batch_size:
+            raise UsageError(
+                f"prior=0: of {len(places)} images in batches of "
+                f"{job.batch_size} one is alone in its batch, whose statistics "
+                "tell nothing: choose another batch size or a prior of at "
+                "least 1."
+            )
         own = {"cell": dataclasses.replace(task.cell, adapt=word)}
         if task.make:
-            own["make"] = functools.partial(_in_order, task.make, order)
+            own["make"] = functools.partial(_in_order, task.make, places)
         if task.right is not None:
-            own["right"] = [task.right[place] for place in order]
-        own |= {"images": images, "predictor": predictor}
+            own["right"] = [task.right[place] for place in places]
+        own |= {"images": mixed(task.images), "predictor": predictor}
         made.append(dataclasses.replace(task, **own))
     return made
 
@@ -120,38 +127,24 @@ def normalised(layer, x, prior) -> "tf.Tensor":
     return tf.cast(tf.nn.batch_normalization(x, mean, variance, *how), dtype)
 
 
-def _mixed(images):
-    """The same images in a drawn order, and the order."""
+def order(n) -> np.ndarray:
+    """Places of n images in the order in which all are measured."""
     generator = np.random.Generator(np.random.Philox(key=_ORDER_SEED))
-    order = generator.permutation(images.n)
+    return generator.permutation(n)
+
+
+def _mixed(images):
+    """The same images in the drawn order."""
+    split = images.split
+    if not hasattr(split, "subset"):
+        raise UsageError(
+            f"adapt={BN} needs images in any order, which a "
+            f"{type(split).__name__} without subset cannot give: take a "
+            "noisymix_tf.data Dataset."
+        )
+    mixed = Reopened(lambda: split.subset(order(images.n)))
     own = images.name, images.num_classes, images.preprocess
-    return Images(_Mixed(images.split, order), *own), order
-
-
-class _Mixed:
-    """A split in another order."""
-
-    def __init__(self, split, order):
-        if not hasattr(split, "subset"):
-            raise UsageError(
-                f"adapt={BN} needs images in any order, which a "
-                f"{type(split).__name__} without subset cannot give: take a "
-                "noisymix_tf.data Dataset."
-            )
-        self._split, self._order = split, order
-
-    def __len__(self):
-        return len(self._order)
-
-    @property
-    def labels(self):
-        return np.asarray(self._split.labels)[self._order]
-
-    def batches(self, size):
-        return self._split.subset(self._order).batches(size)
-
-    def subset(self, places):
-        return self._split.subset(self._order[places])
+    return Images(mixed, *own)
 
 
 def _in_order(make, order, images, indices):

@@ -107,7 +107,8 @@ def shown(folder, section, cells) -> list[dict]:
 def _belongs(cell, section):
     if (cell.suite, cell.adapt) != (section.suite, section.adapt):
         return False
-    if cell.corruption in (None, section.name):
+    name = section.name.removesuffix("_adapted" if section.adapt else "")
+    if cell.corruption in (None, name):
         return True
     source = "generated" if cell.generator else cell.source
     return source == section.source and cell.corruption in section.cells

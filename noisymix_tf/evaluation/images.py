@@ -145,6 +145,19 @@ class Images:
             )
 
 
+class Reopened:
+    """A split of which one is open at a time: each has a list of its files."""
+
+    def __init__(self, opened):
+        self._opened, self._number = opened, len(opened())
+
+    def __len__(self):
+        return self._number
+
+    def __getattr__(self, name):
+        return getattr(self._opened(), name)
+
+
 def _count(split):
     """Number of images; reads them all only if there is no length."""
     if hasattr(split, "__len__"):

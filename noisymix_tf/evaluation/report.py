@@ -8,11 +8,14 @@ this package wrote `c_written`, `p_written`, of extra corruptions `c_extra`.
 
 import functools
 import json
+import os
 import pathlib
+
+import numpy as np
 
 from noisymix_tf.corruptions import FAMILIES
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation import gallery, metrics, page, sections
+from noisymix_tf.evaluation import adaptation, gallery, metrics, page, sections
 from noisymix_tf.evaluation.sections import Figure, show
 from noisymix_tf.evaluation.suites.core import SUITES
 from noisymix_tf.files import write_atomically
@@ -39,6 +42,7 @@ class Report:
         about: Words for the head of the page, `{"model": "runs/one", ...}`.
         costs: `{name: seconds}`, as `Records.seconds` gives.
         failure_share: Of the clean accuracy, below which a model fails.
+        num_classes: Of the dataset, where it is known.
 
     Attributes:
         sections: Its `sections.Section`s.
@@ -62,6 +66,7 @@ class Report:
         about=None,
         costs=None,
         failure_share=None,
+        num_classes=None,
     ):
         if not scores:
             raise UsageError(
@@ -75,7 +80,7 @@ class Report:
         self.data = sections.only("data", test)
         self.outputs = ", ".join(sections.distinct(c.outputs for c in scores))
         self.reference = reference
-        self.about = dict(about or {})
+        self.about, self.num_classes = dict(about or {}), num_classes
         self.scores = dict(scores)
         for suite in sections.distinct(cell.suite for cell in scores):
             SUITES.get(suite)
@@ -113,6 +118,7 @@ class Report:
         return {
             "schema": SCHEMA,
             "dataset": self.dataset,
+            "num_classes": self.num_classes,
             "data": self.data,
             "model": self.model,
             "about": self.about,
@@ -132,8 +138,8 @@ class Report:
     @property
     def chance(self) -> float | None:
         """Share of the largest class, right by always saying it, if known."""
-        every = self.scores.values()
-        shares = (getattr(own, "largest_class", None) for own in every)
+        every = sorted(self.scores.items(), key=lambda x: x[0].suite != "clean")
+        shares = (getattr(own, "largest_class", None) for _, own in every)
         return next((share for share in shares if share is not None), None)
 
     @property
@@ -211,9 +217,45 @@ def scores_of(records, cells) -> dict:
     scores = {}
     for cell in cells:
         suite = SUITES.get(cell.suite)()
-        rows = records.rows(cell, suite.scores.ROW)
-        scores[cell] = suite.scores(rows, suite.group(cell))
+        rows, group = records.rows(cell, suite.scores.ROW), suite.group(cell)
+        if cell.adapt and group == "test":  # Resampled with those of the rest.
+            rows = rows[np.argsort(adaptation.order(cell.n))]
+        scores[cell] = suite.scores(rows, group)
     return scores
+
+
+def check_kept(before, facts, suites, folder):
+    """Refuses to replace a report by that of another model, or of less.
+
+    Of facts of the last plan, if any, and of this one, whose suites are asked
+    for by name.
+    """
+    if not before:
+        return
+    both = before, facts
+    names = [own["about"].get("model") for own in both]
+    models, of = (
+        [{cell[field] for cell in own["cells"]} for own in both]
+        for field in ("model", "suite")
+    )
+    is_same, is_named = models[0] == models[1], None not in names
+    if is_named and not is_same:
+        old, new = map(os.path.realpath, names)
+        # A run that was moved and trained further has its model beside it.
+        if old != new and os.path.dirname(new) != str(folder.resolve().parent):
+            raise UsageError(
+                f"{folder} holds the evaluation of {names[0]}: name another "
+                "output_dir."
+            )
+    left = sorted(of[0] - of[1] - {*suites})
+    # Of a model that was trained further there is nothing to keep.
+    is_kept = is_same or not is_named
+    if left and is_kept and (folder / "report.json").exists():
+        raise UsageError(
+            f"{folder} holds a report with suite {', '.join(left)}, which this "
+            "would leave out: add it to suites (what is measured is not "
+            "measured again), or name another output_dir."
+        )
 
 
 def _less(metric, other):

@@ -90,6 +90,8 @@ def test_cells_of_their_own_in_a_drawn_order(tmp_path):
         made = corruptions.corrupt(images, cell.corruption, 5)[order]
         parts = [predictor(made[k : k + 10]) for k in (0, 10, 20)]
         wanted = evaluation.ImageScores.of(np.concatenate(parts), labels)
+        # Kept in the order of the images, as all cells are.
+        wanted = wanted[np.argsort(order)]
         assert scores.rows["right"].tolist() == wanted["right"].tolist()
         np.testing.assert_allclose(scores.rows["nll"], wanted["nll"], rtol=1e-4)
     found = both.report.as_dict()["sections"]
@@ -99,6 +101,13 @@ def test_cells_of_their_own_in_a_drawn_order(tmp_path):
     assert both.figures[name] == plain.figures[name]
     assert both.figures["c/mean_nll"] != both.figures["c_adapted/mean_nll"]
     assert "c_adapted" not in both.report.overview
+    # What the clean images of the model as it is are needed for.
+    rows = dict.fromkeys(corruptions.names("common"), [0.5] * 5)
+    cells = toys.suite_c(rows, adapt="bn") | {toys.clean_cell(): toys.scores(1)}
+    reference = evaluation.Reference("x", 0.1, {"*": rows})
+    figures = evaluation.Report(cells, reference, failure_share=0.9).figures
+    assert figures["c_adapted/mce"] == 100
+    assert not [f for f in figures if "relative" in f or "failure" in f]
     # A page shows what either said.
     for section in both.report.sections:
         if section.suite == "c":
@@ -110,11 +119,15 @@ def test_shifted_images_too(tmp_path):
     data = toys.whole_dataset(n=20)
     for place, image in enumerate(data.test.images[:13]):
         label = "0" if place < 6 else "2"
-        released_sets.save_image(tmp_path / label / f"{place}.png", image)
-    how = {"suites": ("r",), "shift_dir": tmp_path, "batch_size": 8}
+        path = tmp_path / "set" / label / f"{place}.png"
+        released_sets.save_image(path, image)
+    how = {"suites": ("r",), "shift_dir": tmp_path / "set", "batch_size": 8}
+    how["output_dir"] = tmp_path / "out"
     results = toys.run(normalising(), data, adapt="bn", **how)
     found = results.report.as_dict()["sections"]
     assert list(found)[:2] == ["shift", "shift_adapted"]
+    adapted = results.report.sections[1]
+    assert len(gallery.shown(how["output_dir"], adapted, results.scores)) == 2
     counts = [cell.n for cell in results.scores]
     assert counts[:2] == counts[2:]
 
@@ -127,6 +140,11 @@ def test_what_cannot_adapt_is_told():
         "adapt=bn is for batch normalisation, which it lacks",
     )
     assert_usage_error(lambda: call(normalising(), data, **how), "any order")
+    for size in (4, 1):
+        own = {"batch_size": size, "prior": 0, **how}
+        words = f"of 9 images in batches of {size} one is alone"
+        whole = toys.whole_dataset(9)
+        assert_usage_error(call, words, model=None, dataset=whole, **own)
     words = "prior=3 would do nothing without adapt=bn"
     assert_usage_error(lambda: call(None, data, prior=3), words)
     words = "adapt='bn' would do nothing: it is for suite c or c_bar or r,"

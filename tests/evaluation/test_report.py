@@ -82,7 +82,7 @@ def test_json_has_all_numbers_and_words_say_what_their_errors_are(tmp_path):
     sections = content.pop("sections")
     wanted = {"schema": 3, "dataset": 'toy "<&>"', "data": "0f", "model": "abc"}
     wanted |= {"about": {"model": "runs/one"}, "outputs": "logits"}
-    assert content == wanted | {"reference": None}
+    assert content == wanted | {"reference": None, "num_classes": None}
     errors, c = sections["clean"]["standard_errors"], sections["c"]
     assert "largest_class" not in errors  # A share alone has none.
     assert errors["error"] == pytest.approx(np.sqrt(0.09 / 200), rel=0.2)
@@ -92,7 +92,8 @@ def test_json_has_all_numbers_and_words_say_what_their_errors_are(tmp_path):
     assert keys[0] == keys[1] == keys[2]
     about = {"title": "Common corruptions", "label": "C", "suite": "c"}
     about |= {"n": 200, "source": "generated", "origin": c["origin"]}
-    assert c == about | {"notes": c["caveats"], "caveats": c["caveats"]}
+    about |= {"notes": c["caveats"], "images": ["0f"]}
+    assert c == about | {"caveats": c["caveats"]}
     assert "over 2 of the benchmark's 15" in c["caveats"][0]
 
 
@@ -114,6 +115,11 @@ def test_what_is_said_in_a_sentence_is_what_can_be_told():
     few = {cell("clean", source="original", n=20): scores(0.3, 20)}
     chance = "Clean accuracy is 30 ± 10 %, which cannot be told from chance."
     assert Report(few).verdict == chance
+    # That of the clean images, whatever was measured before.
+    worse = scores(0.3, 20)
+    worse.rows["label"] = 0
+    first = {cell("fgsm", setting="x", n=20): worse}
+    assert Report(first | few).chance == 0.25
     assert Report(toys.suite_c({"fog": [0.5]})).verdict.startswith("Corruption")
 
 
