@@ -61,7 +61,10 @@ def split(key) -> tuple[str, str]:
 
 
 def find(path) -> list[pathlib.Path]:
-    """Sorted directories of runs and evaluations, at most two folders below."""
+    """Sorted directories of runs and evaluations, at most two folders below.
+
+    What lies in one of them is a part of it.
+    """
     path, found = pathlib.Path(path), set()
     for depth in ("", "*/", "*/*/"):
         for file in (*path.glob(depth + FLAGS), *path.glob(depth + REPORT)):
@@ -70,9 +73,11 @@ def find(path) -> list[pathlib.Path]:
             folder = file.parent
             run = folder.absolute().parent
             is_part = folder.name == EVALUATION and (run / FLAGS).is_file()
-            found.add(folder.parent if is_part else folder)
-        if found:
-            return sorted(found)
+            folder = folder.parent if is_part else folder
+            if found.isdisjoint(folder.parents):
+                found.add(folder)
+    if found:
+        return sorted(found)
     reason = "holds no run" if path.is_dir() else "is no directory"
     raise UsageError(
         f"{path} {reason}: give what python -m noisymix_tf.train or evaluate "
@@ -150,6 +155,9 @@ def _is_report(report):
         numbers += [n for s in sections for n in s["standard_errors"].values()]
         parts = [(s[k], kind) for s in sections for k, kind in _FIELDS.items()]
         parts += [(report["about"], dict), *((kind, str) for kind in kinds)]
+        parts += [(v, dict) for s in sections for v in s["cells"].values()]
+        words = report["dataset"], report["about"].get("model", "")
+        parts += [(word, str) for word in (*words, report["data"] or "")]
         return (
             report["schema"] == _SCHEMA
             and report.keys() >= {"dataset", "data", "model", "reference"}

@@ -172,15 +172,19 @@ def build(
             "The runs have no measure that a table shows: evaluate them with "
             "--suites=clean,c."
         )
+    few = {}
     for column in columns:
         for row in rows:
             found = [measured[run.path].get(column.place) for run in row.runs]
             if found := list(filter(None, found)):
                 row.cells[column.key] = Cell(found)
+            if 0 < len(found) < (number := len(row.runs)):
+                few[f"{row.title}, {column.label}"] = len(found), number
         _compare(column, rows, target)
     published = _published({r.report["dataset"] for r in runs}, columns)
     lines = [f"Differs: {line}" for line in differing]
     lines += [f"Rows differ in {line}" for line in differences.recipes(rows)]
+    lines += [f"{name}: {own} of {n} runs" for name, (own, n) in few.items()]
     about = sections, lines, target or "the best"
     return Table(_title(runs, equal_passes), columns, rows, published, *about)
 

@@ -1,5 +1,7 @@
 """Runs, their measures and table against NumPy's and SciPy's own formulas."""
 
+import dataclasses
+import functools
 import json
 import math
 import re
@@ -49,7 +51,7 @@ def _leaders(built, key=KEY):
     return [t for t, cell in _cells(built, key).items() if cell.is_leader]
 
 
-def test_columns_are_those_of_the_suites_as_numpy_finds_them(found):
+def test_columns_are_those_of_the_suites_as_numpy_finds_them(found, tmp_path):
     built = table.build(found)
     assert list(_cells(built)) == ["Baseline", "Mixup", "NoisyMix"]
     assert set(flagfiles.names("method")) <= set(table.TITLES)
@@ -68,6 +70,18 @@ def test_columns_are_those_of_the_suites_as_numpy_finds_them(found):
             np.testing.assert_allclose(own, numbers, rtol=1e-6, atol=1e-9)
     built = table.build([run for run in found if run.method != "baseline"])
     assert "C, mCE" not in [column.title for column in built.columns]
+    own = {**found[0].report, "num_classes": 10}
+    few = dataclasses.replace(found[0], report=own)
+    call = functools.partial(table.build, [few], "alexnet")
+    assert_usage_error(call, "classes of ImageNet-C, this dataset has 10")
+    # Means over some of a row's runs.
+    own = {
+        n: s for n, s in found[-1].report["sections"].items() if n == "clean"
+    }
+    own = {**found[-1].report, "sections": own}
+    few = dataclasses.replace(found[-1], folder=tmp_path, report=own)
+    told = table.build([*found[:-1], few]).differing
+    assert told == [f"NoisyMix, {s}: 1 of 2 runs" for s in ("C", "FGSM", "ECE")]
     # A section without a label is in no table.
     bare = {"suite": "c", "label": "", "figures": {"accuracy": 0.5}}
     assert runs.shown({"sections": {"a": bare, "b": bare}}) == {}
@@ -209,6 +223,9 @@ def test_rows_tell_what_they_differ_in_or_do_not_compare(tmp_path, found):
     (tmp_path / "x/toy" / FLAGS).write_text("--output_dir=toy\n--seeds=2\n")
     assert runs.find(tmp_path / "x") == below[::-1]
     assert runs.find(below[0] / "evaluation") == below[:1]
+    upper = write(tmp_path / "x" / "c")
+    made.evaluation(upper / "robustness")
+    assert runs.find(tmp_path / "x") == [*below[::-1], upper]
     fog, snow = ({n: dict.fromkeys(range(1, 6), 0.5)} for n in ("fog", "snow"))
     folder = flags("mixup", dataset="folder", data_dir="b")
     rows = (
@@ -231,6 +248,12 @@ def test_rows_tell_what_they_differ_in_or_do_not_compare(tmp_path, found):
         assert name == "about" or "classes" not in line
         notes = writers.notes(build(both, anyway=True))
         assert any(note.startswith("Differs: ") for note in notes)
+    # The test images are the same, those of the files are not.
+    for name, method in (("a", "baseline"), ("b", "mixup")):
+        own = {"c": fog, "source": "released", "data": f"{name}1.2"}
+        write(tmp_path / "files" / name, flags(method), **own)
+    words = "compare: c_released, images: ", " (", "; "
+    assert_usage_error(lambda: build(tmp_path / "files"), *words)
 
 
 def test_epochs_count_once_for_each_view_where_passes_are_equal(tmp_path):
@@ -259,6 +282,9 @@ def test_what_is_damaged_is_told_in_one_line(tmp_path):
         (REPORT, all_of_it, '{"schema": 2}', no_report),
         (REPORT, r'(: {"accuracy": )[\d.]+', r'\1"high"', no_report),
         (REPORT, '"kinds": {', '"kinds": {}, "more": {', no_report),
+        (REPORT, '"cells": {', '"cells": {"x": 3, ', no_report),
+        (REPORT, '"about": {', '"about": {"model": 3', no_report),
+        (REPORT, '"dataset": ".*?",', '"dataset": 3,', no_report),
         (REPORT, '"model": "abc"', '"model": "d"', ["not of the same model"]),
         (FLAGS, all_of_it, "--schemes=a\n", ["holds no run, or a dam"]),
     )
