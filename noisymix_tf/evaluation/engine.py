@@ -41,9 +41,8 @@ def run(plan, records, num_workers=None, progress=None, gallery=None) -> int:
         Number of cells that were measured, in whole or in part.
     """
     walks = [_Walk(plan, images, records) for images in plan.sources]
-    if num_workers is None:
-        made = sum(walk.count(lambda task: task.make) for walk in walks)
-        num_workers = min(cores(), made // _IMAGES_A_WORKER)
+    made = sum(walk.count(lambda task: task.make) for walk in walks)
+    num_workers = _workers(num_workers, made)
     if progress:
         progress.begin(sum(walk.count() for walk in walks))
     with (
@@ -57,6 +56,12 @@ def run(plan, records, num_workers=None, progress=None, gallery=None) -> int:
     if progress:
         progress.end()
     return len({task.cell for walk in walks for task in walk.tasks})
+
+
+def _workers(wanted, made):
+    """How many processes make so many images."""
+    usual = min(cores(), made // _IMAGES_A_WORKER)
+    return usual if wanted is None else wanted
 
 
 def estimate(plan, num_workers=None):
@@ -75,7 +80,8 @@ def estimate(plan, num_workers=None):
     began = time.monotonic()
     plan.job.predictor(batch)
     answering = passes * (time.monotonic() - began) / len(batch)
-    making /= min(cores(), num_workers or cores())
+    made = sum(task.cell.n * task.frames for task in plan.tasks if task.make)
+    making /= max(1, min(cores(), _workers(num_workers, made // plan.shard[1])))
     return (making + answering) / plan.shard[1]
 
 

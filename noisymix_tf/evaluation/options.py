@@ -7,7 +7,7 @@ import math
 
 from noisymix_tf import corruptions as corruptions_lib
 from noisymix_tf.attacks import BALLS, LOSSES
-from noisymix_tf.checks import radius
+from noisymix_tf.checks import radius, radius_text
 from noisymix_tf.corruptions import selection
 from noisymix_tf.corruptions.selection import sequence
 from noisymix_tf.data.preprocess import Preprocess
@@ -38,8 +38,9 @@ _FILES = ("c_dir", "c_bar_dir", "p_dir", "r_dir", "shift_dir")
 class Settings(Options):
     """What suites measure, and how.
 
-    The options of `evaluate`, by suite. Lists may be given as one name or tag,
-    `"all"`, or None for the default. `UsageError` if a value cannot be used.
+    The options of `evaluate`, by suite. Corruptions and perturbations may be
+    one name or tag, `"all"`, or None for the default. `UsageError` if a value
+    cannot be used.
     """
 
     PREFIX = ""
@@ -244,8 +245,75 @@ class Settings(Options):
 
 def _radii(name, values, largest=math.inf):
     """Radii as floats; of two words for one number the first counts."""
-    radii = (radius(name, v, largest) for v in sequence(name, values))
-    return tuple(dict.fromkeys(radii))
+    radii = [radius(name, v, largest) for v in sequence(name, values)]
+    radii = tuple(dict.fromkeys(radii))
+    texts = [*map(radius_text, radii)]
+    if doubled := [text for text in texts if texts.count(text) > 1]:
+        raise UsageError(
+            f"{name}: two radii are {doubled[0]} as far as reports tell: leave "
+            "one out."
+        )
+    return radii
+
+
+def checked(suites, settings) -> tuple[list, Settings]:
+    """The `Suite`s and `Settings` of names and a dict of options.
+
+    Raises:
+        UsageError: A name is not known, a value cannot be used, or an option
+            would do nothing for these suites.
+    """
+    names = sequence("suites", suites)
+    chosen = [SUITES.get(name)() for name in names]
+    settings = Settings.of(settings)
+    used = {name for suite in chosen for name in suite.options}
+    for name in sorted(settings.chosen() - used):
+        owners = [n for n, s in SUITES.items() if name in s.options]
+        raise UsageError(
+            f"{name}={getattr(settings, name)!r} would do nothing: it is "
+            f"for suite {' or '.join(owners)}, which is not among "
+            f"{', '.join(names)}. Leave it out, or add the suite."
+        )
+    _check_together(dict(zip(names, chosen)), settings)
+    return chosen, settings
+
+
+def _check_together(chosen, settings):
+    """Refuses options that do nothing for all of the suites together."""
+    # Suite calibration is about the cells of c.
+    of_table = [
+        "c" if s.of else n for n, s in chosen.items() if "table" in s.options
+    ]
+    # A suite of a user's own reads no files.
+    read = [getattr(settings, f"{name}_dir", None) for name in of_table]
+    if settings.table != "auto" and read and all(read):
+        raise UsageError(
+            f"table={settings.table} would do nothing: the images of "
+            f"{', '.join(dict.fromkeys(map(str, read)))} are made already. "
+            f"Leave it out."
+        )
+    for name, norm in (("eps", "linf"), ("l2_eps", "l2")):
+        of = [s.options for s in chosen.values() if name in s.options]
+        # Suite fgsm has but the one norm.
+        is_idle = norm not in settings.norms and all("norms" in o for o in of)
+        if is_idle and name in settings.chosen():
+            radii = ",".join(map(radius_text, getattr(settings, name)))
+            raise UsageError(
+                f"{name}={radii} would do nothing: it is for norm {norm}, the "
+                f"norms are {', '.join(settings.norms)}. Leave it out, or add "
+                "the norm."
+            )
+    if settings.frost_folder and "frost" not in settings.corruptions:
+        raise UsageError(
+            f"frost_folder={settings.frost_folder} would do nothing: frost is "
+            f"not among the corruptions. Leave it out, or add frost."
+        )
+    is_clean = any("clean" in (s.of or (n,)) for n, s in chosen.items())
+    if settings.failure_share is not None and not is_clean:
+        raise UsageError(
+            f"failure_share={settings.failure_share} would do nothing: it is a "
+            f"share of the accuracy on clean images. Add suite clean."
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,10 +7,10 @@ measured is refused there, before a model works for hours.
 import contextlib
 import dataclasses
 import json
+import os
 import pathlib
 
 from noisymix_tf import checks
-from noisymix_tf.corruptions.selection import sequence
 from noisymix_tf.data import identity
 from noisymix_tf.distribution import Replicas
 from noisymix_tf.errors import UsageError
@@ -18,12 +18,13 @@ from noisymix_tf.evaluation import adaptation, engine
 from noisymix_tf.evaluation.gallery import FOLDER as EXAMPLES
 from noisymix_tf.evaluation.gallery import Gallery
 from noisymix_tf.evaluation.images import Images, dataset_of
-from noisymix_tf.evaluation.options import Settings
+from noisymix_tf.evaluation.options import checked
 from noisymix_tf.evaluation.predictor import Predictor
 from noisymix_tf.evaluation.records import FILE, Cell, Records
-from noisymix_tf.evaluation.reference import Reference
-from noisymix_tf.evaluation.report import Report, scores_of
-from noisymix_tf.evaluation.suites import SUITES, Job
+from noisymix_tf.evaluation.reference import Reference, made_in
+from noisymix_tf.evaluation.report import Report, check_kept, scores_of
+from noisymix_tf.evaluation.suites import Job
+from noisymix_tf.evaluation.suites.core import about as about_cell
 from noisymix_tf.files import claimed, remove_leftovers, write_atomically
 from noisymix_tf.models.unwrap import model_fingerprint
 from noisymix_tf.places import check_local
@@ -31,6 +32,8 @@ from noisymix_tf.progress import Progress
 
 CELLS_FILE = "cells.jsonl"
 _PLAN = "plan"
+# What parts of one plan have in common.
+_OF_PLAN = "key", "reference", "failure_share"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,51 +135,10 @@ def plan(
             found += adaptation.tasks(found, job)
         for task in found:
             tasks.setdefault(task.cell, task)
+    for cell in tasks if reference else ():
+        own = about_cell(cell, "")
+        reference.check_section(own["name"], made_in(own["origin"]))
     return Plan(tuple(tasks.values()), job, reference, shard)
-
-
-def checked(suites, settings) -> tuple[list, Settings]:
-    """The `Suite`s and `Settings` of names and a dict of options.
-
-    Raises:
-        UsageError: A name is not known, a value cannot be used, or an option
-            would do nothing for these suites.
-    """
-    names = sequence("suites", suites)
-    chosen = [SUITES.get(name)() for name in names]
-    settings = Settings.of(settings)
-    used = {option for suite in chosen for option in suite.options}
-    for option in sorted(settings.chosen() - used):
-        owners = [n for n, s in SUITES.items() if option in s.options]
-        raise UsageError(
-            f"{option}={getattr(settings, option)!r} would do nothing: it is "
-            f"for suite {' or '.join(owners)}, which is not among "
-            f"{', '.join(names)}. Leave it out, or add the suite."
-        )
-    _check_together(dict(zip(names, chosen)), settings)
-    return chosen, settings
-
-
-def _check_together(chosen, settings):
-    """Refuses options that do nothing for all of the suites together."""
-    # Suite calibration is about the cells of c.
-    of_table = [
-        "c" if s.of else n for n, s in chosen.items() if "table" in s.options
-    ]
-    # A suite of a user's own reads no files.
-    read = [getattr(settings, f"{name}_dir", None) for name in of_table]
-    if settings.table != "auto" and read and all(read):
-        raise UsageError(
-            f"table={settings.table} would do nothing: the images of "
-            f"{', '.join(dict.fromkeys(map(str, read)))} are made already. "
-            f"Leave it out."
-        )
-    is_clean = any("clean" in (s.of or (n,)) for n, s in chosen.items())
-    if settings.failure_share is not None and not is_clean:
-        raise UsageError(
-            f"failure_share={settings.failure_share} would do nothing: it is a "
-            f"share of the accuracy on clean images. Add suite clean."
-        )
 
 
 def _add_model(job, model, replicas):
@@ -209,10 +171,19 @@ class Results:
     @property
     def figures(self) -> dict[str, float]:
         """`{"clean/accuracy": 0.95, "c/mean_accuracy": 0.88, ...}`."""
-        return self.report.figures
+        return self._whole.figures
 
     def __str__(self):
-        return self.report.text()
+        return self._whole.text()
+
+    @property
+    def _whole(self):
+        if self.report is None:
+            raise UsageError(
+                "A part of an evaluation has no report: join all parts with "
+                "evaluation.merge."
+            )
+        return self.report
 
 
 def evaluate(
@@ -248,12 +219,14 @@ def evaluate(
         num_workers: See `engine.run`.
         progress: True for `noisymix_tf.progress.Progress()`, or an object of
             this kind; None for silence.
-        about: Dict of words for the head of the report, `{"model": PATH}`.
+        about: Dict of words for the head of the report, `{"model": PATH}`:
+            the report of another one in `output_dir` is not replaced.
         suites, reference, **planned: What is measured, as of `plan`: also
             `batch_size`, `strategy`, `shard`, and the options of the suites.
 
     Raises:
-        UsageError: As `plan`.
+        UsageError: As `plan`; or `output_dir` has the report of another model,
+            or of more suites.
 
     >>> dataset = data.load("cifar10")  # doctest: +SKIP
     >>> print(evaluate(model, dataset, suites=("fgsm",)))  # doctest: +SKIP
@@ -263,9 +236,11 @@ def evaluate(
         checks.whole_number("num_workers", num_workers, 0)
     planned |= {"suites": suites, "reference": reference}
     work = plan(model, dataset, **planned)
-    facts = _facts_of(work, output_dir, reference, dict(about or {}))
+    about = {name: str(word) for name, word in (about or {}).items()}
+    facts = _facts_of(work, output_dir, reference, about)
     progress = Progress() if progress is True else progress
     with _opened(output_dir) as (folder, records):
+        check_kept(records.fact(_PLAN), facts, suites, folder)
         records.set_fact(_PLAN, facts)
         how = num_workers, progress, folder and Gallery(folder)
         computed = engine.run(work, records, *how)
@@ -312,18 +287,25 @@ def merge(folders, output_dir) -> Results:
         Those of one evaluation in one go to the last bit.
 
     Raises:
-        UsageError: A part is missing, not finished, there twice, or of another
-            plan.
+        UsageError: A part is missing, not finished, there twice, of another
+            plan, or lies in `output_dir`.
     """
+    folders = [*folders]
+    if os.path.realpath(output_dir) in map(os.path.realpath, folders):
+        raise UsageError(
+            f"output_dir={output_dir} is one of the parts: name another folder "
+            "for the whole."
+        )
     every, parts = [(path, _facts(path)) for path in folders], {}
     if not every:
         raise UsageError("No part was given: name the folders of all parts.")
     start, first = every[0]
     for path, facts in every:
-        if facts["key"] != first["key"]:
+        if any(facts.get(name) != first.get(name) for name in _OF_PLAN):
             raise UsageError(
                 f"{path} and {start} are no parts of one plan: measure both "
-                "with the same model, data, suites, batch size and n."
+                "with the same model, data, suites, batch size, n, reference "
+                "and failure_share."
             )
         place, count = facts["shard"]
         if place in parts:
@@ -340,8 +322,12 @@ def merge(folders, output_dir) -> Results:
         )
     reference = Reference.of(first["reference"], first["num_classes"])
     with _opened(output_dir) as (folder, records):
+        (folder / EXAMPLES).mkdir(exist_ok=True)
         for path in parts.values():
             records.take(path)
+            for file in pathlib.Path(path, EXAMPLES).glob("*.json"):
+                content = file.read_bytes()
+                write_atomically(folder / EXAMPLES / file.name, content)
         facts = {**first, "shard": (0, 1)}
         records.set_fact(_PLAN, facts)
         return Results(0, _report(records, facts, reference, folder))
@@ -366,7 +352,7 @@ def _report(records, facts, reference, folder):
     scores = scores_of(records, cells)
     costs = records.seconds(cells)
     how = facts["about"], costs, facts.get("failure_share")
-    report = Report(scores, reference, *how)
+    report = Report(scores, reference, *how, facts["num_classes"])
     if folder is not None:
         lines = []
         for cell, own in scores.items():

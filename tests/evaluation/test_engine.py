@@ -1,6 +1,8 @@
 """`evaluate` on models whose predictions are known; images are read once."""
 
+import itertools
 import json
+import pathlib
 import signal
 import time
 from unittest import mock
@@ -11,6 +13,7 @@ import pytest
 
 from noisymix_tf import corruptions, evaluation
 from noisymix_tf.data.classes import balanced_indices
+from noisymix_tf.evaluation import engine
 from noisymix_tf.evaluation.images import Images
 from noisymix_tf.evaluation.metrics import ImageScores
 from noisymix_tf.models.unwrap import model_fingerprint
@@ -89,10 +92,24 @@ def test_shards_are_one_run_to_the_last_bit_whatever_the_workers(tmp_path):
         own = {"output_dir": part, "shard": f"{k}/4", "num_workers": k % 3}
         one = toys.run(model, **own, **options)
         assert one.report is None and not (part / "report.json").exists()
+        for ask in (str, lambda results: results.figures):
+            assert_usage_error(lambda f=ask, r=one: f(r), "evaluation.merge")
     merged = evaluation.merge(reversed(parts), tmp_path / "merged")
     assert bits(merged) == bits(whole)
     assert list(merged.scores) == list(whole.scores)
     assert "flat" in (tmp_path / "merged" / "report.html").read_text()
+    pictures = [
+        {
+            p.name: p.read_bytes()
+            for p in (tmp_path / name / "examples").iterdir()
+        }
+        for name in ("merged", "whole")
+    ]
+    assert pictures[0] == pictures[1]
+    given = {"folders": parts, "output_dir": parts[1] / "."}
+    assert_usage_error(evaluation.merge, "is one of the parts", **given)
+    other, own = tmp_path / "other", {"shard": "2/4", "failure_share": 0.5}
+    toys.run(model, output_dir=other, **options, **own)
     # What is no set of parts of one plan.
     alien = tmp_path / "alien"
     toys.run(model, output_dir=alien, shard="2/4", **options, seed=1)
@@ -106,6 +123,7 @@ def test_shards_are_one_run_to_the_last_bit_whatever_the_workers(tmp_path):
         (parts[:3], "Of 4 parts 4 are missing"),
         ([*parts, parts[0]], "are both part 1 of 4"),
         ([parts[0], alien], "no parts of one plan"),
+        ([parts[0], other], "reference and failure_share"),
         ([tmp_path], "holds no part of an evaluation"),
         ([half, tmp_path / "rest"], "lacks"),
     ):
@@ -117,6 +135,44 @@ def test_shards_are_one_run_to_the_last_bit_whatever_the_workers(tmp_path):
     assert_usage_error(toys.run, "needs an output_dir", **given)
     given |= {"output_dir": alien, "reference": evaluation.Reference("own")}
     assert_usage_error(toys.run, "give its path", **given)
+
+
+def test_a_report_is_not_replaced_by_another_or_by_less(tmp_path):
+    out, other = tmp_path / "out", toys.brightness_model(scale=2.0)
+    how = {"output_dir": out, "severities": (1,)}
+    about = {"model": pathlib.Path("one")}
+    toys.run(about=about, **how)
+    before = (out / "report.json").stat().st_mtime_ns
+    own = {"model": other, "about": {"model": "two"}}
+    words = "holds the evaluation of one: name another output_dir"
+    assert_usage_error(toys.run, words, **how, **own)
+    less = {"suites": ("clean",), "output_dir": out}
+    for own in ({}, {"about": about}, {"model": other}):
+        words = "holds a report with suite c, which", "add it to suites"
+        assert_usage_error(toys.run, *words, **less, **own)
+    assert (out / "report.json").stat().st_mtime_ns == before
+    # The same by another name; trained further, and then moved.
+    assert toys.run(about={"model": "1"}, **how).computed == 0
+    assert toys.run(other, about={"model": "1"}, **less).computed == 1
+    beside = {"model": tmp_path / "model.keras"}
+    toys.run(about=beside, **less)
+    report = json.loads((out / "report.json").read_text())
+    assert report["num_classes"] == 3 and len(report["sections"]) == 3
+
+
+def test_estimates_count_the_workers_that_there_are(monkeypatch):
+    plan = evaluation.plan(
+        toys.brightness_model(),
+        toys.dataset(),
+        corruptions="fog",
+        severities=(1,),
+    )
+    monkeypatch.setattr(engine, "cores", lambda: 4)
+    clock = mock.Mock(**{"monotonic.return_value": 0.0})
+    for workers, wanted in ((0, 23), (None, 23), (2, 11.5), (8, 5.75)):
+        clock.process_time.side_effect = itertools.count(0.0, 4.0)
+        monkeypatch.setattr(engine, "time", clock)
+        assert engine.estimate(plan, workers) == wanted
 
 
 def changed(data, **fields):

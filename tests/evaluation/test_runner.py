@@ -10,6 +10,7 @@ from noisymix_tf import corruptions
 from noisymix_tf.checks import radius, radius_text
 from noisymix_tf.evaluation import Settings, checked, evaluate, plan
 from support.evaluation_toys import brightness_model, run, whole_dataset
+from support.released_sets import save_image
 from support.usage import assert_usage_error
 
 
@@ -28,6 +29,7 @@ def test_equal_settings_in_one_form():
         assert radius("eps", text) == pytest.approx(number, rel=1e-5)
     for name, one, other in (
         ("severities", [5, 1, 3, 3], (np.int64(1), 3, 5)),
+        ("severities", [2.5, 3], (np.float32(2.5), np.float32(3))),
         ("eps", ["4/255", 4 / 255, "8/255"], (4 / 255, "8/255")),
         ("attack_losses", ["log_odds", "log_odds"], ("log_odds",)),
         ("corruptions", ["fog", "snow", "fog"], ("fog", "snow")),
@@ -40,6 +42,7 @@ def test_equal_settings_in_one_form():
         ("extra", ["tilt", "noise"], names("extra"), ("tilt", *films("noise"))),
         ("all", "cifar", names(), films("cifar")),
         (None, "all", names("common"), films()),
+        ("fog", "tilt", ("fog",), ("tilt",)),
     ):
         made = Settings(corruptions=one, perturbations=other)
         assert [made.corruptions, made.perturbations] == wanted
@@ -70,6 +73,7 @@ def test_bad_values():
         ("eps", "eps=8 is more than the largest distance", [(8,)]),
         ("eps", no_radius, [(value,) for value in (*no_radii, 1j)]),
         ("l2_eps", "l2_" + no_radius, [("four",)]),
+        ("eps", "eps: two radii are 0.1 as far", [("0.1", "0.10000001")]),
         ("norms", "norm {0[0]!r}|linf, l2", [("l1",), (2,)]),
         ("attack_step_size", "={!r} must be ", [0, "big", math.inf]),
         *((name, name + " must be a list or a tuple", [3]) for name in lists),
@@ -112,7 +116,7 @@ def test_what_is_refused_is_refused_before_training():
             assert_usage_error(ask, words, suites=[suite], **options)
 
 
-def test_options_that_would_do_nothing_are_refused():
+def test_options_that_would_do_nothing_are_refused(tmp_path):
     for option, value, suites, words in (
         ("c_dir", "nowhere", ("clean", "p"), "suite c"),
         ("severities", (1,), ("clean",), "suite c"),
@@ -124,9 +128,25 @@ def test_options_that_would_do_nothing_are_refused():
     ):
         call = functools.partial(checked, suites, {option: value})
         assert_usage_error(call, f"{option}=", "would do nothing", words)
+    ice = save_image(tmp_path / "ice.png", np.zeros([9, 9, 3], np.uint8)).parent
+    for suite, own, words in (
+        ("pgd", {"l2_eps": (0.1,)}, "l2_eps=0.1 would do nothing: it is for"),
+        (
+            "pgd",
+            {"eps": (0.1,), "norms": ("l2",)},
+            "norm linf, the norms are l2",
+        ),
+        (
+            "c",
+            {"frost_folder": ice, "corruptions": "fog"},
+            "frost is not among",
+        ),
+    ):
+        assert_usage_error(checked, words, suites=(suite,), settings=own)
     # Suites that are read have no constants, others beside them do.
     read = {"c_dir": "nowhere", "table": "cifar"}
     words = "table=cifar would do nothing: the images of nowhere are made"
     assert_usage_error(lambda: checked(("c", "calibration"), read), words)
     assert checked(("c", "c_bar"), read)
+    assert checked(("fgsm", "pgd"), {"eps": (0.1,), "norms": ("l2",)})
     assert checked(("clean",), {"seed": 1, "examples": 3, "outputs": "logits"})

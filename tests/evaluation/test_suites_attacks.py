@@ -13,7 +13,7 @@ from noisymix_tf.evaluation.suites import attacks as suites_attacks
 from support import evaluation_toys as toys
 from support.usage import assert_usage_error
 
-PGD = dict(suites=("pgd",), eps=("1/255",), l2_eps=(0.2,), batch_size=7)
+PGD = dict(suites=("pgd",), batch_size=7)
 PGD |= dict(attack_steps=3, attack_step_size=0.5)
 LOSSES = ("cross_entropy", "log_odds")
 LOG_ODDS = {"restarts": 3, "seed": 7, "loss": "log_odds"}
@@ -67,6 +67,7 @@ def test_pgd_cells(norm, eps, more, words):
     loss = more.get("loss", "cross_entropy")
     own = {k.replace("restarts", "attack_restarts"): v for k, v in more.items()}
     own |= {"norms": (norm,), "attack_losses": (own.pop("loss", loss),)}
+    own["eps" if norm == "linf" else "l2_eps"] = (eps,)
     (task,) = evaluation.plan(None, DATA, **PGD, **own).tasks
     assert task.passes == 1 + 3 * 3 * more.get("restarts", 1)
     results = toys.run(MODEL, DATA, **PGD, **own)

@@ -1,5 +1,6 @@
 """Suites c, p and calibration, generated and on files of both origins."""
 
+import json
 import pickle
 import shutil
 import types
@@ -49,6 +50,13 @@ def test_files_give_what_the_generator_gives(root):
         assert (cell.source, cell.seed) == ("released", None)
         assert own.rows.tobytes() == read.scores[cell].rows.tobytes()
     assert len({read.scores[cell].nll[0] for cell in cells}) == 6
+    # Before anything is measured.
+    (path := root.parent / "r.json").write_text(
+        json.dumps(made.report.as_dict())
+    )
+    words = "section c on images generated", "seed 4), this is about", "seed 5)"
+    own = {"corruptions": NAMES, "reference": path, "seed": 5}
+    assert_usage_error(plan, *words, **own)
     assert "calibration/c_released_mean_ece" in read.figures
     assert "calibration/c_mean_ece" not in read.figures
     anew = run(c_dir=root.parent / "written")
@@ -158,6 +166,8 @@ def test_64_pixels_are_made_with_the_table_that_is_asked_for():
     wanted = corruptions.perturb(images, "tilt", table="cifar")
     np.testing.assert_array_equal(films, wanted)
     assert films.shape[1] == task.frames
+    options |= {"perturbations": ("motion_blur",), "table": "tiny"}
+    assert_usage_error(plan, "motion_blur has no constants for", **options)
 
 
 def test_a_missing_file_of_a_tree_is_told_before_anything_is_measured(tmp_path):

@@ -62,6 +62,8 @@ class Perturbations(core.Benchmark):
         names = of.perturbations or corruptions.perturbation_names(table)
         if of.p_dir is not None:
             return _released(job, names)
+        for name in names:
+            PERTURBATIONS.get(name).constants(table)  # Not all have them.
         if of.p_examples is not None and of.p_examples < images.n:
             images = Images.of(job.dataset, of.p_examples)
         own = {"seed": of.seed, "table": table, "difficulty": of.difficulty}
