@@ -123,8 +123,6 @@ def plan(
     dataset = dataset_of(dataset, model)
     images = Images.of(dataset, settings.examples)
     reference = Reference.of(reference, dataset.num_classes)
-    if reference is not None and reference.dataset is not None:
-        reference.check(images.name, images.fingerprint)
     job = Job(dataset, images, settings, min(batch_size, images.n))
     if model is not None:
         _add_model(job, model, Replicas(strategy))
@@ -135,10 +133,17 @@ def plan(
             found += adaptation.tasks(found, job)
         for task in found:
             tasks.setdefault(task.cell, task)
-    for cell in tasks if reference else ():
-        own = about_cell(cell, "")
-        reference.check_section(own["name"], made_in(own["origin"]))
+    if reference is not None:
+        _check_reference(reference, images, tasks)
     return Plan(tuple(tasks.values()), job, reference, shard)
+
+
+def _check_reference(reference, images, cells):
+    """Raises a `UsageError` if it is about other images."""
+    if reference.dataset is not None:
+        reference.check(images.name, images.fingerprint)
+    for own in (about_cell(cell, "") for cell in cells):
+        reference.check_section(own["name"], made_in(own["origin"]))
 
 
 def _add_model(job, model, replicas):
@@ -225,8 +230,7 @@ def evaluate(
             `batch_size`, `strategy`, `shard`, and the options of the suites.
 
     Raises:
-        UsageError: As `plan`; or `output_dir` has the report of another model,
-            or of more suites.
+        UsageError: As `plan`; or a report would be lost in `output_dir`.
 
     >>> dataset = data.load("cifar10")  # doctest: +SKIP
     >>> print(evaluate(model, dataset, suites=("fgsm",)))  # doctest: +SKIP
@@ -236,8 +240,7 @@ def evaluate(
         checks.whole_number("num_workers", num_workers, 0)
     planned |= {"suites": suites, "reference": reference}
     work = plan(model, dataset, **planned)
-    about = {name: str(word) for name, word in (about or {}).items()}
-    facts = _facts_of(work, output_dir, reference, about)
+    facts = _facts_of(work, output_dir, reference, dict(about or {}))
     progress = Progress() if progress is True else progress
     with _opened(output_dir) as (folder, records):
         check_kept(records.fact(_PLAN), facts, suites, folder)
@@ -271,7 +274,7 @@ def _facts_of(work, output_dir, reference, about):
         "cells": [dataclasses.asdict(cell) for cell in work.cells],
         "num_classes": work.job.dataset.num_classes,
         "reference": None if reference is None else str(reference),
-        "about": about,
+        "about": {name: str(word) for name, word in about.items()},
         "failure_share": work.job.settings.failure_share,
     }
 

@@ -108,9 +108,9 @@ class CommonCorruptions(core.Benchmark):
         theirs = reference.mean_errors(about["name"], severities)
         theirs = {c: error for c, error in theirs.items() if c in rows}
         ce, relative = ratios(errors, theirs), {}
-        clean = [own for c, own in context.scores.items() if c.suite == "clean"]
-        # They tell nothing of a model that adapts.
-        clean = [] if next(iter(scores)).adapt else clean
+        # Clean images tell nothing of a model that adapts.
+        every = () if next(iter(scores)).adapt else context.scores.items()
+        clean = [own for cell, own in every if cell.suite == "clean"]
         if len(clean) == 1 and reference.clean_error is not None:
             both = 1.0 - clean[0].accuracy, reference.clean_error
             relative = ratios(errors, theirs, *both)
@@ -128,14 +128,13 @@ class CommonCorruptions(core.Benchmark):
                 "no relative mCE: the reference makes no more errors under "
                 f"{', '.join(robust)} than without."
             )
-        quality = core.quality(scores.values(), "mean")
         fails, share = {}, context.failure_share
         for c, row in rows.items() if share and len(clean) == 1 else ():
             fails[c] = failure_point(clean[0].accuracy, row, share)
         return {
             "figures": (
                 *_figures(means, ce, relative, name),
-                *quality,
+                *core.quality(scores.values(), "mean"),
                 *_failures(fails, share, max(severities)),
             ),
             "columns": [
