@@ -12,6 +12,7 @@ import numpy as np
 
 from noisymix_tf import distribution, model_card
 from noisymix_tf.callbacks.corruption_evaluation import METRICS
+from noisymix_tf.checks import whole_number
 from noisymix_tf.errors import Preempted, UsageError
 from noisymix_tf.models.unwrap import classifier_of, step_of
 from noisymix_tf.progress import warn
@@ -22,6 +23,7 @@ from noisymix_tf.training.precision import scales_loss
 # Steps after which many machines ask each other: it costs them a message.
 _ASK_EVERY = 10
 _FALLING = "loss error entropy jsd kl nll brier ece mae mse".split()
+_NOT_FINITE = "weights or the state of the optimizer are not finite"
 _RISING = "acc auc precision recall f1 iou dice".split()
 
 
@@ -33,16 +35,20 @@ class Checkpoints(keras.callbacks.Callback):
     next one tried in its turn. Only the last one must succeed, or `fit` ends
     in a `UsageError`.
 
+    A training that begins before a checkpoint in the folder is refused. Where
+    weights are not finite nothing is saved, which is told once.
+
     Put it last: at the end of an epoch it saves when the callbacks before it
     have done their work, so that a run killed in between does that work again.
 
     Args:
         folder: `training.checkpoint.CheckpointFolder`, or its path.
-        every_steps: Steps between checkpoints.
+        every_steps: Steps between checkpoints, at least 1.
         restored_metrics: What `folder.restore` returned, to go on averaging in
             the middle of an epoch.
 
-    Example, with epochs of 390 steps::
+    Example, with epochs of 390 steps, and checkpoints at their ends only (in
+    the middle of one, `fit` would begin that epoch anew)::
 
         step, _ = folder.restore(model)
         begin = {"initial_epoch": step // 390, "steps_per_epoch": 390}
@@ -54,12 +60,22 @@ class Checkpoints(keras.callbacks.Callback):
         super().__init__()
         if isinstance(folder, str | os.PathLike):
             folder = checkpoint_lib.CheckpointFolder(folder)
-        self._folder, self._every_steps = folder, every_steps
+        self._folder = folder
+        self._every_steps = whole_number("every_steps", every_steps, 1)
         self._restored_metrics = restored_metrics
-        self._step, self._saved_step, self._is_due = 0, None, False
+        self._saved_step, self._is_due = None, False
 
     def on_train_begin(self, logs=None):
-        self._step = step_of(self.model)
+        self.close()
+        self._step, self._saved_step = step_of(self.model), None
+        self._is_told = False
+        later = [s for s in self._folder.usable() if s > self._step]
+        if later:
+            raise UsageError(
+                f"{self._folder.path} holds checkpoints of later steps "
+                f"({', '.join(map(str, later))}), this training begins at step "
+                f"{self._step}: restore them first, or name another folder."
+            )
 
     def on_train_batch_end(self, batch, logs=None):
         if len(self._restored_metrics):
@@ -84,10 +100,17 @@ class Checkpoints(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         self.save_now()
 
-    def save_now(self) -> None:
-        """Saves the state after the last step; it is on disk on return."""
+    def save_now(self) -> str:
+        """Saves the state after the last step; it is on disk on return.
+
+        Returns in words what was saved, or why not.
+        """
         try:
-            self._save()
+            if self._save():
+                return f"saved at step {self._saved_step}"
+            steps = self._folder.usable()
+            last = f"step {steps[-1]}" if steps else "none"
+            return f"not saved: {_NOT_FINITE}; last checkpoint: {last}"
         except OSError as error:
             failed = self._failed(step_of(self.model), "cannot", error)
             raise UsageError(
@@ -106,11 +129,18 @@ class Checkpoints(keras.callbacks.Callback):
             warn(words)
 
     def _save(self, **how):
+        """Whether the state is saved, or being written."""
         self.close()
         step = step_of(self.model)
-        if step != self._saved_step:
-            if self._folder.save(self.model, step, **how):
-                self._saved_step = step
+        if step == self._saved_step:
+            return True
+        is_saved = self._folder.save(self.model, step, **how)
+        if is_saved:
+            self._saved_step = step
+        elif not self._is_told:
+            self._is_told = True
+            warn(f"No checkpoint of step {step} is written: {_NOT_FINITE}.")
+        return is_saved
 
     def _failed(self, step, verb, error):
         return (
@@ -168,10 +198,9 @@ class Preemption(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if not self._any_machine(self._received is not None):
             return
-        self._checkpoints.save_now()
+        message = self._checkpoints.save_now()
         received, self._received = self._received, None
         self.close()
-        message = f"saved at step {step_of(self.model)}"
         if received == signal.SIGINT:
             raise KeyboardInterrupt(message)
         raise Preempted(message)

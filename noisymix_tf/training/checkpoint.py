@@ -61,8 +61,9 @@ class CheckpointFolder:
     def save(self, model, step, background=False) -> bool:
         """Writes the checkpoint of a step that a compiled model has come to.
 
-        A state with a value that is not finite is not worth keeping: nothing is
-        written, False returned, and the checkpoint before stays the newest.
+        Where what training changes (weights, the optimizer) is not finite, the
+        state is not worth keeping: nothing is written, False returned, and the
+        checkpoint before stays the newest.
 
         Args:
             background: Whether a thread writes a copy while training goes on.
@@ -73,10 +74,14 @@ class CheckpointFolder:
                 not be written in the background. What was there is untouched.
         """
         self.wait()
-        state = named("state", state_variables(model))
+        variables = state_variables(model)
+        state = named("state", variables)
+        trained = [*model.trainable_variables, *model.optimizer.variables]
+        trained = {id(variable) for variable in trained}
+        for variable, value in zip(variables, state.values()):
+            if id(variable) in trained and not np.all(np.isfinite(value)):
+                return False
         state |= named("metric", metric_variables(model))
-        if not all(np.all(np.isfinite(value)) for value in state.values()):
-            return False
         for name, value in state.items():
             # NumPy's files know no bfloat16: it is kept as its bits.
             if value.dtype.kind == "V":
@@ -100,6 +105,10 @@ class CheckpointFolder:
         entries = self.path.iterdir() if self.path.is_dir() else ()
         matches = [_NAME.fullmatch(entry.name) for entry in entries]
         return sorted(int(match[1]) for match in matches if match)
+
+    def usable(self) -> list[int]:
+        """The same without those that `restore` has passed over."""
+        return [step for step in self.steps() if step not in self._unusable]
 
     def restore(self, model, prepare=lambda step: None) -> tuple[int, list]:
         """Loads the newest whole checkpoint into a compiled, built model.
@@ -193,9 +202,7 @@ class CheckpointFolder:
 
     def _tidy(self):
         self._remove_leftovers()
-        steps = self.steps()
-        usable = [step for step in steps if step not in self._unusable]
-        for step in {*steps} - {*usable[-self.keep :]}:
+        for step in {*self.steps()} - {*self.usable()[-self.keep :]}:
             self._put_aside(step)
         self._remove_leftovers()
 

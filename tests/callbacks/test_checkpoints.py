@@ -5,6 +5,7 @@ import functools
 import itertools
 import os
 import pathlib
+import shutil
 import signal
 import threading
 from unittest import mock
@@ -247,6 +248,48 @@ def test_only_the_last_save_must_succeed(whole, tmp_path, monkeypatch, capsys):
     assert_usage_error(lambda: told(end), "step 3 cannot be written")
     full.clear()  # By then there is room again.
     assert last()[0] == 8
+
+
+class _Least(keras.layers.Layer):
+    """Has a weight that is not finite, which training leaves alone."""
+
+    def __init__(self):
+        super().__init__()
+        low = keras.initializers.Constant(-np.inf)
+        self.low = self.add_weight((), low, trainable=False)
+
+    def call(self, x):
+        return keras.ops.maximum(x, self.low)
+
+
+def test_what_is_not_saved_is_told(tmp_path, capsys):
+    folder = CheckpointFolder(tmp_path, keep=9)
+    saver, model = lib.Checkpoints(folder, 3), fit_models.model("plain")
+    fit_models.fit(model, 1, [saver])
+    # Another model would have seen its checkpoints removed at once.
+    given = [lib.Checkpoints(tmp_path, 1)]
+    fit = functools.partial(fit_models.fit, _get("plain"), 1, given)
+    assert_usage_error(
+        fit, "later steps (3, 4), this training begins at step 0"
+    )
+    assert folder.steps() == [3, 4]
+    shutil.rmtree(tmp_path)
+    fit_models.fit(_get("plain"), 1, [saver])
+    assert folder.steps() == [3, 4]
+    shutil.rmtree(tmp_path)
+    for first, last in ((0, "none"), (4, "step 4")):
+        model = fit_models.model("plain", _Least())
+        if first:
+            fit_models.fit(model, 1, [saver])
+            assert folder.steps() == [3, 4]
+        model.set_weights([np.nan * w for w in model.get_weights()])
+        callbacks = [_end(TERM, first), saver, lib.Preemption(saver)]
+        with pytest.raises(Preempted, match=f"not saved: .*checkpoint: {last}"):
+            fit_models.fit(model, 1, callbacks)
+        assert capsys.readouterr().err.count("No checkpoint of step") == 1
+    for every in (0, "2"):
+        call = functools.partial(lib.Checkpoints, tmp_path, every)
+        assert_usage_error(call, f"every_steps={every!r} must be a whole")
 
 
 @pytest.mark.filterwarnings("error:Exception in thread")
