@@ -19,11 +19,11 @@ class JsonLines(keras.callbacks.Callback):
 
     A line holds the epoch (from 1), the step, the learning rate, the seconds
     since the epoch began, and all that `logs` has when this callback's turn
-    comes; what is not finite becomes `null`. A continued run first drops the
-    lines beyond the step that it continues from.
+    comes; what is not finite becomes `null`. A run first drops the lines beyond
+    the step that it continues from: one that begins anew, all.
 
     Args:
-        path: File to write.
+        path: File to write; one of something else is refused, and left alone.
 
     Example:
 
@@ -62,12 +62,21 @@ class JsonLines(keras.callbacks.Callback):
 
 def read_json_lines(path) -> list[dict]:
     """Reads JSON lines; a torn last line, left by a killed run, is ignored."""
-    path, lines = pathlib.Path(path), []
-    for text in path.read_text().splitlines() if path.exists() else []:
+    path, lines, texts = pathlib.Path(path), [], []
+    if path.exists():
+        texts = path.read_text(errors="replace").splitlines()
+    for number, text in enumerate(texts, 1):
         try:
             lines.append(json.loads(text))
         except json.JSONDecodeError:
-            break
+            if number == len(texts) and text.startswith("{"):
+                break
+            lines.append(None)
+        if not isinstance(lines[-1], dict):
+            raise UsageError(
+                f"Line {number} of {path} is {text[:40]!r}, no metrics of "
+                f"JsonLines: name another file."
+            )
     return lines
 
 
@@ -108,7 +117,7 @@ class ViewImages(keras.callbacks.Callback):
             raise UsageError(
                 "ViewImages has neither a path nor a log_dir: give one of them."
             )
-        low, high = value_range
+        low, high = value_range if np.shape(value_range) == (2,) else (1, 0)
         if not low < high:
             raise UsageError(
                 f"value_range={value_range!r} must be two rising numbers, the "

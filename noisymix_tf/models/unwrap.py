@@ -22,9 +22,15 @@ def evaluation_weights(model):
 
 
 def step_of(model) -> int:
-    """Steps taken so far: of the trainer, or of a plain model's optimizer."""
-    # An optimizer that scales the loss does not count the steps it skips.
-    counter = model.step if _is_wrapped(model) else model.optimizer.iterations
+    """Steps taken so far: batches of the trainer, or of a plain model.
+
+    Those that a `LossScaleOptimizer` skips do not count with a plain model.
+    """
+    counter = getattr(model, "step", None)
+    if not _is_wrapped(model):
+        inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+        # Its public counter is one of updates, each perhaps of many batches.
+        counter = inner._iterations
     # A variable with a copy on each replica is no `int`.
     return int(counter.numpy())
 

@@ -195,11 +195,14 @@ def test_steps_that_fall_on_the_end_of_an_epoch_or_not(tmp_path):
     fit_models.fit(_get("noisymix"), 3, [lib.Checkpoints(folder, 2)])
     seen = [call.args[1] for call in folder.save.call_args_list]
     assert seen == [2, 4, 6, 8, 10, 12] == folder.steps()
-    # Of unknown length, and a path in place of a folder.
+    # Of unknown length, a path in place of a folder, and half of the updates.
+    halved = keras.optimizers.SGD(gradient_accumulation_steps=2)
+    scaled = keras.optimizers.LossScaleOptimizer(halved)
     dataset = fit_models.batches("plain").take(4).filter(lambda x, y: True)
     checkpoints = lib.Checkpoints(str(tmp_path / "b"), every_steps=3)
-    _get("plain").fit(dataset, verbose=0, callbacks=[checkpoints])
-    assert 3 in CheckpointFolder(tmp_path / "b").steps()
+    model = fit_models.model("plain", optimizer=scaled)
+    model.fit(dataset, verbose=0, callbacks=[checkpoints])
+    assert CheckpointFolder(tmp_path / "b").steps() == [3, 4]
 
 
 def test_executions_end_with_their_epoch(whole, tmp_path, monkeypatch):

@@ -41,6 +41,10 @@ def test_a_line_an_epoch_with_all_metrics(tmp_path, kind):
     fit_models.fit(fresh(kind), 1, [JsonLines(path)])
     lines = [json.loads(text) for text in path.read_text().splitlines()]
     assert [line["step"] for line in lines] == [0, 4]
+    # What is no such file is left alone.
+    for text in ('{\n  "a": 1\n}\n', "[1]\n", '{"a": 1}\nb\n{}\n', "a"):
+        path.write_text(text)
+        assert_usage_error(lambda: read_json_lines(path), "name another file")
 
 
 def test_moving_rates_and_any_kind_of_value_in_valid_json(tmp_path):
@@ -139,6 +143,7 @@ def test_contact_sheets_place_every_view_that_can_be_drawn():
         (VIEWS[..., :2], "C = 1 or 3", {}),
         (VIEWS[:0], "no batch of images", {}),
         (VIEWS, "two rising numbers", {"value_range": (1, 0)}),
+        (VIEWS, "value_range=1 must be two rising", {"value_range": 1}),
         (STREAM.take(0), "views of shape [0] are no batch", {}),
     ):
         more = {"path": "x", **more}
