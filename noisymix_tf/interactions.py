@@ -12,16 +12,18 @@ from collections.abc import Callable
 from noisymix_tf import places
 from noisymix_tf.augment import VIEWS
 from noisymix_tf.errors import UsageError
-from noisymix_tf.options import options_of
+from noisymix_tf.mixing import MIXINGS
+from noisymix_tf.options import flags_in, options_of
 from noisymix_tf.progress import warn
 
 
 class Interaction(typing.NamedTuple):
     """A combination that is refused, or of which a line is said.
 
-    `f` are the flags, None where a command has none of the name, and the set
-    of the names that are `changed` from their defaults; `d` are the
-    `devices.Devices`. Words are a format of both.
+    `f` are the flags, None where a command has none of the name, the set of
+    the names that are `changed` from their defaults, and of these the words for
+    those that are `idle`; `d` are the `devices.Devices`. Words are a format of
+    both.
     """
 
     holds: Callable
@@ -72,6 +74,13 @@ def mixes_pictures(f) -> bool:
     return hasattr(options_of(VIEWS, f.views), "mixing_dir")
 
 
+# Options of a term that there may be none of.
+_OF_TERMS = (
+    ("alpha", "mixing"),
+    ("mixing_probability", "mixing"),
+    ("jsd_weight", "stability"),
+    ("num_views", "stability"),
+)
 OF_FLAGS = (
     Interaction(
         lambda f: f.mixing_dir and not mixes_pictures(f),
@@ -207,6 +216,29 @@ OF_FLAGS = (
         "--noise_per_tap are factors of noise, and there is none: give "
         "--additive_noise or --multiplicative_noise",
     ),
+    *(
+        _note(
+            lambda f, name=name, of=of: (
+                name in f.changed
+                and getattr(f, name)
+                and getattr(f, of) == "none"
+            ),
+            f"--{name}={{f.{name}}} does nothing with --{of}=none",
+        )
+        for name, of in _OF_TERMS
+    ),
+    _note(
+        lambda f: (
+            len(f.noise_per_tap or ()) > 1 and not MIXINGS.get(f.mixing).hidden
+        ),
+        "--noise_per_tap: of several factors the first alone counts with "
+        "--mixing={f.mixing}, which is at the first tap",
+    ),
+    _note(
+        lambda f: "evaluate_ema" in f.changed and not f.ema,
+        "--noevaluate_ema does nothing without --ema",
+    ),
+    _note(lambda f: f.idle, "{f.idle}"),
     _note(
         lambda f: f.ramps and f.steps_per_execution > 1,
         "--ramps moves levels once in {f.steps_per_execution} steps, "
@@ -286,6 +318,19 @@ class _Flags(types.SimpleNamespace):
         return None
 
 
+def _idle(config, changed):
+    """Words for those of `changed` that are options of parts not chosen."""
+    for registry in config.PARTS:
+        flags = {
+            name: {flag for flag, _ in flags_in(options_of(registry, name))}
+            for name in registry.names()
+        }
+        chosen = getattr(config, registry.kind)
+        for flag in sorted(changed & set().union(*flags.values())):
+            if flag not in flags[chosen]:
+                yield f"--{flag} does nothing with --{registry.kind}={chosen}"
+
+
 def check(config, devices=None) -> None:
     """Says what the `Options` of a command come to, or refuses them.
 
@@ -296,7 +341,8 @@ def check(config, devices=None) -> None:
     """
     fields = dataclasses.fields(config)
     changed = {x.name for x in fields if vars(config)[x.name] != x.default}
-    f = _Flags(**vars(config), changed=changed)
+    idle = "; ".join(_idle(config, changed))
+    f = _Flags(**vars(config), changed=changed, idle=idle)
     table, given = OF_DEVICES, (f, devices)
     if devices is None:
         places.check_there(config)

@@ -140,7 +140,7 @@ class Options:
 
     def arguments(self, options: type) -> dict[str, object]:
         """`{name: value}` of a group, or of a part out of its flags."""
-        names = {field.name: flag for flag, field in _flags(options)}
+        names = {field.name: flag for flag, field in flags_in(options)}
         return {name: getattr(self, flag) for name, flag in names.items()}
 
     def built(self, registry: Registry, name: str) -> "Options":
@@ -150,7 +150,7 @@ class Options:
             UsageError: One of them cannot be used, or is of its kin only.
         """
         part = options_of(registry, name)
-        own = dict(_flags(part))
+        own = dict(flags_in(part))
         for group in part.groups():
             for field in dataclasses.fields(flags_of(group)):
                 value = getattr(self, field.name)
@@ -217,7 +217,7 @@ def _fields(cls):
     return [f for f in known if f.init and "help" in f.metadata]
 
 
-def _flags(part):
+def flags_in(part):
     """`(flag, field)` of the options of a part."""
     groups = part.groups().items()
     return [(_flag(group, f), f) for group, fields in groups for f in fields]

@@ -1,5 +1,7 @@
 """What flags mean to each other and to devices: a row for each entry."""
 
+import dataclasses
+
 import pytest
 
 from noisymix_tf import interactions
@@ -19,6 +21,8 @@ RATE = "extend=true learning_rate=0.1 base_batch_size=64 final_learning_rate"
 RAMP, MORE = "ramps=alpha:0:0:1", "steps_per_execution=2"
 STD, TAP = "noise_scale=std additive_noise=0", "noise_per_tap=1,2"
 NONE = "additive_noise=0 multiplicative_noise=0"
+BARE, RAW = "stability=none", "evaluate_ema=false"
+HALF = "mixing_probability=0.5"
 GROW = "ramps=additive_noise:1:0:1"
 JIT, CROP = "jit_compile=true", "dataset=imagenet crop_padding=4"
 OWN, SERVED = "input=device", "data_service=grpc://a:1"
@@ -54,6 +58,13 @@ TABLE = [
     (f"{RATE}=0.1", f"{RATE}=0.2", None, "--extend ends a run as if --epo"),
     (f"{STD} {NONE}", f"{STD} {GROW}", None, "note: --noise_scale=std is the"),
     (f"{TAP} {NONE}", TAP, None, "note: --noise_per_tap are factors of noi"),
+    ("mixing=none alpha=2", "alpha=2", None, "note: --alpha=2.0 does nothin"),
+    (f"mixing=none {HALF}", HALF, None, "note: --mixing_probability=0.5 do"),
+    (f"{BARE} jsd_weight=5", BARE, None, "note: --jsd_weight=5.0 does noth"),
+    (f"{BARE} num_views=4", BARE, None, "note: --num_views=4 does nothing"),
+    (f"{TAP} mixing=input", TAP, None, "note: --noise_per_tap: of several"),
+    (f"{RAW}", f"{RAW} ema=0.9", None, "note: --noevaluate_ema does nothi"),
+    ("puzzle_labels=2 mixing=input", "", None, "note: --puzzle_labels does"),
     (f"{RAMP} {MORE}", RAMP, None, "note: --ramps moves levels once in 2"),
     ("batch_size=7", "batch_size=8", TWO, "give a multiple of 2."),
     (JIT, "", TWO, "for one device, but 2 share it"),
@@ -81,6 +92,16 @@ def test_what_goes_together_is_told(given, other, devices, words, capsys):
         assert check(given).startswith(words)
     else:
         assert_usage_error(lambda: check(given), words)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("flags/method/*.flags")))
+def test_no_method_has_an_idle_option(path, capsys):
+    config = parsed(Config, f"--method={path.stem}")
+    config = dataclasses.replace(config, train_data_dir=None)
+    if interactions.mixes_pictures(config):
+        config = dataclasses.replace(config, mixing_dir=str(ROOT))
+    interactions.check(config)
+    assert capsys.readouterr().err == ""
 
 
 def test_each_entry_has_a_row_and_an_evaluation_is_checked_too():
