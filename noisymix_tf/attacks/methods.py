@@ -36,7 +36,7 @@ def fgsm(
             the Euclidean norm of a whole image (127.5 in grey levels).
         random_start: Whether to start at a place drawn uniformly from the
             ball, or at the image.
-        **options: Those of `pgd`, of which it is one step of length `eps`.
+        **options: The others of `pgd`, of which it is one step of length `eps`.
 
     Returns:
         float32 `[B, H, W, C]` in 0..255 and, up to rounding, in the ball.
@@ -56,6 +56,11 @@ def fgsm(
     Examples", section 4; with a random start Wong et al. (2020), "Fast is
     better than free", algorithm 3, with a step of `eps`.
     """
+    for name in options.keys() & {"steps", "step_size"}:
+        raise UsageError(
+            f"{name}={options[name]!r} is not for fgsm, which does one step of "
+            f"length eps: leave it out, or call pgd."
+        )
     options |= {"steps": 1, "step_size": eps, "random_start": random_start}
     return pgd(model, images, labels, eps, **options)
 

@@ -144,7 +144,8 @@ def _up_to(draws, limit):
 def _apply_plan(images, plan, shelf, dense):
     """The views `[B, 1 + V, H, W, C]` of a `Plan` of axes `[B, V]`."""
     shown = mixing_set.shown(shelf, plan.place, images.shape[1:])
-    rows = [tf.shape(images)[0], -1, _STEPS]
+    views, width = plan.weights.shape[1:]
+    rows = [-1, views * width, _STEPS]
     own = (plan.patched, plan.way, plan.share)
     own = *(part[..., tf.newaxis] for part in own), plan.box, plan.powers
     own = *own, plan.seed
@@ -155,7 +156,7 @@ def _apply_plan(images, plan, shelf, dense):
         _OPERATIONS,
         geometry.bilinear if dense else None,
         _mixed,
-        1 + plan.m.shape[1],
+        1 + views,
         (own, plan.weights, plan.m, shown),
         tf.float32,
     )

@@ -99,11 +99,12 @@ def _draw_plan(seed, batch, options, shelf, size):
 def _apply_plan(images, plan, shelf, dense):
     """The views `[B, 1 + V, H, W, C]` of a `Plan` of axes `[B, V]`."""
     views = plan.place.shape[1]
+    rows = [-1, views * plan.operation.shape[2], 1]
     shown = mixing_set.shown(shelf, plan.place, images.shape[1:])
     return ops.apply(
         images,
-        tf.reshape(plan.operation, [tf.shape(images)[0], -1, 1]),
-        tf.reshape(plan.parameter, [tf.shape(images)[0], -1, 1]),
+        tf.reshape(plan.operation, rows),
+        tf.reshape(plan.parameter, rows),
         ops.OPERATIONS,
         geometry.bilinear if dense else None,
         _mixed,

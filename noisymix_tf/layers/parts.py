@@ -8,9 +8,11 @@ from noisymix_tf.errors import UsageError
 
 
 def seed(value) -> int:
-    """A seed as an int, of any size."""
-    if not is_whole(value):
-        raise UsageError(f"seed={value!r} must be a whole number.")
+    """A seed as an int of at most 64 bits."""
+    if not is_whole(value) or not -(2**63) <= value < 2**63:
+        raise UsageError(
+            f"seed={value!r} must be a whole number of at most 64 bits."
+        )
     return int(value)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from noisymix_tf import rng
-from noisymix_tf.checks import is_real, whole_number
+from noisymix_tf.checks import is_real, is_whole, whole_number
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import tf
 from noisymix_tf.mixing.kind import ManifoldMixing
@@ -49,6 +49,8 @@ def with_plan(num_taps, alpha, num_classes, seed=0, num_replicas=1) -> Callable:
         whole_number(name, value, 1)
     if not is_real(alpha) or not alpha >= 0:
         raise UsageError(f"alpha={alpha!r} must be a number, at least 0.")
+    if not is_whole(seed):
+        raise UsageError(f"seed={seed!r} must be a whole number.")
     mixing = ManifoldMixing().bind(num_taps, alpha)
 
     @tf.autograph.experimental.do_not_convert

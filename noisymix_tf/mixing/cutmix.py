@@ -49,6 +49,7 @@ class CutMix(Mixing):
     def settle(self, plan, clean) -> BoxPlan:
         shape = clean.features(clean.images).shape
         self.check(shape[1:])
+        kind.check_known("CutMix", shape[1:])
         inside = box(plan.lam, plan.centre, *shape[1:3])
         share = tf.reduce_mean(tf.cast(inside, tf.float32))
         return plan._replace(lam=1.0 - share, inside=inside)

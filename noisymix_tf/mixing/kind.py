@@ -187,6 +187,15 @@ def check_images(kind, shape) -> None:
         )
 
 
+def check_known(kind, shape) -> None:
+    """Refuses images of which the batches do not tell the size."""
+    if None in shape:
+        raise UsageError(
+            f"{kind} mixes regions of images, but these are of unknown size, "
+            f"{list(shape)}: resize them to one, or use mixing='manifold'."
+        )
+
+
 def folded(seed, number) -> "tf.Tensor":
     """A seed `[2]` for other draws than those of the seed itself."""
     return tf.random.experimental.stateless_fold_in(

@@ -134,6 +134,7 @@ class PuzzleMix(Mixing):
 
     def settle(self, plan, clean) -> PuzzlePlan:
         self.check(clean.images.shape[1:])
+        kind.check_known("PuzzleMix", clean.images.shape[1:])
         features = clean.features(clean.images)
         if features.shape != clean.images.shape:
             raise UsageError(

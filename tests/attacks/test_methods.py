@@ -274,6 +274,9 @@ def test_bad_input_is_said_in_one_line():
         ({"model": lambda x: SOFT(x[:, 0, 0]), "from_logits": True}, "ends in"),
     ):
         assert_usage_error(functools.partial(pgd, **(options | change)), words)
+    for name in ("steps", "step_size"):
+        call = functools.partial(fgsm, **options, **{name: 1})
+        assert_usage_error(call, f"{name}=1 is not for fgsm")
     step = tf.function(lambda images: fgsm(CONSTANT, images, LABELS, 0.1))
     assert_usage_error(lambda: step(tf.constant(IMAGES)), "attacks.search")
 

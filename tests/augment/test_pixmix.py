@@ -9,7 +9,13 @@ from PIL import Image
 from scipy import stats
 
 from noisymix_tf import pictures
-from noisymix_tf.augment import mixing_set, ops, pixmix, pixmix_views
+from noisymix_tf.augment import (
+    ipmix_views,
+    mixing_set,
+    ops,
+    pixmix,
+    pixmix_views,
+)
 from support import augmentation as laws
 from support.corruption_oracle import photographs
 from support.released_sets import noise, save_image
@@ -128,6 +134,16 @@ def test_forms_and_parts_agree(folder, channels):
     assert (
         not np.isnan(views).any() and 0 <= np.min(views) <= np.max(views) <= 255
     )
+
+
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.parametrize("make", [pixmix_views, ipmix_views])
+def test_a_batch_may_be_of_any_size(folder, make, dense):
+    own = {"seed": [0, 1], "mixing_dir": folder, "dense": dense}
+    trace = tf.function(lambda images: make(images, **own), autograph=False)
+    images = tf.TensorSpec([None, SIDE, SIDE, 3], tf.uint8)
+    traced = trace.get_concrete_function(images).structured_outputs
+    assert traced.shape.as_list() == [None, 3, SIDE, SIDE, 3]
 
 
 def test_pictures_are_read_a_little_larger(folder, tmp_path, monkeypatch):

@@ -102,7 +102,9 @@ def test_refuses_arguments_and_what_is_no_float():
     refused(lambda: FeatureNoise(-0.1), "additive_noise=-0.1 must be a number")
     refused(lambda: FeatureNoise(0, np.nan), "multiplicative_noise=nan must")
     refused(lambda: FeatureNoise(1, 1, 1.5), "noise_sparsity=1.5 must be a num")
-    refused(lambda: FeatureNoise(seed=None), "seed=None must be a whole number")
+    for seed in (None, 2**70):
+        words = f"seed={seed} must be a whole number of at most 64"
+        refused(lambda seed=seed: FeatureNoise(seed=seed), words)
     refused(lambda: FeatureNoise(noise_scale=1), "noise_scale=1 must be one of")
     eager, symbolic = tf.zeros([2], tf.uint8), keras.Input([3], dtype="uint8")
     refused(lambda: FeatureNoise()(eager), "takes floats, got uint8; scale")
@@ -237,6 +239,7 @@ def test_labels_may_be_numbers_a_column_or_one_hot_and_what_fits_no_plan():
     refused, layer = assert_usage_error, ManifoldMix()
     refused(lambda: with_plan(0, 1.0, 3), "num_taps=0 must be a whole number")
     refused(lambda: with_plan(2, -1.0, 3), "alpha=-1.0 must be a number, at")
+    refused(lambda: with_plan(2, 1.0, 3, 1.5), "seed=1.5 must be a whole numb")
     refused(lambda: add(0, (x, labels, tf.ones([6]))), "without weights")
     refused(lambda: add(0, (x, tf.zeros([6, 5]))), "neither numbers [B] nor")
     four = with_plan(2, 1.0, 3, num_replicas=4)

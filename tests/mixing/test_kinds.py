@@ -182,7 +182,8 @@ def test_flags_make_kinds_with_their_options_and_mistakes_are_named():
     _refused("let taps begin with 'input'", "puzzlemix", taps=["relu"])
     mean = "mean_with_sample_weight"
     loss = keras.losses.SparseCategoricalCrossentropy(True, reduction=mean)
-    _refused(f"reduction='{mean}", "puzzlemix", loss=loss)
+    for given in (loss, [loss], {"logits": loss}):
+        _refused(f"reduction='{mean}", "puzzlemix", loss=given)
 
 
 def _refused(words, *args, **options):
