@@ -85,7 +85,8 @@ def trains_on_logits(model, loss=None) -> bool:
     name, wanted = _name(loss), getattr(loss, "from_logits", None)
     if not isinstance(loss, keras.losses.Loss):
         # By name or as a function, Keras' cross-entropies take probabilities.
-        wanted = False if (name or "").endswith("crossentropy") else None
+        own = getattr(loss, "__module__", "keras.").startswith("keras.")
+        wanted = False if own and str(name).endswith("crossentropy") else None
     return gives_logits(
         model,
         said=SAID[wanted],

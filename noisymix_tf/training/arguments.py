@@ -1,21 +1,23 @@
 """What users pass to a trainer: checked, resolved, and as JSON has it."""
 
+import contextlib
 import functools
 import math
+import os
 import types
 
 import keras
 
-from noisymix_tf import distribution
+from noisymix_tf import distribution, probabilities
 from noisymix_tf import mixing as mixing_lib
 from noisymix_tf.attacks import adversary as adversary_lib
-from noisymix_tf.checks import is_real, is_whole
+from noisymix_tf.checks import flag, is_real, is_whole
 from noisymix_tf.errors import UsageError
 from noisymix_tf.models.unwrap import classifier_of
 
 
-def check_classifier(model) -> None:
-    """Refuses what a trainer cannot train."""
+def check_classifier(model, from_logits=None) -> None:
+    """Refuses what a trainer cannot train, and what cannot be said of it."""
     if classifier_of(model) is not model:
         raise UsageError(
             "NoisyMix was given a NoisyMix: give it the classifier, which is "
@@ -26,6 +28,10 @@ def check_classifier(model) -> None:
             f"NoisyMix trains a Keras model, got {model!r}: build or load one "
             f"first, such as nm.models.build('resnet50')."
         )
+    if flag("from_logits", from_logits, (None,)) is not None:
+        said = probabilities.SAID[from_logits]
+        speaker = f"from_logits={from_logits}"
+        probabilities.gives_logits(model, said=said, speaker=speaker)
 
 
 def methods(
@@ -51,8 +57,9 @@ def methods(
 
 def check_compiled(mixing, loss, optimizer, strategy) -> None:
     """Refuses what `compile` was given and the step cannot work with."""
-    reduction = getattr(loss, "reduction", None)
-    if mixing.per_example and reduction == "mean_with_sample_weight":
+    reduction = "mean_with_sample_weight"
+    losses = keras.tree.flatten(loss) if mixing.per_example else ()
+    if any(getattr(each, "reduction", None) == reduction for each in losses):
         raise UsageError(
             f"mixing={type(mixing).__name__} weighs the losses of the "
             f"examples, which reduction={reduction!r} divides out; give the "
@@ -61,6 +68,16 @@ def check_compiled(mixing, loss, optimizer, strategy) -> None:
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     steps = getattr(optimizer, "gradient_accumulation_steps", None)
     distribution.check_accumulation(strategy, steps or 1)
+
+
+def check_metrics(metrics, own) -> None:
+    """Refuses metrics of `compile` with the names of a trainer's own."""
+    given = {m.name for each in metrics for m in getattr(each, "metrics", ())}
+    for name in own & given:
+        raise UsageError(
+            f"The metric {name!r} has the name of a term of the loss that "
+            f"NoisyMix reports itself: give it another name."
+        )
 
 
 def factors(values, what="view") -> tuple[float, ...]:
@@ -108,9 +125,15 @@ def serialize(value, name=None) -> dict | str:
     is refused; `name` is that of the argument.
     """
     if isinstance(value, functools.partial) and not value.args:
-        function = serialize(value.func, name)
-        return {"function": function, "options": dict(value.keywords)}
-    is_found = isinstance(value, str) or hasattr(value, "get_config")
+        function, options = serialize(value.func, name), dict(value.keywords)
+        for key, each in options.items():
+            if isinstance(each, os.PathLike):
+                options[key] = os.fspath(each)
+        with contextlib.suppress(TypeError):
+            keras.saving.serialize_keras_object(options)
+            return {"function": function, "options": options}
+    is_name = isinstance(value, str) and name not in ("augment", "standard")
+    is_found = is_name or hasattr(value, "get_config")
     if isinstance(value, types.FunctionType):
         registered = keras.saving.get_registered_name(value)
         is_found = "<" not in value.__qualname__ or registered != value.__name__
@@ -118,7 +141,7 @@ def serialize(value, name=None) -> dict | str:
         raise UsageError(
             f"{name}={value!r} cannot be saved with the trainer; give a "
             f"function from the top of a module (no lambda), or functools."
-            f"partial of one with its options by name."
+            f"partial of one with its plain options by name."
         )
     return keras.saving.serialize_keras_object(value)
 

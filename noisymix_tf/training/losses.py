@@ -190,10 +190,12 @@ class Partners:
     Args:
         plan: The step's `MixPlan`.
         labels: `[B]` or `[B, 1]` class numbers, or `[B, K]` shares of classes.
-        weight: Of each example, `[B]`, or `None`.
+        weight: Of each example, `[B]` or `[B, 1]`, or `None`.
     """
 
     def __init__(self, plan, labels, weight):
+        if weight is not None and len(weight.shape) == 2:
+            weight = tf.squeeze(weight, 1)
         self._lam = plan.lam
         self._labels = [labels, tf.gather(labels, plan.permutation)]
         self._weights = [None, None]

@@ -9,6 +9,7 @@ float32 all the same: what is kept for the backward pass is then half as large.
 """
 
 import itertools
+from collections.abc import Iterable
 
 import keras
 import tensorflow as tf
@@ -64,6 +65,11 @@ def cut(model, taps=AUTO) -> tuple[tuple, list]:
     >>> tail(head(tf.zeros([8, 3]), training=False), training=False).shape
     TensorShape([8, 2])
     """
+    if not isinstance(taps, Iterable):
+        raise UsageError(
+            f"taps={taps!r} must be 'auto', such as 'auto:3', or names of "
+            f"layers."
+        )
     if not is_graph(model):
         return _cut_without_graph(model, taps)
     graph = Graph(model)

@@ -110,7 +110,13 @@ def view_major(views, example) -> tuple[tf.Tensor, int]:
         )
     order = [1, 0, *range(2, len(views.shape))]
     x = tf.transpose(tf.cast(views, dtype), order)
-    return tf.reshape(x, [-1, *views.shape[2:]]), num_views
+    return tf.reshape(x, [-1, *_sides(x)[2:]]), num_views
+
+
+def _sides(x):
+    """The shape of a tensor, in numbers where they are known."""
+    known = enumerate(x.shape)
+    return [tf.shape(x)[i] if side is None else side for i, side in known]
 
 
 def single(inputs, example) -> tf.Tensor:
@@ -231,11 +237,12 @@ def forward(parts, x, num_views, plan) -> tuple:
     mixing, variances = parts.mixing, []
 
     def perturb(h, index):
-        by_view = tf.reshape(h, [num_views, -1, *h.shape[1:]])
+        sides = _sides(h)[1:]
+        by_view = tf.reshape(h, [num_views, -1, *sides])
         mixed = mixing.mix(by_view, plan)
         own = variances[index] if variances else None
         noisy = _noisy(parts, mixed, index, own, seed)
-        return tf.reshape(noisy, [-1, *h.shape[1:]])
+        return tf.reshape(noisy, [-1, *sides])
 
     for index, segment in enumerate(parts.segments):
         x = segment(x, training=True)
@@ -249,6 +256,12 @@ def forward(parts, x, num_views, plan) -> tuple:
             x = tf.cond(tf.equal(plan.tap, index), changed, lambda x=x: x)
         else:
             x = perturb(x, index)
+    if not tf.is_tensor(x) or {*x.shape[1:-1]} - {1}:
+        found = getattr(x, "shape", type(x).__name__)
+        raise UsageError(
+            f"NoisyMix trains classifiers with one output [B, K], but this "
+            f"model gives {found}: give it a model of what is to be classified."
+        )
     predictions = tf.reshape(x, [num_views, -1, x.shape[-1]])
     if not variances:
         return predictions, None

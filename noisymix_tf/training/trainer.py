@@ -9,6 +9,7 @@ import tensorflow as tf
 from noisymix_tf import augment as augment_lib
 from noisymix_tf import probabilities
 from noisymix_tf.adjustable import LEVELS, Adjustable
+from noisymix_tf.errors import UsageError
 from noisymix_tf.layers import parts
 from noisymix_tf.mixing import noise
 from noisymix_tf.training import arguments, precision, replication, segments
@@ -40,8 +41,9 @@ class NoisyMix(keras.Model):
     labels. All views pass through the network in one batch, so that batch
     normalisation sees them together. Everything random is a pure function of
     `seed` and of a step counter that is saved with the weights. The levels,
-    `alpha` to `jsd_weight`, can be assigned at any time without a new trace,
-    also while `fit` runs (`nm.callbacks.NoisyMixSchedule`).
+    `alpha` to `jsd_weight`, can be assigned at any time without a new trace
+    (but the first that raises one from 0), also while `fit` runs
+    (`nm.callbacks.NoisyMixSchedule`).
 
     Args:
         model: Keras classifier with one input, pixels or features `[B, ...]`,
@@ -67,10 +69,11 @@ class NoisyMix(keras.Model):
             `nm.mixing.CutMix(probability=0.5)`.
         seed: Seed of all draws, an int of at most 32 bits.
         from_logits: Whether the model gives logits. By default its last layer
-            tells or, where that says nothing, the loss.
+            tells, which must not contradict it, or the loss.
         ema: Decay of an exponential moving average of the classifier's
             weights, in [0, 1); 0 for none. See `evaluation_weights`.
-        evaluate_ema: Whether the averages are what is evaluated.
+        evaluate_ema: Whether the averages are what is evaluated. `predict` and
+            calls always take the last weights.
         augment, standard: As `nm.data.views` takes them, to be called in the
             train step, on the device. Batches are then images `[B, H, W, C]`,
             uint8 for those of `nm.augment`. The views are those that
@@ -147,7 +150,7 @@ class NoisyMix(keras.Model):
         source=None,
         **kwargs,
     ):
-        arguments.check_classifier(model)
+        arguments.check_classifier(model, from_logits)
         # The precision is the classifier's, and so is every cast: pixels in
         # half precision would lose their fractions.
         kwargs = {"dtype": precision.policy_of(model), **kwargs}
@@ -252,9 +255,9 @@ class NoisyMix(keras.Model):
 
     def parts(self) -> step_lib.Parts:
         """What a step works with now."""
-        from_logits = self.from_logits
-        if from_logits is None:
-            from_logits = probabilities.trains_on_logits(self.model, self.loss)
+        from_logits = probabilities.trains_on_logits(self.model, self.loss)
+        if self.from_logits is not None:
+            from_logits = self.from_logits
         return step_lib.Parts(
             model=self.model,
             input=self._input,
@@ -302,6 +305,11 @@ class NoisyMix(keras.Model):
                 self.seed, tf.convert_to_tensor(self.step), replication.shard()
             )
         views, labels = self.views_of(inputs), targets[0]
+        if labels is None:
+            raise UsageError(
+                "The batches have no labels: give fit(views, labels), or a "
+                "dataset of (views, labels)."
+            )
         scales_loss = precision.scales_loss(self.optimizer)
         kept = self.model.non_trainable_variables if scales_loss else ()
         shared = replication.shared_state(self.model)
@@ -340,10 +348,19 @@ class NoisyMix(keras.Model):
     def test_step(self, data):
         """Loss and metrics of the classifier, without the training terms."""
         logs = super().test_step(data)
-        training_only = (self._ce_tracker.name, self._jsd_tracker.name)
         return replication.reducible(
-            {k: v for k, v in logs.items() if k not in training_only}
+            {k: v for k, v in logs.items() if k not in self._terms}
         )
+
+    @property
+    def _terms(self):
+        """Names of metrics of training only."""
+        return {self._ce_tracker.name, self._jsd_tracker.name}
+
+    def get_metrics_result(self):
+        """As Keras, after a check that no name is taken twice."""
+        arguments.check_metrics(self.metrics, self._terms)
+        return super().get_metrics_result()
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # Keras averages a batch over all replicas to learn its shapes, which

@@ -147,5 +147,7 @@ def test_dominant_is_the_one_with_the_larger_share():
             np.testing.assert_array_equal(weight, WEIGHT[rows])
             mixed = lam * WEIGHT + np.subtract(1, lam) * WEIGHT[ORDER]
             np.testing.assert_allclose(both.weight(), mixed, rtol=1e-6)
+            column = partners(lam, labels, WEIGHT[:, None])
+            np.testing.assert_array_equal(column.weight(), both.weight())
             both = partners(lam, labels, None)
             assert both.dominant()[1] is None is both.weight()

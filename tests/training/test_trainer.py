@@ -1,6 +1,7 @@
 """The train step: the reference's numbers, random streams, programs, `fit`."""
 
 import functools
+import pathlib
 
 import keras
 import numpy as np
@@ -206,15 +207,23 @@ def test_prediction_is_of_single_images_and_survives_saving(tmp_path):
     assert step(copy, VIEWS, LABELS) == step(trainer, VIEWS, LABELS)
 
 
-def _traced(*shape):
+def _traced(*shape, side=8, **options):
     """Cut at its taps, the model would train on images of any size."""
-    layers = [keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, name="conv")]
+    layers = [
+        keras.Input((side, side, 3)),
+        keras.layers.Conv2D(4, 3, name="conv"),
+    ]
     layers += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
     model = keras.Sequential(layers)
-    trainer = fit_models.compiled("noisymix", model, ["input", "conv"])
+    taps = ["input", "conv"]
+    trainer = fit_models.compiled("noisymix", model, taps, **options)
     step = tf.function(trainer.train_step, autograph=False)
     labels = tf.TensorSpec([2], tf.int32)
     return step.get_concrete_function((tf.TensorSpec(shape), labels))
+
+
+def _dim(**options):
+    return functools.partial(tf.identity, **options)
 
 
 def test_bad_arguments_are_named_and_good_ones_are_taken():
@@ -232,6 +241,11 @@ def test_bad_arguments_are_named_and_good_ones_are_taken():
         ({"seed": 1.5}, "seed=1.5 must be a whole number of at most 32 bits"),
         ({"seed": 2**32}, "seed=4294967296 must be a whole number"),
         ({"seed": -(2**31) - 1}, "seed=-2147483649 must be a whole number"),
+        ({"from_logits": "no"}, "from_logits='no' must be one of True, False"),
+        ({"from_logits": False}, "gives logits (it ends in no activation)"),
+        ({"taps": 3}, "taps=3 must be 'auto', such as 'auto:3', or names of"),
+        ({"augment": "augmix"}, "augment='augmix' cannot be saved"),
+        ({"augment": _dim(by={1})}, "by={1}) cannot be saved with the trainer"),
         ({"model": keras.Model}, "Model'>: build or load one first"),
         ({"model": NoisyMix(network)}, "attribute model"),
     ):
@@ -242,6 +256,14 @@ def test_bad_arguments_are_named_and_good_ones_are_taken():
     shapes = {(2, 3, 16, 16, 3): other, (2, 16, 16, 3): other, (2, 3): other}
     for shape, words in (shapes | {(2, None, 8, 8, 3): unknown}).items():
         assert_usage_error(functools.partial(_traced, *shape), words)
+    unknown = functools.partial(_traced, None, 3, None, None, 3, side=None)
+    for kind in ("cutmix", "puzzlemix"):
+        words = "but these are of unknown size, [None, None, 3]: resize"
+        assert_usage_error(unknown, words, mixing=kind)
+    assert unknown(noise_scale="std")
+    path = pathlib.Path("a")
+    config = NoisyMix(network, augment=_dim(name=path)).get_config()
+    assert config["augment"]["options"] == {"name": "a"}
     for given, factors in (((1, 2), (1, 2)), (2, (2,)), (np.ones(1), (1,))):
         trainer = fit_models.model("noisymix", noise_per_view=given)
         assert trainer.noise_per_view == factors
@@ -415,3 +437,32 @@ def test_losses_of_layers_count_once_and_what_does_not_fit_is_told():
     for trainer, right in ((probabilities, True), (logits, False)):
         call = functools.partial(trainer.fit, DATA, **EAGER)
         assert_usage_error(call, f"give a loss with from_logits={right}")
+    # Said of the model, it does not change what the loss takes.
+    trainer = _trainer(loss="sparse_categorical_crossentropy", from_logits=True)
+    call = functools.partial(trainer.fit, DATA, **EAGER)
+    assert_usage_error(call, "give a loss with from_logits=True")
+    call = functools.partial(_trainer().fit, DATA.map(lambda x, y: x), **EAGER)
+    assert_usage_error(call, "no labels: give fit(views, labels)")
+    trainer = _trainer()
+    own = keras.metrics.SparseCategoricalAccuracy("cross_entropy")
+    trainer.compile("sgd", SPARSE, metrics=[own], run_eagerly=True)
+    call = functools.partial(trainer.fit, DATA, **EAGER)
+    assert_usage_error(call, "metric 'cross_entropy' has the name of a term")
+    for end, words in (
+        (lambda y: {"logits": y}, "this model gives dict"),
+        (lambda y: tf.stack([y, y], 1), "this model gives (24, 2, 4)"),
+    ):
+        network = _Ends(end)
+        network(ROWS[:, 0])
+        trainer = fit_models.compiled("noisymix", network, "input", **QUIET)
+        call = functools.partial(step, trainer, ROWS, CLASSES)
+        assert_usage_error(call, words)
+
+
+class _Ends(keras.Model):
+    def __init__(self, end):
+        super().__init__()
+        self.dense, self.end = keras.layers.Dense(K), end
+
+    def call(self, x):
+        return self.end(self.dense(x))
