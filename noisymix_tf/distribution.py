@@ -185,6 +185,14 @@ def _tpu(name):
     return tf.distribute.TPUStrategy(resolver)
 
 
+def replica() -> tuple:
+    """`(number, count)`: of the replica that calls, from 0, and of all."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return 0, 1
+    return context.replica_id_in_sync_group, context.num_replicas_in_sync
+
+
 def replica_mean(values):
     """Within a replica: the means of its tensors and all others'."""
     context = tf.distribute.get_replica_context()

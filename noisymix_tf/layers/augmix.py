@@ -7,7 +7,7 @@ import keras
 import keras_cv
 import tensorflow as tf
 
-from noisymix_tf import rng
+from noisymix_tf import distribution, rng
 from noisymix_tf.augment import AugMixOptions, augmix, augmix_views
 from noisymix_tf.checks import is_real, whole_number
 from noisymix_tf.errors import UsageError
@@ -145,7 +145,8 @@ class AugMix(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
             resource=calls.handle, alg=1, delta=tf.constant(1, tf.uint64)
         )
         number = state[0] // 256
-        return rng.stream(self.seed, number, "augmix", parts.replica())
+        replica, _ = distribution.replica()
+        return rng.stream(self.seed, number, "augmix", replica)
 
     def compute_output_spec(self, inputs, seed=None, training=True):
         entries = _entries(inputs)

@@ -100,8 +100,11 @@ class FeatureNoise(keras.Layer):
         _check_floats(self, inputs, _SCALE)
         if not training:
             return inputs
-        name = f"feature_noise/{self.name}"
-        seed = rng.stream(self.seed, self.calls, name, parts.replica())
+        name, (replica, _) = (
+            f"feature_noise/{self.name}",
+            distribution.replica(),
+        )
+        seed = rng.stream(self.seed, self.calls, name, replica)
         self.calls.assign_add(1)
         noisy = noise.feature_noise(
             tf.expand_dims(inputs, 0),

@@ -1,7 +1,6 @@
-"""What layers that draw have: a seed, a counter, the number of a replica."""
+"""What layers that draw have: a seed, a counter, a running variance."""
 
 import keras
-import tensorflow as tf
 
 from noisymix_tf.checks import is_whole
 from noisymix_tf.errors import UsageError
@@ -40,9 +39,3 @@ def running_variance(layer, shape=()) -> keras.Variable:
         # What every replica assigns is the mean of all.
         aggregation="none",
     )
-
-
-def replica() -> int | tf.Tensor:
-    """Number of the replica that calls, 0 where there is none."""
-    context = tf.distribute.get_replica_context()
-    return context.replica_id_in_sync_group if context else 0

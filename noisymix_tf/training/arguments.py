@@ -73,7 +73,7 @@ def check_compiled(mixing, loss, optimizer, strategy) -> None:
 def check_metrics(metrics, own) -> None:
     """Refuses metrics of `compile` with the names of a trainer's own."""
     given = {m.name for each in metrics for m in getattr(each, "metrics", ())}
-    for name in own & given:
+    for name in given.intersection(own):
         raise UsageError(
             f"The metric {name!r} has the name of a term of the loss that "
             f"NoisyMix reports itself: give it another name."

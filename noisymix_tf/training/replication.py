@@ -19,19 +19,6 @@ from noisymix_tf.training import checkpoint
 from noisymix_tf.training.precision import floats_of
 
 
-def number() -> int | tf.Tensor:
-    """Number of the replica that calls, from 0."""
-    return tf.distribute.get_replica_context().replica_id_in_sync_group
-
-
-def shard() -> tuple:
-    """`(index, count)` of the part of a batch that the caller holds."""
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return 0, 1
-    return context.replica_id_in_sync_group, context.num_replicas_in_sync
-
-
 @contextlib.contextmanager
 def shared_state(model) -> Iterator[None]:
     """Within it, what replicas add to the state of layers becomes the mean.
@@ -93,7 +80,7 @@ def own_draws(operation) -> Iterator[None]:
 
 def _folded(plain, ordered=True):
     seed = plain(ordered)
-    replica = tf.cast(number(), tf.int32)
+    replica = tf.cast(distribution.replica()[0], tf.int32)
     folded = tf.random.experimental.stateless_fold_in(
         tf.cast(seed, tf.int32), replica, alg=rng.GENERATOR
     )
@@ -146,7 +133,7 @@ def _broadcast(strategy, values):
     def share(value):
         # Minus zero: the one number that changes nothing when added.
         nothing = tf.cast(-0.0, value.dtype)
-        return tf.where(number() == 0, value, nothing)
+        return tf.where(distribution.replica()[0] == 0, value, nothing)
 
     return _total(strategy, share)(values)
 

@@ -20,7 +20,6 @@ from noisymix_tf.attacks import Adversary
 from noisymix_tf.errors import UsageError
 from noisymix_tf.mixing import noise
 from noisymix_tf.probabilities import scores
-from noisymix_tf.training import replication
 from noisymix_tf.training.losses import Partners
 
 
@@ -70,6 +69,11 @@ def gradients(parts, scale, views, labels, sample_weight=None) -> tuple:
         divergence; of all trainable weights; for metrics clean predictions,
         labels, weights; and as `forward`, the mean over replicas.
     """
+    if labels is None:
+        raise UsageError(
+            "The batches have no labels: give fit(views, labels), or a dataset "
+            "of (views, labels)."
+        )
     x, num_views = view_major(views, parts.input)
     x = attacked(parts, x, labels)
     plan = settled_plan(parts, x, labels)
@@ -151,7 +155,7 @@ def attacked(parts, x, labels) -> tf.Tensor:
             "says yes or no to several; leave out adversary."
         )
     size = _batch_size(labels)
-    key = parts.stream("adversary", replication.number())
+    key = parts.stream("adversary", distribution.replica()[0])
     found = parts.adversary.attack(
         functools.partial(_scores, parts),
         tf.cast(x[:size], tf.float32),
@@ -196,7 +200,7 @@ def settled_plan(parts, x, labels) -> mixing_lib.MixPlan:
         x[:size],
         functools.partial(parts.segments[0], training=False),
         functools.partial(slopes, parts, labels=labels),
-        parts.stream("saliency", replication.number()),
+        parts.stream("saliency", distribution.replica()[0]),
     )
     plan = parts.mixing.plan(parts.stream("mixing"), size)
     return parts.mixing.settle(plan, clean)
@@ -233,7 +237,7 @@ def forward(parts, x, num_views, plan) -> tuple:
     Where noise goes by them also the variances of the clean view's features at
     each tap, `[T]`, 0 behind the plan's; else None.
     """
-    seed = parts.stream("noise", replication.number())
+    seed = parts.stream("noise", distribution.replica()[0])
     mixing, variances = parts.mixing, []
 
     def perturb(h, index):

@@ -7,9 +7,8 @@ import keras
 import tensorflow as tf
 
 from noisymix_tf import augment as augment_lib
-from noisymix_tf import probabilities
+from noisymix_tf import distribution, probabilities
 from noisymix_tf.adjustable import LEVELS, Adjustable
-from noisymix_tf.errors import UsageError
 from noisymix_tf.layers import parts
 from noisymix_tf.mixing import noise
 from noisymix_tf.training import arguments, precision, replication, segments
@@ -41,9 +40,8 @@ class NoisyMix(keras.Model):
     labels. All views pass through the network in one batch, so that batch
     normalisation sees them together. Everything random is a pure function of
     `seed` and of a step counter that is saved with the weights. The levels,
-    `alpha` to `jsd_weight`, can be assigned at any time without a new trace
-    (but the first that raises one from 0), also while `fit` runs
-    (`nm.callbacks.NoisyMixSchedule`).
+    `alpha` to `jsd_weight`, can be assigned at any time, also while `fit` runs
+    (`nm.callbacks.NoisyMixSchedule`); only one raised from 0 is traced anew.
 
     Args:
         model: Keras classifier with one input, pixels or features `[B, ...]`,
@@ -72,8 +70,7 @@ class NoisyMix(keras.Model):
             tells, which must not contradict it, or the loss.
         ema: Decay of an exponential moving average of the classifier's
             weights, in [0, 1); 0 for none. See `evaluation_weights`.
-        evaluate_ema: Whether the averages are what is evaluated. `predict` and
-            calls always take the last weights.
+        evaluate_ema: Whether they are evaluated; `predict` takes the last ones.
         augment, standard: As `nm.data.views` takes them, to be called in the
             train step, on the device. Batches are then images `[B, H, W, C]`,
             uint8 for those of `nm.augment`. The views are those that
@@ -184,8 +181,10 @@ class NoisyMix(keras.Model):
         self._add_variables()
 
     def _add_variables(self):
-        self._ce_tracker = keras.metrics.Mean(name="cross_entropy")
-        self._jsd_tracker = keras.metrics.Mean(name=self.stability)
+        self._terms = "cross_entropy", self.stability
+        self._ce_tracker, self._jsd_tracker = map(
+            keras.metrics.Mean, self._terms
+        )
         self.step = self.add_weight(
             name="step",
             dtype="int64",
@@ -294,22 +293,16 @@ class NoisyMix(keras.Model):
             step=self.step if step is None else step,
             standard=self.standard,
             augment=self.augment,
-            shard=replication.shard(),
+            shard=distribution.replica(),
         )
 
     def train_step(self, data):
         """One step on `(views, labels[, sample_weight])`."""
         inputs, *targets = keras.utils.unpack_x_y_sample_weight(data)
         if self.source is not None:
-            inputs, *targets = self.source.batch(
-                self.seed, tf.convert_to_tensor(self.step), replication.shard()
-            )
+            place = tf.convert_to_tensor(self.step), distribution.replica()
+            inputs, *targets = self.source.batch(self.seed, *place)
         views, labels = self.views_of(inputs), targets[0]
-        if labels is None:
-            raise UsageError(
-                "The batches have no labels: give fit(views, labels), or a "
-                "dataset of (views, labels)."
-            )
         scales_loss = precision.scales_loss(self.optimizer)
         kept = self.model.non_trainable_variables if scales_loss else ()
         shared = replication.shared_state(self.model)
@@ -341,9 +334,9 @@ class NoisyMix(keras.Model):
                 value, count = precision.finite_share(value, count)
             tracker.update_state(value, sample_weight=count)
         clean, labels, sample_weight = rows
-        return replication.reducible(
-            self.compute_metrics(views, labels, clean, sample_weight)
-        )
+        logs = self.compute_metrics(views, labels, clean, sample_weight)
+        arguments.check_metrics(self.metrics, self._terms)
+        return replication.reducible(logs)
 
     def test_step(self, data):
         """Loss and metrics of the classifier, without the training terms."""
@@ -351,16 +344,6 @@ class NoisyMix(keras.Model):
         return replication.reducible(
             {k: v for k, v in logs.items() if k not in self._terms}
         )
-
-    @property
-    def _terms(self):
-        """Names of metrics of training only."""
-        return {self._ce_tracker.name, self._jsd_tracker.name}
-
-    def get_metrics_result(self):
-        """As Keras, after a check that no name is taken twice."""
-        arguments.check_metrics(self.metrics, self._terms)
-        return super().get_metrics_result()
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # Keras averages a batch over all replicas to learn its shapes, which
