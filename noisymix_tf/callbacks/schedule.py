@@ -25,7 +25,8 @@ class NoisyMixSchedule(keras.callbacks.Callback):
             functions from the position to a number, such as `ramp`, a Keras
             `LearningRateSchedule`, or one of your own.
         by: `"epoch"`: the position is the index of the epoch, from 0. `"step"`:
-            it is the number of steps taken, by earlier calls of `fit`, too.
+            it is the number of steps taken, by earlier calls of `fit`, too
+            (of a plain model without those that a `LossScaleOptimizer` skips).
 
     Raises:
         UsageError: A value of another kind; from `fit`, one that the model

@@ -100,10 +100,7 @@ class FeatureNoise(keras.Layer):
         _check_floats(self, inputs, _SCALE)
         if not training:
             return inputs
-        name, (replica, _) = (
-            f"feature_noise/{self.name}",
-            distribution.replica(),
-        )
+        name, replica = f"feature_noise/{self.name}", distribution.replica()[0]
         seed = rng.stream(self.seed, self.calls, name, replica)
         self.calls.assign_add(1)
         noisy = noise.feature_noise(

@@ -136,10 +136,9 @@ def test_forms_and_parts_agree(folder, channels):
     )
 
 
-@pytest.mark.parametrize("dense", [False, True])
 @pytest.mark.parametrize("make", [pixmix_views, ipmix_views])
-def test_a_batch_may_be_of_any_size(folder, make, dense):
-    own = {"seed": [0, 1], "mixing_dir": folder, "dense": dense}
+def test_a_batch_may_be_of_any_size(folder, make):
+    own = {"seed": [0, 1], "mixing_dir": folder, "dense": True}
     trace = tf.function(lambda images: make(images, **own), autograph=False)
     images = tf.TensorSpec([None, SIDE, SIDE, 3], tf.uint8)
     traced = trace.get_concrete_function(images).structured_outputs
