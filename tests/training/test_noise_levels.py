@@ -39,7 +39,8 @@ def test_the_step_adds_what_is_said_and_measures_what_is_clean(scale):
     stds = np.array([0.1, 1.0, 9.0], np.float32)
     trainer = _trainer(stds, noise_scale=scale, noise_per_tap=(1, 0.5))
     parts, images = trainer.parts(), tf.cast(IMAGES[:8], tf.float32)
-    segments = [*parts.segments[:3], lambda x, training: x]
+    flat = keras.layers.Flatten()
+    segments = [*parts.segments[:3], lambda x, training: flat(x)]
     # Features of the other views are twice as large as the clean one's.
     x = tf.concat([images, tf.tile(2 * images - 127.5, [V, 1, 1, 1])], axis=0)
     said = noise_levels.shares(trainer, images)
