@@ -23,7 +23,7 @@ from noisymix_tf.training.precision import scales_loss
 # Steps after which many machines ask each other: it costs them a message.
 _ASK_EVERY = 10
 _FALLING = "loss error entropy jsd kl nll brier ece mae mse".split()
-_NOT_FINITE = "weights or the state of the optimizer are not finite"
+_NOT_FINITE = "weights, statistics or the optimizer are not finite"
 _RISING = "acc auc precision recall f1 iou dice".split()
 
 

@@ -61,9 +61,9 @@ class CheckpointFolder:
     def save(self, model, step, background=False) -> bool:
         """Writes the checkpoint of a step that a compiled model has come to.
 
-        Where what training changes (weights, the optimizer) is not finite, the
-        state is not worth keeping: nothing is written, False returned, and the
-        checkpoint before stays the newest.
+        Where what is trained, or the optimizer, is not finite, or anything is
+        no number, the state is not worth keeping: nothing is written, False
+        returned, and the checkpoint before stays the newest.
 
         Args:
             background: Whether a thread writes a copy while training goes on.
@@ -79,7 +79,11 @@ class CheckpointFolder:
         trained = [*model.trainable_variables, *model.optimizer.variables]
         trained = {id(variable) for variable in trained}
         for variable, value in zip(variables, state.values()):
-            if id(variable) in trained and not np.all(np.isfinite(value)):
+            # A constant may be infinite; statistics that broke are NaN.
+            is_bad = np.isnan(value)
+            if id(variable) in trained:
+                is_bad = ~np.isfinite(value)
+            if np.any(is_bad):
                 return False
         state |= named("metric", metric_variables(model))
         for name, value in state.items():
