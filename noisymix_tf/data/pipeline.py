@@ -295,8 +295,7 @@ def _check(split, functions, batch_size, seed, start_step, shard, service):
             raise UsageError(f"{name}={function!r} must be {what}.")
     steps_per_epoch(split, batch_size)
     if not is_whole(seed) or not SEED.accepts(seed):
-        words = f"must be a whole number {SEED.words}"
-        raise UsageError(f"seed={seed!r} {words}.")
+        raise UsageError(f"seed={seed!r} must be a whole number {SEED.words}.")
     whole_number("start_step", start_step, 0)
     index, count = checked_shard(shard)
     if not is_whole(index) or batch_size % count:

@@ -142,8 +142,9 @@ def recipes(
         is_list = np.iterable(severities)
         levels = tuple(dict.fromkeys(severities)) if is_list else ()
         if not levels:
-            words = "must be a list of some of 1 to 5"
-            raise UsageError(f"severities={severities!r} {words}.")
+            raise UsageError(
+                f"severities={severities!r} must be a list of some of 1 to 5."
+            )
     else:
         registry, probe = corruptions.PERTURBATIONS, "gaussian_noise"
         levels, unused = (difficulty,), "frost_folder"
