@@ -12,8 +12,6 @@ of `x`, or (`SCALES`) of a running standard deviation of the features: 0.5 is
 much for features of 0.5, and nothing for those of 9.
 """
 
-from typing import NamedTuple
-
 from noisymix_tf import philox, rng
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import function, tf
@@ -23,17 +21,6 @@ SCALES = ("absolute", "std")
 _AMPLITUDE_BETA = (2.0, 5.0)
 # Share of a running variance that a batch replaces.
 _RATE = 0.1
-
-
-class NoiseDraws(NamedTuple):
-    """The noise of one injection into features `[V, B, ...]`."""
-
-    additive_amplitude: "tf.Tensor"  # `[V]`, level times a Beta(2, 5) variate.
-    normal: "tf.Tensor"  # `[V, B, ...]`, standard normal where noise is kept.
-    additive_kept: "tf.Tensor"  # Bool `[V, B, ...]`.
-    multiplicative_amplitude: "tf.Tensor"  # `[V]`, likewise.
-    uniform: "tf.Tensor"  # `[V, B, ...]` in [-1, 1] where noise is kept.
-    multiplicative_kept: "tf.Tensor"  # Bool `[V, B, ...]`.
 
 
 def feature_noise(x, seed, additive, multiplicative, sparsity) -> "tf.Tensor":
@@ -126,38 +113,37 @@ def draw_numbers(seed, shape, additive, multiplicative) -> tuple:
     )
 
 
-def interpret(numbers, sparsity) -> NoiseDraws:
-    """Makes `NoiseDraws`, float32, of the numbers of `draw_numbers`.
+def interpret(numbers, sparsity) -> tuple:
+    """Both kinds of noise, as `inject` takes them, of `draw_numbers`.
 
     One uniform number decides both whether an entry is kept and, given that it
     is, its value: where `u >= sparsity`, `(u - sparsity) / (1 - sparsity)` is
     again uniform. That halves the random numbers, the costly part.
     """
-    additive_amplitude, u, multiplicative_amplitude, v = numbers
-    return NoiseDraws(
-        additive_amplitude,
-        tf.math.ndtri(_kept_uniform(u, sparsity)),
-        u >= sparsity,
-        multiplicative_amplitude,
-        2.0 * _kept_uniform(v, sparsity) - 1.0,
-        v >= sparsity,
-    )
+    additive, u, multiplicative, v = numbers
+    normal = tf.math.ndtri(_kept_uniform(u, sparsity))
+    uniform = 2.0 * _kept_uniform(v, sparsity) - 1.0
+    added = additive, normal, u >= sparsity
+    return added, (multiplicative, uniform, v >= sparsity)
 
 
-def inject(x, draws) -> tuple:
-    """`x * multiplier + addend` of `NoiseDraws`, and its derivative."""
+def inject(x, added, multiplied) -> tuple:
+    """`x * multiplier + addend`, and its derivative.
+
+    Each kind of noise is `(amplitude, values, kept)`: `[V]`, a level times a
+    Beta(2, 5) variate; `[V, B, ...]`; and where values are kept, bool.
+    """
     view_shape = [-1] + [1] * (len(x.shape) - 1)
 
     def scaled(amplitude, values):
         amplitude = tf.cast(tf.reshape(amplitude, view_shape), x.dtype)
         return amplitude * tf.cast(values, x.dtype)
 
-    addend = scaled(draws.additive_amplitude, draws.normal)
-    addend = tf.where(draws.additive_kept, addend, tf.zeros([], x.dtype))
-    multiplier = 1.0 + scaled(draws.multiplicative_amplitude, draws.uniform)
-    multiplier = tf.where(
-        draws.multiplicative_kept, multiplier, tf.ones([], x.dtype)
-    )
+    *normal, is_added = added
+    *uniform, is_multiplied = multiplied
+    addend = tf.where(is_added, scaled(*normal), tf.zeros([], x.dtype))
+    multiplier = 1.0 + scaled(*uniform)
+    multiplier = tf.where(is_multiplied, multiplier, tf.ones([], x.dtype))
     return x * multiplier + addend, multiplier
 
 
@@ -165,7 +151,7 @@ def inject(x, draws) -> tuple:
 def _noisy(x, numbers, sparsity):
     # Compiled by itself even where the train step is not: a dozen elementwise
     # operations become one pass over the features.
-    return inject(x, interpret(numbers, sparsity))
+    return inject(x, *interpret(numbers, sparsity))
 
 
 def _kept_uniform(u, sparsity):

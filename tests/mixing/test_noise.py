@@ -31,16 +31,13 @@ def test_mix_and_inject_reproduce_the_reference(golden):
         lam, order = file[f"{case}__lam"], file[f"{case}__perm"]
         plan = MixPlan(tf.constant(0), tf.constant(lam, "float32"), order)
         mixed = ManifoldMixing().bind(4, 1.0).mix(tf.constant(x), plan)
-        draws = noise_lib.NoiseDraws(
-            # The levels of the views are one, two and three times the first.
-            np.arange(1, views + 1) * additive * drawn("add_beta", ()),
-            drawn("add_normal"),
-            drawn("add_sparse_u") >= sparsity,
-            multiplicative * drawn("mult_beta", ()),
-            2 * drawn("mult_uniform") - 1,
-            drawn("mult_sparse_u") >= sparsity,
-        )
-        out, _ = noise_lib.inject(mixed, draws)
+        # The levels of the views are one, two and three times the first.
+        level = np.arange(1, views + 1) * additive * drawn("add_beta", ())
+        kept = [drawn(f"{k}_sparse_u") >= sparsity for k in ("add", "mult")]
+        added = level, drawn("add_normal"), kept[0]
+        level, values = drawn("mult_beta", ()), 2 * drawn("mult_uniform") - 1
+        multiplied = multiplicative * level, values, kept[1]
+        out, _ = noise_lib.inject(mixed, added, multiplied)
         expected = file[f"{case}__out"].reshape(out.shape)
         assert_allclose(out, expected, atol=2e-6, err_msg=case)
 
@@ -52,14 +49,15 @@ def test_noise_has_its_conditional_law(sparsity):
     seed = rng.stream(0, 0, "noise")
     numbers = noise_lib.draw_numbers(seed, shape, [0.5, 1.0, 1.5], [0.5] * 3)
     draws = noise_lib.interpret(numbers, sparsity)
-    add, mult = draws.additive_kept.numpy(), draws.multiplicative_kept.numpy()
+    (_, normal, add), (_, uniform, mult) = draws
+    add, mult = add.numpy(), mult.numpy()
     # The two kinds keep entries independently, alike in each view.
     for mask, power in ((add, 1), (mult, 1), (add & mult, 2)):
         share = (1 - sparsity) ** power
         sigma = np.sqrt(share * (1 - share) / mask[0].size)
         assert_allclose(mask.mean((1, 2, 3, 4)), share, atol=5 * sigma + 1e-6)
-    assert_moments("normal", draws.normal[add])
-    assert_moments("uniform", draws.uniform[mult])
+    assert_moments("normal", normal[add])
+    assert_moments("uniform", uniform[mult])
 
 
 def test_noise_has_scaled_beta_amplitudes_and_is_linear():
