@@ -1,6 +1,5 @@
 """The classifiers of `keras.applications`, as networks of this package."""
 
-import contextlib
 import difflib
 import sys
 import warnings
@@ -8,7 +7,7 @@ import warnings
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import keras
 from noisymix_tf.models.classifier import reason
-from noisymix_tf.models.head import head_of
+from noisymix_tf.models.graph import head_of
 from noisymix_tf.models.pretrained import (
     IMAGENET,
     NO_WEIGHTS,
@@ -83,16 +82,17 @@ def _function(name):
     )
 
 
-def _made(function, name, pixels, with_top, num_classes, weights=None):
-    """One of the networks of preprocessed pixels, a symbolic tensor."""
-    options = {"input_tensor": pixels, "include_top": with_top}
+def _made(function, name, pixels, with_top, num_classes):
+    """The network, new, of preprocessed pixels, a symbolic tensor."""
+    options = {"weights": None, "input_tensor": pixels}
+    options["include_top"] = with_top
     if with_top:
         options["classes"] = num_classes
     if None not in pixels.shape[1:]:
         # Else the smallest size would not be checked.
         options["input_shape"] = tuple(pixels.shape[1:])
     try:
-        return function(weights=weights, **options)
+        return function(**options)
     except Exception as error:  # Each has words of its own.
         height, width = pixels.shape[1:3]
         raise UsageError(
@@ -126,7 +126,8 @@ def _set_weights(network, function, name, weights, pixels):
 def _downloaded(network, function):
     with_top = network.outputs[0].shape[-1] == _PUBLISHED
     try:
-        with _no_warnings():  # Of the size of images, which is not needed.
+        # Of the size of images, which is not needed.
+        with warnings.catch_warnings(action="ignore"):
             return function(weights=IMAGENET, include_top=with_top)
     except Exception as error:  # Of the net, the disk, the file.
         raise UsageError(
@@ -155,7 +156,7 @@ def _fits(model, path):
     import h5py  # After Keras, which needs it.
 
     try:
-        with _no_warnings():
+        with warnings.catch_warnings(action="ignore"):
             model.load_weights(path)
         # That a file holds more, a top, Keras only says of the older form.
         names = []
@@ -165,10 +166,3 @@ def _fits(model, path):
         return False
     names = [name for name in names if "/vars/" in name and "seed" not in name]
     return len(names) in (0, len(model.weights))
-
-
-@contextlib.contextmanager
-def _no_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

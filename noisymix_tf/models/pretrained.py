@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from noisymix_tf import private
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import keras
-from noisymix_tf.models import taps
 from noisymix_tf.models.classifier import reason
 from noisymix_tf.models.common import layer_seed
-from noisymix_tf.models.graph import Graph
-from noisymix_tf.models.head import head_of
+from noisymix_tf.models.graph import Graph, head_of, is_weighted
 from noisymix_tf.options import Options, option
 from noisymix_tf.probabilities import LOGITS, SOFTMAX, ending
 
@@ -134,7 +132,7 @@ class _Rebuilder:
 
     def __init__(self, model, head, num_classes, seed):
         steps = Graph(model).steps
-        weighted = [i for i, s in enumerate(steps) if taps.is_weighted(s)]
+        weighted = [i for i, s in enumerate(steps) if is_weighted(s)]
         self._behind = {id(s.operation) for s in steps[weighted[-1] + 1 :]}
         self._exact = {id(s.operation) for s in steps[: weighted[0]]}
         self._exact |= self._behind | {id(head)}

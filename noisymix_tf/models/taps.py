@@ -20,6 +20,7 @@ import math
 
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import keras
+from noisymix_tf.models.graph import is_weighted, kind_of
 
 AUTO, INPUT = "auto", "input"
 # An error message that names more points than this is not read.
@@ -36,8 +37,6 @@ _PREPROCESSING = ("CastToFloat32", "Lambda", "Resize")
 _ARITHMETIC = ("Add", "Divide", "Multiply", "Subtract", "TrueDivide")
 _REARRANGING = (".reshaping", ".merging")
 _PREPROCESSING_WORDS = ("normaliz", "preprocess", "rescal", "standardiz")
-# Where weights only normalise or activate.
-_ASIDE = (".normalization", ".preprocessing", ".activations")
 
 
 def find(graph, taps) -> list[tuple[int, int, str]]:
@@ -134,7 +133,7 @@ def _preprocessed(graph):
     for position, step in enumerate(graph.steps):
         if not isinstance(step.operation, keras.Operation):
             continue  # The entrance of a model.
-        name, module, is_layer = _kind(step)
+        name, module, is_layer = kind_of(step)
         named = any(word in name.lower() for word in _PREPROCESSING_WORDS)
         if ".preprocessing" in module or name in _PREPROCESSING:
             prepares = True
@@ -154,7 +153,7 @@ def _preprocessed(graph):
 def normalises(graph) -> bool:
     """Whether pixels of a `Graph` are changed in front of its first weights."""
     for step in graph.steps:
-        name, _, is_layer = _kind(step)
+        name, _, is_layer = kind_of(step)
         if is_weighted(step):
             break
         if any(word in name.lower() for word in _PREPROCESSING_WORDS):
@@ -191,7 +190,7 @@ def _body(graph):
 
     def is_before_head(point):
         is_flat = len(graph.shapes[point.value]) == 1 and not is_vector
-        return not (is_flat or _kind(point.step)[0].startswith("Global"))
+        return not (is_flat or kind_of(point.step)[0].startswith("Global"))
 
     # Points behind a flattening or pooling count where there are no others.
     return list(itertools.takewhile(is_before_head, points)) or points
@@ -229,27 +228,14 @@ def _is_same(a, b):
     )
 
 
-def _kind(step):
-    """Name and module of an operation's class, and whether it is a layer."""
-    kind = type(step.operation)
-    return kind.__name__, kind.__module__, issubclass(kind, keras.layers.Layer)
-
-
-def is_weighted(step):
-    """Whether a step has weights, and not just to normalise or activate."""
-    name, module, is_layer = _kind(step)
-    is_aside = "Normalization" in name or any(a in module for a in _ASIDE)
-    return is_layer and bool(step.operation.weights) and not is_aside
-
-
 def _is_merge(step):
-    name, module, _ = _kind(step)
+    name, module, _ = kind_of(step)
     named = any(word in name.lower() for word in _MERGE_WORDS)
     own = not module.startswith("keras.src.")
     return len(set(step.inputs)) > 1 and (name in _MERGES or (own and named))
 
 
 def _is_activation(step):
-    name, module, _ = _kind(step)
+    name, module, _ = kind_of(step)
     is_known = ".activations" in module or module.endswith("ops.nn")
     return len(step.inputs) == 1 and "Softmax" not in name and is_known

@@ -17,8 +17,7 @@ from collections.abc import Iterator
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import keras
 from noisymix_tf.models import taps
-from noisymix_tf.models.graph import Graph
-from noisymix_tf.models.head import head_of
+from noisymix_tf.models.graph import Graph, head_of
 from noisymix_tf.options import (
     AT_LEAST_0,
     BELOW_1,
@@ -90,15 +89,10 @@ def phases(config) -> list[Phase]:
 class Tuning:
     """Says which layers of a classifier are trained, and announces it.
 
-    At first they are as in the last phase. Layers that are not trainable as the
-    classifier comes stay so.
-
-    Args:
-        config: `TuningConfig` and `OptimizerConfig`.
-        classifier: A built Keras model.
-
-    Raises:
-        UsageError: What an option names is not there, or is not trained.
+    At first they are as in the last phase of the `TuningConfig` and
+    `OptimizerConfig`. Layers that are not trainable as the built classifier
+    comes stay so. What an option names and is not there, or is not trained, is
+    a `UsageError`.
     """
 
     def __init__(self, config, classifier):
@@ -217,7 +211,7 @@ def rate_factors(model, head=1.0, layer_decay=1.0) -> list[float]:
 
     Args:
         model: A functional or Sequential classifier.
-        head: Factor of its head (`models.head.head_of`).
+        head: Factor of its head (`models.graph.head_of`).
         layer_decay: Factor, in (0, 1], from a block to the one in front of it.
             The last block has it once. Blocks are those among which the taps
             are chosen; what is behind the last belongs to it.

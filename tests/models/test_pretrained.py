@@ -12,7 +12,7 @@ import pytest
 from numpy.testing import assert_array_equal as same
 
 from noisymix_tf import models
-from noisymix_tf.models.head import head_of
+from noisymix_tf.models.graph import head_of
 from noisymix_tf.models.pretrained import adapted
 from noisymix_tf.models.unwrap import model_fingerprint
 from noisymix_tf.training import precision, segments
@@ -95,6 +95,36 @@ def test_what_cannot_be_made_anew_is_refused():
     ):
         call = functools.partial(adapted, model, 5, name="net")
         assert_usage_error(call, words)
+
+
+HEADS = {"MobileNetV3Small": "logits", "EfficientNetB0": "predictions"}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_the_head_of_a_nested_network(name):
+    """The last weights, also of a 1 x 1 convolution, whatever the axis."""
+    inputs = keras.Input([32, 32, 3])
+    options = {"input_shape": inputs.shape[1:], "classifier_activation": None}
+    options |= {"weights": None, "classes": 7}
+    network = getattr(keras.applications, name)(**options)
+    h = keras.ops.softmax(network(L.RandomFlip(seed=0)(inputs)))
+    model = keras.Model(inputs, L.Activation("linear", dtype="float32")(h))
+    head = head_of(model)
+    assert head is network.get_layer(HEADS[name]) and head.bias.shape == (7,)
+
+
+def test_a_model_without_a_head_is_refused():
+    pooled = L.Dense(8, name="pooled"), L.Reshape([4, 2])
+    for why, layers in (
+        ("no layer has weights", [L.Softmax()]),
+        ("is the last layer", [L.Dense(8), L.BatchNormalization()]),
+        ("'pooled'", [*pooled, L.GlobalAveragePooling1D()]),
+    ):
+        layers = [keras.Input([4, 4, 1]), L.Flatten(), *layers]
+        call = functools.partial(head_of, keras.Sequential(layers))
+        assert_usage_error(call, "no head", why)
+    own = type("Own", (keras.Model,), {})()
+    assert_usage_error(lambda: head_of(own), "no functional or Sequential")
 
 
 build = functools.partial(models.build, "applications/MobileNet")
