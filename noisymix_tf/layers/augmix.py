@@ -11,7 +11,7 @@ from noisymix_tf import distribution, rng
 from noisymix_tf.augment import AugMixOptions, augmix, augmix_views
 from noisymix_tf.checks import is_real, whole_number
 from noisymix_tf.errors import UsageError
-from noisymix_tf.layers import parts
+from noisymix_tf.layers.features import call_counter, checked_seed
 
 _IMAGES = "images"
 # What AugMix would have to move together with the pixels.
@@ -88,14 +88,14 @@ class AugMix(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         if num_views is not None:
             num_views = whole_number("num_views", num_views, 2)
         self.num_views = num_views
-        self.seed = parts.seed(seed)
+        self.seed = checked_seed(seed)
         if not keras.backend.is_float_dtype(self.compute_dtype):
             raise UsageError(
                 f"dtype={self.compute_dtype!r} cannot hold what AugMix gives, "
                 f"which is not rounded; use a float type."
             )
         # The state of `RngReadAndSkip`, of which the first number counts.
-        self.calls = parts.counter(self, (3,))
+        self.calls = call_counter(self, (3,))
         self.built = True
 
     @tf.autograph.experimental.do_not_convert

@@ -1,13 +1,14 @@
-"""Noise and mixing of what is inside a model, as Keras layers."""
+"""Noise and mixing inside of a model as Keras layers, and what layers that draw
+have: a seed, a counter, a running variance.
+"""
 
 import keras
 import tensorflow as tf
 
 from noisymix_tf import distribution, rng
 from noisymix_tf.adjustable import Adjustable
-from noisymix_tf.checks import whole_number
+from noisymix_tf.checks import is_whole, whole_number
 from noisymix_tf.errors import UsageError
-from noisymix_tf.layers import parts
 from noisymix_tf.mixing import MixPlan, noise
 from noisymix_tf.mixing.kind import permute
 
@@ -88,12 +89,12 @@ class FeatureNoise(keras.Layer):
         self.additive_noise = additive_noise
         self.multiplicative_noise = multiplicative_noise
         self.noise_sparsity = noise_sparsity
-        self.seed = parts.seed(seed)
+        self.seed = checked_seed(seed)
         self.noise_scale = noise.checked_scale(noise_scale)
         self.supports_masking = True
-        self.calls = parts.counter(self)
+        self.calls = call_counter(self)
         if noise_scale == "std":
-            self.noise_variance = parts.running_variance(self)
+            self.noise_variance = running_variance(self)
         self.built = True
 
     def call(self, inputs, training=None):
@@ -244,3 +245,39 @@ def _check_floats(layer, x, advice):
         dtype = keras.backend.standardize_dtype(x.dtype)
         name = type(layer).__name__
         raise UsageError(f"{name} takes floats, got {dtype}; {advice}.")
+
+
+def checked_seed(value, bits=64) -> int:
+    """A seed as an int of so many bits, signed or not, but below 2**63."""
+    high = 2 ** min(bits, 63)
+    if not is_whole(value) or not -(2 ** (bits - 1)) <= value < high:
+        raise UsageError(
+            f"seed={value!r} must be a whole number of at most {bits} bits."
+        )
+    return int(value)
+
+
+def call_counter(layer, shape=()) -> keras.Variable:
+    """A variable that counts the calls of a layer, saved with its weights."""
+    return layer.add_weight(
+        name="calls",
+        shape=shape,
+        dtype="int64",
+        initializer="zeros",
+        trainable=False,
+        aggregation="only_first_replica",
+    )
+
+
+def running_variance(layer, shape=()) -> keras.Variable:
+    """A variable that `mixing.noise.moved` moves, saved with the weights."""
+    return layer.add_weight(
+        name="noise_variance",
+        shape=shape,
+        dtype="float32",
+        initializer="zeros",
+        trainable=False,
+        autocast=False,
+        # What every replica assigns is the mean of all.
+        aggregation="none",
+    )

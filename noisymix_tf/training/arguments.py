@@ -11,7 +11,7 @@ import keras
 from noisymix_tf import distribution, probabilities
 from noisymix_tf import mixing as mixing_lib
 from noisymix_tf.attacks import adversary as adversary_lib
-from noisymix_tf.checks import flag, is_real, is_whole
+from noisymix_tf.checks import flag, is_real
 from noisymix_tf.errors import UsageError
 from noisymix_tf.models.unwrap import classifier_of
 
@@ -80,8 +80,11 @@ def check_metrics(metrics, own) -> None:
         )
 
 
-def factors(values, what="view") -> tuple[float, ...]:
-    """Factors of noise as a tuple of floats; a number counts for all."""
+def factors(values, what="view", names=None) -> tuple[float, ...]:
+    """Factors of noise as a tuple of floats; a number counts for all.
+
+    Where there are `names` of what they are for, there may be no more of them.
+    """
     try:
         found = (values,) if is_real(values) else tuple(values)
     except TypeError:
@@ -93,28 +96,13 @@ def factors(values, what="view") -> tuple[float, ...]:
             f"noise_per_{what}={values!r} must be numbers of at least 0, one "
             f"for each {what}, or one number for all."
         )
+    if names and len(found) > len(names):
+        raise UsageError(
+            f"noise_per_{what}={values!r} has a factor for each of "
+            f"{len(found)} {what}s, but there are {len(names)} "
+            f"({', '.join(names)}): leave out the last."
+        )
     return tuple(map(float, found))
-
-
-def tap_factors(values, taps) -> tuple[float, ...]:
-    """Factors of noise at taps of these names."""
-    found = factors(values, "tap")
-    if len(found) > len(taps):
-        raise UsageError(
-            f"noise_per_tap={values!r} has a factor for each of {len(found)} "
-            f"taps, but there are {len(taps)} ({', '.join(taps)}): leave out "
-            f"the last."
-        )
-    return found
-
-
-def seed(value) -> int:
-    """A seed as an int of at most 32 bits, signed or not."""
-    if not is_whole(value) or not -(2**31) <= value < 2**32:
-        raise UsageError(
-            f"seed={value!r} must be a whole number of at most 32 bits."
-        )
-    return int(value)
 
 
 def serialize(value, name=None) -> dict | str:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from noisymix_tf import augment as augment_lib
 from noisymix_tf import distribution, probabilities
 from noisymix_tf.adjustable import LEVELS, Adjustable
-from noisymix_tf.layers import parts
+from noisymix_tf.layers.features import checked_seed, running_variance
 from noisymix_tf.mixing import noise
 from noisymix_tf.training import arguments, precision, replication, segments
 from noisymix_tf.training import step as step_lib
@@ -161,7 +161,7 @@ class NoisyMix(keras.Model):
         self.noise_per_view = arguments.factors(noise_per_view)
         self.noise_scale = noise.checked_scale(noise_scale)
         self.jsd_weight = jsd_weight
-        self.seed, self.from_logits = arguments.seed(seed), from_logits
+        self.seed, self.from_logits = checked_seed(seed, 32), from_logits
         self.ema, self.evaluate_ema = ema, evaluate_ema
         self.augment, self.standard, self.source = augment, standard, source
         self.mixing, self.adversary = mixing, adversary
@@ -173,7 +173,7 @@ class NoisyMix(keras.Model):
             mixing, adversary, self._input
         )
         self.taps, self._segments = segments.cut(model, taps)
-        self.noise_per_tap = arguments.tap_factors(noise_per_tap, self.taps)
+        self.noise_per_tap = arguments.factors(noise_per_tap, "tap", self.taps)
         alpha = functools.partial(type(self).alpha.tensor, self)
         self._mixing = mixing.bind(len(self.taps), alpha)
         # What cannot be saved is found before training.
@@ -194,7 +194,7 @@ class NoisyMix(keras.Model):
         self.noise_variance = None
         if self.noise_scale == "std":
             taps = self._mixing.num_taps
-            self.noise_variance = parts.running_variance(self, [taps])
+            self.noise_variance = running_variance(self, [taps])
         self._average = None
         if self.ema:
             self._average = WeightAverage(self, self.model, self.ema)
