@@ -21,10 +21,7 @@ class Shares(NamedTuple):
 
 
 def announce(trainer, images) -> None:
-    """Says how strong noise is, and warns where that cannot be meant.
-
-    The arguments are those of `shares`.
-    """
+    """Says how strong noise is, and warns where that cannot be meant."""
     found = shares(trainer, images)
     words = [f"{tap} {100 * share.all:.0f} %" for tap, share in found.items()]
     say(f"Noise/std: {', '.join(words)}")
@@ -43,14 +40,10 @@ def announce(trainer, images) -> None:
 
 
 def shares(trainer, images) -> dict[str, Shares]:
-    """What noise adds to the clean view, by the names of taps.
+    """What noise adds to images `[B, ...]`, by the names of a trainer's taps.
 
     The network computes as in training, and gets its state back: in evaluation
     a new one lacks the statistics of its batch normalisation.
-
-    Args:
-        trainer: A `NoisyMix`.
-        images: `[B, ...]` as the model takes them.
     """
     parts, found = trainer.parts(), {}
     x, _ = view_major(tf.convert_to_tensor(images), parts.input)

@@ -150,20 +150,6 @@ class Lion(_Adaptive, keras.optimizers.Lion):
     """Keras' Lion (arXiv:2302.06675), as `AdamW` is Keras' AdamW."""
 
 
-def peak_rate(learning_rate, batch_size, base_batch_size=None) -> float:
-    """The learning rate of a batch size other than the one it is meant for.
-
-    The linear scaling rule (Goyal et al., arXiv:1706.02677, section 2.1).
-    Without a `base_batch_size` the rate is left as it is.
-
-    >>> peak_rate(0.1, batch_size=1024, base_batch_size=256)
-    0.4
-    """
-    if base_batch_size is None:
-        return learning_rate
-    return learning_rate * batch_size / base_batch_size
-
-
 def warmup_cosine(
     peak, final, *, steps, warmup_steps=0
 ) -> keras.optimizers.schedules.CosineDecay:

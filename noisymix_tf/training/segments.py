@@ -22,8 +22,6 @@ from noisymix_tf.models.taps import AUTO, INPUT
 from noisymix_tf.philox import is_compiled_by_xla
 from noisymix_tf.training import replication
 
-__all__ = ["INPUT", "cut", "cut_points", "is_graph"]
-
 _FUSED_DTYPES = ("float16", "bfloat16", "float32")
 # What batch normalisation can be told. An option that a later Keras adds may
 # change what it does, and is left to it.

@@ -55,12 +55,10 @@ def held_out(config, dataset) -> tuple[data.Dataset, data.Split | None]:
 
 
 def test_dataset(config, class_names=None) -> data.Dataset:
-    """Loads the dataset of a `TestDataConfig`, to measure on.
+    """Loads the dataset, or an evaluation's tree, of a `TestDataConfig`.
 
-    Args:
-        config: Of an evaluation it may name a tree instead.
-        class_names: What the model's outputs mean, if known: the classes of a
-            tree; others, or in another order, of a dataset are refused.
+    `class_names` are what the model's outputs mean, if known: the classes of a
+    tree; others, or in another order, of a dataset are refused.
     """
     tree = getattr(config, "test_dir", None)
     if tree is None:
@@ -103,12 +101,9 @@ def _load(config, **more):
 
 
 def classifier(config, dataset, begin=None) -> keras.Model:
-    """Builds the configured network for a dataset.
+    """Builds the network of a run for the images of a `Dataset`.
 
-    Args:
-        config: The options of a run.
-        dataset: The `Dataset`, whose images it takes.
-        begin: The `Start` of `--init`, where it has been read already.
+    `begin` is the `Start` of `--init`, where it has been read already.
     """
     with precision.dtype_policy(config.precision):
         if config.init is not None:
@@ -198,20 +193,17 @@ def _on_device(config):
 def optimizer(
     config, steps_per_epoch, phase=None, rate_factors=None
 ) -> keras.optimizers.Optimizer:
-    """The optimizer of a phase, with warm-up and a cosine over its steps.
+    """The optimizer of a `tuning.Phase`, by default one of all epochs.
 
-    Args:
-        config: `OptimizerConfig`.
-        phase: `tuning.Phase`; None for one of all epochs.
-        rate_factors: As `optimizers.PerVariable` takes them.
+    With warm-up and a cosine over its steps, of an `OptimizerConfig`.
     """
     phase, steps = phase or config, config.accumulation_steps
+    peak = config.learning_rate
+    if config.base_batch_size:
+        # Goyal et al., arXiv:1706.02677, section 2.1.
+        peak = peak * (config.batch_size * steps) / config.base_batch_size
     rate = optimizers.warmup_cosine(
-        optimizers.peak_rate(
-            config.learning_rate,
-            config.batch_size * steps,
-            config.base_batch_size,
-        ),
+        peak,
         config.final_learning_rate,
         steps=phase.epochs * steps_per_epoch,
         warmup_steps=round(phase.warmup_epochs * steps_per_epoch),
@@ -304,11 +296,7 @@ def augmentations(config, dataset) -> dict:
 
 
 def augmentation(config) -> functools.partial | None:
-    """The function from images and a seed to views, or `None` for none.
-
-    Args:
-        config: The options of a run, with those of all `VIEWS`.
-    """
+    """The function from images and a seed to views, or `None` for none."""
     function = VIEWS.get(config.views)
     if function is None:
         return None

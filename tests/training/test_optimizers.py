@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from noisymix_tf import fitting
-from noisymix_tf.training import optimizers, setup
+from noisymix_tf.training import setup
 from noisymix_tf.training.options import (
     MethodConfig,
     OptimizerConfig,
@@ -120,7 +120,7 @@ def test_flags_count_epochs_and_scale_with_the_batch(base, peak, warmup):
         expected = cosine if u >= 0 else peak * step / warmup
         assert float(rate(step)) == pytest.approx(expected, 2e-5, 1e-9)
     # One that ends as it begins knows no epochs: such a run can be extended.
-    final = {"final_learning_rate": optimizers.peak_rate(0.1, 1024, base)}
+    final = {"final_learning_rate": peak}
     few, many = schedule(**final), schedule(**final, epochs=60)
     assert all(float(few(s)) == float(many(s)) for s in range(60))
     call = functools.partial(OptimizerConfig, epochs=5, warmup_epochs=5)
