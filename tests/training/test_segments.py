@@ -471,3 +471,33 @@ def test_the_first_tap_is_behind_the_preprocessing():
         assert taps == (x._keras_history.operation.name, "conv")
         taps = _auto(_ended(inputs, nested, _conv("conv")))
         assert taps == ("prepare", "conv")
+
+
+SLOW = "ResNet50 MobileNetV3Small EfficientNetB0 ConvNeXtTiny".split()
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in SLOW]
+
+
+@pytest.mark.parametrize("name", ["MobileNetV2", *SLOW])
+def test_a_backbone_of_keras_is_cut_exactly(name):
+    """As for transfer learning: the network as a layer of another model."""
+    inputs = keras.Input((64, 64, 3))
+    options = {"alpha": 0.35} if name == "MobileNetV2" else {}
+    options |= {"include_top": False, "input_shape": inputs.shape[1:]}
+    backbone = getattr(keras.applications, name)(weights=None, **options)
+    h = layers.RandomFlip("horizontal", seed=1)(inputs)
+    h = layers.GlobalAveragePooling2D()(backbone(h, training=False))
+    h = layers.Dense(7)(layers.Dropout(0.2, seed=2)(h))
+    model = keras.Model(inputs, h)
+    # The taps end the first stages: each the last sum of its resolution.
+    points = segments.cut_points(model)
+    (first, *hidden), parts = segments.cut(model)
+    sides = (8, 4) if name == "MobileNetV3Small" else (16, 8, 4)
+    assert first != "input" and len(hidden) == len(sides)
+    for tap, side in zip(hidden, sides):
+        later = list(points)[list(points).index(tap) + 1 :]
+        assert points[tap].shape[1:3] == (side, side)
+        sums = [points[n].shape[1] for n in later if "add" in n.lower()]
+        assert side not in sums
+    x = tf.random.stateless_uniform([6, 64, 64, 3], [0, 1], 0, 255)
+    expected = model(x, training=False)
+    assert tf.norm(_chain(parts, x) - expected) < 1e-5 * tf.norm(expected)
