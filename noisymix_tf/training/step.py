@@ -17,6 +17,7 @@ import tensorflow as tf
 from noisymix_tf import distribution, rng
 from noisymix_tf import mixing as mixing_lib
 from noisymix_tf.attacks import Adversary
+from noisymix_tf.attacks.search import ascent
 from noisymix_tf.errors import UsageError
 from noisymix_tf.mixing import noise
 from noisymix_tf.probabilities import scores
@@ -210,25 +211,20 @@ def slopes(parts, features, labels) -> tf.Tensor:
     """Slope of each example's loss at the first tap, up to a factor; float32.
 
     The network predicts as in evaluation, so that nothing of it changes.
-    Gradients in half precision would vanish where the network is sure; so
-    what goes back through it is scaled to one for each example.
     """
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(features)
-        predictions = features
+
+    def predictions(x):
         for segment in parts.segments[1:]:
-            predictions = segment(predictions, training=False)
-    # A tensor of its own: of what a softmax returns, Keras' losses look up
-    # the logits and leave out the probabilities.
-    exact = tf.identity(tf.cast(predictions, tf.float32))
-    with tf.GradientTape(watch_accessed_variables=False) as last:
-        last.watch(exact)
-        loss = parts.compute_loss(y=labels, y_pred=exact)
-    slope = last.gradient(loss, exact)
-    axes = list(range(1, len(slope.shape)))
-    largest = tf.reduce_max(tf.abs(slope), axes, keepdims=True)
-    slope = tf.cast(tf.math.divide_no_nan(slope, largest), predictions.dtype)
-    return tf.cast(tape.gradient(predictions, features, slope), tf.float32)
+            x = segment(x, training=False)
+        # A tensor of its own: of what a softmax returns, Keras' losses look up
+        # the logits and leave out the probabilities.
+        return tf.identity(tf.cast(x, tf.float32))
+
+    def loss(found, labels):
+        return parts.compute_loss(y=labels, y_pred=found)
+
+    slope, _ = ascent(loss, predictions, features, labels)
+    return tf.cast(slope, tf.float32)
 
 
 def forward(parts, x, num_views, plan) -> tuple:
