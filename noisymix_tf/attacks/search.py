@@ -1,15 +1,15 @@
 """The search for the worst image in a ball: pure functions of tensors.
 
-An attack is a measurement: unlike those of `rng`, its draws are the same ones
-with and without XLA.
+An attack is a measurement: unlike the samplers of `rng`, its own draw the same
+numbers with and without XLA.
 """
 
-import zlib
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
+from noisymix_tf import rng
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import tf
 from noisymix_tf.registry import Registry
@@ -17,8 +17,6 @@ from noisymix_tf.registry import Registry
 BALLS = Registry("norm")
 LOSSES = Registry("loss")
 PIXEL_MAX = 255.0
-_GENERATOR = "philox"
-_NAME = zlib.crc32(b"attack") & 0x7FFFFFFF
 _ADVICE = "attack one of floats and operations that can be differentiated"
 
 
@@ -45,23 +43,13 @@ class Ball(NamedTuple):
     span: Callable
 
 
-def draw_key(seed, restart, index) -> "tf.Tensor":
-    """The key, int32 `[2]`, of a restart for the image at a place `index`."""
-    key = tf.stack([tf.cast(seed, tf.int32), tf.constant(_NAME, tf.int32)])
-    for part in (restart, index):
-        key = tf.random.experimental.stateless_fold_in(
-            key, tf.cast(part, tf.int32), alg=_GENERATOR
-        )
-    return key
-
-
 def _uniform(key, shape):
     """Uniform numbers in (0, 1), float32.
 
     Made of whole numbers: TensorFlow's floats of one key depend on XLA.
     """
     bits = tf.random.stateless_uniform(
-        shape, key, minval=None, maxval=None, dtype=tf.uint32, alg=_GENERATOR
+        shape, key, minval=None, maxval=None, dtype=tf.uint32, alg=rng.GENERATOR
     )
     top = tf.bitwise.right_shift(bits, tf.constant(9, tf.uint32))
     return (tf.cast(top, tf.float32) + 0.5) * 2.0**-23
@@ -90,7 +78,7 @@ def _shrink(perturbation, eps):
 
 
 def _draw_in_sphere(key, shape, eps):
-    keys = tf.unstack(tf.random.split(key, 2, alg=_GENERATOR))
+    keys = tf.unstack(tf.random.split(key, 2, alg=rng.GENERATOR))
     normal = tf.math.ndtri(_uniform(keys[0], shape))
     size = tf.cast(tf.size(normal), tf.float32)
     # The share of a ball's volume within radius r grows as r**size.
@@ -204,7 +192,9 @@ def _started(ball, images, indices, eps, seed, restart):
     """Random places in the balls around images."""
     shape = images.shape[1:]
     noise = tf.map_fn(
-        lambda index: ball.draw(draw_key(seed, restart, index), shape, eps),
+        lambda index: ball.draw(
+            rng.stream(seed, restart, "attack", index), shape, eps
+        ),
         indices,
         fn_output_signature=tf.TensorSpec(shape, tf.float32),
     )

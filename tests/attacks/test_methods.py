@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from noisymix_tf import attacks
+from noisymix_tf import attacks, rng
 from noisymix_tf.attacks import BALLS, fgsm, pgd, search
-from noisymix_tf.attacks.search import ascent, cross_entropy, draw_key
+from noisymix_tf.attacks.search import ascent, cross_entropy
 from noisymix_tf.attacks.victims import victim
 from support.usage import assert_usage_error
 
@@ -155,7 +155,7 @@ def test_starts_follow_seed_and_index_only(norm):
     assert len({other.tobytes() for other in others}) == 12
     # Restarts begin elsewhere, in XLA's programs at the same places.
     draw = tf.function(BALLS.get(norm).draw, jit_compile=True)
-    keys = [draw_key(3, restart, 0) for restart in (0, 1)]
+    keys = [rng.stream(3, restart, "attack", 0) for restart in (0, 1)]
     first, second = (draw(key, [4, 4, 3], 1.0) for key in keys)
     np.testing.assert_allclose(first, together[0], atol=1e-5)
     assert np.abs(first - second).max() > 0.1
