@@ -12,6 +12,8 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
+from noisymix_tf import distribution
+
 
 @contextlib.contextmanager
 def dtype_policy(name) -> Iterator[None]:
@@ -81,14 +83,12 @@ def agree_to_skip(gradients) -> list:
     Keras' optimizer asks only the first replica whether its gradients, which
     are summed later, are finite.
     """
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
+    if distribution.replica()[1] == 1:
         return gradients
     dense = [None if g is None else tf.convert_to_tensor(g) for g in gradients]
     checks = [tf.math.is_finite(g) for g in dense if g is not None]
     good = tf.reduce_all([tf.reduce_all(check) for check in checks])
-    bad = 1.0 - tf.cast(good, tf.float32)
-    bad = context.all_reduce(tf.distribute.ReduceOp.SUM, bad)
+    bad = distribution.replica_mean(1.0 - tf.cast(good, tf.float32))
     poison = tf.where(bad > 0.0, float("nan"), 0.0)
     return [None if g is None else g + tf.cast(poison, g.dtype) for g in dense]
 

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from noisymix_tf import distribution, rng
+from noisymix_tf import distribution
+from noisymix_tf.mixing.kind import folded
 from noisymix_tf.training import checkpoint
 from noisymix_tf.training.precision import floats_of
 
@@ -27,9 +28,7 @@ def shared_state(model) -> Iterator[None]:
     batch; whatever then uses them (an attack, a measurement, a checkpoint)
     would depend on the replica.
     """
-    context = tf.distribute.get_replica_context()
-    several = context.num_replicas_in_sync > 1
-    variables = _own_state(model) if several else []
+    variables = _own_state(model) if distribution.replica()[1] > 1 else []
     before = [tf.identity(variable.value) for variable in variables]
     yield
     if not variables:
@@ -81,10 +80,7 @@ def own_draws(operation) -> Iterator[None]:
 def _folded(plain, ordered=True):
     seed = plain(ordered)
     replica = tf.cast(distribution.replica()[0], tf.int32)
-    folded = tf.random.experimental.stateless_fold_in(
-        tf.cast(seed, tf.int32), replica, alg=rng.GENERATOR
-    )
-    return tf.cast(folded, seed.dtype)
+    return tf.cast(folded(tf.cast(seed, tf.int32), replica), seed.dtype)
 
 
 def reducible(logs) -> dict[str, tf.Tensor]:
