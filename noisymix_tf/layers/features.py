@@ -94,7 +94,7 @@ class FeatureNoise(keras.Layer):
         self.supports_masking = True
         self.calls = call_counter(self)
         if noise_scale == "std":
-            self.noise_variance = running_variance(self)
+            self.noise_variance = running(self, "noise_variance")
         self.built = True
 
     def call(self, inputs, training=None):
@@ -257,10 +257,10 @@ def checked_seed(value, bits=64) -> int:
     return int(value)
 
 
-def call_counter(layer, shape=()) -> keras.Variable:
+def call_counter(layer, shape=(), name="calls") -> keras.Variable:
     """A variable that counts the calls of a layer, saved with its weights."""
     return layer.add_weight(
-        name="calls",
+        name=name,
         shape=shape,
         dtype="int64",
         initializer="zeros",
@@ -269,15 +269,14 @@ def call_counter(layer, shape=()) -> keras.Variable:
     )
 
 
-def running_variance(layer, shape=()) -> keras.Variable:
-    """A variable that `mixing.noise.moved` moves, saved with the weights."""
+def running(layer, name, shape=(), dtype="float32") -> keras.Variable:
+    """A variable of what all replicas assign alike, saved with the weights."""
     return layer.add_weight(
-        name="noise_variance",
+        name=name,
         shape=shape,
-        dtype="float32",
+        dtype=dtype,
         initializer="zeros",
         trainable=False,
         autocast=False,
-        # What every replica assigns is the mean of all.
         aggregation="none",
     )

@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from noisymix_tf.checks import is_real
 from noisymix_tf.errors import UsageError
+from noisymix_tf.layers.features import running
 from noisymix_tf.training.precision import floats_of
 
 # How fast the decay approaches its final value.
@@ -81,16 +82,9 @@ class WeightAverage:
 
 def _like(variable, owner, name):
     """A weight of the owner with the values of a variable."""
-    average = owner.add_weight(
-        name=name,
-        shape=variable.shape,
-        # Half precision would lose the small differences.
-        dtype="float64" if variable.dtype == "float64" else "float32",
-        initializer="zeros",
-        trainable=False,
-        autocast=False,
-        # Every replica has the same weights, and makes its own average of them.
-        aggregation="none",
-    )
+    # Half precision would lose the small differences.
+    dtype = "float64" if variable.dtype == "float64" else "float32"
+    # Every replica has the same weights, and makes its own average of them.
+    average = running(owner, name, variable.shape, dtype)
     average.assign(variable)
     return average

@@ -9,7 +9,7 @@ import tensorflow as tf
 from noisymix_tf import augment as augment_lib
 from noisymix_tf import distribution, probabilities
 from noisymix_tf.adjustable import LEVELS, Adjustable
-from noisymix_tf.layers.features import checked_seed, running_variance
+from noisymix_tf.layers.features import call_counter, checked_seed, running
 from noisymix_tf.mixing import noise
 from noisymix_tf.training import arguments, precision, replication, segments
 from noisymix_tf.training import step as step_lib
@@ -185,16 +185,11 @@ class NoisyMix(keras.Model):
         self._ce_tracker, self._jsd_tracker = map(
             keras.metrics.Mean, self._terms
         )
-        self.step = self.add_weight(
-            name="step",
-            dtype="int64",
-            trainable=False,
-            aggregation="only_first_replica",
-        )
+        self.step = call_counter(self, name="step")
         self.noise_variance = None
         if self.noise_scale == "std":
             taps = self._mixing.num_taps
-            self.noise_variance = running_variance(self, [taps])
+            self.noise_variance = running(self, "noise_variance", [taps])
         self._average = None
         if self.ema:
             self._average = WeightAverage(self, self.model, self.ema)
