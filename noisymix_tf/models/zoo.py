@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from noisymix_tf.checks import is_whole
+from noisymix_tf.checks import whole_number
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import keras
 from noisymix_tf.models import applications
+from noisymix_tf.models.averaging import normalisations
 from noisymix_tf.models.classifier import reason
 from noisymix_tf.options import BELOW_1, POSITIVE, Options, option
 from noisymix_tf.registry import Registry
@@ -112,11 +113,8 @@ def build(
     TensorShape([1, 100])
     """
     given = {key: value for key, value in options.items() if value is not None}
-    count, network = given.get("num_classes", 2), MODELS.get(name)
-    if not is_whole(count) or count < 2:
-        raise UsageError(
-            f"num_classes is {count!r}; give a whole number of at least 2."
-        )
+    network = MODELS.get(name)
+    whole_number("num_classes", given.get("num_classes", 2), 2)
     try:
         model = network.build(width=width, seed=seed, **given)
     except TypeError as error:
@@ -129,9 +127,8 @@ def build(
 
 def synchronized(model, is_wanted=True) -> "keras.Model":
     """The model; its batch normalisation is over all replicas' parts."""
-    for layer in model._flatten_layers() if is_wanted else ():
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.synchronized = True
+    for layer in normalisations(model) if is_wanted else ():
+        layer.synchronized = True
     return model
 
 

@@ -21,6 +21,7 @@ from concurrent import futures
 import keras
 import numpy as np
 
+from noisymix_tf.checks import whole_number
 from noisymix_tf.errors import UsageError
 from noisymix_tf.files import (
     file_digest,
@@ -48,13 +49,8 @@ class CheckpointFolder:
     """
 
     def __init__(self, path, keep=2):
-        if keep < 1:
-            raise UsageError(
-                f"keep={keep} must be at least 1: how many of the newest "
-                f"checkpoints to keep."
-            )
         self.path = pathlib.Path(path)
-        self.keep = keep
+        self.keep = whole_number("keep", keep, 1)
         self._unusable = set()
         self._thread = self._writing = None
 

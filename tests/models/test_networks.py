@@ -206,11 +206,11 @@ def test_bad_arguments():
     _refused("seed is -1", seed=-1)
     build = functools.partial(models.build, "resnet20")
     for word, value in (("num_classes", 2.5), ("num_classes", "10")):
-        _refused(f"{word} is {value!r}; give a", build, **{word: value})
+        _refused(f"{word}={value!r} must be a w", build, **{word: value})
     for given in ({"input_shape": 32}, {"weights": "x"}, {"width": "x"}):
         _refused("'resnet20' cannot be built with wid", build, **given)
     build = functools.partial(models.build, "applications/ResNet50")
-    _refused("num_classes is 0", build, num_classes=0)
+    _refused("num_classes=0 must be", build, num_classes=0)
     _refused("cannot be built with width=1.0 and {'me", build, mean=0.5)
     _refused("Unknown model 'resnet_2'", models.build, "resnet_2")
     _refused("small images of depth 2", models.cifar_resnet, 2)
