@@ -64,7 +64,8 @@ class Graph:
         if len(graph.inputs) != 1 or len(graph.outputs) != 1:
             raise UsageError(
                 f"The model has {len(graph.inputs)} inputs and "
-                f"{len(graph.outputs)} outputs; mixing needs one of each."
+                f"{len(graph.outputs)} outputs, but needs one of each: give "
+                f"a model of one tensor for another."
             )
         self.steps, self.names, self._numbers = [], {}, itertools.count(1)
         arguments = private.SymbolicArguments(graph._inputs_struct)

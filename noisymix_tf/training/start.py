@@ -65,14 +65,7 @@ class Start(typing.NamedTuple):
 
     def _check_takes(self, image_shape):
         """Refuses a model that is none of images `[H, W, C]`."""
-        graph = functional(self.model)
-        inputs, outputs = graph.inputs, graph.outputs
-        if (len(inputs), len(outputs)) != (1, 1):
-            raise UsageError(
-                f"{self.flag} has {len(inputs)} inputs and {len(outputs)} "
-                f"outputs: give a classifier, which has one of each."
-            )
-        shape = tuple(inputs[0].shape[1:])
+        shape = tuple(functional(self.model).inputs[0].shape[1:])
         if len(shape) != 3:
             raise UsageError(
                 f"{self.flag} takes arrays of shape {shape}: give a classifier "
