@@ -196,11 +196,9 @@ class Partners:
     def __init__(self, plan, labels, weight):
         if weight is not None and len(weight.shape) == 2:
             weight = tf.squeeze(weight, 1)
-        self._lam = plan.lam
+        self._lam, self._permutation = plan.lam, plan.permutation
         self._labels = [labels, tf.gather(labels, plan.permutation)]
-        self._weights = [None, None]
-        if weight is not None:
-            self._weights = [weight, tf.gather(weight, plan.permutation)]
+        self._weights = [weight, _gathered(weight, plan.permutation)]
 
     def mix(self, loss) -> tf.Tensor:
         """`lam loss(own) + (1 - lam) loss(partner's)`.
@@ -226,17 +224,15 @@ class Partners:
         shares = self._lam, 1.0 - self._lam
         return tf.add(*map(_scaled, self._weights, shares))
 
-    def dominant(self) -> tuple[tf.Tensor, tf.Tensor | None]:
+    def dominant(self) -> list:
         """Labels and weights of whoever has the larger share, for metrics."""
-        is_own = self._lam >= 0.5
-        rows = is_own
-        if len(is_own.shape) == 1:
-            axes = len(self._labels[0].shape) - 1
-            rows = tf.reshape(is_own, [-1] + [1] * axes)
-        labels = tf.where(rows, *self._labels)
-        if self._weights[0] is None:
-            return labels, None
-        return labels, tf.where(is_own, *self._weights)
+        own = tf.range(tf.size(self._permutation))
+        rows = tf.where(self._lam >= 0.5, own, self._permutation)
+        return [_gathered(x[0], rows) for x in (self._labels, self._weights)]
+
+
+def _gathered(values, rows):
+    return None if values is None else tf.gather(values, rows)
 
 
 def _scaled(weight, share):
