@@ -1,7 +1,5 @@
 """How strong noise is beside the features that it is added to."""
 
-from typing import NamedTuple
-
 import numpy as np
 import tensorflow as tf
 
@@ -13,21 +11,14 @@ from noisymix_tf.training.step import at, view_major
 _WEAK, _STRONG = 0.02, 0.5
 
 
-class Shares(NamedTuple):
-    """Of the features' standard deviation at a tap."""
-
-    additive: float  # Root of the mean square of what is added.
-    all: float  # And of that together with what multiplication changes.
-
-
 def announce(trainer, images) -> None:
     """Says how strong noise is, and warns where that cannot be meant."""
     found = shares(trainer, images)
-    words = [f"{tap} {100 * share.all:.0f} %" for tap, share in found.items()]
+    words = [f"{tap} {100 * both:.0f} %" for tap, (_, both) in found.items()]
     say(f"Noise/std: {', '.join(words)}")
     scale = "" if trainer.noise_scale == "std" else "--noise_scale=std or "
-    weak = [t for t, share in found.items() if 0 < share.additive < _WEAK]
-    strong = [t for t, share in found.items() if share.all > _STRONG]
+    weak = [tap for tap, (added, _) in found.items() if 0 < added < _WEAK]
+    strong = [tap for tap, (_, both) in found.items() if both > _STRONG]
     for taps, what in (
         (weak, f"additive noise is below {100 * _WEAK:.0f} %"),
         (strong, f"noise is above {100 * _STRONG:.0f} %"),
@@ -39,9 +30,11 @@ def announce(trainer, images) -> None:
             )
 
 
-def shares(trainer, images) -> dict[str, Shares]:
+def shares(trainer, images) -> dict[str, np.ndarray]:
     """What noise adds to images `[B, ...]`, by the names of a trainer's taps.
 
+    Two shares of the features' standard deviation: the root of the mean square
+    of what is added, and of that together with what multiplication changes.
     The network computes as in training, and gets its state back: in evaluation
     a new one lacks the statistics of its batch normalisation.
     """
@@ -62,7 +55,7 @@ def shares(trainer, images) -> dict[str, Shares]:
         if trainer.noise_scale == "std":
             additive *= variance
         both = additive + multiplicative * np.mean(values**2)
-        found[tap] = Shares(*np.sqrt(np.divide([additive, both], variance)))
+        found[tap] = np.sqrt(np.divide([additive, both], variance))
     for variable, before in state:
         variable.assign(before)
     return found
