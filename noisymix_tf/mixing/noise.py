@@ -6,17 +6,13 @@ with, for every view, fresh amplitudes `sigma = level * Beta(2, 5)`, `xi_a`
 standard normal, `xi_m` uniform in [-1, 1], and a share `sparsity` of the
 entries of each left without noise (NoisyMix, arXiv:2202.01263, section 3.1;
 amplitudes and sparsity as in its reference implementation).
-
-Multiplicative noise is relative to `x` already. Additive noise is in the units
-of `x`, or (`SCALES`) of a running standard deviation of the features: 0.5 is
-much for features of 0.5, and nothing for those of 9.
 """
 
 from noisymix_tf import philox, rng
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import function, tf
 
-# What one unit of additive noise is.
+# What one unit of additive noise is: that of `x`, or its running deviation.
 SCALES = ("absolute", "std")
 _AMPLITUDE_BETA = (2.0, 5.0)
 # Share of a running variance that a batch replaces.

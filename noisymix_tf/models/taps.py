@@ -152,15 +152,12 @@ def _preprocessed(graph):
 
 def normalises(graph) -> bool:
     """Whether pixels of a `Graph` are changed in front of its first weights."""
-    for step in graph.steps:
-        name, _, is_layer = kind_of(step)
-        if is_weighted(step):
-            break
-        if any(word in name.lower() for word in _PREPROCESSING_WORDS):
-            return True
-        if name in _ARITHMETIC and not is_layer:
-            return True
-    return False
+    front = itertools.takewhile(lambda step: not is_weighted(step), graph.steps)
+    return any(
+        (name in _ARITHMETIC and not is_layer)
+        or any(word in name.lower() for word in _PREPROCESSING_WORDS)
+        for name, _, is_layer in map(kind_of, front)
+    )
 
 
 def blocks(graph):
