@@ -61,6 +61,12 @@ class Graph:
 
     def __init__(self, model):
         graph = functional(model)
+        if graph is None:
+            raise UsageError(
+                f"The model {model.name!r} ({type(model).__name__}) is no "
+                f"functional or Sequential model, or not built: give one that "
+                f"is."
+            )
         if len(graph.inputs) != 1 or len(graph.outputs) != 1:
             raise UsageError(
                 f"The model has {len(graph.inputs)} inputs and "
@@ -233,12 +239,6 @@ def head_of(model) -> "keras.layers.Layer":
     >>> head_of(keras.Sequential([*layers, keras.layers.Softmax()])).name
     'logits'
     """
-    if not is_graph(model):
-        raise UsageError(
-            f"The model {model.name!r} ({type(model).__name__}) is no "
-            f"functional or Sequential model, so its head cannot be told: give "
-            f"one that is."
-        )
     graph = Graph(model)
     positions = [i for i, s in enumerate(graph.steps) if is_weighted(s)]
     why = "no layer has weights"

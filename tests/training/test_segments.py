@@ -203,6 +203,7 @@ def test_unusable_taps_are_refused_in_one_line():
     assert names == ("input",)
     np.testing.assert_array_equal(_chain(parts, IMAGES), model(IMAGES))
     assert_usage_error(lambda: segments.cut_points(bare), unbuilt)
+    assert_usage_error(lambda: segments.cut_points(model), "no functional or")
     bare.build((None, 4))
     _assert_exact(bare, ["hidden"], tf.ones([2, 4]))
 
