@@ -224,6 +224,17 @@ def _worst(climb, restarts, score, loss, images, labels):
     return tf.while_loop(lambda i, *_: i < restarts, again, best)[1]
 
 
+def check_scores(outputs, advice) -> None:
+    """Refuses what a model gives unless it is `[B, K]` of several classes."""
+    shape = list(getattr(outputs, "shape", ()))
+    if len(shape) != 2 or (shape[-1] or 0) < 2:
+        raise UsageError(
+            f"Attacks take a model with one output per class, [B, K] with K of "
+            f"at least 2, this one gives {shape or type(outputs).__name__}: "
+            f"{advice}."
+        )
+
+
 def ascent(loss, score, images, labels) -> tuple:
     """Gradient of a loss in the pixels, as `back_to_pixels` gives it."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:

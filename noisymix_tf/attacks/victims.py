@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from noisymix_tf import probabilities
-from noisymix_tf.attacks.search import BALLS, LOSSES, search
+from noisymix_tf.attacks.search import BALLS, LOSSES, check_scores, search
 from noisymix_tf.checks import input_dtype
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import keras, tf
@@ -108,14 +108,7 @@ class Victim:
         @tf.function(autograph=False)
         def forward(images):
             outputs = self._model()(images, **self._options)
-            shape = list(getattr(outputs, "shape", ()))
-            if len(shape) != 2 or (shape[-1] or 0) < 2:
-                what = shape or type(outputs).__name__
-                raise UsageError(
-                    f"Attacks take a model with one output per class, [B, K] "
-                    f"with K of at least 2, this one gives {what}: choose or "
-                    f"wrap the model."
-                )
+            check_scores(outputs, "choose or wrap the model")
             return tf.cast(outputs, tf.float32)
 
         outputs = forward(tf.constant(images)).numpy()

@@ -17,7 +17,7 @@ import tensorflow as tf
 from noisymix_tf import distribution, rng
 from noisymix_tf import mixing as mixing_lib
 from noisymix_tf.attacks import Adversary
-from noisymix_tf.attacks.search import ascent
+from noisymix_tf.attacks.search import ascent, check_scores
 from noisymix_tf.errors import UsageError
 from noisymix_tf.mixing import noise
 from noisymix_tf.probabilities import scores
@@ -170,12 +170,7 @@ def attacked(parts, x, labels) -> tf.Tensor:
 def _scores(parts, images):
     """Scores of the classifier as evaluation's attacks see them."""
     predictions = parts.model(images, training=False)
-    if predictions.shape.rank != 2 or predictions.shape[-1] == 1:
-        raise UsageError(
-            f"An adversary attacks classifiers with one output per class, "
-            f"[B, K] with K of at least 2; this one gives "
-            f"{list(predictions.shape)}. Leave out adversary."
-        )
+    check_scores(predictions, "leave out adversary")
     return scores(predictions, parts.stability.from_logits)
 
 
