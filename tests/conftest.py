@@ -20,14 +20,6 @@ os.environ.setdefault("MALLOC_ARENA_MAX", "2")
 
 import numpy as np
 import pytest
-import tensorflow as tf
-from tensorflow.python.framework import config as tf_config
-
-# Two logical devices let the tests compare one replica with two. It has to
-# happen before TensorFlow starts.
-[_CPU] = tf.config.list_physical_devices("CPU")
-_TWO = [tf.config.LogicalDeviceConfiguration()] * 2
-tf.config.set_logical_device_configuration(_CPU, _TWO)
 
 # A shell's background ignores Ctrl-C, which tests send.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -43,10 +35,27 @@ FULL_GOLDEN_DIR = pathlib.Path(_FULL)
 DATA_DIR = pathlib.Path(os.environ.get("NOISYMIX_DATA_DIR", _BESIDE / "data"))
 
 
+def pytest_configure(config):
+    """Two logical devices let the tests compare one replica with two."""
+    if config.getoption("numprocesses", None):
+        return  # This process only hands out tests.
+    import tensorflow as tf
+
+    [cpu] = tf.config.list_physical_devices("CPU")
+    two = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(cpu, two)
+
+
 def pytest_collection_modifyitems(items):
     """Files with slow tests come first: no process ends long after another."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish():
+    """What is imported stays, and need not be looked through again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -56,7 +65,9 @@ def freed_memory_goes_back():
     And the determinism that a command has asked for.
     """
     yield
-    tf_config.disable_op_determinism()
+    from tensorflow.python.framework import config
+
+    config.disable_op_determinism()
     gc.collect()
     if sys.platform == "linux":
         ctypes.CDLL(None).malloc_trim(0)
@@ -65,9 +76,11 @@ def freed_memory_goes_back():
 @pytest.fixture
 def determinism():
     """TensorFlow's operations must be deterministic, as train.py wants it."""
-    tf.config.experimental.enable_op_determinism()
+    from tensorflow.python.framework import config
+
+    config.enable_op_determinism()
     yield
-    tf_config.disable_op_determinism()
+    config.disable_op_determinism()
 
 
 def _load(folder, name):
