@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import functools
 import hashlib
 from collections.abc import Callable, Iterator
 
@@ -129,24 +128,20 @@ def source(config, image_format) -> Source:
         dataset = data.load(config.dataset, data_dir=config.data_dir, **how)
         split, classes = dataset.train, dataset.class_names
     names = layouts.image_names(split, classes, layouts.SUFFIXES[image_format])
+    sizes, is_stored = [split.image_shape[:2]] * len(split), False
     if config.dataset == "folder" and size is None:
-        sizes, read = map(folder.header_size, split.paths), _as_stored
-    else:
-        sizes, read = [split.image_shape[:2]] * len(split), _preprocessed
-    read = functools.partial(read, split)
+        sizes, is_stored = map(folder.header_size, split.paths), True
+
+    def read(position):
+        if is_stored:
+            return decoded(split.paths[position]).numpy()
+        try:
+            return split.image(position).numpy()
+        except (tf.errors.OpError, ValueError):
+            split.check([position])
+            raise
+
     return Source(tuple(names), tuple(sizes), read, str(split.identity))
-
-
-def _preprocessed(split, position):
-    try:
-        return split.image(position).numpy()
-    except (tf.errors.OpError, ValueError):
-        split.check([position])
-        raise
-
-
-def _as_stored(split, position):
-    return decoded(split.paths[position]).numpy()
 
 
 def decoded(path, what="image") -> "tf.Tensor":
@@ -184,18 +179,17 @@ class ChangedPart(writer.Part):
         return len({*self._source.names} & {*layouts.there(folder.path)})
 
     def write(self, folder, workers):
-        names = self._source.names
-        there = {*names} & {*layouts.there(folder.path)}
+        names, there = self._source.names, layouts.there(folder.path)
+        lacking = {p for p, name in enumerate(names) if name not in there}
         for positions in self._source.batches(self._batch_size):
-            lacking = {p for p in positions if names[p] not in there}
-            if not lacking:
+            if lacking.isdisjoint(positions):
                 continue
             made = self._make(self._source.read(positions), positions)
             for position, image in zip(positions, made):
                 if position in lacking:
                     layouts.save(image, folder.path / names[position])
-                    there.add(names[position])
-            yield len(there)
+            lacking.difference_update(positions)
+            yield self.total - len(lacking)
         sheet = folder.path / "sheet.png"
         if not sheet.exists():
             few = writer.few(self.total)

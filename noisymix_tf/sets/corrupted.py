@@ -53,14 +53,17 @@ def write(
         write(data.load("digits"), "digits-c", names=["noise", "fog"])
     """
     _check_words(suite, layout, image_format)
-    idle = {"frost_folder": frost_folder is not None}
-    idle["severities"] = not np.array_equal(severities, SEVERITIES)
     if suite == "c":
         idle = {"crop": crop is not None, "difficulty": difficulty != 1}
+        levels, own = severities, {"frost_folder": frost_folder}
+    else:
+        idle = {"frost_folder": frost_folder is not None}
+        idle["severities"] = not np.array_equal(severities, SEVERITIES)
+        levels, own = [difficulty], {"crop": crop}
     _check_idle(idle, f"suite={suite}")
-    how = {"crop": crop, "seed": seed, "frost_folder": frost_folder}
-    shape, levels = dataset.image_shape, (severities, difficulty)
-    made = recipes(suite, names, shape, *levels, table, **how)
+    table = corruptions.table_for(dataset.image_shape, table)
+    own |= {"seed": seed, "table": table}
+    made = _recipes(suite, names, dataset.image_shape, levels, own)
     settings, parts = _plan(dataset, made, layout, image_format, shard)
     wanted = [name for part in parts for name in part.entries]
     wanted = wanted if "shard" in settings else ()
@@ -132,40 +135,31 @@ class Recipe:
         return sum(map(len, files))
 
 
-def recipes(
-    suite, names, shape, severities, difficulty, table, **options
-) -> list[Recipe]:
+def _recipes(suite, names, shape, levels, options):
     """The recipes of a choice, in the benchmark's order; see `write`."""
-    options["table"] = table = corruptions.table_for(shape, table)
+    each = {*levels} if np.iterable(levels) else ()
+    if not each:
+        raise UsageError(
+            f"severities={levels!r} must be a list of some of 1 to 5."
+        )
+    registry, probe = corruptions.PERTURBATIONS, "gaussian_noise"
     if suite == "c":
-        registry, probe, unused = corruptions.CORRUPTIONS, "brightness", "crop"
-        is_list = np.iterable(severities)
-        levels = tuple(dict.fromkeys(severities)) if is_list else ()
-        if not levels:
-            raise UsageError(
-                f"severities={severities!r} must be a list of some of 1 to 5."
-            )
-    else:
-        registry, probe = corruptions.PERTURBATIONS, "gaussian_noise"
-        levels, unused = (difficulty,), "frost_folder"
-    del options[unused]
+        registry, probe = corruptions.CORRUPTIONS, "brightness"
     # The cheapest of each, to have arguments checked by their own function.
     image, place = np.zeros((1, *shape), np.uint8), np.zeros(1, int)
-    for level in levels:
+    for level in each:
         Recipe(suite, probe, (level,), options).make(image, place, level)
     words = "all" if names is None else names
     words = [words] if isinstance(words, str) else words
-    chosen = registry.chosen(words, table)
+    chosen = registry.chosen(words, options["table"])
     if not chosen:
         raise UsageError(f"No {registry.kind} was given: give at least one.")
     made = []
-    entries = (registry.get(name) for name in registry.names())
+    entries = (registry.get(n) for n in registry.names() if n in chosen)
     for entry in sorted(entries, key=lambda entry: entry.extra):
-        if (name := entry.name) not in chosen:
-            continue
-        entry.constants(table)  # Not every table has them for all.
-        own = sorted(levels) if suite == "c" else [entry.level(difficulty)]
-        made.append(Recipe(suite, name, tuple(own), options))
+        entry.constants(options["table"])  # Not every table has them for all.
+        own = sorted(each if suite == "c" else map(entry.level, each))
+        made.append(Recipe(suite, entry.name, tuple(own), options))
     return made
 
 

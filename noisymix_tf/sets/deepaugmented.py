@@ -37,10 +37,8 @@ def trained(source, config, seed=0) -> tuple[keras.Model, float]:
     split = data.ArraySplit(crops, np.zeros(len(crops), np.int32))
     batch_size = min(config.autoencoder_batch_size, len(split))
     batches = data.views(split, batch_size=batch_size, seed=seed)
-    model, steps = (
-        build(config.autoencoder_width, seed),
-        config.autoencoder_steps,
-    )
+    model = build(config.autoencoder_width, seed)
+    steps = config.autoencoder_steps
     rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
     optimizer = keras.optimizers.Adam(rate)
     optimizer.build(model.trainable_variables)
@@ -225,10 +223,6 @@ def _negate(array, generator):
     return -array
 
 
-def _transpose(kernel, generator):
-    return kernel.transpose(1, 0, 2, 3)
-
-
 def _flip(code, generator):
     """Up and down, or left and right: all channels alike."""
     return np.flip(code, int(generator.integers(1, 3)))
@@ -240,7 +234,7 @@ OF_WEIGHTS = {
     "negate": _some(0.5, _ALL, _negate),
     "negate_filters": _some(0.4, _CHANNELS, _negate),
     "scale": scale,
-    "transpose": _some(0.5, _CHANNELS, _transpose),
+    "transpose": _some(0.5, _CHANNELS, lambda k, _: k.transpose(1, 0, 2, 3)),
     "swap": _swap(0.5),
 }
 OF_CODES = {

@@ -31,8 +31,9 @@ class LabelPart(Part):
     """`labels.npy`, int64: the labels once for every level."""
 
     def __init__(self, labels, levels):
-        self._content = _label_file(labels, levels)
-        self._shape = [len(labels) * levels]
+        labels = np.tile(labels.astype(np.int64), levels)
+        np.save(buffer := io.BytesIO(), labels)
+        self._content, self._shape = buffer.getvalue(), labels.shape
 
     def write(self, folder, workers):
         path = folder.path / _LABELS
@@ -141,12 +142,6 @@ class TreePart(_RecipePart):
             yield self._recipe.save, *given
 
 
-def _label_file(labels, levels):
-    """What a file of labels holds, bytes."""
-    np.save(buffer := io.BytesIO(), np.tile(labels.astype(np.int64), levels))
-    return buffer.getvalue()
-
-
 def _array_entry(path, shape):
     """What the manifest notes of a finished array."""
     size, digest = path.stat().st_size, file_digest(path)
@@ -208,10 +203,7 @@ def join_arrays(folder, parts, levels) -> None:
     )
     labels = [np.load(_unchanged(*file)) for file in files]
     labels = np.concatenate([each[: len(each) // levels] for each in labels])
-    whole = _label_file(labels, levels)
-    write_atomically(folder.path / _LABELS, whole)
-    entry = _array_entry(folder.path / _LABELS, [len(labels) * levels])
-    folder.record(_LABELS, entry)
+    LabelPart(labels, levels).write(folder, None)
     for name in parts[0][1]:
         stored = []
         for path, known in parts:

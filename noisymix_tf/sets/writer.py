@@ -50,19 +50,17 @@ def claimed_folder(path, settings, what="corrupted sets", wanted=()):
     They are JSON values. A `UsageError` is that of `files.claimed`, or says
     that the directory was made with other settings.
     """
-    settings = json.loads(json.dumps(settings))
+    settings, before = json.loads(json.dumps(settings)), {}
 
     def check(folder):
-        wrong = differences(settings, read_manifest(folder)["settings"])
-        if wrong:
+        before.update(read_manifest(folder))
+        if wrong := differences(settings, before["settings"]):
             raise UsageError(
                 f"--output_dir={folder} holds {what} of other settings: "
                 f"{wrong}. Name another directory, or give the same flags."
             )
 
     with claimed(path, what, MANIFEST, check) as folder:
-        is_there = (folder / MANIFEST).exists()
-        before = read_manifest(folder) if is_there else {}
         yield SetFolder(folder, settings, before, wanted)
 
 
