@@ -22,31 +22,22 @@ _ANY_SIDE, _NOISE_IMAGES = 64, 32
 
 
 def load(path, weights="saved") -> tuple:
-    """Loads a saved classifier for export.
-
-    Args:
-        path: A `.keras` file, or the directory of a run.
-        weights: Of a run: `"saved"`, those of `model.keras`, which were
-            evaluated; `"last"`, those after the last step, or `"ema"`, their
-            average, from the newest checkpoint; `"best"`, those of
-            `best.keras`, where a `BestCheckpoint` wrote it. Those that are not
-            there are a `UsageError`.
+    """Loads a `.keras` file, or the `--weights` of a run, for export.
 
     Returns `(model, card, config)`: a Keras classifier, or the `NoisyMix`
-    around it; its card and the `Config` of its run, where they are known.
+    around it; its card and the `Config` of its run, where they are known. A
+    `UsageError` says what is not there.
     """
     path = pathlib.Path(path)
     saved, best = path / "model.keras", path / "best.keras"
-    if weights != "saved" and not saved.is_file():
-        raise UsageError(
-            f"--weights={weights} is for the directory of a finished run, "
-            f"which {str(path)!r} is not: leave it out."
-        )
-    if weights == "best" and not best.is_file():
-        raise UsageError(
-            f"{path} has no {best.name}, which a callbacks.BestCheckpoint "
-            f"writes: give --weights=saved, or --model=FILE.keras."
-        )
+    needed = {"saved": (), "best": (saved, best)}.get(weights, (saved,))
+    for file in needed:
+        if not file.is_file():
+            raise UsageError(
+                f"--weights={weights} is for the directory of a finished run "
+                f"(best, where a callbacks.BestCheckpoint wrote it), and "
+                f"{str(path)!r} has no {file.name}: leave it out."
+            )
     model = load_classifier(best if weights == "best" else path)
     if isinstance(model, SavedModel):
         raise UsageError(

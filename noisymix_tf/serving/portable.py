@@ -1,8 +1,6 @@
 """The same classifier for LiteRT and ONNX: uint8 `images` to probabilities.
 
-Both are compared with the Keras model before anything is published. LiteRT's is
-not written if it gets more than one in a hundred check images wrong that the
-Keras model gets right (and more than one), or without labels says otherwise.
+Both are compared with the Keras model before anything is published.
 """
 
 import contextlib

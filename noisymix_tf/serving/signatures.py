@@ -160,15 +160,10 @@ SIGNATURES = {
 def read_images(
     contents, image_of, preprocess, image_shape
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Decodes a batch of images and brings them to the size of a model.
+    """Images out of strings `[N]`, in each of which `image_of` finds one.
 
-    JPEG and PNG, as `noisymix_tf.data.preprocess.decode_image` does. GIF is
-    refused: its decoder unpacks all frames, whose sizes and number only a walk
-    through the file would tell.
-
-    Args:
-        contents: string tensor `[N]`; `image_of` finds the image in each.
-        preprocess: `noisymix_tf.data.Preprocess`, to `image_shape`.
+    GIF is refused: its decoder unpacks all frames, whose sizes and number only
+    a walk through the file would tell.
 
     Returns `(pixels, status)`: uint8 `[N, H, W, 3]`, black where an image
     cannot be used, and string `[N]`, of each image a word of `STATUS`.
