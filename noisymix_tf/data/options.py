@@ -14,8 +14,6 @@ _READS = ("random", "sequential")
 class TestDataConfig(Options):
     """Which images are measured on."""
 
-    __test__ = False  # Not a test, whatever its name.
-
     dataset: str = option(
         "digits",
         "Dataset; imagenet is imagenet2012 of tensorflow-datasets.",

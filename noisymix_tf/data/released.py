@@ -11,15 +11,12 @@ import numpy as np
 from noisymix_tf import corruptions
 from noisymix_tf.corruptions import selection
 from noisymix_tf.data import classes, folder, named, shifts, stored
-from noisymix_tf.data.classes import IMAGENET_R_CLASSES, is_wnid
 from noisymix_tf.data.dataset import Dataset, Split, size_text
 from noisymix_tf.data.encoded import FileSplit
 from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.data.records import open_split
 from noisymix_tf.errors import UsageError
 
-__all__ = ["IMAGENET_R_CLASSES", "corrupted_images"]
-__all__ += ["perturbed_sequences", "shifted_images"]
 # Where a name is looked for, the last place first: the archives of ImageNet-C
 # and ImageNet-P become folders of folders.
 _GROUPS = [*"validation/ extra/ digital/ weather/ blur/ noise/".split(), ""]
@@ -40,9 +37,7 @@ _PERTURBED = (
 )
 
 
-def corrupted_images(
-    path, dataset, *, preprocess=None, data_dir=None, bar=False
-) -> "Cells":
+def corrupted_images(path, dataset, *, preprocess=None, bar=False) -> "Cells":
     """Opens a directory of corrupted test images.
 
     - Arrays, as CIFAR-10-C and CIFAR-100-C: `<corruption>.npy`, uint8
@@ -50,8 +45,8 @@ def corrupted_images(
       (the same n labels five times) or `[n]`.
     - A tree, as ImageNet-C: `<corruption>/<severity>/<class>/*`, or the same
       below the folders of its archives, such as `noise`.
-    - `"tfds"`, or `"tfds:DIR"`: `cifar10_corrupted`, `imagenet2012_corrupted`
-      that tensorflow-datasets has prepared, in `data_dir` or its default.
+    - `"tfds:DIR"`, or `"tfds"` for its default: `cifar10_corrupted` and
+      `imagenet2012_corrupted` that tensorflow-datasets has prepared.
 
     With `bar` the same of CIFAR-10-C-bar and ImageNet-C-bar, in whose tree a
     severity is called by its constant: `perlin_noise/4.60`.
@@ -66,7 +61,7 @@ def corrupted_images(
         cells = corrupted_images("CIFAR-10-C", data.load("cifar10"))
         images, labels = next(cells.split("fog", 5).batches(100))
     """
-    root = None if bar else _prepared_root(path, data_dir)
+    root = None if bar else _prepared_root(path)
     if root:
         return _prepared_cells(root, dataset, preprocess)
     expected = _BAR if bar else _CORRUPTED
@@ -189,7 +184,7 @@ class ShiftedImages:
 
 
 def shifted_images(
-    path, dataset, *, preprocess=None, data_dir=None, name="imagenet_r"
+    path, dataset, *, preprocess=None, name="imagenet_r"
 ) -> ShiftedImages:
     """Opens a directory of images of a dataset's classes.
 
@@ -197,13 +192,13 @@ def shifted_images(
       `validation` or `test`. Class folders are named as the dataset's
       classes; for a dataset with the 1000 classes of ImageNet also as synsets.
       Not all classes have to be there: predict among `classes` alone.
-    - `"tfds"`, or `"tfds:DIR"`: what is prepared there by a name of
+    - `"tfds:DIR"`, or `"tfds"`: what is prepared there by a name of
       `shifts.SHIFTS`.
 
     All else as of `corrupted_images`, but by default images of classes that are
     no synsets are treated like the dataset's own.
     """
-    root = _prepared_root(path, data_dir)
+    root = _prepared_root(path)
     if root:
         return _prepared_shift(root, name, dataset, preprocess)
     expected = f"a directory with one folder for each class, or {_PREPARED}"
@@ -213,7 +208,7 @@ def shifted_images(
         layers = [f"{root}/{n}" for n in folder.TEST_FOLDERS if n in there]
         there = {p: folder.list_folder(p)[0] for p in layers}
         root = next(filter(there.get, layers), root)
-    is_published = all(map(is_wnid, folder.list_folder(root)[0]))
+    is_published = all(map(classes.is_wnid, folder.list_folder(root)[0]))
     how = _chosen(preprocess, _usual(dataset, is_published, is_square=True))
     split = _fitting(_images(root, dataset, how, least=2), dataset, root)
     return _among(split, split.labels, how)
@@ -225,12 +220,12 @@ def _prepared_shift(root, name, dataset, preprocess):
     root = newest or _refuse(root, f"{_PREPARED} as {of.folder}")
     usual = _usual(dataset, is_square=True)
     how = _chosen(preprocess, Preprocess() if of.classes else usual)
-    split = _images(root, dataset, how, of=of)
+    split = _images(root, dataset, how, label=of.label)
     split = _fitting(split, dataset, root)
     there, right = split.labels, None
     if name == "imagenet_r":
         wnids = classes.imagenet_wnids()
-        wnids = [wnids[place] for place in IMAGENET_R_CLASSES]
+        wnids = [wnids[place] for place in classes.IMAGENET_R_CLASSES]
         own = dataset.class_names, root, dataset.name
         there = np.unique(classes.class_indices(wnids, *own))
         if not np.isin(split.labels, there).all():
@@ -260,7 +255,7 @@ def _among(split, there, how, **more):
     return ShiftedImages(tuple(there.tolist()), split, how, **more)
 
 
-def _images(place, dataset, how, complete=False, least=1, of=shifts.PLAIN):
+def _images(place, dataset, how, complete=False, least=1, label="label"):
     """A folder of classes, or a prepared one, with the dataset's labels."""
     own = dataset.class_names, place, dataset.name, complete
     if not os.path.exists(f"{place}/dataset_info.json"):
@@ -268,7 +263,7 @@ def _images(place, dataset, how, complete=False, least=1, of=shifts.PLAIN):
         paths, labels = folder.labelled(files, *own)
         size = how if how.side else folder.header_size(paths[0])
         return FileSplit(paths, labels, size)
-    builder = named.open_builder(place, label=of.label)
+    builder = named.open_builder(place, label=label)
     splits, features = builder.info.splits, builder.info.features
     parts = [n for n in ("test", "validation") if n in splits]
     if not parts or not splits[parts[0]].num_examples:
@@ -279,9 +274,10 @@ def _images(place, dataset, how, complete=False, least=1, of=shifts.PLAIN):
             f"The images in {place} have several sizes and cannot be as "
             "stored: give a preprocess, such as resize256-crop224."
         )
-    split = open_split(builder, parts[0], size, of.label)
-    names = features[of.label].names
-    if all(map(is_wnid, names)):  # Of CIFAR they are numbers, in its order.
+    split = open_split(builder, parts[0], size, label)
+    names = features[label].names
+    # Those of CIFAR are numbers, in its order.
+    if all(map(classes.is_wnid, names)):
         there, labels = np.unique(split.labels, return_inverse=True)
         places = classes.class_indices([names[k] for k in there], *own)
         split.labels = np.array(places, np.int32)[labels]
@@ -334,11 +330,11 @@ def _refuse(root, expected):
     )
 
 
-def _prepared_root(path, data_dir):
+def _prepared_root(path):
     """The directory of tensorflow-datasets that a path means; None if none."""
     word, _, root = str(path).partition(":")
     if word == "tfds":
-        return folder.existing(named.prepared_root(root or data_dir), _PREPARED)
+        return folder.existing(named.prepared_root(root or None), _PREPARED)
     return None
 
 

@@ -71,8 +71,7 @@ def patiently(get, what, timeout):
     """What `get(seconds)` returns; before a long wait it says for what."""
     found = get(min(_SILENT_SECONDS, timeout))
     if found is None and timeout > _SILENT_SECONDS:
-        said = f"Waiting for {what}, up to {timeout} s"
-        warn(said)
+        warn(f"Waiting for {what}, up to {timeout} s")
         found = get(timeout - _SILENT_SECONDS)
     return found
 

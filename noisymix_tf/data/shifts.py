@@ -29,7 +29,6 @@ class Shift(typing.NamedTuple):
     classes: tuple = ()  # Names of the dataset's classes, if not synsets.
 
 
-PLAIN = Shift("", "")
 _V2, _CIFAR = "imagenet_v2", "cifar10_1"
 _OF_CIFAR = "airplane automobile bird cat deer dog frog horse ship truck"
 _OF_CIFAR = tuple(_OF_CIFAR.split())
