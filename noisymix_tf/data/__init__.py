@@ -11,9 +11,14 @@ import os
 
 from noisymix_tf.data import folder, named
 from noisymix_tf.data.classes import balanced_subset
-from noisymix_tf.data.dataset import ArraySplit, Dataset, JoinedSplit, Split
-from noisymix_tf.data.encoded import EncodedSplit, FileSplit
-from noisymix_tf.data.folder import test_folder
+from noisymix_tf.data.dataset import (
+    ArraySplit,
+    Dataset,
+    EncodedSplit,
+    JoinedSplit,
+    Split,
+)
+from noisymix_tf.data.folder import FileSplit, test_folder
 from noisymix_tf.data.pipeline import (
     corrupted,
     distribute,

@@ -9,10 +9,16 @@ import numpy as np
 
 from noisymix_tf.checks import whole_number
 from noisymix_tf.data.classes import balanced_subset, class_indices, listed
-from noisymix_tf.data.dataset import Dataset, one_line, size_text
-from noisymix_tf.data.encoded import FileSplit
-from noisymix_tf.data.preprocess import Preprocess
+from noisymix_tf.data.dataset import (
+    Dataset,
+    EncodedSplit,
+    kept,
+    one_line,
+    size_text,
+)
+from noisymix_tf.data.preprocess import BY_PILLOW, Preprocess
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import tf
 from noisymix_tf.models.common import IMAGENET_MEAN, IMAGENET_STD
 from noisymix_tf.places import check_local
 
@@ -26,6 +32,32 @@ _MAKERS = (
 # Up to these amounts all are decoded once, so that a bad file is named before
 # training starts. 1,500 of 224 x 224 pixels take half a second of one core.
 _CHECKED_FILES, _CHECKED_BYTES = 5_000, 200_000_000
+
+
+class FileSplit(EncodedSplit):
+    """A split of image files, of their paths: see `EncodedSplit`.
+
+    >>> FileSplit(["a.png", "b.jpg"], [0, 1], image_size=224).image_shape
+    (224, 224, 3)
+    """
+
+    _tensor = kept("paths", "string")
+
+    def __init__(self, paths, labels, image_size):
+        self.files = self.paths = tuple(map(str, paths))
+        is_odd = any(path.lower().endswith(BY_PILLOW) for path in self.paths)
+        super().__init__(labels, image_size, is_odd, len(self.paths))
+
+    def read(self, index):
+        return tf.io.read_file(tf.gather(self._tensor, index))
+
+    def name(self, index):
+        return self.paths[index]
+
+    def subset(self, indices):
+        indices = self.positions(indices)
+        paths = [self.paths[i] for i in indices]
+        return FileSplit(paths, self.labels[indices], self.image_size)
 
 
 def load(*, data_dir=None, image_size=None, preprocess=None) -> Dataset:

@@ -20,8 +20,7 @@ import zipfile
 import numpy as np
 
 from noisymix_tf.data import identity
-from noisymix_tf.data.dataset import kept
-from noisymix_tf.data.encoded import EncodedSplit
+from noisymix_tf.data.dataset import EncodedSplit, kept
 from noisymix_tf.data.folder import must
 from noisymix_tf.errors import UsageError
 from noisymix_tf.files import write_atomically

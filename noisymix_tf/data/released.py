@@ -12,7 +12,6 @@ from noisymix_tf import corruptions
 from noisymix_tf.corruptions import selection
 from noisymix_tf.data import classes, folder, named, shifts, stored
 from noisymix_tf.data.dataset import Dataset, Split, size_text
-from noisymix_tf.data.encoded import FileSplit
 from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.data.records import open_split
 from noisymix_tf.errors import UsageError
@@ -61,8 +60,7 @@ def corrupted_images(path, dataset, *, preprocess=None, bar=False) -> "Cells":
         cells = corrupted_images("CIFAR-10-C", data.load("cifar10"))
         images, labels = next(cells.split("fog", 5).batches(100))
     """
-    root = None if bar else _prepared_root(path)
-    if root:
+    if not bar and (root := _prepared_root(path)):
         return _prepared_cells(root, dataset, preprocess)
     expected = _BAR if bar else _CORRUPTED
     root = folder.existing(path, expected)
@@ -198,8 +196,7 @@ def shifted_images(
     All else as of `corrupted_images`, but by default images of classes that are
     no synsets are treated like the dataset's own.
     """
-    root = _prepared_root(path)
-    if root:
+    if root := _prepared_root(path):
         return _prepared_shift(root, name, dataset, preprocess)
     expected = f"a directory with one folder for each class, or {_PREPARED}"
     root = folder.existing(path, expected)
@@ -262,7 +259,7 @@ def _images(place, dataset, how, complete=False, least=1, label="label"):
         files = folder.class_files(place, least=least)
         paths, labels = folder.labelled(files, *own)
         size = how if how.side else folder.header_size(paths[0])
-        return FileSplit(paths, labels, size)
+        return folder.FileSplit(paths, labels, size)
     builder = named.open_builder(place, label=label)
     splits, features = builder.info.splits, builder.info.features
     parts = [n for n in ("test", "validation") if n in splits]

@@ -15,8 +15,7 @@ import numpy as np
 
 from noisymix_tf import rng
 from noisymix_tf.data import identity
-from noisymix_tf.data.dataset import kept, own_seed
-from noisymix_tf.data.encoded import EncodedSplit
+from noisymix_tf.data.dataset import EncodedSplit, kept, own_seed
 from noisymix_tf.data.folder import must
 from noisymix_tf.data.records import AGAIN, parse
 from noisymix_tf.errors import UsageError

@@ -15,7 +15,6 @@ FOLDER = "pictures"
 _POINTS, _BEFORE = 2048, 24
 # Points a pixel.
 _DENSITY = 4
-_CALL = 8
 _COLUMNS = 6  # Of the sheet.
 
 
@@ -111,32 +110,26 @@ class FractalPart(writer.Part):
         return [k for k in range(self.total) if _name(k) not in there]
 
     def write(self, folder, workers):
-        lacking = self._lacking(folder)
-        calls = (
-            (_save, folder.path, lacking[start : start + _CALL], *self._how)
-            for start in range(0, len(lacking), _CALL)
-        )
-        sheet, there = folder.path / "sheet.png", self.total - len(lacking)
+        lacking, sheet = self._lacking(folder), folder.path / "sheet.png"
         if lacking:  # It may show fewer.
             sheet.unlink(missing_ok=True)
-        for made, _ in workers.ordered(calls):
-            there += made
+        calls = ((_save, folder.path, place, *self._how) for place in lacking)
+        there = self.total - len(lacking)
+        for _ in workers.ordered(calls):
+            there += 1
             yield there
         if not sheet.exists():
             size, seed = self._how
             number = min(self.total, _COLUMNS)
             rows = min(self.total // number, _COLUMNS)
             shown = np.arange(rows * number).reshape(rows, number)
-            writer.write_sheet(
-                sheet, [[fractal(seed, k, size) for k in c] for c in shown.T]
-            )
+            columns = [[fractal(seed, k, size) for k in c] for c in shown.T]
+            writer.write_sheet(sheet, columns)
 
 
 def _name(place):
     return f"{FOLDER}/fractal_{place:05}.png"
 
 
-def _save(root, places, size, seed):
-    for place in places:
-        layouts.save(fractal(seed, place, size), root / _name(place))
-    return len(places)
+def _save(root, place, size, seed):
+    layouts.save(fractal(seed, place, size), root / _name(place))

@@ -137,10 +137,8 @@ def contact_sheet(views, gap=2, least_side=96):
     views = views.repeat(zoom, axis=2).repeat(zoom, axis=3)
     before, white = (gap, 0), {"constant_values": 255}
     views = np.pad(views, [(0, 0), (0, 0), before, before, (0, 0)], **white)
-    rows, columns, height, width, channels = views.shape
-    sheet = views.swapaxes(1, 2).reshape(
-        rows * height, columns * width, channels
-    )
+    rows, _, height, _, channels = views.shape
+    sheet = views.swapaxes(1, 2).reshape(rows * height, -1, channels)
     return np.pad(sheet, [(0, gap), (0, gap), (0, 0)], **white)
 
 

@@ -53,7 +53,6 @@ def test_arrays(tmp_path):
     assert isinstance(noisy._array, np.memmap)
     cropped = sequences_of(tmp_path, preprocess="crop32")
     assert_films(cropped, large[:, :, 4:36, 4:36], [1, 0, 3, 2])
-    refused(tmp_path, "such as resize32-crop32")
     refused(tmp_path, "Difficulty 4 does not exist", "rotate", 4)
     refused(tmp_path, "lacks speckle_noise_2: add", "speckle_noise", 2)
     refused(tmp_path, "gaussian_noise_3, rotate, tilt, sp", "shot_noise")

@@ -295,10 +295,9 @@ def ending_in(layer, shape=(32, 32, 3)):
 )
 def test_bad_models_and_arguments(model, tmp_path, given, words):
     """One logit was served with a probability of one, whatever it was."""
-    bad, given = (
-        (given(), {"temperature": 2.0}) if callable(given) else (model, given)
-    )
-    assert_usage_error(lambda: export(bad, tmp_path / "m", **given), words)
+    if callable(given):
+        model, given = given(), {"temperature": 2.0}
+    assert_usage_error(lambda: export(model, tmp_path / "m", **given), words)
     assert everything_in(tmp_path) == []
 
 
@@ -322,9 +321,8 @@ def test_each_export_takes_the_next_version_and_the_folder_for_itself(
     assert written(path).name == "8"
     with saved_model.new_version(path):
         assert_usage_error(lambda: written(path), "by another process")
-    assert {*os.listdir(path)} == {
-        *f"1 2 7 8 notes .tmp-mine {UNFINISHED}file".split()
-    }
+    names = f"1 2 7 8 notes .tmp-mine {UNFINISHED}file".split()
+    assert {*os.listdir(path)} == {*names}
 
 
 def test_paths_that_cannot_be_written_and_a_full_disk(tmp_path):
