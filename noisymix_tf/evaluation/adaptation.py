@@ -12,12 +12,13 @@ in one drawn order: images of a class seldom lie together.
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import numpy as np
 
 from noisymix_tf.checks import input_dtype
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation.images import Images, Reopened
+from noisymix_tf.evaluation.images import Images, Reopened, require
 from noisymix_tf.lazy import keras, tf
 from noisymix_tf.models.averaging import normalisations
 from noisymix_tf.models.graph import Graph, is_graph
@@ -32,7 +33,7 @@ def tasks(found, job) -> list:
     """The same `Task`s once more, of a model that adapts to each batch."""
     of = job.settings
     word = f"{BN}, prior {of.prior}, batches of {job.batch_size}"
-    predictor = job.model and Predictor(job.model, of.prior)
+    predictor = job.model and adapting(job.model, of.prior)
     mixed = functools.cache(_mixed)
     made = []
     for task in found:
@@ -54,8 +55,8 @@ def tasks(found, job) -> list:
     return made
 
 
-class Predictor:
-    """Outputs of a model whose batch normalisation adapts, as of a `Predictor`.
+def adapting(model, prior) -> Callable:
+    """A function as a `Predictor`, whose batch normalisation adapts.
 
     Args:
         model: Functional or Sequential Keras model, which stays as it is.
@@ -64,26 +65,19 @@ class Predictor:
     Raises:
         UsageError: It has no batch normalisation that can be reached.
     """
-
-    def __init__(self, model, prior):
-        model = classifier_of(model)
-        layers = normalisations(model) if hasattr(model, "layers") else []
-        graph = Graph(model) if layers and is_graph(model) else None
-        steps = graph.steps if graph else ()
-        within = {id(step.operation) for step in steps}
-        if not layers or any(id(layer) not in within for layer in layers):
-            what = "lies within layers of its own" if layers else "it lacks"
-            raise UsageError(
-                f"adapt={BN} is for batch normalisation, which {what}: leave "
-                "it out, or measure a functional model that has such layers."
-            )
-        self._forward = tf.function(
-            functools.partial(_forward, model, graph, prior),
-            reduce_retracing=True,
+    model = classifier_of(model)
+    layers = normalisations(model) if hasattr(model, "layers") else []
+    graph = Graph(model) if layers and is_graph(model) else None
+    within = [step.operation for step in graph.steps] if graph else []
+    if not layers or not {*map(id, layers)} <= {*map(id, within)}:
+        what = "lies within layers of its own" if layers else "it lacks"
+        raise UsageError(
+            f"adapt={BN} is for batch normalisation, which {what}: leave "
+            "it out, or measure a functional model that has such layers."
         )
-
-    def __call__(self, images) -> np.ndarray:
-        return self._forward(images).numpy()
+    forward = functools.partial(_forward, model, graph, prior)
+    forward = tf.function(forward, reduce_retracing=True)
+    return lambda images: forward(images).numpy()
 
 
 def _forward(model, graph, prior, images):
@@ -134,19 +128,12 @@ def order(n) -> np.ndarray:
 
 
 def _mixed(images):
-    """The same images in the drawn order."""
     split = images.split
-    if not hasattr(split, "subset"):
-        raise UsageError(
-            f"adapt={BN} needs images in any order, which a "
-            f"{type(split).__name__} without subset cannot give: take a "
-            "noisymix_tf.data Dataset."
-        )
+    require(split, f"adapt={BN} needs images in any order", "subset")
     mixed = Reopened(lambda: split.subset(order(images.n)))
     own = images.name, images.num_classes, images.preprocess
     return Images(mixed, *own)
 
 
 def _in_order(make, order, images, indices):
-    """Makes images that lie at `indices` of an order."""
     return make(images, indices=order[indices])

@@ -42,11 +42,10 @@ def run(plan, records, num_workers=None, progress=None, gallery=None) -> int:
     """
     walks = [_Walk(plan, images, records) for images in plan.sources]
     made = sum(walk.count(lambda task: task.make) for walk in walks)
-    num_workers = _workers(num_workers, made)
     if progress:
         progress.begin(sum(walk.count() for walk in walks))
     with (
-        Workers(num_workers) as workers,
+        Workers(_processes(num_workers, made)) as workers,
         concurrent.futures.ThreadPoolExecutor(1, "records") as keeper,
     ):
         engine = _Engine(plan.job, records, workers, keeper, progress, gallery)
@@ -58,8 +57,7 @@ def run(plan, records, num_workers=None, progress=None, gallery=None) -> int:
     return len({task.cell for walk in walks for task in walk.tasks})
 
 
-def _workers(wanted, made):
-    """How many processes make so many images."""
+def _processes(wanted, made):
     usual = min(cores(), made // _IMAGES_A_WORKER)
     return usual if wanted is None else wanted
 
@@ -81,8 +79,9 @@ def estimate(plan, num_workers=None):
     plan.job.predictor(batch)
     answering = passes * (time.monotonic() - began) / len(batch)
     made = sum(task.cell.n * task.frames for task in plan.tasks if task.make)
-    making /= max(1, min(cores(), _workers(num_workers, made // plan.shard[1])))
-    return (making + answering) / plan.shard[1]
+    shards = plan.shard[1]
+    making /= max(1, min(cores(), _processes(num_workers, made // shards)))
+    return (making + answering) / shards
 
 
 class _Walk:
@@ -123,10 +122,8 @@ class _Walk:
         )
 
     def chunks(self):
-        """Yields `_Chunk`s."""
-        read = self.images.chunks(self.size, list(self.lacking))
-        for start, images, labels in read:
-            yield _Chunk(self, start, images, labels)
+        for read in self.images.chunks(self.size, list(self.lacking)):
+            yield _Chunk(self, *read)
 
 
 class _Chunk:
@@ -206,21 +203,13 @@ class _Engine:
         chunk.outputs[task].append(outputs)
         chunk.seconds[task]["forward_seconds"] += time.monotonic() - began
         if self._gallery and part.start == chunk.start == 0:
-            self._gallery.see(*self._seen(task, shown, outputs, labels))
-
-    def _seen(self, task, images, outputs, labels):
-        """What the gallery takes of the first part of a split."""
-        if task.right is not None:
-            labels = best(outputs, task.right[: len(labels)])
-        names = self._job.dataset.class_names
-        if task.classes is None:
-            return task.cell, images, outputs, labels, names
-        keep, outputs, labels = _of_classes(task, outputs, labels)
-        names = [names[k] for k in task.classes]
-        return task.cell, images[keep], outputs, labels, names
+            keep, outputs, labels = _counted(task, outputs, labels)
+            names = self._job.dataset.class_names
+            if task.classes is not None:
+                names = [names[k] for k in task.classes]
+            self._gallery.see(task.cell, shown[keep], outputs, labels, names)
 
     def _finish(self, chunk):
-        """Has the rows of a chunk kept once all of them are known."""
         chunk.waiting -= 1
         if chunk.waiting:
             return
@@ -233,24 +222,24 @@ class _Engine:
 
 
 def _keep(records, chunk):
-    """Turns the answers of a chunk into rows, and keeps them."""
     measured = []
     for task in chunk.tasks:
-        outputs, labels = np.concatenate(chunk.outputs[task]), chunk.labels
-        if task.right is not None:
-            labels = best(outputs, task.right[chunk.start :][: len(labels)])
-        if task.classes is not None:
-            _, outputs, labels = _of_classes(task, outputs, labels)
-        rows = SUITES.get(task.cell.suite)().rows(task.cell, outputs, labels)
+        outputs = np.concatenate(chunk.outputs[task])
+        _, *answers = _counted(task, outputs, chunk.labels, chunk.start)
+        rows = SUITES.get(task.cell.suite)().rows(task.cell, *answers)
         start, _ = chunk.walk.span(task, chunk.start)
         seconds = {k: round(v, 4) for k, v in chunk.seconds[task].items()}
         measured.append((task.cell, start, rows, seconds))
     records.add(measured)
 
 
-def _of_classes(task, outputs, labels):
-    """`(mask, outputs, labels)` of the images and classes that count."""
-    keep = np.ones(len(labels), bool)
+def _counted(task, outputs, labels, start=0):
+    """`(which images, outputs, labels)` of those from `start` that count."""
+    keep = slice(None)
+    if task.right is not None:
+        labels = best(outputs, task.right[start:][: len(labels)])
+    if task.classes is None:
+        return keep, outputs, labels
     if task.places is not None:
         keep = np.isin(labels, task.classes)
         labels = np.searchsorted(task.classes, labels[keep])
@@ -259,7 +248,6 @@ def _of_classes(task, outputs, labels):
 
 
 def _ahead(iterator):
-    """The same elements, of which a thread fetches the next one meanwhile."""
     with concurrent.futures.ThreadPoolExecutor(1, "images") as reader:
         following = reader.submit(next, iterator, None)
         while (element := following.result()) is not None:

@@ -28,8 +28,6 @@ def dataset_of(dataset, model):
 
 
 class _Arrays:
-    """Images and labels in memory, with the classes of the model."""
-
     name = "arrays"
 
     def __init__(self, test, model):
@@ -37,13 +35,7 @@ class _Arrays:
         count = model and count_outputs(model, test.images[:1])
         self.num_classes = count or top + 1
         self.class_names = tuple(map(str, range(self.num_classes)))
-        if top >= self.num_classes:
-            raise UsageError(
-                f"There is a label {top}, but the model has "
-                f"{self.num_classes} classes, which count from 0 to "
-                f"{self.num_classes - 1}: mend the labels, or choose the model "
-                "that they belong to."
-            )
+        _check_labels(test.labels, self.name, self.num_classes)
 
 
 class Images:
@@ -74,7 +66,10 @@ class Images:
         self.preprocess, self._classes = preprocess, classes
         self.available = self.n = _count(split)
         if examples is not None and examples < self.available:
-            split, self.n = _part(split, examples, name), examples
+            need = f"{examples} examples of {name!r} are of all classes alike"
+            require(split, need, "labels", "subset")
+            split = split.subset(balanced_indices(split.labels, examples))
+            self.n = examples
         self.split = split
         self.shape = self.probe(1).shape[1:]
 
@@ -117,7 +112,7 @@ class Images:
         wanted, found = set(starts), 0
         for start, (images, labels) in zip(order, split.batches(size)):
             images, labels = np.asarray(images), np.asarray(labels)
-            self._check(labels)
+            _check_labels(labels, self.name, self.num_classes)
             found += len(images)
             if start in wanted:
                 yield start, images, labels
@@ -136,14 +131,6 @@ class Images:
             "evaluate."
         )
 
-    def _check(self, labels):
-        for label in labels[(labels < 0) | (labels >= self.num_classes)]:
-            raise UsageError(
-                f"The dataset {self.name!r} has the label {label}, but its "
-                f"{self.num_classes} classes count from 0 to "
-                f"{self.num_classes - 1}: mend its labels."
-            )
-
 
 class Reopened:
     """A split of which one is open at a time: each has a list of its files."""
@@ -158,20 +145,26 @@ class Reopened:
         return getattr(self._opened(), name)
 
 
+def _check_labels(labels, name, num_classes):
+    for label in labels[(labels < 0) | (labels >= num_classes)]:
+        raise UsageError(
+            f"The dataset {name!r} has a label {label}, but its {num_classes} "
+            f"classes count from 0 to {num_classes - 1}: mend the labels, or "
+            "choose the model that they belong to."
+        )
+
+
 def _count(split):
-    """Number of images; reads them all only if there is no length."""
     if hasattr(split, "__len__"):
         return len(split)
     return sum(len(labels) for _, labels in split.batches(256))
 
 
-def _part(split, examples, name):
-    try:
-        labels, subset = split.labels, split.subset
-    except AttributeError as error:
+def require(split, need, *names):
+    """Refuses a split without these attributes of a `data.Split`."""
+    if not all(hasattr(split, name) for name in names):
         raise UsageError(
-            f"{examples} examples of the dataset {name!r} cannot be taken, it "
-            "has no labels to balance: give a noisymix_tf.data Dataset, or "
-            "fewer images."
-        ) from error
-    return subset(balanced_indices(labels, examples))
+            f"{need}, which a {type(split).__name__} without "
+            f"{' and '.join(names)} cannot give: take a noisymix_tf.data "
+            "Dataset."
+        )

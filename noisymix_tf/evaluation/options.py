@@ -196,32 +196,34 @@ class Settings(Options):
         ):
             object.__setattr__(self, name, value)
         super().__post_init__()
-        if self.attack_restarts > 1 and not self.random_start:
-            raise UsageError(
+        preprocess, files = self.released_preprocess, ", ".join(_FILES)
+        if preprocess is not None:
+            Preprocess.parse(preprocess)
+        for is_idle, words in (
+            (
+                self.attack_restarts > 1 and not self.random_start,
                 f"attack_restarts={self.attack_restarts} without a random "
-                "start would search the same again: leave one of them out."
-            )
-        if self.adapt == "none" and self.prior != type(self).prior:
-            raise UsageError(
+                "start would search the same again: leave one of them out.",
+            ),
+            (
+                self.adapt == "none" and self.prior != type(self).prior,
                 f"prior={self.prior} would do nothing without adapt=bn: give "
-                "both, or leave it out."
-            )
-        self._check_sources()
-
-    def _check_sources(self):
-        """Refuses what means nothing to images that are read, or made."""
-        if self.released_preprocess is not None:
-            Preprocess.parse(self.released_preprocess)
-            if not any(getattr(self, name) for name in _FILES):
-                raise UsageError(
-                    f"released_preprocess={self.released_preprocess} would do "
-                    f"nothing without one of {', '.join(_FILES)}."
-                )
-        if self.c_dir and self.frost_folder:
-            raise UsageError(
+                "both, or leave it out.",
+            ),
+            (
+                preprocess and not any(getattr(self, name) for name in _FILES),
+                f"released_preprocess={preprocess} would do nothing without "
+                f"one of {files}.",
+            ),
+            (
+                self.c_dir and self.frost_folder,
                 f"frost_folder={self.frost_folder} would do nothing: the "
-                f"images of c_dir={self.c_dir} are made already. Leave one out."
-            )
+                f"images of c_dir={self.c_dir} are made already. Leave one "
+                "out.",
+            ),
+        ):
+            if is_idle:
+                raise UsageError(words)
 
     def chosen(self) -> set[str]:
         """Names of the options of suites that differ from their defaults."""
@@ -263,61 +265,53 @@ def checked(suites, settings) -> tuple[list, Settings]:
         UsageError: A name is not known, a value cannot be used, or an option
             would do nothing for these suites.
     """
-    names = sequence("suites", suites)
-    chosen = [SUITES.get(name)() for name in names]
+    chosen = {n: SUITES.get(n)() for n in sequence("suites", suites)}
     settings = Settings.of(settings)
-    used = {name for suite in chosen for name in suite.options}
-    for name in sorted(settings.chosen() - used):
+    for what, why in _idle(chosen, settings):
+        raise UsageError(f"{what} would do nothing: {why}")
+    return [*chosen.values()], settings
+
+
+def _idle(chosen, of):
+    """Yields each option that does nothing for these suites, and why."""
+    given, suites = of.chosen(), chosen.values()
+    for name in sorted(given.difference(*(s.options for s in suites))):
         owners = [n for n, s in SUITES.items() if name in s.options]
-        raise UsageError(
-            f"{name}={getattr(settings, name)!r} would do nothing: it is "
-            f"for suite {' or '.join(owners)}, which is not among "
-            f"{', '.join(names)}. Leave it out, or add the suite."
+        yield (
+            f"{name}={getattr(of, name)!r}",
+            f"it is for suite {' or '.join(owners)}, which is not among "
+            f"{', '.join(chosen)}. Leave it out, or add the suite.",
         )
-    _check_together(dict(zip(names, chosen)), settings)
-    return chosen, settings
-
-
-def _check_together(chosen, settings):
-    """Refuses options that do nothing for all of the suites together."""
     # Suite calibration is about the cells of c.
-    of_table = [
+    made = [
         "c" if s.of else n for n, s in chosen.items() if "table" in s.options
     ]
     # A suite of a user's own reads no files.
-    read = [getattr(settings, f"{name}_dir", None) for name in of_table]
-    if settings.table != "auto" and read and all(read):
-        raise UsageError(
-            f"table={settings.table} would do nothing: the images of "
-            f"{', '.join(dict.fromkeys(map(str, read)))} are made already. "
-            f"Leave it out."
-        )
+    read = [getattr(of, f"{name}_dir", None) for name in made]
+    if of.table != "auto" and read and all(read):
+        files = ", ".join(dict.fromkeys(map(str, read)))
+        why = f"the images of {files} are made already. Leave it out."
+        yield f"table={of.table}", why
     for name, norm in (("eps", "linf"), ("l2_eps", "l2")):
-        of = [s.options for s in chosen.values() if name in s.options]
         # Suite fgsm has but the one norm.
-        is_idle = norm not in settings.norms and all("norms" in o for o in of)
-        if is_idle and name in settings.chosen():
-            radii = ",".join(map(radius_text, getattr(settings, name)))
-            raise UsageError(
-                f"{name}={radii} would do nothing: it is for norm {norm}, the "
-                f"norms are {', '.join(settings.norms)}. Leave it out, or add "
-                "the norm."
+        is_free = all("norms" in s.options for s in suites if name in s.options)
+        if name in given and norm not in of.norms and is_free:
+            yield (
+                f"{name}={','.join(map(radius_text, getattr(of, name)))}",
+                f"it is for norm {norm}, the norms are {', '.join(of.norms)}. "
+                "Leave it out, or add the norm.",
             )
-    if settings.frost_folder and "frost" not in settings.corruptions:
-        raise UsageError(
-            f"frost_folder={settings.frost_folder} would do nothing: frost is "
-            f"not among the corruptions. Leave it out, or add frost."
-        )
+    if of.frost_folder and "frost" not in of.corruptions:
+        why = "frost is not among the corruptions. Leave it out, or add frost."
+        yield f"frost_folder={of.frost_folder}", why
     is_clean = any("clean" in (s.of or (n,)) for n, s in chosen.items())
-    if settings.failure_share is not None and not is_clean:
-        raise UsageError(
-            f"failure_share={settings.failure_share} would do nothing: it is a "
-            f"share of the accuracy on clean images. Add suite clean."
-        )
+    if of.failure_share is not None and not is_clean:
+        why = "it is a share of the accuracy on clean images. Add suite clean."
+        yield f"failure_share={of.failure_share}", why
 
 
 @dataclasses.dataclass(frozen=True)
-class WhatIsMeasured(Options):
+class EvaluationConfig(flags_of(Settings)):
     """What is measured."""
 
     suites: tuple[str, ...] = _list(
@@ -342,11 +336,6 @@ class WhatIsMeasured(Options):
         "one for each core, but no more than one for each thousand images.",
         AT_LEAST_0,
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class EvaluationConfig(WhatIsMeasured, flags_of(Settings)):
-    """What is measured, and how."""
 
     def __post_init__(self):
         super().__post_init__()

@@ -7,6 +7,7 @@ is AlexNet; any other run can be one. AlexNet's flips depend on the very frames
 and were never published in a file: measure them, or give your own.
 """
 
+import collections
 import dataclasses
 import functools
 import json
@@ -196,41 +197,30 @@ def _read(path):
 
 
 def _of_report(name, content):
-    sections = content["sections"]
-    c, p = (
-        {s: sections[s]["cells"] for s in sections if s.split("_")[0] == suite}
-        for suite in "cp"
-    )
-    flips, distances, difficulties = (
-        {s: {n: v[field] for n, v in own.items()} for s, own in p.items()}
-        for field in ("flip_probability", "top5_distance", "difficulty")
-    )
-    clean = sections.get("clean")
-    made = {s: sections[s] for s in (*c, *p) if "origin" in sections[s]}
-    return Reference(
-        name=name,
-        clean_error=clean and clean["figures"]["error"],
-        errors={
-            section: {
-                n: {
-                    severity(float(k)): 1.0 - v["accuracy"]
-                    for k, v in row.items()
+    sections, of = content["sections"], collections.defaultdict(dict)
+    for section, own in sections.items():
+        suite, cells = section.split("_")[0], own["cells"]
+        if suite == "c":
+            errors = of["errors"][section] = {}
+            for corruption, row in cells.items():
+                errors[corruption] = {
+                    severity(float(s)): 1.0 - v["accuracy"]
+                    for s, v in row.items()
                 }
-                for n, row in own.items()
-            }
-            for section, own in c.items()
-        },
-        flips=flips,
-        top5_distances=distances,
-        numbers={section: of["n"] for section, of in sections.items()},
-        origins={
-            section: made_in(of["origin"]) for section, of in made.items()
-        },
-        images={section: of.get("images") for section, of in made.items()},
-        difficulties={s: max(own.values()) for s, own in difficulties.items()},
-        dataset=content["dataset"],
-        data=content.get("data"),
-    )
+        if suite == "p":
+            of["flips"][section], of["top5_distances"][section] = (
+                {n: v[metric] for n, v in cells.items()}
+                for metric in ("flip_probability", "top5_distance")
+            )
+            levels = [v["difficulty"] for v in cells.values()]
+            of["difficulties"][section] = max(levels)
+        if suite in ("c", "p") and "origin" in own:
+            of["origins"][section] = made_in(own["origin"])
+            of["images"][section] = own.get("images")
+        of["numbers"][section] = own["n"]
+    of |= {"dataset": content["dataset"], "data": content.get("data")}
+    clean = sections.get("clean")
+    return Reference(name, clean and clean["figures"]["error"], **of)
 
 
 def _of_constants(name, content):
@@ -245,10 +235,9 @@ def _of_constants(name, content):
     for corruption in (*of["errors"], *of["mean_errors"]):
         CORRUPTIONS.get(corruption)
     rows = {c: _by_severity(row) for c, row in of["errors"].items()}
-    means = {c: {0: error} for c, error in of["mean_errors"].items()}
-    for corruption, row in (*rows.items(), *means.items()):
-        for error in row.values():
-            _check(f"the error of {corruption}", error)
+    errors = [(c, error) for c, row in rows.items() for error in row.values()]
+    for corruption, error in (*errors, *of["mean_errors"].items()):
+        _check(f"the error of {corruption}", error)
     for field, most in (("flip_probability", 1.0), ("top5_distance", math.inf)):
         for perturbation, value in of[field].items():
             PERTURBATIONS.get(perturbation)

@@ -56,16 +56,16 @@ def test_the_learnt_statistics_alone_are_the_model_itself():
     model = normalising()
     images = toys.dataset(9).test.images
     before = [weight.numpy() for weight in model.weights]
-    found = adaptation.Predictor(model, 10**9)(images)
+    found = adaptation.adapting(model, 10**9)(images)
     wanted = model(images.astype("f4"), training=False)
     np.testing.assert_allclose(found, wanted, atol=1e-5)
-    own = adaptation.Predictor(model, 0)(images)
+    own = adaptation.adapting(model, 0)(images)
     # Of the batch alone: as in training, which would change the model.
     trained = model(images.astype("f4"), training=True)
     assert np.abs(own - wanted).max() > 0.1
     np.testing.assert_allclose(own, trained, atol=1e-4)
     model.set_weights(before)
-    adaptation.Predictor(model, 3)(images)
+    adaptation.adapting(model, 3)(images)
     for weight, value in zip(model.weights, before, strict=True):
         np.testing.assert_array_equal(weight, value)
 
@@ -84,7 +84,7 @@ def test_cells_of_their_own_in_a_drawn_order(tmp_path):
     }
     order = np.random.Generator(np.random.Philox(key=0)).permutation(23)
     images, labels = data.test.images, data.test.labels[order]
-    predictor = adaptation.Predictor(model, 4)
+    predictor = adaptation.adapting(model, 4)
     for cell, scores in own.items():
         assert cell.adapt == "bn, prior 4, batches of 10"
         made = corruptions.corrupt(images, cell.corruption, 5)[order]

@@ -15,7 +15,7 @@ from noisymix_tf.data import identity, released
 from noisymix_tf.data.classes import balanced_indices
 from noisymix_tf.data.shifts import SHIFTS
 from noisymix_tf.errors import UsageError
-from noisymix_tf.evaluation.images import Images
+from noisymix_tf.evaluation.images import Images, require
 from noisymix_tf.evaluation.sections import Figure, Section, distinct
 from noisymix_tf.evaluation.suites import core
 from noisymix_tf.evaluation.suites.core import SUITES, Column, Suite, Task
@@ -128,12 +128,8 @@ def _tasks(job, name, path):
 
 def _number(split, classes):
     """How many images of a split are of some classes."""
-    if not hasattr(split, "subset") or not hasattr(split, "labels"):
-        raise UsageError(
-            "Suite r measures the clean images of some classes, which a "
-            f"{type(split).__name__} without labels and subset cannot give: "
-            "take a noisymix_tf.data Dataset."
-        )
+    need = "Suite r measures the clean images of some classes"
+    require(split, need, "labels", "subset")
     return int(np.isin(split.labels, classes).sum())
 
 
