@@ -50,7 +50,7 @@ def _environment():
         finalize=_short,
     )
     environment.globals.update(
-        axis=axis, gradient=gradient, heat=heat, show=show, tick=tick
+        axis=axis, gradient=gradient, heat=heat, show=show
     )
     environment.filters.update(aligned=aligned)
     return environment
@@ -120,9 +120,3 @@ def ticks(values) -> list[float]:
     last = max(first + 1, math.ceil(high / step - 1e-6))
     # Rounded, as 3 * 0.1 is not 0.3.
     return [round(step * k, 12) for k in range(first, last + 1)]
-
-
-def tick(value, kind) -> str:
-    """A round value in few words: `"25 %"`."""
-    number, _, unit = show(value, kind).partition(" ")
-    return f"{float(number):g} {unit}".rstrip()

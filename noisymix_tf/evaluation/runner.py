@@ -134,16 +134,11 @@ def plan(
         for task in found:
             tasks.setdefault(task.cell, task)
     if reference is not None:
-        _check_reference(reference, images, tasks)
+        if reference.dataset is not None:
+            reference.check(images.name, images.fingerprint)
+        for own in (about_cell(cell, "") for cell in tasks):
+            reference.check_section(own["name"], made_in(own["origin"]))
     return Plan(tuple(tasks.values()), job, reference, shard)
-
-
-def _check_reference(reference, images, cells):
-    """Raises a `UsageError` if it is about other images."""
-    if reference.dataset is not None:
-        reference.check(images.name, images.fingerprint)
-    for own in (about_cell(cell, "") for cell in cells):
-        reference.check_section(own["name"], made_in(own["origin"]))
 
 
 def _add_model(job, model, replicas):
@@ -255,18 +250,16 @@ def evaluate(
 
 def _facts_of(work, output_dir, reference, about):
     """What `merge` must know of a plan, as JSON values."""
-    place, count = work.shard
     if work.job.model is None:
         raise UsageError("evaluate takes a Keras model, got None.")
-    if count > 1 and output_dir is None:
+    shard = f"shard={work.shard[0] + 1}/{work.shard[1]}"
+    if work.shard[1] > 1 and output_dir is None:
         raise UsageError(
-            f"shard={place + 1}/{count} needs an output_dir, a folder for this "
-            "part alone."
+            f"{shard} needs an output_dir, a folder for this part alone."
         )
-    if count > 1 and isinstance(reference, Reference):
+    if work.shard[1] > 1 and isinstance(reference, Reference):
         raise UsageError(
-            f"shard={place + 1}/{count}: merge reads the reference again, so "
-            "give its path."
+            f"{shard}: merge reads the reference again, so give its path."
         )
     return {
         "key": work.key,
@@ -293,36 +286,7 @@ def merge(folders, output_dir) -> Results:
         UsageError: A part is missing, not finished, there twice, of another
             plan, or lies in `output_dir`.
     """
-    folders = [*folders]
-    if os.path.realpath(output_dir) in map(os.path.realpath, folders):
-        raise UsageError(
-            f"output_dir={output_dir} is one of the parts: name another folder "
-            "for the whole."
-        )
-    every, parts = [(path, _facts(path)) for path in folders], {}
-    if not every:
-        raise UsageError("No part was given: name the folders of all parts.")
-    start, first = every[0]
-    for path, facts in every:
-        if any(facts.get(name) != first.get(name) for name in _OF_PLAN):
-            raise UsageError(
-                f"{path} and {start} are no parts of one plan: measure both "
-                "with the same model, data, suites, batch size, n, reference "
-                "and failure_share."
-            )
-        place, count = facts["shard"]
-        if place in parts:
-            raise UsageError(
-                f"{path} and {parts[place]} are both part {place + 1} of "
-                f"{count}: give each part once."
-            )
-        parts[place] = path
-    missing = [str(k + 1) for k in range(count) if k not in parts]
-    if missing:
-        raise UsageError(
-            f"Of {count} parts {', '.join(missing)} are missing: give the "
-            "folders of all."
-        )
+    first, parts = _parts([*folders], output_dir)
     reference = Reference.of(first["reference"], first["num_classes"])
     with _opened(output_dir) as (folder, records):
         (folder / EXAMPLES).mkdir(exist_ok=True)
@@ -336,17 +300,48 @@ def merge(folders, output_dir) -> Results:
         return Results(0, _report(records, facts, reference, folder))
 
 
+def _parts(folders, output_dir):
+    """The facts of the first of all parts of one plan, and them by place."""
+    if os.path.realpath(output_dir) in map(os.path.realpath, folders):
+        raise UsageError(
+            f"output_dir={output_dir} is one of the parts: name another folder "
+            "for the whole."
+        )
+    if not folders:
+        raise UsageError("No part was given: name the folders of all parts.")
+    first, parts = _facts(folders[0]), {}
+    for path in folders:
+        facts = _facts(path)
+        if any(facts.get(name) != first.get(name) for name in _OF_PLAN):
+            raise UsageError(
+                f"{path} and {folders[0]} are no parts of one plan: measure "
+                "both with the same model, data, suites, batch size, n, "
+                "reference and failure_share."
+            )
+        place, count = facts["shard"]
+        if place in parts:
+            raise UsageError(
+                f"{path} and {parts[place]} are both part {place + 1} of "
+                f"{count}: give each part once."
+            )
+        parts[place] = path
+    if missing := [str(k + 1) for k in range(count) if k not in parts]:
+        raise UsageError(
+            f"Of {count} parts {', '.join(missing)} are missing: give the "
+            "folders of all."
+        )
+    return first, parts
+
+
 def _facts(path):
-    facts = None
     if (pathlib.Path(path) / FILE).is_file():
         with Records(path) as records:
-            facts = records.fact(_PLAN)
-    if facts is None:
-        raise UsageError(
-            f"{path} holds no part of an evaluation: {FILE} is missing, or "
-            "none has begun there."
-        )
-    return facts
+            if facts := records.fact(_PLAN):
+                return facts
+    raise UsageError(
+        f"{path} holds no part of an evaluation: {FILE} is missing, or none "
+        "has begun there."
+    )
 
 
 def _report(records, facts, reference, folder):

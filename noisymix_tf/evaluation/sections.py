@@ -133,7 +133,6 @@ class Bars:
     title: str  # Heading.
     quantity: str  # What the bars show.
     values: dict  # `{name: value}`.
-    kind: str = "percent"  # As of a `Figure`.
     # Standard errors, and the reference's values; some may be missing.
     errors: dict = dataclasses.field(default_factory=dict)
     reference: dict = dataclasses.field(default_factory=dict)

@@ -37,7 +37,6 @@ def test_axes_end_at_round_numbers_and_colours_have_ink():
         np.testing.assert_allclose(np.diff(ticks), ticks[1])
         assert len(ticks) < 8
     assert page.ticks([-1.5, -1.5]) == [-1.5, -1.0]
-    assert page.tick(0.015, "percent") == "1.5 %"
     colours = {1.0: "#fee838;color:black", 0.0: "#00224e;color:white"}
     for share, css in colours.items():
         metric = np.r_[share, 0.5 * np.ones(200)]

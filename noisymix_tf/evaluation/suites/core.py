@@ -122,13 +122,13 @@ class Job:
 
         Of files of this package they say how these were made.
         """
-        opens = released.corrupted_images
-        if suite == "p":
-            opens = released.perturbed_sequences
         path = getattr(self.settings, f"{suite}_dir")
-        preprocess = self.settings.released_preprocess
-        own = {"bar": True} if suite == "c_bar" else {}
-        files = opens(path, self.like, preprocess=preprocess, **own)
+        how = {"preprocess": self.settings.released_preprocess}
+        if suite == "p":
+            files = released.perturbed_sequences(path, self.like, **how)
+        else:
+            how["bar"] = suite == "c_bar"
+            files = released.corrupted_images(path, self.like, **how)
         fields = {"source": "released"}
         if files.manifest:
             of = files.manifest["settings"]
@@ -209,14 +209,13 @@ class Benchmark(Suite):
         """Names that means are over, for cells of one source."""
 
     @abc.abstractmethod
-    def parts(self, scores, main, about, reference, context) -> dict:
-        """What a section is made of.
+    def parts(self, scores, main, about, reference, context) -> tuple:
+        """What a section is made of, beside what it is `about`.
 
         Returns:
-            Dict of `figures`, `cells`, `notes`, and `caveats` if any; `columns`
-            and `groups` of the table, and `heat` if it has a map; `values` of
-            the chart beside `theirs`, the reference's; `ratios` of those that
-            could be divided by these; and the `overview`, if any.
+            Dict of its `figures`, `table`, `cells` and `notes`, and of more of
+            its fields if any; by name the values of its chart, those of the
+            reference, and the ratios of the two that there are.
         """
 
     def sections(self, scores, context) -> list[Section]:
@@ -239,21 +238,21 @@ class Benchmark(Suite):
         own = about(first, title, unit=self.unit, main=main)
         own["images"] = sections.distinct(map(_images, scores))
         reference = context.reference or Reference("")
-        parts = self.parts(scores, main, own, reference, context)
-        values, theirs, notes = parts["values"], parts["theirs"], parts["notes"]
-        means = ""
+        of = scores, main, own, reference, context
+        fields, values, theirs, ratios = self.parts(*of)
+        notes, caveats = [*fields["notes"]], [*fields.get("caveats", ())]
         if not main:
-            means = f"these are in no mean of the benchmark's {self.word}s."
+            words = f"these are in no mean of the benchmark's {self.word}s."
+            caveats.insert(0, words)
         elif len(values) < len(names):
-            means = (
+            words = (
                 f"means are over {len(values)} of the benchmark's {len(names)} "
                 f"{self.word}s; do not compare them with published ones."
             )
-        caveats = [*[means] * bool(means), *parts.get("caveats", ())]
+            caveats.insert(0, words)
         if theirs:
-            lacking = [n for n in values if n not in parts["ratios"]]
+            lacking = [n for n in values if n not in ratios]
             notes += _on_reference(reference, own, lacking)
-        of_table = self.word, parts["columns"], parts["groups"], self.quantity
         errors = {n: metrics.error(value) for n, value in values.items()}
         chart = sections.Bars(
             f"{self.quantity} by {self.word}".capitalize(),
@@ -264,20 +263,17 @@ class Benchmark(Suite):
             reference_name=reference.name,
             limit=1.0,
         )
-        keys = [figure.key for figure in parts["figures"] if main]
+        keys = [figure.key for figure in fields["figures"] if main]
         kind = own["name"].removeprefix(first.suite).replace("_", ", ")
-        overview = parts.get("overview", {})
-        return Section(
-            **own,
-            figures=parts["figures"],
-            table=sections.Table.of(*of_table, parts.get("heat", 0)),
-            cells=parts["cells"],
-            charts=(chart,),
-            notes=(*caveats, *notes),
-            caveats=tuple(caveats) if main else (),
-            headlines={t: key for t, key in self.headlines if key in keys},
-            overview={f"{k}{kind}": v for k, v in overview.items() if main},
-        )
+        overview = fields.get("overview", {}) if main else {}
+        more = {
+            "charts": (chart,),
+            "notes": (*caveats, *notes),
+            "caveats": tuple(caveats) if main else (),
+            "headlines": {t: key for t, key in self.headlines if key in keys},
+            "overview": {f"{k}{kind}": v for k, v in overview.items()},
+        }
+        return Section(**own | fields | more)
 
 
 def _on_reference(reference, about, lacking):

@@ -9,7 +9,7 @@ from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation.images import Images, Reopened
 from noisymix_tf.evaluation.metrics import average, value
 from noisymix_tf.evaluation.reference import alexnet, ratios
-from noisymix_tf.evaluation.sections import Figure, Section
+from noisymix_tf.evaluation.sections import Figure, Section, Table
 from noisymix_tf.evaluation.suites import core
 from noisymix_tf.evaluation.suites.core import SUITES, Column, Suite, Task
 
@@ -94,7 +94,7 @@ class CommonCorruptions(core.Benchmark):
     def benchmark(self, cells) -> tuple[str, ...]:
         return _COMMON
 
-    def parts(self, scores, main, about, reference, context) -> dict:
+    def parts(self, scores, main, about, reference, context) -> tuple:
         rows = {}
         for cell in sorted(scores, key=lambda cell: cell.severity):
             rows.setdefault(cell.corruption, {})[cell.severity] = scores[cell]
@@ -131,31 +131,30 @@ class CommonCorruptions(core.Benchmark):
         fails, share = {}, context.failure_share
         for c, row in rows.items() if share and len(clean) == 1 else ():
             fails[c] = failure_point(clean[0].accuracy, row, share)
-        return {
+        columns = [
+            *((str(s), "percent", own) for s, own in accuracy.items()),
+            ("mean", "percent", means),
+            ("CE", "ratio", ce),
+            ("fails at", "number", {c: s for c, s in fails.items() if s}),
+        ]
+        of_table = self.word, columns, _by_family(means)
+        fields = {
             "figures": (
                 *_figures(means, ce, relative, name),
                 *core.quality(scores.values(), "mean"),
                 *_failures(fails, share, max(severities)),
             ),
-            "columns": [
-                *((str(s), "percent", own) for s, own in accuracy.items()),
-                ("mean", "percent", means),
-                ("CE", "ratio", ce),
-                ("fails at", "number", {c: s for c, s in fails.items() if s}),
-            ],
-            "groups": _by_family(means),
-            "heat": len(accuracy) + 1,
+            "table": Table.of(*of_table, heat=len(accuracy) + 1),
             "cells": {
                 c: {str(s): core.json_values(own) for s, own in row.items()}
                 for c, row in rows.items()
             },
             "caveats": caveats,
             "notes": notes,
-            "values": means,
-            "theirs": {c: 1.0 - error for c, error in theirs.items()},
-            "ratios": ce,
             "overview": _overview(accuracy, self.groups(means)),
         }
+        theirs = {c: 1.0 - error for c, error in theirs.items()}
+        return fields, means, theirs, ce
 
     def groups(self, names) -> dict:
         """What the picture above the fold has a line for."""

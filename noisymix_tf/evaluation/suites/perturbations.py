@@ -16,7 +16,7 @@ from noisymix_tf.evaluation import metrics
 from noisymix_tf.evaluation.images import Images
 from noisymix_tf.evaluation.metrics import FlipScores, average, check_frames
 from noisymix_tf.evaluation.reference import ratios
-from noisymix_tf.evaluation.sections import Figure, distinct, only
+from noisymix_tf.evaluation.sections import Figure, Table, distinct, only
 from noisymix_tf.evaluation.suites import core
 from noisymix_tf.evaluation.suites.core import SUITES, Column, Task
 
@@ -97,11 +97,9 @@ class Perturbations(core.Benchmark):
 
         return max(map(corruptions.perturbation_names, order), key=fit)
 
-    def parts(self, scores, main, about, reference, context) -> dict:
+    def parts(self, scores, main, about, reference, context) -> tuple:
         first, name = next(iter(scores)), about["name"]
         difficulty = only("severity", scores)
-        if difficulty > 1:
-            about["origin"] += f", difficulty {difficulty}"
         flips = {c.corruption: s.flip_probability for c, s in scores.items()}
         far = {c.corruption: s.top5_distance for c, s in scores.items()}
         theirs = reference.of_section("flips", name)
@@ -134,29 +132,30 @@ class Perturbations(core.Benchmark):
             for end, part, more in sets
             if main and part and own.keys() >= set(part)
         ]
-        return {
+        columns = [
+            ("flips", "percent", flips),
+            ("± s.e.", "percent", errors),
+            ("top-5 distance", "number", far),
+            ("FR", "ratio", rates),
+            ("T5D", "ratio", top5),
+        ]
+        groups = {
+            "noise (against the first frame)": [*filter(_is_noise, flips)],
+            "against the frame before": quiet,
+        }
+        harder = f", difficulty {difficulty}" * (difficulty > 1)
+        fields = {
+            "origin": about["origin"] + harder,
             "figures": tuple(figures),
-            "columns": [
-                ("flips", "percent", flips),
-                ("± s.e.", "percent", errors),
-                ("top-5 distance", "number", far),
-                ("FR", "ratio", rates),
-                ("T5D", "ratio", top5),
-            ],
-            "groups": {
-                "noise (against the first frame)": [*filter(_is_noise, flips)],
-                "against the frame before": quiet,
-            },
+            "table": Table.of(self.word, columns, groups, self.quantity),
             "cells": {
                 c.corruption: core.json_values(s, FlipScores.METRICS)
                 | {"difficulty": difficulty}
                 for c, s in scores.items()
             },
             "notes": notes,
-            "values": flips,
-            "theirs": theirs,
-            "ratios": rates,
         }
+        return fields, flips, theirs, rates
 
 
 def _is_noise(perturbation):
