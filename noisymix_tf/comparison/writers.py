@@ -1,16 +1,18 @@
 """How a comparison looks: Markdown, CSV, LaTeX, JSON, one page of HTML."""
 
+import collections
 import csv
+import dataclasses
 import functools
 import io
 import json
+import math
 import os
 import pathlib
 import urllib.parse
 from collections.abc import Iterator
 
-from noisymix_tf.comparison import dots
-from noisymix_tf.evaluation.page import render
+from noisymix_tf.evaluation.page import render, ticks
 from noisymix_tf.files import write_atomically
 from noisymix_tf.marked import aligned
 
@@ -85,27 +87,23 @@ def markdown(table, is_short=False) -> str:
 
     In short without differences and notes.
     """
-    grids = []
-    for heading, lines in _grids(
-        table,
-        lambda text: text.replace("|", "\\|"),
-        "**{}**",
-        "published: ",
-        not is_short,
-    ):
-        grids.append((heading, aligned(lines)))
+
+    def plain(text):
+        return text.replace("|", "\\|")
+
+    grids = _grids(table, plain, "**{}**", "published: ", not is_short)
+    grids = [(heading, aligned(lines)) for heading, lines in grids]
     more = {"notes": ()} if is_short else {}
     return _render("md", table, grids=grids, **more)
 
 
 def _latex(table):
-    r"""The table as LaTeX; `\usepackage{booktabs}` goes into the preamble."""
+    # `\usepackage{booktabs}` goes into the preamble.
     grids = _grids(table, _escape, r"\textbf{{{}}}", "Published: ")
     return _render("tex", table, grids=grids, escape=_escape)
 
 
 def _escape(text):
-    """Text in which no sign is LaTeX's own."""
     return "".join(_SPECIAL.get(sign, sign) for sign in text)
 
 
@@ -131,13 +129,12 @@ def _grids(table, plain, bold, published, with_differences=True):
 
 
 def _html(table, folder):
-    """The table as a page, which has links to the reports from a folder."""
     links = {}
     for run in (run for row in table.rows for run in row.runs):
         if (report := run.folder / "report.html").is_file():
             path = pathlib.Path(os.path.relpath(report, folder))
             links[run.path] = urllib.parse.quote(path.as_posix())
-    return _render("html", table, links=links, plots=dots.plots(table))
+    return _render("html", table, links=links, plots=plots(table))
 
 
 def _json(table):
@@ -172,10 +169,104 @@ def _csv(table):
 
 
 def _values(cell):
-    """What is known of a cell: in per cent, without rounding."""
     found = getattr(cell, "difference", None)
     return _known(cell, (*_OF_CELL, "values")) | _known(found, _OF_DIFFERENCE)
 
 
 def _known(of, names):
     return {name: getattr(of, name, None) for name in names}
+
+
+@dataclasses.dataclass(frozen=True)
+class Dot:
+    """What a row has in a column, in per cent."""
+
+    words: str
+    line: float | None  # Where the row is to which differences are.
+    # Of the interval of its difference, at its own place: where it meets the
+    # line, the two cannot be told apart.
+    ends: tuple
+    marks: tuple  # `(kind, value)`: "ours" leads, "mean" does not, or "theirs".
+
+
+class Dots:
+    """Columns of a `table.Table` side by side on one axis, the best row first.
+
+    The axis spans all columns `beside` them, by default themselves.
+    """
+
+    def __init__(self, table, columns, beside=None):
+        made = {c.key: _dots(table, c) for c in beside or columns}
+        every = [dot for dots in made.values() for dot in dots.values()]
+        values = [v for dot in every for _, v in dot.marks]
+        self.ticks = ticks(values + [v for dot in every for v in dot.ends])
+        self.columns = [column.title for column in columns]
+        self.words = columns[0].quantity
+        by = columns[-1]
+        sign = -1.0 if by.of.higher_is_better else 1.0
+
+        def rank(row):
+            cell = row.cells.get(by.key)
+            return sign * cell.mean if cell else math.inf
+
+        names = [row.title for row in sorted(table.rows, key=rank)]
+        self.rows = {n: [made[c.key][n] for c in columns] for n in names}
+        shown = [dot for dots in self.rows.values() for dot in dots]
+        kinds = {kind for dot in shown for kind, _ in dot.marks}
+        keys = {
+            "dot ours": "ours" in kinds and "leads",
+            "dot mean": "mean" in kinds
+            and ("does not lead" if "ours" in kinds else "mean"),
+            "dot theirs": "theirs" in kinds and "published",
+            "line": any(dot.line is not None for dot in shown) and table.target,
+            "error": any(dot.ends for dot in shown)
+            and "95 % interval of the difference to it",
+        }
+        self.keys = {kind: words for kind, words in keys.items() if words}
+
+    def place(self, value) -> float:
+        """Where a value is on the axis, in per cent of its length."""
+        start, end = self.ticks[0], self.ticks[-1]
+        return 100.0 * (value - start) / (end - start)
+
+
+def plots(table) -> dict:
+    """The `Dots` of `table.opening`, and of each heading of `table.parts`."""
+    found, alike = {}, collections.defaultdict(list)
+    for column in table.columns:
+        alike[column.quantity].append(column)
+    for heading, columns, _ in table.parts:
+        parts = [[c for c in own if c in columns] for own in alike.values()]
+        found[heading] = [
+            Dots(table, own[k : k + 2], alike[own[0].quantity])
+            for own in parts
+            for k in range(0, len(own), 2)
+        ]
+    return found | {"opening": Dots(table, table.opening)}
+
+
+def _dots(table, column):
+    """`{title: Dot}` of all rows."""
+    cells = [cell for _, of, cell in table.cells if of == column]
+    still = [cell.mean for cell in cells if cell.difference is None]
+    gaps = [cell.difference for cell in cells if cell.difference]
+    is_known = gaps and None not in [gap.low for gap in gaps]
+    line = still[0] if is_known else None
+    limit = math.inf if column.place[3] else 100.0
+    dots = {}
+    for row in table.rows:
+        words = f"{row.title}, {column.title}: {row.text(column)}"
+        marks, ends, cell = [], (), row.cells.get(column.key)
+        for other in table.published if cell else ():
+            if row.method == other.method and column.key in other.cells:
+                marks.append(("theirs", other.cells[column.key].mean))
+                words += f", published {other.text(column)}"
+        if cell:
+            marks.append(("ours" if cell.is_leader else "mean", cell.mean))
+        if gap := cell and cell.difference:
+            words += f", {row.difference(column)} to {table.target}"
+            if line is not None:
+                ends = line + gap.low, line + gap.high
+                ends = tuple(min(max(0.0, end), limit) for end in ends)
+        dots[row.title] = Dot(words, line, ends, tuple(marks))
+    return dots

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from noisymix_tf.comparison import dots, writers
+from noisymix_tf.comparison import writers
 from support import comparison_runs as made
 from support.report_page import Page
 
@@ -87,7 +87,7 @@ def test_every_form_has_the_same_numbers_the_best_and_the_published(tmp_path):
     assert named == ["NoisyMix", "Baseline"]
     assert f"{best}, published 96.7" in published[0]
     # The line is at the best, an interval that of the difference to it.
-    plot = dots.plots(built)["opening"]
+    plot = writers.plots(built)["opening"]
     assert [*plot.rows] == [built.rows[k].title for k in (1, 2, 0)]
     own, _ = plot.rows["Baseline"]
     ends = [81.0 + worse["low"], 81.0 + worse["high"]]
