@@ -48,7 +48,7 @@ class Row:
 
     def only(self, runs) -> "Row":
         """It with those of its runs that are among some, without cells."""
-        found = tuple(run for run in self.runs if any(run is x for x in runs))
+        found = tuple(run for run in self.runs if run in runs)
         return dataclasses.replace(self, runs=found, cells={})
 
     @property
@@ -152,11 +152,9 @@ def build(
     rows = [row.only(runs) for row in rows or rows_of(runs)]
     rows = [row for row in rows if row.runs]
     flags = {str(run.path): run.flags for run in runs if run.flags}
-    differing = differences.budgets(
-        flags, "passes" if equal_passes else "epochs"
-    )
-    differing += differences.measurements(runs)
-    differing += differences.repeated(rows)
+    by = "passes" if equal_passes else "epochs"
+    differing = differences.budgets(flags, by)
+    differing += differences.measurements(runs) + differences.repeated(rows)
     if not anyway:
         differences.check(differing)
     target = pick(baseline, rows)

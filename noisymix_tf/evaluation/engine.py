@@ -153,12 +153,15 @@ class _Engine:
     def calls(self, walks):
         """Yields calls for the workers, and meanwhile measures the rest."""
         for chunk in _ahead(c for walk in walks for c in walk.chunks()):
-            number, shared, made = len(chunk.images), {}, {}
-            for task in (task for task in chunk.tasks if task.make):
-                first = made.setdefault(task.outputs_of or task.cell, task)
+            number, shared, firsts = len(chunk.images), {}, {}
+            for task in chunk.tasks:
+                # Of images as they are all tasks have the same outputs.
+                is_own = task.make or task.attack
+                key = (task.outputs_of or task.cell) if is_own else None
+                first = firsts.setdefault(key, task)
                 if first is not task:
                     chunk.outputs[task] = chunk.outputs[first]
-                    continue
+            for task in (task for task in firsts.values() if task.make):
                 # About a batch of frames each.
                 step = max(1, self._job.batch_size // task.frames)
                 for start in range(0, number, step):
@@ -171,12 +174,8 @@ class _Engine:
                     self._expected.append((chunk, task, part))
                     chunk.waiting += 1
                     yield make, shared[place]
-            here = [task for task in chunk.tasks if not task.make]
-            plain = [task for task in here if not task.attack]
-            for task in (*plain[:1], *(task for task in here if task.attack)):
+            for task in (task for task in firsts.values() if not task.make):
                 self._answer(chunk, task, slice(0, number), chunk.images)
-            for task in plain[1:]:
-                chunk.outputs[task] = chunk.outputs[plain[0]]
             self._finish(chunk)
 
     def take(self, made, seconds):

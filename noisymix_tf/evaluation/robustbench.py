@@ -34,7 +34,7 @@ _MEASURED = (
 
 def check(path, suites, corruptions, severities):
     """Raises the `UsageError` of `write` before anything is measured."""
-    _kept(_stem(path))
+    _kept(*_paths(path))
     chosen = set(_ORDER) & set(selection.corruption_names(corruptions))
     if len(chosen) < len(_ORDER) or set(severities) != set(SEVERITIES):
         raise UsageError(
@@ -91,12 +91,12 @@ def write(report, path) -> tuple[pathlib.Path, pathlib.Path]:
     there already, what a submitter fills in is kept. `UsageError` if a cell is
     missing, the folder is not there, or one of them is something else.
     """
-    stem = _stem(path)
-    content = json.dumps({**entry(report), **_kept(stem)}, indent=2) + "\n"
-    paths = tuple(pathlib.Path(f"{stem}.{end}") for end in ("json", "csv"))
-    for file, text in zip(paths, (content, row(report, stem.name))):
-        write_atomically(file, text)
-    return paths
+    file, table = _paths(path)
+    content = json.dumps({**entry(report), **_kept(file, table)}, indent=2)
+    texts = content + "\n", row(report, file.name.removesuffix(".json"))
+    write_atomically(file, texts[0])
+    write_atomically(table, texts[1])
+    return file, table
 
 
 def _section(report):
@@ -115,19 +115,18 @@ def _section(report):
     return sections[names[0]]
 
 
-def _stem(path):
+def _paths(path):
     path = pathlib.Path(str(path).removesuffix(".json"))
     if path.name in ("", "..") or not path.parent.is_dir():
         raise UsageError(
             f"The RobustBench entry {str(path)!r} must be NAME, or FOLDER/NAME "
             "in a folder that is there: make it first."
         )
-    return path
+    return pathlib.Path(f"{path}.json"), pathlib.Path(f"{path}.csv")
 
 
-def _kept(stem):
+def _kept(path, table):
     """Of an entry that is there already, what no evaluation knows."""
-    path, table = (pathlib.Path(f"{stem}.{end}") for end in ("json", "csv"))
     try:
         there = dict(json.loads(path.read_text())) if path.exists() else {}
         if table.exists():

@@ -365,12 +365,10 @@ def _report(records, facts, reference, folder):
 @contextlib.contextmanager
 def _opened(output_dir):
     """The folder, locked, or None; and its records, or some in memory."""
-    if output_dir is None:
-        with Records() as records:
-            yield None, records
-        return
-    with claimed(output_dir, "evaluation") as folder:
-        for place in (folder, folder / EXAMPLES):
+    claim = contextlib.nullcontext()
+    if output_dir is not None:
+        claim = claimed(output_dir, "evaluation")
+    with claim as folder, Records(folder) as records:
+        for place in (folder, folder / EXAMPLES) if folder else ():
             remove_leftovers(place)
-        with Records(folder) as records:
-            yield folder, records
+        yield folder, records

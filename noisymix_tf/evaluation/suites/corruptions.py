@@ -223,7 +223,6 @@ def _failures(fails, share, most):
 
 
 def _overview(accuracy, groups):
-    """Means of groups at each severity."""
     return {
         group: {
             f"severity {s}": average(own[c] for c in names)
@@ -255,7 +254,6 @@ def _released(job, suite, places):
 
 
 def _by_family(names):
-    """`{family: those of the names}`."""
     of = {c: CORRUPTIONS.get(c).family for c in names}
     return {f: [c for c in names if of[c] == f] for f in FAMILIES}
 
@@ -267,11 +265,9 @@ def _figures(means, ce, relative, name):
     label = f"{_MCE} (unnormalised)"
     yield Figure("mean_error", label, 1.0 - mean)
     quiet = [c for c in means if c not in families["noise"]]
-    parts = [(family, f", {family}", own) for family, own in families.items()]
-    for part, words, own in (
-        ("without_noise", " without noise", quiet),
-        *parts,
-    ):
+    parts = [("without_noise", " without noise", quiet)]
+    parts += [(family, f", {family}", own) for family, own in families.items()]
+    for part, words, own in parts:
         if own:
             label = f"mean accuracy{words} ({len(own)} of {len(means)})"
             mean = average(means[c] for c in own)
