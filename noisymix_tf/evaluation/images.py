@@ -1,6 +1,7 @@
 """The labelled images that cells are measured on."""
 
 import functools
+import types
 
 import numpy as np
 
@@ -24,18 +25,14 @@ def dataset_of(dataset, model):
     arrays = ArraySplit(*dataset)
     if not len(arrays):
         raise UsageError("There are no images: nothing to evaluate.")
-    return _Arrays(arrays, model)
-
-
-class _Arrays:
-    name = "arrays"
-
-    def __init__(self, test, model):
-        self.test, top = test, int(max(test.labels))
-        count = model and count_outputs(model, test.images[:1])
-        self.num_classes = count or top + 1
-        self.class_names = tuple(map(str, range(self.num_classes)))
-        _check_labels(test.labels, self.name, self.num_classes)
+    # The classes are the model's.
+    count = model and count_outputs(model, arrays.images[:1])
+    count = count or int(max(arrays.labels)) + 1
+    _check_labels(arrays.labels, "arrays", count)
+    names = tuple(map(str, range(count)))
+    return types.SimpleNamespace(
+        name="arrays", test=arrays, num_classes=count, class_names=names
+    )
 
 
 class Images:

@@ -82,8 +82,8 @@ class Report:
         self.reference = reference
         self.about, self.num_classes = dict(about or {}), num_classes
         self.scores = dict(scores)
-        for suite in sections.distinct(cell.suite for cell in scores):
-            SUITES.get(suite)
+        for cell in scores:
+            SUITES.get(cell.suite)
         context = sections.Context(scores, reference, failure_share)
         made = []
         for name, suite in SUITES.items():
@@ -115,14 +115,10 @@ class Report:
 
     def as_dict(self) -> dict:
         """The report as JSON values."""
+        names = "dataset num_classes data model about outputs".split()
         return {
             "schema": SCHEMA,
-            "dataset": self.dataset,
-            "num_classes": self.num_classes,
-            "data": self.data,
-            "model": self.model,
-            "about": self.about,
-            "outputs": self.outputs,
+            **{name: getattr(self, name) for name in names},
             "reference": self.reference and self.reference.name,
             "sections": {s.name: s.as_dict() for s in self.sections},
         }
