@@ -192,7 +192,6 @@ def _stop(running, number):
 
 
 def _summary(training):
-    """The first figures of a finished training, for the line on it."""
     try:
         sections = runs.read(training.folder).sections.values()
     except UsageError as error:

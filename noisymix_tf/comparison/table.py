@@ -14,7 +14,6 @@ from noisymix_tf.run_folder import flag_value
 
 
 def _csv(name):
-    """The lines of a file of the package."""
     path = pathlib.Path(__file__).with_name(name)
     return path.read_text(encoding="utf-8").splitlines()
 

@@ -156,7 +156,6 @@ def plan(words, config) -> list[Training]:
 
 
 def _name(method):
-    """What the folder of a method is called."""
     return pathlib.Path(method).stem if method.endswith(".flags") else method
 
 
@@ -177,7 +176,6 @@ def _config(words, method, seed, folder):
 
 
 def _of_equal_passes(config, method):
-    """A method's `Config` with its share of the epochs."""
     views = 1 if config.stability == "none" else config.num_views
     if config.epochs % views:
         raise UsageError(

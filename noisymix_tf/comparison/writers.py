@@ -246,7 +246,6 @@ def plots(table) -> dict:
 
 
 def _dots(table, column):
-    """`{title: Dot}` of all rows."""
     cells = [cell for _, of, cell in table.cells if of == column]
     still = [cell.mean for cell in cells if cell.difference is None]
     gaps = [cell.difference for cell in cells if cell.difference]

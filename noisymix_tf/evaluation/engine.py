@@ -26,16 +26,13 @@ _TRIED = 4
 
 
 def run(plan, records, num_workers=None, progress=None, gallery=None) -> int:
-    """Measures what records lack of a plan.
+    """Measures what `Records` lack of the `runner.Plan` of a model.
 
     Args:
-        plan: `runner.Plan`, of a model.
-        records: `records.Records`.
         num_workers: Processes that make images; 0 for none beside this one. By
             default one for each core, but no more than one for each thousand
             images to make.
-        progress: `noisymix_tf.progress.Progress`, or None.
-        gallery: `gallery.Gallery`, or None.
+        progress, gallery: A `Progress` and a `Gallery`, or None.
 
     Returns:
         Number of cells that were measured, in whole or in part.

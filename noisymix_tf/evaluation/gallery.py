@@ -30,10 +30,9 @@ _MIDDLE = 3
 class Gallery:
     """Keeps examples of the cells of an evaluation, by its folder.
 
-    They are taken from the first chunk of images, of different classes where
-    there are; the same images in all cells of the same images. Of a corruption
-    the first severity that comes is kept, and severity 3; a report shows the
-    one that is nearest to 3.
+    They are of different classes, where the first chunk has them, and the same
+    in all cells of the same images. Of a corruption the first severity that
+    comes is kept, and severity 3; a report shows the one that is nearest to 3.
     """
 
     def __init__(self, folder):
@@ -90,10 +89,7 @@ def read(folder, cell) -> dict | None:
 
 
 def shown(folder, section, cells) -> list[dict]:
-    """What was kept of the cells of a `Section`, with captions.
-
-    Of every corruption it is the severity that is nearest to the middle.
-    """
+    """What was kept of the cells of a `Section`, with captions."""
     kept = {}
     for cell in cells:
         kind = cell.corruption, cell.setting

@@ -25,14 +25,13 @@ class Predictor:
             logits are told from probabilities where the model does not tell.
         batch_size: Number of images of a full batch.
         outputs: `"logits"` or `"probabilities"`, what the model is said to
-            give; `"auto"` finds out.
+            give; `"auto"` finds out, see `probabilities.gives_logits`.
         replicas: `Replicas` that share the work.
         check_finite: Whether outputs that are not finite are refused.
 
     Attributes:
-        from_logits: Whether outputs are logits; see
-            `noisymix_tf.probabilities.gives_logits`.
-        kind: The same as a word, `"logits"` or `"probabilities"`.
+        from_logits, kind: Whether outputs are logits, and which of the two
+            words they are.
 
     Raises:
         UsageError: If model and dataset do not fit, or the outputs are not

@@ -278,7 +278,6 @@ def _under_corruption(clean, section):
 
 
 def _cost(costs):
-    """The section of what the measurement cost, if that is known."""
     figures = tuple(
         Figure(name, label, costs[name], "seconds")
         for name, label in _COSTS.items()

@@ -89,8 +89,8 @@ def plan(
     """What `evaluate` would measure of the same arguments.
 
     Args:
-        model, dataset: As of `evaluate`; without a model, None, what only it
-            can tell is left out.
+        model, dataset: As of `evaluate`; of None for a model what only it can
+            tell is left out.
         suites: Names of `evaluation.SUITES`.
         reference: What errors and flips are divided by: the path of a
             `report.json` on the same images, or of a file of constants (see

@@ -152,7 +152,6 @@ def _auto_attack(job, norm, eps, images, labels, indices):
 
 
 def _balls(settings, norms):
-    """Yields `(norm, eps, words)` of all balls that are asked for."""
     for norm in norms:
         for eps in {"linf": settings.eps, "l2": settings.l2_eps}[norm]:
             yield norm, eps, f"{norm} eps={radius_text(eps)}"

@@ -127,7 +127,6 @@ def _tasks(job, name, path):
 
 
 def _number(split, classes):
-    """How many images of a split are of some classes."""
     need = "Suite r measures the clean images of some classes"
     require(split, need, "labels", "subset")
     return int(np.isin(split.labels, classes).sum())
