@@ -183,7 +183,6 @@ class Settings(Options):
     )
 
     def __post_init__(self):
-        corruptions_lib.version(self.frost_folder)
         # In one form, so that equal settings make equal cells.
         for name, value in (
             ("corruptions", selection.corruption_names(self.corruptions)),
@@ -196,6 +195,7 @@ class Settings(Options):
         ):
             object.__setattr__(self, name, value)
         super().__post_init__()
+        corruptions_lib.version(self.frost_folder)
         preprocess, files = self.released_preprocess, ", ".join(_FILES)
         if preprocess is not None:
             Preprocess.parse(preprocess)

@@ -114,9 +114,7 @@ def plan(
     arrays/clean    4  original                    as_stored
     arrays/c/fog/3  4  generated  0     3-cifar    as_stored
     """
-    # Of sets of shifted images each is looked at by their suite.
-    paths = {k: v for k, v in settings.items() if k != "shift_dir"}
-    check_local(reference=reference, **paths)
+    check_local(reference=reference)
     chosen, settings = checked(suites, settings)
     checks.whole_number("batch_size", batch_size, 1)
     shard = checks.shard(shard)
