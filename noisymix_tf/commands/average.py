@@ -26,7 +26,7 @@ from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation.options import EvaluationConfig
 from noisymix_tf.models import averaging
 from noisymix_tf.models.unwrap import model_fingerprint
-from noisymix_tf.options import AT_LEAST_0, SHARE, Options, option
+from noisymix_tf.options import AT_LEAST_0, SHARE, option
 from noisymix_tf.progress import say
 
 # Says that the directory is one of averages, and what is averaged there.
@@ -35,7 +35,7 @@ _SOUP, _BATCH = "soup", 64
 
 
 @dataclasses.dataclass(frozen=True)
-class MixtureConfig(Options):
+class AverageConfig(EvaluatedDataConfig, EvaluationConfig):
     """What is averaged, how, and where it goes."""
 
     models: tuple[str, ...] = option(
@@ -71,11 +71,6 @@ class MixtureConfig(Options):
         first=True,
     )
 
-
-@dataclasses.dataclass(frozen=True)
-class AverageConfig(MixtureConfig, EvaluatedDataConfig, EvaluationConfig):
-    """Everything that determines an average."""
-
     @property
     def model(self) -> str:
         """Whose data is measured on, where none is named."""
@@ -90,6 +85,7 @@ def run(config: AverageConfig) -> dict:
         `{name: evaluation.Results}`.
     """
     recipes = _recipes(config)
+    kept = f"{config.keep:g}" if len(config.models) == 2 else _SOUP
     interactions.check(config)
     evaluation.checked(config.suites, config.settings())
     files.check_claim(config.output_dir, "averages", _MARK)
@@ -107,7 +103,9 @@ def run(config: AverageConfig) -> dict:
     about = {"data": data.data_words(dataset.name)}
     fingerprints = [model_fingerprint(model) for model in models]
     mixed = evaluation.load_classifier(config.models[0])
-    mark, found = _mark(config, recipes, fingerprints), {}
+    made = {"models": fingerprints, "shares": recipes, "kept": kept}
+    made["statistics_examples"] = config.statistics_examples
+    mark, found = json.dumps(made, indent=1) + "\n", {}
 
     def check(folder):
         if (folder / _MARK).read_text() != mark:
@@ -123,7 +121,8 @@ def run(config: AverageConfig) -> dict:
             averaging.average(mixed, models, shares)
             if max(shares) < 1.0:
                 _estimate(mixed, dataset.train, config.statistics_examples)
-            say(f"{name}: {_words(config.models, shares)}")
+            words = _words(config.models, shares)
+            say(f"{name}: {words}")
             found[name] = evaluation.evaluate(
                 mixed,
                 dataset,
@@ -132,15 +131,17 @@ def run(config: AverageConfig) -> dict:
                 batch_size=config.eval_batch_size,
                 num_workers=config.num_workers,
                 output_dir=folder / name,
-                about=about | {"model": _words(config.models, shares)},
+                about=about | {"model": words},
                 **config.settings(),
             )
-            if name == _kept(config):
+            if name == kept:
                 path = folder / "average.keras"
-                _save(path, mixed, dataset, found[name], fingerprints, shares)
+                own = {"dataset": dataset, "metrics": found[name]}
+                own["average_of"] = dict(zip(fingerprints, shares))
+                model_card.save(mixed, path, **own)
         table = _write(folder, found)
     print(table, end="")
-    say(f"Average: {path} ({_kept(config)})")
+    say(f"Average: {path} ({kept})")
     say(f"Table and curve: {folder / 'average.md'}, {folder / 'average.png'}")
     return found
 
@@ -157,13 +158,6 @@ def _models(config):
     return models
 
 
-def _mark(config, recipes, fingerprints):
-    """All that an average is made of."""
-    made = {"models": fingerprints, "shares": recipes, "kept": _kept(config)}
-    made["statistics_examples"] = config.statistics_examples
-    return json.dumps(made, indent=1) + "\n"
-
-
 def _recipes(config):
     """`{name: shares of the models}`, in the order of the table."""
     number = len(config.models)
@@ -176,7 +170,7 @@ def _recipes(config):
         return {f"{s:g}": (1.0 - s, s) for s in _line(config)}
     for name in ("weights", "keep"):
         value = getattr(config, name)
-        if value != getattr(MixtureConfig, name):
+        if value != getattr(AverageConfig, name):
             raise UsageError(
                 f"--{name}={value} is for the line between two models, these "
                 f"are {number}: leave it out."
@@ -212,11 +206,6 @@ def _line(config):
     return shares
 
 
-def _kept(config):
-    """The name of the average that is saved."""
-    return f"{config.keep:g}" if len(config.models) == 2 else _SOUP
-
-
 def _estimate(model, split, examples):
     """Gives an average its own statistics of batch normalisation."""
     count = min(examples, len(split))
@@ -230,45 +219,27 @@ def _estimate(model, split, examples):
     averaging.estimate_statistics(model, full)
 
 
-def _save(path, model, dataset, results, fingerprints, shares):
-    """Saves an average, whose card says what it is made of."""
-    card = {"average_of": dict(zip(fingerprints, shares))}
-    model_card.save(model, path, dataset=dataset, metrics=results, **card)
-
-
 def _words(names, shares):
     """`"0.3 x a.keras + 0.7 x b.keras"`, without what has no share."""
     parts = [(s, name) for s, name in zip(shares, names) if s]
     return " + ".join(f"{s:.3g} x {n}" if s < 1 else n for s, n in parts)
 
 
-def _figures(results):
-    """`{title: (figure, words)}` of what a report opens with."""
-    return {
-        title: (figure, section.shown(figure))
-        for section, title, figure in results.report.headlines
-    }
-
-
-def _table(rows):
-    """Lines of Markdown, a row for each average."""
-    titles = list(dict.fromkeys(t for own in rows.values() for t in own))
-    lines = [["average", *titles], [":--", *["--:"] * len(titles)]]
-    lines += [[n, *(own[t][1] for t in titles)] for n, own in rows.items()]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
 def _write(folder, found):
     """The table, which is returned, the figures as JSON, and the curve."""
-    rows = {name: _figures(results) for name, results in found.items()}
-    table = _table(rows)
-    content = {
-        name: {
+    rows, content, lines = {}, {}, []
+    for name, results in found.items():
+        headlines = results.report.headlines
+        rows[name] = {title: figure for _, title, figure in headlines}
+        shown = {title: s.shown(figure) for s, title, figure in headlines}
+        content[name] = {
             title: {"value": figure.value, "standard_error": figure.error}
-            for title, (figure, _) in own.items()
+            for title, figure in rows[name].items()
         }
-        for name, own in rows.items()
-    }
+        lines.append([name, *shown.values()])
+    titles = [*rows[name]]
+    lines[:0] = ["average", *titles], [":--", *["--:"] * len(titles)]
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
     files.write_atomically(folder / "average.md", table)
     files.write_json(folder / "average.json", content)
     files.write_atomically(folder / "average.png", _curve(rows))
@@ -285,7 +256,7 @@ def _curve(rows):
     figure = Figure(figsize=(5, 4), layout="constrained")
     ax, points = figure.subplots(), []
     for name, own in rows.items():
-        x, y = own[across][0], own[up][0]
+        x, y = own[across], own[up]
         points.append((100 * x.value, 100 * y.value))
         ax.annotate(name, points[-1], (5, 5), textcoords="offset points")
         error = 100 * (x.error or 0), 100 * (y.error or 0)

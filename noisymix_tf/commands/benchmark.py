@@ -32,7 +32,7 @@ _METHOD = "noisymix"
 
 
 @dataclasses.dataclass(frozen=True)
-class MeasurementConfig(WriteToOptions):
+class BenchmarkConfig(WriteToOptions, Config):
     """What is measured, and how often."""
 
     rounds: int | None = option(
@@ -43,11 +43,6 @@ class MeasurementConfig(WriteToOptions):
     methods: tuple[str, ...] = option(
         (), "Of methods: which, the baseline among them; by default all."
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class BenchmarkConfig(MeasurementConfig, Config):
-    """Everything that determines a measurement."""
 
 
 @COMMANDS.register("benchmark")

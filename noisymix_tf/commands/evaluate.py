@@ -21,12 +21,12 @@ from noisymix_tf.data.options import EvaluatedDataConfig
 from noisymix_tf.errors import UsageError
 from noisymix_tf.evaluation import Plan, Results, robustbench
 from noisymix_tf.evaluation.options import EvaluationConfig
-from noisymix_tf.options import Options, option
+from noisymix_tf.options import option
 from noisymix_tf.progress import say
 
 
 @dataclasses.dataclass(frozen=True)
-class TargetConfig(Options):
+class EvaluateConfig(EvaluatedDataConfig, EvaluationConfig):
     """The model, and where the report goes."""
 
     model: str | None = option(
@@ -63,11 +63,6 @@ class TargetConfig(Options):
         "Measure part i/n only, into an output_dir of its own; python -m "
         "noisymix_tf merge joins all parts.",
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class EvaluateConfig(TargetConfig, EvaluatedDataConfig, EvaluationConfig):
-    """Everything that determines an evaluation."""
 
 
 @command("evaluate", EvaluateConfig)

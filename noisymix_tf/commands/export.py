@@ -17,42 +17,6 @@ _SIZES = Range(lambda v: all(s >= 1 for s in v), "a list of numbers from 1 on")
 
 
 @dataclasses.dataclass(frozen=True)
-class SourceConfig(Options):
-    """What is exported, and where to."""
-
-    model: str | None = option(
-        None,
-        "The classifier: a .keras file, or the directory of a run, on this "
-        "machine or, with --weights=saved, in a bucket (gs://...).",
-        address=True,
-        first=True,
-    )
-    weights: str = option(
-        "saved",
-        "Of a run: saved (model.keras, which was evaluated), last (after the "
-        "last step) or ema (their average), from its newest checkpoint, or "
-        "best (best.keras, where a BestCheckpoint wrote it).",
-        choices=("saved", "last", "ema", "best"),
-        first=True,
-    )
-    output_dir: str | None = option(
-        None,
-        "Folder of the served model; its next free version is written.",
-        first=True,
-    )
-    labels: str | None = option(
-        None,
-        "File with the name of each class, one a line; by default the names "
-        "in the model's card, if any.",
-    )
-    report: str | None = option(
-        None,
-        "Directory of a report of noisymix_tf evaluate on this model, to be "
-        "copied into the export with the test images that it shows.",
-    )
-
-
-@dataclasses.dataclass(frozen=True)
 class FormConfig(Options):
     """What is written."""
 
@@ -120,8 +84,39 @@ class CheckConfig(Options):
 
 
 @dataclasses.dataclass(frozen=True)
-class ExportConfig(SourceConfig, FormConfig, CheckConfig):
-    """Everything that determines an export."""
+class ExportConfig(FormConfig, CheckConfig):
+    """What is exported, and where to."""
+
+    model: str | None = option(
+        None,
+        "The classifier: a .keras file, or the directory of a run, on this "
+        "machine or, with --weights=saved, in a bucket (gs://...).",
+        address=True,
+        first=True,
+    )
+    weights: str = option(
+        "saved",
+        "Of a run: saved (model.keras, which was evaluated), last (after the "
+        "last step) or ema (their average), from its newest checkpoint, or "
+        "best (best.keras, where a BestCheckpoint wrote it).",
+        choices=("saved", "last", "ema", "best"),
+        first=True,
+    )
+    output_dir: str | None = option(
+        None,
+        "Folder of the served model; its next free version is written.",
+        first=True,
+    )
+    labels: str | None = option(
+        None,
+        "File with the name of each class, one a line; by default the names "
+        "in the model's card, if any.",
+    )
+    report: str | None = option(
+        None,
+        "Directory of a report of noisymix_tf evaluate on this model, to be "
+        "copied into the export with the test images that it shows.",
+    )
 
 
 # Datasets whose images come to size as a flag says.

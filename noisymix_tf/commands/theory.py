@@ -31,7 +31,30 @@ _FACTORS = Range(
 
 
 @dataclasses.dataclass(frozen=True)
-class TheoryRunConfig(WriteToOptions):
+class TheoryLossConfig(Options):
+    """The loss: its numbers and how small it is made."""
+
+    eps: tuple[float, ...] = option(
+        (0.016, 0.008, 0.004, 0.002, 0.001, 0.0005),
+        "Values of 1 - lam.",
+        _SMALL,
+    )
+    additive: float = option(
+        0.5, "Standard deviation of additive noise over eps.", AT_LEAST_0
+    )
+    multiplicative: float = option(
+        0.5, "Standard deviation of multiplicative noise over eps.", AT_LEAST_0
+    )
+    jsd_weight: float = option(
+        12.0, "Weight of the Jensen-Shannon term.", POSITIVE
+    )
+    noise_per_view: tuple[float, ...] = option(
+        (1.0, 2.0, 3.0), "Factors of the additive noise of the views.", _FACTORS
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TheoryConfig(WriteToOptions, TheoryLossConfig):
     """The model, the data, and where the tables go."""
 
     output_dir: str | None = option(
@@ -56,34 +79,6 @@ class TheoryRunConfig(WriteToOptions):
         _FEW,
     )
     seed: int = option(0, "Seed of points, weights and displacements.", SEED)
-
-
-@dataclasses.dataclass(frozen=True)
-class TheoryLossConfig(Options):
-    """The loss: its numbers and how small it is made."""
-
-    eps: tuple[float, ...] = option(
-        (0.016, 0.008, 0.004, 0.002, 0.001, 0.0005),
-        "Values of 1 - lam.",
-        _SMALL,
-    )
-    additive: float = option(
-        0.5, "Standard deviation of additive noise over eps.", AT_LEAST_0
-    )
-    multiplicative: float = option(
-        0.5, "Standard deviation of multiplicative noise over eps.", AT_LEAST_0
-    )
-    jsd_weight: float = option(
-        12.0, "Weight of the Jensen-Shannon term.", POSITIVE
-    )
-    noise_per_view: tuple[float, ...] = option(
-        (1.0, 2.0, 3.0), "Factors of the additive noise of the views.", _FACTORS
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class TheoryConfig(TheoryRunConfig, TheoryLossConfig):
-    """Everything that determines the tables."""
 
 
 @command("theory", TheoryConfig)

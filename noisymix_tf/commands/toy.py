@@ -23,41 +23,6 @@ _FEW = between(1, 1000)
 
 
 @dataclasses.dataclass(frozen=True)
-class ToyRunConfig(WriteToOptions):
-    """Where results go, and what is compared."""
-
-    output_dir: str | None = option(
-        None,
-        "Directory of results, table and figure. A command that was killed is "
-        "continued by the same command.",
-        free=True,
-    )
-    schemes: tuple[str, ...] = option(
-        (
-            "baseline",
-            "noise_injection",
-            "manifold_mixup",
-            "nfm",
-            "manifold_mixup_jsd",
-            "noisymix",
-        ),
-        "Schemes that are compared, in the order of the panels.",
-    )
-    seeds: int = option(
-        10,
-        "Trainings of each scheme, each on points and from weights of its "
-        "own, which are the same ones for all schemes.",
-        _FEW,
-    )
-    search: int = option(
-        0,
-        "Instead of comparing, try so many random settings of each scheme on "
-        "validation points, and print the best.",
-        AT_LEAST_0,
-    )
-
-
-@dataclasses.dataclass(frozen=True)
 class ToyTrainingConfig(Options):
     """The network, and numbers that replace those of the schemes.
 
@@ -100,8 +65,38 @@ class ToyTrainingConfig(Options):
 
 
 @dataclasses.dataclass(frozen=True)
-class ToyConfig(ToyRunConfig, ToyProblemConfig, ToyTrainingConfig):
-    """Everything that determines a comparison."""
+class ToyConfig(WriteToOptions, ToyProblemConfig, ToyTrainingConfig):
+    """Where results go, and what is compared."""
+
+    output_dir: str | None = option(
+        None,
+        "Directory of results, table and figure. A command that was killed is "
+        "continued by the same command.",
+        free=True,
+    )
+    schemes: tuple[str, ...] = option(
+        (
+            "baseline",
+            "noise_injection",
+            "manifold_mixup",
+            "nfm",
+            "manifold_mixup_jsd",
+            "noisymix",
+        ),
+        "Schemes that are compared, in the order of the panels.",
+    )
+    seeds: int = option(
+        10,
+        "Trainings of each scheme, each on points and from weights of its "
+        "own, which are the same ones for all schemes.",
+        _FEW,
+    )
+    search: int = option(
+        0,
+        "Instead of comparing, try so many random settings of each scheme on "
+        "validation points, and print the best.",
+        AT_LEAST_0,
+    )
 
 
 @command("toy", ToyConfig)
