@@ -3,7 +3,7 @@
 python -m noisymix_tf train --flagfile=quickstart
 """
 
-from noisymix_tf import __version__, command_line, doors, train
+from noisymix_tf import __version__, command_line, train
 from noisymix_tf.commands import COMMANDS, title
 from noisymix_tf.errors import UsageError
 
@@ -15,7 +15,7 @@ usage: python -m noisymix_tf COMMAND [--flag=value ...]
 
 def main() -> None:
     """What the script `noisymix` calls."""
-    doors.run(_hand_over)
+    command_line.run(_hand_over)
 
 
 def _hand_over(argv):

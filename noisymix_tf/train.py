@@ -17,7 +17,6 @@ from noisymix_tf import (
     data,
     devices,
     distribution,
-    doors,
     evaluation,
     interactions,
     model_card,
@@ -241,4 +240,4 @@ def _announce(config, strategy, dataset, trainer, steps_per_epoch):
 
 
 if __name__ == "__main__":
-    doors.run(main)
+    command_line.run(main)

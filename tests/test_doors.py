@@ -11,7 +11,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from noisymix_tf import __main__, __version__, data, doors, flagfiles
+from noisymix_tf import __main__, __version__, command_line, data, flagfiles
 from noisymix_tf.commands import COMMANDS
 from noisymix_tf.corruptions import perturb
 from noisymix_tf.errors import UsageError
@@ -20,7 +20,7 @@ from support.usage import assert_usage_error
 
 _DOOR = """
 import contextlib, os, time
-from noisymix_tf import doors
+from noisymix_tf import command_line
 from noisymix_tf.commands import COMMANDS
 from noisymix_tf.errors import UsageError
 def end(number):
@@ -31,7 +31,7 @@ def main(argv):
         {body}
     finally:
         print("tidied up", flush=True)
-doors.run(main)
+command_line.run(main)
 """
 LEFT = "the same command does what is left"
 SAVED = "interrupted: saved at step 3; the same command goes on from there"
@@ -64,11 +64,11 @@ def test_how_a_door_ends_and_a_full_disk_is_no_mistake_of_the_users(capsys):
         error = UsageError("make room")
         setattr(error, link, OSError(number, os.strerror(number)))
         with pytest.raises(SystemExit) as end:
-            doors.run(mock.Mock(side_effect=error), [])
+            command_line.run(mock.Mock(side_effect=error), [])
         assert end.value.code == status
         assert capsys.readouterr().err == "error: make room\n"
     with pytest.raises(FileNotFoundError):  # Others are not hidden.
-        doors.run(lambda argv: open("/none"), [])
+        command_line.run(lambda argv: open("/none"), [])
     assert signal.getsignal(signal.SIGTERM) == handler
 
 
@@ -86,12 +86,12 @@ Fatal Python error: Segmentation fault
 """
 SCRIPT = f"""
 import os, signal, subprocess, sys
-from noisymix_tf import doors
+from noisymix_tf import command_line
 def main(argv):
     print("begins", file=sys.stderr)
     os.write(2, {LOG + KEPT!r}.encode())
     BODY
-doors.run(main)
+command_line.run(main)
 """
 
 
@@ -227,7 +227,7 @@ SMALL = ("--dataset=digits", "--test_examples=20")
 
 
 def run(*arguments):
-    doors.run(COMMANDS.get("corrupt"), ["corrupt", *arguments])
+    command_line.run(COMMANDS.get("corrupt"), ["corrupt", *arguments])
 
 
 def test_flags_reach_what_they_name(tmp_path, capfd):

@@ -167,7 +167,7 @@ def test_unusable_directories(tmp_path, monkeypatch):
     _refused(_config(tmp_path / ("x" * 300)), "(File name too long)")
     _refused(_config(tmp_path), "not empty and holds no run")
     assert file.read_text() == "mine"
-    # A read-only disk is no mistake of the user's: status 74, see `doors.run`.
+    # A read-only disk is no mistake of the user's: its status is 74.
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     for flag, number in ((os.ST_RDONLY, errno.EROFS), (0, errno.EACCES)):
         disk = mock.Mock(**{"return_value.f_flag": flag})

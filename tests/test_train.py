@@ -88,14 +88,14 @@ def test_a_run_leaves_and_says_everything_that_it_promises(finished):
 _INTERRUPTED = """
 import os, sys
 from support import tiny_network
-from noisymix_tf import doors, evaluation, train
+from noisymix_tf import command_line, evaluation, train
 from noisymix_tf.callbacks import StopOnNaN
 tiny_network.register()
 step, sys.argv[1:] = int(sys.argv[1]), sys.argv[2:]
 StopOnNaN.on_train_batch_begin = lambda self, batch, logs: (
     int(self.model.step.numpy()) == step and os.kill(os.getpid(), 15))
 evaluation.evaluate = lambda *args, **kwargs: os.kill(os.getpid(), 9)
-doors.run(train.main)
+command_line.run(train.main)
 """
 
 
