@@ -24,8 +24,6 @@ class Adjustable:
         low, high: Smallest and largest value; any other is a `UsageError`.
         meaning: Words for the error, such as `"the weight of the JSD term"`.
 
-    Example:
-
     >>> class Kept:
     ...     rate = Adjustable(high=1.0)
     >>> kept = Kept()

@@ -42,15 +42,11 @@ def flag(name: str, value, also: tuple = ()):
 
 
 def class_numbers(labels, num_images: int) -> np.ndarray:
-    """Class numbers, int64 `[N]`, one for each image.
+    """Class numbers, int64 `[N]`, one for each of N images.
 
-    Args:
-        labels: Whole numbers from 0 to 2**31 - 1, `[N]` or `[N, 1]`; or rows
-            `[N, K]`, one-hot or smoothed, each with one largest value.
-        num_images: N.
-
-    Raises:
-        UsageError: They are something else.
+    Labels are whole numbers from 0 to 2**31 - 1, `[N]` or `[N, 1]`; or rows
+    `[N, K]`, one-hot or smoothed, each with one largest value. All else is a
+    `UsageError`.
     """
     found = np.asarray(labels)
     is_good = np.issubdtype(found.dtype, np.number)
@@ -76,15 +72,11 @@ def class_numbers(labels, num_images: int) -> np.ndarray:
 
 
 def input_dtype(model, shape) -> str:
-    """Type of the pixels that a model takes; checks the size of images.
+    """Type of the pixels that a Keras model or a function takes.
 
-    Args:
-        model: Keras model or function. A subclassed model and a function say
-            nothing of their input: it is float32 of any size.
-        shape: `(H, W, C)` of the images.
-
-    Raises:
-        UsageError: The model takes something else.
+    A subclassed model and a function say nothing of their input: it is float32
+    of any size. One that does not take images `(H, W, C)` of the shape is a
+    `UsageError`.
     """
     try:
         (wanted,) = model.inputs

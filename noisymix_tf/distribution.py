@@ -24,7 +24,7 @@ _PATIENCE = 10
 def strategy(
     name: str = "auto", tpu: str | None = None
 ) -> "tf.distribute.Strategy | None":
-    """A strategy by name, the same one for the same devices.
+    """A strategy by name, the same one for the same devices; None for one.
 
     Args:
         name: `"single"`, the first device; `"mirrored"`, all GPUs of this
@@ -35,12 +35,7 @@ def strategy(
             where there are several GPUs, or else single.
         tpu: Name or address of the TPU; `"local"` on a TPU VM.
 
-    Returns:
-        None for one device.
-
-    Raises:
-        UsageError: `TF_CONFIG` does not describe a cluster, or there is no
-            such TPU.
+    A `UsageError` if `TF_CONFIG` describes no cluster, or there is no such TPU.
 
     >>> with scope(strategy("mirrored")):
     ...     weights = tf.Variable([1.0, 2.0])
@@ -77,16 +72,12 @@ def is_chief(strategy) -> bool:
 
 
 def describe(strategy) -> str:
-    """What takes part, several devices, in words."""
-    count = num_replicas(strategy)
-    me, machines = _place(strategy)
+    """The several devices that take part, in words."""
+    (me, machines), place = _place(strategy), "one machine"
     if machines > 1:
         chief = ", the chief" if me == 0 else ""
         place = f"{machines} machines (this is number {me}{chief})"
-        return f"{count} devices of {place}"
-    return (
-        "one device" if strategy is None else f"{count} devices of one machine"
-    )
+    return f"{num_replicas(strategy)} devices of {place}"
 
 
 def sums(strategy) -> bool:
@@ -227,10 +218,9 @@ class Replicas:
             function: Returns a tensor `[b, ...]` or a structure of them.
             **options: Of `tf.function`.
 
-        Returns:
-            Function of NumPy arrays `[B, ...]`, B a multiple of `count`, that
-            returns NumPy arrays. Its keyword `shared`, a tuple, is passed on
-            whole to every replica as further arguments.
+        Returns a function of NumPy arrays `[B, ...]`, B a multiple of `count`,
+        that returns NumPy arrays. Its keyword `shared`, a tuple, is passed on
+        whole to every replica as further arguments.
         """
         if not hasattr(function, "get_concrete_function"):
             options = {"autograph": False, "reduce_retracing": True, **options}

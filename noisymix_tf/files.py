@@ -50,8 +50,6 @@ def claimed(
     Raises:
         UsageError: It cannot be written, is of something else, or is in use.
 
-    Example:
-
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as tmp, claimed(tmp, "run") as path:
     ...     write_atomically(path / "flags.txt", "--seed=0")
@@ -86,12 +84,11 @@ def check_claim(path, what, mark=None, check=None) -> pathlib.Path:
     folder = pathlib.Path(path)
     if mark is None or not folder.is_dir():
         return folder
-    if (folder / mark).exists():
+    names = sorted(p.name for p in folder.iterdir() if p.name[0] != ".")
+    if mark in names:
         if check is not None:
             check(folder)
-        return folder
-    names = sorted(p.name for p in folder.iterdir() if p.name[0] != ".")
-    if names:
+    elif names:
         raise UsageError(
             f"--output_dir={folder} is not empty and holds no {what}, but "
             f"{names[0]}; name a new or empty directory."

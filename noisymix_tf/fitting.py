@@ -282,13 +282,7 @@ class EpochBar(keras.callbacks.Callback):
     `fit`, which itself gets 0.
     """
 
-    def __init__(
-        self,
-        epochs: int,
-        verbose: int,
-        steps_per_epoch: int,
-        timed_from: int = 0,
-    ):
+    def __init__(self, epochs, verbose, steps_per_epoch, timed_from=0):
         super().__init__()
         self._timed_from = timed_from
         self._epochs, self._verbose = epochs, verbose
@@ -298,9 +292,9 @@ class EpochBar(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         if self._verbose:
             print(f"Epoch {epoch + 1}/{self._epochs}", flush=True)
-        steps, how = self.params["steps"], {"verbose": self._verbose}
         # Metrics as they are: Keras has averaged them over the epoch.
-        how["stateless_metrics"] = ()
+        how = {"verbose": self._verbose, "stateless_metrics": ()}
+        steps = self.params["steps"]
         self._bar = keras.utils.Progbar(steps, width=_WIDTH, **how)
 
     def on_train_batch_end(self, batch, logs=None):

@@ -334,10 +334,9 @@ def _idle(config, changed):
 def check(config, devices=None) -> None:
     """Says what the `Options` of a command come to, or refuses them.
 
-    Args:
-        config: The options; what does not go together is a `UsageError`.
-        devices: `devices.Devices`; None before TensorFlow has been imported,
-            for what flags alone tell, and whether paths lead anywhere.
+    What does not go together is a `UsageError`. With the `devices.Devices` it
+    is what flags and devices tell; without, before TensorFlow is imported, what
+    flags alone do, and whether paths lead anywhere.
     """
     fields = dataclasses.fields(config)
     changed = {x.name for x in fields if vars(config)[x.name] != x.default}

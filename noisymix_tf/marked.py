@@ -76,8 +76,7 @@ def write(
         *facts: On seeds, numbers of images and the like, in words.
         made: By which code and machine; by default this one's.
 
-    Raises:
-        UsageError: There is no such file or place, or it cannot be written.
+    A `UsageError` if there is no such file or place, or it cannot be written.
     """
     if write_to is None:
         return

@@ -65,10 +65,7 @@ def save(
     Returns the card; a `UsageError` if the model or the path cannot be used.
     Example: `nm.save(trainer, "robust.keras", dataset=digits)`.
     """
-    check_local(path=path)
-    path = pathlib.Path(at_home(path))
-    if path.suffix != ".keras":
-        raise UsageError(f"Cannot save to {str(path)!r}: give a name *.keras.")
+    path = checked_path(path)
     partial = path.with_name(f".{path.stem}.partial.keras")
     with evaluation_weights(model):
         fields = _fields(model, flags, dataset, metrics, more)
@@ -91,6 +88,15 @@ def save(
             if partial.is_file():
                 partial.unlink()
     return card
+
+
+def checked_path(path) -> pathlib.Path:
+    """A path on this machine that a model can be saved to, or `UsageError`."""
+    check_local(path=path)
+    path = pathlib.Path(at_home(path))
+    if path.suffix != ".keras":
+        raise UsageError(f"Cannot save to {str(path)!r}: give a name *.keras.")
+    return path
 
 
 def write(

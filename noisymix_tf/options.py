@@ -146,8 +146,7 @@ class Options:
     def built(self, registry: Registry, name: str) -> "Options":
         """The `options_of` a part, out of its flags: mostly the part itself.
 
-        Raises:
-            UsageError: One of them cannot be used, or is of its kin only.
+        A `UsageError` if one of them cannot be used, or is of its kin only.
         """
         part = options_of(registry, name)
         own = dict(flags_in(part))

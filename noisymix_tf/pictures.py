@@ -12,13 +12,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 def paths_in(folder, what, below=False) -> list[pathlib.Path]:
     """The pictures in a folder in the order of their names, at least one.
 
-    Args:
-        folder: Its path.
-        what: What a picture is called in an error: `"picture of frost"`.
-        below: Whether those in folders below it count, too; hidden ones do not.
-
-    Raises:
-        UsageError: There is none.
+    Those in folders `below` it may count, too; hidden ones do not. Where there
+    is none, it is a `UsageError` that calls them `what`: `"picture of frost"`.
     """
     folder = pathlib.Path(folder).expanduser()
     found = sorted(folder.rglob("*") if below else folder.glob("*"))
@@ -40,8 +35,7 @@ def is_hidden(path, root) -> bool:
 def read(path, what, change=None) -> np.ndarray:
     """A picture as uint8 `[H, W, 3]`, `change`d as a Pillow image before.
 
-    Raises:
-        UsageError: It cannot be read.
+    One that cannot be read is a `UsageError`, in which it is called `what`.
     """
     from PIL import Image
 

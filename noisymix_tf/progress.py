@@ -34,11 +34,8 @@ def warn(words: str) -> None:
 class Progress:
     """Tells how much is done and how long the rest takes.
 
-    Args:
-        stream: Where to write; by default the standard error.
-        bar: Whether to draw a bar; by default on terminals.
-
-    Example:
+    It writes to `stream`, by default the standard error, and draws a `bar`, by
+    default on terminals.
 
     >>> progress = Progress(sys.stdout)
     >>> progress.begin(total=1000, done=250, seconds=90)

@@ -8,10 +8,7 @@ from noisymix_tf.errors import UsageError
 class Registry:
     """Maps names to objects of one kind, in the order of registration.
 
-    Args:
-        kind: What the entries are, for messages: `"dataset"`, `"model"`...
-
-    Example:
+    Messages call them by their `kind`: `"dataset"`, `"model"`...
 
     >>> BENCHMARKS = Registry("benchmark")
     >>> @BENCHMARKS.register("step", title="A train step", rounds=20)

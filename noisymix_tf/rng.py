@@ -31,8 +31,6 @@ def stream(seed, step, name: str, replica=0) -> "tf.Tensor":
         name: What the numbers are for, such as `"noise"`.
         replica: Replica id where replicas must draw different numbers.
 
-    Example:
-
     >>> a = stream(0, step=7, name="mixing")
     >>> b = stream(0, step=7, name="mixing")
     >>> bool(tf.reduce_all(a == b))
@@ -115,13 +113,8 @@ def beta(seed, shape, a, b) -> "tf.Tensor":
     For concentrations well below one, values closer to one than float32
     resolves are exactly one.
 
-    Args:
-        seed: int `[2]`.
-        shape: Python list or tuple of ints.
-        a, b: Positive concentrations of one and of zero; float or scalar
-            tensor.
-
-    Example:
+    `shape` is a list or tuple of ints; a and b, float or scalar tensors, are
+    the positive concentrations of one and of zero.
 
     >>> lam = beta(stream(0, 0, "lam"), [], 1.0, 1.0)
     >>> lam.shape

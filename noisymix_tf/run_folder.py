@@ -63,9 +63,8 @@ def opened(config, dataset=None, start=None) -> Iterator[RunFolder]:
         start: The facts of the file that training begins from, if of any; its
             `"sha256"` has to stay.
 
-    Raises:
-        UsageError: As `files.claimed`; or it belongs to a different
-            configuration, to other data or to another start.
+    A `UsageError` as of `files.claimed`; or if it belongs to a different
+    configuration, to other data or to another start.
     """
     with files.claimed(config.output_dir, *_claim(config)) as path:
         own = RunFolder(path)

@@ -40,8 +40,7 @@ def main(argv: list[str]) -> None:
 def run(config: Config) -> evaluation.Results | None:
     """Trains, saves, evaluates and exports as a configuration says.
 
-    Returns:
-        What was measured; None on a machine that is not the chief.
+    Returns what was measured; None on a machine that is not the chief.
     """
     # Before TensorFlow is imported, which takes seconds. Of many machines only
     # the chief writes there.

@@ -31,6 +31,10 @@ ARRAYS, TREE = {"severities": [1, 4]}, {"layout": "tree", "severities": [2, 3]}
 FILMS = {"suite": "p", "names": ["shot_noise"], "crop": 20}
 
 
+def join(parts, folder):
+    merge.run(merge.MergeConfig(tuple(map(str, parts)), str(folder)))
+
+
 @pytest.mark.parametrize("options", [ARRAYS, TREE, FILMS])
 def test_parts_are_joined_to_what_one_run_writes(tmp_path, options, capsys):
     whole, joined = tmp_path / "whole", tmp_path / "joined"
@@ -48,7 +52,7 @@ def test_parts_are_joined_to_what_one_run_writes(tmp_path, options, capsys):
     for file in islice(tmp_path.glob("1/contrast/2/*/[!.]*"), 1):
         file.unlink()
         words = "1/contrast/2 has 5 files, but had 6"
-        assert_usage_error(lambda: merge.run(parts, joined), words)
+        assert_usage_error(lambda: join(parts, joined), words)
 
 
 def test_what_is_no_whole(tmp_path, monkeypatch):
@@ -59,7 +63,7 @@ def test_what_is_no_whole(tmp_path, monkeypatch):
     assert (one / "sheets").exists() and not (two / "sheets").exists()
 
     def refused(folders, *words):
-        assert_usage_error(lambda: merge.run(folders, whole), *words)
+        assert_usage_error(lambda: join(folders, whole), *words)
 
     images = DIGITS.test.images.copy()
     images[-1] ^= 1
@@ -97,7 +101,7 @@ def test_what_is_no_whole(tmp_path, monkeypatch):
     # Earlier versions did not note it.
     del manifest["files"]["labels.npy"]
     (two / "manifest.json").write_text(json.dumps(manifest))
-    merge.run([one, two], whole)
+    join([one, two], whole)
     del manifest["files"]["contrast.npy"]
     (two / "manifest.json").write_text(json.dumps(manifest))
     refused([one, two], "is not finished, it lacks contrast.npy")
@@ -105,8 +109,8 @@ def test_what_is_no_whole(tmp_path, monkeypatch):
     (odd / "records.sqlite").touch()
     refused([one, odd], f"{odd} is of an evaluation, {one} is not")
     monkeypatch.setattr(evaluation, "merge", Mock(), raising=False)
-    merge.run([odd], whole)
-    evaluation.merge.assert_called_once_with([odd], whole)
+    join([odd], whole)
+    evaluation.merge.assert_called_once_with((str(odd),), str(whole))
 
 
 def test_jobs_that_make_no_sense_and_ones_that_do(tmp_path, monkeypatch):
@@ -125,7 +129,8 @@ def test_jobs_that_make_no_sense_and_ones_that_do(tmp_path, monkeypatch):
     line = f"--shards 1 --x=1 --output_dir {tmp_path}/a/ -- corrupt"
     beam.main(["beam", *line.split()])
     part, whole = f"{tmp_path}/a.parts/1-of-1", f"{tmp_path}/a/"
-    merge.run.assert_called_once_with([part], whole)
+    config = merge.MergeConfig((part,), whole)
+    merge.run.assert_called_once_with(config)
 
 
 @pytest.mark.slow

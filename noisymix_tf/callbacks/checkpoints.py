@@ -2,7 +2,6 @@
 
 import math
 import os
-import pathlib
 import signal
 import threading
 import warnings
@@ -125,8 +124,7 @@ class Checkpoints(keras.callbacks.Callback):
         except OSError as error:
             failed = self._failed(self._saved_step, "could not", error)
             self._saved_step = None
-            words = f"{failed} The next one is tried in its turn."
-            warn(words)
+            warn(f"{failed} The next one is tried in its turn.")
 
     def _save(self, **how):
         """Whether the state is saved, or being written."""
@@ -164,8 +162,6 @@ class Preemption(keras.callbacks.Callback):
     Args:
         checkpoints: The `Checkpoints` that saves, which stands before this
             callback in the list; from `fit`, its `UsageError`.
-
-    Example:
 
     >>> checkpoints = Checkpoints("run/checkpoints", every_steps=390)
     >>> callbacks = [checkpoints, Preemption(checkpoints)]  # Of `fit`.
@@ -286,8 +282,6 @@ class BestCheckpoint(keras.callbacks.Callback):
         UsageError: A bad argument; from `fit`, a file of another monitor,
             network or hand, or a metric that is not there.
 
-    Example:
-
     >>> callbacks = [BestCheckpoint("best.keras", "val_accuracy")]  # Of `fit`.
     """
 
@@ -295,11 +289,7 @@ class BestCheckpoint(keras.callbacks.Callback):
         self, path, monitor="val_accuracy", mode="auto", provenance=None
     ):
         super().__init__()
-        self._path, self._monitor = pathlib.Path(path), monitor
-        if self._path.suffix != ".keras":
-            raise UsageError(
-                f"Cannot save to {str(path)!r}: give a name *.keras."
-            )
+        self._path, self._monitor = model_card.checked_path(path), monitor
         self._mode = _direction(monitor) if mode == "auto" else mode
         if self._mode not in ("min", "max"):
             raise UsageError(f"mode={mode!r} must be 'auto', 'min' or 'max'.")

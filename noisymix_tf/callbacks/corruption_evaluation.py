@@ -54,8 +54,6 @@ class CorruptionEvaluation(keras.callbacks.Callback):
     Raises:
         UsageError: A bad argument; from `fit`, a model that does not fit.
 
-    Example:
-
     >>> images, labels = np.zeros([9, 32, 32, 3], np.uint8), np.arange(9) % 3
     >>> every_five = CorruptionEvaluation(images, labels, "noise", (1, 5), 5)
     >>> stop = keras.callbacks.EarlyStopping("val_corruption_accuracy")

@@ -25,8 +25,6 @@ class JsonLines(keras.callbacks.Callback):
     Args:
         path: File to write; one of something else is refused, and left alone.
 
-    Example:
-
     >>> callbacks = [JsonLines("metrics.jsonl")]  # Of `fit`.
     """
 
@@ -102,8 +100,6 @@ class ViewImages(keras.callbacks.Callback):
 
     Raises:
         UsageError: No such images, or nowhere to put the picture.
-
-    Example:
 
     >>> views = np.zeros([8, 3, 32, 32, 3], np.uint8)
     >>> callbacks = [ViewImages(views, "views.png")]  # Of `fit`.

@@ -32,8 +32,6 @@ class NoisyMixSchedule(keras.callbacks.Callback):
         UsageError: A value of another kind; from `fit`, one that the model
             does not have, or out of range.
 
-    Example:
-
     >>> warmup = NoisyMixSchedule(jsd_weight=ramp(0.0, 12.0, length=10))
     >>> callbacks = [warmup]  # Of `fit`.
     """
@@ -110,12 +108,8 @@ class NoisyMixSchedule(keras.callbacks.Callback):
 class ramp(Options):
     """A value that goes from `start` to `end` and stays there.
 
-    Args:
-        start, end: Values up to the position `begin`, and from `begin + length`
-            on.
-        shape: `"linear"`, or `"cosine"`: half a period, flat at both ends.
-
-    Example:
+    They are its values up to the position `begin`, and from `begin + length`
+    on. `shape` is `"linear"`, or `"cosine"`: half a period, flat at both ends.
 
     >>> warmup = ramp(0.0, 12.0, length=10)
     >>> warmup(0), warmup(5), warmup(20)

@@ -19,10 +19,7 @@ COMMANDS = Registry("command")
 def command(name: str, options: type, **parsing) -> Callable:
     """Registers a function of a command's `Options`, and returns it.
 
-    Args:
-        name: Of the command.
-        options: Class of its `Options`.
-        **parsing: Of `command_line.parse`.
+    `parsing` are further arguments of `command_line.parse`.
     """
 
     def add(function):

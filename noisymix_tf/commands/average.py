@@ -79,11 +79,7 @@ class AverageConfig(EvaluatedDataConfig, EvaluationConfig):
 
 @command("average", AverageConfig, rest="models")
 def run(config: AverageConfig) -> dict:
-    """Measures averages, and saves one.
-
-    Returns:
-        `{name: evaluation.Results}`.
-    """
+    """Measures averages, and saves one; returns `{name: Results}`."""
     recipes = _recipes(config)
     kept = f"{config.keep:g}" if len(config.models) == 2 else _SOUP
     interactions.check(config)

@@ -85,7 +85,8 @@ def run(job: BeamConfig, command: list[str], options: list[str]) -> None:
         if said is None:
             raise
         raise UsageError(said[0]) from error
-    merge.run([_folder(root, part) for part in parts], job.output_dir)
+    folders = tuple(_folder(root, part) for part in parts)
+    merge.run(merge.MergeConfig(folders, job.output_dir))
 
 
 def make_part(part: str, command: list[str], root: str) -> None:

@@ -75,7 +75,7 @@ def main(argv: list[str]) -> None:
             warn(
                 f"note: without --mixing_dir=DIR {', '.join(lacking)} are out."
             )
-        config = _without_pictures(config)
+        config = dataclasses.replace(config, mixing_dir=None)
     elif config.methods:
         raise UsageError(
             f"--methods={','.join(config.methods)} belongs to methods: give "
@@ -115,11 +115,9 @@ def _of(method, words):
     """The configuration of one method; nothing of another is left in it."""
     words = flagfiles.expand([*_DEFAULTS, *words, f"--method={method}"])
     own = command_line.parse_words(words, BenchmarkConfig)
-    return own if interactions.mixes_pictures(own) else _without_pictures(own)
-
-
-def _without_pictures(config):
-    return dataclasses.replace(config, mixing_dir=None)
+    if interactions.mixes_pictures(own):
+        return own
+    return dataclasses.replace(own, mixing_dir=None)
 
 
 def _prepare(config, facts, rounds):

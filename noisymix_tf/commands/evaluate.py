@@ -67,11 +67,7 @@ class EvaluateConfig(EvaluatedDataConfig, EvaluationConfig):
 
 @command("evaluate", EvaluateConfig)
 def run(config: EvaluateConfig) -> Results | Plan:
-    """Measures as a configuration says, and prints the report.
-
-    Returns:
-        The `Results`; with `dry_run` the `Plan`.
-    """
+    """Measures as a configuration says, and prints the report."""
     _check(config)
     from noisymix_tf.training import precision, setup
 
@@ -93,13 +89,16 @@ def run(config: EvaluateConfig) -> Results | Plan:
     policy = precision.name_of(model)
     found = devices.announce(strategy, xla=False, precision=policy)
     interactions.check(config, found)
+    settings = config.settings()
+    if "calibration" in config.suites and settings["temperature"] is None:
+        settings["temperature"] = run_folder.temperature_of_model(config.model)
     options = {
         "suites": config.suites,
         "reference": config.reference,
         "batch_size": config.eval_batch_size,
         "strategy": strategy,
         "shard": config.shard,
-        **_settings(config),
+        **settings,
     }
     if config.dry_run:
         plan = evaluation.plan(model, dataset, **options)
@@ -113,15 +112,6 @@ def run(config: EvaluateConfig) -> Results | Plan:
     )
     _tell(results, config)
     return results
-
-
-def _settings(config):
-    """What is measured, with the temperature that the model's card has."""
-    settings = config.settings()
-    if "calibration" in config.suites and settings["temperature"] is None:
-        own = run_folder.temperature_of_model(config.model)
-        settings["temperature"] = own
-    return settings
 
 
 def _check(config):

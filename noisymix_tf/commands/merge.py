@@ -6,9 +6,7 @@ python -m noisymix_tf merge parts/1 parts/2 --output_dir=cifar10-c
 """
 
 import dataclasses
-import os
 import pathlib
-from collections.abc import Sequence
 
 from noisymix_tf import evaluation, places
 from noisymix_tf.commands import command
@@ -38,25 +36,20 @@ class MergeConfig(Options):
 
 
 @command("merge", MergeConfig, rest="parts")
-def main(config: MergeConfig) -> None:
-    """Joins the parts."""
-    run(config.parts, config.output_dir)
-
-
-def run(folders: Sequence, output_dir: str | os.PathLike) -> None:
+def run(config: MergeConfig) -> None:
     """Joins all parts of a plan for corrupted sets, or for an evaluation.
 
     What are no such parts, not finished or there twice, is a `UsageError`.
     """
-    places.check_writable(output_dir, "whole")
-    if not folders:
-        raise UsageError("No part was given: name the folders of all parts.")
-    kinds = {pathlib.Path(path, _RECORDS).is_file(): path for path in folders}
+    places.check_writable(config.output_dir, "whole")
+    kinds = {
+        pathlib.Path(path, _RECORDS).is_file(): path for path in config.parts
+    }
     if len(kinds) > 1:
         raise UsageError(
             f"{kinds[True]} is of an evaluation, {kinds[False]} is not: join "
             f"each by itself."
         )
-    merge = evaluation.merge if True in kinds else corrupted.merge
-    merge(folders, output_dir)
-    say(f"Written: {output_dir}")
+    merge = corrupted.merge if False in kinds else evaluation.merge
+    merge(config.parts, config.output_dir)
+    say(f"Written: {config.output_dir}")
