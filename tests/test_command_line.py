@@ -3,12 +3,15 @@
 import functools
 import re
 
+import keras
 import pytest
+import tensorflow as tf
 
 from noisymix_tf import command_line, flagfiles, train
 from noisymix_tf.commands.toy import ToyConfig
 from noisymix_tf.comparison.trainings import AllFlags, CompareConfig
 from noisymix_tf.config import Config
+from noisymix_tf.errors import UsageError
 from support import ROOT, door_processes
 from support.usage import assert_usage_error, parsed
 
@@ -122,6 +125,17 @@ def test_mistakes_are_one_line(monkeypatch):
         ("stray", "Unexpected argument 'stray'"),
     ):
         assert_usage_error(lambda a=arguments: _parse(*a.split()), words)
+
+
+def test_a_mistake_arrives_as_it_was_raised():
+    """TensorFlow and Keras would put pages around it."""
+
+    def refuse(x):
+        raise UsageError("value=3 must be 4: give 4.")
+
+    for call in (tf.function(refuse), keras.layers.Lambda(refuse)):
+        line = assert_usage_error(lambda call=call: call(tf.ones([2])))
+        assert line == "value=3 must be 4: give 4."
 
 
 def test_help_names_every_flag(capsys):

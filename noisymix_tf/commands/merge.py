@@ -42,9 +42,7 @@ def run(config: MergeConfig) -> None:
     What are no such parts, not finished or there twice, is a `UsageError`.
     """
     places.check_writable(config.output_dir, "whole")
-    kinds = {
-        pathlib.Path(path, _RECORDS).is_file(): path for path in config.parts
-    }
+    kinds = {pathlib.Path(p, _RECORDS).is_file(): p for p in config.parts}
     if len(kinds) > 1:
         raise UsageError(
             f"{kinds[True]} is of an evaluation, {kinds[False]} is not: join "
