@@ -402,8 +402,9 @@ def test_the_best_is_kept(tmp_path, kind, monitor, mode, values, at):
     assert given.items() <= card.items() and card["best"]["monitor"] == monitor
 
 
-def test_a_continued_run_never_replaces_a_better_model(tmp_path):
+def test_a_continued_run_never_replaces_a_better_model(tmp_path, monkeypatch):
     """A new process: nothing but the files is left of the first part."""
+    monkeypatch.setenv("HOME", str(tmp_path))
     path = tmp_path / "best.keras"
     model = fresh("noisymix")
     weights = _fit_best(path, [0.1, 0.8, 0.3], model=model)
@@ -417,7 +418,7 @@ def test_a_continued_run_never_replaces_a_better_model(tmp_path):
     # One that begins again finds the same value, which is no improvement.
     before = path.read_bytes()
     with pytest.warns(UserWarning, match=r"val_accuracy 0.9 in epoch 6"):
-        _fit_best(path, [0.1, 0.9])
+        _fit_best("~/best.keras", [0.1, 0.9])
     assert path.read_bytes() == before
     path.unlink()
     weights = _fit_best(path, [0.3])  # the card alone means nothing
