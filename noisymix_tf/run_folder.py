@@ -227,16 +227,10 @@ def flags_of_model(path: str | os.PathLike) -> dict[str, str]:
     return {flag_name(line): flag_value(line) for line in lines if line}
 
 
-def classes_of_model(path: str | os.PathLike) -> list[str] | None:
-    """Names of the classes that a model, which is there, knows by its card."""
-    dataset = _card(path).get("dataset")
-    return dataset.get("class_names") if isinstance(dataset, dict) else None
-
-
-def temperature_of_model(path: str | os.PathLike) -> float | None:
-    """The temperature that a model, which is there, has by its card."""
-    found = _card(path).get("temperature")
-    return found.get("value") if isinstance(found, dict) else None
+def from_card(path: str | os.PathLike, section: str, name: str):
+    """A field of a section in the card of a model, which is there, or None."""
+    found = _card(path).get(section)
+    return found.get(name) if isinstance(found, dict) else None
 
 
 def _card(path):

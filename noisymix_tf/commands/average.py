@@ -88,7 +88,7 @@ def run(config: AverageConfig) -> dict:
     from noisymix_tf.training import setup
 
     models, data = _models(config), data_of(config)
-    classes = run_folder.classes_of_model(config.model)
+    classes = run_folder.from_card(config.model, "dataset", "class_names")
     dataset = setup.test_dataset(data, classes)
     has_statistics = averaging.normalisations(models[0])
     if dataset.train is None and config.statistics_examples and has_statistics:

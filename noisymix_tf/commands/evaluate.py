@@ -72,7 +72,7 @@ def run(config: EvaluateConfig) -> Results | Plan:
     from noisymix_tf.training import precision, setup
 
     data = data_of(config)
-    classes = run_folder.classes_of_model(config.model)
+    classes = run_folder.from_card(config.model, "dataset", "class_names")
     dataset = setup.test_dataset(data, classes)
     run = run_folder.flags_of_model(config.model)
     names = {"method", "seed", "epochs"} & run.keys()
@@ -91,7 +91,8 @@ def run(config: EvaluateConfig) -> Results | Plan:
     interactions.check(config, found)
     settings = config.settings()
     if "calibration" in config.suites and settings["temperature"] is None:
-        settings["temperature"] = run_folder.temperature_of_model(config.model)
+        found = run_folder.from_card(config.model, "temperature", "value")
+        settings["temperature"] = found
     options = {
         "suites": config.suites,
         "reference": config.reference,

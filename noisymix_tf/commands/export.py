@@ -164,7 +164,7 @@ def _temperature(config, card):
     if not config.temperature:
         return 1.0
     found = (card or {}).get("temperature")
-    if not found and run_folder.temperature_of_model(config.model):
+    if not found and run_folder.from_card(config.model, "temperature", "value"):
         raise UsageError(
             f"--temperature was fitted to --weights=saved, not to --weights="
             f"{config.weights}: leave one out."
