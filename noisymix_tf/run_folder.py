@@ -220,8 +220,9 @@ def flags_of_model(path: str | os.PathLike) -> dict[str, str]:
     Values are as on a command line. The path is the directory of a run, or a
     model with a card; where no model is, it is a `UsageError`.
     """
-    flagfile, card = pathlib.Path(path, "flags.txt"), _card(path)
-    lines = flag_lines(flagfile) if flagfile.is_file() else card.get("flags")
+    flagfile, model = pathlib.Path(path, "flags.txt"), locate(path)
+    lines = model_card.found(model).get("flags")
+    lines = flag_lines(flagfile) if flagfile.is_file() else lines
     if not isinstance(lines, list):
         return {}
     return {flag_name(line): flag_value(line) for line in lines if line}
@@ -229,13 +230,8 @@ def flags_of_model(path: str | os.PathLike) -> dict[str, str]:
 
 def from_card(path: str | os.PathLike, section: str, name: str):
     """A field of a section in the card of a model, which is there, or None."""
-    found = _card(path).get(section)
+    found = model_card.found(locate(path)).get(section)
     return found.get(name) if isinstance(found, dict) else None
-
-
-def _card(path):
-    """The card of a model, which has to be there; an empty dict without."""
-    return model_card.found(locate(path))
 
 
 def _home(line):
