@@ -83,7 +83,8 @@ class StoredImages:
     """Rows of an array as images or as films, in what is used of a `Split`.
 
     The array is uint8 `[R, ..., h, w, 3]`, a mapped one or `Videos`; rows are
-    ints `[N]`, with labels, ints `[N]`, or None for 0 where none are known.
+    ints `[N]`, with labels, ints `[N]`, or None where none are known: then all
+    are 0 to choose by, and -1 in batches.
     """
 
     def __init__(self, array, labels, rows, preprocess):
@@ -93,6 +94,11 @@ class StoredImages:
 
     def __len__(self):
         return len(self._rows)
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether they are known."""
+        return self._known is not None
 
     @property
     def num_frames(self) -> int:
@@ -128,7 +134,8 @@ class StoredImages:
             flat = read.reshape(-1, *read.shape[-3:])
             images = self.preprocess.apply(flat).numpy()
             images = images.reshape(*read.shape[:-3], *self.image_shape)
-            yield images, self.labels[part]
+            labels = self.labels[part]
+            yield images, labels if self.has_labels else labels - 1
 
 
 class Videos:

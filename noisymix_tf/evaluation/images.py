@@ -42,7 +42,8 @@ class Images:
         split: Has `batches(batch_size)`, which yields `(images, labels)`, NumPy
             uint8 `[b, H, W, C]` and int `[b]`, always in the same order.
         name: For messages.
-        num_classes: Labels are from 0 to `num_classes` - 1.
+        num_classes: Labels are from 0 to `num_classes` - 1; 0 where they are
+            not known.
         preprocess: What is done to images on reading, in words.
         examples: Take a class-balanced part of this size; None for all.
         classes: Names of what labels count, or their places among others.
@@ -143,7 +144,8 @@ class Reopened:
 
 
 def _check_labels(labels, name, num_classes):
-    for label in labels[(labels < 0) | (labels >= num_classes)]:
+    bad = (labels < 0) | (labels >= num_classes)
+    for label in labels[bad] if num_classes else ():
         raise UsageError(
             f"The dataset {name!r} has a label {label}, but its {num_classes} "
             f"classes count from 0 to {num_classes - 1}: mend the labels, or "

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from noisymix_tf import corruptions, evaluation, sets
+from noisymix_tf.evaluation import gallery
 from noisymix_tf.evaluation.metrics import FlipScores
 from noisymix_tf.evaluation.reference import alexnet
 from noisymix_tf.evaluation.suites.corruptions import failure_point
@@ -214,10 +215,14 @@ def test_films_of_a_difficulty(tmp_path):
     outputs = np.random.default_rng(0).normal(size=[6, 5, 3])
     save(tmp_path, ("gaussian_noise_2", "tilt"), 6, 5)
     names = "gaussian_noise", "tilt"
-    results = measure(tmp_path, outputs, *names, difficulty=2, batch_size=100)
+    where = {"batch_size": 100, "output_dir": tmp_path / "evaluation"}
+    results = measure(tmp_path, outputs, *names, difficulty=2, **where)
     flips = []
     for cell, own in results.scores.items():
         assert (cell.n, cell.source, cell.severity) == (6, "released", 2)
+        # Nobody knows the classes of these films.
+        kept = gallery.read(tmp_path / "evaluation", cell)["examples"]
+        assert {each["label"] for each in kept} == {None}
         noise = cell.corruption == "gaussian_noise"
         exact = FlipScores.of(np.float32(outputs), noise=noise, difficulty=2)
         assert own.rows.tobytes() == exact.tobytes()
