@@ -133,8 +133,8 @@ class Part:
     name: str
     function: Callable
     family: str
-    cifar: object
-    imagenet: object
+    cifar: object = None
+    imagenet: object = None
     tiny: object = None
 
     def __post_init__(self):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from noisymix_tf import corruptions
-from noisymix_tf.corruptions.c_bar_patterns import opposite
+from noisymix_tf.corruptions.c_bar import opposite
 from support.corruption_oracle import photographs
 from support.usage import assert_usage_error
 
