@@ -14,7 +14,7 @@ side, and the clouds of fog are as large as the next power of two.
 
 # Importing a file registers what it holds: the benchmark's order.
 from noisymix_tf.corruptions import noise, blur, weather  # noqa: F401, I001
-from noisymix_tf.corruptions import spatter, light, digital  # noqa: F401
+from noisymix_tf.corruptions import spatter, digital  # noqa: F401
 from noisymix_tf.corruptions import geometry, c_bar, c_bar_shapes  # noqa: F401
 from noisymix_tf.corruptions.core import (
     CORRUPTIONS,

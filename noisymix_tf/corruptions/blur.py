@@ -5,7 +5,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from noisymix_tf.corruptions.core import CORRUPTIONS, EXTRAS, PERTURBATIONS
+from noisymix_tf.corruptions.core import (
+    CORRUPTIONS,
+    EXTRAS,
+    PERTURBATIONS,
+    TABLES,
+)
 from noisymix_tf.corruptions.filters import (
     Pictures,
     gaussian_filter,
@@ -14,14 +19,15 @@ from noisymix_tf.corruptions.filters import (
     zoom_taps,
 )
 
+_still = functools.partial(CORRUPTIONS.register, family="blur")
+_film = functools.partial(PERTURBATIONS.register, family="blur")
 # Beyond this many taps, the Fourier transform beats the sum over the taps.
 _MOST_DIRECT_TAPS = 80
 _SMALL_ZOOMS = tuple((stop, 0.01) for stop in (1.06, 1.11, 1.16, 1.21, 1.26))
 
 
-@CORRUPTIONS.register(
+@_still(
     "defocus_blur",
-    family="blur",
     cifar=((0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1, 0.2), (1.5, 0.1)),
     imagenet=((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)),
     tiny=((0.5, 0.6), (1, 0.1), (1.5, 0.1), (2.5, 0.01), (3, 0.1)),
@@ -80,9 +86,8 @@ def _filter_by_fourier(images, kernel):
     return np.moveaxis(filtered[:, :, :height, :width], 1, -1)
 
 
-@CORRUPTIONS.register(
+@_still(
     "glass_blur",
-    family="blur",
     cifar=((0.05, 1, 1), (0.25, 1, 1), (0.4, 1, 1), (0.25, 1, 2), (0.4, 1, 2)),
     imagenet=((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2)),
     tiny=((0.1, 1, 1), (0.5, 1, 1), (0.6, 1, 2), (0.7, 2, 1), (0.9, 2, 2)),
@@ -155,9 +160,8 @@ def _chain_ends(source, chained, overwritten):
     return source
 
 
-@CORRUPTIONS.register(
+@_still(
     "motion_blur",
-    family="blur",
     cifar=((6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5)),
     imagenet=((10, 3), (15, 5), (15, 8), (15, 12), (20, 15)),
     tiny=((10, 1), (10, 1.5), (10, 2), (10, 2.5), (12, 3)),
@@ -173,9 +177,8 @@ def motion_blur(images, line, streams) -> np.ndarray:
     return smeared(images, *line, angles)
 
 
-@PERTURBATIONS.register(
+@_film(
     "motion_blur",
-    family="blur",
     sets=("cifar", "imagenet"),
     cifar=(6, 1.8, range(-180, 1, 9)),
     imagenet=(10, 3, range(-120, 1, 4)),
@@ -195,9 +198,8 @@ def motion_blur_film(images, line, streams) -> Iterator[np.ndarray]:
         yield smeared(images, *smear, angle)
 
 
-@CORRUPTIONS.register(
+@_still(
     "zoom_blur",
-    family="blur",
     cifar=_SMALL_ZOOMS,
     imagenet=tuple(
         zip((1.11, 1.16, 1.21, 1.26, 1.31), (0.01, 0.01, 0.02, 0.02, 0.03))
@@ -216,14 +218,7 @@ def zoom_blur(images, zooms, streams) -> np.ndarray:
     return blurred.reshape(height, width, batch, channels).transpose(2, 0, 1, 3)
 
 
-@PERTURBATIONS.register(
-    "zoom_blur",
-    family="blur",
-    cifar=0.004,
-    imagenet=0.004,
-    tiny=0.004,
-    moves=True,
-)
+@_film("zoom_blur", moves=True, **dict.fromkeys(TABLES, 0.004))
 def zoom_blur_film(images, step, streams) -> Iterator[np.ndarray]:
     """The mean of ever more magnifications, each larger by `step`.
 
@@ -241,9 +236,8 @@ def zoom_blur_film(images, step, streams) -> Iterator[np.ndarray]:
         yield total / np.float32(count)
 
 
-@CORRUPTIONS.register(
+@_still(
     "gaussian_blur",
-    family="blur",
     extra=True,
     cifar=(0.4, 0.6, 0.7, 0.8, 1),
     imagenet=(1, 2, 3, 4, 6),
@@ -254,9 +248,8 @@ def gaussian_blur(images, deviation, streams) -> np.ndarray:
     return gaussian_filter(images / 255.0, deviation)
 
 
-@PERTURBATIONS.register(
+@_film(
     "gaussian_blur",
-    family="blur",
     sets=EXTRAS,
     cifar=(0.3, 0.015, 7.0),
     imagenet=(0.25, 0.035, 6.0),

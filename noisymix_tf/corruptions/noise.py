@@ -3,16 +3,19 @@
 Films begin with the image itself and draw fresh noise for every frame.
 """
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
 
 from noisymix_tf.corruptions.core import CORRUPTIONS, EXTRAS, PERTURBATIONS
 
+_still = functools.partial(CORRUPTIONS.register, family="noise")
+_film = functools.partial(PERTURBATIONS.register, family="noise")
 
-@CORRUPTIONS.register(
+
+@_still(
     "gaussian_noise",
-    family="noise",
     cifar=(0.04, 0.06, 0.08, 0.09, 0.10),
     imagenet=(0.08, 0.12, 0.18, 0.26, 0.38),
     tiny=(0.04, 0.08, 0.12, 0.15, 0.18),
@@ -23,9 +26,8 @@ def gaussian_noise(images, deviation, streams) -> np.ndarray:
     return unit + deviation * _normal(streams, unit)
 
 
-@CORRUPTIONS.register(
+@_still(
     "shot_noise",
-    family="noise",
     cifar=(500, 250, 100, 75, 50),
     imagenet=(60, 25, 12, 5, 3),
     tiny=(250, 100, 50, 30, 15),
@@ -37,9 +39,8 @@ def shot_noise(images, photons, streams) -> np.ndarray:
     return np.stack(counts) / photons
 
 
-@CORRUPTIONS.register(
+@_still(
     "impulse_noise",
-    family="noise",
     cifar=(0.01, 0.02, 0.03, 0.05, 0.07),
     imagenet=(0.03, 0.06, 0.09, 0.17, 0.27),
     tiny=(0.01, 0.02, 0.05, 0.08, 0.14),
@@ -52,9 +53,8 @@ def impulse_noise(images, amount, streams) -> np.ndarray:
     return np.where(place < amount / 2, np.uint8(0), noisy)
 
 
-@CORRUPTIONS.register(
+@_still(
     "speckle_noise",
-    family="noise",
     extra=True,
     cifar=(0.06, 0.1, 0.12, 0.16, 0.2),
     imagenet=(0.15, 0.2, 0.35, 0.45, 0.6),
@@ -66,9 +66,8 @@ def speckle_noise(images, deviation, streams) -> np.ndarray:
     return unit + unit * deviation * _normal(streams, unit)
 
 
-@PERTURBATIONS.register(
+@_film(
     "gaussian_noise",
-    family="noise",
     cifar=(0.02, 0.04, 0.06),
     imagenet=(0.03, 0.05, 0.08),
     tiny=(0.025, 0.05, 0.075),
@@ -81,9 +80,8 @@ def gaussian_noise_film(images, deviation, streams) -> Iterator[np.ndarray]:
         yield unit + np.float32(deviation) * _normal(generators, unit)
 
 
-@PERTURBATIONS.register(
+@_film(
     "shot_noise",
-    family="noise",
     cifar=(700, 400, 200),
     imagenet=(300, 120, 60),
     tiny=(500, 250, 125),
@@ -96,9 +94,8 @@ def shot_noise_film(images, photons, streams) -> Iterator[np.ndarray]:
         yield shot_noise(images, photons, generators)
 
 
-@PERTURBATIONS.register(
+@_film(
     "speckle_noise",
-    family="noise",
     sets=EXTRAS,
     cifar=(0.05, 0.07, 0.1),
     imagenet=(0.05, 0.1, 0.15),

@@ -38,14 +38,12 @@ def severity_levels(severities) -> tuple:
 
 def severity(value) -> int | float:
     """A severity: an int of 1 to 5, or a float above 0 and up to 5."""
-    if is_whole(value) or (is_real(value) and float(value).is_integer()):
-        return level("Severity", int(value), SEVERITIES)
     if not is_real(value) or not 0.0 < value <= SEVERITIES[-1]:
         raise UsageError(
             f"Severity {value!r} does not exist: choose {SEVERITIES[0]} to "
             f"{SEVERITIES[-1]}, or what lies between, down to above 0."
         )
-    return float(value)
+    return int(value) if float(value).is_integer() else float(value)
 
 
 def _range(word):
@@ -95,7 +93,5 @@ def sequence(name, values) -> tuple:
 
 
 def _chosen(name, values, registry):
-    if isinstance(values, str) and values not in registry.names():
-        return registry.tagged(None if values == "all" else values)
     values = [values] if isinstance(values, str) else values
     return registry.chosen(sequence(name, values))

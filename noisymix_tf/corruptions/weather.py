@@ -1,4 +1,4 @@
-"""Weather: snow, frost and fog; the light of day is in `light`."""
+"""Weather: snow, frost and fog; the light of day is in `digital`."""
 
 import functools
 from collections.abc import Iterator
