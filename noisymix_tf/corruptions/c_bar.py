@@ -55,9 +55,9 @@ def side(shape) -> int:
     return min(shape[:2])
 
 
-def places(shape) -> np.ndarray:
-    """Rows and columns of all pixels, float `[2, H, W]`."""
-    return np.indices(shape[:2]).astype(float)
+def places(shape, start=(0, 0)) -> np.ndarray:
+    """Rows and columns of all pixels from a place on, float `[2, H, W]`."""
+    return np.indices(shape[:2]) - np.reshape(start, (2, 1, 1)).astype(float)
 
 
 def _phases(generator, shape):
@@ -89,17 +89,15 @@ def coloured(power, phases) -> np.ndarray:
 
 @functools.lru_cache(8)
 def _from_middle(height, width):
-    rows, columns = places((height, width))
-    return np.hypot(rows - height / 2, columns - width / 2)
-
-
-def _blue(generator, shape, level):
-    return _phases(generator, shape), 0.3 * level - 2.5
+    return np.hypot(*places((height, width), (height / 2, width / 2)))
 
 
 @bar(
     "blue_noise_sample",
-    _blue,
+    lambda generator, shape, level: (
+        _phases(generator, shape),
+        0.3 * level - 2.5,
+    ),
     family="noise",
     cifar=(0.7, 1.4, 2.1, 3.5, 4.2),
     imagenet=(0.8, 1.6, 2.4, 4.0, 5.6),
@@ -110,14 +108,12 @@ def blue_noise_sample(image, phases, threshold) -> np.ndarray:
     return image * (noise > threshold)[..., None]
 
 
-def _brownish(generator, shape, level):
-    channels = [_phases(generator, shape) for _ in range(shape[-1])]
-    return np.stack(channels), 6.4 * level
-
-
 @bar(
     "brownish_noise",
-    _brownish,
+    lambda generator, shape, level: (
+        np.stack([_phases(generator, shape) for _ in range(shape[-1])]),
+        6.4 * level,
+    ),
     family="noise",
     cifar=(2.5, 4.0, 5.5, 6.5, 7.0),
     imagenet=(1.0, 2.0, 3.0, 4.0, 5.0),
@@ -174,19 +170,15 @@ def _perlin_noise(points, order, gradients):
     return 1.5 * (left + columns * (right - left))
 
 
-def _plasma(generator, shape, level):
-    return (
+@bar(
+    "plasma_noise",
+    lambda generator, shape, level: (
         generator.uniform(0, 6 * np.pi),
         generator.integers(4, 7),
         generator.uniform(0.5, 1.0),
         generator.uniform(0.075, 0.2) * side(shape),
         6.4 * level,
-    )
-
-
-@bar(
-    "plasma_noise",
-    _plasma,
+    ),
     family="noise",
     imagenet=(4.75, 7.0, 8.5, 9.25, 10.0),
 )
@@ -207,25 +199,20 @@ def plasma_noise(image, time, steps, sharpness, scale, intensity):
     return (1 - intensity / 255) * image + intensity * waves
 
 
-def _circles(generator, shape, level):
-    largest = side(shape) / 10
-    return (
-        generator.uniform(0, shape[:2]),
-        generator.uniform(0, 10),
-        *generator.uniform(0, largest, 2),
-        12.8 * level,
-    )
-
-
 @bar(
     "cocentric_sine_waves",
-    _circles,
+    lambda generator, shape, level: (
+        generator.uniform(0, shape[:2]),
+        generator.uniform(0, 10),
+        *generator.uniform(0, side(shape) / 10, 2),
+        12.8 * level,
+    ),
     family="noise",
     imagenet=(3.0, 5.0, 8.0, 9.0, 10.0),
 )
 def cocentric_sine_waves(image, centre, frequency, amplitude, width, intensity):
     """Adds rings around a point, whose outline is a wave."""
-    down, right = places(image.shape) - np.reshape(centre, (2, 1, 1))
+    down, right = places(image.shape, centre)
     wave = np.sin(np.arctan2(right, down) * frequency) * amplitude
     rings = (np.hypot(down, right) + wave) % width / width - 0.5
     return image + intensity * rings[..., None]

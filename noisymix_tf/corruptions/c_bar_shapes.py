@@ -20,7 +20,7 @@ def _rays(generator, radius):
 
 def _sparkle(shape, centre, lengths, power):
     """How bright light is that goes out from a point in rays."""
-    down, right = places(shape) - np.reshape(centre, (2, 1, 1))
+    down, right = places(shape, centre)
     turned = (np.arctan2(right, down) + np.pi) / (2 * np.pi) * len(lengths)
     ray = turned.astype(int)
     beside = turned - ray
@@ -53,14 +53,13 @@ def sparkles(image, centres, rays) -> np.ndarray:
     return image
 
 
-def _inverse_sparkles(generator, shape, level):
-    centre = generator.uniform(0.25, 0.75, 2) * shape[:2]
-    return centre, _rays(generator, 0.25 * side(shape)), 0.13 * level
-
-
 @bar(
     "inverse_sparkles",
-    _inverse_sparkles,
+    lambda generator, shape, level: (
+        generator.uniform(0.25, 0.75, 2) * shape[:2],
+        _rays(generator, 0.25 * side(shape)),
+        0.13 * level,
+    ),
     family="weather",
     cifar=(1.0, 1.5, 2.5, 4.5, 5.0),
     imagenet=(1.0, 2.0, 4.0, 9.0, 10.0),
@@ -189,14 +188,11 @@ def circular_motion_blur(image, degrees) -> np.ndarray:
     return total / weights.sum() * 255
 
 
-def _apart(generator, shape, level):
-    scales = [1.0, 1.0 + 0.025 * level, 1.0 + 0.05 * level]
-    return (generator.permutation(scales)[: shape[-1]],)
-
-
 @bar(
     "transverse_chromatic_abberation",
-    _apart,
+    lambda generator, shape, level: (
+        generator.permutation(1 + 0.025 * level * np.arange(3))[: shape[-1]],
+    ),
     family="blur",
     cifar=(1.0, 2.0, 5.0, 9.0, 10.0),
 )
@@ -250,15 +246,13 @@ def pinch_and_twirl(image, angles, amount) -> np.ndarray:
     return image
 
 
-def _ripples(generator, shape, level):
-    lengths = generator.uniform(0.1, 0.3, 2) * side(shape)
-    phases = generator.uniform(0, 2 * np.pi, 2)
-    return lengths, phases, 0.0025 * level * side(shape)
-
-
 @bar(
     "ripple",
-    _ripples,
+    lambda generator, shape, level: (
+        generator.uniform(0.1, 0.3, 2) * side(shape),
+        generator.uniform(0, 2 * np.pi, 2),
+        0.0025 * level * side(shape),
+    ),
     family="digital",
     cifar=(5.5, 6.0, 6.5, 7.5, 8.0),
 )
@@ -271,15 +265,14 @@ def ripple(image, lengths, phases, amplitude) -> np.ndarray:
     return sampled(image, *moved)
 
 
-def _water(generator, shape, level):
-    time = generator.uniform(0.5, 2.0)
-    size = generator.uniform(0.75, 1.25) * side(shape)
-    return time, size, 0.05 * level * side(shape), 0.2 * level
-
-
 @bar(
     "caustic_refraction",
-    _water,
+    lambda generator, shape, level: (
+        generator.uniform(0.5, 2.0),
+        generator.uniform(0.75, 1.25) * side(shape),
+        0.05 * level * side(shape),
+        0.2 * level,
+    ),
     family="weather",
     imagenet=(2.35, 3.2, 4.9, 6.6, 9.15),
 )
