@@ -102,11 +102,8 @@ def _prepared(config):
     epoch = data.steps_per_epoch(dataset.train, config.batch_size)
     classifier = setup.classifier(config, dataset)
     trainer = setup.trainer(config, classifier, epoch, dataset)
-    return (
-        steps.title_of(config, dataset),
-        trainer,
-        setup.views(config, dataset),
-    )
+    views = setup.views(config, dataset)
+    return steps.title_of(config, dataset), trainer, views
 
 
 def _watched(trainer, views, rounds):

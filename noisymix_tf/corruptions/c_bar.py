@@ -44,10 +44,14 @@ class Drawn:
         return changed
 
 
-def bar(name, draw, **attributes) -> Callable:
+def bar(draw, **attributes) -> Callable:
     """A decorator of what changes an image: a corruption of C-bar."""
-    add = CORRUPTIONS.register(name, c_bar=True, **attributes)
-    return lambda change: add(Drawn(draw, change))
+
+    def file(change):
+        add = CORRUPTIONS.register(change.__name__, c_bar=True, **attributes)
+        return add(Drawn(draw, change))
+
+    return file
 
 
 def side(shape) -> int:
@@ -64,19 +68,14 @@ def _phases(generator, shape):
     """Phases of one channel that are equal at opposite frequencies."""
     height, width = shape[:2]
     half = generator.uniform(0, 2 * np.pi, (height, width // 2))
-    if width % 2 == 0:
-        return opposite(half)
-    column = generator.uniform(0, 2 * np.pi, (height // 2, 1))
-    middle = np.zeros((height % 2, 1))
+    column = generator.uniform(0, 2 * np.pi, (height // 2, width % 2))
+    middle = np.zeros((height % 2, width % 2))
     return opposite(half, np.concatenate([column, middle, column[::-1]]))
 
 
-def opposite(half, middle=None) -> np.ndarray:
+def opposite(half, *middle) -> np.ndarray:
     """Joins a half of the columns, a middle one if any, and the half turned."""
-    parts = [half, half[::-1, ::-1]]
-    if middle is not None:
-        parts.insert(1, middle)
-    return np.concatenate(parts, axis=1)
+    return np.concatenate([half, *middle, half[::-1, ::-1]], axis=1)
 
 
 def coloured(power, phases) -> np.ndarray:
@@ -93,7 +92,6 @@ def _from_middle(height, width):
 
 
 @bar(
-    "blue_noise_sample",
     lambda generator, shape, level: (
         _phases(generator, shape),
         0.3 * level - 2.5,
@@ -109,7 +107,6 @@ def blue_noise_sample(image, phases, threshold) -> np.ndarray:
 
 
 @bar(
-    "brownish_noise",
     lambda generator, shape, level: (
         np.stack([_phases(generator, shape) for _ in range(shape[-1])]),
         6.4 * level,
@@ -131,7 +128,6 @@ def _perlin(generator, shape, level):
 
 
 @bar(
-    "perlin_noise",
     _perlin,
     family="noise",
     imagenet=(4.6, 5.2, 5.8, 7.6, 8.8),
@@ -171,7 +167,6 @@ def _perlin_noise(points, order, gradients):
 
 
 @bar(
-    "plasma_noise",
     lambda generator, shape, level: (
         generator.uniform(0, 6 * np.pi),
         generator.integers(4, 7),
@@ -200,7 +195,6 @@ def plasma_noise(image, time, steps, sharpness, scale, intensity):
 
 
 @bar(
-    "cocentric_sine_waves",
     lambda generator, shape, level: (
         generator.uniform(0, shape[:2]),
         generator.uniform(0, 10),
@@ -226,7 +220,6 @@ def _one_frequency(generator, shape, level):
 
 
 @bar(
-    "single_frequency_greyscale",
     _one_frequency,
     family="noise",
     imagenet=(1.0, 1.5, 2.0, 4.5, 5.0),

@@ -38,7 +38,6 @@ def _sparkles(generator, shape, level):
 
 
 @bar(
-    "sparkles",
     _sparkles,
     family="weather",
     cifar=(0.7, 3.5, 5.6, 6.3, 7.0),
@@ -54,7 +53,6 @@ def sparkles(image, centres, rays) -> np.ndarray:
 
 
 @bar(
-    "inverse_sparkles",
     lambda generator, shape, level: (
         generator.uniform(0.25, 0.75, 2) * shape[:2],
         _rays(generator, 0.25 * side(shape)),
@@ -78,7 +76,6 @@ def _checkerboard(generator, shape, level):
 
 
 @bar(
-    "checkerboard_cutout",
     _checkerboard,
     family="digital",
     cifar=(1.0, 2.0, 3.0, 4.0, 5.0),
@@ -113,7 +110,6 @@ def _lines(generator, shape, level):
 
 
 @bar(
-    "lines",
     _lines,
     family="digital",
     cifar=(0.5, 1.0, 1.5, 2.0, 2.5),
@@ -165,7 +161,6 @@ def smooth_line(row, column, last_row, last_column) -> Iterator[tuple]:
 
 
 @bar(
-    "circular_motion_blur",
     lambda generator, shape, level: (1.5 * level,),
     family="blur",
     cifar=(2.8, 3.6, 4.4, 5.2, 6.0),
@@ -189,7 +184,6 @@ def circular_motion_blur(image, degrees) -> np.ndarray:
 
 
 @bar(
-    "transverse_chromatic_abberation",
     lambda generator, shape, level: (
         generator.permutation(1 + 0.025 * level * np.arange(3))[: shape[-1]],
     ),
@@ -219,7 +213,6 @@ def _twirls(generator, shape, level):
 
 
 @bar(
-    "pinch_and_twirl",
     _twirls,
     family="digital",
     cifar=(5.5, 6.0, 6.5, 8.5, 10.0),
@@ -247,7 +240,6 @@ def pinch_and_twirl(image, angles, amount) -> np.ndarray:
 
 
 @bar(
-    "ripple",
     lambda generator, shape, level: (
         generator.uniform(0.1, 0.3, 2) * side(shape),
         generator.uniform(0, 2 * np.pi, 2),
@@ -266,7 +258,6 @@ def ripple(image, lengths, phases, amplitude) -> np.ndarray:
 
 
 @bar(
-    "caustic_refraction",
     lambda generator, shape, level: (
         generator.uniform(0.5, 2.0),
         generator.uniform(0.75, 1.25) * side(shape),

@@ -32,7 +32,7 @@ True
 True
 """
 
-import importlib
+import pkgutil
 
 _LAZY = {
     "AdversarialGap": "losses",
@@ -52,8 +52,7 @@ __all__ = sorted(_LAZY)
 def __getattr__(name):
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"noisymix_tf.studies.{_LAZY[name]}")
-    return getattr(module, name)
+    return pkgutil.resolve_name(f"{__name__}.{_LAZY[name]}:{name}")
 
 
 def __dir__():
