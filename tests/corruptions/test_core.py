@@ -1,12 +1,20 @@
-"""Registries, seeds, shapes and bad input of corruptions and perturbations."""
+"""Registries, seeds, shapes, severities and bad input of both kinds."""
 
 import functools
+import itertools
+import math
 
 import numpy as np
 import pytest
 
 from noisymix_tf import corruptions
-from noisymix_tf.corruptions import core, corrupt, generate, perturb
+from noisymix_tf.corruptions import (
+    core,
+    corrupt,
+    generate,
+    perturb,
+    selection,
+)
 from support.corruption_oracle import COMMON, DETERMINISTIC, EXTRA, photographs
 from support.released_sets import save_image
 from support.usage import assert_usage_error
@@ -157,6 +165,63 @@ def test_the_table_follows_the_shorter_side(make, kind):
         made = [make(kind, images, table=name) for name in corruptions.TABLES]
         equal = [(make(kind, images) == pixels).all() for pixels in made]
         assert equal == [len(images[0]) == 63, len(images[0]) == 80, False]
+
+
+def test_constants_go_evenly_from_one_to_the_next():
+    assert core.between(0.2, 0.6, 0.25) == pytest.approx(0.3)
+    low, high = (8, 0.5, "water"), (11, 1, "mud")
+    assert core.between(low, high, 0.5) == (10, 0.75, "mud")
+    entry = corruptions.CORRUPTIONS.get("gaussian_noise")
+    assert entry.constant("imagenet", 4.5) == pytest.approx(0.32)
+    assert entry.constant("imagenet", 4) == 0.26
+    assert entry.constant("imagenet", 0.5) == entry.constant("imagenet", 1)
+
+
+@pytest.mark.parametrize("table", ["cifar", "imagenet"])
+@pytest.mark.parametrize("name", corruptions.names())
+def test_every_corruption_can_be_had_between(name, table):
+    images = photographs(2, 32, 32)
+    made = {
+        s: corrupt(images, name, s, table=table).astype(int)
+        for s in (0.5, 1, 2.5, 4, 4.25, 5)
+    }
+    # Half of severity 1, rounded; and something between at the others.
+    close = np.abs(made[0.5] - (images + (made[1] - images) / 2))
+    assert close.max() <= 0.5
+    assert np.abs(made[4.25] - images).mean() > 0
+    again = corrupt(images, name, 4.0, table=table)
+    np.testing.assert_array_equal(again, made[4])
+
+
+def test_noise_and_light_grow_with_severity_and_share_draws():
+    images = np.full([1, 32, 32, 3], 100, np.uint8)
+
+    def strength(name, severity):
+        made = corrupt(images, name, severity, table="imagenet")
+        return np.abs(made.astype(float) - 100).mean()
+
+    for name in ("gaussian_noise", "impulse_noise", "brightness"):
+        found = [strength(name, s) for s in np.arange(1, 10) / 2.0]
+        assert all(b > a for a, b in itertools.pairwise(found))
+    noise = [
+        corrupt(images, "gaussian_noise", s).astype(float) - 100
+        for s in (3, 3.5)
+    ]
+    assert np.corrcoef(*(n.ravel() for n in noise))[0, 1] > 0.99
+
+
+def test_words_and_ranges_of_severities():
+    levels = selection.severity_levels
+    assert levels((3, 1, 3)) == (1, 3) and levels(["2", 2.0]) == (2,)
+    halves = levels(["0.5:5:0.5"])
+    assert halves == (0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5)
+    assert [type(s) for s in halves[:2]] == [float, int]
+    assert levels(["0.1:0.35:0.1", 5]) == (0.1, 0.2, 0.3, 5)
+    words = "loud 1:2 1:5:0 5:1:1 1:5:1e-9".split()
+    for wrong in (0, 6, -1.5, 5.5, True, math.nan, *words):
+        assert_usage_error(lambda w=wrong: levels([w]), repr(wrong)[:4])
+    images = photographs(1, 32, 32)
+    assert_usage_error(lambda: corrupt(images, "fog", 0.0), "0")
 
 
 GOOD = np.zeros([2, 32, 32, 3], np.uint8)
