@@ -129,8 +129,13 @@ def draw_plan(seed, batch, options, height, width) -> Plan:
     """
     seeds = tf.unstack(rng.split(seed, 3, by_name=True))
     step_seed, depth_seed, weight_seed = seeds
-    operation, parameter = _steps(step_seed, batch, options, height, width)
     chains = [*batch, options.width]
+    # One draw for the three: compiling a generator takes a fifth of a second.
+    draws = fixed.uniform(step_seed, [*chains, options.max_depth, 3])
+    which, strength, side = tf.unstack(draws, axis=-1)
+    operation = fixed.below(which, len(options.operations))
+    how = strength, side, options.severity, (height, width), options.operations
+    parameter = ops.parameters(operation, *how)
     if options.depth == -1:
         law = {"minval": 1, "maxval": options.max_depth + 1, "dtype": tf.int32}
         key = rng.key(depth_seed, by_name=True)
@@ -153,54 +158,31 @@ def draw_weights(seed, batch, width, alpha=1.0) -> tuple:
     return weights, tf.sigmoid(variates[..., -2] - variates[..., -1])
 
 
-def _steps(seed, batch, options, height, width):
-    """Operation and parameter of every step."""
-    # One draw for the three: compiling a generator takes a fifth of a second.
-    draws = fixed.uniform(seed, [*batch, options.width, options.max_depth, 3])
-    which, strength, side = tf.unstack(draws, axis=-1)
-    operation = fixed.below(which, len(options.operations))
-    how = strength, side, options.severity, (height, width)
-    return operation, ops.parameters(operation, *how, options.operations)
-
-
 def apply_plan(images, plan, operations=ops.ALL_OPERATIONS, dense=False):
     """The AugMix views `[B, 1 + V, H, W, C]` of a `Plan` of axes `[B, V]`.
 
     Its indices are those of `operations`; images and `dense` are as for
     `augmix_views`.
     """
-    _, views, width, depth = plan.operation.shape
-    operation = tf.reshape(plan.operation, [-1, views * width, depth])
-    ends = tf.reshape(plan.depth, [-1, views * width, 1])
-    return ops.apply(
-        images,
-        tf.where(tf.range(depth) < ends, operation, ops.NOTHING),
-        tf.reshape(plan.parameter, [-1, views * width, depth]),
-        operations,
-        geometry.bilinear if dense else None,
-        _mixed,
-        1 + views,
-        (plan.weights, plan.m),
-        tf.float32,
-    )
+    is_done = tf.range(plan.operation.shape[-1]) < plan.depth[..., tf.newaxis]
+    operation = tf.where(is_done, plan.operation, ops.NOTHING)
+    resample = geometry.bilinear if dense else None
+    how = operations, resample, _mixed, (plan.weights, plan.m)
+    return ops.apply(images, operation, plan.parameter, *how)
 
 
 def _mixed(image, results, weights, m):
     """An image `[..., H, W, C]` and its views, a list of such."""
     views, width = weights.shape[-2:]
-
-    def of_pixels(numbers):
-        return numbers[..., tf.newaxis, tf.newaxis, tf.newaxis]
-
     image = tf.cast(image, tf.float32)
     made = [image]
     for view in range(views):
         share = m[..., view]
-        mixed = of_pixels(1.0 - share) * image
+        mixed = fixed.wide(1.0 - share) * image
         for index in range(width):
             chain = results[..., view * width + index, :, :, :]
             chain = tf.cast(chain, tf.float32)
-            chain *= of_pixels(share * weights[..., view, index])
+            chain *= fixed.wide(share * weights[..., view, index])
             # Of the first two products a compiler may fuse either with the sum.
             mixed += fixed.rounded(chain) if index == 0 else chain
         made.append(mixed)

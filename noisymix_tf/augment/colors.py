@@ -165,14 +165,14 @@ def color(images, factor) -> "tf.Tensor":
     A factor, fixed-point `[...]`, of 0 is grey, and of 1 the image itself; so
     it is for the three below.
     """
-    return _blend(_grey(images), images, factor)
+    return _blend(grey(images), images, factor)
 
 
 def contrast(images, factor) -> "tf.Tensor":
     """Blends with the mean grey value of the image."""
-    grey = tf.cast(_grey(images), tf.int32)
+    luma = tf.cast(grey(images), tf.int32)
     count = images.shape[-3] * images.shape[-2]
-    total = tf.reduce_sum(grey, axis=[-3, -2, -1], keepdims=True)
+    total = tf.reduce_sum(luma, axis=[-3, -2, -1], keepdims=True)
     return _blend((2 * total + count) // (2 * count), images, factor)
 
 
@@ -186,7 +186,7 @@ def sharpness(images, factor) -> "tf.Tensor":
     return _blend(_smooth(images), images, factor)
 
 
-def _grey(images):
+def grey(images) -> "tf.Tensor":
     """ITU-R 601 luma in 16-bit fixed point, `[..., H, W, 1]`."""
     if images.shape[-1] == 1:
         return images
@@ -219,6 +219,5 @@ def _blend(degenerate, images, factor):
     start = tf.cast(degenerate, tf.float32)
     factor = tf.cast(factor, tf.float32) / fixed.ONE
     change = tf.cast(images, tf.float32) - start
-    product = factor[..., tf.newaxis, tf.newaxis, tf.newaxis] * change
-    value = fixed.rounded(product) + start
+    value = fixed.rounded(fixed.wide(factor) * change) + start
     return tf.cast(tf.clip_by_value(value, 0.0, 255.0), tf.uint8)

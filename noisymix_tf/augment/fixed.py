@@ -74,3 +74,8 @@ def rounded(product) -> "tf.Tensor":
     near the bound.
     """
     return tf.maximum(product, -1e30)
+
+
+def wide(values, axes=3) -> "tf.Tensor":
+    """Numbers `[...]` of images with axes behind them, those of pixels."""
+    return values[(..., *[tf.newaxis] * axes)]

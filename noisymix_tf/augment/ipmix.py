@@ -11,9 +11,9 @@ import dataclasses
 import typing
 
 from noisymix_tf import philox, rng
-from noisymix_tf.augment import colors, fixed, geometry, mixing_set, ops
+from noisymix_tf.augment import colors, fixed, geometry, ops, pixmix
 from noisymix_tf.augment.augmix import draw_weights
-from noisymix_tf.augment.mixing_set import MixingSetOptions, mix, wide
+from noisymix_tf.augment.fixed import wide
 from noisymix_tf.augment.views import VIEWS, WHOLE, made
 from noisymix_tf.lazy import serializable, tf
 from noisymix_tf.options import AT_LEAST_1, POSITIVE, between, option
@@ -32,7 +32,7 @@ _WAYS = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class IPMixOptions(MixingSetOptions):
+class IPMixOptions(pixmix.MixingSetOptions):
     """IPMix."""
 
     PREFIX = "ipmix_"
@@ -110,11 +110,11 @@ def _draw_plan(seed, batch, options, shelf, size):
         done & is_patch,
         _boxes(box, size),
         fixed.below(way, _WAYS),
-        mixing_set.draw_powers(seeds[3], shape, options.beta),
+        pixmix.draw_powers(seeds[3], shape, options.beta),
         rng.uniform(seeds[6], shape, by_name=True),
         rng.seeds(seeds[2], shape, by_name=True),
         *draw_weights(seeds[4], batch, options.width),
-        mixing_set.draw_places(seeds[5], batch, shelf, size),
+        pixmix.draw_places(seeds[5], batch, shelf, size),
     )
 
 
@@ -143,23 +143,13 @@ def _up_to(draws, limit):
 
 def _apply_plan(images, plan, shelf, dense):
     """The views `[B, 1 + V, H, W, C]` of a `Plan` of axes `[B, V]`."""
-    shown = mixing_set.shown(shelf, plan.place, images.shape[1:])
-    views, width = plan.weights.shape[1:]
-    rows = [-1, views * width, _STEPS]
+    shown = pixmix.shown(shelf, plan.place, images.shape[1:])
     own = (plan.patched, plan.way, plan.share)
     own = *(part[..., tf.newaxis] for part in own), plan.box, plan.powers
-    own = *own, plan.seed
-    return ops.apply(
-        images,
-        tf.reshape(plan.operation, rows),
-        tf.reshape(plan.parameter, rows),
-        _OPERATIONS,
-        geometry.bilinear if dense else None,
-        _mixed,
-        1 + views,
-        (own, plan.weights, plan.m, shown),
-        tf.float32,
-    )
+    own = (*own, plan.seed), plan.weights, plan.m, shown
+    rows = plan.operation, plan.parameter
+    resample = geometry.bilinear if dense else None
+    return ops.apply(images, *rows, _OPERATIONS, resample, _mixed, own)
 
 
 def _mixed(image, results, own, weights, m, shown):
@@ -209,7 +199,7 @@ def _patched(chain, picture, wanted, way, share, box, powers, seed):
     inside = (rows >= top) & (rows < bottom) & (columns >= left)
     inside &= (columns < right) & wide(wanted)
     a, b = (wide(power) for power in tf.unstack(powers, axis=-1))
-    mixed = mix(chain, picture, a, b, wide(way == 1))
+    mixed = pixmix.mix(chain, picture, a, b, wide(way == 1))
     drawn = philox.uniforms(
         tf.reshape(seed, [-1, 2]), height * width * channels
     )

@@ -10,6 +10,7 @@ every kind of operation at once, and keep what their own gave.
 """
 
 import functools
+import math
 import typing
 
 from noisymix_tf.augment import colors, fixed, geometry
@@ -109,65 +110,57 @@ def parameters(
     return parameter
 
 
-def _all_results(_, results):
-    return tf.unstack(results, axis=-4)
-
-
 def apply(
-    images,
-    operation,
-    parameter,
-    operations,
-    resample,
-    finish=_all_results,
-    count=None,
-    own=(),
-    dtype="uint8",
+    images, operation, parameter, operations, resample, mix=None, own=()
 ) -> "tf.Tensor":
-    """Applies R rows of D operations to each image, one after the other.
+    """Applies rows of operations to each image, one after the other.
 
     Args:
         images: uint8 `[B, H, W, C]`, static but for B.
-        operation: int32 `[B, R, D]`, indices into `operations`; `NOTHING` does
-            nothing, and what follows it in a row neither.
-        parameter: Fixed-point `[B, R, D]`, what each is given.
+        operation: int32 `[B, V, ..., D]`, indices into `operations`: R rows of
+            D; `NOTHING` does nothing, and what follows it in a row neither.
+        parameter: Fixed-point, of the same shape: what each is given.
         operations: Sequence of `Operation`.
         resample: `geometry.bilinear` or `geometry.nearest`, for all images at
             once; None for the loop.
-        finish: Function of an image, of the results `[R, H, W, C]` of its rows
-            and of its `own`, tensors `[B, ...]`, to a list of views; without
-            the loop, of all, with an axis in front.
-        count: Length of the list; R unless given.
-        dtype: Of the views, which are `[B, count, H, W, C]`.
+        mix: Function of an image, of the results `[R, H, W, C]` of its rows and
+            of its `own`, tensors `[B, ...]`, to a list of the image and its V
+            views; without the loop, of all, with an axis in front.
+
+    Returns:
+        uint8 `[B, R, H, W, C]`; what is mixed float32 `[B, 1 + V, H, W, C]`.
     """
+    views, *_, depth = operation.shape[1:]
+    number = math.prod(operation.shape[1:-1])
+    operation = tf.reshape(operation, [-1, number, depth])
+    parameter = tf.reshape(parameter, [-1, number, depth])
+    count, dtype = (1 + views, "float32") if mix else (number, "uint8")
+    mix = mix or (lambda _, results: tf.unstack(results, axis=-4))
     if resample is not None:
         made = _dense(images, operation, parameter, operations, resample)
-        return tf.stack(finish(images, made, *own), axis=1)
+        return tf.stack(mix(images, made, *own), axis=1)
 
-    def of_image(index, views):
+    def of_image(index, written):
         image, *rows, mine = tf.nest.map_structure(
             lambda each: tf.gather(each, index),
             (images, operation, parameter, own),
         )
         counts = colors.histogram(image)
-        made = tf.map_fn(
+        results = tf.map_fn(
             lambda row: _one(image, counts, *row, operations),
             tuple(rows),
             fn_output_signature=tf.uint8,
         )
         # Each is written to its place at once, which saves copies.
-        for place, each in enumerate(finish(image, made, *mine)):
-            views = views.write(index * count + place, each)
-        return index + 1, views
+        for place, each in enumerate(mix(image, results, *mine)):
+            written = written.write(index * count + place, each)
+        return index + 1, written
 
-    count, shape = count or operation.shape[1], images.shape[1:]
-    number = tf.shape(images)[0]
-    views = tf.TensorArray(dtype, number * count, element_shape=shape)
-    _, views = tf.while_loop(
-        lambda index, _: index < number, of_image, (0, views)
-    )
+    batch, shape = tf.shape(images)[0], images.shape[1:]
+    made = tf.TensorArray(dtype, batch * count, element_shape=shape)
+    _, made = tf.while_loop(lambda index, _: index < batch, of_image, (0, made))
     size = -1 if images.shape[0] is None else images.shape[0]
-    return tf.reshape(views.stack(), [size, count, *shape])
+    return tf.reshape(made.stack(), [size, count, *shape])
 
 
 def _one(image, counts, operation, parameter, operations):
@@ -245,19 +238,14 @@ def _dense_step(images, operation, parameter, operations, resample):
         given = tf.where(here, parameter, 0)
         if each.table:
             made = each.table(lambda: counts, given)
-            table = tf.where(_behind(here, 2), made, table)
+            table = tf.where(fixed.wide(here, 2), made, table)
         elif each.place:
             made = each.place(given, height, width)
-            maps = tf.where(_behind(here, 1), made, maps)
+            maps = tf.where(fixed.wide(here, 1), made, maps)
         elif each.image:
             blends.append((each.image, here, given))
     # For each image a single one of these is not the identity.
     images = resample(colors.apply_table(images, table), maps)
     for blend, here, given in blends:
-        images = tf.where(_behind(here, 3), blend(images, given), images)
+        images = tf.where(fixed.wide(here), blend(images, given), images)
     return images
-
-
-def _behind(condition, axes):
-    """A condition `[N]` with so many axes behind it."""
-    return tf.reshape(condition, [-1] + [1] * axes)

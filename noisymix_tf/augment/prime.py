@@ -160,8 +160,8 @@ def _dense(images, plan, law):
 
     _, x = tf.while_loop(lambda place, _: place < _DEPTH, step, (0, x))
     x = tf.reshape(x, [-1, views, _WIDTH, *images.shape[1:]])
-    mixed = tf.reduce_sum(x * _wide(plan.weights, 3), axis=2)
-    m = _wide(plan.m, 3)
+    mixed = tf.reduce_sum(x * fixed.wide(plan.weights), axis=2)
+    m = fixed.wide(plan.m)
     return (1.0 - m) * images[:, tf.newaxis] + m * mixed
 
 
@@ -185,7 +185,7 @@ def filtered(images, seeds, *, law) -> "tf.Tensor":
     for place in range(9):
         row, column = divmod(place, 3)
         part = padded[:, row : row + height, column : column + width]
-        total += _wide(kernel[:, place], 3) * part
+        total += fixed.wide(kernel[:, place]) * part
     return tf.clip_by_value(total, 0.0, 1.0)
 
 
@@ -221,7 +221,7 @@ def recoloured(images, seeds, *, law) -> "tf.Tensor":
     end = -(-last // _BLOCK) * _BLOCK
     start = end, tf.zeros_like(images), tf.zeros_like(images)
     _, real, imaginary = tf.while_loop(lambda k, *_: k > 0, terms, start)
-    turn *= _wide(first, 3)
+    turn *= fixed.wide(first)
     curve = real * tf.sin(turn) + imaginary * tf.cos(turn)
     return tf.clip_by_value(images + curve, 0.0, 1.0)
 
@@ -289,7 +289,7 @@ def _energies(cut, height, width, law):
     rows, columns = _aliases(height, law.modes), _aliases(width, law.modes)
     squares = rows[:, None, :, None] ** 2 + columns[:, None] ** 2
     squares = tf.constant(squares.reshape(-1, height - 2, width - 2))
-    inside = squares < _wide((cut + 0.5) ** 2, 3)
+    inside = squares < fixed.wide((cut + 0.5) ** 2)
     return tf.reduce_sum(tf.where(inside, 1.0 / squares, 0.0), axis=1)
 
 
@@ -307,7 +307,7 @@ def _moved(images, down, right):
     rows = tf.clip_by_value(rows, 0.0, height - 1.0)
     columns = tf.clip_by_value(columns, 0.0, width - 1.0)
     top, left = tf.floor(rows), tf.floor(columns)
-    below, beside = _wide(rows - top, 1), _wide(columns - left, 1)
+    below, beside = fixed.wide(rows - top, 1), fixed.wide(columns - left, 1)
     top, left = tf.cast(top, tf.int32), tf.cast(left, tf.int32)
     pixels = tf.reshape(images, [-1, height * width, channels])
 
@@ -336,8 +336,3 @@ def numbers(seeds, uniforms, normals) -> tuple:
 def _whole(uniform, limit):
     """Whole numbers of 1 to a limit, as floats."""
     return tf.minimum(tf.floor(uniform * limit), limit - 1.0) + 1.0
-
-
-def _wide(values, axes):
-    """Values with so many axes behind them."""
-    return tf.reshape(values, [*tf.unstack(tf.shape(values)), *[1] * axes])

@@ -8,7 +8,7 @@ import tensorflow as tf
 from numpy.testing import assert_array_equal as same
 
 from noisymix_tf.augment import colors, fixed, geometry, ops
-from noisymix_tf.augment.policy_space import OPERATIONS
+from noisymix_tf.augment.policy import OPERATIONS
 from noisymix_tf.benchmarks import pillow_augmix
 from support import augmentation as laws
 

@@ -12,14 +12,14 @@ from numpy.testing import assert_array_equal as same
 from PIL import Image
 
 from noisymix_tf import augment
-from noisymix_tf.augment import fixed, policy, policy_space
-from noisymix_tf.augment.policy_space import AUTO_AUGMENT, NAMES, POLICIES, WIDE
+from noisymix_tf.augment import fixed, policy
+from noisymix_tf.augment.policy import AUTO_AUGMENT, NAMES, POLICIES, WIDE
 from support import augmentation as laws
 from support.usage import assert_usage_error
 
 SHAPE = (12, 15, 3)
 Steps = collections.namedtuple("Steps", "operation parameter")
-SIGNED = [each.signed for each in policy_space.OPERATIONS]
+SIGNED = [each.signed for each in policy.OPERATIONS]
 PLAIN = ("autocontrast", "equalize", "invert")
 WHOLE = ("translate_x", "translate_y", "rotate", "solarize", "posterize")
 STEPS = [(strongest, m) for strongest in (9, 30) for m in range(strongest + 1)]
@@ -45,8 +45,8 @@ def test_magnitudes_are_equal_steps_through_the_ranges(golden, space):
     ranges = golden("auto_augment_policies.json")[f"{space}_ranges"]
     # The fourteen of RandAugment and TrivialAugment, and invert.
     plain = {"identity", "autocontrast", "equalize"}
-    assert set(policy_space.COMMON) == {*ranges} | plain
-    assert set(NAMES) == {*policy_space.COMMON, "invert"}
+    assert set(policy.COMMON) == {*ranges} | plain
+    assert set(NAMES) == {*policy.COMMON, "invert"}
     for name in ("identity", *PLAIN):
         assert WIDE.parameter(name, 7, 30, 32, 32) == 0.0
     signed = {name for name, moves in zip(NAMES, SIGNED) if moves}
@@ -74,12 +74,12 @@ def drawn(sampler, count=20_000):
 
 def real(steps):
     """With parameters as Pillow takes them."""
-    return Steps(steps[0], laws.real(*steps, policy_space.OPERATIONS))
+    return Steps(steps[0], laws.real(*steps, policy.OPERATIONS))
 
 
 def real_of(space, name, *magnitude):
     """A parameter as it comes out of fixed point."""
-    unit = policy_space.OPERATIONS[NAMES.index(name)].unit
+    unit = policy.OPERATIONS[NAMES.index(name)].unit
     parameter = space.parameter(name, *magnitude, 32, 48)
     return fixed.number(parameter * unit) / fixed.ONE / unit
 
@@ -130,7 +130,7 @@ def test_rand_augment_draws_of_one_magnitude(magnitude):
     pairs = steps.operation[:, 1] * 14 + steps.operation[:, 2]
     laws.assert_law(pairs, dict.fromkeys(range(196), 1 / 196))
     laws.assert_uncorrelated(*steps.operation.T)
-    for index, name in enumerate(policy_space.COMMON):
+    for index, name in enumerate(policy.COMMON):
         values = steps.parameter[steps.operation == index]
         expected = AUTO_AUGMENT.parameter(name, magnitude, 30, 32, 48)
         np.testing.assert_allclose(np.abs(values), abs(expected), rtol=1e-14)
@@ -147,9 +147,9 @@ def test_torchvision_scale_is_what_torchvision_publishes():
     signed = {"rotate": 30 * bins, "translate_x": 150 / 331 * 48 * bins // 1}
     signed["translate_y"] = 150 / 331 * 32 * bins // 1
     signed |= dict.fromkeys(("shear_x", "shear_y"), 0.3 * bins)
-    space = policy_space.SCALES["torchvision"]
-    for name in policy_space.COMMON:
-        unit = policy_space.OPERATIONS[NAMES.index(name)].unit
+    space = policy.SCALES["torchvision"]
+    for name in policy.COMMON:
+        unit = policy.OPERATIONS[NAMES.index(name)].unit
         pairs = [space.both_ways(name, m, 30, 32, 48) for m in range(31)]
         forth = back = plain.get(name, 0)
         if name in ("color", "contrast", "brightness", "sharpness"):
