@@ -1,4 +1,4 @@
-"""TensorFlow, Keras and SciPy, imported when they are first used.
+"""TensorFlow, Keras, SciPy and Pillow, imported when they are first used.
 
 They take seconds to import. A module that says `from noisymix_tf.lazy import
 keras, tf` costs nothing until then: a command knows its parts, prints its help
@@ -28,10 +28,14 @@ class _Lazy(types.ModuleType):
 if typing.TYPE_CHECKING:
     import keras
     import tensorflow as tf
-    from scipy import special, stats
+    from PIL import Image
+    from scipy import fft, ndimage, sparse, special, stats
 else:
-    keras, tf = _Lazy("keras"), _Lazy("tensorflow")
-    special, stats = _Lazy("scipy.special"), _Lazy("scipy.stats")
+    keras, tf, Image = map(_Lazy, ("keras", "tensorflow", "PIL.Image"))
+    fft, ndimage, sparse, special, stats = (
+        _Lazy(f"scipy.{name}")
+        for name in ("fft", "ndimage", "sparse", "special", "stats")
+    )
 
 
 def serializable(entry: type) -> type:

@@ -16,6 +16,7 @@ import tensorflow as tf
 from noisymix_tf import augment
 from noisymix_tf.benchmarks import BENCHMARKS, pillow_augmix, timing
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import Image
 from noisymix_tf.training.setup import augmentation
 
 # Side of the images -> images of a call, ours and Pillow's.
@@ -94,7 +95,6 @@ def photographs(count, size, seed=0) -> np.ndarray:
     Uint8 `[count, size, size, 3]`. Histograms and edges are those of real
     images, which noise does not have.
     """
-    from PIL import Image
     from sklearn.datasets import load_sample_images
 
     pictures = map(

@@ -17,6 +17,7 @@ from noisymix_tf import private
 from noisymix_tf.benchmarks import BENCHMARKS, timing
 from noisymix_tf.benchmarks.augmix import photographs
 from noisymix_tf.benchmarks.training import fed
+from noisymix_tf.lazy import Image
 from noisymix_tf.training import setup
 
 # The usual size of an ImageNet photograph, for images of 224 pixels.
@@ -102,7 +103,6 @@ def _operate(is_deterministic):
 
 def _write_records(root, count, side, seed):
     import tensorflow_datasets as tfds
-    from PIL import Image
 
     size = (_WIDTH * side // _SIDE, _HEIGHT * side // _SIDE)
     examples = []

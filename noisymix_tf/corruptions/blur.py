@@ -18,6 +18,7 @@ from noisymix_tf.corruptions.filters import (
     smeared,
     zoom_taps,
 )
+from noisymix_tf.lazy import fft, ndimage, sparse
 
 _still = functools.partial(CORRUPTIONS.register, family="blur")
 _film = functools.partial(PERTURBATIONS.register, family="blur")
@@ -42,8 +43,6 @@ def defocus_blur(images, lens, streams) -> np.ndarray:
     unit = images / 255.0
     if np.count_nonzero(kernel) > _MOST_DIRECT_TAPS:
         return _filter_by_fourier(unit, kernel)
-    from scipy import ndimage
-
     return ndimage.correlate(unit, kernel[None, :, :, None], mode="mirror")
 
 
@@ -55,8 +54,6 @@ def _disk(radius, edge_deviation):
     weights misses one by about 1e-8, and truncation to 8 bits turns that into a
     whole level wherever an image is flat.
     """
-    from scipy import ndimage
-
     reach, edge_reach = (8, 1) if radius <= 8 else (radius, 2)
     squares = np.arange(-reach, reach + 1) ** 2
     disk = (squares[:, None] + squares <= radius**2).astype(np.float32)
@@ -71,8 +68,6 @@ def _disk(radius, edge_deviation):
 
 def _filter_by_fourier(images, kernel):
     """Filters floats `[B, H, W, C]` by a symmetric kernel, border mirrored."""
-    from scipy import fft
-
     reach = len(kernel) // 2
     height, width = images.shape[1:3]
     # One channel of one image at a time along contiguous memory.
@@ -270,8 +265,6 @@ def gaussian_blur_film(images, growth, streams) -> Iterator[np.ndarray]:
 @functools.lru_cache(maxsize=16)
 def _mean_zoom(height, width, stop, step):
     """Mean of an image and its magnifications, sparse `[H * W, H * W]`."""
-    from scipy import sparse
-
     factors = np.arange(1, stop, step)
     total = sparse.eye_array(height * width, format="csr")
     for factor in factors:
@@ -283,8 +276,6 @@ def _mean_zoom(height, width, stop, step):
 
 def _zoom_axis(size, factor):
     """The magnification of `zoom_taps` as a sparse matrix `[size, size]`."""
-    from scipy import sparse
-
     before, after, share = zoom_taps(size, factor)
     weights = np.concatenate([1.0 - share, share])
     places = np.tile(np.arange(size), 2), np.concatenate([before, after])

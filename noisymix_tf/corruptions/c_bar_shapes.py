@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from noisymix_tf.corruptions.c_bar import bar, places, side
+from noisymix_tf.lazy import ndimage
 
 _GREY = 128
 _SPARKLES = 5
@@ -167,8 +168,6 @@ def smooth_line(row, column, last_row, last_column) -> Iterator[tuple]:
 )
 def circular_motion_blur(image, degrees) -> np.ndarray:
     """Averages over turns about the centre of up to some degrees."""
-    from scipy import ndimage
-
     image = image.astype(np.float32) / 255
     # Turned with cubic splines, whose coefficients do not depend on the turn.
     planes = [
@@ -192,8 +191,6 @@ def circular_motion_blur(image, degrees) -> np.ndarray:
 )
 def transverse_chromatic_abberation(image, scales) -> np.ndarray:
     """Magnifies each channel by another factor, and blurs it a little."""
-    from scipy import ndimage
-
     changed, (height, width, _) = np.empty_like(image), image.shape
     for channel, scale in enumerate(scales):
         # Without the prefilter, as the benchmark: cubic splines that smooth.
@@ -286,8 +283,6 @@ def caustic_refraction(image, time, size, lens, light) -> np.ndarray:
 
 def caustics(shape, time, size) -> np.ndarray:
     """A pattern of light on the ground of water, `[H, W]`, smoothed."""
-    from scipy import ndimage
-
     own = places(shape) / size % 1 * (2 * np.pi) - 250
     waves, total = own, 1.0
     for step in range(1, 6):

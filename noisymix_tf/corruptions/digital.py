@@ -10,6 +10,7 @@ import numpy as np
 
 from noisymix_tf.corruptions.core import CORRUPTIONS, PERTURBATIONS
 from noisymix_tf.corruptions.filters import Pictures
+from noisymix_tf.lazy import Image, fft
 
 # The benchmark's images have been sampled at 32nds of a pixel, from
 # coordinates in 1024ths: differences of up to three levels hang on it.
@@ -199,8 +200,6 @@ def _smoothed(planes, deviation):
     unchanged but for a factor; so a deviation of half the image costs no more
     than one of a few pixels.
     """
-    from scipy import fft
-
     height, width = planes.shape[-2:]
     down, across = _response(height, deviation), _response(width, deviation)
     waves = fft.dctn(planes, axes=(-2, -1)) * np.outer(down, across)
@@ -225,8 +224,6 @@ def _response(size, deviation):
 )
 def pixelate(images, factor, streams) -> np.ndarray:
     """Averages down to a share of the size and enlarges with hard edges."""
-    from PIL import Image
-
     height, width = images.shape[1:3]
     small = max(1, int(width * factor)), max(1, int(height * factor))
 
@@ -246,7 +243,6 @@ def pixelate(images, factor, streams) -> np.ndarray:
 )
 def jpeg_compression(images, quality, streams) -> np.ndarray:
     """Compresses as JPEG of a quality and decodes again."""
-    from PIL import Image
 
     def round_trip(image):
         file = io.BytesIO()

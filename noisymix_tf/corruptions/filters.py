@@ -9,14 +9,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from noisymix_tf.lazy import Image, ndimage
+
 # The benchmark's maker rounds smears to 16 bits and truncates those to 8.
 _ROUNDING = 0.5 / 257
 
 
 def gaussian_filter(images, deviation, reach=4.0) -> np.ndarray:
     """Gaussian filter of floats `[B, H, W, C]`, cut at `reach` deviations."""
-    from scipy import ndimage
-
     return ndimage.gaussian_filter(
         images, (0, deviation, deviation, 0), mode="nearest", truncate=reach
     )
@@ -162,8 +162,6 @@ class Pictures:
     """Images, uint8 `[B, H, W, C]`, for Pillow, as the benchmark's makers."""
 
     def __init__(self, images):
-        from PIL import Image
-
         self._shape = images.shape
         # Pillow takes grey images without an axis for the channel.
         planes = images[..., 0] if images.shape[-1] == 1 else images
@@ -184,8 +182,6 @@ class Pictures:
         lies outside of the image becomes black; at the border the last pixel is
         repeated, not mixed with black. `nearest` takes one pixel, not four.
         """
-        from PIL import Image
-
         filters = Image.Resampling
         choice = filters.NEAREST if nearest else filters.BILINEAR
         size = self._shape[2], self._shape[1]

@@ -10,6 +10,7 @@ import numpy as np
 
 from noisymix_tf.corruptions.core import CORRUPTIONS, PERTURBATIONS
 from noisymix_tf.corruptions.filters import gaussian_filter, paint
+from noisymix_tf.lazy import ndimage
 
 # Pale turquoise.
 _WATER = (175, 238, 238)
@@ -141,8 +142,6 @@ def _edges(planes, low, high):
 
     Sums of absolute derivatives exceed `low`, and `high` somewhere on each.
     """
-    from scipy import ndimage
-
     planes = planes.astype(np.int32)
     across = _weighted(planes, _SOBEL, "nearest")
     down = _weighted(planes, _SOBEL.T, "nearest")
@@ -221,8 +220,6 @@ def _equalized(plane):
 
 def _blurred(planes):
     """Mean of three by three, float64; the border is mirrored."""
-    from scipy import ndimage
-
     for axis in (1, 2):
         planes = ndimage.correlate1d(planes, [1, 1, 1], axis, mode="mirror")
     return planes * (1 / 9)
@@ -230,6 +227,4 @@ def _blurred(planes):
 
 def _weighted(planes, weights, border):
     """Weighted sum of three by three numbers of every plane."""
-    from scipy import ndimage
-
     return ndimage.correlate(planes, weights[None], mode=border)

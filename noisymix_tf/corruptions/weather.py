@@ -8,6 +8,7 @@ import numpy as np
 from noisymix_tf.corruptions.core import CORRUPTIONS, PERTURBATIONS
 from noisymix_tf.corruptions.filters import luma, plasma, smeared, zoom_taps
 from noisymix_tf.corruptions.frost_textures import textures
+from noisymix_tf.lazy import Image
 
 
 @CORRUPTIONS.register(
@@ -141,8 +142,6 @@ def frost(images, pane, streams, frost_folder=None) -> np.ndarray:
 @functools.lru_cache(maxsize=8)
 def _large_enough(height, width, stride, folder):
     """The pictures, thinned out, and enlarged where an image is larger."""
-    from PIL import Image
-
     pictures = []
     for picture in textures(folder):
         step = min(stride, *picture.shape[:2])  # At least one pixel is left.
