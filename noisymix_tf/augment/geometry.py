@@ -14,8 +14,8 @@ image, so that accelerators give what the host gives. Its maps, fixed-point
 of the one at column x and row y is at `a x + b y + c`, `d x + e y + f`.
 """
 
-import functools
 import math
+from functools import partial
 
 import numpy as np
 
@@ -164,14 +164,9 @@ def _rotation(degrees, height, width):
     return tf.gather(tf.constant(maps), index)
 
 
-def _shear_x(factor, height, width):
+def _sheared(place, offset, factor, *_):
     factor = fixed.shift(factor, _SHEAR_BITS)
-    return _changed(b=factor, c=fixed.shift(factor, 1))
-
-
-def _shear_y(factor, height, width):
-    factor = fixed.shift(factor, _SHEAR_BITS)
-    return _changed(d=factor, f=fixed.shift(factor, 1))
+    return _changed(**{place: factor, offset: fixed.shift(factor, 1)})
 
 
 def _changed(**added):
@@ -186,16 +181,10 @@ def _changed(**added):
 # width, to maps.
 MOVES = {
     "rotate": (rotate, _rotation),
-    "shear_x": (functools.partial(shear, axis=1), _shear_x),
-    "shear_y": (functools.partial(shear, axis=0), _shear_y),
-    "translate_x": (
-        functools.partial(translate, axis=1),
-        lambda pixels, height, width: _changed(c=pixels),
-    ),
-    "translate_y": (
-        functools.partial(translate, axis=0),
-        lambda pixels, height, width: _changed(f=pixels),
-    ),
+    "shear_x": (partial(shear, axis=1), partial(_sheared, "b", "c")),
+    "shear_y": (partial(shear, axis=0), partial(_sheared, "d", "f")),
+    "translate_x": (partial(translate, axis=1), lambda c, *_: _changed(c=c)),
+    "translate_y": (partial(translate, axis=0), lambda f, *_: _changed(f=f)),
 }
 
 

@@ -218,11 +218,9 @@ def _dense(images, operation, parameter, operations, resample):
     """`[B, R, H, W, C]`, with all images at once."""
     rows, depth = operation.shape[1:]
     made = tf.repeat(images, rows, axis=0)
-    operation = tf.reshape(operation, [-1, depth])
-    parameter = tf.reshape(parameter, [-1, depth])
-    for step in range(depth):
-        given = (operation[:, step], parameter[:, step], operations)
-        made = _dense_step(made, *given, resample)
+    steps = (tf.reshape(each, [-1, depth]) for each in (operation, parameter))
+    for given in zip(*(tf.unstack(each, axis=1) for each in steps)):
+        made = _dense_step(made, *given, operations, resample)
     return tf.reshape(made, [-1, rows, *images.shape[1:]])
 
 

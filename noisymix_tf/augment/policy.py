@@ -304,10 +304,8 @@ def rand_augment_views(
     """Returns each image with RandAugment views; see `auto_augment_views`.
 
     A view is `num_ops` operations, drawn from fourteen with replacement, of one
-    `magnitude`, 0 to 30. With the `scale` `"automl"` it is a share of
-    AutoAugment's ranges, of which enhancements go from 0.1 (weak colours) to
-    1.9; with `"torchvision"` it is whole, and they go from 1 to 1.9 or, in half
-    of the draws, to 0.1. And `cutout`.
+    `magnitude`, 0 to 30, a share of AutoAugment's ranges; `RandAugmentOptions`
+    tells what the `scale` changes in these. And `cutout`.
 
     Example:
 

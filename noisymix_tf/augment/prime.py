@@ -114,7 +114,6 @@ def _draw_plan(seed, batch):
 
 def _one_by_one(images, plan, law):
     """Views `[B, V, H, W, C]`; of each step only what it does is computed."""
-    changes = [functools.partial(change, law=law) for change in _KINDS]
 
     def of_view(index, own):
         image = tf.gather(images, index // plan.m.shape[1])[tf.newaxis]
@@ -122,9 +121,9 @@ def _one_by_one(images, plan, law):
         def of_chain(chain, mixed):
             def step(place, x):
                 seed = own.seed[chain, place, tf.newaxis]
-                branches = [lambda c=change: c(x, seed) for change in changes]
+                steps = [lambda c=each: c(x, seed, law=law) for each in _KINDS]
                 kind = own.kind[chain, place]
-                return place + 1, tf.switch_case(kind, [*branches, lambda: x])
+                return place + 1, tf.switch_case(kind, [*steps, lambda: x])
 
             more = lambda place, _: place < _DEPTH  # noqa: E731
             _, x = tf.while_loop(more, step, (0, image))

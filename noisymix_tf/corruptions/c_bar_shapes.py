@@ -195,10 +195,7 @@ def transverse_chromatic_abberation(image, scales) -> np.ndarray:
     for channel, scale in enumerate(scales):
         # Without the prefilter, as the benchmark: cubic splines that smooth.
         large = ndimage.zoom(image[..., channel], scale, prefilter=False)
-        top, left = (
-            (large.shape[0] - height) // 2,
-            (large.shape[1] - width) // 2,
-        )
+        top, left = np.subtract(large.shape, (height, width)) // 2
         changed[..., channel] = large[top : top + height, left : left + width]
     return changed
 

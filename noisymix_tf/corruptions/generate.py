@@ -1,8 +1,4 @@
-"""`corrupt` and `perturb`: blocks of a batch through one registered function.
-
-What is random of an image depends on (seed, name, level, its index) and on
-nothing else, so that it gets the same pixels in any batch.
-"""
+"""`corrupt` and `perturb`: blocks of a batch through a registered function."""
 
 import math
 import os

@@ -127,14 +127,11 @@ def coefficients(
     >>> round(coefficients(alpha=1.0)["r1"], 4)
     0.3333
     """
-    check(
-        alpha=alpha,
-        additive_noise=additive_noise,
-        multiplicative_noise=multiplicative_noise,
-    )
+    levels = {"additive_noise": additive_noise}
+    levels["multiplicative_noise"] = multiplicative_noise
+    check(alpha=alpha, **levels)
     check(high=1.0, noise_sparsity=noise_sparsity)
-    levels = additive_noise, multiplicative_noise
-    noise = second_moments(*levels, noise_sparsity)
+    noise = second_moments(*levels.values(), noise_sparsity)
     # With labels left alone (see `mixup_losses`) 1 - lam ~ Beta(alpha, alpha +
     # 1): this is its mean, and twice the mean of its square.
     mixing = alpha / (2.0 * alpha + 1.0)
