@@ -2,7 +2,6 @@
 
 import functools
 import time
-import tracemalloc
 from unittest import mock
 
 import keras
@@ -21,7 +20,6 @@ from noisymix_tf.models.zoo import MODELS, Architecture
 from noisymix_tf.training import setup
 from support import ROOT, pages, picture_folders, tiny_network
 from support import augmentation as laws
-from support.released_sets import noise
 from support.usage import assert_usage_error, parsed
 
 benchmarks.load()
@@ -224,19 +222,6 @@ def test_figures_are_per_result_of_every_name(monkeypatch, capsys):
     # The common fifteen at five severities, the ten films of CIFAR.
     assert_allclose(minutes, [5 * 15 * 200 / 60, 10 * 5_000 / 60])
     assert " 833.3 CPU-minutes" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("name", corruptions.names())
-def test_memory_does_not_grow_with_the_number_of_images(name):
-    images, peaks = noise(400, 32, 32, 3), []
-    corruptions.corrupt(images[:1], name, 5)  # Loads or draws what it keeps.
-    for part in (images[:100], images):
-        tracemalloc.start()
-        corruptions.corrupt(part, name, 5)
-        # Beyond what is returned.
-        peaks.append(tracemalloc.get_traced_memory()[1] - part.nbytes)
-        tracemalloc.stop()
-    assert peaks[1] < 1.2 * peaks[0] + 100_000
 
 
 def test_the_pillow_version_draws_all_operations_and_depths():

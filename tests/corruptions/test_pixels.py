@@ -1,5 +1,6 @@
 """Corruptions and perturbations against the benchmark's own pixels."""
 
+import functools
 import itertools
 import re
 import tracemalloc
@@ -260,15 +261,21 @@ def test_crop_is_the_centre(name):
     np.testing.assert_array_equal(cropped, wanted)
 
 
-@pytest.mark.parametrize("name", ["shot_noise", "zoom_blur", "snow", "tilt"])
-def test_only_the_films_are_large(name, monkeypatch):
+CORRUPT = functools.partial(corruptions.corrupt, severity=3)
+LARGE = [(perturb, n) for n in ("shot_noise", "zoom_blur", "snow", "tilt")]
+LARGE += [(CORRUPT, n) for n in ("gaussian_noise", "glass_blur", "contrast")]
+
+
+@pytest.mark.parametrize("make, name", LARGE)
+def test_only_what_is_made_is_large(make, name, monkeypatch):
     images = oracle.photographs(60, 16, 16)
     # Private: six images at a time.
-    monkeypatch.setattr(generate, "_FILM_VALUES", 6 * images[0].size)
-    perturb(images[:1], name)  # Loads what is loaded on first use.
+    for values in ("_IMAGE_VALUES", "_FILM_VALUES"):
+        monkeypatch.setattr(generate, values, 6 * images[0].size)
+    make(images[:1], name)  # Loads what is loaded on first use.
     tracemalloc.start()
-    films = perturb(images, name)
+    made = make(images, name)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    # The batch in floats would be 370 kB a frame.
-    assert peak - films.nbytes < 370_000
+    # The batch in floats would be 370 kB, of films each frame.
+    assert peak - made.nbytes < 370_000
