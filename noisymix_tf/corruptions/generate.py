@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 
 from noisymix_tf.checks import is_whole
-from noisymix_tf.corruptions import core, frost_textures, selection
+from noisymix_tf.corruptions import core, selection, weather
 from noisymix_tf.errors import UsageError
 
 # Values per block, of images and of one frame of films. A result never depends
@@ -164,7 +164,7 @@ def version(frost_folder=None) -> str:
     frost_folder = _folder(frost_folder)
     if frost_folder is None:
         return str(core.VERSION)
-    return f"{core.VERSION}+{frost_textures.fingerprint(frost_folder)}"
+    return f"{core.VERSION}+{weather.fingerprint(frost_folder)}"
 
 
 def to_uint8(images) -> np.ndarray:

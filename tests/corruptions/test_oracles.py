@@ -10,9 +10,9 @@ from PIL import Image
 from scipy import ndimage
 
 from noisymix_tf import corruptions
-from noisymix_tf.corruptions import blur, filters, frost_textures
-from noisymix_tf.corruptions.frost_textures import textures
+from noisymix_tf.corruptions import blur, filters, weather
 from noisymix_tf.corruptions.generate import to_uint8
+from noisymix_tf.corruptions.weather import textures
 from support.corruption_oracle import generators, photographs
 from support.released_sets import noise, save_image
 from support.usage import assert_usage_error
@@ -178,7 +178,7 @@ def test_pictures_of_frost(tmp_path):
         red, green, blue = picture.mean(axis=(0, 1))
         assert 70 < red < green < blue
     # Private: one picture, drawn once more.
-    again = frost_textures._drawn(*frost_textures._ICES[1], 1)
+    again = weather._drawn(*weather._ICES[1], 1)
     np.testing.assert_array_equal(again, pictures[1])
 
 
