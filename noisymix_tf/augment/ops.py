@@ -21,23 +21,33 @@ NOTHING = -1
 
 
 class Law(typing.NamedTuple):
-    """AugMix's law of a parameter: `start` plus a tenth of `level * reach`."""
+    """The law of a parameter: `start`, and a share of `reach` that is added."""
 
-    # What level 10 adds: a number, or a function of the height and the width.
-    reach: float | typing.Callable = 0
+    reach: float | typing.Callable = (
+        0  # A function of the height and the width.
+    )
     start: float = 0
-    whole: bool = False  # Whether what is added is truncated.
+    whole: typing.Callable | None = None  # What makes whole what is added.
     falls: bool = False  # Whether it is taken away instead.
 
-    def __call__(self, draws, severity, height, width):
-        """Fixed-point parameters at levels from 0.1 to `severity`."""
-        reach = self.reach
-        reach = (reach(height, width) if callable(reach) else reach) / 10
-        added = fixed.number(0.1 * reach)
-        added += fixed.times(draws, (severity - 0.1) * reach)
+    def at(self, magnitude, strongest, height, width) -> float:
+        """A policy's parameter: the share of a magnitude in the strongest."""
+        added = magnitude * self._most(height, width) / strongest
+        added = self.whole(added) if self.whole else added
+        return float(self.start - added if self.falls else self.start + added)
+
+    def drawn(self, draws, severity, height, width) -> "tf.Tensor":
+        """AugMix's, fixed-point, at levels from 0.1 to `severity`, of ten."""
+        tenth = self._most(height, width) / 10
+        added = fixed.number(0.1 * tenth)
+        added += fixed.times(draws, (severity - 0.1) * tenth)
         added = fixed.floor(added) if self.whole else added
         start = fixed.number(self.start)
         return start - added if self.falls else start + added
+
+    def _most(self, height, width):
+        is_fixed = not callable(self.reach)
+        return self.reach if is_fixed else self.reach(height, width)
 
 
 class Operation(typing.NamedTuple):
@@ -69,18 +79,22 @@ def _moves(name, law, unit=1):
     return Operation(name, law, True, unit, place=place, image=image)
 
 
-_FALLS = {"whole": True, "falls": True}
+FALLS = {"whole": math.floor, "falls": True}
 _SHEAR = Law(0.3 * geometry.SHEAR_UNIT), geometry.SHEAR_UNIT
 OPERATIONS = (
     Operation("autocontrast", table=colors.autocontrast),
     Operation("equalize", table=colors.equalize),
-    Operation("posterize", Law(4, start=4, **_FALLS), table=colors.posterize),
-    _moves("rotate", Law(30, whole=True)),
-    Operation("solarize", Law(256, start=256, **_FALLS), table=colors.solarize),
+    Operation("posterize", Law(4, start=4, **FALLS), table=colors.posterize),
+    _moves("rotate", Law(30, whole=math.floor)),
+    Operation("solarize", Law(256, start=256, **FALLS), table=colors.solarize),
     _moves("shear_x", *_SHEAR),
     _moves("shear_y", *_SHEAR),
-    _moves("translate_x", Law(lambda height, width: width / 3, whole=True)),
-    _moves("translate_y", Law(lambda height, width: height / 3, whole=True)),
+    _moves(
+        "translate_x", Law(lambda height, width: width / 3, whole=math.floor)
+    ),
+    _moves(
+        "translate_y", Law(lambda height, width: height / 3, whole=math.floor)
+    ),
 )
 ENHANCEMENTS = ("color", "contrast", "brightness", "sharpness")
 ALL_OPERATIONS = OPERATIONS + tuple(
@@ -103,7 +117,7 @@ def parameters(
     """
     parameter = tf.zeros_like(strength)
     for index, each in enumerate(operations):
-        drawn = each.law(strength, severity, *size)
+        drawn = each.law.drawn(strength, severity, *size)
         if each.signed:
             drawn = tf.where(side < fixed.ONE // 2, -drawn, drawn)
         parameter = tf.where(operation == index, drawn, parameter)

@@ -7,13 +7,14 @@ host with exact whole numbers before any division, and truncated as there.
 """
 
 import dataclasses
-import fractions
 import functools
 import math
 import pathlib
+import typing
 
 from noisymix_tf import rng
 from noisymix_tf.augment import colors, fixed, geometry, ops
+from noisymix_tf.augment.ops import Law
 from noisymix_tf.augment.views import VIEWS, WHOLE, made
 from noisymix_tf.errors import UsageError
 from noisymix_tf.lazy import serializable, tf
@@ -50,92 +51,65 @@ OPERATIONS = tuple(_KNOWN[name] for name in NAMES)
 COMMON = NAMES[:14]
 
 
-@dataclasses.dataclass(frozen=True)
-class Space:
-    """The strongest parameters; a magnitude is a share of the way there.
+class Space(typing.NamedTuple):
+    """Laws of parameters; a magnitude is a share of the way through each."""
 
-    Posterization keeps `least_bits` of 8, enhancements go from the first of
-    their factors to the second (1 changes nothing), and translations to a
-    number of pixels or to a share of the side.
-    """
+    laws: dict
+    both: bool = False  # Whether enhancements go both ways from 1.
 
-    shear: float
-    degrees: int
-    least_bits: int
-    enhancement: tuple[float, float]
-    pixels: int | None = None
-    share: float | None = None
-
-    def parameter(self, name, magnitude, strongest, height, width) -> float:
+    def parameter(self, name, *where) -> float:
         """The parameter of an operation, before its sign; 0 without one."""
-
-        def scaled(limit):
-            return magnitude * limit / strongest
-
-        if name.startswith("shear"):
-            return scaled(self.shear)
-        if name.startswith("translate"):
-            side = width if name == "translate_x" else height
-            limit = self.pixels if self.share is None else self.share * side
-            return float(math.floor(scaled(limit)))
-        if name == "rotate":
-            return float(math.floor(scaled(self.degrees)))
-        if name == "solarize":
-            return 256.0 - math.floor(scaled(256))
-        if name == "posterize":
-            return 8.0 - math.floor(scaled(8 - self.least_bits))
-        if name in ops.ENHANCEMENTS:
-            low, high = self.enhancement
-            return low + scaled(high - low)
-        return 0.0
+        return self.laws.get(name, Law()).at(*where)
 
     def both_ways(self, name, *where) -> tuple:
         """What an operation is given for the two signs, if it has them."""
         operation = OPERATIONS[NAMES.index(name)]
         parameter = self.parameter(name, *where) * operation.unit
+        if self.both and name in ops.ENHANCEMENTS:
+            return parameter, 2.0 - parameter
         return parameter, -parameter if operation.signed else parameter
+
+
+def _laws(shear, degrees, least_bits, weakest, strongest, pixels):
+    """Laws of the strongest parameters, by name.
+
+    Posterization keeps `least_bits` of 8, enhancements go from the weakest of
+    their factors to the strongest (1 changes nothing), and translations to a
+    number of pixels, a function of the side.
+    """
+    whole = {"whole": math.floor}
+    return {
+        "rotate": Law(degrees, **whole),
+        "solarize": Law(256, start=256, **ops.FALLS),
+        "posterize": Law(8 - least_bits, start=8, **ops.FALLS),
+        "translate_x": Law(lambda height, width: pixels(width), **whole),
+        "translate_y": Law(lambda height, width: pixels(height), **whole),
+        **dict.fromkeys(("shear_x", "shear_y"), Law(shear)),
+        **dict.fromkeys(
+            ops.ENHANCEMENTS, Law(strongest - weakest, start=weakest)
+        ),
+    }
 
 
 # RandAugment's and TrivialAugment's strongest magnitude.
 STRONGEST = 30
 # The ranges of AutoAugment's Table 6 (arXiv:1805.09501), whose translations of
 # 150 pixels are for images of 331. RandAugment takes the same ranges.
-AUTO_AUGMENT = Space(
-    shear=0.3, degrees=30, least_bits=4, enhancement=(0.1, 1.9), share=150 / 331
-)
+AUTO_AUGMENT = Space(_laws(0.3, 30, 4, 0.1, 1.9, lambda side: 150 / 331 * side))
 # TrivialAugment's wide ranges (arXiv:2103.10158; automl/trivialaugment,
 # aug_lib.py, "wide_standard").
-WIDE = Space(
-    shear=0.99, degrees=135, least_bits=2, enhancement=(0.01, 2.0), pixels=32
-)
-
-
-class _Torchvision(Space):
-    """What torchvision's RandAugment (transforms/autoaugment.py) does else.
-
-    Enhancements go both ways from 1, and what is solarized or posterized is
-    rounded in another way.
-    """
-
-    def parameter(self, name, magnitude, strongest, height, width) -> float:
-        share = fractions.Fraction(magnitude) / strongest
-        if name == "solarize":
-            return float(math.ceil(255 * (1 - share)))
-        if name == "posterize":
-            return 8.0 - round((8 - self.least_bits) * share)
-        return super().parameter(name, magnitude, strongest, height, width)
-
-    def both_ways(self, name, *where) -> tuple:
-        forth, back = super().both_ways(name, *where)
-        return forth, 2.0 - forth if name in ops.ENHANCEMENTS else back
-
-
+WIDE = Space(_laws(0.99, 135, 2, 0.01, 2.0, lambda side: 32))
 # RandAugment's: that of automl's programs (trivialaugment, aug_lib.py), and
-# that of torchvision.
+# that of torchvision (transforms/autoaugment.py), where enhancements go both
+# ways from 1, and what is solarized or posterized is rounded in another way.
 SCALES = {
     "automl": AUTO_AUGMENT,
-    "torchvision": _Torchvision(
-        **dataclasses.asdict(AUTO_AUGMENT) | {"enhancement": (1.0, 1.9)}
+    "torchvision": Space(
+        AUTO_AUGMENT.laws
+        | {"solarize": Law(255, start=255, **ops.FALLS)}
+        | {"posterize": Law(4, start=8, whole=round, falls=True)}
+        | dict.fromkeys(ops.ENHANCEMENTS, Law(1.9 - 1.0, start=1)),
+        both=True,
     ),
 }
 
