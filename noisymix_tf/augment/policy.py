@@ -93,8 +93,9 @@ def _laws(shear, degrees, least_bits, weakest, strongest, pixels):
 
 # RandAugment's and TrivialAugment's strongest magnitude.
 STRONGEST = 30
-# The ranges of AutoAugment's Table 6 (arXiv:1805.09501), whose translations of
-# 150 pixels are for images of 331. RandAugment takes the same ranges.
+# The ranges of AutoAugment's Table 6 (arXiv:1805.09501): shear, degrees, bits,
+# enhancements from and to, pixels, of which 150 are for images of 331.
+# RandAugment takes the same ranges.
 AUTO_AUGMENT = Space(_laws(0.3, 30, 4, 0.1, 1.9, lambda side: 150 / 331 * side))
 # TrivialAugment's wide ranges (arXiv:2103.10158; automl/trivialaugment,
 # aug_lib.py, "wide_standard").
