@@ -127,11 +127,7 @@ def _perlin(generator, shape, level):
     return generator.permutation(_LATTICE), gradients, 0.05 * level
 
 
-@bar(
-    _perlin,
-    family="noise",
-    imagenet=(4.6, 5.2, 5.8, 7.6, 8.8),
-)
+@bar(_perlin, family="noise", imagenet=(4.6, 5.2, 5.8, 7.6, 8.8))
 def perlin_noise(image, order, gradients, share) -> np.ndarray:
     """Mixes in turbulence: Perlin's noise of five octaves.
 
@@ -219,11 +215,7 @@ def _one_frequency(generator, shape, level):
     return both, generator.uniform(0, 2 * np.pi), 19.6 * level
 
 
-@bar(
-    _one_frequency,
-    family="noise",
-    imagenet=(1.0, 1.5, 2.0, 4.5, 5.0),
-)
+@bar(_one_frequency, family="noise", imagenet=(1.0, 1.5, 2.0, 4.5, 5.0))
 def single_frequency_greyscale(image, frequencies, phase, intensity):
     """Adds one grey wave; the frequencies are those along rows and columns."""
     rows, columns = places(image.shape)

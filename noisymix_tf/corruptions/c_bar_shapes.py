@@ -110,11 +110,7 @@ def _lines(generator, shape, level):
     return (ends,)
 
 
-@bar(
-    _lines,
-    family="digital",
-    cifar=(0.5, 1.0, 1.5, 2.0, 2.5),
-)
+@bar(_lines, family="digital", cifar=(0.5, 1.0, 1.5, 2.0, 2.5))
 def lines(image, ends) -> np.ndarray:
     """Draws grey lines, `(row, column)` to `(row, column)`."""
     image, (height, width, _) = image.copy(), image.shape
@@ -206,11 +202,7 @@ def _twirls(generator, shape, level):
     return ways * level * np.pi / 20, 0.04 * level + 0.1
 
 
-@bar(
-    _twirls,
-    family="digital",
-    cifar=(5.5, 6.0, 6.5, 8.5, 10.0),
-)
+@bar(_twirls, family="digital", cifar=(5.5, 6.0, 6.5, 8.5, 10.0))
 def pinch_and_twirl(image, angles, amount) -> np.ndarray:
     """Pulls and turns the discs of a grid, by angles `[n, n]` at the middle."""
     image = image.astype(np.float32)
