@@ -93,5 +93,7 @@ def sequence(name, values) -> tuple:
 
 
 def _chosen(name, values, registry):
+    if isinstance(values, str) and values not in registry.names():
+        return registry.tagged(None if values == "all" else values)
     values = [values] if isinstance(values, str) else values
     return registry.chosen(sequence(name, values))
