@@ -23,9 +23,7 @@ NOTHING = -1
 class Law(typing.NamedTuple):
     """The law of a parameter: `start`, and a share of `reach` that is added."""
 
-    reach: float | typing.Callable = (
-        0  # A function of the height and the width.
-    )
+    reach: float | typing.Callable = 0  # Or of the height and the width.
     start: float = 0
     whole: typing.Callable | None = None  # What makes whole what is added.
     falls: bool = False  # Whether it is taken away instead.
@@ -89,12 +87,8 @@ OPERATIONS = (
     Operation("solarize", Law(256, start=256, **FALLS), table=colors.solarize),
     _moves("shear_x", *_SHEAR),
     _moves("shear_y", *_SHEAR),
-    _moves(
-        "translate_x", Law(lambda height, width: width / 3, whole=math.floor)
-    ),
-    _moves(
-        "translate_y", Law(lambda height, width: height / 3, whole=math.floor)
-    ),
+    _moves("translate_x", Law(lambda _, width: width / 3, whole=math.floor)),
+    _moves("translate_y", Law(lambda height, _: height / 3, whole=math.floor)),
 )
 ENHANCEMENTS = ("color", "contrast", "brightness", "sharpness")
 ALL_OPERATIONS = OPERATIONS + tuple(
