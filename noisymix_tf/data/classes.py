@@ -89,13 +89,13 @@ def balanced_indices(labels, num_examples) -> np.ndarray:
     """Ascending positions of the first images of each class, as many of each.
 
     Of small classes all; what is missing comes one by one from the lowest class
-    numbers. `labels` are ints `[N]` from 0, of which 1 to N are taken.
+    numbers. `labels` are ints `[N]`, of which 1 to N are taken.
 
     >>> balanced_indices(np.array([1, 1, 1, 0, 0, 1]), 3)
     array([0, 3, 4])
     """
     by_class = np.argsort(labels, kind="stable")
-    sizes = np.bincount(labels)
+    _, sizes = np.unique(labels, return_counts=True)
     number = np.empty_like(by_class)  # Of each image in its class.
     number[by_class] = np.concatenate([*map(np.arange, sizes)])
     return np.sort(np.lexsort((labels, number))[:num_examples])

@@ -83,22 +83,16 @@ class StoredImages:
     """Rows of an array as images or as films, in what is used of a `Split`.
 
     The array is uint8 `[R, ..., h, w, 3]`, a mapped one or `Videos`; rows are
-    ints `[N]`, with labels, ints `[N]`, or None where none are known: then all
-    are 0 to choose by, and -1 in batches.
+    ints `[N]`, with labels, ints `[N]`, or None for -1 where none are known.
     """
 
     def __init__(self, array, labels, rows, preprocess):
         self._array, self._known, self._rows = array, labels, np.asarray(rows)
-        labels = np.zeros(len(rows)) if labels is None else labels
+        labels = np.full(len(rows), -1) if labels is None else labels
         self.labels, self.preprocess = np.asarray(labels, np.int32), preprocess
 
     def __len__(self):
         return len(self._rows)
-
-    @property
-    def has_labels(self) -> bool:
-        """Whether they are known."""
-        return self._known is not None
 
     @property
     def num_frames(self) -> int:
@@ -134,8 +128,7 @@ class StoredImages:
             flat = read.reshape(-1, *read.shape[-3:])
             images = self.preprocess.apply(flat).numpy()
             images = images.reshape(*read.shape[:-3], *self.image_shape)
-            labels = self.labels[part]
-            yield images, labels if self.has_labels else labels - 1
+            yield images, self.labels[part]
 
 
 class Videos:

@@ -47,8 +47,8 @@ def test_arrays(tmp_path):
     assert [*opened.places] == wanted and str(opened.preprocess) == "as_stored"
     for level in (1, 2, 3):
         noisy = opened.sequences("gaussian_noise", level)
-        assert_films(noisy, films_of(level + 2), [0] * 7)
-        assert_films(opened.sequences("rotate", level), films_of(6), [0] * 7)
+        assert_films(noisy, films_of(level + 2), [-1] * 7)
+        assert_films(opened.sequences("rotate", level), films_of(6), [-1] * 7)
     # Private: only mapped, so that memory holds one batch.
     assert isinstance(noisy._array, np.memmap)
     cropped = sequences_of(tmp_path, preprocess="crop32")

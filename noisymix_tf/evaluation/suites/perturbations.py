@@ -174,7 +174,7 @@ def _released(job, names):
     for name in names:
         sequences = files.sequences(name, of.difficulty)
         check_frames(sequences.num_frames, **_pairs(name, of.difficulty))
-        classes = sequences.has_labels and int(sequences.labels.max()) + 1
+        classes = int(sequences.labels.max()) + 1
         images = Images(sequences, job.dataset.name, classes, *how)
         cell = job.cell("p", name, of.difficulty, images=images, **about)
         tasks.append(Task(cell, images, frames=sequences.num_frames))
