@@ -69,6 +69,7 @@ def freed_memory_goes_back():
 
     config.disable_op_determinism()
     gc.collect()
+    gc.freeze()  # What is kept for all tests, such as compiled functions.
     if sys.platform == "linux":
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -226,6 +226,7 @@ def test_a_run_goes_on_from_a_checkpoint(two, tmp_path):
     assert_equal(_state(one), _state(both))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [_PGD, _PUZZLEMIX])
 def test_a_run_goes_on_where_moving_statistics_are_used(two, options):
     """Each replica would use its own, a checkpoint hold those of the first."""
@@ -284,6 +285,7 @@ def test_odd_batches_are_filled_up_and_one_shape_is_compiled(two):
     assert shapes == [4, 4]
 
 
+@pytest.mark.slow
 def test_evaluations_agree(two, tmp_path):
     """Batches of 7 become 8 on two devices; the last one of 23 is filled."""
     plain = random_model()

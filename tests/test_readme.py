@@ -41,6 +41,7 @@ def trained(folder, **small):
     return names
 
 
+@pytest.mark.slow
 def test_the_examples_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     network = "network = keras.applications.MobileNetV3Small\n"

@@ -18,7 +18,9 @@ PILLOW = pillow_augmix.ALL_OPERATIONS | {
     f"nearest_{name}": operation for name, operation in laws.NEAREST.items()
 }
 COMPILED_SHAPES = [(32, 32, 3), (17, 23, 1)]
-SHAPES = [*COMPILED_SHAPES, (9, 230, 3), (230, 5, 1), (2, 2, 1)]
+# Another shape is another program.
+SLOW = pytest.param(COMPILED_SHAPES[1], marks=pytest.mark.slow)
+SHAPES = [COMPILED_SHAPES[0], SLOW, (9, 230, 3), (230, 5, 1), (2, 2, 1)]
 BATCH = 32
 
 

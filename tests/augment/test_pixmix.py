@@ -177,14 +177,12 @@ def ipmix_by_hand(image, own, shown, view):
     ],
     ids=["pixmix", "ipmix"],
 )
-def test_views_are_the_papers_in_any_part(
+def test_views_are_the_papers(
     folder, method, views, options, by_hand
 ):
     images = photographs(20, *SIZE)
     plan, shelf = drawn(method, options(folder), 20)
     made = views(images, [3, 1], mixing_dir=folder).numpy()
-    part = {"mixing_dir": folder, "shard": (1, 2)}
-    close(views(images[10:], [3, 1], **part), made[10:], atol=1e-3)
     assert made.dtype == np.float32 and made.shape == (20, 3, *SIZE, 3)
     same(made[:, 0], images)
     for place, image in enumerate(images):
@@ -197,20 +195,23 @@ def test_views_are_the_papers_in_any_part(
     assert 0 <= np.min(made) <= np.max(made) <= 255.001
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(
     "make, options",
     [
         (pixmix_views, {"num_views": 4}),
-        pytest.param(ipmix_views, {"width": 1}, marks=pytest.mark.slow),
+        (ipmix_views, {"width": 1}),
     ],
 )
-def test_forms_agree(folder, make, options, channels):
+def test_forms_and_parts_agree(folder, make, options, channels):
     images = photographs(4, 16, 20, channels)
     own = {"mixing_dir": folder, **options}
     views = make(images, [3, -4], **own)
     assert views.shape == (4, own.get("num_views", 3), 16, 20, channels)
     close(make(images, [3, -4], dense=True, **own), views, atol=0.05)
+    part = make(images[2:], [3, -4], shard=(1, 2), **own)
+    close(part, views[2:], atol=1e-3)
 
 
 @pytest.mark.parametrize("make", [pixmix_views, ipmix_views])

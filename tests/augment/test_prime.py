@@ -155,7 +155,13 @@ def picture(side):
     return np.rint(image * 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("what", ["deformed", "recoloured", "filtered", "view"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        *("deformed", "recoloured", "filtered"),
+        pytest.param("view", marks=pytest.mark.slow),  # All steps, compiled.
+    ],
+)
 @pytest.mark.parametrize(
     "side, name",
     [(32, "cifar"), pytest.param(48, "imagenet", marks=pytest.mark.slow)],
@@ -198,10 +204,8 @@ def test_chains_have_one_to_three_steps_of_three_kinds():
     assert stats.kstest(first, stats.beta(1, 2).cdf).pvalue > laws.P_VALUE
 
 
-@pytest.mark.parametrize(
-    "shape",
-    [(2, 9, 14, 1), pytest.param((1, 70, 66, 3), marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [(2, 9, 14, 1), (1, 70, 66, 3)])
 def test_views_of_any_form_and_place(shape):
     images = photographs(*shape)
     views = prime_views(images, [3, -4], num_views=4)

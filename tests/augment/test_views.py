@@ -34,6 +34,7 @@ def found(images, results, padding):
     return np.array([places[each.tobytes()] for each in results.numpy()]).T
 
 
+@pytest.mark.slow
 def test_crops_are_uniform_independent_and_the_same_everywhere():
     images = numbered(5000)
     results = random_crop_flip(images, [1, 2], padding=2)

@@ -137,7 +137,16 @@ def stateful(dataset):
     return {name for name in stateful if not re.fullmatch(ALLOWED, name)}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [  # What is joined has files and records in it.
+        *("arrays", "bmp", "joined", "read"),
+        *(
+            pytest.param(kind, marks=pytest.mark.slow)
+            for kind in ("files", "records", "array_records")
+        ),
+    ],
+)
 def test_determinism_leaves_it_parallel(splits, monkeypatch, determinism, kind):
     """tf.data makes maps with stateful operations sequential."""
     split, crop = splits[kind], data.RandomResizedCrop()

@@ -39,6 +39,7 @@ def bucket(prepared):
     return "ram://bucket"
 
 
+@pytest.mark.slow
 def test_an_epoch_has_every_image_once_and_goes_on_anywhere(bucket):
     paths = sorted(gfile.glob(f"{bucket}/imagenet2012/*/*-train*")) * 4
     records = list(tf.data.TFRecordDataset(paths).as_numpy_iterator())

@@ -77,6 +77,7 @@ def test_calls_give_the_pixels_of_the_function_of_their_options():
     assert symbolic.shape == (5, 3, 16, 16, 3)
 
 
+@pytest.mark.slow
 def test_compiled_pipelines_repeat_with_seeds_and_never_share_a_number():
     tf.config.run_functions_eagerly(False)
     layer = layer_of()

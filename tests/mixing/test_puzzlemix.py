@@ -182,6 +182,7 @@ def _settled(mixing, step=0, clean=CLEAN):
     return plan, mixing.settle(plan, clean)
 
 
+@pytest.mark.slow
 def test_plans_are_what_the_parts_find_and_mix_pixel_by_pixel():
     options = {"beta": 0.9, "gamma": 0.4, "eta": 0.1, "neigh_size": 1}
     options |= {"transport_size": 1, "transport_eps": 0.02}
@@ -218,6 +219,7 @@ def test_plans_are_what_the_parts_find_and_mix_pixel_by_pixel():
     assert grids == {2, 4} and moved
 
 
+@pytest.mark.slow
 def test_perturbations_climb_the_gradient_in_steps_that_mix():
     mixing = PuzzleMix(0.0, adversarial_probability=1.0)
     plan = _settled(mixing)[1]

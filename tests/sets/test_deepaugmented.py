@@ -82,6 +82,7 @@ def trained():
     return deepaugmented.trained(TWO, config)
 
 
+@pytest.mark.slow
 def test_autoencoder_learns_to_reproduce_images(trained):
     model, error = trained
     made = model(IMAGES.astype(np.float32)).numpy()

@@ -90,6 +90,7 @@ def test_weights_of_a_file_are_used(tmp_path):
         assert_usage_error(lib.feature_network, *words, **given)
 
 
+@pytest.mark.slow
 def test_statistics_come_near_the_style_and_contents_stay(network):
     transfer = lib.Transfer(network, StyleConfig(steps=60))
     images = np.array([folders.picture(i, (32, 32), 4) for i in range(2)])

@@ -219,6 +219,7 @@ def test_mistakes():
         assert_usage_error(call, words)
 
 
+@pytest.mark.slow
 def test_the_command_shows_orders_also_of_ones_own_model(tmp_path, capsys):
     def shown(*line, **values):
         return command.run(parsed(TheoryConfig, *line, **values))

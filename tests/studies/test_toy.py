@@ -114,6 +114,7 @@ def test_schemes_are_searched_on_equal_terms(tmp_path, monkeypatch):
     assert line in (tmp_path / "search.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_training_depends_on_its_seed_and_compares_its_views(monkeypatch):
     scheme, made = SCHEMES["manifold_mixup_jsd"], []
     sizes = config.ToyTrainingConfig(width=8, depth=3, epochs=2, batch_size=250)

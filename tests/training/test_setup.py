@@ -75,6 +75,7 @@ def fit(trainer, data, steps):
     return trainer.model.get_weights()
 
 
+@pytest.mark.slow
 def test_views_are_those_of_the_pipeline():
     """Also where XLA compiles them, of the step that comes next."""
     trainer = trainer_of(NOISY)

@@ -120,6 +120,7 @@ def test_steps_are_functions_of_the_seed_and_of_their_number(options):
     assert step(other, VIEWS, LABELS)["loss"] != first["loss"]
 
 
+@pytest.mark.slow
 def test_the_whole_step_is_one_xla_program_that_levels_do_not_trace_again():
     """Equal to the eager steps; a level is no constant of the program."""
     xla, eager = (
