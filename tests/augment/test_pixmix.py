@@ -177,9 +177,7 @@ def ipmix_by_hand(image, own, shown, view):
     ],
     ids=["pixmix", "ipmix"],
 )
-def test_views_are_the_papers(
-    folder, method, views, options, by_hand
-):
+def test_views_are_the_papers(folder, method, views, options, by_hand):
     images = photographs(20, *SIZE)
     plan, shelf = drawn(method, options(folder), 20)
     made = views(images, [3, 1], mixing_dir=folder).numpy()
