@@ -173,7 +173,10 @@ def ipmix_by_hand(image, own, shown, view):
     "method, views, options, by_hand",
     [
         (pixmix, pixmix_views, pixmix.PixMixOptions, pixmix_by_hand),
-        (ipmix, ipmix_views, ipmix.IPMixOptions, ipmix_by_hand),
+        pytest.param(
+            *(ipmix, ipmix_views, ipmix.IPMixOptions, ipmix_by_hand),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["pixmix", "ipmix"],
 )

@@ -63,7 +63,10 @@ OF_SHARES = keras.losses.CategoricalCrossentropy(True, label_smoothing=0.2)
 CASES = [
     ("input", SPARSE, LABELS, None, ONE_HOT),
     ("cutmix", SPARSE, LABELS, WEIGHT, ONE_HOT),
-    ("puzzlemix", SMOOTH, LABELS, WEIGHT, 0.7 * ONE_HOT + 0.1),
+    pytest.param(
+        ("puzzlemix", SMOOTH, LABELS, WEIGHT, 0.7 * ONE_HOT + 0.1),
+        marks=pytest.mark.slow,
+    ),
     ("adversarial", OF_SHARES, SHARES, None, 0.8 * SHARES + 0.2 / K),
 ]
 

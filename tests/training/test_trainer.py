@@ -375,7 +375,9 @@ def test_arrays_class_weights_and_validation_are_taken_as_by_keras():
     assert {"val_weighted", "weighted", "jsd", "cross_entropy"} <= set(history)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    "jit_compile", [pytest.param(False, marks=pytest.mark.slow), True]
+)
 def test_steps_in_one_execution_and_the_end_of_data_change_nothing(jit_compile):
     """The call that finds no batch left must not move the random streams."""
     data, weights = DATA.repeat(4), []
