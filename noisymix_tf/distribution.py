@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from noisymix_tf.errors import UsageError
+from noisymix_tf.errors import UsageError, one_line
 from noisymix_tf.lazy import tf
 
 _EXAMPLE = (
@@ -167,9 +167,8 @@ def _tpu(name):
         tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
     except (ValueError, OSError, tf.errors.OpError) as error:
-        reason = (str(error).splitlines() or ["no reason given"])[0]
         raise UsageError(
-            f"No TPU was found as --tpu={name or ''} ({reason.rstrip('.')}): "
+            f"No TPU was found as --tpu={name or ''} ({one_line(error)}): "
             "give its name, its address grpc://HOST:PORT, or 'local' on a TPU "
             "VM; or choose another --strategy."
         ) from error

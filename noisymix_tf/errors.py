@@ -1,5 +1,7 @@
 """Endings that are no defect of ours: a user's mistake, a machine's end."""
 
+import re
+
 
 class UsageError(ValueError):
     """Something the user gave cannot be used.
@@ -31,3 +33,11 @@ class Preempted(SystemExit):
 
     def __str__(self):
         return self.message
+
+
+def one_line(error) -> str:
+    """The first line of an exception's message, without op names."""
+    message = getattr(error, "message", None) or str(error)
+    lines = message.strip().splitlines() or [type(error).__name__]
+    line = re.sub(r"\{\{.*?\}\}+|\[Op:.*", "", lines[0])
+    return line.strip().rstrip(".")

@@ -25,8 +25,7 @@ from noisymix_tf import (
 )
 from noisymix_tf.config import Config
 from noisymix_tf.data import pipeline
-from noisymix_tf.data.dataset import one_line
-from noisymix_tf.errors import Preempted, UsageError
+from noisymix_tf.errors import Preempted, UsageError, one_line
 from noisymix_tf.evaluation import temperature
 from noisymix_tf.lazy import keras, tf
 from noisymix_tf.progress import say

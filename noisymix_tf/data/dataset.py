@@ -5,7 +5,6 @@ import concurrent.futures
 import dataclasses
 import functools
 import numbers
-import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,7 +13,7 @@ from noisymix_tf import rng
 from noisymix_tf.checks import class_numbers
 from noisymix_tf.data import identity
 from noisymix_tf.data.preprocess import Preprocess, decode_image
-from noisymix_tf.errors import UsageError
+from noisymix_tf.errors import UsageError, one_line
 from noisymix_tf.lazy import tf
 
 
@@ -367,14 +366,6 @@ def own_seed(seed, number) -> "tf.Tensor":
     """The seed of one of many that share a seed."""
     number = tf.cast(number, tf.int32)
     return tf.random.experimental.stateless_fold_in(seed, number)
-
-
-def one_line(error) -> str:
-    """The first line of an exception's message, without op names."""
-    message = getattr(error, "message", None) or str(error)
-    lines = message.strip().splitlines() or [type(error).__name__]
-    line = re.sub(r"\{\{.*?\}\}+|\[Op:.*", "", lines[0])
-    return line.strip().rstrip(".")
 
 
 def size_text(shape) -> str:

@@ -13,11 +13,10 @@ from noisymix_tf.data.dataset import (
     Dataset,
     EncodedSplit,
     kept,
-    one_line,
     size_text,
 )
 from noisymix_tf.data.preprocess import BY_PILLOW, Preprocess
-from noisymix_tf.errors import UsageError
+from noisymix_tf.errors import UsageError, one_line
 from noisymix_tf.lazy import tf
 from noisymix_tf.models.common import IMAGENET_MEAN, IMAGENET_STD
 from noisymix_tf.places import check_local

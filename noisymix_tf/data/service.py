@@ -11,8 +11,7 @@ import os
 import queue
 import threading
 
-from noisymix_tf.data.dataset import one_line
-from noisymix_tf.errors import UsageError
+from noisymix_tf.errors import UsageError, one_line
 from noisymix_tf.lazy import tf
 from noisymix_tf.progress import warn
 

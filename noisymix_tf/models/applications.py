@@ -4,9 +4,8 @@ import difflib
 import sys
 import warnings
 
-from noisymix_tf.errors import UsageError
+from noisymix_tf.errors import UsageError, one_line
 from noisymix_tf.lazy import keras
-from noisymix_tf.models.classifier import reason
 from noisymix_tf.models.graph import head_of
 from noisymix_tf.models.pretrained import (
     IMAGENET,
@@ -97,7 +96,7 @@ def _made(function, name, pixels, with_top, num_classes):
         height, width = pixels.shape[1:3]
         raise UsageError(
             f"{name} cannot be built for images of {height} x {width} pixels "
-            f"({reason('', error)}): give images of another size."
+            f"({one_line(error)}): give images of another size."
         ) from error
 
 
@@ -118,7 +117,7 @@ def _set_weights(network, function, name, weights, pixels):
     except ValueError as error:
         raise UsageError(
             f"--weights={weights} is for images of another size than "
-            f"{name} is built for ({reason('', error)}): give images of the "
+            f"{name} is built for ({one_line(error)}): give images of the "
             f"size that it was trained on."
         ) from error
 
@@ -131,7 +130,7 @@ def _downloaded(network, function):
             return function(weights=IMAGENET, include_top=with_top)
     except Exception as error:  # Of the net, the disk, the file.
         raise UsageError(
-            f"--weights={IMAGENET} cannot be had ({reason('', error)}): give "
+            f"--weights={IMAGENET} cannot be had ({one_line(error)}): give "
             f"--weights=FILE of a copy, or put Keras' file in models/ of its "
             f"folder ~/.keras (KERAS_HOME)."
         ) from error

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import zipfile
 
-from noisymix_tf.errors import UsageError
+from noisymix_tf.errors import UsageError, one_line
 from noisymix_tf.files import flush
 from noisymix_tf.lazy import keras, tf
 from noisymix_tf.models.unwrap import DIGITS, classifier_of
@@ -107,10 +107,9 @@ def _fetched(address):
             copy.parent.mkdir(parents=True, exist_ok=True)
             gfile.copy(place, copy)
     except tf.errors.OpError as error:
-        why = (error.message.splitlines() or ["no reason given"])[0]
         raise UsageError(
-            f"There is no model to be had at {address!r} ({why}): copy it to "
-            f"this machine."
+            f"There is no model to be had at {address!r} "
+            f"({one_line(error)}): copy it to this machine."
         ) from error
     return pathlib.Path(folder, name)
 
@@ -143,8 +142,7 @@ def reason(path, error) -> str:
             is_damaged = True
         if is_damaged:
             return _DAMAGED
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:200].rstrip(".")
+    return one_line(error)[:200]
 
 
 def write(model, path) -> None:

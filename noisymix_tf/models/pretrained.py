@@ -5,9 +5,8 @@ import dataclasses
 from collections.abc import Iterator
 
 from noisymix_tf import private
-from noisymix_tf.errors import UsageError
+from noisymix_tf.errors import UsageError, one_line
 from noisymix_tf.lazy import keras
-from noisymix_tf.models.classifier import reason
 from noisymix_tf.models.common import layer_seed
 from noisymix_tf.models.graph import Graph, head_of, is_weighted
 from noisymix_tf.options import Options, option
@@ -99,7 +98,7 @@ def adapted(
         raise
     except Exception as error:  # Whatever layers of a user lead to.
         raise UsageError(
-            f"{name} cannot be made anew ({reason('', error)}): each of its "
+            f"{name} cannot be made anew ({one_line(error)}): each of its "
             f"layers needs a get_config that its class can be built from."
         ) from error
     if ending(made) != LOGITS:

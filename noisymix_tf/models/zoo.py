@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from noisymix_tf.checks import whole_number
-from noisymix_tf.errors import UsageError
+from noisymix_tf.errors import UsageError, one_line
 from noisymix_tf.lazy import keras
 from noisymix_tf.models import applications
 from noisymix_tf.models.averaging import normalisations
-from noisymix_tf.models.classifier import reason
 from noisymix_tf.options import BELOW_1, POSITIVE, Options, option
 from noisymix_tf.registry import Registry
 
@@ -120,7 +119,7 @@ def build(
     except TypeError as error:
         raise UsageError(
             f"{name!r} cannot be built with width={width!r} and {given} "
-            f"({reason('', error)}): see noisymix_tf.models.build."
+            f"({one_line(error)}): see noisymix_tf.models.build."
         ) from error
     return synchronized(model, sync_batch_norm)
 
