@@ -45,8 +45,6 @@ def fgsm(
         UsageError: An argument that is not of this form, or a model that does
             not fit.
 
-    Example:
-
     >>> model = lambda images: tf.reduce_mean(images, axis=[1, 2])
     >>> images, labels = tf.fill([1, 2, 2, 2], 100.0), [0]
     >>> fgsm(model, images, labels, eps=4 / 255).numpy()[0, 0, 0].tolist()

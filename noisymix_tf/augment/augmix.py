@@ -99,8 +99,6 @@ def augmix_views(
         UsageError: The images are not uint8 batches, or an argument is out of
             its range.
 
-    Example:
-
     >>> images = tf.zeros([2, 8, 8, 3], tf.uint8)
     >>> augmix_views(images, seed=[0, 1], width=1).shape
     TensorShape([2, 3, 8, 8, 3])

@@ -56,8 +56,6 @@ def random_crop_flip(
             uniform on 0 to `2 * padding`. 0 does not crop.
         flip: Whether to mirror each image left to right with probability 0.5.
 
-    Example:
-
     >>> images = tf.zeros([8, 16, 16, 3], tf.uint8)
     >>> random_crop_flip(images, seed=[0, 1]).shape
     TensorShape([8, 16, 16, 3])
@@ -108,8 +106,6 @@ def gaussian_views(
 
     Arguments, views and errors are those of `augmix_views`, with the option
     `level` of `GaussianOptions`. Its default is a quarter of 255.
-
-    Example:
 
     >>> images = tf.zeros([8, 16, 16, 3], tf.uint8)
     >>> gaussian_views(images, seed=[0, 1], level=20.0).shape

@@ -282,8 +282,6 @@ def rand_augment_views(
     `magnitude`, 0 to 30, a share of AutoAugment's ranges; `RandAugmentOptions`
     tells what the `scale` changes in these. And `cutout`.
 
-    Example:
-
     >>> images = tf.zeros([2, 8, 8, 3], tf.uint8)
     >>> rand_augment_views(images, seed=[0, 1], num_ops=1, magnitude=5).shape
     TensorShape([2, 3, 8, 8, 3])

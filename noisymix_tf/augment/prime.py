@@ -83,8 +83,6 @@ def prime_views(
     differ in the last bits, and by some grey levels on a GPU that multiplies in
     TF32. The option is `constants`.
 
-    Example:
-
     >>> images = tf.zeros([2, 8, 8, 3], tf.uint8)
     >>> prime_views(images, seed=[0, 1]).shape
     TensorShape([2, 3, 8, 8, 3])

@@ -129,8 +129,6 @@ def batch_views(
             other gets a seed of its own for each part.
         dense: Whether callables that take `dense` are given it.
 
-    Example:
-
     >>> from noisymix_tf.augment import random_crop_flip
     >>> images = tf.zeros([2, 8, 8, 3], tf.uint8)
     >>> batch_views(images, seed=0, step=7, standard=random_crop_flip).shape

@@ -77,8 +77,6 @@ class Records(contextlib.AbstractContextManager):
     Raises:
         UsageError: The file is damaged or none of ours, or cannot be written.
 
-    Example:
-
     >>> from noisymix_tf.evaluation import Cell, ImageScores
     >>> cell = Cell("flat", "clean", None, 0, "original", 1, "model", "data")
     >>> with Records() as records:

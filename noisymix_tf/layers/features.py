@@ -55,8 +55,6 @@ class FeatureNoise(keras.Layer):
             layer's compute dtype.
         training: Python bool: whether to add noise. `fit` sets it.
 
-    Example:
-
     >>> model = keras.Sequential([
     ...     keras.layers.Rescaling(1 / 127.5, -1.0),
     ...     FeatureNoise(name="input_noise"),
@@ -159,8 +157,6 @@ class ManifoldMix(keras.Layer):
             The first two are scalars or, as inputs of a model are, `[B]`, a
             value for each example. None, or three times None, for no mixing.
         training: Python bool: whether to mix. `fit` sets it.
-
-    Example:
 
     >>> stem = keras.layers.Conv2D(8, 3, activation="relu")
     >>> head = keras.layers.Dense(10)

@@ -34,8 +34,6 @@ def with_plan(num_taps, alpha, num_classes, seed=0, num_replicas=1) -> Callable:
         nest of such tensors, and int `[B]` or `[B, 1]`, or one-hot `[B, K]`. Of
         the plan it returns int32, float32 and int32 `[B]`.
 
-    Example:
-
     >>> data = tf.data.Dataset.from_tensors((tf.zeros([8, 4, 4, 3]), [3] * 8))
     >>> plan = with_plan(num_taps=2, alpha=1.0, num_classes=10)
     >>> data = data.repeat().enumerate().map(plan)

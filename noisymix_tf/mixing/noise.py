@@ -28,8 +28,6 @@ def feature_noise(x, seed, additive, multiplicative, sparsity) -> "tf.Tensor":
         additive, multiplicative: float `[V]`, level for each view.
         sparsity: Share of entries without noise, in [0, 1].
 
-    Example:
-
     >>> x, seed = tf.zeros([1, 8, 3]), rng.stream(0, 0, "noise")
     >>> feature_noise(x, seed, [0.5], [0.5], 0.65).shape
     TensorShape([1, 8, 3])

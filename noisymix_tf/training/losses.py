@@ -100,8 +100,6 @@ class JensenShannon(_Divergence):
         y_pred: Predictions for the other views, `[B, V - 1, K]`.
         sample_weight: `[B]`, or None.
 
-    Example:
-
     >>> clean, augmented = tf.zeros([8, 10]), tf.zeros([8, 2, 10])
     >>> float(JensenShannon()(clean, augmented))
     0.0
@@ -142,8 +140,6 @@ class SmoothedCrossEntropy(keras.losses.Loss):
     Call arguments:
         y_true: Int `[B]` or `[B, 1]`.
         y_pred: Float `[B, K]`; computed in float32 whatever comes.
-
-    Example:
 
     >>> loss = SmoothedCrossEntropy(0.1)
     >>> float(loss(tf.constant([0]), tf.zeros([1, 10])))  # log(10)

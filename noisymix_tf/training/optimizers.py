@@ -98,8 +98,6 @@ class L2SGD(PerVariable, keras.optimizers.SGD):
         l2: Coefficient of the penalty, at least 0.
         learning_rate, momentum, nesterov, **kwargs: As in Keras.
 
-    Example:
-
     >>> optimizer = L2SGD(0.1, momentum=0.9, nesterov=True, l2=5e-4)
     """
 
@@ -161,8 +159,6 @@ def warmup_cosine(
 
     Steps are counted from 0, so that with a warm-up the first step changes
     nothing but the statistics of normalisation, and step w has the full rate.
-
-    Example:
 
     >>> rate = warmup_cosine(0.1, 0.0, steps=100, warmup_steps=10)
     >>> [round(float(rate(t)), 3) for t in (0, 5, 10, 55, 100)]

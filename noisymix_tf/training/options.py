@@ -175,8 +175,6 @@ def parse_ramps(items) -> list[Ramp]:
         UsageError: An item of another form, or one that begins before the one
             of the same level in front of it has ended.
 
-    Example:
-
     >>> parse_ramps(["alpha:0:0.5:1"])
     [Ramp(name='alpha', end=0.0, first=0.5, last=1.0)]
     """

@@ -55,8 +55,6 @@ def cut(model, taps=AUTO) -> tuple[tuple, list]:
         UsageError: A tap that does not exist or that not all paths pass; the
             message lists valid points.
 
-    Example:
-
     >>> stack = keras.layers.Dense(4, name="hidden"), keras.layers.Dense(2)
     >>> model = keras.Sequential([keras.Input([3]), *stack])
     >>> names, (head, tail) = cut(model, ["hidden"])
@@ -90,8 +88,6 @@ def cut_points(model) -> dict:
         Dict from name to symbolic output, in the order of the data flow,
         without the model's own input and output. Layers of nested models go by
         `"model/layer"`.
-
-    Example:
 
     >>> stack = keras.layers.Dense(4, name="hidden"), keras.layers.Dense(2)
     >>> list(cut_points(keras.Sequential([keras.Input([3]), *stack])))

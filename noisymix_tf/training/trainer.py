@@ -99,8 +99,6 @@ class NoisyMix(keras.Model):
             another shape than the model takes, or a loss of logits where it
             gives probabilities, or the other way round.
 
-    Example:
-
     >>> layers = keras.layers.Flatten(), keras.layers.Dense(4)
     >>> trainer = NoisyMix(keras.Sequential([keras.Input([8, 8, 3]), *layers]))
     >>> trainer.compile(

@@ -219,8 +219,6 @@ def rate_factors(model, head=1.0, layer_decay=1.0) -> list[float]:
     Returns:
         A factor for each of `model.trainable_variables`.
 
-    Example:
-
     >>> import keras
     >>> blocks = [keras.layers.Dense(4, use_bias=False) for _ in range(3)]
     >>> model = keras.Sequential([keras.Input([2]), *blocks])
