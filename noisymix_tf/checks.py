@@ -1,4 +1,4 @@
-"""What counts as a number, a label, an image and a radius in an argument."""
+"""What counts as a number, seed, label, image or radius in an argument."""
 
 import fractions
 import math
@@ -29,6 +29,16 @@ def whole_number(name: str, value, low: int) -> int:
     if not is_whole(value) or not low <= value <= INT_MAX:
         raise UsageError(
             f"{name}={value!r} must be a whole number from {low} to {INT_MAX}."
+        )
+    return int(value)
+
+
+def checked_seed(value, bits=64) -> int:
+    """A seed as an int of so many bits, signed or not, but below 2**63."""
+    high = 2 ** min(bits, 63)
+    if not is_whole(value) or not -(2 ** (bits - 1)) <= value < high:
+        raise UsageError(
+            f"seed={value!r} must be a whole number of at most {bits} bits."
         )
     return int(value)
 

@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import Image
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
@@ -37,8 +38,6 @@ def read(path, what, change=None) -> np.ndarray:
 
     One that cannot be read is a `UsageError`, in which it is called `what`.
     """
-    from PIL import Image
-
     # Pillow's SyntaxError is that of a damaged PNG.
     bad = OSError, ValueError, SyntaxError, Image.DecompressionBombError
     try:

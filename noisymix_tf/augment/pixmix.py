@@ -16,7 +16,7 @@ from noisymix_tf.augment import colors, fixed, geometry, ops
 from noisymix_tf.augment.fixed import wide
 from noisymix_tf.augment.views import VIEWS, WHOLE, made
 from noisymix_tf.errors import UsageError
-from noisymix_tf.lazy import serializable, tf
+from noisymix_tf.lazy import Image, serializable, tf
 from noisymix_tf.options import AT_LEAST_1, POSITIVE, Options, between, option
 
 # Pictures are read larger by this, and cropped at random.
@@ -164,7 +164,7 @@ def _mixed(image, results, own, product, powers, done, shown):
 
 @functools.lru_cache(maxsize=2)
 def _shelf(mixing_dir, height, width):
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
     found = pictures.paths_in(mixing_dir, _WHAT, below=True)
     height, width = round(height * _LARGER), round(width * _LARGER)

@@ -91,8 +91,8 @@ def run(config: EvaluateConfig) -> Results | Plan:
     interactions.check(config, found)
     settings = config.settings()
     if "calibration" in config.suites and settings["temperature"] is None:
-        found = run_folder.from_card(config.model, "temperature", "value")
-        settings["temperature"] = found
+        own = run_folder.from_card(config.model, "temperature", "value")
+        settings["temperature"] = own
     options = {
         "suites": config.suites,
         "reference": config.reference,

@@ -17,7 +17,7 @@ from noisymix_tf.data.dataset import (
 )
 from noisymix_tf.data.preprocess import BY_PILLOW, Preprocess
 from noisymix_tf.errors import UsageError, one_line
-from noisymix_tf.lazy import tf
+from noisymix_tf.lazy import Image, tf
 from noisymix_tf.models.common import IMAGENET_MEAN, IMAGENET_STD
 from noisymix_tf.places import check_local
 
@@ -307,8 +307,6 @@ def _common_size(paths):
 
 def header_size(path) -> tuple[int, int]:
     """The (height, width) of an image, from the header of its file."""
-    from PIL import Image
-
     with must(f"read the image {path!r}"), Image.open(path) as image:
         return image.height, image.width
 

@@ -13,6 +13,7 @@ from noisymix_tf.data.preprocess import Preprocess
 from noisymix_tf.data.records import open_split
 from noisymix_tf.data.sequential import newest_version, open_splits
 from noisymix_tf.errors import UsageError
+from noisymix_tf.lazy import Image
 from noisymix_tf.models.common import IMAGENET_MEAN, IMAGENET_STD
 from noisymix_tf.places import check_data_dir
 
@@ -62,8 +63,6 @@ def _refuse_resizing(name, image_size, preprocess):
 
 def _enlarge(digit):
     """8 x 8 values 0..16 -> uint8 `[32, 32, 3]`, by bicubic interpolation."""
-    from PIL import Image
-
     # Resizing in floating point rounds once, at the end.
     image = Image.fromarray((digit * (255 / 16)).astype(np.float32))
     image = np.asarray(image.resize(_SHAPE[:2], Image.Resampling.BICUBIC))

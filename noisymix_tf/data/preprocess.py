@@ -12,7 +12,7 @@ import numpy as np
 
 from noisymix_tf import rng
 from noisymix_tf.errors import UsageError
-from noisymix_tf.lazy import tf
+from noisymix_tf.lazy import Image, tf
 
 # Names of files that Python decodes.
 BY_PILLOW = (".bmp", ".webp")
@@ -241,8 +241,6 @@ def _lossless(content, by_python=False):
 
 
 def _by_pillow(content):
-    from PIL import Image
-
     # Bytes from a graph, but an array of one object in eager mode.
     content = np.asarray(content, dtype=object).item()
     try:

@@ -16,6 +16,7 @@ import pathlib
 import numpy as np
 
 from noisymix_tf.files import write_atomically
+from noisymix_tf.lazy import Image
 
 FOLDER = "examples"
 
@@ -148,8 +149,6 @@ def _example(image, label, predicted, names, frame):
 
 def _picture(image):
     """A small picture of `[H, W, C]` as text that a page can show."""
-    from PIL import Image
-
     pixels = np.clip(np.round(np.asarray(image)), 0, 255).astype(np.uint8)
     grey = pixels.shape[-1] < 3
     picture = Image.fromarray(pixels[..., 0] if grey else pixels[..., :3])

@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from noisymix_tf import distribution, rng
 from noisymix_tf.augment import AugMixOptions, augmix, augmix_views
-from noisymix_tf.checks import is_real, whole_number
+from noisymix_tf.checks import checked_seed, is_real, whole_number
 from noisymix_tf.errors import UsageError
-from noisymix_tf.layers.features import call_counter, checked_seed
+from noisymix_tf.layers.features import call_counter
 
 _IMAGES = "images"
 # What AugMix would have to move together with the pixels.

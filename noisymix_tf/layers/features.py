@@ -1,13 +1,11 @@
-"""Noise and mixing inside of a model as Keras layers, and what layers that draw
-have: a seed, a counter, a running variance.
-"""
+"""Noise and mixing inside of a model as Keras layers; what these count."""
 
 import keras
 import tensorflow as tf
 
 from noisymix_tf import distribution, rng
 from noisymix_tf.adjustable import Adjustable
-from noisymix_tf.checks import is_whole, whole_number
+from noisymix_tf.checks import checked_seed, whole_number
 from noisymix_tf.errors import UsageError
 from noisymix_tf.mixing import MixPlan, noise
 from noisymix_tf.mixing.kind import permute
@@ -241,16 +239,6 @@ def _check_floats(layer, x, advice):
         dtype = keras.backend.standardize_dtype(x.dtype)
         name = type(layer).__name__
         raise UsageError(f"{name} takes floats, got {dtype}; {advice}.")
-
-
-def checked_seed(value, bits=64) -> int:
-    """A seed as an int of so many bits, signed or not, but below 2**63."""
-    high = 2 ** min(bits, 63)
-    if not is_whole(value) or not -(2 ** (bits - 1)) <= value < high:
-        raise UsageError(
-            f"seed={value!r} must be a whole number of at most {bits} bits."
-        )
-    return int(value)
 
 
 def call_counter(layer, shape=(), name="calls") -> keras.Variable:

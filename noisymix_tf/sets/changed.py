@@ -11,7 +11,7 @@ from noisymix_tf import data, devices, places
 from noisymix_tf.data import folder
 from noisymix_tf.data.classes import balanced_subset
 from noisymix_tf.data.preprocess import decode_image
-from noisymix_tf.lazy import tf
+from noisymix_tf.lazy import Image, tf
 from noisymix_tf.options import AT_LEAST_1, SEED, Options, option
 from noisymix_tf.progress import say
 from noisymix_tf.sets import layouts, writer
@@ -201,6 +201,4 @@ class ChangedPart(writer.Part):
 
 
 def _shown(image):
-    from PIL import Image
-
     return np.asarray(Image.fromarray(image).resize((_SIDE, _SIDE)))

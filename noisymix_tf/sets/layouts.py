@@ -12,6 +12,7 @@ import numpy as np
 from noisymix_tf.data.classes import folder_names
 from noisymix_tf.errors import UsageError
 from noisymix_tf.files import file_digest, flush, write_atomically
+from noisymix_tf.lazy import Image
 from noisymix_tf.sets.writer import Part
 
 _LABELS = "labels.npy"
@@ -227,8 +228,6 @@ def save(image, path):
 
     The ending of the `pathlib.Path`, whose folder is made, says the format.
     """
-    from PIL import Image
-
     of = {"format": "png"} if path.suffix == SUFFIXES["png"] else _JPEG
     Image.fromarray(image).save(buffer := io.BytesIO(), **of)
     # Not waited for until it is on the disk, as `write_atomically` does: with

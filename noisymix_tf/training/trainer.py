@@ -9,7 +9,8 @@ import tensorflow as tf
 from noisymix_tf import augment as augment_lib
 from noisymix_tf import distribution, probabilities
 from noisymix_tf.adjustable import LEVELS, Adjustable
-from noisymix_tf.layers.features import call_counter, checked_seed, running
+from noisymix_tf.checks import checked_seed
+from noisymix_tf.layers.features import call_counter, running
 from noisymix_tf.mixing import noise
 from noisymix_tf.training import arguments, precision, replication, segments
 from noisymix_tf.training import step as step_lib

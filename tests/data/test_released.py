@@ -302,6 +302,12 @@ def test_trees_at_the_top_or_in_groups(group, tmp_path):
     reordered = read(tmp_path, classes=CLASSES[::-1])
     images = (PICTURES ^ 1)[[4, 5, 2, 3, 0, 1]]
     assert_holds(reordered, images, [0, 0, 1, 1, 2, 2])
+    # Other words go the way of those of shifted images.
+    full = dataset(CLASSES, 224)
+    opened = corrupted_images(tmp_path, full, preprocess="auto")
+    assert str(opened.preprocess) == "resize256-crop224"
+    wanted = data.Preprocess(256, 224).apply(PICTURES ^ 1)
+    assert_holds(opened.split("fog", 1), wanted, [0, 0, 1, 1, 2, 2])
 
 
 def test_severities_of_imagenet_c_bar_are_its_constants(tmp_path):
@@ -325,6 +331,7 @@ def test_refusals_of_trees(tmp_path):
     (tmp_path / "fog" / "2").mkdir()
     for words, *what in (
         ("lacks the classes n9 of cifar10", "fog", 1, (*CLASSES, "n9")),
+        ("(class 0, class 1,", "fog", 1),
         ("fog/2 holds 0 class folders", "fog", 2),
         ("lacks frost", "frost"),
     ):
