@@ -13,7 +13,7 @@ from noisymix_tf import private
 PACKAGE = pathlib.Path(noisymix_tf.__file__).parent
 # From the ground up: each may import those before it.
 RANKS = (
-    "__version__ errors pictures lazy private log_filter progress checks "
+    "__version__ errors lazy pictures private log_filter progress checks "
     "registry rng philox workers places files flagfiles options "
     "command_line provenance marked adjustable distribution devices "
     "probabilities augment corruptions mixing attacks interactions layers "
