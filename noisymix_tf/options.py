@@ -109,6 +109,15 @@ class Options:
             elif field.default is not None:
                 raise UsageError(f"{name} is missing: it cannot be None.")
 
+    def get_config(self) -> dict:
+        """Its fields by name, for Keras to save."""
+        names = [f.name for f in dataclasses.fields(self) if f.init]
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_config(cls, config) -> "Options":
+        return cls(**config)
+
     @classmethod
     def groups(cls) -> dict[type, list]:
         """The fields of each group, in their order."""

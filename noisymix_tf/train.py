@@ -59,7 +59,7 @@ def run(config: Config) -> evaluation.Results | None:
 
     begin = start.of(config)
     dataset, held_out = setup.held_out(config, setup.dataset(config))
-    evaluation.plan(None, dataset, **_measured(config))
+    evaluation.plan(None, dataset, **config.measured())
     steps_per_epoch = data.steps_per_epoch(dataset.train, config.batch_size)
     with distribution.scope(strategy):
         classifier = setup.classifier(config, dataset, begin)
@@ -156,7 +156,7 @@ def _finish(config, dataset, held_out, trainer, folder, facts):
     about = {name: str(getattr(config, name)) for name in names}
     if facts:
         about["begins from"] = start.words(facts)
-    measured = _measured(config)
+    measured = config.measured()
     if held_out is not None:
         own = classifier, held_out, dataset.num_classes
         how = {"replicas": distribution.Replicas(strategy)}
@@ -172,7 +172,6 @@ def _finish(config, dataset, held_out, trainer, folder, facts):
         dataset,
         strategy=strategy,
         output_dir=folder.evaluation,
-        batch_size=config.eval_batch_size,
         num_workers=config.num_workers,
         about=about | {"data": config.data_words(dataset.name)},
         **measured,
@@ -198,11 +197,6 @@ def _finish(config, dataset, held_out, trainer, folder, facts):
             f"{exported.max_abs_difference:.1e} after reload)"
         )
     return results
-
-
-def _measured(config):
-    chosen = {"suites": config.suites, "reference": config.reference}
-    return chosen | config.settings()
 
 
 def _announce(config, strategy, dataset, trainer, steps_per_epoch):

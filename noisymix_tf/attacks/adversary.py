@@ -51,14 +51,6 @@ class Adversary(Options, abc.ABC):
             seed: int32 scalar of at least 0.
         """
 
-    def get_config(self):
-        names = [f.name for f in dataclasses.fields(self) if f.init]
-        return {name: getattr(self, name) for name in names}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
-
 
 @ADVERSARIES.register("pgd")
 @serializable

@@ -122,13 +122,10 @@ def run(config: AverageConfig) -> dict:
             found[name] = evaluation.evaluate(
                 mixed,
                 dataset,
-                suites=config.suites,
-                reference=config.reference,
-                batch_size=config.eval_batch_size,
                 num_workers=config.num_workers,
                 output_dir=folder / name,
                 about=about | {"model": words},
-                **config.settings(),
+                **config.measured(),
             )
             if name == kept:
                 path = folder / "average.keras"

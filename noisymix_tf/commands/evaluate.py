@@ -89,18 +89,11 @@ def run(config: EvaluateConfig) -> Results | Plan:
     policy = precision.name_of(model)
     found = devices.announce(strategy, xla=False, precision=policy)
     interactions.check(config, found)
-    settings = config.settings()
-    if "calibration" in config.suites and settings["temperature"] is None:
+    options = config.measured()
+    if "calibration" in config.suites and options["temperature"] is None:
         own = run_folder.from_card(config.model, "temperature", "value")
-        settings["temperature"] = own
-    options = {
-        "suites": config.suites,
-        "reference": config.reference,
-        "batch_size": config.eval_batch_size,
-        "strategy": strategy,
-        "shard": config.shard,
-        **settings,
-    }
+        options["temperature"] = own
+    options |= {"strategy": strategy, "shard": config.shard}
     if config.dry_run:
         plan = evaluation.plan(model, dataset, **options)
         print(plan)

@@ -348,3 +348,8 @@ class EvaluationConfig(flags_of(Settings)):
     def settings(self) -> dict:
         """The options of `evaluation.Settings`, by name."""
         return self.arguments(Settings)
+
+    def measured(self) -> dict:
+        """What `evaluation.plan` and `evaluation.evaluate` take of it."""
+        own = {"suites": self.suites, "reference": self.reference}
+        return own | {"batch_size": self.eval_batch_size} | self.settings()

@@ -110,14 +110,6 @@ class Mixing(Options, abc.ABC):
     def mix(self, x, plan) -> "tf.Tensor":
         """Mixes what is at a settled plan's tap, float `[V, B, ...]`."""
 
-    def get_config(self):
-        names = [f.name for f in dataclasses.fields(self) if f.init]
-        return {name: getattr(self, name) for name in names}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
-
 
 def resolve(mixing) -> Mixing:
     """The kind that an argument names: a `Mixing`, or one with its defaults."""
