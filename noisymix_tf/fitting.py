@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from noisymix_tf import data, devices
+from noisymix_tf import data, devices, provenance
 from noisymix_tf.callbacks import (
     Checkpoints,
     CorruptionEvaluation,
@@ -96,7 +96,7 @@ def _callbacks(config, model, dataset, folder):
                 seed=config.eval_seed,
             )
         )
-    callbacks.append(JsonLines(folder.metrics))
+    callbacks.append(JsonLines(folder.metrics, by=provenance.words()))
     if not folder.views.exists():
         if model.source is None:
             batch, _ = next(iter(setup.views(config, dataset)))

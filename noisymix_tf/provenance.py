@@ -36,6 +36,11 @@ def code(versions=None) -> str:
     return f"commit {name}" if name else f"version {found['noisymix_tf']}"
 
 
+def words() -> str:
+    """Code and machine: `"commit 77936f9 on 2 cores (AMD EPYC), no GPU"`."""
+    return f"{code()} on {machine()}"
+
+
 @functools.cache
 def machine() -> str:
     """Cores and accelerators: `"2 cores (AMD EPYC), no GPU"`."""

@@ -140,10 +140,14 @@ def _fit(config, dataset, trainer, steps_per_epoch, folder):
 def _finish(config, dataset, held_out, trainer, folder, facts):
     """Saves the classifier with its card, evaluates it and exports it."""
     from noisymix_tf import serving
+    from noisymix_tf.callbacks.logs import read_json_lines
     from noisymix_tf.training import start
 
     classifier = trainer.model
     own = {"flags": config, "dataset": dataset, "init": facts}
+    # Of each epoch: who only finishes a run has not trained it.
+    by = (line.get("by") for line in read_json_lines(folder.metrics))
+    own["trained_by"] = list(filter(None, dict.fromkeys(by))) or None
     model_card.save(trainer, folder.model, **own)
     strategy = trainer.distribute_strategy
     if strategy.num_replicas_in_sync > 1:

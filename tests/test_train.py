@@ -13,7 +13,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from noisymix_tf import data, fitting, model_card, train
+from noisymix_tf import data, fitting, model_card, provenance, train
 from noisymix_tf.callbacks import TrainingDiverged
 from noisymix_tf.callbacks.logs import read_json_lines
 from noisymix_tf.config import Config
@@ -107,6 +107,9 @@ def test_interrupted_runs_end_with_the_same_bits(finished, tmp_path):
     done = door_processes.run(*code, 5, *flags)
     assert done.returncode == 75, done.stderr
     assert "preempted: saved at step 6;" in done.stderr
+    # Other code goes on than began: the card names both.
+    made, log = provenance.words(), folder / "metrics.jsonl"
+    log.write_text(log.read_text().replace(made, "commit 0000000"))
     newest = folder / "checkpoints" / "step-00000006"
     os.truncate(newest / "state.npz", 500)
     done = door_processes.run(*code, -1, *flags)
@@ -123,8 +126,10 @@ def test_interrupted_runs_end_with_the_same_bits(finished, tmp_path):
     cards = [model_card.read(path / "model.keras") for path in (whole, folder)]
     for card in cards:
         assert card.pop("created") and card.pop("flags")
+    by = [card.pop("trained_by") for card in cards]
+    assert by == [[made], ["commit 0000000", made]]
     assert cards[0] == cards[1]
-    without = ("seconds", "steps_per", "val")
+    without = ("seconds", "steps_per", "val", "by")
     assert log_of(folder, without) == log_of(whole, without)
     names = {path.name for path in whole.iterdir()} - {"saved_model"}
     assert {path.name for path in folder.iterdir()} == names

@@ -24,13 +24,14 @@ class JsonLines(keras.callbacks.Callback):
 
     Args:
         path: File to write; one of something else is refused, and left alone.
+        **also: Further fields of every line.
 
     >>> callbacks = [JsonLines("metrics.jsonl")]  # Of `fit`.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, **also):
         super().__init__()
-        self._path = pathlib.Path(path)
+        self._path, self._also = pathlib.Path(path), also
 
     def on_train_begin(self, logs=None):
         step, lines = step_of(self.model), read_json_lines(self._path)
@@ -47,7 +48,7 @@ class JsonLines(keras.callbacks.Callback):
         start, first_step = self._start
         seconds = time.monotonic() - start
         rate = (step - first_step) / max(seconds, 1e-9)
-        line = {"epoch": epoch + 1, "step": step}
+        line = {"epoch": epoch + 1, "step": step, **self._also}
         # An optimizer of the user's own may have none.
         if hasattr(self.model.optimizer, "learning_rate"):
             line["learning_rate"] = _value(self.model.optimizer.learning_rate)

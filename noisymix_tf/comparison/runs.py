@@ -124,6 +124,8 @@ def _made(run):
         card = model_card.read(RunFolder(run.path).model)
     except UsageError:
         return "code that no card names"
+    if "trained_by" in card:
+        return ", then ".join(card["trained_by"])
     machine = card.get("machine", "an unknown machine")
     return f"{provenance.code(card['versions'])} on {machine}"
 

@@ -108,7 +108,9 @@ class Training:
         """Whether it has ended well with these very flags."""
         if not (self.folder / runs.EVALUATION / runs.REPORT).is_file():
             return False
-        return self._mark.is_file() and self._mark.read_text() == self.text
+        lines = self._mark.is_file() and self._mark.read_text().splitlines()
+        # Versions differ in the order of flags.
+        return bool(lines) and sorted(lines) == sorted(self.text.splitlines())
 
     def prepare(self) -> None:
         """Writes the flagfile of a training that is about to begin."""
