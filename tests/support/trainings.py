@@ -34,7 +34,7 @@ def assert_equal(some, others):
         np.testing.assert_array_equal(a, b)
 
 
-def log_of(folder, without=("seconds", "steps_per_second")):
+def log_of(folder, without=("seconds", "steps_per_second", "by")):
     return [
         {k: v for k, v in line.items() if not k.startswith(without)}
         for line in read_json_lines(folder / "metrics.jsonl")
