@@ -146,8 +146,9 @@ def _finish(config, dataset, held_out, trainer, folder, facts):
     classifier = trainer.model
     own = {"flags": config, "dataset": dataset, "init": facts}
     # Of each epoch: who only finishes a run has not trained it.
-    by = (line.get("by") for line in read_json_lines(folder.metrics))
-    own["trained_by"] = list(filter(None, dict.fromkeys(by))) or None
+    lines = read_json_lines(folder.metrics)
+    by = dict.fromkeys(line.get("by", "an older version") for line in lines)
+    own["trained_by"] = [*by] or None
     model_card.save(trainer, folder.model, **own)
     strategy = trainer.distribute_strategy
     if strategy.num_replicas_in_sync > 1:

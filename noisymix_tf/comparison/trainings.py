@@ -106,11 +106,12 @@ class Training:
 
     def is_finished(self) -> bool:
         """Whether it has ended well with these very flags."""
-        if not (self.folder / runs.EVALUATION / runs.REPORT).is_file():
+        report = self.folder / runs.EVALUATION / runs.REPORT
+        if not report.is_file() or not self._mark.is_file():
             return False
-        lines = self._mark.is_file() and self._mark.read_text().splitlines()
         # Versions differ in the order of flags.
-        return bool(lines) and sorted(lines) == sorted(self.text.splitlines())
+        before, now = self._mark.read_text(), self.text
+        return sorted(before.splitlines()) == sorted(now.splitlines())
 
     def prepare(self) -> None:
         """Writes the flagfile of a training that is about to begin."""
