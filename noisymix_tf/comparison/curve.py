@@ -133,9 +133,9 @@ def _picture(tables):
     from matplotlib.figure import Figure
 
     columns, names = _columns(tables), _names(tables)
-    wide = min(3, len(columns))
+    wide = min(4, len(columns))
     tall = -(-len(columns) // wide)
-    size = (4 * wide, 3.2 * tall + 0.25 * len(names))
+    size = (3.2 * wide, 2.8 * tall + 0.25 * len(names))
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(tall, wide, squeeze=False).ravel()
     for ax, column in zip(axes, columns):
@@ -155,7 +155,9 @@ def _picture(tables):
                 label=name,
             )
         ax.set(xscale="log", title=column.title, xlabel=_PASSES.lower())
-        ax.set_ylabel(column.quantity.replace("per cent", "%"))
+        # The titles name the measures in short.
+        *_, unit, better = column.quantity.split(", ")
+        ax.set_ylabel(f"{unit.replace('per cent', '%')}, {better}")
         ax.set_xticks([*tables], map(str, tables))
         ax.minorticks_off()
         ax.grid(alpha=0.3)
@@ -163,7 +165,7 @@ def _picture(tables):
     for ax in axes[len(columns) :]:
         ax.remove()
     handles = axes[0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower center", ncols=2)
+    figure.legend(*handles, loc="outside lower center", ncols=wide)
     file = io.BytesIO()
     figure.savefig(file, dpi=110)
     return file.getvalue()
